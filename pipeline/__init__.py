@@ -1,0 +1,1 @@
+"""nodekiln: minimal, immutable, reproducible Linux node images, as a pipeline for doit."""

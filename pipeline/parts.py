@@ -1,0 +1,45 @@
+"""The words that plan, sections and formats share: Image, Part, Context.
+
+A section of a spec turns into **parts**: trees that are laid over each other, in order, to make the root file system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pipeline.action import Action
+from pipeline.tree import EPOCH
+
+
+class Image(NamedTuple):
+    """An image that a spec names, once it is in the store."""
+
+    reference: str
+    """As LinuxKit writes it: with its registry, and the tag or digest that the spec gave."""
+    manifest: Action
+    """Gives the digest of the image's manifest (image-spec, manifest.md); config and layers are in the store."""
+    tree: Action
+    """Gives the Tree that its layers make."""
+
+
+class Part(NamedTuple):
+    """What one entry of a section puts into the root file system."""
+
+    name: str
+    """For people, and unique in a spec: `kernel`, `init/runc`, `services/sshd`, `files`."""
+    tree: Action
+    """Gives a Tree whose paths are those of the root file system."""
+    prefix: str = ""
+    """Where every path of the tree lies (`containers/services/sshd`), "" for anywhere. Two prefixes never overlap."""
+
+
+class Context(NamedTuple):
+    """What a section may ask while it plans. Nothing here reads an image: planning is pure."""
+
+    spec: Any
+    """The whole spec (pipeline.spec.Spec), for what crosses sections: volumes, container names, metadata."""
+    image: Callable[[str], Image]
+    """The image behind a reference that the spec wrote (`alpine:3.20`, `@pkg:images/sshd`)."""
+    epoch: int = EPOCH
+    """Seconds since 1970 that entries of our own making are stamped with."""

@@ -1,0 +1,254 @@
+"""Tree: a file system as a value, and the few functions that combine trees.
+
+A Tree maps a path to what stands there. Paths are relative to the tree's root, without a leading, trailing or double
+slash; "" is the root itself. Bytes that are no UTF-8 are kept as surrogates (`os.fsencode` gives them back).
+
+What a file holds is not in the tree: `Content` says which slices of which blobs make it up, so a file system of any
+size can be merged, cut and moved without one byte of it being read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from pipeline.digest import Digest
+
+EPOCH = 315532800
+"""Time stamp of everything that has none of its own: 1980-01-01, the first moment that every output format can say."""
+
+Xattrs = tuple[tuple[str, bytes], ...]
+
+
+class Slice(NamedTuple):
+    """`length` bytes of `blob` from `offset` on; `blob` None is a hole: zeros that take no space."""
+
+    blob: Digest | None
+    offset: int
+    length: int
+
+
+Content = tuple[Slice, ...]
+"""The bytes of a file: its slices, one after another. () is the empty file."""
+
+
+class Directory(NamedTuple):
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    xattrs: Xattrs = ()
+
+
+class File(NamedTuple):
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    xattrs: Xattrs = ()
+    content: Content = ()
+    inode: str = ""
+    """Names that are hard links of each other share an `inode`: the least of their paths. "" where there is one name."""
+
+    @property
+    def size(self) -> int:
+        return length(self.content)
+
+
+class Symlink(NamedTuple):
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    xattrs: Xattrs = ()
+    target: str = ""
+
+
+class Device(NamedTuple):
+    """A device node or FIFO. `kind` is "c", "b" or "p"."""
+
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    xattrs: Xattrs = ()
+    kind: str = "c"
+    major: int = 0
+    minor: int = 0
+
+
+Entry = Directory | File | Symlink | Device
+
+
+class Tree(dict[str, Entry]):
+    """path -> entry, in path order (parents before children). Treated as immutable once it has been built."""
+
+    __slots__ = ()
+
+    def ordered(self) -> Tree:
+        """The same tree with its paths in order and its hard-link groups named canonically."""
+        return Tree((path, self[path]) for path in sorted(self)).relinked()
+
+    def relinked(self) -> Tree:
+        """Every hard-link group named by its least path; groups of one become plain files."""
+        groups: dict[str, list[str]] = {}
+        for path, entry in self.items():
+            if type(entry) is File and entry.inode:
+                groups.setdefault(entry.inode, []).append(path)
+        for inode, paths in groups.items():
+            name = min(paths) if len(paths) > 1 else ""
+            if name != inode:
+                for path in paths:
+                    entry = self[path]
+                    assert type(entry) is File
+                    self[path] = entry._replace(inode=name)
+        return self
+
+
+class Sink(Protocol):
+    """Where a writer puts what it makes, in order. Content that exists already is taken by reference, never copied."""
+
+    def write(self, data: bytes) -> object: ...
+    def extend(self, content: Content) -> object: ...
+    def zeros(self, count: int) -> object: ...
+    def tell(self) -> int: ...
+
+
+Read = Callable[[Content], Iterator[bytes]]
+"""How a writer that has to see bytes (to compress them, say) gets them: chunks of bounded size."""
+
+
+def length(content: Content) -> int:
+    """Size of `content` in bytes."""
+    return content[0].length if len(content) == 1 else sum(piece.length for piece in content)
+
+
+def cut(content: Content, start: int, count: int) -> Content:
+    """The `count` bytes of `content` from `start` on, still by reference."""
+    pieces = []
+    for blob, offset, size in content:
+        if count <= 0:
+            break
+        if start < size:
+            taken = min(size - start, count)
+            pieces.append(Slice(blob, offset + start if blob else 0, taken))
+            count -= taken
+            start = 0
+        else:
+            start -= size
+    if count > 0:
+        raise ValueError(f"content ends {count} bytes early")
+    return tuple(pieces)
+
+
+def parent(path: str) -> str:
+    """The directory that `path` is in; "" is the root (and its own parent)."""
+    return path.rpartition("/")[0]
+
+
+def parents(path: str) -> Iterator[str]:
+    """The directories above `path`, the nearest first, without the root."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def overlay(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Tree:
+    """`upper` laid over `lower`: the upper entry wins; what is no directory hides everything below it."""
+    tree = Tree(lower)
+    hidden = set()
+    for path, entry in upper.items():
+        if type(entry) is not Directory and type(tree.get(path)) is Directory:
+            hidden.add(path)
+        for above in parents(path):
+            below = tree.get(above)
+            if type(below) is Directory:
+                break
+            if below is not None:
+                del tree[above]
+    if hidden:
+        tree = Tree((path, entry) for path, entry in tree.items() if not any(above in hidden for above in parents(path)))
+    tree.update(_unshared(tree, upper))
+    return tree.ordered()
+
+
+def _unshared(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Mapping[str, Entry]:
+    """`upper` with hard-link groups renamed where the same name means another group in `lower`."""
+    taken = {entry.inode for entry in lower.values() if type(entry) is File and entry.inode}
+    clash = {entry.inode for entry in upper.values() if type(entry) is File and entry.inode in taken}
+    if not clash:
+        return upper
+    return {
+        path: entry._replace(inode="//" + entry.inode) if type(entry) is File and entry.inode in clash else entry
+        for path, entry in upper.items()
+    }
+
+
+def below(prefix: str, tree: Mapping[str, Entry]) -> Tree:
+    """`tree` moved under the directory `prefix`; its root becomes the entry of `prefix` itself, if it has one."""
+    result = Tree()
+    start = prefix + "/"
+    for path, entry in tree.items():
+        if type(entry) is File and entry.inode:
+            entry = entry._replace(inode=start + entry.inode)
+        result[start + path if path else prefix] = entry
+    return result
+
+
+def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: int = 0, mtime: int = EPOCH) -> Tree:
+    """`tree` with a directory for every parent that has no entry of its own."""
+    missing = {
+        above: Directory(mode, uid, gid, mtime) for path in tree for above in parents(path) if above not in tree
+    }
+    return Tree({**tree, **missing}).ordered() if missing else Tree(tree)
+
+
+_KINDS = {Directory: "d", File: "f", Symlink: "l", Device: "n"}
+
+
+def dump(tree: Mapping[str, Entry]) -> bytes:
+    """The bytes that name a tree: JSON, one array an entry, blobs listed once. The tree must be ordered."""
+    blobs: dict[Digest, int] = {}
+    rows: list[list[Any]] = []
+    for path, entry in tree.items():
+        xattrs = [[name, value.decode("latin-1")] for name, value in entry.xattrs]
+        row = [path, _KINDS[type(entry)], entry.mode, entry.uid, entry.gid, entry.mtime, xattrs]
+        if type(entry) is File:
+            row.append([[-1 if s.blob is None else blobs.setdefault(s.blob, len(blobs)), s.offset, s.length] for s in entry.content])
+            row.append(entry.inode)
+        elif type(entry) is Symlink:
+            row.append(entry.target)
+        elif type(entry) is Device:
+            row += [entry.kind, entry.major, entry.minor]
+        rows.append(row)
+    return json.dumps({"tree": 1, "blobs": list(blobs), "entries": rows}, separators=(",", ":")).encode()
+
+
+def load(data: bytes) -> Tree:
+    """The tree that `dump` wrote. Only for bytes whose digest was checked or that this project wrote."""
+    document = json.loads(data)
+    blobs: list[Digest | None] = [Digest(text) for text in document["blobs"]]
+    blobs.append(None)
+    tree = Tree()
+    for path, kind, mode, uid, gid, mtime, xattrs, *rest in document["entries"]:
+        pairs = tuple((name, value.encode("latin-1")) for name, value in xattrs) if xattrs else ()
+        if kind == "f":
+            content = tuple([Slice(blobs[blob], offset, size) for blob, offset, size in rest[0]])
+            tree[path] = File(mode, uid, gid, mtime, pairs, content, rest[1])
+        elif kind == "d":
+            tree[path] = Directory(mode, uid, gid, mtime, pairs)
+        elif kind == "l":
+            tree[path] = Symlink(mode, uid, gid, mtime, pairs, rest[0])
+        else:
+            tree[path] = Device(mode, uid, gid, mtime, pairs, *rest)
+    return tree
+
+
+def only(path: str, content: Content, mode: int = 0o644, mtime: int = EPOCH) -> Tree:
+    """The tree of a single file."""
+    return Tree({path: File(mode, 0, 0, mtime, (), content)})
+
+
+def files(entries: Iterable[tuple[str, Content]]) -> Tree:
+    """A flat tree of plain files, as formats give it: name -> content."""
+    return Tree((path, File(0o644, 0, 0, EPOCH, (), content)) for path, content in sorted(entries))
