@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from pipeline import tree as trees
 from pipeline.digest import Digest
+from pipeline.errors import NodekilnError
 from pipeline.tree import Content, Slice, Tree
 
 CHUNK = 1 << 20
@@ -31,7 +32,7 @@ TREES_IN_MEMORY = 8
 """Trees that stay parsed for the next stage of this process."""
 
 
-class StoreError(Exception):
+class StoreError(NodekilnError):
     """The store cannot do what was asked: no space, no permission, or an object that is damaged."""
 
 
@@ -77,7 +78,6 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._trees: dict[Digest, Tree] = {}
-        self._counter = 0
         self._guard = threading.Lock()
         self._ready = False
 
@@ -131,9 +131,7 @@ class Store:
     def scratch(self) -> Path:
         """A new name for a file that is on the same file system as the blobs."""
         self._prepare()
-        with self._guard:
-            self._counter += 1
-            return self.root / "tmp" / f"{os.getpid()}-{self._counter}"
+        return self.root / "tmp" / f"{os.getpid()}-{os.urandom(8).hex()}"
 
     # contents
 
@@ -155,15 +153,15 @@ class Store:
                     yield data
                     length -= len(data)
 
+    def content(self, data: bytes) -> Content:
+        """`data` as content, stored."""
+        return (Slice(self.put(data), 0, len(data)),) if data else ()
+
     def bytes(self, content: Content, limit: int = 64 << 20) -> bytes:
         """Small content, whole; StoreError if it is larger than `limit` bytes."""
         if trees.length(content) > limit:
             raise StoreError(f"{trees.length(content)} bytes where at most {limit} are expected")
         return b"".join(self.read(content))
-
-    def content(self, data: bytes) -> Content:
-        """`data` as content, stored."""
-        return (Slice(self.put(data), 0, len(data)),) if data else ()
 
     def rope(self) -> Rope:
         """A new sink; what is written to it ends up in one blob, what is extended stays by reference."""
@@ -264,18 +262,22 @@ class Store:
             raise
 
 
+_OWN = Digest("")
+"""Stands for a rope's own blob until that has a name."""
+
+
 class Rope:
     """A Sink that builds a Content: own bytes go into one new blob, existing content is taken by reference."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._own = Writer(store)
-        self._pieces: list[tuple[Digest | None, int, int] | tuple[str, int, int]] = []
+        self._pieces: list[Slice] = []
         self._size = 0
 
     def write(self, data: bytes) -> None:
         if data:
-            self._add("", self._own.size, len(data))
+            self._add(_OWN, self._own.size, len(data))
             self._own.write(data)
 
     def extend(self, content: Content) -> None:
@@ -293,13 +295,13 @@ class Rope:
         """Store the bytes that were written and return the whole as content."""
         own = self._own.commit() if self._own.size else None
         self._own.close()
-        return tuple(Slice(own if blob == "" else Digest(blob) if blob else None, offset, size) for blob, offset, size in self._pieces)
+        return tuple(Slice(own if blob is _OWN else blob, offset, size) for blob, offset, size in self._pieces)
 
-    def _add(self, blob: str | None, offset: int, size: int) -> None:
+    def _add(self, blob: Digest | None, offset: int, size: int) -> None:
         self._size += size
         if self._pieces:
             last_blob, last_offset, last_size = self._pieces[-1]
             if last_blob == blob and (blob is None or last_offset + last_size == offset):
-                self._pieces[-1] = (blob, last_offset, last_size + size)
+                self._pieces[-1] = Slice(blob, last_offset, last_size + size)
                 return
-        self._pieces.append((blob, offset, size))
+        self._pieces.append(Slice(blob, offset, size))

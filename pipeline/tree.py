@@ -154,7 +154,10 @@ def parents(path: str) -> Iterator[str]:
 
 
 def overlay(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Tree:
-    """`upper` laid over `lower`: the upper entry wins; what is no directory hides everything below it."""
+    """`upper` laid over `lower`: the upper entry wins; what is no directory hides everything below it.
+
+    `lower` has an entry for every parent (see `complete`); `upper` need not.
+    """
     tree = Tree(lower)
     hidden = set()
     for path, entry in upper.items():

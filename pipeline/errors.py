@@ -1,0 +1,9 @@
+"""The two kinds of errors that a person can mend. They are shown as their text alone, without a traceback."""
+
+
+class NodekilnError(Exception):
+    """Something that was asked for cannot be done now: the text says what, where, and what would help."""
+
+
+class BadInput(NodekilnError):
+    """What was given is wrong (a spec, a recipe, an image): doing it again will not help. Exit code 3."""

@@ -1,0 +1,123 @@
+"""Lock: what every name of a spec meant, when somebody last asked. The only module that asks "what is latest?".
+
+`specs/NAME.lock` is JSON, sorted, one fact a line, and belongs into version control:
+
+    images    reference -> index digest, and for each architecture the manifest, config and layers
+    packages  recipe -> for each architecture what was asked for, and the packages that it came to
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import NodekilnError
+
+VERSION = 1
+
+
+class LockError(NodekilnError):
+    """A lock that cannot be read, or a name that may not be resolved now."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A name that a lock has to explain: an image's reference, or the packages of a recipe.
+
+    folder: the recipe's folder, "" for an image. request: what of the recipe decides the packages.
+    """
+
+    name: str
+    arch: str
+    folder: str = ""
+    request: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.arch})"
+
+
+@dataclass(frozen=True)
+class Lock:
+    images: Mapping[str, Any] = field(default_factory=dict)
+    packages: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, wanted: Wanted) -> Any:
+        """The platform's facts (image: `manifest`, `config`, `layers`; recipe: a list of packages), None if not locked."""
+        if not wanted.folder:
+            return self.images.get(wanted.name, {}).get("platforms", {}).get(wanted.arch)
+        entry = self.packages.get(wanted.name, {}).get(wanted.arch)
+        return entry["packages"] if entry and entry["request"] == wanted.request else None
+
+    def updated(self, facts: Iterable[tuple[Wanted, Any]]) -> Lock:
+        """This lock with `facts` in place of what it said before."""
+        images = json.loads(json.dumps(self.images))
+        packages = json.loads(json.dumps(self.packages))
+        for wanted, fact in facts:
+            if wanted.folder:
+                entry = {"request": wanted.request, "packages": fact}
+                packages.setdefault(wanted.name, {})[wanted.arch] = entry
+            else:
+                entry = images.setdefault(wanted.name, {"platforms": {}})
+                if entry.get("index") != fact.get("index"):
+                    entry["platforms"] = {}
+                entry["index"] = fact.get("index")
+                entry["platforms"] |= fact["platforms"]
+        return Lock(images, packages)
+
+    def only(self, wanted: Iterable[Wanted]) -> Lock:
+        """This lock without what no name of `wanted` asks for."""
+        names = {each.name for each in wanted}
+        return Lock(
+            {name: fact for name, fact in self.images.items() if name in names},
+            {name: fact for name, fact in self.packages.items() if name in names},
+        )
+
+
+def read(path: Path) -> Lock:
+    """The lock at `path`; an empty one if there is none. LockError if it is not a lock."""
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        return Lock()
+    except ValueError as error:
+        raise LockError(f"{path}: not a lock ({error}): restore it, or delete it and run `doit lock`") from None
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise LockError(f"{path}: version {VERSION} expected: update nodekiln, or delete it and run `doit lock`")
+    return Lock(document["images"], document["packages"])
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Write `lock` to `path`, beside it first; nothing is touched if it says the same already."""
+    document = {"version": VERSION, "images": lock.images, "packages": lock.packages}
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+    if path.exists() and path.read_text() == text:
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def resolve(wanted: Iterable[Wanted], cache: Path) -> list[tuple[Wanted, Any]]:
+    """Ask registries and package mirrors what `wanted` means now.
+
+    NODEKILN_LOCKED=1 forbids it: LockError then, with the names.
+    """
+    wanted = list(wanted)
+    if os.environ.get("NODEKILN_LOCKED") == "1" and wanted:
+        names = ", ".join(str(each) for each in wanted[:5])
+        raise LockError(f"not locked: {names} (NODEKILN_LOCKED=1 is set: run `doit lock` without it)")
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pipeline.oci import resolve as registries
+    from pipeline.recipe import debian
+
+    images = [each for each in wanted if not each.folder]
+    recipes = [each for each in wanted if each.folder]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = [(each, pool.submit(registries.resolve, each.name, [each.arch])) for each in images]
+        packages = debian.resolve_all(recipes, cache) if recipes else []
+        return [*((each, future.result()) for each, future in found), *packages]

@@ -1,0 +1,59 @@
+"""Project: a folder with specs/, and where everything of it lies."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pipeline import lock
+from pipeline.schema import Problems
+from pipeline.spec import Spec, load
+from pipeline.store import Store
+
+SPECS = "specs"
+RESULTS = "build"
+CACHE = "cache"
+
+
+class Project:
+    """The folder `root`. Nothing is read before it is asked for.
+
+    NODEKILN_CACHE names another folder for the store, to share it between checkouts.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.cache)
+
+    @property
+    def cache(self) -> Path:
+        return self.root / os.environ.get("NODEKILN_CACHE", CACHE)
+
+    def names(self) -> list[str]:
+        """The specs there are, by name."""
+        return sorted(path.stem for path in (self.root / SPECS).glob("*.yml"))
+
+    def path(self, name: str) -> Path:
+        """The spec's file, relative to the project, as messages show it."""
+        return Path(SPECS, f"{name}.yml")
+
+    def load(self, name: str) -> Spec | Problems:
+        """The spec, or everything that is wrong with it."""
+        try:
+            return load(self.path(name))
+        except Problems as problems:
+            return problems
+
+    def lock_path(self, name: str) -> Path:
+        return Path(SPECS, f"{name}.lock")
+
+    def lock(self, name: str) -> lock.Lock:
+        return lock.read(self.root / self.lock_path(name))
+
+    def results(self, name: str, arch: str = "") -> Path:
+        """Where the spec's results go, relative to the project; `arch` where it is built for several."""
+        return Path(RESULTS, name, arch)

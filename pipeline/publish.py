@@ -1,0 +1,67 @@
+"""Publish: results leave the store and become files in build/NAME, with SHA256SUMS and manifest.json beside them.
+
+manifest.json is the record of a build: what went in (digests of the spec and its lock), the key and the result of every
+stage, and digest and size of every file. It says nothing of time, host or user, so two equal builds write equal records.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.action import Action, closure
+from pipeline.digest import Digest
+from pipeline.plan import Plan
+from pipeline.project import Project
+from pipeline.tree import File
+
+MANIFEST = "manifest.json"
+SUMS = "SHA256SUMS"
+
+
+def publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> list[str]:
+    """Write the format `name` (what `action` gave) into `folder` and record it there. Returns the files' names."""
+    store = project.store
+    result, _ = action.perform(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, Any] = {}
+    for suffix, entry in store.tree(result).items():
+        assert type(entry) is File
+        target = folder / f"{made.spec.name}{suffix}"
+        files[target.name] = {"sha256": store.export(entry.content, target).hex, "size": entry.size}
+    with store.lock(f"publish-{made.spec.name}"):
+        _record(project, made, name, action, folder, files)
+    return sorted(files)
+
+
+def _record(project: Project, made: Plan, name: str, action: Action, folder: Path, files: dict[str, Any]) -> None:
+    path = folder / MANIFEST
+    known = json.loads(path.read_text()) if path.exists() else {}
+    formats = {
+        format_name: entry
+        for format_name, entry in known.get("formats", {}).items()
+        if all((folder / file).exists() for file in entry["files"])
+    }
+    formats[name] = {
+        "key": action.key,
+        "files": files,
+        "stages": {each.name: {"key": each.key, "result": project.store.recall(each.key)} for each in closure(action)},
+    }
+    document = {
+        "nodekiln": __version__,
+        "arch": made.arch,
+        "spec": made.spec.digest,
+        "lock": Digest.of((project.root / project.lock_path(made.spec.name)).read_bytes()),
+        "formats": formats,
+    }
+    _replace(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
+    _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(text)
+    partial.replace(path)
