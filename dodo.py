@@ -2,7 +2,7 @@
 
 from pipeline import tasks
 
-DOIT_CONFIG = tasks.CONFIG
+DOIT_CONFIG = tasks.config()
 
 
 def task_build():

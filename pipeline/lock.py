@@ -120,4 +120,4 @@ def resolve(wanted: Iterable[Wanted], cache: Path) -> list[tuple[Wanted, Any]]:
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = [(each, pool.submit(registries.resolve, each.name, [each.arch])) for each in images]
         packages = debian.resolve_all(recipes, cache) if recipes else []
-        return [*((each, future.result()) for each, future in found), *packages]
+        return [*((each, future.result().document()) for each, future in found), *packages]

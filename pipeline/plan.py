@@ -1,43 +1,153 @@
-"""Plan: a spec and its lock become actions. Pure: no image is read, no socket opened, nothing is written.
+"""Plan: a spec and its lock become actions. No image is read, no socket opened, nothing is written.
 
-    sections  ->  parts (trees)  ->  fragments  ->  initrd  ->  formats
-                        \\-> rootfs ------------------------------^
+    sections -> parts -> root -> fragments -> initrd -> formats
+                   \\-> rootfs -----------------^
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from pipeline import formats, sections
-from pipeline.action import Action
-from pipeline.lock import Lock
+from pipeline import compat, formats, sections
+from pipeline.action import Action, closure
+from pipeline.errors import BadInput
+from pipeline.lock import Lock, Wanted
+from pipeline.oci import reference as references
 from pipeline.parts import Context, Image, Part
-from pipeline.recipe import actions as recipes
+from pipeline.recipe import fetch, recipe
 from pipeline.spec import Spec
 from pipeline.stages import initrd, pull, root
-from pipeline.tree import parents
+from pipeline.tree import EPOCH, parents
+
+PKG = "@pkg:"
+"""A reference that starts so names a recipe's folder."""
+OWN_IMAGES = Path(__file__).parent.parent
+"""Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a spec comes to on one architecture.
 
-    products: by name, what formats ask for: `kernel`, `initrd`, `rootfs`, images of recipes.
-    missing: references that the lock has no entry for; while there are any, the actions must not run.
+    products: what formats ask for by name: `kernel`, `initrd`, `rootfs`. Formats and further images come when asked for.
     """
 
     spec: Spec
     arch: str
-    products: Mapping[str, Action]
-    missing: tuple[str, ...] = ()
+    images: Images
+    products: dict[str, Action]
     made: dict[str, Action] = field(default_factory=dict)
+
+    def can(self, name: str) -> bool:
+        """Whether the spec has what the format needs (a kernel, say)."""
+        needs = formats.find(name).NEEDS
+        return all(self.can(need) if need in formats.names() else need != "kernel" or need in self.products
+                   for need in needs)
 
     def format(self, name: str) -> Action:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
         if name not in self.made:
             module = formats.find(name)
-            needs = tuple(self.products[need] if need in self.products else self.format(need) for need in module.NEEDS)
-            options = {key: value for key, value in self.spec.build.options().items() if key in module.OPTIONS}
+            given = self.spec.build.options()
+            options = {option: given[option] for option in module.OPTIONS if option in given}
+            needs = tuple(self._product(need) for need in module.NEEDS)
             self.made[name] = Action(f"format/{name}", module.build, options, needs)
         return self.made[name]
+
+    def missing(self, *names: str) -> list[Wanted]:
+        """What the lock does not explain of what the formats `names` need: until it does, their actions must not run."""
+        unlocked = self.images.missing
+        return [unlocked[action] for action in closure(*map(self.format, names)) if action in unlocked]
+
+    def _product(self, name: str) -> Action:
+        if name in self.products:
+            return self.products[name]
+        if name in formats.names():
+            return self.format(name)
+        return self.images(self.spec.build.bootloader or f"{PKG}images/{name}").tree
+
+
+class Images:
+    """The images that a plan names, each once: `images(reference)`.
+
+    wanted: all names that a lock has to explain. missing: those that it does not, with the actions that wait for it.
+    """
+
+    def __init__(self, spec: Spec, lock: Lock, arch: str) -> None:
+        self._spec, self._lock, self._arch = spec, lock, arch
+        self._known: dict[str, Image] = {}
+        self.wanted: list[Wanted] = []
+        self.missing: dict[Action, Wanted] = {}
+
+    def __call__(self, reference: str) -> Image:
+        if reference not in self._known:
+            make = self._from_recipe if reference.startswith(PKG) else self._from_registry
+            self._known[reference] = make(reference)
+        return self._known[reference]
+
+    def _from_registry(self, reference: str) -> Image:
+        full = references.expand(reference)
+        wanted = Wanted(full, self._arch)
+        facts = self._lock.get(wanted)
+        params = {"reference": full, "manifest": facts["manifest"] if facts else ""}
+        manifest = self._locked(Action(f"pull/{reference}", pull.pull, params), wanted)
+        return Image(full, manifest, Action(f"unpack/{reference}", pull.unpack, {}, (manifest,)))
+
+    def _from_recipe(self, reference: str) -> Image:
+        found = recipe.load(self._folder(reference.removeprefix(PKG)))
+        name = found.build.image
+        wanted = Wanted(name, self._arch, str(found.folder), found.request(self._arch))
+        params = {"recipe": name, "arch": self._arch, "packages": self._lock.get(wanted) or []}
+        packages = self._locked(Action(f"packages/{name}", fetch.fetch, params), wanted)
+        manifest = Action(f"image/{name}", pull.pull, {"TODO": 1}, (packages,), found.where)
+        return Image(reference, manifest, Action(f"unpack/{name}", pull.unpack, {}, (manifest,)))
+
+    def _folder(self, path: str) -> Path:
+        """The recipe's folder: in the project, beside the spec, or with nodekiln itself."""
+        places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
+        for place in places:
+            if (place / recipe.FILE).exists():
+                return place
+        raise BadInput(f"{self._spec.path}: {PKG}{path}: no {recipe.FILE} in {' or '.join(map(str, places[:2]))}")
+
+    def _locked(self, action: Action, wanted: Wanted) -> Action:
+        self.wanted.append(wanted)
+        if self._lock.get(wanted) is None:
+            self.missing[action] = wanted
+        return action
+
+
+def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
+    """The actions of `spec` for `arch` (an OCI architecture: amd64, arm64)."""
+    images = Images(spec, lock, arch)
+    epoch = _epoch(spec)
+    parts = sections.plan(Context(spec, images, epoch))
+    return Plan(spec, arch, images, _products(parts, epoch, spec.build.compress))
+
+
+def _epoch(spec: Spec) -> int:
+    if spec.build.compat == "linuxkit":
+        return compat.MTIME
+    return int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH)) if spec.build.epoch is None else spec.build.epoch
+
+
+def _products(parts: list[Part], epoch: int, compress: str | None) -> dict[str, Action]:
+    stamp = {"directories": sorted({above for part in parts for above in parents(part.prefix)}), "epoch": epoch}
+    products = {"rootfs": Action("rootfs", root.rootfs, stamp, tuple(part.tree for part in parts))}
+    loose = [part for part in parts if not part.prefix]
+    unbooted = tuple(Action(f"root/{part.name}", root.unbooted, {}, (part.tree,)) for part in loose)
+    cut = Action("root", root.winners, stamp, unbooted)
+    names = [part.name for part in loose] or ["directories"]
+    trees = [(name, Action(f"winner/{name}", root.winner, {"number": number}, (cut,)))
+             for number, name in enumerate(names)]
+    trees += [(part.name, part.tree) for part in parts if part.prefix]
+    options = {} if compress is None else {"compress": compress}
+    fragments = [Action(f"fragment/{name}", initrd.fragment, options, (tree,)) for name, tree in trees]
+    kernel = next((part.tree for part in parts if part.name == "kernel"), None)
+    boot = Action("boot", root.boot, {}, (kernel,) if kernel else ())
+    products["initrd"] = Action("initrd", initrd.initrd, {}, (boot, *fragments))
+    if kernel:
+        products["kernel"] = boot
+    return products

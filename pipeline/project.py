@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline import lock
-from pipeline.schema import Problems
 from pipeline.spec import Spec, load
 from pipeline.store import Store
 
@@ -41,12 +40,9 @@ class Project:
         """The spec's file, relative to the project, as messages show it."""
         return Path(SPECS, f"{name}.yml")
 
-    def load(self, name: str) -> Spec | Problems:
-        """The spec, or everything that is wrong with it."""
-        try:
-            return load(self.path(name))
-        except Problems as problems:
-            return problems
+    def load(self, name: str) -> Spec:
+        """The spec; Problems with everything that is wrong with it."""
+        return load(self.path(name))
 
     def lock_path(self, name: str) -> Path:
         return Path(SPECS, f"{name}.lock")

@@ -1,7 +1,7 @@
 """Publish: results leave the store and become files in build/NAME, with SHA256SUMS and manifest.json beside them.
 
-manifest.json is the record of a build: what went in (digests of the spec and its lock), the key and the result of every
-stage, and digest and size of every file. It says nothing of time, host or user, so two equal builds write equal records.
+manifest.json is the record of a build: what went in (digests of the spec and its lock), the key and the result of
+every stage, and digest and size of every file. It says nothing of time, host or user: equal builds, equal records.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
     document = {
         "nodekiln": __version__,
         "arch": made.arch,
-        "spec": made.spec.digest,
+        "spec": {str(file): Digest.of(file.read_bytes()) for file in made.spec.files},
         "lock": Digest.of((project.root / project.lock_path(made.spec.name)).read_bytes()),
         "formats": formats,
     }

@@ -9,8 +9,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
-
 
 BAD_INPUT = 3
 """Exit code when the input is wrong, as doit has it for a dodo.py that is."""

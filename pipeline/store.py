@@ -1,75 +1,47 @@
 """Store: blobs by digest, trees among them, and what finished actions gave.
 
     cache/blobs/sha256/<hex>   immutable content; the folder is an OCI image layout too (image-spec, image-layout.md)
-    cache/actions/ab/<key>     the digest that an action with this key gave
+    cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it
+    cache/sums/ab/<hex>        the sha256 of a content that was exported: saves reading its holes again
     cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
     cache/tmp/…                what is being written; renamed into place when it is whole
 
 Everything is written beside its place and renamed, so a reader sees a whole object or none. Any number of threads,
-processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness.
+processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness: whoever needs
+an object that is missing or damaged gets Missing, and `pipeline.action` makes the object again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from pipeline import held
+from pipeline import record as records
 from pipeline import tree as trees
 from pipeline.digest import Digest
-from pipeline.errors import NodekilnError
+from pipeline.fault import Damaged, Missing, StoreError, explained
+from pipeline.record import Record
+from pipeline.rope import Rope, Writer
 from pipeline.tree import Content, Slice, Tree
 
 CHUNK = 1 << 20
 """Bytes that are read or copied at a time."""
 TREES_IN_MEMORY = 8
 """Trees that stay parsed for the next stage of this process."""
+BLOBS_OPEN = 16
+"""Blobs that a thread keeps open: the files of a merged tree come from one layer, then another, and back."""
+PARTIAL = "partial-"
+"""Names in tmp/ that start so are downloads, which the next process goes on with."""
 
 
-class StoreError(NodekilnError):
-    """The store cannot do what was asked: no space, no permission, or an object that is damaged."""
-
-
-class Missing(StoreError):
-    """A blob that is not here (collected, or never was)."""
-
-    def __init__(self, digest: Digest) -> None:
-        super().__init__(f"{digest} is not in the store")
-        self.digest = digest
-
-
-class Writer:
-    """A blob that is being written. `commit` gives it its name; leaving it uncommitted removes it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._path = store.scratch()
-        self._file: BinaryIO = open(self._path, "xb")
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        self._hash.update(data)
-        self._file.write(data)
-        self.size += len(data)
-        return len(data)
-
-    def commit(self) -> Digest:
-        """Name the blob by its sha256 and put it into the store."""
-        self._file.close()
-        digest = Digest("sha256:" + self._hash.hexdigest())
-        self._store.adopt(self._path, digest)
-        return digest
-
-    def close(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+__all__ = ["Damaged", "Missing", "Record", "Rope", "Store", "StoreError", "Writer"]
 
 
 class Store:
@@ -79,7 +51,71 @@ class Store:
         self.root = root
         self._trees: dict[Digest, Tree] = {}
         self._guard = threading.Lock()
-        self._ready = False
+        self._lease: held.Lease | None = None
+        self._open = threading.local()
+
+    # the folder itself
+
+    def note(self, place: Path, data: bytes) -> None:
+        """Write the small file `place`, somewhere in the store, whole or not at all."""
+        partial = self.scratch()
+        with self.space():
+            try:
+                partial.write_bytes(data)
+                place.parent.mkdir(exist_ok=True)
+                os.replace(partial, place)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+
+    def _used(self, path: Path, size: int | None = None, touch: bool = True) -> bool:
+        """Whether `path` is there (and `size` bytes long); its time stamp then says that it was needed now."""
+        try:
+            if size is not None and os.stat(path).st_size != size:
+                return False
+            if touch:
+                os.utime(path)
+        except FileNotFoundError:
+            return False
+        except OSError:  # it is somebody else's: they see to it
+            pass
+        return True
+
+    def _leased(self) -> held.Lease:
+        """This store's lease on names in tmp/; the folders are made with the first one."""
+        if self._lease is None:
+            with self._guard, self.space():
+                if self._lease is None:
+                    self._lease = self._begin()
+        return self._lease
+
+    def _begin(self) -> held.Lease:
+        for name in ("blobs/sha256", "actions", "sums", "locks", "tmp"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        held.leases(self.root / "tmp", PARTIAL)
+        lease = held.Lease(self.root / "tmp")
+        weakref.finalize(self, lease.end)
+        layout = self.root / "oci-layout"
+        if not layout.exists():
+            partial = lease.name()
+            partial.write_text('{"imageLayoutVersion":"1.0.0"}')
+            os.replace(partial, layout)
+        return lease
+
+    @contextlib.contextmanager
+    def _present(self, digest: Digest) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise Missing(digest) from None
+
+    @contextlib.contextmanager
+    def space(self) -> Iterator[None]:
+        """What the system says when the store cannot be written becomes a StoreError that a person can act on."""
+        try:
+            yield
+        except OSError as error:
+            raise explained(error, self.root) from None
 
     # blobs
 
@@ -96,7 +132,7 @@ class Store:
     def put(self, data: bytes) -> Digest:
         """Store `data` (if it is not there yet) and return its digest."""
         digest = Digest.of(data)
-        if not self.has(digest):
+        if not self._used(self.path(digest), len(data)):
             with self.create() as blob:
                 blob.write(data)
                 blob.commit()
@@ -105,33 +141,52 @@ class Store:
     @contextlib.contextmanager
     def create(self) -> Iterator[Writer]:
         """A new blob, written piece by piece; it is dropped unless the body calls `commit`."""
-        with self._space():
-            writer = Writer(self)
-            try:
-                yield writer
-            finally:
-                writer.close()
+        writer = Writer(self)
+        try:
+            yield writer
+        finally:
+            writer.close()
 
     def adopt(self, path: Path, digest: Digest) -> None:
-        """Take the file `path` (in `scratch`'s folder, whole, already verified) as the blob `digest`."""
-        os.chmod(path, 0o444)
-        place = self.path(digest)
-        place.parent.mkdir(exist_ok=True)
-        os.replace(path, place)
+        """Take the file `path` (named by `scratch`, whole, already verified) as the blob `digest`."""
+        with self.space():
+            os.chmod(path, 0o444)
+            place = self.path(digest)
+            try:
+                os.replace(path, place)
+            except FileNotFoundError:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, place)
 
     def open(self, digest: Digest) -> BinaryIO:
         with self._present(digest):
             return open(self.path(digest), "rb")
 
     def get(self, digest: Digest) -> bytes:
-        """A small blob, whole."""
+        """A small blob, whole and verified."""
         with self._present(digest):
-            return self.path(digest).read_bytes()
+            data = self.path(digest).read_bytes()
+        if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
+            raise self.damaged(digest)
+        return data
+
+    def verify(self, digest: Digest) -> None:
+        """Read the blob `digest` and compare it with its name; Damaged if it is something else."""
+        with self._present(digest), open(self.path(digest), "rb") as file:
+            if hashlib.file_digest(file, digest.algorithm).hexdigest() != digest.hex:
+                raise self.damaged(digest)
+
+    def damaged(self, digest: Digest) -> Damaged:
+        """Remove a blob that is not what its name says; the error to raise."""
+        with self.space():
+            self.path(digest).unlink(missing_ok=True)
+        self._trees.pop(digest, None)
+        self._open = threading.local()
+        return Damaged(digest)
 
     def scratch(self) -> Path:
         """A new name for a file that is on the same file system as the blobs."""
-        self._prepare()
-        return self.root / "tmp" / f"{os.getpid()}-{os.urandom(8).hex()}"
+        return self._leased().name()
 
     # contents
 
@@ -139,19 +194,34 @@ class Store:
         """The bytes of `content` in chunks of at most CHUNK."""
         for blob, offset, length in content:
             if blob is None:
+                while length > 0:
+                    yield b"\0" * min(length, CHUNK)
+                    length -= CHUNK
+            elif length:
+                file = self.file(blob)
                 while length:
-                    size = min(length, CHUNK)
-                    yield bytes(size)
-                    length -= size
-                continue
-            with self.open(blob) as file:
-                file.seek(offset)
-                while length:
-                    data = file.read(min(length, CHUNK))
+                    data = os.pread(file.fileno(), min(length, CHUNK), offset)
                     if not data:
-                        raise StoreError(f"{blob} is shorter than it was: delete {self.path(blob)}, it is made again")
+                        file = self.file(blob, file, offset)
+                        continue
                     yield data
+                    offset += len(data)
                     length -= len(data)
+
+    def file(self, blob: Digest, short: BinaryIO | None = None, offset: int = 0) -> BinaryIO:
+        """`blob`, opened once a thread: only for `os.pread` and the like, and not to be closed.
+
+        Opened anew if `short` is the file that ended at `offset`; Damaged if the blob does end there.
+        """
+        files: dict[Any, BinaryIO] = self._open.__dict__  # of this thread
+        file = files.get(blob) if short is None else None
+        if file is None:
+            if short is not None and self.size(blob) <= offset:
+                raise self.damaged(blob)
+            while len(files) >= BLOBS_OPEN:
+                del files[next(iter(files))]
+            file = files[blob] = self.open(blob)
+        return file
 
     def content(self, data: bytes) -> Content:
         """`data` as content, stored."""
@@ -168,25 +238,13 @@ class Store:
         return Rope(self)
 
     def export(self, content: Content, path: Path) -> Digest:
-        """Write `content` to the host file `path` (beside it, then renamed), holes kept; its sha256 is returned."""
-        digest = hashlib.sha256()
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with self._space(), open(partial, "wb") as out:
-                for piece in content:
-                    if piece.blob is None:
-                        out.seek(piece.length, os.SEEK_CUR)
-                        for data in self.read((piece,)):
-                            digest.update(data)
-                    else:
-                        for data in self.read((piece,)):
-                            digest.update(data)
-                            out.write(data)
-                out.truncate(trees.length(content))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return Digest("sha256:" + digest.hexdigest())
+        """Write `content` to the host file `path` (beside it, then renamed), holes kept; its sha256 is returned.
+
+        Blobs that go into it whole are verified; Damaged if one is not what its name says.
+        """
+        from pipeline import export
+
+        return export.export(self, content, path)
 
     # trees
 
@@ -195,8 +253,7 @@ class Store:
 
     def tree(self, digest: Digest) -> Tree:
         """The tree that `digest` names. Shared: callers must not change it."""
-        found = self._trees.get(digest)
-        if found is None:
+        if (found := self._trees.get(digest)) is None:
             found = trees.load(self.get(digest))
             with self._guard:
                 while len(self._trees) >= TREES_IN_MEMORY:
@@ -208,100 +265,42 @@ class Store:
 
     def recall(self, key: str) -> Digest | None:
         """What the action `key` gave, if it has been done and its result is still here."""
-        try:
-            result = Digest.parse((self.root / "actions" / key[:2] / key).read_text())
-        except (FileNotFoundError, ValueError):
+        record = self.record(key)
+        if record is None or not self._used(self.path(record.result), record.size, touch=False):
             return None
-        return result if self.has(result) else None
+        with contextlib.suppress(StoreError):  # a store that only others may write serves all the same
+            self._leased()
+        self._used(self._record_path(key))
+        return record.result
 
-    def remember(self, key: str, result: Digest) -> None:
-        place = self.root / "actions" / key[:2] / key
-        partial = self.scratch()
-        with self._space():
-            partial.write_text(result)
-            place.parent.mkdir(exist_ok=True)
-            os.replace(partial, place)
+    def record(self, key: str) -> Record | None:
+        """What is remembered of the action `key`, wherever its result is now."""
+        try:
+            return records.load(self._record_path(key).read_bytes())
+        except OSError:
+            return None
+
+    def remember(self, key: str, result: Digest, facts: Mapping[str, Any] | None = None) -> None:
+        """Note that the action `key` gave `result`, which is in the store. `facts`: JSON values."""
+        self.note(self._record_path(key), Record(result, self.size(result), dict(facts or {})).dump())
+
+    def forget(self, key: str) -> None:
+        """Drop what is remembered of the action `key`."""
+        with self.space():
+            self._record_path(key).unlink(missing_ok=True)
+
+    def _record_path(self, key: str) -> Path:
+        return self.root / "actions" / key[:2] / key
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold the lock `name` against every other thread and process that uses this store."""
-        self._prepare()
-        with open(self.root / "locks" / name, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    # the folder itself
-
-    def _prepare(self) -> None:
-        if self._ready:
-            return
-        with self._space():
-            for name in ("blobs/sha256", "actions", "locks", "tmp"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
-            layout = self.root / "oci-layout"
-            if not layout.exists():
-                layout.write_text('{"imageLayoutVersion":"1.0.0"}')
-        self._ready = True
-
-    @contextlib.contextmanager
-    def _present(self, digest: Digest) -> Iterator[None]:
+        self._leased()
+        path = self.root / "locks" / name
+        with self.space():
+            file = held.take(path)
+        assert file is not None
         try:
             yield
-        except FileNotFoundError:
-            raise Missing(digest) from None
-
-    @contextlib.contextmanager
-    def _space(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreError(f"no space left for {self.root}: free some, or run `doit gc`") from None
-            if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-                raise StoreError(f"{self.root} cannot be written: {error.strerror} ({error.filename})") from None
-            raise
-
-
-_OWN = Digest("")
-"""Stands for a rope's own blob until that has a name."""
-
-
-class Rope:
-    """A Sink that builds a Content: own bytes go into one new blob, existing content is taken by reference."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._own = Writer(store)
-        self._pieces: list[Slice] = []
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        if data:
-            self._add(_OWN, self._own.size, len(data))
-            self._own.write(data)
-
-    def extend(self, content: Content) -> None:
-        for piece in content:
-            self._add(*piece)
-
-    def zeros(self, count: int) -> None:
-        if count:
-            self._add(None, 0, count)
-
-    def tell(self) -> int:
-        return self._size
-
-    def finish(self) -> Content:
-        """Store the bytes that were written and return the whole as content."""
-        own = self._own.commit() if self._own.size else None
-        self._own.close()
-        return tuple(Slice(own if blob is _OWN else blob, offset, size) for blob, offset, size in self._pieces)
-
-    def _add(self, blob: Digest | None, offset: int, size: int) -> None:
-        self._size += size
-        if self._pieces:
-            last_blob, last_offset, last_size = self._pieces[-1]
-            if last_blob == blob and (blob is None or last_offset + last_size == offset):
-                self._pieces[-1] = Slice(blob, last_offset, last_size + size)
-                return
-        self._pieces.append(Slice(blob, offset, size))
+        finally:
+            held.drop(path, file)

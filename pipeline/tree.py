@@ -49,7 +49,7 @@ class File(NamedTuple):
     xattrs: Xattrs = ()
     content: Content = ()
     inode: str = ""
-    """Names that are hard links of each other share an `inode`: the least of their paths. "" where there is one name."""
+    """Names that are hard links of each other share an `inode`, the least of their paths; "" where there is one name."""
 
     @property
     def size(self) -> int:
@@ -170,7 +170,7 @@ def overlay(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Tree:
             if below is not None:
                 del tree[above]
     if hidden:
-        tree = Tree((path, entry) for path, entry in tree.items() if not any(above in hidden for above in parents(path)))
+        tree = Tree((path, tree[path]) for path in tree if not any(above in hidden for above in parents(path)))
     tree.update(_unshared(tree, upper))
     return tree.ordered()
 
@@ -217,7 +217,7 @@ def dump(tree: Mapping[str, Entry]) -> bytes:
         xattrs = [[name, value.decode("latin-1")] for name, value in entry.xattrs]
         row = [path, _KINDS[type(entry)], entry.mode, entry.uid, entry.gid, entry.mtime, xattrs]
         if type(entry) is File:
-            row.append([[-1 if s.blob is None else blobs.setdefault(s.blob, len(blobs)), s.offset, s.length] for s in entry.content])
+            row.append([[_number(blobs, blob), offset, size] for blob, offset, size in entry.content])
             row.append(entry.inode)
         elif type(entry) is Symlink:
             row.append(entry.target)
@@ -225,6 +225,10 @@ def dump(tree: Mapping[str, Entry]) -> bytes:
             row += [entry.kind, entry.major, entry.minor]
         rows.append(row)
     return json.dumps({"tree": 1, "blobs": list(blobs), "entries": rows}, separators=(",", ":")).encode()
+
+
+def _number(blobs: dict[Digest, int], blob: Digest | None) -> int:
+    return -1 if blob is None else blobs.setdefault(blob, len(blobs))
 
 
 def load(data: bytes) -> Tree:

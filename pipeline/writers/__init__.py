@@ -1,0 +1,9 @@
+"""Writers: one on-disk structure per module. They know no store and no doit: a tree goes in, bytes go to a sink."""
+
+from __future__ import annotations
+
+from pipeline.errors import BadInput
+
+
+class Unwritable(BadInput):
+    """What a tree holds and a structure cannot carry. The message names the path and says what to do instead."""

@@ -1,0 +1,81 @@
+"""doit lock: ask what every name of a spec means now, and write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline import lock
+from pipeline.errors import BadInput, NodekilnError
+from pipeline.plan import plan
+from pipeline.project import Project
+
+DOC = "resolve tags and packages into specs/NAME.lock"
+PARAMS = [
+    {"name": "update", "long": "update", "default": "", "help": "ask again for this one name (or 'all')"},
+    {"name": "check", "long": "check", "type": bool, "default": False, "help": "say what moved, write nothing"},
+]
+
+
+class Moved(NodekilnError):
+    """`--check` found that a name means something else now."""
+
+
+def run(project: Project, name: str, update: str = "", check: bool = False) -> None:
+    """Resolve what specs/NAME.lock lacks, and `update` (a name of the lock, or "all") anew."""
+    spec = project.load(name)
+    known = project.lock(name)
+    wanted = [each for arch in spec.build.arch for each in plan(spec, known, arch).images.wanted.values()]
+    if check:
+        moved = list(_moved(known, known.updated(lock.resolve(wanted, project.cache))))
+        if moved:
+            raise Moved("\n".join(moved))
+        print(f"{project.lock_path(name)}: nothing moved")
+        return
+    asked = [each for each in wanted if known.get(each) is None or update in ("all", each.name, _short(each.name))]
+    if update and update != "all" and not any(update in (each.name, _short(each.name)) for each in wanted):
+        names = ", ".join(sorted({_short(each.name) for each in wanted}))
+        raise BadInput(f"{project.path(name)} names no {update!r} (it names {names})")
+    found = known.updated(lock.resolve(asked, project.cache)).only(wanted)
+    lock.write(project.lock_path(name), found)
+    for line in _moved(known, found):
+        print(line)
+    print(f"{project.lock_path(name)}: {len(wanted)} names locked, {len(asked)} resolved now")
+
+
+def _short(name: str) -> str:
+    """The name as a spec may have written it: `docker.io/library/alpine:3.20` is `alpine:3.20` there."""
+    return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def _moved(before: lock.Lock, now: lock.Lock) -> Iterator[str]:
+    """One line for every name whose meaning differs between two locks."""
+    for name in sorted(before.images.keys() & now.images.keys()):
+        old, new = before.images[name], now.images[name]
+        for arch in sorted(old["platforms"].keys() & new["platforms"].keys()):
+            yield from _image_moved(f"{name} ({arch})", old["platforms"][arch], new["platforms"][arch])
+    for name in sorted(before.packages.keys() & now.packages.keys()):
+        for arch in sorted(before.packages[name].keys() & now.packages[name].keys()):
+            yield from _packages_moved(
+                f"{name} ({arch})", before.packages[name][arch]["packages"], now.packages[name][arch]["packages"]
+            )
+
+
+def _image_moved(title: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    if old["manifest"] == new["manifest"]:
+        return
+    sizes = [sum(layer["size"] for layer in facts["layers"]) for facts in (old, new)]
+    same = sum(layer in old["layers"] for layer in new["layers"])
+    config = "config changed" if old["config"] != new["config"] else "config as before"
+    yield (
+        f"{title}: {old['manifest'][:19]} -> {new['manifest'][:19]}, "
+        f"{sizes[0]} -> {sizes[1]} bytes, {same} of {len(new['layers'])} layers as before, {config}"
+    )
+
+
+def _packages_moved(title: str, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[str]:
+    before = {package["name"]: package["version"] for package in old}
+    after = {package["name"]: package["version"] for package in new}
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield f"{title}: {name} {before.get(name, '(none)')} -> {after.get(name, '(none)')}"

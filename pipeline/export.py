@@ -1,0 +1,134 @@
+"""Export: a content becomes a file of the host. The kernel copies (or shares blocks, where the file system can), while
+other threads hash: one the whole file, unless its sum is known, and one the blobs that go into it whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pipeline import tree as trees
+from pipeline.digest import Digest, InvalidDigest, canonical_json
+from pipeline.fault import StoreError
+from pipeline.tree import Content
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+BUFFER = 1 << 20
+"""Bytes that are hashed, or copied by hand, at a time."""
+SMALL = 1 << 20
+"""Contents up to this size are not worth threads."""
+BY_HAND = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY, errno.EBADF, errno.EPERM)
+"""What the kernel says where it cannot copy from one file to another itself."""
+
+
+def export(store: Store, content: Content, path: Path) -> Digest:
+    """Write `content` to `path`: beside it, then renamed. Returns its sha256. Missing or Damaged if a blob is.
+
+    A killed export leaves `.NAME.partial`, which the next one of the same file takes over.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with store.lock("export-" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()):
+        try:
+            with open(partial, "wb", buffering=0) as out:
+                digest = _fill(store, content, out)
+            os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreError(f"no space left for {path}") from None
+            raise
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    return digest
+
+
+def _fill(store: Store, content: Content, out: BinaryIO) -> Digest:
+    if trees.length(content) <= SMALL:
+        data = b"".join(store.read(content))
+        out.write(data)
+        return Digest.of(data)
+    name = hashlib.sha256(canonical_json(content)).hexdigest()
+    place = store.root / "sums" / name[:2] / name
+    known = _whole(store, content) or _sum(place)
+    with ThreadPoolExecutor(2) as pool:
+        checks = [pool.submit(store.verify, blob) for blob in _whole_blobs(store, content)]
+        summing = None if known else pool.submit(_hash, store, content)
+        _copy(store, content, out)
+        for check in checks:
+            check.result()
+        if summing is None:
+            assert known is not None
+            return known
+        store.note(place, summing.result().encode())
+        return summing.result()
+
+
+def _whole(store: Store, content: Content) -> Digest | None:
+    """The digest of the blob that `content` is, all of it and nothing else."""
+    piece = content[0]
+    if len(content) == 1 and piece.blob and piece.blob.algorithm == "sha256" and store.size(piece.blob) == piece.length:
+        return piece.blob
+    return None
+
+
+def _whole_blobs(store: Store, content: Content) -> Iterator[Digest]:
+    """The blobs that go into `content` whole, each once."""
+    whole = {blob for blob, offset, length in content if blob and not offset and store.size(blob) == length}
+    return iter(sorted(whole))
+
+
+def _sum(place: Path) -> Digest | None:
+    try:
+        return Digest.parse(place.read_text())
+    except (OSError, InvalidDigest, UnicodeDecodeError):
+        return None
+
+
+def _hash(store: Store, content: Content) -> Digest:
+    digest = hashlib.sha256()
+    for data in store.read(content):
+        digest.update(data)
+    return Digest("sha256:" + digest.hexdigest())
+
+
+def _copy(store: Store, content: Content, out: BinaryIO) -> None:
+    os.truncate(out.fileno(), trees.length(content))
+    place = 0
+    for blob, offset, length in content:
+        if blob is None or not length:
+            place += length
+            continue
+        file, end = store.file(blob), place + length
+        while (place := _copy_range(file.fileno(), out.fileno(), offset, place, end)) < end:
+            offset += length - (end - place)
+            length = end - place
+            file = store.file(blob, file, offset)
+
+
+def _copy_range(source: int, target: int, start: int, place: int, end: int) -> int:
+    """Copy from `start` of `source` to `place` of `target`, up to `end` there; returns how far it came."""
+    by_hand = False
+    while place < end:
+        try:
+            if by_hand:
+                count = os.pwrite(target, os.pread(source, min(end - place, BUFFER), start), place)
+            else:
+                count = os.copy_file_range(source, target, end - place, start, place)
+        except OSError as error:
+            if by_hand or error.errno not in BY_HAND:
+                raise
+            by_hand = True
+            continue
+        if not count:
+            break
+        start += count
+        place += count
+    return place

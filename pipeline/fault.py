@@ -1,0 +1,44 @@
+"""What can be wrong with a store, in words that a person can act on."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from pipeline.digest import Digest
+from pipeline.errors import NodekilnError
+
+
+class StoreError(NodekilnError):
+    """The store cannot do what was asked: no space, no permission, or an object that is damaged."""
+
+
+class Missing(StoreError):
+    """A blob that is not here (collected, or never was)."""
+
+    def __init__(self, digest: Digest, why: str = "is not in the store") -> None:
+        super().__init__(f"{digest} {why}")
+        self.digest = digest
+
+
+class Damaged(Missing):
+    """A blob that was not what its name says. It has been removed: from now on it is missing."""
+
+    def __init__(self, digest: Digest) -> None:
+        super().__init__(digest, "was damaged and has been removed")
+
+
+def explained(error: OSError, root: Path) -> Exception:
+    """`error`, met while the store `root` was written, in words; itself if there is nothing to add."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return StoreError(f"no space left for {root}: free some, or run `doit gc`")
+        case errno.EFBIG:
+            return StoreError(f"{root}: {error.strerror} (its file system or `ulimit -f` allows no larger file)")
+        case errno.EACCES | errno.EROFS | errno.EPERM:
+            return StoreError(f"{root} cannot be written: {error.strerror} ({error.filename})")
+        case errno.EEXIST | errno.ENOTDIR:
+            return StoreError(f"{root} is no folder: {error.strerror} ({error.filename})")
+        case errno.ENOLCK | errno.EOPNOTSUPP:
+            return StoreError(f"{root}: {error.strerror} (a store needs a file system with locks)")
+    return error

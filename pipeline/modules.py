@@ -1,0 +1,183 @@
+"""Modules: the dependency data of a kernel's modules (depmod(8)), and a kernel's modules cut down to some of them.
+
+modprobe finds a module, and what it needs first, through the files modules.dep, modules.alias, … (modules.dep(5)) that
+depmod writes where a kernel is installed. Here no kernel is ever installed, so they are computed from the tree: in
+depmod's order and wording, so that its own output can be compared, and as the binary indexes that kmod wants.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from pipeline import tree as trees
+from pipeline.modgraph import ordered, resolved, scan
+from pipeline.modindex import index, normalized
+from pipeline.modinfo import Module, is_module, module_name
+from pipeline.problem import StageProblem, guess
+from pipeline.store import Store
+from pipeline.tree import EPOCH, File, Tree, complete, parents
+
+VERSION = 1
+
+GIVEN = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
+"""Files that the kernel's own build makes; depmod takes them as they are."""
+
+_DEVICE = re.compile(r"(char|block)-major-([0-9]+)-([0-9]+)")
+
+
+def releases(tree: Mapping[str, trees.Entry]) -> list[str]:
+    """The kernel releases that have modules in `tree`: `6.1.0-56-cloud-amd64`."""
+    found = {path.split("/")[2] for path in tree if path.startswith("lib/modules/") and is_module(path)}
+    return sorted(found)
+
+
+def depmod(store: Store, tree: Tree, release: str) -> dict[str, bytes]:
+    """What depmod(8) would write into lib/modules/`release` of `tree`: file name -> contents.
+
+    BadModule names a module that cannot be read.
+    """
+    folder = f"lib/modules/{release}/"
+    given = {name: _given(store, tree, folder + name) for name in GIVEN}
+    modules = ordered(scan(store, tree, folder), given["modules.order"].decode().splitlines())
+    dependencies = {module.name: needed for module, needed in resolved(modules)}
+    lines = {m.name: " ".join([m.path + ":", *(other.path for other in dependencies[m.name])]) for m in modules}
+    priority = {module.name: number for number, module in enumerate(modules)}
+    aliases = [(alias, m.name) for m in modules for alias in m.aliases]
+    symbols = sorted((f"symbol:{symbol.decode()}", m.name) for m in modules for symbol in m.exports)
+    softdeps = [f"softdep {m.name} {text}" for m in modules for text in m.softdeps]
+    texts = {
+        "modules.dep": lines.values(),
+        "modules.alias": _titled("Aliases extracted from modules themselves.", _aliases(aliases)),
+        "modules.symbols": _titled("Aliases for symbols, used by symbol_request().", _aliases(symbols)),
+        "modules.softdep": _titled("Soft dependencies extracted from modules themselves.", softdeps),
+        "modules.devname": _titled("Device nodes to trigger on-demand module loading.", _devices(modules)),
+    }
+    indexes = {
+        "modules.dep.bin": ((name, line, priority[name]) for name, line in lines.items()),
+        "modules.alias.bin": ((alias, name, priority[name]) for alias, name in _normalized(aliases)),
+        "modules.symbols.bin": ((symbol, name, priority[name]) for symbol, name in symbols),
+        "modules.builtin.bin": ((module_name(path), "", 0) for path in given["modules.builtin"].decode().splitlines()),
+        "modules.builtin.alias.bin": (
+            (alias, name, 0) for alias, name in _normalized(_builtin_aliases(given["modules.builtin.modinfo"]))
+        ),
+    }
+    written = {name: "".join(line + "\n" for line in lines) for name, lines in texts.items()}
+    encoded = {name: text.encode("utf-8", "surrogateescape") for name, text in written.items()}
+    return encoded | {name: index(entries) for name, entries in indexes.items()}
+
+
+def cut(store: Store, tree: Tree, patterns: Sequence[str]) -> Tree:
+    """`tree` with only those of its modules that `patterns` select, and what they need, and data about these alone.
+
+    patterns: names (`virtio-net`; "_" and "-" are the same), globs of names (`virtio_*`), or, with a slash, globs of
+        paths below lib/modules/RELEASE (`kernel/fs/xfs/*`; here `*` crosses slashes).
+    A module needs those whose symbols it uses and those that its soft dependencies name. StageProblem, at ("modules",
+    index), for a pattern that selects nothing, not even something built into the kernel.
+    """
+    found = releases(tree)
+    if not found and patterns:
+        raise StageProblem(("modules",), "the kernel image has no modules to choose from")
+    result = Tree((path, entry) for path, entry in tree.items() if not path.startswith("lib/modules/"))
+    for release in found:
+        folder = f"lib/modules/{release}/"
+        modules = scan(store, tree, folder)
+        kept = {folder + module.path for module in _needed(modules, _selected(store, tree, folder, modules, patterns))}
+        part = Tree((path, tree[path]) for path in tree if path in kept or path.removeprefix(folder) in GIVEN)
+        part.update({above: tree[above] for path in part for above in parents(path) if above in tree})
+        result.update(with_data(store, part, release))
+    return result.ordered()
+
+
+def with_data(store: Store, tree: Tree, release: str, mtime: int = EPOCH) -> Tree:
+    """`tree` with what `depmod` computes for `release` in its place."""
+    computed = depmod(store, tree, release)
+    data = {f"lib/modules/{release}/{name}": store.content(text) for name, text in computed.items()}
+    written = {path: File(0o644, 0, 0, mtime, (), content) for path, content in data.items()}
+    return complete(Tree({**tree, **written}).ordered())
+
+
+def _selected(
+    store: Store, tree: Tree, folder: str, modules: Sequence[Module], patterns: Sequence[str]
+) -> Iterator[Module]:
+    """The modules that `patterns` name."""
+    builtin = [module_name(path) for path in _given(store, tree, folder + "modules.builtin").decode().splitlines()]
+    for number, pattern in enumerate(patterns):
+        name = pattern.replace("-", "_")
+        if "/" in pattern:
+            found = [module for module in modules if fnmatchcase(module.path, pattern)]
+        else:
+            found = [module for module in modules if fnmatchcase(module.name, name)]
+        if not found and not any(fnmatchcase(each, name) for each in builtin):
+            near = guess(name, [module.name for module in modules] + builtin)
+            raise StageProblem(("modules", number), f"the kernel has no module {pattern!r}", near)
+        yield from found
+
+
+def _needed(modules: Sequence[Module], selected: Iterable[Module]) -> set[Module]:
+    """`selected`, and all that they need."""
+    symbols = {module.name: needed for module, needed in resolved(modules)}
+    named = {module.name: module for module in modules}
+    aliased: dict[str | None, list[Module]] = {}
+    for module in modules:
+        for alias in module.aliases:
+            aliased.setdefault(normalized(alias), []).append(module)
+    needed: set[Module] = set()
+    todo = list(selected)
+    while todo:
+        module = todo.pop()
+        if module not in needed:
+            needed.add(module)
+            todo += symbols[module.name]
+            for soft in _soft(module):
+                todo += [named[soft]] if soft in named else aliased.get(soft, [])
+    return needed
+
+
+def _soft(module: Module) -> Iterator[str]:
+    """What the soft dependencies of `module` name: "pre: a b post: c" (modprobe.d(5)); modules, or aliases of some."""
+    for text in module.softdeps:
+        for word in text.split():
+            if word not in ("pre:", "post:"):
+                yield word.replace("-", "_")
+
+
+def _given(store: Store, tree: Mapping[str, trees.Entry], path: str) -> bytes:
+    entry = tree.get(path)
+    return store.bytes(entry.content) if type(entry) is File else b""
+
+
+def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
+    yield f"# {title}"
+    yield from lines
+
+
+def _aliases(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (f"alias {alias} {name}" for alias, name in pairs)
+
+
+def _normalized(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The aliases that can be indexed, as they are looked up."""
+    for alias, name in pairs:
+        if (key := normalized(alias)) is not None:
+            yield key, name
+
+
+def _builtin_aliases(modinfo: bytes) -> Iterator[tuple[str, str]]:
+    """Aliases of what is built into the kernel: modules.builtin.modinfo holds `name.key=value` texts."""
+    for text in modinfo.decode("utf-8", "surrogateescape").split("\0"):
+        subject, _, value = text.partition("=")
+        name, _, key = subject.partition(".")
+        if key == "alias":
+            yield value, name.replace("-", "_")
+
+
+def _devices(modules: Iterable[Module]) -> Iterator[str]:
+    """`fuse fuse c10:229`: modules that say which device node they would serve."""
+    for module in modules:
+        names = [alias.removeprefix("devname:") for alias in module.aliases if alias.startswith("devname:")]
+        numbers = [match for match in map(_DEVICE.fullmatch, module.aliases) if match]
+        if names and numbers:
+            kind, major, minor = numbers[-1].groups()
+            yield f"{module.name} {names[-1]} {kind[0]}{major}:{minor}"

@@ -1,0 +1,102 @@
+"""Docker's own archives: what `docker save` writes, old (a folder a layer) and new (an OCI layout with manifest.json).
+
+They have no manifest in the registry's sense, so one is made of them: the same for the same image, by whatever Docker
+it was saved (moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.digest import Digest, canonical_json
+from pipeline.oci import layer as layers
+from pipeline.oci.error import ImageError, NotThere, Refused
+from pipeline.oci.layout import Archive
+from pipeline.oci.manifest import CONFIG_LIMIT, LAYERS_LIMIT, MANIFEST_LIMIT, MANIFESTS, OCI
+from pipeline.tree import File, Symlink, parent
+
+
+class DockerArchive:
+    """The archive in `file`. `inside` is the image's NAME:TAG; "" where the archive holds one image."""
+
+    def __init__(self, file: Path, inside: str = "") -> None:
+        self.file = file
+        self.inside = inside
+        self._blobs: dict[Digest, str] = {}
+        self._manifest = b""
+
+    def __str__(self) -> str:
+        return f"docker-archive:{self.file}"
+
+    def manifest(self, wanted: str) -> tuple[bytes, str]:
+        self._read()
+        return self._manifest, MANIFESTS[0]
+
+    def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
+        self._read()
+        if digest not in self._blobs:
+            raise NotThere(f"{self} has no {digest}")
+        return self._archive.chunks(self._blobs[digest], start)
+
+    def _read(self) -> None:
+        if self._manifest:
+            return
+        if not self.file.is_file():
+            raise NotThere(f"{self.file}: no such file")
+        self._archive = Archive(self.file)
+        image = self._image()
+        config = self._descriptor(OCI + "config.v1+json", image.get("Config"))
+        if config["size"] > CONFIG_LIMIT:
+            raise Refused(f"{self}: a config of {config['size']} bytes; {CONFIG_LIMIT} is the limit")
+        names = image.get("Layers")
+        if not isinstance(names, list) or len(names) > LAYERS_LIMIT:
+            raise Refused(f"{self}: Layers is no list of at most {LAYERS_LIMIT} names")
+        self._manifest = canonical_json(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFESTS[0],
+                "config": config,
+                "layers": [self._descriptor(OCI + "layer.v1.tar", name) for name in names],
+            }
+        )
+
+    def _image(self) -> dict[str, Any]:
+        """The image's object in manifest.json."""
+        try:
+            images = json.loads(self._archive.read("manifest.json", MANIFEST_LIMIT))
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"{self}: manifest.json is not JSON: {error}") from None
+        if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+            raise Refused(f"{self}: manifest.json is no list of objects")
+        found: list[dict[str, Any]] = [
+            image for image in images if not self.inside or self.inside in (image.get("RepoTags") or ())
+        ]
+        if len(found) != 1:
+            names = [str(tag)[:200] for image in images for tag in image.get("RepoTags") or ()][:10]
+            raise ImageError(f"{self} holds {len(images)} images: write {self}:NAME:TAG with one of {', '.join(names)}")
+        return found[0]
+
+    def _descriptor(self, media_type: str, unsafe_name: object) -> dict[str, Any]:
+        """Where a file of the archive goes in the manifest; layers that are stored once are symlinks to each other."""
+        if not isinstance(unsafe_name, str):
+            raise Refused(f"{self}: a file name was expected, not {str(unsafe_name)[:80]!r}")
+        name = unsafe_name
+        entry = self._archive.tree.get(name)
+        if type(entry) is Symlink:
+            parts = parent(name).split("/")
+            for part in entry.target.split("/"):
+                parts = parts[:-1] if part == ".." else [*parts, part]
+            name = "/".join(parts)
+            entry = self._archive.tree.get(name)
+        if type(entry) is not File:
+            raise Refused(f"{self}: no file {layers.printable(unsafe_name)}")
+        digest = hashlib.sha256()
+        for chunk in self._archive.chunks(name):
+            digest.update(chunk)
+        named = Digest("sha256:" + digest.hexdigest())
+        self._blobs[named] = name
+        return {"mediaType": media_type, "digest": named, "size": entry.size}

@@ -1,0 +1,164 @@
+"""Credentials for registries, and the answers to their challenges. No socket here.
+
+Credentials: what `docker login` and `podman login` wrote (config.json, auth.json), and credential helpers
+(docker-credential-NAME, docker/docker-credential-helpers). Challenges: RFC 9110, 11.6.1, and the distribution project's
+token authentication.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.oci.error import Refused, Unreachable
+
+CONFIG_LIMIT = 4 << 20
+"""Bytes of a credentials file."""
+HELPER_SECONDS = 60
+"""What a credential helper may take; some ask a cloud."""
+CHALLENGE_LIMIT = 16 << 10
+"""Characters of a WWW-Authenticate header."""
+
+_HUB = "https://index.docker.io/v1/"
+_HUB_HOSTS = ("docker.io", "registry-1.docker.io", "index.docker.io")
+_HELPER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_SCHEME = re.compile(rf"\s*({_TOKEN})(?:\s+([A-Za-z0-9._~+/-]+=*)(?=\s*(?:,|$)))?")
+
+
+class Credentials(NamedTuple):
+    user: str
+    password: str
+    refresh_token: str = ""
+    """Instead of a password: what an identity provider gave at login."""
+
+    @property
+    def basic(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+
+class Challenge(NamedTuple):
+    scheme: str
+    """In lower case: "basic", "bearer"."""
+    parameters: Mapping[str, str]
+
+
+def challenges(header: str) -> list[Challenge]:
+    """The challenges of a WWW-Authenticate header, in order; what cannot be read ends the list."""
+    found: list[Challenge] = []
+    at, header = 0, header[:CHALLENGE_LIMIT]
+    while at < len(header):
+        parameter = _PARAMETER.match(header, at)
+        if parameter and found:
+            name, quoted, bare = parameter.groups()
+            value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare
+            found[-1].parameters.setdefault(name.lower(), value)  # type: ignore[attr-defined]
+            at = parameter.end()
+        elif scheme := _SCHEME.match(header, at):
+            found.append(Challenge(scheme[1].lower(), {}))
+            at = scheme.end()
+        else:
+            break
+        at = _comma(header, at)
+    return found
+
+
+def _comma(header: str, at: int) -> int:
+    while at < len(header) and header[at] in " \t,":
+        at += 1
+    return at
+
+
+def credentials(host: str, repository: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
+    """What the user has for `host` (and `repository`, podman's finer grain); None for an anonymous visit."""
+    for file in _files(environ):
+        document = _load(file)
+        helper = _dict(document, "credHelpers").get(host) or document.get("credsStore")
+        entries = {_host_of(key): value for key, value in _dict(document, "auths").items() if isinstance(value, dict)}
+        if isinstance(helper, str) and helper and (found := _ask(helper, host)):
+            return found
+        for key in _keys(host, repository):
+            if key in entries and (found := _decode(entries[key], file)):
+                return found
+    return None
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    home = Path(environ.get("HOME", "/"))
+    if explicit := environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(explicit)
+        return
+    yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime) / "containers" / "auth.json"
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        with open(file, "rb") as source:
+            document = json.loads(source.read(CONFIG_LIMIT))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"{file} cannot be read: {error}") from None
+    return document if isinstance(document, dict) else {}
+
+
+def _dict(document: dict[str, Any], field: str) -> dict[str, Any]:
+    value = document.get(field)
+    return value if isinstance(value, dict) else {}
+
+
+def _host_of(key: str) -> str:
+    """The host (and path, for podman) that a key of `auths` means; Docker once wrote URLs there."""
+    return re.sub(r"/(v1|v2)?/?$", "", re.sub(r"^https?://", "", key))
+
+
+def _keys(host: str, repository: str) -> Iterator[str]:
+    """Keys for a repository, the finest first."""
+    hosts = ("docker.io", *(_host_of(url) for url in (_HUB,)), *_HUB_HOSTS) if host in _HUB_HOSTS else (host,)
+    for name in dict.fromkeys(hosts):
+        path = f"{name}/{repository}"
+        while path:
+            yield path
+            path = path.rpartition("/")[0]
+
+
+def _decode(entry: dict[str, Any], file: Path) -> Credentials | None:
+    token = entry.get("identitytoken")
+    try:
+        user, _, password = base64.b64decode(entry.get("auth") or "").decode().partition(":")
+    except (binascii.Error, ValueError, TypeError):
+        raise Unreachable(f"{file}: an entry of auths is not base64") from None
+    user, password = user or str(entry.get("username") or ""), password.rstrip("\0") or str(entry.get("password") or "")
+    if isinstance(token, str) and token:
+        return Credentials(user, "", token)
+    return Credentials(user, password) if user else None
+
+
+def _ask(helper: str, host: str) -> Credentials | None:
+    """What docker-credential-HELPER knows of `host`."""
+    import subprocess
+
+    if not _HELPER.fullmatch(helper):
+        raise Refused(f"credential helper {helper[:80]!r} is no name of a program")
+    asked = _HUB if host in _HUB_HOSTS else host
+    try:
+        answer = subprocess.run(
+            [f"docker-credential-{helper}", "get"], input=asked.encode(), capture_output=True, timeout=HELPER_SECONDS
+        )
+        document = json.loads(answer.stdout) if answer.returncode == 0 else {}
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise Unreachable(f"docker-credential-{helper}: {error}") from None
+    user, secret = document.get("Username"), document.get("Secret")
+    if not isinstance(user, str) or not isinstance(secret, str) or not secret:
+        return None
+    return Credentials("", "", secret) if user == "<token>" else Credentials(user, secret)

@@ -1,0 +1,23 @@
+"""What can be wrong with an image, in the words that a person reads."""
+
+from __future__ import annotations
+
+
+class ImageError(Exception):
+    """An image that cannot be had, or must not be used. The message names image, layer and entry, where known."""
+
+
+class NotThere(ImageError):
+    """The place answers, and has no such image or blob."""
+
+
+class Unreachable(ImageError):
+    """The place does not answer as a registry does: no connection, server errors, refused credentials."""
+
+
+class Offline(ImageError):
+    """The network would be needed and NODEKILN_OFFLINE forbids it."""
+
+
+class Refused(ImageError):
+    """Content that breaks a rule: wrong digest or size, malformed, beyond a limit. Never retried, never used."""

@@ -1,0 +1,161 @@
+"""Fetch: documents and blobs out of sources, every byte checked against the digest and size that were asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pipeline.digest import Digest, InvalidDigest
+from pipeline.oci import manifest as manifests
+from pipeline.oci.error import ImageError, NotThere, Refused, Unreachable
+from pipeline.oci.manifest import Descriptor, Index, Manifest
+from pipeline.oci.source import Source
+from pipeline.store import Store, StoreError
+
+T = TypeVar("T")
+
+Progress = Callable[[int], object]
+"""Told how many bytes have arrived since it was last told; negative when they turned out useless."""
+
+
+class Fetched(NamedTuple):
+    """A manifest or index as its source gave it, and its digest as computed here."""
+
+    source: Source
+    digest: Digest
+    data: bytes
+    document: Manifest | Index
+
+
+def document(sources: Sequence[Source], wanted: str, what: str) -> Fetched:
+    """Manifest or index `wanted` (tag or digest) from the first of `sources` that has it.
+
+    A digest that does not match is Refused before a byte of it is used; a tag becomes the digest of what came.
+    """
+
+    def take(source: Source) -> Fetched:
+        data, media_type = source.manifest(wanted)
+        digest = _verified(data, wanted, f"{what} from {source}")
+        return Fetched(source, digest, data, manifests.parse(data, f"{what} from {source}", media_type))
+
+    return _first(sources, take, what)
+
+
+def small(sources: Sequence[Source], wanted: Descriptor, limit: int, what: str) -> bytes:
+    """A small blob (a config), whole and verified."""
+    if wanted.size > limit:
+        raise Refused(f"{what}: {wanted.digest} claims {wanted.size} bytes; {limit} is the limit")
+
+    def take(source: Source) -> bytes:
+        data = bytearray()
+        for chunk in source.blob(wanted.digest, wanted.size):
+            data += chunk
+            if len(data) > wanted.size:
+                break
+        _check_size(len(data), wanted, f"{what} from {source}")
+        _verified(data, wanted.digest, f"{what} from {source}")
+        return bytes(data)
+
+    return _first(sources, take, what)
+
+
+def blob(
+    store: Store, sources: Sequence[Source], wanted: Descriptor, what: str, progress: Progress = lambda size: None
+) -> None:
+    """Put the blob `wanted` into `store`, unless it is there. What an earlier run left unfinished is gone on with."""
+    with store.lock(f"blob-{wanted.digest.hex}"):
+        if store.has(wanted.digest):
+            return
+        partial = store.scratch().with_name(f"partial-{wanted.digest.algorithm}-{wanted.digest.hex}")
+
+        def take(source: Source) -> None:
+            with room(store):
+                _download(source, wanted, partial, f"{what} from {source}", progress)
+            store.adopt(partial, wanted.digest)
+
+        _first(sources, take, what)
+
+
+@contextlib.contextmanager
+def room(store: Store) -> Iterator[None]:
+    """Where the store's file system is full, say so in its words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(f"no space left for {store.root}: free some, or run `doit gc`") from None
+        raise
+
+
+def _download(source: Source, wanted: Descriptor, partial: Path, what: str, progress: Progress) -> None:
+    """Bring the file `partial` to its full length and check it; what cannot become right is deleted."""
+    digest = hashlib.new(wanted.digest.algorithm)
+    with open(partial, "a+b") as file:
+        file.seek(0)
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+        size = resumed = file.tell()
+        if size > wanted.size:
+            os.unlink(partial)
+            return _download(source, wanted, partial, what, progress)
+        progress(size)
+        if size < wanted.size or not size:
+            for chunk in source.blob(wanted.digest, wanted.size, size):
+                size += len(chunk)
+                if size > wanted.size:
+                    break
+                digest.update(chunk)
+                file.write(chunk)
+                progress(len(chunk))
+    try:
+        _check_size(size, wanted, what)
+        if digest.hexdigest() != wanted.digest.hex:
+            raise Refused(f"{what}: its digest is {wanted.digest.algorithm}:{digest.hexdigest()}, not {wanted.digest}")
+    except Refused:
+        progress(-size)
+        os.unlink(partial)
+        if not resumed:
+            raise
+        return _download(source, wanted, partial, what, progress)
+    return None
+
+
+def _verified(data: bytes | bytearray, wanted: str, what: str) -> Digest:
+    """The digest of `data`: the one in `wanted`, or sha256 if that is a tag."""
+    try:
+        expected = Digest.parse(wanted)
+    except InvalidDigest:
+        return Digest.of(bytes(data))
+    found = Digest(f"{expected.algorithm}:{hashlib.new(expected.algorithm, data).hexdigest()}")
+    if found != expected:
+        raise Refused(f"{what}: its digest is {found}, not {expected}")
+    return expected
+
+
+def _check_size(size: int, wanted: Descriptor, what: str) -> None:
+    if size != wanted.size:
+        raise Refused(f"{what}: {wanted.digest} has {'more' if size > wanted.size else size} bytes, not {wanted.size}")
+
+
+def _first(sources: Sequence[Source], take: Callable[[Source], T], what: str) -> T:
+    failures: list[ImageError] = []
+    for source in sources:
+        try:
+            return take(source)
+        except ImageError as error:
+            failures.append(error)
+    raise _summed_up(failures, what)
+
+
+def _summed_up(failures: Sequence[ImageError], what: str) -> ImageError:
+    if len(failures) == 1:
+        return failures[0]
+    kind: type[ImageError] = Refused if any(isinstance(error, Refused) for error in failures) else Unreachable
+    if all(isinstance(error, NotThere) for error in failures):
+        kind = NotThere
+    return kind(f"{what}: " + "; ".join(str(error) for error in failures))

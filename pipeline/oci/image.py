@@ -1,0 +1,31 @@
+"""Image: an image that is in the store, by the digest of its manifest."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.oci import config as configs
+from pipeline.oci import manifest as manifests
+from pipeline.oci.config import Config
+from pipeline.oci.error import Refused
+from pipeline.oci.manifest import CONFIG_LIMIT, MANIFEST_LIMIT, Manifest
+from pipeline.store import Store
+
+
+def image_manifest(store: Store, image: Digest) -> Manifest:
+    """The manifest `image`; Refused if that is something else, pipeline.store.Missing if it is not here."""
+    document = manifests.parse(_document(store, image, MANIFEST_LIMIT), f"manifest {image}")
+    if not isinstance(document, Manifest):
+        raise Refused(f"{image} is an index; the manifest of one platform is needed")
+    return document
+
+
+def image_config(store: Store, image: Digest) -> Config:
+    """The known fields of the config of the image `image`, checked."""
+    digest = image_manifest(store, image).config.digest
+    return configs.parse(_document(store, digest, CONFIG_LIMIT), f"config {digest} of {image}")
+
+
+def _document(store: Store, digest: Digest, limit: int) -> bytes:
+    if store.size(digest) > limit:
+        raise Refused(f"{digest} is larger than {limit} bytes")
+    return store.get(digest)

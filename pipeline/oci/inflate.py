@@ -1,0 +1,139 @@
+"""Inflate: the tar inside a compressed layer, as a stream with limits.
+
+gzip (RFC 1952, any number of members), zstd (RFC 8878, frames and skippable frames), or neither. What a blob is, its
+first bytes decide: registries hold layers whose media type is wrong, and the diff id says whether the result is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from pipeline.oci.error import Refused
+
+CHUNK = 1 << 20
+"""Bytes that come out at a time."""
+AHEAD = 4
+"""Chunks that wait for whoever takes them."""
+FEED = 1 << 16
+"""Bytes that go in at a time. What a gzip member leaves over is copied, so this is small: members may be many."""
+MEMBERS = 1 << 20
+"""gzip members in one layer; eStargz has one a file."""
+WINDOW = 1 << 27
+"""Memory that a zstd frame may ask for: 128 MiB, what `zstd --long` uses at most unless it is forced."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a layer may grow to."""
+
+    size: int = 1 << 36
+    """Bytes of one uncompressed layer: 64 GiB."""
+    ratio: int = 1100
+    """Times its compressed size; gzip reaches 1032 on zeros, zstd and xz much more."""
+    free: int = 64 << 20
+    """Bytes up to which the ratio is not looked at."""
+
+
+def inflate(source: BinaryIO, size: int, limits: Limits = Limits()) -> Iterator[bytes]:
+    """The uncompressed bytes of `source`, which holds `size` bytes, in chunks of at most CHUNK."""
+    cap = min(limits.size, max(limits.free, size * limits.ratio))
+    total = 0
+    for chunk in _decoded(source):
+        total += len(chunk)
+        if total > cap:
+            raise Refused(f"{size} compressed bytes grow beyond {cap}; that is no image")
+        yield chunk
+
+
+def _decoded(source: BinaryIO) -> Iterator[bytes]:
+    magic = source.read(4)
+    source.seek(0)
+    if magic[:2] == b"\x1f\x8b":
+        return _gzip(source)
+    if magic == b"\x28\xb5\x2f\xfd" or (magic[1:] == b"\x2a\x4d\x18" and magic[0] & 0xF0 == 0x50):
+        return _zstd(source)
+    return iter(lambda: source.read(CHUNK), b"")
+
+
+def _gzip(source: BinaryIO) -> Iterator[bytes]:
+    zlib: Any
+    try:
+        from isal import isal_zlib as zlib
+    except ImportError:
+        import zlib
+
+    data, count = source.read(FEED), 0
+    while data:
+        member, count = zlib.decompressobj(31), count + 1
+        if count > MEMBERS:
+            raise Refused(f"more than {MEMBERS} gzip members")
+        while not member.eof:
+            if not data:
+                raise Refused("the gzip stream is cut off")
+            try:
+                yield member.decompress(data, CHUNK)
+            except zlib.error as error:
+                raise Refused(f"a broken gzip stream: {error}") from None
+            data = member.unconsumed_tail or (b"" if member.eof else source.read(FEED))
+        data = _next_member(member.unused_data, source)
+
+
+def _next_member(data: bytes, source: BinaryIO) -> bytes:
+    """What follows a member: another one, zeros (tapes pad with them), or nothing."""
+    while len(data) < 2 and (more := source.read(FEED)):
+        data += more
+    if not data or data[:2] == b"\x1f\x8b":
+        return data
+    while data:
+        if data.strip(b"\0"):
+            raise Refused("something that is no gzip follows the gzip stream")
+        data = source.read(FEED)
+    return b""
+
+
+def _zstd(source: BinaryIO) -> Iterator[bytes]:
+    import zstandard
+
+    # A frame that is cut off ends quietly here; the diff id tells.
+    decoder = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+    with decoder.stream_reader(source, read_size=FEED, read_across_frames=True, closefd=False) as reader:
+        try:
+            while chunk := reader.read(CHUNK):
+                yield chunk
+        except zstandard.ZstdError as error:
+            raise Refused(f"a broken zstd stream: {error}") from None
+
+
+def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """`chunks`, made by another thread while the last ones are used: zlib, hashing and writing all leave the GIL."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(AHEAD)
+    stop = threading.Event()
+
+    def run() -> None:
+        try:
+            for chunk in chunks:
+                waiting.put(chunk)
+                if stop.is_set():
+                    return
+            waiting.put(None)
+        except BaseException as error:
+            waiting.put(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        while thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                waiting.get(timeout=0.01)
+        thread.join()

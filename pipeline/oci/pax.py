@@ -1,0 +1,177 @@
+"""PAX: the records of an extended tar header (pax(1), "pax Extended Header"), with GNU's and star's additions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from pipeline.oci.error import Refused
+from pipeline.tree import Xattrs
+
+Records = list[tuple[bytes, bytes]]
+
+XATTR_LIMIT = 1 << 16
+"""Bytes of an extended attribute's value (Linux: XATTR_SIZE_MAX)."""
+XATTR_NAME_LIMIT = 255
+"""Bytes of its name (Linux: XATTR_NAME_MAX)."""
+MAP_LIMIT = 1 << 22
+"""Bytes of a sparse map that stands before a file's data."""
+
+_SCHILY = b"SCHILY.xattr."
+_LIBARCHIVE = b"LIBARCHIVE.xattr."
+_DECIDING = (b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime")
+_TIME = re.compile(rb"(-?)([0-9]{1,15})(?:\.([0-9]{0,30}))?")
+
+
+class _Buffer(Protocol):
+    def __getitem__(self, span: slice, /) -> bytes: ...
+
+
+class Described(NamedTuple):
+    """What an extended header says about its entry; None where it is silent."""
+
+    path: bytes | None
+    target: bytes | None
+    size: int | None
+    uid: int | None
+    gid: int | None
+    mtime: int | None
+    """Whole seconds, rounded down."""
+    xattrs: Xattrs
+    sparse: Records
+    sparse_name: str
+
+
+def parse(body: bytes) -> Records:
+    """The records `length key=value newline` in `body`, in order; Refused if one of them is malformed."""
+    records: Records = []
+    at = 0
+    while at < len(body):
+        space = body.find(b" ", at, at + 8)
+        digits = body[at:space]
+        if space < 0 or not digits.isdigit():
+            if not body[at:].strip(b"\0"):
+                break
+            raise Refused(f"an extended header whose record at byte {at} has no length")
+        stop = at + int(digits)
+        key, equals, value = body[space + 1 : stop - 1].partition(b"=")
+        whole = space + 1 < stop <= len(body) and body[stop - 1 : stop] == b"\n"
+        if not whole or not key or not equals or b"\0" in key:
+            raise Refused(f"an extended header whose record at byte {at} is malformed")
+        records.append((key, value))
+        at = stop
+    return records
+
+
+def check_global(records: Iterable[tuple[bytes, bytes]]) -> None:
+    """Container tools ignore global headers, tar programs obey them: only what changes nothing may stand there."""
+    for key, _ in records:
+        if key in _DECIDING or key.startswith((b"GNU.sparse.", _SCHILY, _LIBARCHIVE)):
+            raise Refused(f"a global header that sets {key.decode(errors='replace')}, which readers treat differently")
+
+
+def describe(records: Records) -> Described:
+    """The meaning of one entry's records; of those that come twice the last one counts, an empty one means none."""
+    said = dict(records)
+    path, target = said.get(b"path") or None, said.get(b"linkpath") or None
+    if b"\0" in (path or b"") or b"\0" in (target or b""):
+        raise Refused(f"a name with a NUL in it: {(path or target or b'')[:200]!r}")
+    sparse = [(key, value) for key, value in records if key.startswith(b"GNU.sparse.")]
+    name = dict(sparse).get(b"GNU.sparse.name", b"")
+    return Described(
+        path,
+        target,
+        _integer(said, b"size"),
+        _integer(said, b"uid"),
+        _integer(said, b"gid"),
+        _seconds(said[b"mtime"]) if said.get(b"mtime") else None,
+        _xattrs(said),
+        sparse,
+        name.decode("utf-8", "surrogateescape"),
+    )
+
+
+def sparse_map(records: Records, buffer: _Buffer, data: int, size: int) -> tuple[list[tuple[int, int]], int, int]:
+    """The regions of a sparse file (GNU formats 0.0, 0.1 and 1.0), its size, and where in `buffer` its data starts."""
+    said = dict(records)
+    real_size = _integer(said, b"GNU.sparse.realsize")
+    if real_size is None:
+        real_size = _integer(said, b"GNU.sparse.size")
+    if real_size is None:
+        raise Refused("a sparse file that does not say how large it is")
+    if said.get(b"GNU.sparse.major") == b"1":
+        regions, length = _leading_map(buffer[data : data + min(size, MAP_LIMIT)])
+        return regions, real_size, data + length
+    if b"GNU.sparse.map" in said:
+        numbers = [_decimal(text, b"GNU.sparse.map") for text in said[b"GNU.sparse.map"].split(b",")]
+    else:
+        keys = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+        numbers = [_decimal(value, key) for key, value in records if key in keys]
+    return _pairs(numbers), real_size, data
+
+
+def _leading_map(text: bytes) -> tuple[list[tuple[int, int]], int]:
+    """Format 1.0: how many regions, then offset and length of each, a number a line, padded to whole blocks."""
+    first = text.find(b"\n")
+    count = _decimal(text[: max(first, 0)], b"sparse map")
+    lines = text.split(b"\n", 2 * count + 1) if count <= len(text) else []
+    if len(lines) != 2 * count + 2:
+        raise Refused("a sparse file whose map is cut off")
+    length = len(text) - len(lines[-1])
+    return _pairs([_decimal(line, b"sparse map") for line in lines[1:-1]]), length + 511 & -512
+
+
+def _pairs(numbers: list[int]) -> list[tuple[int, int]]:
+    if len(numbers) % 2:
+        raise Refused("a sparse file with half a region")
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _integer(said: dict[bytes, bytes], key: bytes) -> int | None:
+    value = said.get(key)
+    return _decimal(value, key) if value else None
+
+
+def _decimal(text: bytes, key: bytes) -> int:
+    if not text.isdigit() or len(text) > 20:
+        raise Refused(f"{key.decode(errors='replace')}: {text[:40]!r} is no number")
+    return int(text)
+
+
+def _seconds(text: bytes) -> int:
+    match = _TIME.fullmatch(text)
+    if not match:
+        raise Refused(f"mtime {text[:40]!r} is no time")
+    sign, whole, fraction = match.groups()
+    return -int(whole) - bool((fraction or b"").strip(b"0")) if sign else int(whole)
+
+
+def _xattrs(said: dict[bytes, bytes]) -> Xattrs:
+    found: dict[str, bytes] = {}
+    for key, value in said.items():
+        if key.startswith(_LIBARCHIVE):
+            name, value = _libarchive(key, value)
+            if _SCHILY + name in said:
+                continue
+        elif key.startswith(_SCHILY):
+            name = key[len(_SCHILY) :]
+        else:
+            continue
+        if not 0 < len(name) <= XATTR_NAME_LIMIT or len(value) > XATTR_LIMIT:
+            raise Refused(f"extended attribute {name[:80]!r} of {len(value)} bytes is beyond Linux's limits")
+        found[name.decode("utf-8", "surrogateescape")] = value
+    return tuple(sorted(found.items()))
+
+
+def _libarchive(key: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """libarchive's spelling: the name as in a URL, the value in base64 without padding."""
+    import base64
+    import binascii
+    from urllib.parse import unquote_to_bytes
+
+    padded = value + b"=" * (-len(value) % 4)
+    try:
+        return unquote_to_bytes(key[len(_LIBARCHIVE) :]), base64.b64decode(padded, validate=True)
+    except binascii.Error:
+        raise Refused(f"{key[:80]!r}: not base64") from None

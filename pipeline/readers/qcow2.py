@@ -1,0 +1,87 @@
+"""qcow2 disk images, versions 2 and 3, without backing files, encryption or external data (QEMU, docs/interop/qcow2.rst)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from functools import cached_property
+
+from pipeline.readers import HEADER, Listing, Node, Unreadable
+from pipeline.readers.view import Extent, Mosaic, View
+
+NAME = "qcow2"
+ORDER = 10
+
+OFFSET = 0x00FFFFFFFFFFFE00
+COMPRESSED = 1 << 62
+ZERO = 1
+LARGEST_L1 = 32 << 20
+"""Bytes of the first table: QEMU's own limit."""
+
+
+class _Cluster:
+    """A compressed cluster: raw deflate, or a zstd frame."""
+
+    identity: object = None
+
+    def __init__(self, view: View, offset: int, packed: int, size: int, zstd: bool) -> None:
+        self._view, self._offset, self._packed, self._zstd = view, offset, packed, zstd
+        self.size = size
+
+    @cached_property
+    def _data(self) -> bytes:
+        packed = self._view.read(self._offset, self._packed)
+        if self._zstd:
+            import zstandard
+
+            return zstandard.ZstdDecompressor().decompressobj().decompress(packed)[: self.size]
+        import zlib
+
+        return zlib.decompressobj(wbits=-15).decompress(packed, self.size)
+
+    def read(self, offset: int, count: int) -> bytes:
+        return self._data[offset : offset + count]
+
+
+def recognises(view: View) -> bool:
+    return view.read(0, 8) in (b"QFI\xfb\0\0\0\x02", b"QFI\xfb\0\0\0\x03")
+
+
+def read(view: View) -> Listing:
+    """`disk`: what the guest sees."""
+    version, backing, _, bits, size, crypt, l1_size, l1 = struct.unpack_from(">IQIIQIIQ", view.read(0, 48), 4)
+    incompatible, compatible = struct.unpack(">QQ", view.read(72, 16)) if version == 3 else (0, 0)
+    length = int.from_bytes(view.read(100, 4), "big") if version == 3 else 72
+    zstd = length > 104 and view.read(104, 1) == b"\1"
+    if backing or crypt or incompatible & ~0b1011 or not 9 <= bits <= 21 or l1_size * 8 > LARGEST_L1:
+        raise Unreadable("a qcow2 with a backing file, encryption or features that are not known here")
+    table = struct.unpack(f">{l1_size}Q", view.read(l1, l1_size * 8))
+    disk = Mosaic(_extents(view, table, 1 << bits, bits, size, zstd))
+    facts = {"version": version, "cluster": 1 << bits, "size": size, "features": f"{incompatible:#x} {compatible:#x}"}
+    return {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
+
+
+def _extents(view: View, l1: tuple[int, ...], cluster: int, bits: int, size: int, zstd: bool) -> Iterator[Extent]:
+    left = size
+    entries = cluster // 8
+    for first in l1:
+        offset = first & OFFSET
+        table = struct.unpack(f">{entries}Q", view.read(offset, cluster)) if offset else (0,) * entries
+        for entry in table:
+            if left <= 0:
+                return
+            yield _extent(view, entry, min(cluster, left), cluster, bits, zstd)
+            left -= cluster
+    if left > 0:
+        yield Extent(None, 0, left)
+
+
+def _extent(view: View, entry: int, length: int, cluster: int, bits: int, zstd: bool) -> Extent:
+    if entry & COMPRESSED:
+        shift = 62 - (bits - 8)
+        offset = entry & ((1 << shift) - 1)
+        sectors = (entry >> shift & ((1 << (bits - 8)) - 1)) + 1
+        return Extent(_Cluster(view, offset, sectors * 512 - offset % 512, cluster, zstd), 0, length)
+    if entry & ZERO or not entry & OFFSET:
+        return Extent(None, 0, length)
+    return Extent(view, entry & OFFSET, length)

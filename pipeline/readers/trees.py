@@ -1,0 +1,38 @@
+"""Trees of this project as `pipeline.tree.dump` writes them: stages give some of them inside files."""
+
+from __future__ import annotations
+
+from pipeline import tree
+from pipeline.readers import Listing, Node
+from pipeline.readers.view import View
+from pipeline.tree import Device, Directory, Entry, File, Symlink
+
+NAME = "tree"
+ORDER = 10
+
+KINDS = {Directory: "directory", File: "file", Symlink: "symlink", Device: "device"}
+
+
+def recognises(view: View) -> bool:
+    return view.read(0, 10) == b'{"tree":1,'
+
+
+def read(view: View) -> Listing:
+    """The tree's entries. What files hold is named (blob, offset, length), not at hand."""
+    return {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in tree.load(view.read(0, view.size)).items()}
+
+
+def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:
+    """What an entry says of itself, in the words of the readers; `content`: the slices of a file too."""
+    said: dict[str, str | int] = {"mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid, "mtime": entry.mtime}
+    said |= {f"xattr {name}": value.hex() for name, value in entry.xattrs}
+    if isinstance(entry, Symlink):
+        said["target"] = entry.target
+    elif isinstance(entry, Device):
+        said["device"] = f"{entry.kind} {entry.major}:{entry.minor}"
+    elif isinstance(entry, File):
+        if entry.inode:
+            said["linked as"] = entry.inode
+        if content:
+            said["content"] = ", ".join(f"{blob or 'zeros'}[{offset}+{size}]" for blob, offset, size in entry.content)
+    return said

@@ -1,0 +1,167 @@
+"""The host's own apt(8), asked about Debian packages of any architecture without touching the host.
+
+It gets a configuration of its own: the host's mirrors, keys, proxies and pins, but a private state folder with an empty
+dpkg status. So it works unprivileged, checks signatures, takes another architecture's packages as readily as ours, and
+runs none of the host's hooks. Only repositories that say `Origin: Debian` in their signed Release file count: what
+another vendor's repository holds, or that it cannot be reached, changes nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.errors import NodekilnError
+
+ORIGIN = "Debian"
+"""`Origin` of the repositories whose packages are taken (Release files, apt-secure(8))."""
+OFFLINE = "NODEKILN_OFFLINE"
+"""Environment variable: when it is set and not empty, no socket is opened; lists that were read before still serve."""
+
+_KEPT = re.compile(r"(Acquire|Dir::(Bin|Etc|Ignore-Files-Silently)|APT::Default-Release)\b")
+_DROPPED = re.compile(r"(Acquire::(IndexTargets|Languages|ForceHash|GzipIndexes)|Dir::Etc::(main|parts))\b")
+
+_UNMET = re.compile(r"(Depends|Conflicts|Breaks): ")
+
+
+class PackageError(NodekilnError):
+    """Packages that cannot be had, and why."""
+
+
+class Done(NamedTuple):
+    """A program that ended.
+
+    errors: what it said went wrong, a line each (apt's E: and W:, without the letter).
+    """
+
+    status: int
+    output: str
+    errors: tuple[str, ...]
+
+
+class Archive(NamedTuple):
+    """The host's Debian repositories, seen for one architecture.
+
+    config: the apt.conf that shows them.
+    complaints: what apt said about repositories that it could not read just now.
+    """
+
+    architecture: str
+    config: Path
+    complaints: tuple[str, ...]
+
+    def ask(self, *command: str, folder: Path | None = None) -> str:
+        """What one of apt's programs prints about this archive. PackageError, with apt's own words, if it fails."""
+        done = run(*command, config=self.config, folder=folder)
+        if done.status:
+            unmet = [line.strip() for line in done.output.splitlines() if _UNMET.search(line)]
+            raise PackageError("\n".join(dict.fromkeys([*done.errors, *unmet, *self.complaints])))
+        return done.output
+
+
+def open_archive(state: Path, architecture: str) -> Archive:
+    """The host's Debian repositories as they are now, seen for `architecture` (Debian's name for it).
+
+    state: a private folder for apt's lists and caches, made if need be; one folder serves every recipe.
+    The lists are brought up to date, which costs one small request a repository when nothing is new. PackageError if
+    there is no apt, or no Debian repository that could be read, now or before.
+    """
+    place = (state / architecture).absolute()
+    for name in ("lists/partial", "archives/partial"):
+        (place / name).mkdir(parents=True, exist_ok=True)
+    (place / "status").touch()
+    config = place / "apt.conf"
+    text = configuration(run("apt-config", "dump").output, place, architecture)
+    with open(place / "lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # an apt that finds another one at work does not wait, it gives up
+        partial = place / "apt.conf.new"
+        partial.write_text(text)
+        os.replace(partial, config)
+        complaints = () if os.environ.get(OFFLINE) else run("apt-get", "update", "-q", config=config).errors
+        readable = _forget_others(config)
+    if not readable:
+        wanted = f"no {ORIGIN} repository for {architecture} can be read through the host's apt configuration"
+        raise PackageError("\n".join([wanted, *complaints]))
+    return Archive(architecture, config, complaints)
+
+
+def configuration(host: str, place: Path, architecture: str) -> str:
+    """The private apt.conf(5) whose state is in `place`: of `host`, as `apt-config dump` prints it, how to reach and
+    trust repositories, and nothing else."""
+    kept = [line for line in host.splitlines() if _KEPT.match(line) and not _DROPPED.match(line)]
+    own = {
+        "Dir::Etc::main": "/dev/null",  # what these say is in `kept` already; hooks and the rest stay out
+        "Dir::Etc::parts": "/dev/null",
+        "Dir::State": f"{place}/",
+        "Dir::State::lists": f"{place}/lists/",
+        "Dir::State::status": f"{place}/status",
+        "Dir::Cache": f"{place}/",
+        "Dir::Cache::archives": f"{place}/archives/",
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
+        "APT::Install-Recommends": "false",
+        "APT::Sandbox::User": "root",  # root's apt would become _apt, which may not enter a folder of root's
+        "Acquire::ForceHash": "sha256",  # what --print-uris prints
+        "Acquire::GzipIndexes": "true",
+        "Acquire::Languages": "none",
+        "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled": "false",
+    }
+    return "\n".join(kept + [f'{key} "{value}";' for key, value in own.items()]) + "\n"
+
+
+@cache
+def repositories() -> tuple[str, ...]:
+    """URIs of the repositories in the host's apt configuration, in its order; () where there is no apt.
+
+    apt only prints what it would fetch: no list has to be there, no socket is opened.
+    """
+    try:
+        printed = run("apt-get", "update", "--print-uris").output
+    except PackageError:
+        return ()
+    return tuple(dict.fromkeys(re.findall(r"^'([^']+?)/+dists/[^']*'", printed, re.MULTILINE)))
+
+
+@cache
+def proxies() -> dict[str, str]:
+    """The proxies in the host's apt configuration: scheme -> URL."""
+    found = re.findall(r'^Acquire::(https?)::Proxy "(.+)";', run("apt-config", "dump", "Acquire").output, re.MULTILINE)
+    return {scheme: url for scheme, url in found if url != "DIRECT"}
+
+
+def run(*command: str, config: Path | None = None, folder: Path | None = None) -> Done:
+    """Run one of apt's programs, in English, in `folder`, with `config` as all its configuration if that is given.
+
+    PackageError if there is no such program.
+    """
+    import subprocess
+
+    program = shutil.which(command[0])
+    if program is None:
+        raise PackageError(f"{command[0]} is missing: packages are resolved by the host's own apt, so on a Debian host")
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"} | ({"APT_CONFIG": str(config)} if config else {})
+    done = subprocess.run(
+        [program, *command[1:]], env=environment, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    errors = [line[3:] for line in done.stderr.splitlines() if line.startswith(("E: ", "W: "))]
+    if done.returncode and not errors:
+        errors = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-3:]
+    return Done(done.returncode, done.stdout, tuple(dict.fromkeys(errors)))
+
+
+def _forget_others(config: Path) -> bool:
+    """Delete the lists of other vendors and of untrusted repositories; whether any others are there."""
+    left = False
+    fields = "$(ORIGIN)\t$(TRUSTED)\t$(FILENAME)"
+    targets = run("apt-get", "indextargets", "--format", fields, "Created-By: Packages", config=config).output
+    for origin, trusted, filename in (line.split("\t") for line in targets.splitlines()):
+        if origin == ORIGIN and trusted == "yes":
+            left = left or Path(filename).exists()
+        else:
+            Path(filename).unlink(missing_ok=True)
+    return left

@@ -1,0 +1,129 @@
+"""Debian packages by name: which ones, exactly, a recipe comes to. apt decides, from the host's repositories."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from pipeline.recipe.apt import Archive, PackageError, open_archive
+
+_URI = re.compile(r"'(?P<uri>[^']*)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
+
+
+class Package(NamedTuple):
+    """One binary package, exactly. `_asdict()` is its JSON form in a lock and in the parameters of `fetch`."""
+
+    name: str
+    version: str
+    architecture: str
+    """As in the package: `all` for one that suits every architecture."""
+    filename: str
+    """Its path below a repository's root: `pool/main/o/openssh/openssh-server_9.2p1-2_arm64.deb`."""
+    size: int
+    sha256: str
+
+
+class Asked(Protocol):
+    """What a lock wants to know: the packages that the recipe `name` comes to on `arch`.
+
+    request: JSON, the arguments of `resolve` (`{"packages": […], "dependencies": …}`).
+    folder: the recipe's folder, for messages.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def arch(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def request(self) -> str: ...
+
+
+A = TypeVar("A", bound=Asked)
+
+
+def resolve_all(asked: Iterable[A], cache: Path) -> list[tuple[A, list[dict[str, Any]]]]:
+    """The packages (their JSON form) that everything in `asked` comes to, each for itself: recipes share no decisions.
+
+    apt's lists are kept in `cache`/apt. PackageError names every recipe that cannot be resolved.
+    """
+    asked = list(asked)
+    architectures = sorted({each.arch for each in asked})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        opened = pool.map(lambda architecture: open_archive(cache / "apt", architecture), architectures)
+        archives = dict(zip(architectures, opened, strict=True))
+        futures = [pool.submit(resolve, archives[each.arch], **json.loads(each.request)) for each in asked]
+    found, wrong = [], []
+    for each, future in zip(asked, futures, strict=True):
+        try:
+            found.append((each, [package._asdict() for package in future.result()]))
+        except PackageError as error:
+            wrong += [f"{each.folder}/build.yml: {each.arch}: {line}" for line in str(error).splitlines()]
+    if wrong:
+        raise PackageError("\n".join(wrong))
+    return found
+
+
+def resolve(archive: Archive, packages: Sequence[str], dependencies: bool | Sequence[str] = True) -> list[Package]:
+    """The `packages`, and what they need as apt decides it, sorted by name.
+
+    dependencies: False for exactly those named; patterns (`libc6`, `lib*`, `!perl*`) keep of the packages that these
+        need those that a pattern matches, and none that a pattern with `!` matches.
+    Recommended packages are left out, and so are essential ones that nothing depends on. PackageError if a package is
+    unknown or its dependencies cannot be satisfied.
+    """
+    if not packages:
+        return []
+    if dependencies is False:
+        printed = archive.ask("apt-get", "download", "--print-uris", "-qq", *packages)
+    else:
+        printed = archive.ask("apt-get", "install", "--print-uris", "-qq", "--no-install-recommends", *packages)
+    found = {_name_and_version(line["file"]): line["sha256"] for line in _URI.finditer(printed)}
+    if not isinstance(dependencies, bool):
+        named = {package.partition("=")[0] for package in packages}
+        found = {key: sha256 for key, sha256 in found.items() if key[0] in named or selects(dependencies, key[0])}
+    return _described(archive, found)
+
+
+def selects(patterns: Sequence[str], name: str) -> bool:
+    """Whether `patterns` take `name`: globs; those with `!` take away, from all there is if there are no others."""
+    taken = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
+    not_taken = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    return any(fnmatchcase(name, glob) for glob in taken) and not any(fnmatchcase(name, glob) for glob in not_taken)
+
+
+def _described(archive: Archive, found: Mapping[tuple[str, str], str]) -> list[Package]:
+    """`found` (name and version -> sha256) as packages, from their records in apt's lists."""
+    records = archive.ask("apt-cache", "show", *(f"{name}={version}" for name, version in found))
+    packages = {package.sha256: package for package in map(_package, records.split("\n\n")) if package}
+    if missing := [name for (name, _), sha256 in found.items() if sha256 not in packages]:
+        raise PackageError(f"apt has no record of {', '.join(missing)}")
+    return sorted(packages[sha256] for sha256 in found.values())
+
+
+def _name_and_version(file: str) -> tuple[str, str]:
+    """`openssh-server_1%3a9.2p1-2_arm64.deb` -> ("openssh-server", "1:9.2p1-2")."""
+    name, version, _ = file.split("_", 2)
+    return name, re.sub("%([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), version)
+
+
+def _package(record: str) -> Package | None:
+    """A paragraph of a Packages file (deb-control(5)) as a package; None for what is none."""
+    fields = dict(line.split(": ", 1) for line in record.splitlines() if ": " in line and not line.startswith(" "))
+    if "Filename" not in fields:
+        return None
+    return Package(
+        name=fields["Package"],
+        version=fields["Version"],
+        architecture=fields["Architecture"],
+        filename=fields["Filename"].removeprefix("./"),
+        size=int(fields["Size"]),
+        sha256=fields["SHA256"],
+    )

@@ -1,0 +1,146 @@
+"""Schema: dataclasses are the grammar of a spec. Their annotations read YAML nodes, check them and describe themselves.
+
+    str int bool                      as they are; nothing is converted
+    int | str                         either
+    Literal["a", "b"]                 one of these
+    tuple[X, ...]                     a list of X
+    Mapping[str, X]                   a mapping with any keys
+    a dataclass                       a mapping with these keys; a field without default is required
+    Annotated[str, Pattern(…)]        text that matches a regular expression as a whole
+    Annotated[int, Range(low, high)]  a number in the range, both ends included
+    X | None = None                   a key that may be left out; written out, it may not be null
+
+A field's key is its name, or what `metadata=key("…")` says. A dataclass may have a method `problems()` for what its
+fields mean together: it yields (path below the value, message, hint), and only it is unknown to the JSON Schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.document import Node
+from pipeline.kinds import (
+    Choice,
+    Define,
+    Either,
+    Flag,
+    Kind,
+    ListOf,
+    MapOf,
+    Number,
+    Pattern,
+    Range,
+    Reader,
+    Text,
+    Wrong,
+)
+from pipeline.problem import KeyPath, Problem, Problems, StageProblem, guess, listening, warn
+
+__all__ = [
+    "Kind", "Pattern", "Problem", "Problems", "Range", "Reader", "StageProblem", "Wrong",
+    "checked", "fields", "key", "kind", "listening", "plain", "warn",
+]  # fmt: skip
+
+
+def key(name: str) -> Mapping[str, str]:
+    """Metadata of a field whose key is no Python name: `binds.add`."""
+    return {"key": name}
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A dataclass. Its fields are looked at when it is first read, so that importing a section stays cheap."""
+
+    type: type
+    wanted = "a mapping"
+
+    def read(self, reader: Reader, node: Node, path: KeyPath) -> Any:
+        kinds, values, failed = fields(self.type), {}, None
+        for name, place, item in reader.pairs(node, path):
+            if name not in kinds:
+                failed = reader.wrong(place, path, f"unknown key {name!r}", guess(name, list(kinds)))
+                continue
+            try:
+                values[kinds[name].name] = reader.read(kinds[name].kind, item, (*path, name))
+            except Wrong as wrong:
+                failed = wrong
+                values[kinds[name].name] = None
+        for name, field in kinds.items():
+            if field.required and field.name not in values:
+                failed = reader.wrong(node, path, f"{name!r} is missing")
+        if failed:
+            raise failed
+        return self.type(**values)
+
+    def json(self, define: Define) -> dict[str, Any]:
+        return define(self.type)
+
+
+class Field(typing.NamedTuple):
+    name: str
+    kind: Kind
+    required: bool
+
+
+@functools.cache
+def fields(record: type) -> Mapping[str, Field]:
+    """The keys of a dataclass and what may stand there."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    found = {}
+    for field in dataclasses.fields(record):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        found[field.metadata.get("key", field.name)] = Field(field.name, kind(hints[field.name]), required)
+    return found
+
+
+@functools.cache
+def kind(annotation: typing.Hashable) -> Kind:
+    """What an annotation stands for."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        base, rule = arguments
+        return Text(rule) if base is str else Number(rule.low, rule.high)
+    if origin is typing.Literal:
+        return Choice(arguments)
+    if origin in (types.UnionType, typing.Union):
+        kinds = tuple(kind(each) for each in arguments if each is not type(None))
+        return kinds[0] if len(kinds) == 1 else Either(kinds)
+    if origin is tuple:
+        return ListOf(kind(arguments[0]))
+    if origin is not None and issubclass(origin, Mapping):
+        return MapOf(kind(arguments[1]))
+    if dataclasses.is_dataclass(annotation):
+        return Record(typing.cast(type, annotation))
+    return _SIMPLE[annotation]
+
+
+_SIMPLE: Mapping[typing.Hashable, Kind] = {str: Text(), int: Number(), bool: Flag()}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON: dataclasses as mappings of the keys that were written (or have a default)."""
+    if dataclasses.is_dataclass(value):
+        pairs = ((name, getattr(value, field.name)) for name, field in fields(typing.cast(type, type(value))).items())
+        return {name: plain(each) for name, each in pairs if each is not None}
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    return value
+
+
+def checked(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, str]]:
+    """What `problems()` of the dataclasses in `value` say: path, message, hint."""
+    if dataclasses.is_dataclass(value):
+        for below, message, hint in getattr(value, "problems", tuple)():
+            yield (*path, *below), message, hint
+        for name, field in fields(typing.cast(type, type(value))).items():
+            yield from checked(getattr(value, field.name), (*path, name))
+    elif isinstance(value, tuple):
+        for index, each in enumerate(value):
+            yield from checked(each, (*path, index))

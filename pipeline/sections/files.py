@@ -1,0 +1,141 @@
+"""files: single files, directories and symlinks, laid over everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline import bundles, metadata
+from pipeline.action import Action
+from pipeline.container import Checked, Id
+from pipeline.names import ImagePath, Octal, relative
+from pipeline.parts import Context, Part
+from pipeline.stages import files
+from pipeline.tree import parents
+
+ORDER = 70
+LOST_AT_BOOT = ("run", "tmp", "var")
+"""LinuxKit's init mounts an empty tmpfs over each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """A file, directory or symlink. A file says what it holds: `contents`, `source` or `metadata`."""
+
+    path: ImagePath
+    """Where, in the root file system. A leading `/` means nothing."""
+    contents: str | None = None
+    """What it holds, literally."""
+    source: str | None = None
+    """A file of the host that is copied; relative to the spec, else to the working directory. `~/` is the home."""
+    metadata: Literal["yaml", "json"] | None = None
+    """It holds the spec itself, all files merged and images with their registries."""
+    directory: bool = False
+    """It is a directory."""
+    symlink: str | None = None
+    """It is a symlink to this."""
+    optional: bool = False
+    """Whether it is left out where `source` does not exist."""
+    mode: Octal | None = None
+    """Its permissions, an octal number in quotes. `"0600"` by default, `"0700"` for a directory."""
+    uid: Id | None = None
+    """Its owner: a number, a container's name, or a name of the root's /etc/passwd. 0 by default."""
+    gid: Id | None = None
+    """Its group: a number, a container's name, or a name of the root's /etc/group. 0 by default."""
+
+    def problems(self) -> Checked:
+        kinds = {"contents": self.contents is not None, "source": bool(self.source), "metadata": bool(self.metadata)}
+        said = [name for name, is_said in kinds.items() if is_said]
+        said += ["directory"] if self.directory else []
+        said += ["symlink"] if self.symlink else []
+        if not relative(self.path):
+            yield ("path",), f"{self.path!r} is no path of a file", ""
+        if not said:
+            yield (), f"nothing says what {self.path!r} holds", "contents, source, metadata, directory or symlink"
+        elif len(said) > 1:
+            yield (said[1],), f"{self.path!r} has both {said[0]} and {said[1]}", "one of them"
+        if self.optional and not self.source:
+            yield ("optional",), "only a file with a source can be optional", ""
+
+
+Value = tuple[FileEntry, ...]
+
+
+def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+    """One part for all files: they may overwrite each other.
+
+    Directories that the files imply are only made where nothing below has them, so the stage looks at the trees below
+    that it may meet.
+    """
+    entries = [_entry(index, each, context) for index, each in enumerate(value)]
+    params: dict[str, Any] = {
+        "entries": [entry for entry in entries if entry],
+        "ids": _names(value, bundles.ids(context.spec)),
+        "epoch": context.epoch,
+    }
+    if bundles.compat_of(context):
+        params["linuxkit"] = True
+    if not params["entries"]:
+        return []
+    paths = {above for each in value for above in (*parents(relative(each.path)), relative(each.path))}
+    met = tuple(part.tree for part in below if not part.prefix or any(_touch(part.prefix, path) for path in paths))
+    return [Part("files", Action("files", files.files, params, met, context.spec.below("files")))]
+
+
+def _touch(prefix: str, path: str) -> bool:
+    """Whether a path is inside the prefix, or a directory on the way to it."""
+    return path == prefix or path.startswith(prefix + "/") or prefix.startswith(path + "/")
+
+
+def _names(value: tuple[FileEntry, ...], known: Mapping[str, int]) -> dict[str, int]:
+    """Of the containers' names, those that stand for an id here."""
+    used = {name for each in value for name in (each.uid, each.gid) if isinstance(name, str)}
+    return {name: number for name, number in known.items() if name in used}
+
+
+def _entry(index: int, each: FileEntry, context: Context) -> dict[str, Any] | None:
+    """The file for the stage, as JSON; None for an optional one whose source is not there.
+
+    `at` is its number in the spec, for messages.
+    """
+    mode = int(each.mode, 8) if each.mode else 0o700 if each.directory else 0o600
+    owner = {"uid": each.uid or 0, "gid": each.gid or 0}
+    entry: dict[str, Any] = {"at": index, "path": relative(each.path), "mode": mode, **owner}
+    if each.directory:
+        return entry | {"kind": "directory"}
+    if each.symlink:
+        return entry | {"kind": "symlink", "target": each.symlink}
+    if each.source:
+        found = files.find_source(each.source, Path(context.spec.folder))
+        if found is None and each.optional:
+            return None
+        digest = files.sha256(found) if found else ""
+        return entry | {"kind": "source", "source": found or each.source, "sha256": digest}
+    text = each.contents if each.metadata is None else metadata.dump(context.spec, each.metadata, context.image)
+    return entry | {"kind": "file", "contents": text}
+
+
+def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
+    """Sources that are not there, and paths that go through a file."""
+    plain: dict[str, int] = {}
+    for index, each in enumerate(value):
+        path = relative(each.path)
+        for above in parents(path):
+            if above in plain:
+                earlier = spec.where(("files", plain[above], "path"))
+                yield (index, "path"), f"{path!r} lies in {above!r}, which is no directory", f"see {earlier}"
+        if not each.directory:
+            plain[path] = index
+        if each.source and not each.optional and files.find_source(each.source, Path(spec.folder)) is None:
+            looked = f"looked in {spec.folder} and in the working directory"
+            yield (index, "source"), f"there is no file {each.source!r}", looked
+
+
+def warnings(value: tuple[FileEntry, ...], spec: Any) -> Checked:
+    for index, each in enumerate(value):
+        top = relative(each.path).partition("/")[0]
+        if top in LOST_AT_BOOT and not each.directory:
+            message = f"{each.path!r} is not there once the node has booted"
+            yield (index, "path"), message, f"an empty tmpfs is mounted on /{top}"

@@ -1,0 +1,26 @@
+"""services: containers that run as long as the node does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import bundles
+from pipeline.container import Checked, Container
+from pipeline.parts import Context, Part
+
+ORDER = 60
+Value = tuple[Container, ...]
+
+
+def parts(value: tuple[Container, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+    return bundles.parts("services", value, context)
+
+
+def problems(value: tuple[Container, ...], spec: Any) -> Checked:
+    """Services run at the same time, so that no two may have one name."""
+    first: dict[str, int] = {}
+    for index, container in enumerate(value):
+        if first.setdefault(container.name, index) != index:
+            earlier = spec.where(("services", first[container.name], "name"))
+            yield (index, "name"), f"duplicate service name: {container.name!r}", f"also at {earlier}"
+    yield from bundles.problems(value, spec)

@@ -1,0 +1,66 @@
+"""volumes: directories that several containers mount, blank or out of an image, writable or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.action import Action
+from pipeline.bundles import VOLUMES
+from pipeline.container import Checked
+from pipeline.names import Reference, VolumeName, wrong_reference
+from pipeline.parts import Context, Part
+from pipeline.stages import volume
+
+ORDER = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """A volume. Containers mount it by its name: `binds: ["data:/var/data"]`."""
+
+    name: VolumeName
+    """Its name, of a-z, 0-9, `_` and `-`. Two volumes need different ones."""
+    image: Reference | None = None
+    """The image that it holds; left out: it is blank."""
+    readonly: bool = False
+    """Whether it can be written to. A read-only one has to be mounted with the option `ro`."""
+    format: Literal["filesystem", "oci"] = "filesystem"
+    """`filesystem`: what the image holds. `oci`: the image itself, as an OCI image layout."""
+    platforms: tuple[str, ...] | None = None
+    """Which platforms the layout holds (`linux/amd64`); only with format oci. So far it can only be the node's own."""
+
+    def problems(self) -> Checked:
+        if message := wrong_reference(self.image) if self.image else "":
+            yield ("image",), message, ""
+        if self.format == "oci" and not self.image:
+            yield ("format",), f"the volume {self.name!r} is to hold an image, and names none", "image: ..."
+        if self.platforms is not None and self.format != "oci":
+            yield ("platforms",), "platforms belong to format: oci", ""
+
+
+Value = tuple[Volume, ...]
+
+
+def parts(value: tuple[Volume, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+    return [_part(index, each, context) for index, each in enumerate(value)]
+
+
+def _part(index: int, each: Volume, context: Context) -> Part:
+    name, prefix, where = f"volumes/{each.name}", f"{VOLUMES}/{each.name}", context.spec.below("volumes", index)
+    params: dict[str, Any] = {"prefix": prefix, "epoch": context.epoch}
+    if not each.image:
+        return Part(name, Action(name, volume.volume, params, (), where), prefix)
+    image = context.image(each.image)
+    if each.format == "filesystem":
+        return Part(name, Action(name, volume.volume, params, (image.tree,), where), prefix)
+    params |= {"reference": image.reference, "platforms": list(each.platforms or ())}
+    return Part(name, Action(name, volume.layout, params, (image.manifest,), where), prefix)
+
+
+def problems(value: tuple[Volume, ...], spec: Any) -> Checked:
+    first: dict[str, int] = {}
+    for index, each in enumerate(value):
+        if first.setdefault(each.name, index) != index:
+            earlier = spec.where(("volumes", first[each.name], "name"))
+            yield (index, "name"), f"duplicate volume name: {each.name!r}", f"also at {earlier}"

@@ -1,0 +1,172 @@
+"""Spec: what one or several YAML files say about a node, checked.
+
+    specs/NAME.yml          the spec
+    build.append            files that it names are appended to it, in that order
+    specs/NAME.d/*.yml      files that are appended after that, by name
+
+Appending (linuxkit.md §1.10): lists of a section one after another; of a mapping such as `kernel:`, the later value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import document, sections
+from pipeline.document import Node
+from pipeline.kinds import ListOf
+from pipeline.problem import KeyPath, Place, Problem, Problems, guess
+from pipeline.schema import Reader, Wrong, checked, kind
+from pipeline.sections import build
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A spec. `spec["services"]` is what stands under the key (pipeline.sections), or the empty value."""
+
+    name: str
+    path: Path
+    sections: Mapping[str, Any]
+    """Key -> value, for every section, in the order of the root file system."""
+    places: Mapping[KeyPath, Place] = field(repr=False)
+    warned: tuple[Problem, ...] = ()
+    """What is hardly meant, as far as it can be told without images."""
+    files: tuple[Path, ...] = ()
+    """Every YAML file that it was read from."""
+
+    def __getitem__(self, section: str) -> Any:
+        return self.sections[section]
+
+    @property
+    def build(self) -> build.Build:
+        """nodekiln's own options; formats and arch are filled in."""
+        value: build.Build = self.sections["build"]
+        return value
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of the spec start."""
+        return self.path.parent
+
+    def where(self, path: KeyPath) -> Place:
+        """Where the value at `path` stands, or the nearest that holds it."""
+        return _nearest(self.places, path, str(self.path))
+
+    def below(self, *start: str | int) -> Callable[[KeyPath], str]:
+        """`where`, for paths that start at `start`."""
+        return lambda path: str(self.where((*start, *path)))
+
+
+def load(path: Path) -> Spec:
+    """The spec in the file `path` and those that belong to it. Raises Problems: everything that is wrong in them."""
+    nodes, files = _nodes(path)
+    reader = Reader()
+    for node in nodes[1:] and nodes:
+        _read(Reader(), node, report=reader)
+    if reader.problems:
+        raise Problems(reader.problems)
+    merged = nodes[0]
+    for node in nodes[1:]:
+        merged = document.merged(merged, node)
+    found = _read(reader, merged, report=reader)
+    if reader.problems:
+        raise Problems(reader.problems)
+    spec = Spec(path.stem, path, found, reader.places, files=tuple(files))
+    return _checked(spec)
+
+
+def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
+    """The documents of the spec, in their order, and their files."""
+    problems: list[Problem] = []
+    nodes = []
+    first = _parse(path, problems)
+    appended = _appended(first, path, problems) if first else []
+    files = [path, *appended, *sorted(path.with_suffix(".d").glob("*.yml"))]
+    for number, file in enumerate(files):
+        node = _parse(file, problems) if number else first
+        if node:
+            nodes.append(node)
+    if problems:
+        raise Problems(problems)
+    if not nodes:
+        raise document.problem_at(str(path), 1, 1, "the file says nothing", "at least a kernel, an init or a file")
+    return nodes, files
+
+
+def _parse(path: Path, problems: list[Problem]) -> Node | None:
+    try:
+        return document.parse(path.read_bytes(), str(path))
+    except Problems as found:
+        problems += found.problems
+    except OSError as error:
+        problems.append(Problem(Place(str(path), 1, 1), f"cannot be read: {error.strerror}"))
+    return None
+
+
+def _appended(node: Node, path: Path, problems: list[Problem]) -> list[Path]:
+    """The files that `build.append` names. What is wrong with it otherwise shows when it is read."""
+    found = []
+    for name, item in _get(_get(node, "build"), "append"):
+        file = path.parent / name
+        if file.is_file():
+            found.append(file)
+        else:
+            problems.append(Problem(item.place, f"there is no file {name!r} to append", f"looked in {path.parent}"))
+    return found
+
+
+def _get(node: Any, key: str) -> Any:
+    """The value of a mapping's key; for a list of texts, their texts and nodes. () if it is anything else."""
+    for name, item in node.pairs if isinstance(node, document.Mapping) else ():
+        if isinstance(name, document.Scalar) and name.text == key:
+            if isinstance(item, document.Sequence):
+                return [(each.text, each) for each in item.items if isinstance(each, document.Scalar)]
+            return item
+    return ()
+
+
+def _read(reader: Reader, node: Node, report: Reader) -> dict[str, Any]:
+    """Every section's value; what is wrong is noted in `report`."""
+    known = sections.modules()
+    empty = {name: () if isinstance(kind(module.Value), ListOf) else module.Value() for name, module in known.items()}
+    try:
+        pairs = reader.pairs(node, ())
+    except Wrong:
+        pairs = []
+    for name, key_node, item in pairs:
+        if name not in known:
+            reader.wrong(key_node, (), f"unknown key {name!r}", guess(name, list(known)))
+            continue
+        try:
+            empty[name] = reader.read(kind(known[name].Value), item, (name,))
+        except Wrong:
+            continue
+    if reader is not report:
+        report.problems += reader.problems
+    return empty
+
+
+def _checked(spec: Spec) -> Spec:
+    """`spec` after what only the whole of it can tell."""
+    problems, warned = [], []
+    for name, module in sections.modules().items():
+        value = spec[name]
+        for path, message, hint in checked(value):
+            problems.append(Problem(spec.where((name, *path)), message, hint))
+        for path, message, hint in module.problems(value, spec) if hasattr(module, "problems") else ():
+            problems.append(Problem(spec.where((name, *path)), message, hint))
+        for path, message, hint in module.warnings(value, spec) if hasattr(module, "warnings") else ():
+            warned.append(Problem(spec.where((name, *path)), message, hint))
+    if problems:
+        raise Problems(problems)
+    completed = dict(spec.sections) | {"build": build.complete(spec["build"])}
+    return Spec(spec.name, spec.path, completed, spec.places, tuple(warned), spec.files)
+
+
+def _nearest(places: Mapping[KeyPath, Place], path: KeyPath, file: str) -> Place:
+    for end in range(len(path), -1, -1):
+        if (place := places.get(path[:end])) is not None:
+            return place
+    return Place(file, 1, 1)

@@ -1,0 +1,118 @@
+"""The files section: what `files:` adds to the root file system (linuxkit.md §1.5)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import lookup
+from pipeline.digest import Digest
+from pipeline.problem import KeyPath, StageProblem, guess
+from pipeline.store import CHUNK, Store
+from pipeline.tree import Content, Directory, Entry, File, Symlink, Tree, overlay, parents
+
+VERSION = 1
+
+
+def files(
+    store: Store, *below: Digest, entries: list[dict[str, Any]], ids: dict[str, int], epoch: int, linuxkit: bool = False
+) -> Digest:
+    """The tree of `entries`, in their order: a later one wins.
+
+    below: the trees that this one is laid over, the lowest first. A directory that an entry only implies gets the
+    entry's owner and its mode with the rights to enter, and is left out where one of `below` has it already: who adds a
+    file to /etc does not mean to change /etc. (LinuxKit changes it; linuxkit=True does so too.)
+    """
+    lower = [store.tree(each) for each in below]
+    tree: Tree = Tree()
+    for entry in entries:
+        owner = (_id(store, entry, "uid", ids, lower), _id(store, entry, "gid", ids, lower))
+        made: dict[str, Entry] = {}
+        for above in parents(entry["path"]):
+            exists = above in tree or (not linuxkit and type(_topmost(lower, above)) is Directory)
+            if not exists:
+                made[above] = Directory(_enterable(entry["mode"]), *owner, epoch)
+        made[entry["path"]] = _made(store, entry, owner, epoch)
+        tree = overlay(tree, made)
+    return store.put_tree(tree)
+
+
+def find_source(source: str, folder: Path) -> str | None:
+    """The host file that `source` names, spelled the same on every machine where possible; None if there is none.
+
+    `~/` is the user's home; a relative path counts from the spec's folder first, then from the working directory.
+    """
+    path = Path(source)
+    candidates = [path] if source.startswith("~/") or path.is_absolute() else [folder / path, path]
+    return next((str(each) for each in candidates if each.expanduser().is_file()), None)
+
+
+def sha256(source: str) -> str:
+    """The sha256 (hex) of the host file that find_source found."""
+    digest = hashlib.sha256()
+    with open(Path(source).expanduser(), "rb") as file:
+        while data := file.read(CHUNK):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _made(store: Store, entry: Mapping[str, Any], owner: tuple[int, int], epoch: int) -> Entry:
+    uid, gid = owner
+    if entry["kind"] == "directory":
+        return Directory(entry["mode"], uid, gid, epoch)
+    if entry["kind"] == "symlink":
+        return Symlink(entry["mode"], uid, gid, epoch, (), entry["target"])
+    content = _copied(store, entry) if entry["kind"] == "source" else store.content(entry["contents"].encode())
+    return File(entry["mode"], uid, gid, epoch, (), content)
+
+
+def _copied(store: Store, entry: Mapping[str, Any]) -> Content:
+    """The content of the host file, if it is still what it was when the build was planned."""
+    path: KeyPath = (entry["at"], "source")
+    rope = store.rope()
+    digest = hashlib.sha256()
+    try:
+        with open(Path(entry["source"]).expanduser(), "rb") as file:
+            while data := file.read(CHUNK):
+                digest.update(data)
+                rope.write(data)
+    except OSError as error:
+        raise StageProblem(path, f"{entry['source']} cannot be read: {error.strerror}") from None
+    content = rope.finish()
+    if digest.hexdigest() != entry["sha256"]:
+        raise StageProblem(path, f"{entry['source']} has changed while it was built", "build again")
+    return content
+
+
+def _id(store: Store, entry: Mapping[str, Any], key: str, ids: Mapping[str, int], lower: Sequence[Tree]) -> int:
+    """The number behind an owner: a number, a container, or a name that the root file system knows."""
+    value = entry[key]
+    if isinstance(value, int):
+        return value
+    if value in ("", "root"):
+        return 0
+    if value in ids:
+        return ids[value]
+    database = "passwd" if key == "uid" else "group"
+    root: Tree = Tree()
+    for tree in lower:
+        root = overlay(root, {path: each for path, each in tree.items() if path == "etc" or path.startswith("etc/")})
+    known = lookup.names_of(store, root, f"etc/{database}")
+    if value not in known:
+        message = f"{value!r} is no container of this spec and not in the root's /etc/{database}"
+        raise StageProblem((entry["at"], key), message, guess(value, [*ids, *known]))
+    return known[value]
+
+
+def _topmost(lower: Sequence[Tree], path: str) -> Entry | None:
+    return next((tree[path] for tree in reversed(lower) if path in tree), None)
+
+
+def _enterable(mode: int) -> int:
+    """The mode of a directory for files of `mode`: who may do anything to them may enter it."""
+    for shift in (0, 3, 6):
+        if mode >> shift & 0o7:
+            mode |= 0o1 << shift
+    return mode

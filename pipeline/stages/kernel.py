@@ -1,0 +1,57 @@
+"""The kernel section: boot/ and the kernel's modules, out of a kernel image (linuxkit.md §1.2, §2.6)."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.oci.layer import tar_tree
+from pipeline.problem import StageProblem, guess
+from pipeline.store import Store
+from pipeline.tree import Directory, File, Tree, overlay
+
+VERSION = 1
+
+
+def kernel(
+    store: Store,
+    image: Digest,
+    *,
+    cmdline: str,
+    binary: str,
+    tar: str,
+    ucode: str,
+    modules: list[str] | None,
+    epoch: int,
+) -> Digest:
+    """A Tree with boot/kernel, boot/cmdline, boot/ucode.cpio (if `ucode` names it) and what the tar `tar` holds.
+
+    The image holds more (headers, sources, a build's configuration), which is left behind.
+    modules: names or patterns; with them, only those modules stay, and what they need. None for all.
+    """
+    tree = store.tree(image)
+    boot = Tree({"boot": Directory(0o755, 0, 0, epoch)})
+    boot["boot/cmdline"] = File(0o644, 0, 0, epoch, (), store.content(cmdline.encode()))
+    boot["boot/kernel"] = _boot_file(_file(tree, binary, "binary"), epoch)
+    if ucode:
+        boot["boot/ucode.cpio"] = _boot_file(_file(tree, ucode, "ucode"), epoch)
+    if not tar:
+        return store.put_tree(boot.ordered())
+    unpacked = tar_tree(store, _file(tree, tar, "tar").content)
+    if modules is not None:
+        from pipeline.modules import cut
+
+        unpacked = cut(store, unpacked, modules)
+    return store.put_tree(overlay(unpacked, boot.ordered()))
+
+
+def _boot_file(entry: File, epoch: int) -> File:
+    return File(entry.mode, 0, 0, epoch, (), entry.content)
+
+
+def _file(tree: Tree, path: str, key: str) -> File:
+    """The regular file `path` of the kernel image, or a problem of the key that named it."""
+    entry = tree.get(path.removeprefix("/"))
+    if type(entry) is File:
+        return entry
+    files = [name for name, each in tree.items() if type(each) is File and "/" not in name]
+    found = guess(path, files) or f"it holds {', '.join(files[:8]) or 'no files'}"
+    raise StageProblem((key,), f"the kernel image has no file {path!r}", found)

@@ -1,0 +1,69 @@
+"""The stages between the parts of a spec and the formats: who wins at the root, the whole root file system, what boots.
+
+Parts that may touch any path (kernel, init, files) are laid over each other. An initrd is a row of archives, one a part,
+and the kernel unpacks them one after another: it gives a directory that comes twice the second one's mode, and it knows
+hard links only within one archive. So every path is left in one part only: a directory in the first that has it (what is
+below may come in any later one), everything else in the last.
+"""
+
+from __future__ import annotations
+
+from pipeline import tree as trees
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import Directory, Entry, File, Tree, complete, overlay
+
+VERSION = 1
+
+BOOT = ("kernel", "cmdline", "ucode.cpio")
+"""What the kernel section puts into boot/ for the formats to take out again (LinuxKit's names)."""
+
+
+def boot(store: Store, *kernel: Digest) -> Digest:
+    """What boots: a flat Tree with those of BOOT that the kernel's tree has in boot/; empty where there is no kernel."""
+    tree = store.tree(kernel[0]) if kernel else Tree()
+    return store.put_tree(Tree((name, tree[f"boot/{name}"]) for name in sorted(BOOT) if f"boot/{name}" in tree))
+
+
+def unbooted(store: Store, root: Digest) -> Digest:
+    """`root` without what is below boot/: that is for the bootloader, a running node has no use for it."""
+    tree = store.tree(root)
+    return store.put_tree(Tree((path, entry) for path, entry in tree.items() if not path.startswith("boot/")).relinked())
+
+
+def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:
+    """Each of `parts` cut to the entries that win: a flat Tree whose files "0", "1", … hold the cut trees' bytes.
+
+    `directories` (those that the other parts stand in) come first of all.
+    """
+    given = [store.tree(part) for part in parts]
+    merged: Tree = Tree((path, Directory(0o755, 0, 0, epoch)) for path in directories)
+    for tree in given:
+        merged = overlay(merged, tree)
+    owner: dict[str, int] = {}
+    for number, tree in enumerate(given):
+        for path, entry in tree.items():
+            if path not in owner or type(merged.get(path)) is not Directory:
+                owner[path] = number
+    cut: list[dict[str, Entry]] = [{} for _ in given] or [{}]
+    for path, entry in complete(merged, mtime=epoch).items():
+        cut[owner.get(path, 0)][path] = entry
+    numbered = ((str(number), store.content(trees.dump(Tree(part).ordered()))) for number, part in enumerate(cut))
+    return store.put_tree(trees.files(numbered))
+
+
+def winner(store: Store, cut: Digest, *, number: int) -> Digest:
+    """The tree number `number` of what `winners` gave."""
+    entry = store.tree(cut)[str(number)]
+    assert type(entry) is File
+    blob = entry.content[0].blob
+    assert blob is not None
+    return blob
+
+
+def rootfs(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:
+    """All parts laid over each other, in order, boot/ included: the root file system as one Tree."""
+    merged: Tree = Tree((path, Directory(0o755, 0, 0, epoch)) for path in directories)
+    for part in parts:
+        merged = overlay(merged, store.tree(part))
+    return store.put_tree(complete(merged, mtime=epoch))

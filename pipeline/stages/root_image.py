@@ -1,0 +1,70 @@
+"""An image as a root file system: what container tools always put there, and never ship (linuxkit.md §2.2).
+
+Some paths are dropped, some stand in every root file system with a content of ours: LinuxKit's rule, which comes from
+`docker export`. It holds for init images, volumes and the root file systems of containers alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import Content, Directory, Entry, File, Symlink, Tree, overlay
+
+VERSION = 1
+
+DROPPED = frozenset((".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname"))
+DIRECTORIES = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
+"""Exist in every root file system, with mode 0755."""
+HOSTS = (
+    b"127.0.0.1       localhost\n"
+    b"::1     localhost ip6-localhost ip6-loopback\n"
+    b"fe00::0 ip6-localnet\nff00::0 ip6-mcastprefix\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n"
+)
+NO_RESOLVER = b"\n# no resolv.conf configured\n"
+RESOLVER = "/run/resolvconf/resolv.conf"
+"""Where init and volumes find the name servers: written at run time."""
+PACKAGES = "lib/apk/db/installed"
+"""Alpine's list of installed packages."""
+
+
+def unpack(store: Store, image: Digest, *, epoch: int) -> Digest:
+    """An init image's tree as it goes into the root."""
+    return store.put_tree(root_image(store, store.tree(image), epoch, RESOLVER))
+
+
+def packages(store: Store, *images: Digest, epoch: int) -> Digest:
+    """One list of Alpine's installed packages out of those of all images; an empty tree if fewer than two have one.
+
+    Each overwrites the others' otherwise, and scanners would see the last image's packages only.
+    """
+    lists = [entry for image in images if type(entry := store.tree(image).get(PACKAGES)) is File]
+    if len(lists) < 2:
+        return store.put_tree(Tree())
+    rope = store.rope()
+    for entry in lists:
+        rope.extend(entry.content)
+        rope.write(b"\n\n")
+    return store.put_tree(Tree({PACKAGES: File(0o644, 0, 0, epoch, (), rope.finish())}))
+
+
+def root_image(store: Store, tree: Mapping[str, Entry], epoch: int, resolver: str = "") -> Tree:
+    """`tree` without what is dropped and with what must be there.
+
+    resolver: where /etc/resolv.conf points to; "" for a file that says nothing.
+    """
+    kept = Tree((path, entry) for path, entry in tree.items() if path not in DROPPED)
+    mtab = kept.get("etc/mtab")
+    added = Tree((path, Directory(0o755, 0, 0, epoch)) for path in DIRECTORIES)
+    added["etc/hosts"] = _file(store.content(HOSTS), epoch)
+    added["etc/mtab"] = mtab._replace(mtime=epoch) if mtab else Symlink(0o755, 0, 0, epoch, (), "/proc/mounts")
+    if resolver:
+        added["etc/resolv.conf"] = Symlink(0o644, 0, 0, epoch, (), resolver)
+    else:
+        added["etc/resolv.conf"] = _file(store.content(NO_RESOLVER), epoch)
+    return overlay(kept, added.ordered())
+
+
+def _file(content: Content, epoch: int) -> File:
+    return File(0o644, 0, 0, epoch, (), content)

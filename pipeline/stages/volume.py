@@ -1,0 +1,73 @@
+"""A volume: an image (or nothing) that containers mount, writable or not (linuxkit.md §1.6, §2.3).
+
+    lower/     what the volume holds to begin with
+    tmp/       where an overlay keeps what is written
+    merged/    the overlay, which is what containers mount
+
+A read-only volume has all three as well: LinuxKit's init cannot mount one that lacks `tmp` (it asks the kernel for a
+file system of type "bind"). It is read-only in every container, because the spec must mount it there with `ro`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.digest import Digest
+from pipeline.oci.image import image_config
+from pipeline.problem import StageProblem
+from pipeline.stages.root_image import RESOLVER, root_image
+from pipeline.store import Store
+from pipeline.tree import Content, Directory, File, Slice, Tree, below, complete
+
+VERSION = 1
+
+
+def volume(store: Store, *image: Digest, prefix: str, epoch: int) -> Digest:
+    """The tree of the volume that lies at `prefix`: with the contents of `image` (its tree), or blank without one."""
+    tree = Tree()
+    for given in image:
+        tree = root_image(store, store.tree(given), epoch, RESOLVER)
+    return store.put_tree(_volume(tree, prefix, epoch))
+
+
+def layout(store: Store, manifest: Digest, *, prefix: str, reference: str, platforms: list[str], epoch: int) -> Digest:
+    """The tree of a volume that holds an image itself, as an OCI image layout (image-spec, image-layout.md).
+
+    manifest: the image's, for the node's platform. platforms: which the spec wants; others cannot be had yet.
+    """
+    document = json.loads(store.get(manifest))
+    config = image_config(store, manifest)
+    platform = f"{config['os'] or 'linux'}/{config['architecture']}"
+    for index, asked in enumerate(platforms):
+        if asked != platform:
+            raise StageProblem(("platforms", index), f"the layout can only hold the node's own platform, {platform}")
+    entry = {
+        "mediaType": document.get("mediaType", "application/vnd.oci.image.manifest.v1+json"),
+        "digest": manifest,
+        "size": store.size(manifest),
+        "annotations": {"org.opencontainers.image.ref.name": reference},
+        "platform": {"architecture": config["architecture"], "os": config["os"] or "linux"},
+    }
+    index_json = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
+    tree = Tree({"oci-layout": _file(store.content(b'{"imageLayoutVersion":"1.0.0"}'), epoch)})
+    tree["index.json"] = _file(store.content(_json(index_json)), epoch)
+    for blob in (manifest, *(Digest.parse(each["digest"]) for each in (document["config"], *document["layers"]))):
+        tree[f"blobs/{blob.algorithm}/{blob.hex}"] = _file((Slice(blob, 0, store.size(blob)),), epoch)
+    return store.put_tree(_volume(complete(tree, mtime=epoch), prefix, epoch))
+
+
+def _volume(lower: Tree, prefix: str, epoch: int) -> Tree:
+    tree = Tree((path, Directory(0o755, 0, 0, epoch)) for path in (prefix, f"{prefix}/lower"))
+    tree.update(below(f"{prefix}/lower", lower))
+    for name in ("merged", "tmp"):
+        tree[f"{prefix}/{name}"] = Directory(0o755, 0, 0, epoch)
+    return complete(tree, mtime=epoch).ordered()
+
+
+def _file(content: Content, epoch: int) -> File:
+    return File(0o644, 0, 0, epoch, (), content)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,89 @@
+"""cpio archives in the "new ASCII" form (newc), as the kernel unpacks them into its first root file system.
+
+Source: Documentation/driver-api/early-userspace/buffer-format.rst of the kernel, and cpio(5). The form has no place for
+extended attributes: they are left out. Sizes, ids and times are 32-bit numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
+from pipeline.writers import Unwritable
+
+VERSION = 1
+LARGEST_FILE = (1 << 32) - 1
+"""The size field has 8 hexadecimal digits."""
+LONGEST_NAME = 4095
+"""The kernel ignores entries with longer names (PATH_MAX, with its final NUL)."""
+LATEST = (1 << 32) - 1
+"""Time stamps outside 1970 to 2106 are moved to the nearest end."""
+TYPES = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
+# magic, inode, mode, uid, gid, links, mtime, size, device (2), rdev (2), length of the name, checksum
+HEADER = b"070701%08X%08X%08X%08X%08X%08X%08X" + b"0" * 16 + b"%08X%08X%08X" + b"0" * 8
+TRAILER = HEADER % (0, 0, 0, 0, 1, 0, 0, 0, 0, 11) + b"TRAILER!!!\0"
+
+
+def write(tree: Mapping[str, Entry], out: Sink) -> None:
+    """Write the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
+
+    Of a hard-linked file the last name carries the data, as GNU cpio has it. Unwritable for files of 4 GiB and more
+    and for names over 4095 bytes.
+    """
+    for piece in _pieces(tree):
+        if isinstance(piece, bytes):
+            out.write(piece)
+        else:
+            out.extend(piece)
+
+
+def size(tree: Mapping[str, Entry]) -> int:
+    """How many bytes `write` makes of `tree`."""
+    return sum(len(piece) if isinstance(piece, bytes) else length(piece) for piece in _pieces(tree))
+
+
+def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
+    """The archive, in order: headers with names and link targets as bytes, data of files by reference."""
+    links = Counter(entry.inode for entry in tree.values() if isinstance(entry, File) and entry.inode)
+    left = Counter(links)
+    inodes: dict[str, int] = {}
+    padding = b""
+    for number, (path, entry) in enumerate(tree.items(), 1):
+        if isinstance(entry, File):
+            inode, count, content = number, 1, entry.content
+            if entry.inode:
+                inode, count = inodes.setdefault(entry.inode, number), links[entry.inode]
+                left[entry.inode] -= 1
+                content = () if left[entry.inode] else content
+            data = length(content)
+            if data > LARGEST_FILE:
+                raise Unwritable(f"{path}: {data} bytes; a cpio archive (initrd) holds files of at most {LARGEST_FILE}")
+            yield padding + _header(path, entry, 0o100000, inode, count, data)
+            if content:
+                yield content
+            padding = bytes(-data % 4)
+        elif isinstance(entry, Directory):
+            yield padding + _header(path or ".", entry, 0o040000, number, 2, 0)
+            padding = b""
+        elif isinstance(entry, Symlink):
+            target = os.fsencode(entry.target)
+            yield padding + _header(path, entry, 0o120000, number, 1, len(target)) + target
+            padding = bytes(-len(target) % 4)
+        else:
+            yield padding + _header(path, entry, TYPES[entry.kind], number, 1, 0, entry.major, entry.minor)
+            padding = b""
+    yield padding + TRAILER + bytes(-len(TRAILER) % 4)
+
+
+def _header(
+    path: str, entry: Entry, kind: int, inode: int, links: int, data: int, major: int = 0, minor: int = 0
+) -> bytes:
+    name = os.fsencode(path)
+    if len(name) > LONGEST_NAME:
+        raise Unwritable(f"{path[:80]}…: a path of {len(name)} bytes; the kernel takes at most {LONGEST_NAME}")
+    mtime = min(max(entry.mtime, 0), LATEST)
+    mode = kind | entry.mode & 0o7777
+    head = HEADER % (inode, mode, entry.uid, entry.gid, links, mtime, data, major, minor, len(name) + 1)
+    return head + name + bytes(4 - (len(head) + len(name)) % 4)

@@ -1,0 +1,25 @@
+"""Sizes of disks: what a spec's `size` means, and the units that disks are divided into."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.writers import Unwritable
+
+SECTOR = 512
+MIB = 1 << 20
+UNITS = {"": MIB, "M": MIB, "G": 1 << 30, "T": 1 << 40}
+"""As LinuxKit has it, a bare number counts MiB."""
+LARGEST = 2 << 40
+"""2 TiB: what the 32-bit sector numbers of a boot record reach."""
+
+
+def size(unsafe_text: str | int | None) -> int | None:
+    """The bytes that `1024`, `1024M`, `2G` or `1T` stands for; None for None; Unwritable for anything else."""
+    if unsafe_text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,7})(M|G|T|)i?B?", str(unsafe_text))
+    count = int(match[1]) * UNITS[match[2]] if match else 0
+    if not 2 * MIB < count <= LARGEST:
+        raise Unwritable(f"size {unsafe_text!r}: wanted MiB (1024M), GiB (2G) or TiB, more than 2M and at most 2T")
+    return count

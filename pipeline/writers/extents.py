@@ -1,0 +1,43 @@
+"""Which parts of a disk hold data: what formats that leave out holes have in common."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from typing import Literal, NamedTuple
+
+from pipeline.tree import Content
+
+
+class Run(NamedTuple):
+    """Blocks `first` to `end` (not included) of a disk, in the caller's unit."""
+
+    first: int
+    end: int
+
+    @property
+    def blocks(self) -> int:
+        return self.end - self.first
+
+
+def runs(content: Content, block: int) -> list[Run]:
+    """The blocks of `block` bytes that are not all hole, in order, as runs that do not touch each other."""
+    found: list[Run] = []
+    position = 0
+    for blob, _, size in content:
+        if blob is not None and size:
+            run = Run(position // block, -(-(position + size) // block))
+            if found and run.first <= found[-1].end:
+                found[-1] = Run(found[-1].first, run.end)
+            else:
+                found.append(run)
+        position += size
+    return found
+
+
+def words(table: array[int], order: Literal["little", "big"]) -> bytes:
+    """The bytes of `table` in a byte order that does not depend on the machine."""
+    if sys.byteorder != order:
+        table = array(table.typecode, table)
+        table.byteswap()
+    return table.tobytes()

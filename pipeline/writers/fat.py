@@ -1,0 +1,252 @@
+"""FAT16 and FAT32 file systems with long names, every file in one piece.
+
+Source: Microsoft FAT Specification (2005-08-30), whose field names the comments use; UEFI 2.10, 13.3, asks for it on an
+EFI system partition. `plan` says where everything will lie, so that a boot loader that keeps a sector map can be fitted
+to it; `write` puts it there. Time stamps are UTC. FAT has neither owners, modes, links nor devices.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterator, Mapping
+from struct import pack
+from typing import NamedTuple
+
+from pipeline.tree import Directory, Entry, File, Sink, parent
+from pipeline.writers import Unwritable, fatname
+from pipeline.writers.extents import words
+
+VERSION = 1
+SECTOR = 512
+GRAIN = 2048
+"""A volume without a given size ends at a whole MiB."""
+ALIGNED = 8
+"""The data area starts at a multiple of 4 KiB."""
+LARGEST_FILE = (1 << 32) - 1
+CLUSTERS = {16: (4085, 65524), 32: (65525, 0x0FFFFFF5)}
+"""How many clusters make a volume FAT16 or FAT32: that count alone decides which it is (section 3.5)."""
+END = {16: 0xFFFF, 32: 0x0FFFFFFF}
+MEDIA = 0xF8
+ROOT_ENTRIES = 512
+"""Least size of FAT16's root directory, which cannot grow."""
+EARLIEST, LATEST = 315532800, 4354819198
+"""1980-01-01 to 2107-12-31 23:59:58: what a DOS time stamp can say. What is outside is moved to the nearest end."""
+
+
+class Geometry(NamedTuple):
+    """Where the areas of a volume lie, in sectors."""
+
+    bits: int
+    sectors: int
+    cluster: int
+    reserved: int
+    table: int
+    root: int
+    """FAT16's root directory; 0 in FAT32."""
+
+    @property
+    def data(self) -> int:
+        """The sector of cluster 2, the first there is."""
+        return self.reserved + 2 * self.table + self.root
+
+    @property
+    def clusters(self) -> int:
+        return (self.sectors - self.data) // self.cluster
+
+
+class Plan(NamedTuple):
+    """A volume before it is written: its geometry, and the first cluster and the size of everything in it."""
+
+    geometry: Geometry
+    tree: Mapping[str, Entry]
+    places: Mapping[str, tuple[int, int]]
+    """path -> first cluster (0 for what is empty), size in bytes; in the order of clusters."""
+
+    @property
+    def size(self) -> int:
+        """Of the whole volume, in bytes."""
+        return self.geometry.sectors * SECTOR
+
+    def sector(self, path: str) -> int:
+        """The first sector of the file `path`, counted from the start of the volume."""
+        return self.geometry.data + (self.places[path][0] - 2) * self.geometry.cluster
+
+
+def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
+    """Lay out the ordered, complete `tree` in a volume of `size` bytes, or the smallest whole MiB that holds it.
+
+    Unwritable for what FAT cannot carry, and for a `size` that is too small or too large.
+    """
+    children = _children(tree)
+    sizes = {path: entry.size for path, entry in tree.items() if type(entry) is File}
+    lengths = {path: fatname.room(names, path) for path, names in children.items()}
+    total = sum(sizes.values()) + sum(lengths.values())
+    for bits, cluster in _choices(size or total):
+        root = max(ROOT_ENTRIES * 32, lengths[""]) // SECTOR if bits == 16 else 0
+        wanted = {path: count for path, count in (lengths | sizes).items() if path or not root}
+        needed = sum(-(-count // (cluster * SECTOR)) for count in wanted.values())
+        geometry = _fitted(bits, cluster, root, needed, size)
+        if geometry is not None:
+            return Plan(geometry, tree, _places(wanted, geometry))
+    raise Unwritable(f"a FAT volume of {size or total} bytes cannot hold {total} bytes of files: give it another size")
+
+
+def boot_sector(plan: Plan, label: str, serial: int, hidden: int) -> bytes:
+    """The first sector (BPB, section 3) of a volume that starts `hidden` sectors into its disk; it holds no code."""
+    g = plan.geometry
+    small = g.sectors if g.sectors < 65536 and g.bits == 16 else 0
+    head = b"\xeb\x58\x90NODEKILN" + pack(
+        "<HBHBHHBHHHII",
+        SECTOR, g.cluster, g.reserved, 2, g.root * 16, small, MEDIA, g.table if g.bits == 16 else 0, 63, 255, hidden,
+        0 if small else g.sectors,
+    )  # fmt: skip
+    if g.bits == 32:
+        head += pack("<IHHIHH12x", g.table, 0, 0, 2, 1, 6)
+    head += pack("<BBBI11s8s", 0x80, 0, 0x29, serial, fatname.label(label), b"FAT%d   " % g.bits)
+    return head.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def write(plan: Plan, out: Sink, label: str, boot: bytes) -> None:
+    """Write the volume with the first sector `boot` (from `boot_sector`, perhaps with a loader's code in it)."""
+    geometry, start = plan.geometry, out.tell()
+    used = max((first + _count(size, geometry) for first, size in plan.places.values() if first), default=2)
+    out.write(boot)
+    if geometry.bits == 32:
+        information = _information(geometry.clusters + 2 - used, used)
+        out.write(information + _third() + bytes(3 * SECTOR) + boot + information + _third())
+    out.zeros(geometry.reserved * SECTOR - (out.tell() - start))
+    for _ in range(2):
+        table = _table(plan, used)
+        out.write(table)
+        out.zeros(geometry.table * SECTOR - len(table))
+    children = _children(plan.tree)
+    if geometry.root:
+        out.write(_directory(plan, "", children[""], label).ljust(geometry.root * SECTOR, b"\0"))
+    for path, (first, size) in plan.places.items():
+        entry = plan.tree.get(path)
+        if type(entry) is File:
+            out.extend(entry.content)
+        else:
+            out.write(_directory(plan, path, children[path], label).ljust(size, b"\0"))
+        out.zeros(-size % (geometry.cluster * SECTOR) if first else 0)
+    out.zeros(plan.size - (out.tell() - start))
+
+
+def _children(tree: Mapping[str, Entry]) -> dict[str, list[str]]:
+    """Directory -> the names in it. Unwritable for whatever FAT has no form for."""
+    children: dict[str, list[str]] = {"": []}
+    for path, entry in tree.items():
+        if type(entry) is Directory:
+            children.setdefault(path, [])
+        elif type(entry) is not File:
+            raise Unwritable(f"{path}: a {type(entry).__name__.lower()}; FAT holds only files and directories")
+        elif entry.size > LARGEST_FILE:
+            raise Unwritable(f"{path}: {entry.size} bytes; FAT holds files of at most {LARGEST_FILE}")
+        if path:
+            children[parent(path)].append(path.rpartition("/")[2])
+    return children
+
+
+def _choices(size: int) -> Iterator[tuple[int, int]]:
+    """(bits, sectors a cluster) for about `size` bytes, the best first."""
+    yield from ((16, cluster) for cluster in (1, 2, 4) if size < CLUSTERS[32][0] * SECTOR)
+    largest = 8
+    while largest < 64 and size > largest << 30:
+        largest *= 2
+    cluster = largest
+    while cluster > 1 and size // (cluster * SECTOR) < CLUSTERS[32][0] + 1024:
+        cluster //= 2
+    yield 32, cluster
+
+
+def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> Geometry | None:
+    """The geometry with room for `needed` clusters, if there is one."""
+    low, high = CLUSTERS[bits]
+    if size is not None:
+        geometry = _geometry(bits, size // SECTOR, cluster, root)
+        return geometry if max(low, needed) <= geometry.clusters <= high else None
+    sectors = max(low, needed) * cluster
+    while True:
+        sectors += -sectors % GRAIN
+        geometry = _geometry(bits, sectors, cluster, root)
+        missing = max(low, needed) - geometry.clusters
+        if missing <= 0:
+            return geometry if geometry.clusters <= high else None
+        sectors += missing * cluster
+
+
+def _geometry(bits: int, sectors: int, cluster: int, root: int) -> Geometry:
+    reserved = 32 if bits == 32 else 1
+    entries = SECTOR * 8 // bits
+    table = -(-(sectors - reserved - root + 2 * cluster) // (cluster * entries + 2))
+    reserved += -(reserved + 2 * table + root) % ALIGNED
+    return Geometry(bits, sectors, cluster, reserved, table, root)
+
+
+def _count(size: int, geometry: Geometry) -> int:
+    return -(-size // (geometry.cluster * SECTOR))
+
+
+def _places(wanted: Mapping[str, int], geometry: Geometry) -> dict[str, tuple[int, int]]:
+    """First cluster and size of everything, directories first."""
+    places = {}
+    free = 2
+    for path, size in wanted.items():
+        places[path] = (free if size else 0, size)
+        free += _count(size, geometry)
+    return places
+
+
+def _table(plan: Plan, used: int) -> bytes:
+    """The file allocation table up to the last used cluster: every chain counts upwards (section 4)."""
+    bits = plan.geometry.bits
+    table = array("H" if bits == 16 else "I", range(1, used + 1))
+    table[0], table[1] = END[bits] & ~0xFF | MEDIA, END[bits]
+    for first, size in plan.places.values():
+        if first:
+            table[first + _count(size, plan.geometry) - 1] = END[bits]
+    return words(table, "little")
+
+
+def _information(free: int, next_free: int) -> bytes:
+    """FSInfo (section 5)."""
+    return pack("<I480xIII12xI", 0x41615252, 0x61417272, free, next_free, 0xAA550000)
+
+
+def _third() -> bytes:
+    """The third sector of FAT32's boot region: empty, but signed."""
+    return bytes(510) + b"\x55\xaa"
+
+
+def _directory(plan: Plan, path: str, names: list[str], label: str) -> bytes:
+    """The records of the directory `path`, which holds `names` (section 6)."""
+    own, above = plan.tree.get(path), plan.tree.get(parent(path))
+    result = b""
+    if path:
+        upper = plan.places.get(parent(path), (0, 0))[0] if parent(path) else 0
+        result += _record(b".          ", 0x10, own, plan.places[path][0], 0)
+        result += _record(b"..         ", 0x10, above, upper, 0)
+    elif label:
+        result += _record(fatname.label(label), 0x08, own, 0, 0)
+    short = fatname.short_names(names)
+    for name in names:
+        child = f"{path}/{name}" if path else name
+        entry, (first, size) = plan.tree[child], plan.places[child]
+        directory = type(entry) is Directory
+        result += fatname.long_records(name, short[name])
+        result += _record(short[name], 0x10 if directory else 0x20, entry, first, 0 if directory else size)
+    return result
+
+
+def _record(name: bytes, attributes: int, entry: Entry | None, first: int, size: int) -> bytes:
+    date, clock = _stamp(entry.mtime if entry else EARLIEST)
+    return pack(
+        "<11sBBBHHHHHHHI", name, attributes, 0, 0, clock, date, date, first >> 16, clock, date, first & 0xFFFF, size
+    )
+
+
+def _stamp(mtime: int) -> tuple[int, int]:
+    """A DOS date and time, in UTC."""
+    t = time.gmtime(min(max(mtime, EARLIEST), LATEST))
+    return (t.tm_year - 1980) << 9 | t.tm_mon << 5 | t.tm_mday, t.tm_hour << 11 | t.tm_min << 5 | t.tm_sec // 2

@@ -1,0 +1,102 @@
+"""Names in a FAT directory: the short form (8.3), and the long form in front of it.
+
+Source: Microsoft FAT Specification (2005-08-30), sections 6.1 and 7. The long form is there wherever the short form
+would not give the name back exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import pack
+
+from pipeline.writers import Unwritable
+
+FORBIDDEN = frozenset('"*/:<>?\\|') | {chr(number) for number in range(32)} | {"\x7f"}
+SHORT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~")
+LONGEST = 255
+"""UTF-16 units in a long name."""
+UNITS = 13
+"""UTF-16 units that one record of a long name holds."""
+
+
+def label(text: str) -> bytes:
+    """A volume label: 11 bytes, upper case, padded with spaces."""
+    return text.upper().encode("ascii", "replace")[:11].ljust(11) if text else b"NO NAME    "
+
+
+def room(names: Sequence[str], path: str) -> int:
+    """Bytes that the directory `path` with `names` takes, its own two records counted. Unwritable for bad names."""
+    seen: dict[str, str] = {}
+    total = 2
+    short = short_names(names)
+    for name in names:
+        _check(name, path)
+        twin = seen.setdefault(name.upper(), name)
+        if twin != name:
+            where = f"{path}/" if path else ""
+            raise Unwritable(f"{where}{twin} and {where}{name}: FAT takes these for the same name")
+        total += 1 + len(long_records(name, short[name])) // 32
+    return -(-total * 32 // 512) * 512
+
+
+def short_names(names: Sequence[str]) -> dict[str, bytes]:
+    """The 8.3 form of each name, all different; one that is short but for its case gives the same in upper case."""
+    short = {name: plain for name in names if (plain := _plain(name)) is not None}
+    taken = set(short.values())
+    for name in names:
+        if name not in short:
+            plain = _plain(name.upper())
+            short[name] = plain if plain and plain not in taken else _numbered(name, taken)
+            taken.add(short[name])
+    return short
+
+
+def long_records(name: str, short: bytes) -> bytes:
+    """The records that carry the long form, the last part first; none where the short form says it all."""
+    if _plain(name) is not None:
+        return b""
+    units = name.encode("utf-16-le", "surrogatepass")
+    parts = -(-len(units) // (2 * UNITS))
+    units = (units + b"\0\0").ljust(parts * 2 * UNITS, b"\xff")[: parts * 2 * UNITS]
+    checksum = 0
+    for byte in short:
+        checksum = ((checksum & 1) << 7 | checksum >> 1) + byte & 0xFF
+    result = b""
+    for number in range(parts, 0, -1):
+        part = units[(number - 1) * 2 * UNITS : number * 2 * UNITS]
+        order = number | (0x40 if number == parts else 0)
+        result += pack("<B10sBBB12sH4s", order, part[:10], 0x0F, 0, checksum, part[10:22], 0, part[22:])
+    return result
+
+
+def _check(name: str, path: str) -> None:
+    where = f"{path}/{name}".removeprefix("/")
+    if FORBIDDEN.intersection(name) or name[-1] in ". ":
+        raise Unwritable(f"{where!r}: a name that FAT cannot hold")
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise Unwritable(f"{where!r}: a name that is not UTF-8; FAT holds names in Unicode")
+    if len(name.encode("utf-16-le")) > 2 * LONGEST:
+        raise Unwritable(f"{where!r}: a name of more than {LONGEST} characters")
+
+
+def _plain(name: str) -> bytes | None:
+    """The short form of a name that needs no long one."""
+    stem, dot, extension = name.partition(".")
+    fits = 0 < len(stem) <= 8 and len(extension) <= 3 and bool(dot) == bool(extension)
+    if not fits or not SHORT.issuperset(stem + extension):
+        return None
+    return stem.encode().ljust(8) + extension.encode().ljust(3)
+
+
+def _numbered(name: str, taken: set[bytes]) -> bytes:
+    """A free short form with a numeric tail (BASE~1.EXT)."""
+    stem, _, extension = name.upper().lstrip(".").rpartition(".") if "." in name.lstrip(".") else (name.upper(), "", "")
+    base = "".join(character if character in SHORT else "_" for character in stem if character not in " .") or "_"
+    tail = "".join(character if character in SHORT else "_" for character in extension if character != " ")[:3]
+    number = 1
+    while True:
+        suffix = f"~{number}"
+        short = (base[: 8 - len(suffix)] + suffix).encode().ljust(8) + tail.encode().ljust(3)
+        if short not in taken:
+            return short
+        number += 1

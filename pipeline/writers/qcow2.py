@@ -1,0 +1,99 @@
+"""qcow2 disk images (version 3), without copying what they hold: clusters of the disk are taken by reference.
+
+Source: docs/interop/qcow2.txt of QEMU. The file is: header, L1 table, refcount table, refcount blocks, L2 tables,
+data. Clusters that are all hole are not allocated.
+"""
+
+from __future__ import annotations
+
+from array import array
+from struct import pack
+from typing import NamedTuple
+
+from pipeline.tree import Content, Sink, cut, length
+from pipeline.writers.extents import Run, runs, words
+
+VERSION = 1
+CLUSTER_BITS = 16
+CLUSTER = 1 << CLUSTER_BITS
+"""64 KiB, as qemu-img makes them."""
+ENTRIES = CLUSTER // 8
+"""In an L1, L2 or refcount table."""
+COUNTS = CLUSTER // 2
+"""In a refcount block: 16 bits each."""
+COPIED = 1 << 63
+"""In a table's entry: what it points to has a reference count of one."""
+HEADER = ">4sIQIIQIIQQIIQQQQII"
+HEADER_LENGTH = 104
+
+
+class Layout(NamedTuple):
+    """How many clusters each area takes, in the order of the file."""
+
+    first: int
+    references: int
+    blocks: int
+    seconds: int
+    data: int
+
+    @property
+    def total(self) -> int:
+        return 1 + sum(self)
+
+
+def write(content: Content, out: Sink) -> None:
+    """Write the raw disk `content` (its size a multiple of 512 bytes) as a qcow2 image of the same size."""
+    found = runs(content, CLUSTER)
+    tables = sorted({index for run in found for index in range(run.first // ENTRIES, (run.end - 1) // ENTRIES + 1)})
+    entries = -(-length(content) // (CLUSTER * ENTRIES))
+    layout = _layout(entries, len(tables), sum(run.blocks for run in found))
+
+    second = 1 + layout.first + layout.references + layout.blocks
+    _header(out, length(content), layout, entries)
+    first_table = array("Q", bytes(8 * entries))
+    for number, index in enumerate(tables):
+        first_table[index] = (second + number) * CLUSTER | COPIED
+    _clusters(out, words(first_table, "big"))
+    blocks = 1 + layout.first + layout.references
+    _clusters(out, words(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
+    _clusters(out, b"\0\1" * layout.total)
+    _second_tables(out, found, tables, second + layout.seconds)
+    for run in found:
+        size = min(run.blocks * CLUSTER, length(content) - run.first * CLUSTER)
+        out.extend(cut(content, run.first * CLUSTER, size))
+        out.zeros(-size % CLUSTER)
+
+
+def _layout(entries: int, tables: int, data: int) -> Layout:
+    """The areas' sizes: refcount blocks count themselves and their table too."""
+    first = max(1, -(-entries // ENTRIES))
+    references = blocks = 1
+    while True:
+        layout = Layout(first, references, blocks, tables, data)
+        needed = -(-layout.total // COUNTS)
+        if needed <= blocks and blocks <= references * ENTRIES:
+            return layout
+        blocks = max(needed, blocks)
+        references = -(-blocks // ENTRIES)
+
+
+def _header(out: Sink, size: int, layout: Layout, entries: int) -> None:
+    references = (1 + layout.first) * CLUSTER
+    fields = (b"QFI\xfb", 3, 0, 0, CLUSTER_BITS, size, 0, entries, CLUSTER, references, layout.references)
+    _clusters(out, pack(HEADER, *fields, 0, 0, 0, 0, 0, 4, HEADER_LENGTH))
+
+
+def _second_tables(out: Sink, found: list[Run], tables: list[int], data: int) -> None:
+    """The L2 tables: where each allocated cluster of the disk is in the file, whose data area starts at `data`."""
+    filled = {index: array("Q", bytes(CLUSTER)) for index in tables}
+    for run in found:
+        for cluster in range(run.first, run.end):
+            filled[cluster // ENTRIES][cluster % ENTRIES] = data * CLUSTER | COPIED
+            data += 1
+    for index in tables:
+        out.write(words(filled[index], "big"))
+
+
+def _clusters(out: Sink, data: bytes) -> None:
+    out.write(data)
+    out.zeros(-len(data) % CLUSTER)
