@@ -6,5 +6,10 @@ DOIT_CONFIG = tasks.config()
 
 
 def task_build():
-    """make what the specs in specs/ ask for, into build/NAME"""
+    """`build`, and for every spec `build:NAME`, `build:NAME:FORMAT` and its stages."""
     yield from tasks.build()
+
+
+def task_commands():
+    """One task for every module of pipeline/commands: lock, check, run, …"""
+    yield from tasks.commands()

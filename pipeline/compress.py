@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from pipeline.errors import BadInput
@@ -36,6 +37,8 @@ WORKERS = 2
 the bytes do not depend on how many."""
 OVERLAP_LOG = 9
 """Each job sees a whole window of the job before it."""
+MEMBER = 8 << 20
+"""Bytes of a gzip member, where a file may have several."""
 WHOLE = 1 << 30
 """libdeflate needs its input whole: more than this is refused rather than held in memory."""
 ZERO_RUN = bytes(1 << 20)
@@ -114,25 +117,44 @@ class Compressing:
 
 
 @contextlib.contextmanager
-def compressing(compression: Compression, size: int, out: Sink, read: Read) -> Iterator[Compressing]:
+def compressing(
+    compression: Compression, size: int, out: Sink, read: Read, members: bool = False
+) -> Iterator[Compressing]:
     """A Sink that compresses the `size` bytes it is given into one frame (zstd) or member (gzip) at `out`.
 
-    `read` gets it the bytes of content that it is extended with. InvalidCompression where gzip's whole-buffer limit
+    `read` gets it the bytes of content that it is extended with. With `members`, gzip makes a row of members, which
+    needs little memory; every tool reads that, but not the kernel. InvalidCompression where gzip's whole-buffer limit
     is passed; ValueError if another number of bytes arrives than was announced.
     """
     many_jobs = compression.name == "zstd" and size > JOB
     with _large if many_jobs else contextlib.nullcontext():
-        sink = Compressing(_codec(compression, size), out, read)
+        sink = Compressing(_codec(compression, size, members), out, read)
         yield sink
         if sink.tell() != size:
             raise ValueError(f"{sink.tell()} bytes were written where {size} were announced")
         sink.close()
 
 
-def _codec(compression: Compression, size: int) -> Codec:
+def zlib(level: int) -> Callable[[bytes], bytes]:
+    """A function that makes a zlib stream (RFC 1950) of a block of data, for formats that compress block by block."""
+    import deflate
+
+    _pinned("deflate", deflate.__version__, DEFLATE)
+    return lambda data: bytes(deflate.zlib_compress(data, level))
+
+
+def zstd(level: int) -> Callable[[bytes], bytes]:
+    """The same with zstd frames, which say their size and carry no checksum."""
+    import zstandard
+
+    _pinned("zstandard", zstandard.__version__, ZSTANDARD)
+    return zstandard.ZstdCompressor(level=level, write_checksum=False, write_content_size=True).compress
+
+
+def _codec(compression: Compression, size: int, members: bool) -> Codec:
     if compression.name == "zstd":
         return _zstd(compression.level, size)
-    return _Gzip(compression.level, size) if compression.name == "gzip" else _Plain()
+    return _Gzip(compression.level, size, members) if compression.name == "gzip" else _Plain()
 
 
 def _zstd(level: int, size: int) -> Codec:
@@ -154,23 +176,28 @@ def _zstd(level: int, size: int) -> Codec:
 
 
 class _Gzip:
-    """One member (RFC 1952) through libdeflate, which takes its input whole."""
+    """Members (RFC 1952) through libdeflate, which takes each of them whole."""
 
-    def __init__(self, level: int, size: int) -> None:
-        if size > WHOLE:
+    def __init__(self, level: int, size: int, members: bool) -> None:
+        if size > WHOLE and not members:
             raise InvalidCompression(f"gzip needs its input in memory: {size} bytes are too many (use zstd)")
-        self._level = level
+        import deflate
+
+        _pinned("deflate", deflate.__version__, DEFLATE)
+        self._member = partial(deflate.gzip_compress, compresslevel=level)
+        self._limit = MEMBER if members else WHOLE
         self._data = bytearray()
 
     def compress(self, data: bytes) -> bytes:
         self._data += data
-        return b""
+        packed = b""
+        while len(self._data) > self._limit:
+            packed += self._member(self._data[: self._limit])
+            del self._data[: self._limit]
+        return packed
 
     def flush(self) -> bytes:
-        import deflate
-
-        _pinned("deflate", deflate.__version__, DEFLATE)
-        return bytes(deflate.gzip_compress(self._data, self._level))
+        return bytes(self._member(self._data))
 
 
 class _Plain:

@@ -113,8 +113,8 @@ def _table(record: type, heading: bool) -> Iterator[str]:
         yield from (f"### {record.__name__}", "", f"{record.__doc__}", "")
     yield from ("| key | value | |", "|---|---|---|")
     for name, field in fields(record).items():
-        needed = " **Required.**" if field.required else ""
-        yield f"| `{name}` | {_words(field.kind)} | {_escaped(texts[field.name])}{needed} |"
+        usual = " **Required.**" if field.required else f" Default: `{field.default}`." if field.default else ""
+        yield f"| `{name}` | {_words(field.kind)} | {_escaped(texts[field.name])}{usual} |"
     yield ""
 
 
@@ -189,8 +189,8 @@ specs with [schema.json](../specs/schema.json): `# yaml-language-server: $schema
 nothing is converted: where a text is wanted, `true` or `1` is an error. Unknown keys, keys that stand twice, a second
 document, tags and a byte order mark are errors. Anchors, aliases and `<<` work.
 
-**Several files** make one spec: `specs/NAME.yml`, then what its `build.append` names, then `specs/NAME.d/*.yml` by name.
-Lists of a section are joined in this order; of a mapping (`kernel:`, `build:`), the last file that says something wins.
+**Several files** make one spec: `specs/NAME.yml`, then what its `build.append` names, then `specs/NAME.d/*.yml` by
+name. Lists of a section are joined in this order; in a mapping (`kernel:`, `build:`) the last to say something wins.
 
 **A key that is left out** is not the same as an empty one: `binds: []` drops the binds that an image's label asks for.
 `null` is an error.

@@ -205,7 +205,7 @@ def _integer(text: str) -> int:
 
 def _tagged(scalar: Scalar) -> str | int | float | bool | None:
     wanted = _TAGS.get(scalar.tag)
-    if wanted == "str" or scalar.tag == "!":
+    if wanted == "str":
         return scalar.text
     if wanted is None:
         raise ValueError(f"the tag {scalar.tag!r} has no meaning here")

@@ -35,7 +35,7 @@ def _yaml(document: Any) -> str:
     """YAML as Go writes it: texts of several lines as blocks, and those that look like something else in quotes."""
     import yaml
 
-    class Dumper(yaml.CSafeDumper):  # type: ignore[misc]  # PyYAML has no types
+    class Dumper(yaml.CSafeDumper):
         pass
 
     def text(dumper: Any, value: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.errors import BadInput
 from pipeline.modinfo import Module, is_module, read
@@ -14,6 +13,8 @@ from pipeline.tree import Entry, File
 
 def scan(store: Store, tree: Mapping[str, Entry], folder: str) -> list[Module]:
     """The modules below `folder` (with its final slash), by path. Of two of a name the one in updates/ counts."""
+    from concurrent.futures import ThreadPoolExecutor
+
     found = {
         path: entry.content
         for path, entry in tree.items()

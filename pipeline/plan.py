@@ -16,7 +16,8 @@ from pipeline.errors import BadInput
 from pipeline.lock import Lock, Wanted
 from pipeline.oci import reference as references
 from pipeline.parts import Context, Image, Part
-from pipeline.recipe import fetch, recipe
+from pipeline.recipe import actions as recipes
+from pipeline.recipe import recipe
 from pipeline.spec import Spec
 from pipeline.stages import initrd, pull, root
 from pipeline.tree import EPOCH, parents
@@ -39,12 +40,6 @@ class Plan:
     images: Images
     products: dict[str, Action]
     made: dict[str, Action] = field(default_factory=dict)
-
-    def can(self, name: str) -> bool:
-        """Whether the spec has what the format needs (a kernel, say)."""
-        needs = formats.find(name).NEEDS
-        return all(self.can(need) if need in formats.names() else need != "kernel" or need in self.products
-                   for need in needs)
 
     def format(self, name: str) -> Action:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
@@ -99,9 +94,8 @@ class Images:
         found = recipe.load(self._folder(reference.removeprefix(PKG)))
         name = found.build.image
         wanted = Wanted(name, self._arch, str(found.folder), found.request(self._arch))
-        params = {"recipe": name, "arch": self._arch, "packages": self._lock.get(wanted) or []}
-        packages = self._locked(Action(f"packages/{name}", fetch.fetch, params), wanted)
-        manifest = Action(f"image/{name}", pull.pull, {"TODO": 1}, (packages,), found.where)
+        manifest = recipes.image(found, self._arch, self._lock.get(wanted) or [])
+        self._locked(manifest, wanted)
         return Image(reference, manifest, Action(f"unpack/{name}", pull.unpack, {}, (manifest,)))
 
     def _folder(self, path: str) -> Path:
@@ -147,7 +141,4 @@ def _products(parts: list[Part], epoch: int, compress: str | None) -> dict[str, 
     fragments = [Action(f"fragment/{name}", initrd.fragment, options, (tree,)) for name, tree in trees]
     kernel = next((part.tree for part in parts if part.name == "kernel"), None)
     boot = Action("boot", root.boot, {}, (kernel,) if kernel else ())
-    products["initrd"] = Action("initrd", initrd.initrd, {}, (boot, *fragments))
-    if kernel:
-        products["kernel"] = boot
-    return products
+    return products | {"kernel": boot, "initrd": Action("initrd", initrd.initrd, {}, (boot, *fragments))}

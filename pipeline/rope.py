@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.digest import Digest
@@ -21,6 +24,7 @@ class Writer:
         self._path = store.scratch()
         with store.space():
             self._file: BinaryIO = open(self._path, "xb")
+        self._drop = weakref.finalize(self, _drop, self._file, self._path)
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -30,6 +34,7 @@ class Writer:
         try:
             self._file.write(data)
         except OSError as error:
+            self.close()
             raise explained(error, self._store.root) from None
         self.size += len(data)
         return len(data)
@@ -39,19 +44,21 @@ class Writer:
         try:
             self._file.close()
         except OSError as error:
+            self.close()
             raise explained(error, self._store.root) from None
         digest = Digest("sha256:" + self._hash.hexdigest())
         self._store.adopt(self._path, digest)
         return digest
 
     def close(self) -> None:
-        """Drop what was not committed."""
-        try:
-            self._file.close()
-        except OSError:  # what was still to be written is not wanted any more
-            pass
-        finally:
-            self._path.unlink(missing_ok=True)
+        """Drop what was not committed. Happens by itself when a stage fails and leaves its blob behind."""
+        self._drop()
+
+
+def _drop(file: BinaryIO, path: Path) -> None:
+    with contextlib.suppress(OSError):  # what was still to be written is not wanted any more
+        file.close()
+    path.unlink(missing_ok=True)
 
 
 _OWN = Digest("")

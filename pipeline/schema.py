@@ -85,17 +85,20 @@ class Field(typing.NamedTuple):
     name: str
     kind: Kind
     required: bool
+    default: Any
 
 
 @functools.cache
 def fields(record: type) -> Mapping[str, Field]:
-    """The keys of a dataclass and what may stand there."""
+    """The keys of a dataclass and what may stand there, the required ones first."""
     hints = typing.get_type_hints(record, include_extras=True)
     found = {}
     for field in dataclasses.fields(record):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        found[field.metadata.get("key", field.name)] = Field(field.name, kind(hints[field.name]), required)
-    return found
+        found[field.metadata.get("key", field.name)] = Field(
+            field.name, kind(hints[field.name]), required, field.default
+        )
+    return dict(sorted(found.items(), key=lambda item: not item[1].required))
 
 
 @functools.cache

@@ -71,14 +71,13 @@ class Store:
     def _used(self, path: Path, size: int | None = None, touch: bool = True) -> bool:
         """Whether `path` is there (and `size` bytes long); its time stamp then says that it was needed now."""
         try:
-            if size is not None and os.stat(path).st_size != size:
+            if size not in (None, os.stat(path).st_size):
                 return False
-            if touch:
-                os.utime(path)
-        except FileNotFoundError:
+        except OSError:
             return False
-        except OSError:  # it is somebody else's: they see to it
-            pass
+        if touch:
+            with contextlib.suppress(OSError):  # somebody else's: they see to it
+                os.utime(path)
         return True
 
     def _leased(self) -> held.Lease:

@@ -11,8 +11,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
+
+from doit.task import dict_to_task
 
 from pipeline import formats, lock, problem, publish, state
 from pipeline.action import Action, closure
@@ -24,7 +28,8 @@ from pipeline.reporter import Explained, LineReporter
 from pipeline.problem import Problems, StageProblem, Warned
 from pipeline.spec import Spec
 
-Task = dict[str, Any]
+Task = Any
+"""doit's: it has no types."""
 
 def config() -> dict[str, Any]:
     """DOIT_CONFIG of a dodo.py; also makes doit's state safe and SIGTERM orderly.
@@ -47,6 +52,10 @@ def config() -> dict[str, Any]:
 
 RESOLVED = "NODEKILN_RESOLVED"
 """Set in the environment of a doit that was started again after it had written a lock."""
+
+
+DOIT_COMMANDS = ("run",)
+"""Commands of ours that doit has too: there is `run:NODE`, but no `run` for all."""
 
 
 class Unlocked(NodekilnError):
@@ -74,11 +83,11 @@ def record(action: Action) -> dict[str, Any]:
     return {"key": action.key, "params": dict(action.params), "inputs": inputs}
 
 
-def build(project: Project | None = None) -> Iterator[Task]:
+def build() -> Iterator[Task]:
     """`build`, `build:NAME` for every spec, `build:NAME:FORMAT` and `build:NAME:STAGE`."""
-    project = project or Project(Path.cwd())
+    project = Project(Path.cwd())
     names = project.names()
-    yield {"basename": "build", "actions": None, "task_dep": [f"build:{name}" for name in names], "doc": "every spec"}
+    yield _group("build", [f"build:{name}" for name in names], "every spec in specs/")
     for name in names:
         try:
             yield from _spec_tasks(project, project.load(name))
@@ -87,62 +96,107 @@ def build(project: Project | None = None) -> Iterator[Task]:
 
 
 def _spec_tasks(project: Project, spec: Spec) -> Iterator[Task]:
-    plans = [plan(spec, project.lock(spec.name), arch) for arch in spec.build.arch]
-    group = f"build:{spec.name}"
-    asked = [f"{group}:{_task_name(made, name)}" for made in plans for name in spec.build.formats]
-    doc = f"{', '.join(spec.build.formats)} of {project.path(spec.name)}"
-    yield {"basename": group, "name": None, "task_dep": asked, "doc": doc}
-    for made in plans:
+    tasks: list[Task] = []
+    asked: list[str] = []
+    for arch in spec.build.arch:
+        made = plan(spec, project.lock(spec.name), arch)
+        asked += [_task_name(made, name) for name in spec.build.formats]
         ready = {}
         for name in formats.names():
-            if not made.can(name):
-                continue
             if missing := made.missing(*spec.build.formats) if name in spec.build.formats else made.missing(name):
-                yield from _unlocked(project, made, group, name, missing)
+                tasks += _unlocked(project, made, name, missing)
             else:
                 ready[name] = made.format(name)
-        yield from _plan_tasks(project, made, group, ready)
+        tasks += _plan_tasks(project, made, ready)
+    group = f"build:{spec.name}"
+    doc = f"{', '.join(spec.build.formats)} of {project.path(spec.name)}"
+    yield _group(group, _needed(tasks, asked), doc)
+    for task in tasks:
+        task.subtask_of = group
+        yield task
 
 
-def _plan_tasks(project: Project, made: Plan, group: str, results: Mapping[str, Action]) -> Iterator[Task]:
+def _needed(tasks: list[Task], asked: list[str]) -> list[str]:
+    """The names of `asked` and of all that they depend on, in the order of `tasks`: what `doit list` shows of a spec."""
+    needs = {task.name: task.task_dep for task in tasks}
+    found: set[str] = set()
+    todo = list(asked)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += needs[name]
+    return [task.name for task in tasks if task.name in found]
+
+
+def _plan_tasks(project: Project, made: Plan, results: Mapping[str, Action]) -> Iterator[Task]:
     for action in closure(*results.values()):
-        needs = [f"{group}:{_task_name(made, needed.name)}" for needed in action.inputs]
+        needs = [_task_name(made, needed.name) for needed in action.inputs]
         doc = (action.stage.__doc__ or "").partition("\n")[0]
-        task = _task(f"{group}:{_task_name(made, action.name)}", _perform, [project, action], needs, doc)
-        yield task | {"uptodate": [SameKey(action)]}
+        name = _task_name(made, action.name)
+        yield _task(name, _perform, [project, action], needs, doc, uptodate=[SameKey(action)])
     for name, action in results.items():
         folder = project.results(made.spec.name, made.arch if len(made.spec.build.arch) > 1 else "")
-        targets = [f"{folder / made.spec.name}{suffix}" for suffix in formats.find(name).SUFFIXES]
-        needs = [f"{group}:{_task_name(made, action.name)}"]
+        suffixes = getattr(formats.find(name), "SUFFIXES", ()) if made.spec["kernel"].image else ()  # else some parts are empty
+        targets = [f"{folder / made.spec.name}{suffix}" for suffix in suffixes]
         arguments = [project, made, name, action, folder]
-        task = _task(f"{group}:{_task_name(made, name)}", _publish, arguments, needs, f"-> {', '.join(targets)}")
-        yield task | {"targets": targets, "uptodate": [SameKey(action)], "clean": True}
+        needs = [_task_name(made, action.name)]
+        facts = {"uptodate": [SameKey(action)], "targets": targets, "clean": True}
+        yield _task(_task_name(made, name), _publish, arguments, needs, f"-> {', '.join(targets)}", **facts)
 
 
-def _unlocked(project: Project, made: Plan, group: str, name: str, missing: list[lock.Wanted]) -> Iterator[Task]:
+def _unlocked(project: Project, made: Plan, name: str, missing: list[lock.Wanted]) -> Iterator[Task]:
     """Tasks for a format as long as the lock lacks something: they resolve it and start doit again."""
-    first = f"{group}:{_task_name(made, f'lock/{name}')}"
+    first = _task_name(made, f"lock/{name}")
     yield _task(first, _resolve, [project, made.spec.name, missing], [], f"resolve {len(missing)} names")
-    yield _task(f"{group}:{_task_name(made, name)}", _resolve, [project, made.spec.name, missing], [first], "once locked")
+    yield _task(_task_name(made, name), _resolve, [project, made.spec.name, missing], [first], "once that is done")
+
+
+def commands() -> Iterator[Task]:
+    """What the modules of pipeline/commands do: `NAME` for all specs (or the whole project), `NAME:SPEC` for one.
+
+    A module has DOC, PARAMS (doit's) and `run(project, spec, **options)`, or, where PER_SPEC is False,
+    `run(project, **options)`.
+    """
+    project = Project(Path.cwd())
+    for path in sorted(Path(__file__).with_name("commands").glob("[a-z]*.py")):
+        yield from _command(project, path.stem, import_module(f"pipeline.commands.{path.stem}"))
+
+
+def _command(project: Project, name: str, module: ModuleType) -> Iterator[Task]:
+    facts = {"params": module.PARAMS, "uptodate": [False], "verbosity": 2}
+    one = getattr(module, "PER_SPEC", True)
+    run, arguments = (_for_all, [project, module]) if one else (module.run, [project])
+    group = name not in DOIT_COMMANDS
+    if group:
+        yield _task(name, run, arguments, [], module.DOC, **facts)
+    for spec in project.names() if one else ():
+        task = _task(f"{name}:{spec}", module.run, [project, spec], [], f"{module.DOC}: {spec}", **facts)
+        task.subtask_of = name if group else None  # keeps `doit list` short
+        yield task
+
+
+def _for_all(project: Project, module: ModuleType, **options: Any) -> None:
+    for spec in project.names():
+        module.run(project, spec, **options)
 
 
 def _task_name(made: Plan, name: str) -> str:
-    """Several architectures keep their stages apart by a folder; a single one needs none."""
-    return f"{made.arch}/{name}" if len(made.spec.build.arch) > 1 else name
+    """build:NODE:STAGE; several architectures keep their stages apart by a folder."""
+    folder = f"{made.arch}/" if len(made.spec.build.arch) > 1 else ""
+    return f"build:{made.spec.name}:{folder}{name}"
 
 
-def _task(name: str, run: Callable[..., Any], arguments: list[Any], needs: list[str], doc: str) -> Task:
-    """A subtask; its group is what stands before the last colon of its first two (build:NODE:STAGE)."""
-    group, _, rest = name.partition(":")
-    spec, _, stage = rest.partition(":")
-    return {
-        "basename": f"{group}:{spec}",
-        "name": stage,
-        "actions": [(explained, [run, *arguments])],
-        "task_dep": needs,
-        "io": {"capture": False},  # doit swaps sys.stdout otherwise, which threads would see
-        "doc": doc,
-    }
+def _task(name: str, run: Callable[..., Any], arguments: list[Any], needs: list[str], doc: str, **facts: Any) -> Task:
+    actions = [(explained, [run, *arguments])]
+    io = {"capture": False}  # doit swaps sys.stdout otherwise, which threads would see
+    return dict_to_task({"name": name, "actions": actions, "task_dep": needs, "io": io, "doc": doc, **facts})
+
+
+def _group(name: str, needs: list[str], doc: str) -> Task:
+    task = dict_to_task({"name": name, "actions": None, "task_dep": needs, "doc": doc})
+    task.has_subtask = True
+    return task
 
 
 def _perform(project: Project, action: Action) -> dict[str, Any]:
@@ -187,11 +241,14 @@ def _broken(project: Project, name: str, error: NodekilnError) -> Iterator[Task]
     def fail() -> NoReturn:
         raise error
 
-    group = f"build:{name}"
-    yield {"basename": group, "name": None, "task_dep": [f"{group}:check"], "doc": f"{project.path(name)} is wrong"}
-    yield _task(f"{group}:check", fail, [], [], "says what is wrong")
-    for format_name in formats.names():
-        yield _task(f"{group}:{format_name}", fail, [], [f"{group}:check"], "when the spec is right")
+    group, first = f"build:{name}", f"build:{name}:spec"
+    yield _group(group, [first], f"{project.path(name)} is wrong")
+    for task in [
+        _task(first, fail, [], [], "says what is wrong"),
+        *(_task(f"{group}:{each}", fail, [], [first], "when the spec is right") for each in formats.names()),
+    ]:
+        task.subtask_of = group
+        yield task
 
 
 def explained(run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
+from pipeline.formats import part
 from pipeline.store import Store
-from pipeline.tree import File, files
+from pipeline.tree import files
 from pipeline.writers import qcow2
 
 NAME = "qcow2-bios"
@@ -16,8 +17,6 @@ SUFFIXES = (".qcow2",)
 
 def build(store: Store, raw: Digest) -> Digest:
     """Tree {".qcow2"}; its clusters refer to the raw disk."""
-    disk = store.tree(raw)["-bios.img"]
-    assert type(disk) is File
     out = store.rope()
-    qcow2.write(disk.content, out)
+    qcow2.write(part(store, raw, "-bios.img"), out)
     return store.put_tree(files([(".qcow2", out.finish())]))

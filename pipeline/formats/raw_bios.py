@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-
 from pipeline.digest import Digest
+from pipeline.formats import part
 from pipeline.store import Store
-from pipeline.tree import Content, Entry, File, Slice, files
+from pipeline.tree import Slice, files
 from pipeline.writers import Unwritable, disk, fat, mbr, syslinux
 
 NAME = "raw-bios"
@@ -28,29 +26,26 @@ def build(store: Store, kernel: Digest, initrd: Digest, syslinux_image: Digest, 
 
     Unwritable where there is no kernel, the image has no Syslinux, or `size` is too small.
     """
-    boot = {path: _content(store.tree(kernel), path, "the kernel") for path in ("kernel", "cmdline")}
-    tools = store.tree(syslinux_image)
-    loader = syslinux.loader(store.bytes(_content(tools, PROGRAM, "the syslinux image")))
-    code = store.bytes(_content(tools, next((path for path in BOOT_CODE if path in tools), BOOT_CODE[0]), "syslinux"))
+    loader = syslinux.loader(store.bytes(part(store, syslinux_image, PROGRAM)))
+    code = next((path for path in BOOT_CODE if path in store.tree(syslinux_image)), BOOT_CODE[0])
     contents = {
-        "initrd.img": _content(store.tree(initrd), "initrd.img", "the node"),
-        "kernel": boot["kernel"],
+        "initrd.img": part(store, initrd, "initrd.img"),
+        "kernel": part(store, kernel, "kernel"),
         "ldlinux.c32": store.content(loader.module),
         "ldlinux.sys": (Slice(None, 0, loader.size),),
-        "syslinux.cfg": store.content(_config(store.bytes(boot["cmdline"]).decode())),
+        "syslinux.cfg": store.content(_config(store.bytes(part(store, kernel, "cmdline")).decode())),
     }
-    identity = int.from_bytes(hashlib.sha256(repr(contents).encode()).digest()[:4], "little")
+    serial = disk.identity(NAME, *contents.values()).time_low
 
     wanted = disk.size(size)
     plan = fat.plan(files(contents.items()), wanted and wanted - mbr.FIRST * disk.SECTOR)
-    sector, system = syslinux.install(
-        loader, fat.boot_sector(plan, LABEL, identity, mbr.FIRST), plan.sector("ldlinux.sys")
-    )
+    plain = fat.boot_sector(plan, LABEL, serial, mbr.FIRST)
+    sector, system = syslinux.install(loader, plain, plan.sector("ldlinux.sys"))
     contents["ldlinux.sys"] = store.content(system)
 
     partition = mbr.Partition(mbr.FIRST, plan.geometry.sectors, mbr.FAT[plan.geometry.bits], active=True)
     out = store.rope()
-    out.write(mbr.record([partition], identity, code))
+    out.write(mbr.record([partition], serial, store.bytes(part(store, syslinux_image, code))))
     out.zeros((mbr.FIRST - 1) * disk.SECTOR)
     fat.write(plan._replace(tree=files(contents.items())), out, LABEL, sector)
     return store.put_tree(files([("-bios.img", out.finish())]))
@@ -63,9 +58,3 @@ def _config(cmdline: str) -> bytes:
         raise Unwritable(f"kernel.cmdline has {len(words)} characters; the kernel takes {LONGEST_CMDLINE}")
     return f"DEFAULT linux\nPROMPT 0\nLABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()
 
-
-def _content(tree: Mapping[str, Entry], path: str, owner: str) -> Content:
-    entry = tree.get(path)
-    if type(entry) is not File:
-        raise Unwritable(f"raw-bios needs {path}, and {owner} has none")
-    return entry.content

@@ -30,7 +30,7 @@ _HUB_HOSTS = ("docker.io", "registry-1.docker.io", "index.docker.io")
 _HELPER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_SCHEME = re.compile(rf"\s*({_TOKEN})(?:\s+([A-Za-z0-9._~+/-]+=*)(?=\s*(?:,|$)))?")
+_SCHEME = re.compile(rf"\s*({_TOKEN})(?=[\s,]|$)(?!\s*=)(?:\s+([A-Za-z0-9._~+/-]+=*)(?=\s*(?:,|$)))?")
 
 
 class Credentials(NamedTuple):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pipeline.errors import NodekilnError
 
-class ImageError(Exception):
+
+class ImageError(NodekilnError):
     """An image that cannot be had, or must not be used. The message names image, layer and entry, where known."""
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.oci import manifest as manifests
-from pipeline.oci.error import ImageError, NotThere, Refused, Unreachable
+from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest
 from pipeline.oci.source import Source
 from pipeline.store import Store, StoreError
@@ -40,8 +40,8 @@ def document(sources: Sequence[Source], wanted: str, what: str) -> Fetched:
 
     def take(source: Source) -> Fetched:
         data, media_type = source.manifest(wanted)
-        digest = _verified(data, wanted, f"{what} from {source}")
-        return Fetched(source, digest, data, manifests.parse(data, f"{what} from {source}", media_type))
+        digest = _verified(data, wanted, str(source))
+        return Fetched(source, digest, data, manifests.parse(data, str(source), media_type))
 
     return _first(sources, take, what)
 
@@ -57,8 +57,8 @@ def small(sources: Sequence[Source], wanted: Descriptor, limit: int, what: str) 
             data += chunk
             if len(data) > wanted.size:
                 break
-        _check_size(len(data), wanted, f"{what} from {source}")
-        _verified(data, wanted.digest, f"{what} from {source}")
+        _check_size(len(data), wanted, str(source))
+        _verified(data, wanted.digest, str(source))
         return bytes(data)
 
     return _first(sources, take, what)
@@ -75,7 +75,7 @@ def blob(
 
         def take(source: Source) -> None:
             with room(store):
-                _download(source, wanted, partial, f"{what} from {source}", progress)
+                _download(source, wanted, partial, str(source), progress)
             store.adopt(partial, wanted.digest)
 
         _first(sources, take, what)
@@ -143,6 +143,7 @@ def _check_size(size: int, wanted: Descriptor, what: str) -> None:
 
 
 def _first(sources: Sequence[Source], take: Callable[[Source], T], what: str) -> T:
+    """What `take` makes of the first source that serves; else one error that says what is wrong with each."""
     failures: list[ImageError] = []
     for source in sources:
         try:
@@ -153,8 +154,8 @@ def _first(sources: Sequence[Source], take: Callable[[Source], T], what: str) ->
 
 
 def _summed_up(failures: Sequence[ImageError], what: str) -> ImageError:
-    if len(failures) == 1:
-        return failures[0]
+    if len(failures) == 1 and isinstance(failures[0], Offline):
+        return Offline(f"{what}: {failures[0]}")
     kind: type[ImageError] = Refused if any(isinstance(error, Refused) for error in failures) else Unreachable
     if all(isinstance(error, NotThere) for error in failures):
         kind = NotThere

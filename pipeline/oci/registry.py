@@ -177,6 +177,12 @@ class Registry:
         return unsafe_token
 
 
+def forget_tokens() -> None:
+    """Every registry is asked anew for leave."""
+    with _guard:
+        _tokens.clear()
+
+
 def address(registry: str) -> str:
     """The URL of a registry: https, but http on this machine's loopback and for hosts in NODEKILN_INSECURE."""
     if registry == "docker.io":

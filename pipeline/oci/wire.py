@@ -113,7 +113,7 @@ def complaint(response: Response) -> str:
     finally:
         response.close()
     text = " ".join(said.decode("utf-8", "replace").split())
-    return f"{host(response.url)} answers {response.status_code}" + (f": {ascii(text)[1:300]}" if text else "")
+    return f"{host(response.url)} answers {response.status_code}" + (f": {ascii(text)[1:-1][:300]}" if text else "")
 
 
 # one try

@@ -1,10 +1,12 @@
 """Readers: one on-disk structure per module, opened without extracting it. They know no store and no doit.
 
-A structure is a View (bytes at offsets) that lists what is in it as path -> Node; a node's content is a View again. So a
-file is looked into in layers: disk, partition, FAT, file, section, archive, path. Nothing is read before it is asked for.
+A structure is a View (bytes at offsets) that lists what is in it as path -> Node; a node's content is a View again.
+So a file is looked into in layers: disk, partition, FAT, file, section, archive, path. Nothing is read before it is
+asked for.
 
-A reader says NAME, ORDER (who is asked first, where two structures could claim the same bytes), `recognises(view)`, which
-looks at magic numbers, and `read(view)`, which gives the listing or raises Unreadable. Nothing lists the readers twice.
+A reader says NAME, ORDER (who is asked first, where two structures could claim the same bytes), `recognises(view)`,
+which looks at magic numbers, and `read(view)`, which gives the listing or raises Unreadable. Nothing lists the readers
+twice.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import NamedTuple
 from pipeline.readers.view import View
 
 MOST_ENTRIES = 2_000_000
-"""Entries of one listing: ten times the files of a large distribution. A damaged structure may pretend to any number."""
+"""Entries of one listing: ten times the files of a large distribution. Damaged structures pretend to any number."""
 
 
 class Unreadable(ValueError):
@@ -33,7 +35,7 @@ class Node(NamedTuple):
     kind: `file`, `directory`, `symlink`, `device`; `partition`, `section`, … where the structure has its own words.
     facts: what the structure says of it (mode, uid, mtime, target), in the structure's units.
     content: its bytes, if it has any.
-    place: where it lies (clusters, offsets). It follows from the rest, so it explains a difference only if nothing else does.
+    place: where it lies (clusters, offsets). It follows from the rest: it explains a difference if nothing else does.
     """
 
     kind: str
@@ -70,4 +72,5 @@ def readers() -> tuple[ModuleType, ...]:
     """Every reader, in the order in which they are asked."""
     stems = [name[:-3] for name in os.listdir(__path__[0]) if name.endswith(".py") and name[0] != "_"]
     found = [importlib.import_module(f"{__name__}.{stem}") for stem in stems]
-    return tuple(sorted((each for each in found if hasattr(each, "recognises")), key=lambda each: (each.ORDER, each.NAME)))
+    known = (module for module in found if hasattr(module, "recognises"))
+    return tuple(sorted(known, key=lambda module: (module.ORDER, module.NAME)))

@@ -1,7 +1,7 @@
-"""Streams and rows of archives: gzip, zstd and xz files, and initial RAM disks, which are archives one behind the other.
+"""Rows of archives: gzip, zstd and xz files, and initial RAM disks, which are archives one behind the other.
 
-Source: Documentation/driver-api/early-userspace/buffer-format.rst: any number of cpio archives, each compressed on its own
-or not at all, with zeros between them. RFC 1952 (gzip), RFC 8878 (zstd), the .xz file format.
+Source: Documentation/driver-api/early-userspace/buffer-format.rst: any number of cpio archives, each compressed on its
+own or not at all, with zeros between them. RFC 1952 (gzip), RFC 8878 (zstd), the .xz file format.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`archive 1`, `archive 2`, …: what each holds, decompressed. A stream that starts no archive continues the one before."""
+    """`archive 1`, `archive 2`, …: what each holds, decompressed.
+
+    A stream that does not start with an archive continues the one before it.
+    """
     members: list[tuple[_Stream, list[View]]] = []
     for stream in _streams(view):
         content = _content(view, stream)
@@ -60,7 +63,7 @@ def _streams(view: View) -> Iterator[_Stream]:
 
 
 def _compression(magic: bytes) -> str | None:
-    starts = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", cpio.MAGICS: "none"}
+    starts: dict[bytes | tuple[bytes, ...], str] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", cpio.MAGICS: "none"}
     return next((name for start, name in starts.items() if magic.startswith(start)), None)
 
 

@@ -41,9 +41,10 @@ def _mbr(view: View, record: bytes) -> Iterator[tuple[str, Node]]:
     for number in range(4):
         status, first_chs, kind, last_chs, start, count = struct.unpack_from("<B3sB3sII", record, 446 + 16 * number)
         if kind:
-            facts = {"type": f"0x{kind:02x}", "active": int(status == 0x80)}
+            facts: dict[str, str | int] = {"type": f"0x{kind:02x}", "active": int(status == 0x80)}
+            content = window(view, start * SECTOR, count * SECTOR)
             place = {"first sector": start, "sectors": count, "CHS": f"{first_chs.hex()} {last_chs.hex()}"}
-            yield f"partition {number + 1}", Node("partition", facts, window(view, start * SECTOR, count * SECTOR), place)
+            yield f"partition {number + 1}", Node("partition", facts, content, place)
 
 
 def _gpt_header(view: View) -> dict[str, str | int]:
@@ -63,4 +64,5 @@ def _gpt(view: View) -> Iterator[tuple[str, Node]]:
                 "name": name.decode("utf-16-le").rstrip("\0"), "attributes": f"{attributes:#x}",
             }  # fmt: skip
             content = window(view, first * SECTOR, (last - first + 1) * SECTOR)
-            yield f"partition {number + 1}", Node("partition", facts, content, {"first sector": first, "last sector": last})
+            place = {"first sector": first, "last sector": last}
+            yield f"partition {number + 1}", Node("partition", facts, content, place)

@@ -73,7 +73,8 @@ def read(view: View) -> Listing:
         listing[path] = node
         if len(listing) > MOST_ENTRIES:
             raise Unreadable(f"more than {MOST_ENTRIES} entries")
-    listing["(boot code)"] = Node("code", {}, window(view, 62 if volume.bits != 32 else 90, 448 if volume.bits != 32 else 420))
+    code = extended + 26
+    listing["(boot code)"] = Node("code", {}, window(view, code, 510 - code))
     listing[HEADER] = Node("volume", facts, None, {"sectors": _sectors(boot)})
     return listing
 

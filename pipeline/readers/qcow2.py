@@ -1,13 +1,12 @@
-"""qcow2 disk images, versions 2 and 3, without backing files, encryption or external data (QEMU, docs/interop/qcow2.rst)."""
+"""qcow2 disk images, versions 2 and 3, without backing files or encryption (QEMU, docs/interop/qcow2.rst)."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from functools import cached_property
 
 from pipeline.readers import HEADER, Listing, Node, Unreadable
-from pipeline.readers.view import Extent, Mosaic, View
+from pipeline.readers.view import Extent, Mosaic, Packed, View
 
 NAME = "qcow2"
 ORDER = 10
@@ -17,30 +16,6 @@ COMPRESSED = 1 << 62
 ZERO = 1
 LARGEST_L1 = 32 << 20
 """Bytes of the first table: QEMU's own limit."""
-
-
-class _Cluster:
-    """A compressed cluster: raw deflate, or a zstd frame."""
-
-    identity: object = None
-
-    def __init__(self, view: View, offset: int, packed: int, size: int, zstd: bool) -> None:
-        self._view, self._offset, self._packed, self._zstd = view, offset, packed, zstd
-        self.size = size
-
-    @cached_property
-    def _data(self) -> bytes:
-        packed = self._view.read(self._offset, self._packed)
-        if self._zstd:
-            import zstandard
-
-            return zstandard.ZstdDecompressor().decompressobj().decompress(packed)[: self.size]
-        import zlib
-
-        return zlib.decompressobj(wbits=-15).decompress(packed, self.size)
-
-    def read(self, offset: int, count: int) -> bytes:
-        return self._data[offset : offset + count]
 
 
 def recognises(view: View) -> bool:
@@ -81,7 +56,19 @@ def _extent(view: View, entry: int, length: int, cluster: int, bits: int, zstd: 
         shift = 62 - (bits - 8)
         offset = entry & ((1 << shift) - 1)
         sectors = (entry >> shift & ((1 << (bits - 8)) - 1)) + 1
-        return Extent(_Cluster(view, offset, sectors * 512 - offset % 512, cluster, zstd), 0, length)
+        packed = sectors * 512 - offset % 512
+        return Extent(Packed(lambda: _unpack(view.read(offset, packed), cluster, zstd), cluster), 0, length)
     if entry & ZERO or not entry & OFFSET:
         return Extent(None, 0, length)
     return Extent(view, entry & OFFSET, length)
+
+
+def _unpack(packed: bytes, size: int, zstd: bool) -> bytes:
+    """A compressed cluster: a zstd frame, or raw deflate."""
+    if zstd:
+        import zstandard
+
+        return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+    import zlib
+
+    return zlib.decompressobj(wbits=-15).decompress(packed, size)

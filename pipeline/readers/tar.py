@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pipeline.readers import MOST_ENTRIES, Listing, Node, Unreadable
 from pipeline.readers.view import AsFile, View, window
+
+if TYPE_CHECKING:
+    import tarfile
 
 NAME = "tar"
 ORDER = 20
@@ -24,7 +29,8 @@ def read(view: View) -> Listing:
 
     listing: dict[str, Node] = {}
     try:
-        with tarfile.open(fileobj=io.BufferedReader(AsFile(view), 1 << 16), mode="r:", errors="surrogateescape") as archive:
+        file = io.BufferedReader(AsFile(view), 1 << 16)
+        with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
             for number, member in enumerate(archive):
                 listing[member.name.removeprefix("./").strip("/") or "."] = _node(view, member, number)
                 if number > MOST_ENTRIES:
@@ -34,7 +40,7 @@ def read(view: View) -> Listing:
     return listing
 
 
-def _node(view: View, member: "tarfile.TarInfo", number: int) -> Node:  # type: ignore[name-defined]  # noqa: F821, UP037
+def _node(view: View, member: tarfile.TarInfo, number: int) -> Node:
     kind = TYPES.get(member.type, "device")
     facts: dict[str, str | int] = {
         "mode": f"{member.mode:04o}", "uid": member.uid, "gid": member.gid, "mtime": str(member.mtime),

@@ -19,7 +19,8 @@ def recognises(view: View) -> bool:
 
 def read(view: View) -> Listing:
     """The tree's entries. What files hold is named (blob, offset, length), not at hand."""
-    return {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in tree.load(view.read(0, view.size)).items()}
+    entries = tree.load(view.read(0, view.size))
+    return {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
 
 
 def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""Views: bytes at offsets, whatever they are made of: a file, a part of another view, a row of parts, a decompressed stream."""
+"""Views: bytes at offsets, whatever they are made of: a file, a part of another view, a row of parts, a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -110,6 +110,27 @@ def window(view: View, offset: int, size: int) -> View:
     return Mosaic([Extent(view, offset, max(0, min(size, view.size - offset)))])
 
 
+RECENT = 64
+"""Decompressed blocks that stay in memory: up to 64 MiB of the largest that squashfs has."""
+
+
+class Packed:
+    """`size` bytes that `unpack()` makes, padded with zeros if they are fewer. What was used lately stays in memory."""
+
+    def __init__(self, unpack: Callable[[], bytes], size: int) -> None:
+        self.unpack = unpack
+        self.size = size
+        self.identity: object = None
+
+    def read(self, offset: int, count: int) -> bytes:
+        return _unpacked(self)[offset : offset + count]
+
+
+@lru_cache(RECENT)
+def _unpacked(packed: Packed) -> bytes:
+    return packed.unpack()[: packed.size].ljust(packed.size, b"\0")
+
+
 class Inflated:
     """What `pieces()` gives, decompressed when it is first asked for, and kept."""
 
@@ -178,7 +199,7 @@ def sha256(view: View) -> str:
 
 
 def first_unequal(left: View, right: View) -> int | None:
-    """The first offset where the views differ (the shorter one's end, if one starts with the other); None if they do not."""
+    """The first offset where the views differ (the shorter one's end, if one starts with the other), None if nowhere."""
     if left is right or (left.identity is not None and left.identity == right.identity):
         return None
     offset = 0

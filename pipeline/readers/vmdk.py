@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from functools import cached_property
+from functools import partial
 
 from pipeline.readers import HEADER, Listing, Node, Unreadable
-from pipeline.readers.view import Extent, Mosaic, View, window
+from pipeline.readers.view import Extent, Mosaic, Packed, View, window
 
 NAME = "VMDK"
 ORDER = 10
@@ -16,26 +16,6 @@ SECTOR = 512
 AT_END = 0xFFFFFFFFFFFFFFFF
 COMPRESSED = 1 << 16
 FIELDS = "<4sIIQQQQIQQQB4sH"
-
-
-class _Grain:
-    """A compressed grain: its sector, the size of what follows, and a zlib stream."""
-
-    identity: object = None
-
-    def __init__(self, view: View, offset: int, size: int) -> None:
-        self._view, self._offset = view, offset
-        self.size = size
-
-    @cached_property
-    def _data(self) -> bytes:
-        import zlib
-
-        _, packed = struct.unpack("<QI", self._view.read(self._offset, 12))
-        return zlib.decompressobj().decompress(self._view.read(self._offset + 12, packed), self.size)
-
-    def read(self, offset: int, count: int) -> bytes:
-        return self._data[offset : offset + count].ljust(min(count, self.size - offset), b"\0")
 
 
 def recognises(view: View) -> bool:
@@ -64,7 +44,8 @@ def _grains(view: View, capacity: int, grain: int, per_table: int, directory: in
     """The sector of every grain, in the order of the disk; 0 where there is none, 1 for zeros."""
     tables = -(-capacity // (grain * per_table))
     for table in struct.unpack(f"<{tables}I", view.read(directory * SECTOR, tables * 4)):
-        yield from struct.unpack(f"<{per_table}I", view.read(table * SECTOR, per_table * 4)) if table else (0,) * per_table
+        entries = view.read(table * SECTOR, per_table * 4) if table else bytes(per_table * 4)
+        yield from struct.unpack(f"<{per_table}I", entries)
 
 
 def _extents(view: View, grains: Iterator[int], capacity: int, grain: int, compressed: bool) -> Iterator[Extent]:
@@ -77,6 +58,14 @@ def _extents(view: View, grains: Iterator[int], capacity: int, grain: int, compr
         if sector <= 1:
             yield Extent(None, 0, length)
         elif compressed:
-            yield Extent(_Grain(view, sector * SECTOR, grain * SECTOR), 0, length)
+            yield Extent(Packed(partial(_unpack, view, sector * SECTOR, grain * SECTOR), grain * SECTOR), 0, length)
         else:
             yield Extent(view, sector * SECTOR, length)
+
+
+def _unpack(view: View, offset: int, size: int) -> bytes:
+    """A compressed grain: its sector, the size of what follows, and a zlib stream."""
+    import zlib
+
+    _, packed = struct.unpack("<QI", view.read(offset, 12))
+    return zlib.decompressobj().decompress(view.read(offset + 12, packed), size)

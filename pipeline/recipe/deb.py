@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import IO, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from pipeline.action import Action
 from pipeline.digest import Digest
@@ -36,6 +35,10 @@ class BadPackage(NodekilnError):
     """A file that is no .deb, or one that is damaged."""
 
 
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class Member(NamedTuple):
     """A member of an ar archive: where its data stands."""
 
@@ -49,6 +52,8 @@ def unpack(store: Store, packages: Digest) -> Digest:
 
     BadPackage names the package that cannot be read.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     debs = {path.removesuffix(".deb"): entry for path, entry in store.tree(packages).items()}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         trees = list(pool.map(lambda name: _unpacked(store, name, debs[name]), debs))
@@ -64,7 +69,7 @@ def files(store: Store, *, deb: str) -> Digest:
         data = next((member for member in members(file) if member.name.startswith("data.tar")), None)
         if data is None:
             raise BadPackage("no data.tar in it")
-        for chunk in _decompressed(data.name, _Section(file, data.offset, data.size)):
+        for chunk in _decompressed(data.name, io.BufferedReader(_Section(file, data.offset, data.size), CHUNK)):
             blob.write(chunk)
             if blob.size > SIZE_LIMIT:
                 raise BadPackage(f"its files are more than {SIZE_LIMIT >> 30} GiB")
@@ -103,14 +108,14 @@ def _decompressed(name: str, section: BinaryIO) -> Iterator[bytes]:
     import zlib
 
     try:
-        with _opened(name, section) as tar:
-            while chunk := tar.read(CHUNK):
-                yield chunk
+        tar = _opened(name, section)
+        while chunk := tar.read(CHUNK):
+            yield chunk
     except (lzma.LZMAError, EOFError, zlib.error, OSError) as error:
         raise BadPackage(f"{name} is damaged: {error}") from None
 
 
-def _opened(name: str, section: BinaryIO) -> IO[bytes]:
+def _opened(name: str, section: BinaryIO) -> Readable:
     suffix = name.removeprefix("data.tar")
     if suffix == ".xz":
         import lzma
@@ -129,7 +134,7 @@ def _opened(name: str, section: BinaryIO) -> IO[bytes]:
     raise BadPackage(f"{name} is compressed in a way that deb(5) does not know")
 
 
-class _Section(io.RawIOBase, BinaryIO):
+class _Section(io.RawIOBase):
     """`size` bytes of `file` from `start` on, as a file."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
@@ -140,7 +145,8 @@ class _Section(io.RawIOBase, BinaryIO):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(self._left if size < 0 else min(size, self._left))
+    def readinto(self, space: Any) -> int:
+        data = self._file.read(min(len(space), self._left))
+        space[: len(data)] = data
         self._left -= len(data)
-        return data
+        return len(data)

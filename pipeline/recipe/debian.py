@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -27,6 +26,14 @@ class Package(NamedTuple):
     """Its path below a repository's root: `pool/main/o/openssh/openssh-server_9.2p1-2_arm64.deb`."""
     size: int
     sha256: str
+
+
+_ARCHITECTURES = {"386": "i386", "arm": "armhf", "mips64le": "mips64el", "ppc64le": "ppc64el"}
+
+
+def debian_architecture(arch: str) -> str:
+    """Debian's name for an architecture as images name it (GOARCH)."""
+    return _ARCHITECTURES.get(arch, arch)
 
 
 class Asked(Protocol):
@@ -54,10 +61,12 @@ def resolve_all(asked: Iterable[A], cache: Path) -> list[tuple[A, list[dict[str,
 
     apt's lists are kept in `cache`/apt. PackageError names every recipe that cannot be resolved.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     asked = list(asked)
     architectures = sorted({each.arch for each in asked})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        opened = pool.map(lambda architecture: open_archive(cache / "apt", architecture), architectures)
+        opened = pool.map(lambda arch: open_archive(cache / "apt", debian_architecture(arch)), architectures)
         archives = dict(zip(architectures, opened, strict=True))
         futures = [pool.submit(resolve, archives[each.arch], **json.loads(each.request)) for each in asked]
     found, wrong = [], []

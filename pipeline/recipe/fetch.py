@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.digest import Digest
 from pipeline.recipe.apt import OFFLINE, PackageError, open_archive, proxies, repositories
-from pipeline.recipe.debian import Package
+from pipeline.recipe.debian import Package, debian_architecture
 from pipeline.store import CHUNK, Store
 from pipeline.tree import Slice, files
 
@@ -39,6 +37,8 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Mapping[st
     recipe, arch: what they are for, for messages. Nothing is asked for what the store has. PackageError if a package
     cannot be had; with NODEKILN_OFFLINE set, if it is not in the store or in a repository on this machine's disk.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     wanted = [Package(**package) for package in packages]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         blobs = list(pool.map(lambda package: _blob(store, package, recipe, arch), wanted))
@@ -85,6 +85,8 @@ def _explained(what: str, recipe: str, complaints: Sequence[Exception]) -> str:
 
 def _from_repository(repository: str, store: Store, package: Package) -> None:
     """Take `package` from the repository at this URI. _Gone if it has it no more, OSError if nobody can tell."""
+    from urllib.parse import quote, unquote, urlsplit
+
     where = urlsplit(repository)
     if where.scheme in ("file", "copy"):
         _receive(store, package, _local(Path(unquote(where.path), package.filename)))
@@ -146,7 +148,7 @@ def _through_apt(arch: str, store: Store, package: Package) -> None:
     """Have apt fetch `package`: it speaks what we do not (mirror lists, tor, repositories that ask for a password)."""
     import shutil
 
-    archive = open_archive(store.root / "apt", arch)
+    archive = open_archive(store.root / "apt", debian_architecture(arch))
     folder = store.scratch()
     folder.mkdir()
     try:

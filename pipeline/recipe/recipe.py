@@ -26,10 +26,10 @@ than a script or a table belongs into a package."""
 CONFIG_LABEL = "org.mobyproject.config"
 """The label that LinuxKit's build.yml key `config` becomes; services take their defaults from it."""
 
-Name = Annotated[str, Pattern(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name (lower-case letters, digits, single . _ - between)")]
-Package = Annotated[str, Pattern(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package (NAME or NAME=VERSION)")]
+Name = Annotated[str, Pattern(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name (lower-case letters and digits, . _ - between)")]
+Package = Annotated[str, Pattern(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package (NAME, NAME=VERSION)")]
 Arch = Annotated[str, Pattern(r"[a-z0-9]+", "an architecture (amd64, arm64, …)")]
-Path_ = Annotated[str, Pattern(r"(?!(.*/)?\.{0,2}(/|$)).+", "a path in the image, without a leading slash and without .. in it")]
+ImagePath = Annotated[str, Pattern(r"(?!(.*/)?\.{0,2}(/|$)).+", "a path in the image (without / before and .. in it)")]
 Glob = Annotated[str, Pattern(r"[^/].*", "a pattern of paths in the image, without a leading slash")]
 Mode = Annotated[str, Pattern(r"[0-7]{3,4}", 'a mode: three or four octal digits in quotes, as "0755"')]
 
@@ -38,7 +38,7 @@ Mode = Annotated[str, Pattern(r"[0-7]{3,4}", 'a mode: three or four octal digits
 class OwnFile:
     """A file, symlink or directory that the recipe brings itself. It wins over what packages have in its place."""
 
-    path: Path_
+    path: ImagePath
     source: str | None = None
     """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder)."""
     contents: str | None = None
@@ -77,11 +77,11 @@ class Build:
     drop: tuple[Glob, ...] = ()
     """What matches is left out. Matters to packages' files alone, as `keep`; a directory takes along what is in it."""
     concatenate: Mapping[str, tuple[Glob, ...]] = field(default_factory=dict)
-    """Files made of others: the path, and what is strung together there, sorted by path. Sees what `drop` leaves out."""
+    """Files made of others: a path, and what is strung together there, sorted by path, whether it is kept or not."""
     kernel: bool = False
     """boot/vmlinuz-* becomes /kernel and lib/modules becomes /kernel.tar, with dependency data, as LinuxKit has it."""
     files: tuple[OwnFile, ...] = ()
-    symlinks: Mapping[str, tuple[Path_, ...]] = field(default_factory=dict)
+    symlinks: Mapping[str, tuple[ImagePath, ...]] = field(default_factory=dict)
     """Many names for one file: `{bin/busybox: [bin/sh, sbin/init]}`. The links are relative."""
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
@@ -115,7 +115,7 @@ class Recipe:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 (hex) of what the recipe says: of its values and its own files' bytes, not of comments or order of keys."""
+        """sha256 (hex) of what the recipe says, with the bytes of its own files; comments do not count."""
         own = {source: hashlib.sha256(data).hexdigest() for source, data in self.sources.items()}
         return hashlib.sha256(canonical_json([plain(self.build), self.config, own])).hexdigest()
 
@@ -171,7 +171,7 @@ def load(folder: Path) -> Recipe:
 
 
 def relative(target: str, path: str) -> str:
-    """What a symlink at `path` says to lead to `target` (both paths in the image): bin/busybox, sbin/init -> ../bin/busybox."""
+    """What a symlink at `path` says to lead to `target`: from sbin/init to bin/busybox it is ../bin/busybox."""
     return posixpath.relpath("/" + target, "/" + posixpath.dirname(path))
 
 

@@ -1,9 +1,12 @@
-"""Sizes of disks: what a spec's `size` means, and the units that disks are divided into."""
+"""What all disks have: sizes in the units that a spec uses, and an identity that comes from their content."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
 
+from pipeline.tree import Content
 from pipeline.writers import Unwritable
 
 SECTOR = 512
@@ -23,3 +26,15 @@ def size(unsafe_text: str | int | None) -> int | None:
     if not 2 * MIB < count <= LARGEST:
         raise Unwritable(f"size {unsafe_text!r}: wanted MiB (1024M), GiB (2G) or TiB, more than 2M and at most 2T")
     return count
+
+
+def identity(purpose: str, *contents: Content) -> uuid.UUID:
+    """A UUID (RFC 9562, version 8) that follows from `contents`, another one for each `purpose`.
+
+    Contents are named by where their bytes are in the store, so none of them is read.
+    """
+    text = repr((purpose, [[(blob and str(blob), offset, size) for blob, offset, size in content] for content in contents]))
+    value = bytearray(hashlib.sha256(text.encode()).digest()[:16])
+    value[6] = value[6] & 0x0F | 0x80
+    value[8] = value[8] & 0x3F | 0x80
+    return uuid.UUID(bytes=bytes(value))

@@ -17,21 +17,24 @@ WIDEST_NAME = 100
 LARGEST = {"uid": 0o7777777, "gid": 0o7777777, "size": 0o77777777777, "mtime": 0o77777777777}
 """What the fields' octal digits can say; beyond it, and below zero, a record says it."""
 KINDS = {"c": b"3", "b": b"4", "p": b"6"}
-HEADER = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0        %s%s" + b"ustar\00000" + bytes(64) + b"%07o\0%07o\0" + bytes(167)
+USTAR = b"ustar\00000"
+GNU = b"ustar  \0"
+"""What tells the two kinds of headers apart; they agree in all that is written here without PAX records."""
+HEADER = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0        %s%s%s" + bytes(64) + b"%07o\0%07o\0" + bytes(167)
 
 
-def write(tree: Mapping[str, Entry], out: Sink) -> None:
+def write(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:
     """Write the ordered `tree` to `out`. The first path of a hard-linked file carries the data."""
     for path, entry in tree.items():
         linked = isinstance(entry, File) and entry.inode not in ("", path)
-        out.write(b"".join(_headers(path, entry, linked)))
+        out.write(b"".join(_headers(path, entry, linked, magic)))
         if isinstance(entry, File) and entry.content and not linked:
             out.extend(entry.content)
             out.write(bytes(-entry.size % BLOCK))
     out.write(bytes(2 * BLOCK))
 
 
-def _headers(path: str, entry: Entry, linked: bool) -> Iterator[bytes]:
+def _headers(path: str, entry: Entry, linked: bool, magic: bytes) -> Iterator[bytes]:
     """The header of an entry, behind one with its PAX records if it needs any."""
     name, target = os.fsencode(path or "."), b""
     size = major = minor = 0
@@ -53,13 +56,13 @@ def _headers(path: str, entry: Entry, linked: bool) -> Iterator[bytes]:
         records |= {key: text for key, text in ((b"path", name), (b"linkpath", target)) if len(text) > WIDEST_NAME}
         yield from _extended(records)
         numbers |= dict.fromkeys(wide, 0)
-    yield _header(name, entry.mode & 0o7777, numbers, kind, target, major, minor)
+    yield _header(name, entry.mode & 0o7777, numbers, kind, target, magic, major, minor)
 
 
 def _extended(records: Mapping[bytes, bytes]) -> Iterator[bytes]:
     data = b"".join(_record(key, records[key]) for key in sorted(records))
     numbers = {"uid": 0, "gid": 0, "size": len(data), "mtime": 0}
-    yield _header(b"PaxHeader", 0o644, numbers, b"x", b"", 0, 0)
+    yield _header(b"PaxHeader", 0o644, numbers, b"x", b"", USTAR, 0, 0)
     yield data + bytes(-len(data) % BLOCK)
 
 
@@ -73,7 +76,14 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _header(
-    name: bytes, mode: int, numbers: Mapping[str, int], kind: bytes, target: bytes, major: int, minor: int
+    name: bytes,
+    mode: int,
+    numbers: Mapping[str, int],
+    kind: bytes,
+    target: bytes,
+    magic: bytes,
+    major: int,
+    minor: int,
 ) -> bytes:
     head = HEADER % (
         name[:WIDEST_NAME].ljust(WIDEST_NAME, b"\0"),
@@ -84,6 +94,7 @@ def _header(
         numbers["mtime"],
         kind,
         target[:WIDEST_NAME].ljust(WIDEST_NAME, b"\0"),
+        magic,
         major,
         minor,
     )

@@ -34,7 +34,7 @@ def killed_at_a_call(countdown: int) -> None:
 
 
 def killed_after(microseconds: int) -> None:
-    """This process ends after a time, by a signal that nobody catches: in the middle of whatever the kernel does for it."""
+    """This process ends after a time, by a signal that nobody catches: in the middle of what the kernel does."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, microseconds / 1e6)
 
@@ -81,5 +81,4 @@ def test_a_killed_build_leaves_whole_objects_and_the_next_one_is_right(tmp_path,
         assert left == {".lock"}, "what the killed build was writing is removed by the next one"
         collect(store, graph(seed), None)
         assert not any((root / "locks").iterdir())
-    print(died)
     assert died > RUNS // SLICES, "too few runs were killed for the test to mean something"

@@ -52,7 +52,8 @@ end
 
 -- Take away what is left of it. The exit code of its task, when it has ended and containerd still knows it.
 local function remove(self)
-  local code = containerd.ctr(self.namespace, "task", "rm", self.name)
+  local code, said = containerd.ctr(self.namespace, "task", "rm", self.name)
+  code = tonumber(said:match("non%-zero exit code (%d+)")) or code -- ctr's own exit code does not tell it
   if containerd.ctr(self.namespace, "container", "rm", self.name) ~= 0 then -- so there is a task still
     containerd.ctr(self.namespace, "task", "rm", "--force", self.name)
     containerd.ctr(self.namespace, "container", "rm", self.name)

@@ -1,0 +1,178 @@
+"""Difference: where two results are unequal, in the words of what they are: partition, section, archive, path, field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pipeline.readers import HEADER, Listing, Node, Opened, look_into
+from pipeline.readers.view import View, first_unequal
+
+TEXT_LIMIT = 4 << 20
+"""Files up to this size are shown by line where they are text; nobody reads a line of a larger one."""
+SHOWN = 160
+"""Characters of a value that are shown."""
+BYTES_SHOWN = 16
+NOTHING = "(nothing)"
+DEEPEST = 16
+"""Structures inside each other. A file that is made to hold itself ends here."""
+OWN_WORDS = ("section",)
+"""Kinds of nodes whose paths do not tell what they are."""
+
+
+class Difference(NamedTuple):
+    """One field of one thing.
+
+    steps: the way there, from the outside in: `disk`, `partition 1`, `FAT`, `initrd.img`, …
+    field: `mtime`, `line 3`, `byte 512`; left, right: its two values as text.
+    """
+
+    steps: tuple[str, ...]
+    field: str
+    left: str
+    right: str
+
+    @property
+    def way(self) -> str:
+        return " → ".join([*self.steps, self.field])
+
+    def __str__(self) -> str:
+        return f"{self.way}: {self.left} | {self.right}"
+
+
+def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterator[Difference]:
+    """Where `left` and `right` differ, the likeliest causes first; nothing if they are equal. Found as they are asked for."""
+    at = first_unequal(left, right)
+    if at is None:
+        return
+    ours, theirs = (look_into(left), look_into(right)) if len(steps) < 2 * DEEPEST else (None, None)
+    if ours is None or theirs is None or ours.structure != theirs.structure:
+        yield from _plain(left, right, at, steps)
+        return
+    found = False
+    inside = (*steps, ours.structure)
+    for difference in between(ours.listing, theirs.listing, inside):
+        found = True
+        yield difference
+    if not found:
+        yield _bytes(left, right, at, inside)
+
+
+def between(left: Listing, right: Listing, steps: tuple[str, ...] = ()) -> Iterator[Difference]:
+    """Where two listings differ: entry by entry, then what is said of the whole, then where things lie."""
+    for path in [*left, *(path for path in right if path not in left)]:
+        if path != HEADER:
+            yield from _nodes(left.get(path), right.get(path), path, steps)
+    if HEADER in left and HEADER in right:
+        yield from _facts(left[HEADER].facts, right[HEADER].facts, steps)
+    for path in left:
+        if path in right:
+            here = (*steps, path) if path else steps
+            yield from _facts(left[path].place, right[path].place, here)
+
+
+def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, ...]) -> Iterator[Difference]:
+    node = left or right
+    assert node is not None
+    step = f"{node.kind} {path}" if node.kind in OWN_WORDS else path
+    here = (*steps, step)
+    if left is None or right is None or left.kind != right.kind:
+        yield Difference(here, "kind", _kind(left), _kind(right))
+        return
+    yield from _facts(left.facts, right.facts, here)
+    if left.content is not None and right.content is not None and first_unequal(left.content, right.content) is not None:
+        subject = _subject(left.content) if left.kind == "archive" else ""
+        yield from differences(left.content, right.content, (*steps, step + subject))
+
+
+def _kind(node: Node | None) -> str:
+    if node is None:
+        return NOTHING
+    return f"{node.kind} of {node.content.size} bytes" if node.content is not None else node.kind
+
+
+def _facts(left: Mapping[str, Any], right: Mapping[str, Any], steps: tuple[str, ...]) -> Iterator[Difference]:
+    for field in [*left, *(field for field in right if field not in left)]:
+        if left.get(field) != right.get(field):
+            yield Difference(steps, field, _shown(left.get(field, NOTHING)), _shown(right.get(field, NOTHING)))
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+
+
+def _subject(content: View) -> str:
+    """What an archive is about: the directory that all its files are in, " (services/sshd)" say."""
+    opened: Opened | None = look_into(content)
+    paths = [path for path, node in opened.listing.items() if node.kind != "directory"] if opened else []
+    if not paths:
+        return ""
+    low, high = min(paths).split("/")[:-1], max(paths).split("/")[:-1]
+    shared = next((number for number, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return f" ({'/'.join(low[:shared])})" if shared else ""
+
+
+def _plain(left: View, right: View, at: int, steps: tuple[str, ...]) -> Iterator[Difference]:
+    """What no reader knows, by JSON value, line or byte."""
+    texts = [_text(view) for view in (left, right)]
+    if texts[0] is None or texts[1] is None:
+        if left.size != right.size:
+            yield Difference(steps, "size", str(left.size), str(right.size))
+        yield _bytes(left, right, at, steps)
+        return
+    try:
+        values = [json.loads(text) for text in texts if text is not None]
+    except ValueError:
+        yield _line(texts[0], texts[1], steps)
+        return
+    found = list(json_differences(values[0], values[1], steps))
+    yield from found or [_bytes(left, right, at, steps)]
+
+
+def _text(view: View) -> str | None:
+    if view.size > TEXT_LIMIT:
+        return None
+    data = view.read(0, view.size)
+    if b"\0" in data:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _line(left: str, right: str, steps: tuple[str, ...]) -> Difference:
+    ours, theirs = left.splitlines(keepends=True), right.splitlines(keepends=True)
+    number = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
+    if number is None:
+        number = min(len(ours), len(theirs))
+    shown = [_shown(lines[number].rstrip("\n") if number < len(lines) else NOTHING) for lines in (ours, theirs)]
+    if shown[0] == shown[1]:  # they differ in the end of the line, or in what cannot be seen
+        shown = [_shown(repr(lines[number])) for lines in (ours, theirs)]
+    return Difference(steps, f"line {number + 1}", *shown)
+
+
+def _bytes(left: View, right: View, at: int, steps: tuple[str, ...]) -> Difference:
+    return Difference(steps, f"byte {at}", *(view.read(at, BYTES_SHOWN).hex(" ") or NOTHING for view in (left, right)))
+
+
+def json_differences(left: Any, right: Any, steps: tuple[str, ...], pointer: str = "") -> Iterator[Difference]:
+    """Where two JSON values differ; the field is a JSON pointer (RFC 6901)."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        keys: list[Any] = [*left, *(key for key in right if key not in left)]
+        pairs = [(str(key).replace("~", "~0").replace("/", "~1"), key in left, key in right, key) for key in keys]
+    elif isinstance(left, list) and isinstance(right, list):
+        longest = max(len(left), len(right))
+        pairs = [(str(index), index < len(left), index < len(right), index) for index in range(longest)]
+    else:
+        if left != right or type(left) is not type(right):
+            yield Difference(steps, pointer or "/", _shown(json.dumps(left)), _shown(json.dumps(right)))
+        return
+    for name, ours, theirs, key in pairs:
+        if ours and theirs:
+            yield from json_differences(left[key], right[key], steps, f"{pointer}/{name}")
+        else:
+            values = [_shown(json.dumps(side[key])) if there else NOTHING for side, there in ((left, ours), (right, theirs))]
+            yield Difference(steps, f"{pointer}/{name}", *values)

@@ -1,0 +1,18 @@
+"""aws: the disk of raw-bios under the name by which it is uploaded to Amazon's EC2 (VM Import, register-image)."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.formats import part
+from pipeline.store import Store
+from pipeline.tree import files
+
+NAME = "aws"
+VERSION = 1
+NEEDS = ("raw-bios",)
+OPTIONS = ()
+
+
+def build(store: Store, raw: Digest) -> Digest:
+    """Tree {".raw"}."""
+    return store.put_tree(files([(".raw", part(store, raw, "-bios.img"))]))

@@ -1,0 +1,32 @@
+"""gcp: the disk of raw-bios as Google Compute Engine imports it: `disk.raw`, a whole number of GiB, in a tar.gz.
+
+Source: cloud.google.com/compute/docs/import/import-existing-image ("Requirements for the image file").
+"""
+
+from __future__ import annotations
+
+from pipeline import compress
+from pipeline.digest import Digest
+from pipeline.formats import part
+from pipeline.store import Store
+from pipeline.tree import EPOCH, File, Slice, Tree, files, length
+from pipeline.writers import tar
+
+NAME = "gcp"
+VERSION = f"1 tar-{tar.VERSION} {compress.VERSION}"
+NEEDS = ("raw-bios",)
+OPTIONS = ()
+UNIT = 1 << 30
+
+
+def build(store: Store, raw: Digest) -> Digest:
+    """Tree {".img.tar.gz"}; the disk ends in a hole up to the next GiB."""
+    disk = part(store, raw, "-bios.img")
+    disk += (Slice(None, 0, -length(disk) % UNIT),) if length(disk) % UNIT else ()
+    archive = store.rope()
+    tar.write(Tree({"disk.raw": File(0o644, 0, 0, EPOCH, (), disk)}), archive, tar.GNU)
+    content = archive.finish()
+    out = store.rope()
+    with compress.compressing(compress.parse("gzip"), length(content), out, store.read, members=True) as sink:
+        sink.extend(content)
+    return store.put_tree(files([(".img.tar.gz", out.finish())]))

@@ -1,0 +1,23 @@
+"""tar-kernel-initrd: what kernel+initrd gives, in one archive."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import File, Tree, files
+from pipeline.writers import tar
+
+NAME = "tar-kernel-initrd"
+VERSION = tar.VERSION
+NEEDS = ("kernel", "initrd")
+OPTIONS = ()
+MEMBERS = ("cmdline", "initrd.img", "kernel", "ucode.cpio")
+
+
+def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
+    """Tree {"-initrd.tar"}: kernel, cmdline, initrd.img and, if there is any, the microcode by itself (ucode.cpio)."""
+    found = {**store.tree(kernel), **store.tree(initrd)}
+    members = Tree((path, found[path]) for path in MEMBERS if type(found.get(path)) is File)
+    out = store.rope()
+    tar.write(members, out)
+    return store.put_tree(files([("-initrd.tar", out.finish())]))

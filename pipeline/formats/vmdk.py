@@ -1,0 +1,25 @@
+"""vmdk: the disk of raw-bios as a stream-optimised VMDK, for VMware's machines."""
+
+from __future__ import annotations
+
+from pipeline import compress
+from pipeline.digest import Digest
+from pipeline.formats import part
+from pipeline.store import Store
+from pipeline.tree import files
+from pipeline.writers import disk, vmdk
+
+NAME = "vmdk"
+VERSION = f"{vmdk.VERSION} {compress.VERSION}"
+NEEDS = ("raw-bios",)
+OPTIONS = ()
+LEVEL = 1
+"""Most of a node's disk is compressed already."""
+
+
+def build(store: Store, raw: Digest) -> Digest:
+    """Tree {".vmdk"}."""
+    content = part(store, raw, "-bios.img")
+    out = store.rope()
+    vmdk.write(content, store.read, out, compress.zlib(LEVEL), disk.identity(NAME, content).time_low)
+    return store.put_tree(files([(".vmdk", out.finish())]))

@@ -1,0 +1,82 @@
+"""squashfs' metadata: compressed blocks of 8 KiB that tables, inodes and directories run through (squashfs.rst)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.readers import Unreadable
+from pipeline.readers.view import View
+
+BLOCK = 8192
+RAW = 0x8000
+
+
+class Metadata:
+    """Metadata blocks by where they start. All of them stay in memory: an image has few MiB of them."""
+
+    def __init__(self, view: View, compression: str) -> None:
+        self._view = view
+        self._compression = compression
+        self._blocks: dict[int, tuple[bytes, int]] = {}
+
+    def block(self, at: int) -> tuple[bytes, int]:
+        """The block that starts at `at`, and where the next one does."""
+        if at not in self._blocks:
+            (size,) = struct.unpack("<H", self._view.read(at, 2))
+            stored = self._view.read(at + 2, size & ~RAW)
+            data = stored if size & RAW else decompress(stored, self._compression, BLOCK)
+            self._blocks[at] = data, at + 2 + (size & ~RAW)
+        return self._blocks[at]
+
+    def at(self, start: int, reference: int) -> Stream:
+        """What follows `reference` (block << 16 | offset) in the table that starts at `start`."""
+        return Stream(self, start + (reference >> 16), reference & 0xFFFF)
+
+
+class Stream:
+    """Metadata read from a place on, across blocks."""
+
+    def __init__(self, metadata: Metadata, at: int, offset: int) -> None:
+        self._metadata, self._offset = metadata, offset
+        self._data, self._next = metadata.block(at)
+
+    def take(self, count: int) -> bytes:
+        data = self._data[self._offset : self._offset + count]
+        self._offset += len(data)
+        while len(data) < count:
+            self._data, self._next = self._metadata.block(self._next)
+            if not self._data:
+                raise Unreadable("metadata that ends early")
+            more = self._data[: count - len(data)]
+            self._offset = len(more)
+            data += more
+        return data
+
+    def unpack(self, fields: str) -> tuple[Any, ...]:
+        return struct.unpack(fields, self.take(struct.calcsize(fields)))
+
+
+def table(metadata: Metadata, start: int, count: int, fields: str) -> Iterator[tuple[Any, ...]]:
+    """The `count` records of the table whose list of metadata blocks stands at `start`."""
+    size = struct.calcsize(fields)
+    blocks = -(-count * size // BLOCK)
+    where = struct.unpack(f"<{blocks}Q", metadata._view.read(start, blocks * 8))
+    data = b"".join(metadata.block(at)[0] for at in where)
+    return (struct.unpack_from(fields, data, number * size) for number in range(count))
+
+
+def decompress(data: bytes, compression: str, limit: int) -> bytes:
+    """One block, of at most `limit` bytes."""
+    if compression == "gzip":
+        import zlib
+
+        return zlib.decompressobj().decompress(data, limit)
+    if compression == "xz":
+        import lzma
+
+        return lzma.LZMADecompressor().decompress(data, limit)
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompress(data, max_output_size=limit)

@@ -1,0 +1,61 @@
+"""Actions: what has to be done to make an image of a recipe. Pure: neither packages nor the store are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.action import Action
+from pipeline.digest import canonical_json
+from pipeline.recipe import assemble, deb, fetch
+from pipeline.recipe.recipe import CONFIG_LABEL, OwnFile, Recipe
+
+
+def image(recipe: Recipe, arch: str, packages: Sequence[Mapping[str, Any]]) -> Action:
+    """The action that gives the manifest of `recipe`'s image for `arch`, out of the locked `packages`."""
+    build = recipe.build
+    name = build.image
+    wanted = {"recipe": name, "arch": arch, "packages": list(packages)}
+    fetched = Action(f"{name}/fetch", fetch.fetch, wanted, where=recipe.where)
+    unpacked = Action(f"{name}/unpack", deb.unpack, {}, (fetched,), recipe.where)
+    params = {
+        "reference": recipe.reference,
+        "arch": arch,
+        "keep": list(build.keep),
+        "drop": list(build.drop),
+        "concatenate": {path: list(globs) for path, globs in build.concatenate.items()},
+        "kernel": build.kernel,
+        "files": [_file(file, recipe.sources) for file in build.files],
+        "symlinks": {target: list(paths) for target, paths in build.symlinks.items()},
+        "config": _config(recipe),
+    }
+    return Action(f"{name}/image", assemble.image, params, (unpacked,), recipe.where)
+
+
+def _file(file: OwnFile, sources: Mapping[str, bytes]) -> dict[str, Any]:
+    """A file as a parameter: with its contents in place of its source."""
+    value: dict[str, Any] = {"path": file.path, "uid": file.uid, "gid": file.gid}
+    value["mode"] = file.mode or ("0755" if file.directory else "0644")
+    if file.source is not None:
+        value["contents"] = sources[file.source].decode("utf-8", "surrogateescape")
+    elif file.contents is not None:
+        value["contents"] = file.contents
+    elif file.symlink is not None:
+        value["symlink"] = file.symlink
+    return value
+
+
+def _config(recipe: Recipe) -> dict[str, Any]:
+    """The `config` of the image's config (image-spec, config.md): how it is run."""
+    build = recipe.build
+    labels = {CONFIG_LABEL: canonical_json(recipe.config).decode()} if recipe.config is not None else None
+    given = {
+        "Entrypoint": build.entrypoint,
+        "Cmd": build.cmd,
+        "Env": build.env,
+        "WorkingDir": build.workdir,
+        "User": build.user,
+        "Labels": labels,
+    }
+    present = {key: value for key, value in given.items() if value is not None}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in present.items()}

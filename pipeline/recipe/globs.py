@@ -1,0 +1,63 @@
+"""Globs: patterns of paths, and which of a package's files they select for an image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from pipeline.tree import Directory, Tree, parents
+
+_GLOB = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]|.", re.DOTALL)
+_PARTS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@cache
+def expression(glob: str) -> re.Pattern[str]:
+    """`glob` as a regular expression for whole paths: `*` and `?` stay within a name, `**` crosses directories.
+
+    `**/x` is x at any depth, at the root too; `x/**` is everything below x.
+    """
+    return re.compile("".join(map(_translated, _GLOB.findall(glob))), re.DOTALL)
+
+
+def matching(paths: Iterable[str], globs: Iterable[str]) -> list[str]:
+    """Those of `paths` that one of `globs` matches, in their order."""
+    alternatives = "|".join(f"(?:{expression(glob).pattern})" for glob in globs)
+    matches = re.compile(alternatives or r"(?!)", re.DOTALL).fullmatch
+    return [path for path in paths if matches(path)]
+
+
+def selected(tree: Tree, keep: Sequence[str], drop: Sequence[str]) -> Tree:
+    """`tree` with what matches `keep` (everything, if there is none), without what matches `drop`.
+
+    A directory takes along what is in it. Other directories stay as long as something in them does, unless the package
+    itself has them empty.
+    """
+    filled = {above for path in tree for above in parents(path)}
+    wanted = _with_below(tree, matching(tree, keep)) if keep else set(tree)
+    wanted -= _with_below(tree, matching(tree, drop))
+    left = {path for path in wanted if type(tree[path]) is not Directory or path not in filled}
+    left |= {above for path in left for above in parents(path)}
+    return Tree((path, entry) for path, entry in tree.items() if path in left or not path).relinked()
+
+
+def unmatched(globs: Sequence[str], paths: Sequence[str]) -> list[int]:
+    """The indexes of those `globs` that match none of `paths`."""
+    return [number for number, glob in enumerate(globs) if not any(map(expression(glob).fullmatch, paths))]
+
+
+def _with_below(tree: Iterable[str], found: Iterable[str]) -> set[str]:
+    """`found`, and the paths of the ordered `tree` that lie below one of them."""
+    result = set(found)
+    for path in tree:
+        if path.rpartition("/")[0] in result and "/" in path:
+            result.add(path)
+    return result
+
+
+def _translated(part: str) -> str:
+    if len(part) > 2 and part[0] == "[":
+        start = 2 if part[1] == "!" else 1
+        return "[" + "^" * (start - 1) + re.sub(r"[\\\[^]", r"\\\g<0>", part[start:-1]) + "]"
+    return _PARTS.get(part) or re.escape(part)

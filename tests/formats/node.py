@@ -1,0 +1,129 @@
+"""A small node for tests: Debian's kernel and busybox, which says on the console that it is up and powers off."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import formats
+from pipeline.digest import Digest
+from pipeline.stages import initrd
+from pipeline.store import Store
+from pipeline.tree import Device, Directory, File, Symlink, Tree, complete, files
+from tests.judges import need, run
+
+UP = "services are up"
+CMDLINE = b"console=ttyS0 quiet panic=-1"
+INIT = b"""#!/bin/busybox sh
+/bin/busybox echo "services are up on $(/bin/busybox uname -m)"
+/bin/busybox poweroff -f
+"""
+MTIME = 1700000000
+
+
+def cache() -> Path:
+    """Where packages and the results of boots are kept between test runs."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("NODEKILN_TEST_CACHE") or home / "nodekiln-tests")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@functools.cache
+def package(name: str, arch: str = "amd64") -> Path:
+    """The unpacked Debian package `name`. Nothing is installed and no root is needed; skipped where that cannot be."""
+    folder = cache() / "packages" / f"{name}_{arch}"
+    if not folder.exists():
+        download = folder.with_name(f"{folder.name}.{os.getpid()}")
+        download.mkdir(parents=True)
+        command = [need("apt-get", "apt"), "download", "-q", f"{name}:{arch}"]
+        done = subprocess.run(command, cwd=download, capture_output=True, text=True)
+        if done.returncode:
+            reason = f"apt-get download {name}:{arch}: {done.stderr.strip()[-200:]}"
+            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        (archive,) = download.glob("*.deb")
+        run(need("dpkg-deb", "dpkg"), "-x", archive, download / "root")
+        (download / "root").rename(folder)
+        archive.unlink()
+        download.rmdir()
+    return folder
+
+
+@functools.cache
+def kernel_package() -> Path:
+    """Debian's newest kernel for virtual machines, whose name has its version in it."""
+    text = run(need("apt-cache", "apt"), "depends", "--important", "linux-image-cloud-amd64").stdout
+    names = [line.split()[-1] for line in text.splitlines() if "Depends: linux-image-" in line]
+    if not names:
+        pytest.skip("apt knows no kernel: apt-get update")
+    return package(names[0])
+
+
+def host(store: Store, path: Path, mode: int = 0o644) -> File:
+    """A file of the host as an entry."""
+    return File(mode, 0, 0, MTIME, (), store.content(path.read_bytes()))
+
+
+def kernel(store: Store, cmdline: bytes = CMDLINE) -> Digest:
+    (image,) = (kernel_package() / "boot").glob("vmlinuz-*")
+    tree = files([("cmdline", store.content(cmdline))])
+    return store.put_tree(Tree({**tree, "kernel": host(store, image)}).ordered())
+
+
+def rootfs(store: Store, init: bytes = INIT) -> Digest:
+    """A root file system with /init and /sbin/init."""
+    tree = Tree({
+        "bin/busybox": host(store, package("busybox-static") / "bin/busybox", 0o755),
+        "bin/sh": Symlink(0o777, 0, 0, MTIME, (), "busybox"),
+        "dev": Directory(0o755, 0, 0, MTIME),
+        "dev/console": Device(0o600, 0, 0, MTIME, (), "c", 5, 1),
+        "init": File(0o755, 0, 0, MTIME, (), store.content(init)),
+        "proc": Directory(0o755, 0, 0, MTIME),
+        "sbin/init": Symlink(0o777, 0, 0, MTIME, (), "../init"),
+    })  # fmt: skip
+    return store.put_tree(complete(tree))
+
+
+def image(store: Store, package_name: str, *paths: str) -> Digest:
+    """What a recipe for the boot loader in `package_name` gives."""
+    root = package(package_name)
+    return store.put_tree(complete(Tree({path: host(store, root / path) for path in paths}).ordered()))
+
+
+def products(store: Store, compress: str = "zstd:3") -> dict[str, Any]:
+    """What formats may need, by name, each made when it is asked for."""
+
+    def ramdisk() -> Digest:
+        return initrd.initrd(store, kernel(store), initrd.fragment(store, rootfs(store), compress=compress))
+
+    return {
+        "kernel": lambda: kernel(store),
+        "rootfs": lambda: rootfs(store),
+        "initrd": ramdisk,
+        "syslinux": lambda: image(store, "syslinux", "usr/bin/syslinux", "usr/lib/SYSLINUX/mbr.bin"),
+        "systemd-boot": lambda: image(store, "systemd-boot-efi", "usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
+        "isolinux": lambda: image(store, "isolinux", "usr/lib/ISOLINUX/isolinux.bin", "usr/lib/ISOLINUX/isohdpfx.bin"),
+    }
+
+
+def make(store: Store, name: str, known: dict[str, Any], **options: Any) -> Digest:
+    """The format `name` and everything that it needs, as a plan would have it."""
+    if name in known:
+        return known[name]()
+    module = formats.find(name)
+    taken = {key: value for key, value in options.items() if key in module.OPTIONS}
+    return module.build(store, *(make(store, need_name, known, **options) for need_name in module.NEEDS), **taken)
+
+
+def output(store: Store, result: Digest, suffix: str, folder: Path) -> Path:
+    """The output file with this suffix, on the host."""
+    entry = store.tree(result)[suffix]
+    assert type(entry) is File
+    path = folder / f"node{suffix}"
+    store.export(entry.content, path)
+    return path

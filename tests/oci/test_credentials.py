@@ -1,0 +1,271 @@
+"""Credentials go where they belong, and nowhere else; a registry sends us only where it may."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.oci import auth, trust
+from pipeline.oci.auth import Challenge, Credentials
+from pipeline.oci.error import ImageError, Refused, Unreachable
+from pipeline.oci.registry import Registry, address
+from tests.oci import craft, servers
+from tests.oci.servers import Request, Server
+
+SECRET = "Basic " + base64.b64encode(b"kim:secret").decode()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    craft.image(tmp_path / "layout", [craft.archive(craft.entry("x"))], name="1")
+    return tmp_path / "layout"
+
+
+@pytest.fixture
+def far(layout: Path) -> Iterator[Server]:
+    with servers.server(layout) as found:
+        yield found
+
+
+@pytest.fixture
+def other(layout: Path) -> Iterator[Server]:
+    with servers.server(layout) as found:
+        yield found
+
+
+def login(monkeypatch: pytest.MonkeyPatch, folder: Path, *hosts: str) -> None:
+    auths = {host: {"auth": base64.b64encode(b"kim:secret").decode()} for host in hosts}
+    (folder / "config.json").write_text(json.dumps({"auths": auths}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+
+
+def challenge(text: str, word: str = "") -> servers.Rule:
+    """401 with the challenge `text` for whoever does not send `word`."""
+
+    def rule(request: Request) -> bool:
+        if word and request.headers.get("Authorization") == word:
+            return False
+        return request.answer(401, WWW_Authenticate=text)
+
+    return rule
+
+
+def sent(server: Server) -> set[str | None]:
+    return {request.headers.get("Authorization") for request in server.log}
+
+
+# whose credentials
+
+
+def test_basic_only_after_a_challenge(far: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    login(monkeypatch, tmp_path, far.host)
+    Registry(far.host, "a/b").manifest("1")
+    assert sent(far) == {None}
+    far.rules.append(challenge('Basic realm="x"', SECRET))
+    Registry(far.host, "a/b").manifest("1")
+    assert [request.headers.get("Authorization") for request in far.log] == [None, None, SECRET]
+
+
+def test_a_mirror_does_not_get_the_credentials_of_what_it_mirrors(
+    far: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login(monkeypatch, tmp_path, "docker.io", "https://index.docker.io/v1/", "registry-1.docker.io")
+    far.rules.append(challenge('Basic realm="x"', SECRET))
+    with pytest.raises(Unreachable, match="401"):
+        Registry("docker.io", "library/node", f"http://{far.host}").manifest("1")
+    assert sent(far) == {None}
+
+
+def test_a_redirect_to_another_host_carries_no_credentials(
+    far: Server, other: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login(monkeypatch, tmp_path, far.host, other.host)
+    monkeypatch.setenv("NODEKILN_TRUSTED_HOSTS", other.host)
+
+    def away(request: Request) -> bool:
+        return request.answer(307, Location=f"http://{other.host}{request.path}")
+
+    far.rules += [challenge('Basic realm="x"', SECRET), away]
+    Registry(far.host, "a/b").manifest("1")
+    assert sent(far) == {None, SECRET} and sent(other) == {None} and len(other.log) == 1
+    # and a challenge there is not answered: neither with a password nor by visiting its realm
+    other.rules.append(challenge(f'Bearer realm="http://{other.host}/token"'))
+    with pytest.raises(Unreachable, match="401"):
+        Registry(far.host, "a/b").manifest("1")
+    assert sent(other) == {None} and not any("token" in path for path in other.paths)
+
+
+def test_an_expired_token_is_replaced(far: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = iter(["one", "two"])
+
+    def token(request: Request) -> bool:
+        return request.path.startswith("/token") and request.answer(200, json.dumps({"access_token": next(tokens)}).encode())
+
+    valid = ["Bearer one"]
+    realm = f'Bearer realm="http://{far.host}/token",service="s"'
+    far.rules += [token, lambda request: challenge(realm, valid[0])(request)]
+    client = Registry(far.host, "a/b")
+    client.manifest("1")
+    valid[0] = "Bearer two"
+    client.manifest("1")
+    assert [path.partition("?")[0].rpartition("/")[2] for path in far.paths] == ["1", "token", "1", "1", "token", "1"]
+    assert "scope=repository%3Aa%2Fb%3Apull" in far.paths[1]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"token": 5}', b'{"token": "a\\r\\nX: y"}', b'{"token": "\xc3\xa9"}', b"[" * 100_000]
+)
+def test_what_is_no_token_is_refused(far: Server, body: bytes) -> None:
+    far.rules += [
+        lambda request: request.path.startswith("/token") and request.answer(200, body),
+        challenge(f'Bearer realm="http://{far.host}/token"'),
+    ]
+    with pytest.raises(Refused, match="no token"):
+        Registry(far.host, "a/b").manifest("1")
+
+
+def test_an_endless_token_ends(far: Server) -> None:
+    def endless(request: Request) -> bool:
+        if not request.path.startswith("/token"):
+            return False
+        request.send_response(200)
+        request.end_headers()
+        for _ in range(512):
+            request.wfile.write(bytes(1 << 16))
+        request.close_connection = True
+        return True
+
+    far.rules += [endless, challenge(f'Bearer realm="http://{far.host}/token"')]
+    with pytest.raises(Refused, match="more than"):
+        Registry(far.host, "a/b").manifest("1")
+
+
+def test_endless_challenges_end(far: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    login(monkeypatch, tmp_path, far.host)
+    far.rules.append(challenge('Basic realm="x"'))
+    with pytest.raises(Unreachable, match="docker login"):
+        Registry(far.host, "a/b").manifest("1")
+    assert len(far.log) == 2
+
+
+# where to
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://10.0.0.1/",
+        "http://127.0.0.1:1/",
+        "http://[::1]:1/",
+        "http://0.0.0.0/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://localhost:1/",
+        "http://2130706433/",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/",
+        "//10.0.0.1/x",
+        "http://user@10.0.0.1/",
+        "http://[broken",
+        "http://127.0.0.1:99999/",
+    ],
+)
+def test_a_redirect_or_realm_to_the_inside_is_refused(far: Server, url: str) -> None:
+    far.rules.append(lambda request: request.answer(302, Location=url))
+    with pytest.raises(ImageError):
+        Registry(far.host, "a/b").manifest("1")
+    far.rules[:] = [challenge(f'Bearer realm="{url}"')]
+    with pytest.raises(ImageError):
+        Registry(far.host, "a/b").manifest("1")
+
+
+def test_another_port_of_the_same_host_is_another_place(far: Server, other: Server) -> None:
+    far.rules.append(challenge(f'Bearer realm="http://{other.host}/token"'))
+    with pytest.raises(Refused, match="NODEKILN_TRUSTED_HOSTS"):
+        Registry(far.host, "a/b").manifest("1")
+    assert not other.log
+
+
+def test_never_from_https_to_http() -> None:
+    with pytest.raises(Refused, match="from https to http"):
+        trust.check("http://8.8.8.8/", "https://8.8.4.4/")
+
+
+def test_private_hosts_may_send_to_private_hosts_and_public_ones_may_not() -> None:
+    trust.check("https://10.0.0.2/", "https://10.0.0.1/")
+    trust.check("https://8.8.8.8/", "https://8.8.4.4/")
+    for sender, target in (("8.8.8.8", "10.0.0.1"), ("10.0.0.1", "127.0.0.1"), ("10.0.0.1", "169.254.0.1")):
+        with pytest.raises(Refused, match="not public"):
+            trust.check(f"https://{target}/", f"https://{sender}/")
+
+
+def test_redirects_are_counted(far: Server) -> None:
+    far.rules.append(lambda request: request.answer(302, Location=request.path + "x"))
+    with pytest.raises(Refused, match="more than 5 redirects"):
+        Registry(far.host, "a/b").manifest("1")
+    assert len(far.log) == 6
+
+
+# challenges and files
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ('Bearer realm="https://a/b,c",service="x y"', [("bearer", {"realm": "https://a/b,c", "service": "x y"})]),
+        ('Basic realm="a", Bearer realm="b"', [("basic", {"realm": "a"}), ("bearer", {"realm": "b"})]),
+        ("Basic realm=plain", [("basic", {"realm": "plain"})]),
+        ('BEARER Realm="q\\"uote"', [("bearer", {"realm": 'q"uote'})]),
+        ('Negotiate, Basic realm="x"', [("negotiate", {}), ("basic", {"realm": "x"})]),
+        ('NTLM abc==, Bearer realm="x" , scope="a,b"', [("ntlm", {}), ("bearer", {"realm": "x", "scope": "a,b"})]),
+        ('Bearer realm="x",realm="y"', [("bearer", {"realm": "x"})]),
+        ("", []),
+        (",,,", []),
+        ('Bearer realm="unclosed', [("bearer", {})]),
+    ],
+)
+def test_challenges(header: str, expected: list[tuple[str, dict[str, str]]]) -> None:
+    assert auth.challenges(header) == [Challenge(*pair) for pair in expected]
+
+
+def test_where_credentials_are_kept(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".config" / "containers").mkdir(parents=True)
+    word = base64.b64encode(b"u:p:q").decode()
+    (tmp_path / ".docker" / "config.json").write_text(
+        json.dumps({"auths": {"https://index.docker.io/v1/": {"auth": word}, "https://old.example/v2/": {"auth": word}}})
+    )
+    (tmp_path / ".config" / "containers" / "auth.json").write_text(
+        json.dumps({"auths": {"quay.io/team": {"auth": word}, "quay.io": {"identitytoken": "t", "auth": word}}})
+    )
+    assert auth.credentials("registry-1.docker.io", "library/x", home) == Credentials("u", "p:q")
+    assert auth.credentials("old.example", "x", home) == Credentials("u", "p:q")
+    assert auth.credentials("quay.io", "team/x", home) == Credentials("u", "p:q")
+    assert auth.credentials("quay.io", "other/x", home) == Credentials("u", "", "t")
+    assert auth.credentials("example.com", "x", home) is None
+    alone = {**home, "REGISTRY_AUTH_FILE": str(tmp_path / "none")}
+    assert auth.credentials("quay.io", "team/x", alone) is None
+
+
+@pytest.mark.parametrize("helper", ["../../bin/sh", "-x", "a b", "", "x" * 100])
+def test_a_helper_is_a_name(tmp_path: Path, helper: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {"h": helper}}))
+    try:
+        assert auth.credentials("h", "x", {"DOCKER_CONFIG": str(tmp_path), "HOME": "/none"}) is None and not helper
+    except Refused:
+        assert helper
+
+
+def test_http_is_for_loopback_and_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert address("docker.io") == "https://registry-1.docker.io"
+    assert address("quay.io") == "https://quay.io"
+    assert address("127.evil.example") == "https://127.evil.example"
+    for host in ("localhost:5000", "127.0.0.1", "127.8.8.8:1", "[::1]:5000"):
+        assert address(host) == f"http://{host}"
+    monkeypatch.setenv("NODEKILN_INSECURE", "lab:5000 other")
+    assert (address("lab:5000"), address("lab")) == ("http://lab:5000", "https://lab")
