@@ -126,7 +126,7 @@ class Action:
             if (result := store.recall(same_contents)) is None:
                 result, ran = self._run(store, contents, execute), True
         if self.inputs and (record := store.record(same_contents)):
-            store.remember(self.key, result, self._facts() | {"seconds": record.facts.get("seconds", 0)})
+            store.remember(self.key, result, self.facts() | {"seconds": record.facts.get("seconds", 0)})
         return result, ran
 
     def _run(self, store: Store, contents: tuple[Digest, ...], execute: Executor) -> Digest:
@@ -140,10 +140,10 @@ class Action:
                 raise Damaged(blob)
             store.forget(same_contents)
             raise NotReproducible(self.name, before.result, result)
-        store.remember(same_contents, result, self._facts() | {"seconds": seconds})
+        store.remember(same_contents, result, self.facts() | {"seconds": seconds})
         return result
 
-    def _facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What a record says of an action, for `why`, `plan` and `graph`."""
         call, inputs = self.call(()), {action.name: action.key for action in self.inputs}
         facts: dict[str, Any] = {"name": self.name, "stage": call.stage, "version": call.version}

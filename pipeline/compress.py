@@ -144,11 +144,25 @@ def zlib(level: int) -> Callable[[bytes], bytes]:
 
 
 def zstd(level: int) -> Callable[[bytes], bytes]:
-    """The same with zstd frames, which say their size and carry no checksum."""
+    """The same with zstd frames, which say their size and carry no checksum. Any thread may call it."""
     import zstandard
 
     _pinned("zstandard", zstandard.__version__, ZSTANDARD)
-    return zstandard.ZstdCompressor(level=level, write_checksum=False, write_content_size=True).compress
+    own = threading.local()
+
+    def compress(data: bytes) -> bytes:
+        if not hasattr(own, "compressor"):
+            own.compressor = zstandard.ZstdCompressor(level=level, write_checksum=False, write_content_size=True)
+        return bytes(own.compressor.compress(data))
+
+    return compress
+
+
+def blocks(compression: Compression) -> Callable[[bytes], bytes]:
+    """`zlib` or `zstd`, as a spec names them; InvalidCompression for `none`."""
+    if compression.name == "none":
+        raise InvalidCompression("compress: none: this format compresses; choose zstd or gzip")
+    return (zstd if compression.name == "zstd" else zlib)(compression.level)
 
 
 def _codec(compression: Compression, size: int, members: bool) -> Codec:

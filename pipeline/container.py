@@ -379,7 +379,7 @@ class Config:
     oomScoreAdj: Annotated[int, Range(-1000, 1000)] | None = None
     """How soon it is killed when memory is short: -1000 (never) to 1000."""
     rootfsPropagation: str | None = None
-    """How mounts spread: `shared`, `slave`, `private`, …"""
+    """How mounts spread: `shared`, `slave`, `private`, or one of these with an `r` before it."""
     cgroupsPath: str | None = None
     """Its cgroup."""
     resources: Resources | None = None
@@ -415,7 +415,10 @@ def unknown_capabilities(name: str, asked: tuple[str, ...]) -> Checked:
     """A problem for each of `asked` that the kernel does not know."""
     for index, capability in enumerate(asked):
         if capability not in CAPABILITIES:
-            hint = guess(capability, CAPABILITIES) or guess(f"CAP_{capability.upper()}", CAPABILITIES)
+            near = guess(
+                capability.upper().removeprefix("CAP_"), [known.removeprefix("CAP_") for known in CAPABILITIES]
+            )
+            hint = near.replace("'", "'CAP_", 1)
             if capability.lower() in ("all", "none"):
                 hint = f"{capability} stands alone, under capabilities or ambient"
             yield (name, index), f"unknown capability: {capability}", hint

@@ -1,13 +1,15 @@
-"""Difference: where two results are unequal, in the words of what they are: partition, section, archive, path, field."""
+"""Difference: where two results are unequal, in words of what they are: partition, section, archive, path, field."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pipeline.readers import HEADER, Listing, Node, Opened, look_into
 from pipeline.readers.view import View, first_unequal
+from pipeline.tree import parent
 
 TEXT_LIMIT = 4 << 20
 """Files up to this size are shown by line where they are text; nobody reads a line of a larger one."""
@@ -42,7 +44,7 @@ class Difference(NamedTuple):
 
 
 def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """Where `left` and `right` differ, the likeliest causes first; nothing if they are equal. Found as they are asked for."""
+    """Where `left` and `right` differ, causes before consequences; nothing if they are equal. Found when asked for."""
     at = first_unequal(left, right)
     if at is None:
         return
@@ -81,9 +83,10 @@ def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, .
         yield Difference(here, "kind", _kind(left), _kind(right))
         return
     yield from _facts(left.facts, right.facts, here)
-    if left.content is not None and right.content is not None and first_unequal(left.content, right.content) is not None:
-        subject = _subject(left.content) if left.kind == "archive" else ""
-        yield from differences(left.content, right.content, (*steps, step + subject))
+    if left.content is None or right.content is None or first_unequal(left.content, right.content) is None:
+        return
+    subject = _subject(left.content) if left.kind == "archive" else ""
+    yield from differences(left.content, right.content, (*steps, step + subject))
 
 
 def _kind(node: Node | None) -> str:
@@ -106,12 +109,9 @@ def _shown(value: object) -> str:
 def _subject(content: View) -> str:
     """What an archive is about: the directory that all its files are in, " (services/sshd)" say."""
     opened: Opened | None = look_into(content)
-    paths = [path for path, node in opened.listing.items() if node.kind != "directory"] if opened else []
-    if not paths:
-        return ""
-    low, high = min(paths).split("/")[:-1], max(paths).split("/")[:-1]
-    shared = next((number for number, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return f" ({'/'.join(low[:shared])})" if shared else ""
+    folders = {parent(path) for path, node in opened.listing.items() if node.kind != "directory"} if opened else set()
+    shared = os.path.commonpath(folders) if folders else ""
+    return f" ({shared})" if shared else ""
 
 
 def _plain(left: View, right: View, at: int, steps: tuple[str, ...]) -> Iterator[Difference]:
@@ -174,5 +174,5 @@ def json_differences(left: Any, right: Any, steps: tuple[str, ...], pointer: str
         if ours and theirs:
             yield from json_differences(left[key], right[key], steps, f"{pointer}/{name}")
         else:
-            values = [_shown(json.dumps(side[key])) if there else NOTHING for side, there in ((left, ours), (right, theirs))]
-            yield Difference(steps, f"{pointer}/{name}", *values)
+            there = [_shown(json.dumps(side[key])) if has else NOTHING for side, has in ((left, ours), (right, theirs))]
+            yield Difference(steps, f"{pointer}/{name}", *there)

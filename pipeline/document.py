@@ -80,10 +80,11 @@ def _compose(text: str, file: str) -> Node | None:
     except MarkedYAMLError as error:
         raise Problems([_syntax(error, text, file)]) from None
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - text.rfind("\n", 0, error.position)
-        message = f"the character {error.character!r} is not allowed in YAML"
-        raise problem_at(file, line, max(column, 1), message, 'write it as "\\x.." in double quotes') from None
+        unsafe_character = chr(error.character) if isinstance(error.character, int) else str(error.character)
+        start = max(text.find(unsafe_character), 0)
+        line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+        message = f"the character {unsafe_character!r} is not allowed in YAML"
+        raise problem_at(file, line, column, message, 'write it as "\\x.." in double quotes') from None
 
 
 def _syntax(error: Any, text: str, file: str) -> Problem:

@@ -57,6 +57,10 @@ class Wrong(Exception):
     """Raised while reading where a value is not usable; what is wrong has been noted."""
 
 
+Pair = tuple[str, Node, Node]
+"""A key's text, its node, and the value's."""
+
+
 class Reader:
     """Reads nodes into values. Goes on after a problem, so that one run finds them all.
 
@@ -70,11 +74,15 @@ class Reader:
 
     def read(self, kind: Kind, node: Node, path: KeyPath) -> Any:
         """The value of `node`, or Wrong after noting why."""
+        self.visit(node)
+        self.places[path] = node.place
+        return kind.read(self, node, path)
+
+    def visit(self, node: Node) -> None:
+        """Count a node. The same one comes again and again where aliases lead to it."""
         self.visited += 1
         if self.visited > MAX_NODES:
             raise Problems([Problem(node.place, f"aliases make this more than {MAX_NODES} values", "write less")])
-        self.places[path] = node.place
-        return kind.read(self, node, path)
 
     def wrong(self, node: Node, path: KeyPath, message: str, hint: str = "") -> Wrong:
         where = f" under {spell(path)}" if path else ""
@@ -90,31 +98,34 @@ class Reader:
         except ValueError as error:
             raise self.wrong(node, path, str(error), "remove the tag") from None
 
-    def pairs(self, node: Node, path: KeyPath) -> list[tuple[str, Node, Node]]:
+    def pairs(self, node: Node, path: KeyPath) -> list[Pair]:
         """Key, the key's node, value. Merge keys are followed; what stands twice or is no text is noted."""
         if not isinstance(node, document.Mapping):
             raise self.wrong(node, path, f"a mapping is wanted, not {spoken(node)}")
-        found: dict[str, tuple[str, Node, Node]] = {}
+        self.visit(node)
+        own: dict[str, Pair] = {}
+        merged: dict[str, Pair] = {}
         for name_node, item in node.pairs:
             if document.is_merge(name_node):
                 for each in item.items if isinstance(item, Sequence) else [item]:
                     for pair in self.pairs(each, path):
-                        self.visited += 1
-                        found.setdefault(pair[0], pair)
-        own: dict[str, Node] = {}
-        for name_node, item in node.pairs:
-            if document.is_merge(name_node):
+                        merged.setdefault(pair[0], pair)
                 continue
-            name = document.value(name_node) if isinstance(name_node, Scalar) and not name_node.tag else None
-            if not isinstance(name, str):
-                hint = f'write "{name_node.text}"' if isinstance(name_node, Scalar) else ""
-                self.wrong(name_node, path, f"a key must be a text, not {spoken(name_node)}", hint)
-            elif name in own:
-                self.wrong(name_node, path, f"{name!r} stands twice", f"first in line {own[name].place.line}")
-            else:
-                own[name] = name_node
-                found[name] = (name, name_node, item)
-        return list(found.values())
+            name = self.key(name_node, path)
+            if name in own:
+                self.wrong(name_node, path, f"{name!r} stands twice", f"first in line {own[name][1].place.line}")
+            elif name is not None:
+                own[name] = (name, name_node, item)
+        return list((merged | own).values())
+
+    def key(self, node: Node, path: KeyPath) -> str | None:
+        """The text of a key; None, after noting it, if it is none."""
+        name = document.value(node) if isinstance(node, Scalar) and not node.tag else None
+        if isinstance(name, str):
+            return name
+        hint = f'write "{node.text}"' if isinstance(node, Scalar) else ""
+        self.wrong(node, path, f"a key must be a text, not {spoken(node)}", hint)
+        return None
 
 
 def spoken(node: Node) -> str:

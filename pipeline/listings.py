@@ -12,7 +12,7 @@ from pipeline.store import Store
 from pipeline.tree import Content, Entry, File, Slice
 
 DEEPEST = 12
-"""Structures inside each other that are looked into for a root file system: qcow2, disk, FAT, UKI, initrd, cpio and some."""
+"""Structures inside each other that are looked into: qcow2, disk, FAT, UKI, initrd, archive, cpio, and some more."""
 
 
 def of_blob(store: Store, digest: Digest) -> View:

@@ -77,7 +77,7 @@ def read(path: str, data: bytes) -> Module:
     """The module whose file, at `path`, holds `data`. BadModule names the path."""
     try:
         modinfo, exports, uses = _read(_inflated(path, data))
-    except (struct.error, LookupError, ValueError):
+    except (struct.error, LookupError, ValueError, OverflowError):
         raise BadModule(f"{path} is no kernel module") from None
     facts: dict[bytes, list[str]] = {b"alias": [], b"softdep": []}
     for text in modinfo.split(b"\0"):

@@ -47,12 +47,13 @@ def depmod(store: Store, tree: Tree, release: str) -> dict[str, bytes]:
     aliases = [(alias, m.name) for m in modules for alias in m.aliases]
     symbols = sorted((f"symbol:{symbol.decode()}", m.name) for m in modules for symbol in m.exports)
     softdeps = [f"softdep {m.name} {text}" for m in modules for text in m.softdeps]
+    devices = list(_devices(modules))
     texts = {
         "modules.dep": lines.values(),
         "modules.alias": _titled("Aliases extracted from modules themselves.", _aliases(aliases)),
         "modules.symbols": _titled("Aliases for symbols, used by symbol_request().", _aliases(symbols)),
         "modules.softdep": _titled("Soft dependencies extracted from modules themselves.", softdeps),
-        "modules.devname": _titled("Device nodes to trigger on-demand module loading.", _devices(modules)),
+        "modules.devname": _titled("Device nodes to trigger on-demand module loading.", devices) if devices else (),
     }
     indexes = {
         "modules.dep.bin": ((name, line, priority[name]) for name, line in lines.items()),
@@ -170,14 +171,18 @@ def _builtin_aliases(modinfo: bytes) -> Iterator[tuple[str, str]]:
         subject, _, value = text.partition("=")
         name, _, key = subject.partition(".")
         if key == "alias":
-            yield value, name.replace("-", "_")
+            yield value, name
 
 
 def _devices(modules: Iterable[Module]) -> Iterator[str]:
-    """`fuse fuse c10:229`: modules that say which device node they would serve."""
+    """`fuse fuse c10:229`: the device nodes that some modules serve, by the first pair of aliases that says so."""
     for module in modules:
-        names = [alias.removeprefix("devname:") for alias in module.aliases if alias.startswith("devname:")]
-        numbers = [match for match in map(_DEVICE.fullmatch, module.aliases) if match]
-        if names and numbers:
-            kind, major, minor = numbers[-1].groups()
-            yield f"{module.name} {names[-1]} {kind[0]}{major}:{minor}"
+        name = number = ""
+        for alias in module.aliases:
+            if alias.startswith("devname:"):
+                name = alias.removeprefix("devname:")
+            elif found := _DEVICE.match(alias):
+                number = f"{found[1][0]}{found[2]}:{found[3]}"
+            if name and number:
+                yield f"{module.name} {name} {number}"
+                break

@@ -26,6 +26,7 @@ ImagePath = Annotated[
 ]
 Octal = Annotated[str, Pattern(r"[0-7]{1,5}", 'an octal mode in quotes, such as "0644"')]
 Reference = Annotated[str, Pattern(r"[^\s\x00-\x1f]+", "an image, such as alpine:3.20")]
+ReferenceOrNone = Annotated[str, Pattern(r"[^\s\x00-\x1f]*", 'an image, such as alpine:3.20, or ""')]
 
 
 def wrong_reference(text: str) -> str:

@@ -93,6 +93,8 @@ class Images:
     def _from_recipe(self, reference: str) -> Image:
         found = recipe.load(self._folder(reference.removeprefix(PKG)))
         name = found.build.image
+        if self._arch not in found.build.arches:
+            raise BadInput(f"{self._spec.path}: {reference} is made for {', '.join(found.build.arches)}, not {self._arch}")
         wanted = Wanted(name, self._arch, str(found.folder), found.request(self._arch))
         manifest = recipes.image(found, self._arch, self._lock.get(wanted) or [])
         self._locked(manifest, wanted)
@@ -131,10 +133,9 @@ def _products(parts: list[Part], epoch: int, compress: str | None) -> dict[str, 
     stamp = {"directories": sorted({above for part in parts for above in parents(part.prefix)}), "epoch": epoch}
     products = {"rootfs": Action("rootfs", root.rootfs, stamp, tuple(part.tree for part in parts))}
     loose = [part for part in parts if not part.prefix]
-    unbooted = tuple(Action(f"root/{part.name}", root.unbooted, {}, (part.tree,)) for part in loose)
-    cut = Action("root", root.winners, stamp, unbooted)
+    cut = Action("root", root.winners, stamp, tuple(_unbooted(part) for part in loose))
     names = [part.name for part in loose] or ["directories"]
-    trees = [(name, Action(f"winner/{name}", root.winner, {"number": number}, (cut,)))
+    trees = [(name, Action(f"root/{name}", root.winner, {"number": number}, (cut,)))
              for number, name in enumerate(names)]
     trees += [(part.name, part.tree) for part in parts if part.prefix]
     options = {} if compress is None else {"compress": compress}
@@ -142,3 +143,8 @@ def _products(parts: list[Part], epoch: int, compress: str | None) -> dict[str, 
     kernel = next((part.tree for part in parts if part.name == "kernel"), None)
     boot = Action("boot", root.boot, {}, (kernel,) if kernel else ())
     return products | {"kernel": boot, "initrd": Action("initrd", initrd.initrd, {}, (boot, *fragments))}
+
+
+def _unbooted(part: Part) -> Action:
+    """The part's tree for a running node: a new command line, say, changes no fragment."""
+    return Action("modules", root.unbooted, {}, (part.tree,)) if part.name == "kernel" else part.tree

@@ -64,7 +64,7 @@ class Warned(NamedTuple):
     hint: str = ""
 
 
-NEAR = 0.7
+NEAR = 0.65
 """How alike two words must be (difflib's ratio) for one to be taken for a slip of the other."""
 
 _heard: ContextVar[list[Warned] | None] = ContextVar("heard", default=None)

@@ -5,12 +5,18 @@ On a terminal the reporter of `pipeline.progress` shows what is happening; these
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
+
+from pipeline import journal
+from pipeline.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 
 BAD_INPUT = 3
 """Exit code when the input is wrong, as doit has it for a dodo.py that is."""
@@ -25,35 +31,40 @@ class Explained(TaskFailed):  # type: ignore[misc]
 
 
 class LineReporter(ConsoleReporter):  # type: ignore[misc]
-    """Plain lines."""
+    """Plain lines. A task counts if it is a stage: if what decides whether it is up to date knows its action."""
 
     desc = "one line a stage that ran, and why"
+    folder = Path("build")
+    """Where the journal is kept."""
 
     def __init__(self, outstream: TextIO, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
-        self.started = time.monotonic()
         self.begun: dict[str, float] = {}
-        self.counts = {"ran": 0, "restored": 0, "up to date": 0}
+        self.events: dict[str, Event] = {}
         self.bad_input = False
 
     def execute_task(self, task: Any) -> None:
         self.begun[task.name] = time.monotonic()
 
     def add_success(self, task: Any) -> None:
-        if "ran" not in (task.values or {}):
+        ran = (task.values or {}).get("ran")
+        if ran is None:
             return
-        kind = "ran" if task.values["ran"] else "restored"
-        self.counts[kind] += 1
-        if kind == "ran":
-            seconds = time.monotonic() - self.begun[task.name]
-            reason = repr(task.uptodate[0][0]) if task.uptodate else ""
-            self.write(f"{task.name}: ran in {seconds:.2f} s" + (f" ({reason})" if reason else "") + "\n")
+        event = self.note(task, RAN if ran else RESTORED)
+        if ran:
+            reason = why(task)
+            self.write(f"{task.name}: ran in {event.seconds:.2f} s" + (f" ({reason})" if reason else "") + "\n")
 
     def skip_uptodate(self, task: Any) -> None:
-        if task.actions:
-            self.counts["up to date"] += 1
+        if is_stage(task):
+            self.note(task, UP_TO_DATE)
+
+    def skip_ignore(self, task: Any) -> None:
+        self.write(f"{task.name}: ignored, as `doit ignore` was told\n")
 
     def add_failure(self, task: Any, fail: Any) -> None:
+        if is_stage(task):
+            self.note(task, FAILED)
         if not fail.report:
             return
         self.outstream.flush()
@@ -66,8 +77,57 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
     def complete_run(self) -> None:
         if self.runtime_errors:
             sys.stderr.write("\n".join(self.runtime_errors) + "\n")
-        if any(self.counts.values()):
-            counts = ", ".join(f"{count} {kind}" for kind, count in self.counts.items())
-            self.write(f"{counts} in {time.monotonic() - self.started:.2f} s\n")
+        if self.events:
+            self.write(f"{counted(self.events)} in {since_start():.2f} s\n")
+            journal.write(self.folder, self.events)
         if self.bad_input:
             raise SystemExit(BAD_INPUT)
+
+    def note(self, task: Any, outcome: str) -> Event:
+        """Remember what became of a task."""
+        begun = self.begun.pop(task.name, None)
+        event = Event(outcome, 0.0 if begun is None else round(time.monotonic() - begun, 3))
+        self.events[task.name] = event
+        return event
+
+
+def chosen() -> type[LineReporter]:
+    """The reporter for this run: a live view if a person looks on, else lines."""
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from pipeline.progress import LiveReporter
+
+        return LiveReporter
+    return LineReporter
+
+
+def is_stage(task: Any) -> bool:
+    """Whether a task performs or publishes an action."""
+    return any(hasattr(check, "action") for check, *_ in task.uptodate)
+
+
+def why(task: Any) -> str:
+    """Why a stage was not up to date, in few words."""
+    for check, *_ in task.uptodate:
+        if hasattr(check, "action"):
+            return str(getattr(check, "summary", "") or check)
+    return ""
+
+
+def counted(events: Mapping[str, Event]) -> str:
+    """How many tasks ran, were restored, and were up to date; and how many failed, if any did."""
+    def numbers() -> Iterator[str]:
+        for outcome in (RAN, RESTORED, UP_TO_DATE, FAILED):
+            count = sum(event.outcome == outcome for event in events.values())
+            if count or outcome != FAILED:
+                yield f"{count} {outcome}"
+
+    return ", ".join(numbers())
+
+
+def since_start() -> float:
+    """Seconds since this process began: what a person waited, with all that happened before the first stage."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.process_time()

@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pipeline import meter
 from pipeline.digest import Digest
 from pipeline.fault import explained
 from pipeline.tree import Content, Slice
@@ -37,6 +38,7 @@ class Writer:
             self.close()
             raise explained(error, self._store.root) from None
         self.size += len(data)
+        meter.advance(len(data))
         return len(data)
 
     def commit(self) -> Digest:

@@ -6,12 +6,15 @@ first failing task locks the file for every other doit. Here each task is writte
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from doit.dependency import SqliteDB
 
+NAME = ".doit.db"
+"""The file, in the folder of results."""
 BUSY_TIMEOUT = 30
 """Seconds to wait for another doit that is writing."""
 
@@ -45,3 +48,17 @@ def install() -> None:
     """Make doit's `sqlite3` backend behave like StateDB (a dodo.py can name a backend, but not bring one)."""
     SqliteDB._sqlite3 = StateDB._sqlite3
     SqliteDB.set = StateDB.set
+
+
+def saved(path: Path) -> dict[str, dict[str, Any]]:
+    """What the tasks of the last successful runs returned, by task name; read beside any doit that is writing."""
+    if not path.exists():
+        return {}
+    connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT)
+    try:
+        rows = connection.execute("select task_id, task_data from doit").fetchall()
+    except sqlite3.DatabaseError:  # no state that we understand is no state
+        return {}
+    finally:
+        connection.close()
+    return {task: json.loads(data).get("_values_:") or {} for task, data in rows}

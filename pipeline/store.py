@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import held
+from pipeline import held, meter
 from pipeline import record as records
 from pipeline import tree as trees
 from pipeline.digest import Digest
@@ -203,6 +203,7 @@ class Store:
                     if not data:
                         file = self.file(blob, file, offset)
                         continue
+                    meter.advance(len(data))
                     yield data
                     offset += len(data)
                     length -= len(data)

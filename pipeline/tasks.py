@@ -103,7 +103,14 @@ def _spec_tasks(project: Project, spec: Spec) -> Iterator[Task]:
         asked += [_task_name(made, name) for name in spec.build.formats]
         ready = {}
         for name in formats.names():
-            if missing := made.missing(*spec.build.formats) if name in spec.build.formats else made.missing(name):
+            given = name in spec.build.formats
+            try:
+                missing = made.missing(*(spec.build.formats if given else (name,)))
+            except BadInput:
+                if given:
+                    raise
+                continue  # a format that this node cannot have, and nobody asks for
+            if missing:
                 tasks += _unlocked(project, made, name, missing)
             else:
                 ready[name] = made.format(name)

@@ -91,21 +91,23 @@ end
 -- A file by HTTP; nil when the server has none, an error when there is no server. No more than 1 MiB is taken.
 local function fetch(name)
   local file = "/tmp/" .. name
-  local code, said = system.run({ "sh", "-c", "ulimit -f 2048; exec wget -q -O \"$1\" \"$2\"", "fetch", file, HTTP .. name }, 8)
+  local code, said = system.run({ "sh", "-c", "ulimit -f 2048; exec wget -q -O \"$1\" \"$2\"", "fetch", file, HTTP .. name }, 5)
   if code == 0 then return read(file) end
   if said:find("404", 1, true) then return nil end
   error(said ~= "" and said or "no answer", 0)
 end
 
+-- A machine that says it is OpenStack's is worth waiting for; any other is asked once.
 local function openstack_http()
+  local product = system.read("/sys/class/dmi/id/product_name") or ""
   local ok, text
-  for _ = 1, 3 do
+  for attempt = 1, product:find("OpenStack", 1, true) and 12 or 1 do
+    if attempt > 1 then system.sleep(2) end
     ok, text = pcall(fetch, "meta_data.json")
     if ok then break end
-    system.sleep(1)
   end
-  if not ok then return nil, text end
-  if not text then return nil, "no OpenStack metadata there" end
+  if not ok then return nil, "by HTTP: " .. text end
+  if not text then return nil, "by HTTP: none there" end
   local has, unsafe_userdata = pcall(fetch, "user_data")
   local result = providers.openstack_document(text, has and unsafe_userdata or nil)
   result.from = HTTP

@@ -15,7 +15,7 @@ PARAMS = [
     {"name": "memory", "long": "memory", "type": int, "default": 1024, "help": "MiB of memory"},
     {"name": "cpus", "long": "cpus", "type": int, "default": 2, "help": "processors"},
     {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
-    {"name": "cdrom", "long": "cdrom", "default": "", "help": "an ISO to insert, a config drive say"},
+    {"name": "drive", "long": "drive", "default": "", "help": "an image to attach, a config drive say"},
     {"name": "append", "long": "append", "default": "", "help": "further kernel command line (kernel+initrd only)"},
 ]
 
@@ -27,7 +27,7 @@ PROBE_SECONDS = 10
 
 def run(
     project: Project, name: str, format: str = "", memory: int = 1024, cpus: int = 2, ssh: int = 2222,
-    cdrom: str = "", append: str = "",
+    drive: str = "", append: str = "",
 ) -> None:
     """Boot what `doit build:NAME` left in build/NAME."""
     spec = project.load(name)
@@ -44,7 +44,7 @@ def run(
         program, "-machine", machine, "-cpu", processor, "-accel", accelerator(program), "-m", str(memory),
         "-smp", str(cpus), "-nographic", "-no-reboot", "-device", "virtio-rng-pci",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
-        *_boot(bootable[0], base, append), *(["-cdrom", cdrom] if cdrom else []),
+        *_boot(bootable[0], base, append), *(["-drive", f"file={drive},format=raw,if=virtio,readonly=on"] if drive else []),
     ]
     print(f"ssh -p {ssh} root@127.0.0.1 reaches it once sshd is up; ^A X ends it", flush=True)
     subprocess.run(words, check=False)

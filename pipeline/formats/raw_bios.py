@@ -57,4 +57,3 @@ def _config(cmdline: str) -> bytes:
     if len(words) > LONGEST_CMDLINE:
         raise Unwritable(f"kernel.cmdline has {len(words)} characters; the kernel takes {LONGEST_CMDLINE}")
     return f"DEFAULT linux\nPROMPT 0\nLABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()
-

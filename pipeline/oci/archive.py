@@ -6,6 +6,7 @@ it was saved (moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Change
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.digest import Digest, canonical_json
-from pipeline.oci import layer as layers
 from pipeline.oci.error import ImageError, NotThere, Refused
+from pipeline.oci.flatten import printable
 from pipeline.oci.layout import Archive
 from pipeline.oci.manifest import CONFIG_LIMIT, LAYERS_LIMIT, MANIFEST_LIMIT, MANIFESTS, OCI
+from pipeline.oci.reference import InvalidReference, expand
 from pipeline.tree import File, Symlink, parent
 
 
@@ -72,13 +74,23 @@ class DockerArchive:
             raise Refused(f"{self}: manifest.json is not JSON: {error}") from None
         if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
             raise Refused(f"{self}: manifest.json is no list of objects")
+        tags = [[tag for tag in image.get("RepoTags") or () if isinstance(tag, str)] for image in images]
         found: list[dict[str, Any]] = [
-            image for image in images if not self.inside or self.inside in (image.get("RepoTags") or ())
+            image for image, names in zip(images, tags, strict=True) if not self.inside or self._wanted(names)
         ]
         if len(found) != 1:
-            names = [str(tag)[:200] for image in images for tag in image.get("RepoTags") or ()][:10]
-            raise ImageError(f"{self} holds {len(images)} images: write {self}:NAME:TAG with one of {', '.join(names)}")
+            known = ", ".join(printable(name) for names in tags for name in names[:10])
+            raise ImageError(f"{self} holds {len(images)} images: write {self}:NAME:TAG with one of {known}")
         return found[0]
+
+    def _wanted(self, unsafe_tags: list[str]) -> bool:
+        """Whether one of `unsafe_tags` is our name; Docker writes them short, others with their registry."""
+        expanded = expand(self.inside)
+        for tag in unsafe_tags:
+            with contextlib.suppress(InvalidReference):
+                if expand(tag) == expanded:
+                    return True
+        return False
 
     def _descriptor(self, media_type: str, unsafe_name: object) -> dict[str, Any]:
         """Where a file of the archive goes in the manifest; layers that are stored once are symlinks to each other."""
@@ -93,7 +105,7 @@ class DockerArchive:
             name = "/".join(parts)
             entry = self._archive.tree.get(name)
         if type(entry) is not File:
-            raise Refused(f"{self}: no file {layers.printable(unsafe_name)}")
+            raise Refused(f"{self}: no file {printable(unsafe_name)}")
         digest = hashlib.sha256()
         for chunk in self._archive.chunks(name):
             digest.update(chunk)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -15,7 +13,7 @@ from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest
 from pipeline.oci.source import Source
-from pipeline.store import Store, StoreError
+from pipeline.store import Store
 
 T = TypeVar("T")
 
@@ -74,22 +72,11 @@ def blob(
         partial = store.scratch().with_name(f"partial-{wanted.digest.algorithm}-{wanted.digest.hex}")
 
         def take(source: Source) -> None:
-            with room(store):
+            with store.space():
                 _download(source, wanted, partial, str(source), progress)
             store.adopt(partial, wanted.digest)
 
         _first(sources, take, what)
-
-
-@contextlib.contextmanager
-def room(store: Store) -> Iterator[None]:
-    """Where the store's file system is full, say so in its words."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"no space left for {store.root}: free some, or run `doit gc`") from None
-        raise
 
 
 def _download(source: Source, wanted: Descriptor, partial: Path, what: str, progress: Progress) -> None:

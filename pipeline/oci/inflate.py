@@ -10,7 +10,6 @@ import contextlib
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pipeline.oci.error import Refused
@@ -27,26 +26,33 @@ WINDOW = 1 << 27
 """Memory that a zstd frame may ask for: 128 MiB, what `zstd --long` uses at most unless it is forced."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a layer may grow to."""
-
-    size: int = 1 << 36
-    """Bytes of one uncompressed layer: 64 GiB."""
-    ratio: int = 1100
-    """Times its compressed size; gzip reaches 1032 on zeros, zstd and xz much more."""
-    free: int = 64 << 20
-    """Bytes up to which the ratio is not looked at."""
+SIZE_LIMIT = 1 << 37
+"""Bytes of an image's uncompressed layers together: 128 GiB."""
+RATIO_LIMIT = 200
+"""Times their compressed size. Programs and texts reach 10; gzip reaches 1032 on zeros, zstd 30 000."""
+FREE = 256 << 20
+"""Bytes up to which the ratio is not looked at."""
 
 
-def inflate(source: BinaryIO, size: int, limits: Limits = Limits()) -> Iterator[bytes]:
-    """The uncompressed bytes of `source`, which holds `size` bytes, in chunks of at most CHUNK."""
-    cap = min(limits.size, max(limits.free, size * limits.ratio))
-    total = 0
+class Budget:
+    """What all layers of an image together may grow to. Used by several threads."""
+
+    def __init__(self, compressed: int, size: int = SIZE_LIMIT, ratio: int = RATIO_LIMIT, free: int = FREE) -> None:
+        self._compressed = compressed
+        self._limit = self._left = min(size, max(free, compressed * ratio))
+        self._guard = threading.Lock()
+
+    def take(self, count: int) -> None:
+        with self._guard:
+            self._left -= count
+            if self._left < 0:
+                raise Refused(f"{self._compressed} compressed bytes grow beyond {self._limit}; that is no image")
+
+
+def inflate(source: BinaryIO, budget: Budget) -> Iterator[bytes]:
+    """The uncompressed bytes of the layer `source`, in chunks of at most CHUNK."""
     for chunk in _decoded(source):
-        total += len(chunk)
-        if total > cap:
-            raise Refused(f"{size} compressed bytes grow beyond {cap}; that is no image")
+        budget.take(len(chunk))
         yield chunk
 
 

@@ -103,12 +103,14 @@ class Archive(Files):
     """Files of a tar on the host, by their names in it. The tar is indexed once and read in place."""
 
     def __init__(self, path: Path) -> None:
-        from pipeline.oci.layer import Flattening
+        from pipeline.oci.flatten import Flattening
 
         super().__init__(path)
         with open(path, "rb") as file:
             if file.read(2) == b"\x1f\x8b":
                 raise ImageError(f"{path} is compressed: unpack it with gunzip first")
+            if not path.stat().st_size:
+                raise ImageError(f"{path} is empty")
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         whole = Flattening(whiteouts=False)
         try:

@@ -18,15 +18,12 @@ OCI = "application/vnd.oci.image."
 DOCKER = "application/vnd.docker."
 MANIFESTS = (OCI + "manifest.v1+json", DOCKER + "distribution.manifest.v2+json")
 INDEXES = (OCI + "index.v1+json", DOCKER + "distribution.manifest.list.v2+json")
-COMPRESSIONS = {
-    OCI + "layer.v1.tar": "",
-    OCI + "layer.v1.tar+gzip": "gzip",
-    OCI + "layer.v1.tar+zstd": "zstd",
-    DOCKER + "image.rootfs.diff.tar": "",
-    DOCKER + "image.rootfs.diff.tar.gzip": "gzip",
-    DOCKER + "image.rootfs.diff.tar.zstd": "zstd",
-}
-"""Media types of layers, and how each is compressed. Foreign and nondistributable layers are none of them."""
+CONFIGS = (OCI + "config.v1+json", DOCKER + "container.image.v1+json")
+LAYERS = (
+    *(OCI + "layer.v1.tar" + packed for packed in ("", "+gzip", "+zstd")),
+    *(DOCKER + "image.rootfs.diff.tar" + packed for packed in ("", ".gzip", ".zstd")),
+)
+"""Media types of layers; foreign and nondistributable ones, which bring URLs of their own, are none."""
 
 MANIFEST_LIMIT = 4 << 20
 """Bytes of a manifest or index: what the distribution specification asks registries to accept."""
@@ -136,12 +133,15 @@ def descriptor(unsafe: Any, what: str) -> Descriptor:
     return Descriptor(media_type, digest, size, _platform(unsafe.get("platform"), what), name, attestation)
 
 
-def compression(layer: Descriptor, what: str) -> str:
-    """"gzip", "zstd" or "" (a plain tar), from the layer's media type."""
-    found = COMPRESSIONS.get(layer.media_type)
-    if found is None:
-        raise Refused(f"{what}: layer {layer.digest} is {layer.media_type}, which no registry gives out")
-    return found
+def check_image(manifest: Manifest, what: str) -> None:
+    """Refuse what is no container image (a chart, a signature) or has layers that a registry does not give out."""
+    if manifest.config.media_type not in CONFIGS:
+        raise Refused(f"{what}: no container image: its config is {manifest.config.media_type}")
+    if manifest.config.size > CONFIG_LIMIT:
+        raise Refused(f"{what}: its config claims {manifest.config.size} bytes; {CONFIG_LIMIT} is the limit")
+    for layer in manifest.layers:
+        if layer.media_type not in LAYERS:
+            raise Refused(f"{what}: layer {layer.digest} is {layer.media_type}, which registries do not give out")
 
 
 # platforms
@@ -159,7 +159,7 @@ _BELOW = {"amd64": ("v4", "v3", "v2", "v1", ""), "arm": ("v8", "v7", "v6", "v5")
 def wanted(architecture: str) -> Platform:
     """The platform behind `arm64`, `arm/v7` or `linux/arm64/v8`."""
     parts = architecture.removeprefix("linux/").split("/")
-    if not 1 <= len(parts) <= 2 or not all(re.fullmatch(r"[a-z0-9_.-]+", part) for part in parts):
+    if not 1 <= len(parts) <= 2 or not all(re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", part) for part in parts):
         raise Refused(f"architecture {architecture!r}: wanted amd64, arm64 or arm/v7")
     return Platform("linux", *parts)
 

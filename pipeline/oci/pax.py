@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pipeline.oci.error import Refused
 from pipeline.tree import Xattrs
@@ -15,17 +15,11 @@ XATTR_LIMIT = 1 << 16
 """Bytes of an extended attribute's value (Linux: XATTR_SIZE_MAX)."""
 XATTR_NAME_LIMIT = 255
 """Bytes of its name (Linux: XATTR_NAME_MAX)."""
-MAP_LIMIT = 1 << 22
-"""Bytes of a sparse map that stands before a file's data."""
 
 _SCHILY = b"SCHILY.xattr."
 _LIBARCHIVE = b"LIBARCHIVE.xattr."
 _DECIDING = (b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime")
 _TIME = re.compile(rb"(-?)([0-9]{1,15})(?:\.([0-9]{0,30}))?")
-
-
-class _Buffer(Protocol):
-    def __getitem__(self, span: slice, /) -> bytes: ...
 
 
 class Described(NamedTuple):
@@ -82,9 +76,9 @@ def describe(records: Records) -> Described:
     return Described(
         path,
         target,
-        _integer(said, b"size"),
-        _integer(said, b"uid"),
-        _integer(said, b"gid"),
+        integer(said, b"size"),
+        integer(said, b"uid"),
+        integer(said, b"gid"),
         _seconds(said[b"mtime"]) if said.get(b"mtime") else None,
         _xattrs(said),
         sparse,
@@ -92,48 +86,12 @@ def describe(records: Records) -> Described:
     )
 
 
-def sparse_map(records: Records, buffer: _Buffer, data: int, size: int) -> tuple[list[tuple[int, int]], int, int]:
-    """The regions of a sparse file (GNU formats 0.0, 0.1 and 1.0), its size, and where in `buffer` its data starts."""
-    said = dict(records)
-    real_size = _integer(said, b"GNU.sparse.realsize")
-    if real_size is None:
-        real_size = _integer(said, b"GNU.sparse.size")
-    if real_size is None:
-        raise Refused("a sparse file that does not say how large it is")
-    if said.get(b"GNU.sparse.major") == b"1":
-        regions, length = _leading_map(buffer[data : data + min(size, MAP_LIMIT)])
-        return regions, real_size, data + length
-    if b"GNU.sparse.map" in said:
-        numbers = [_decimal(text, b"GNU.sparse.map") for text in said[b"GNU.sparse.map"].split(b",")]
-    else:
-        keys = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
-        numbers = [_decimal(value, key) for key, value in records if key in keys]
-    return _pairs(numbers), real_size, data
-
-
-def _leading_map(text: bytes) -> tuple[list[tuple[int, int]], int]:
-    """Format 1.0: how many regions, then offset and length of each, a number a line, padded to whole blocks."""
-    first = text.find(b"\n")
-    count = _decimal(text[: max(first, 0)], b"sparse map")
-    lines = text.split(b"\n", 2 * count + 1) if count <= len(text) else []
-    if len(lines) != 2 * count + 2:
-        raise Refused("a sparse file whose map is cut off")
-    length = len(text) - len(lines[-1])
-    return _pairs([_decimal(line, b"sparse map") for line in lines[1:-1]]), length + 511 & -512
-
-
-def _pairs(numbers: list[int]) -> list[tuple[int, int]]:
-    if len(numbers) % 2:
-        raise Refused("a sparse file with half a region")
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _integer(said: dict[bytes, bytes], key: bytes) -> int | None:
+def integer(said: dict[bytes, bytes], key: bytes) -> int | None:
     value = said.get(key)
-    return _decimal(value, key) if value else None
+    return decimal(value, key) if value else None
 
 
-def _decimal(text: bytes, key: bytes) -> int:
+def decimal(text: bytes, key: bytes) -> int:
     if not text.isdigit() or len(text) > 20:
         raise Refused(f"{key.decode(errors='replace')}: {text[:40]!r} is no number")
     return int(text)

@@ -74,6 +74,7 @@ def _platform(top: fetch.Fetched, places: Sequence[Source], image: Reference, as
         if not isinstance(fetched.document, Manifest):
             raise Refused(f"{image}: {entry.digest} is an index that its parent calls a manifest")
         digest, found = fetched.digest, fetched.document
+    manifests.check_image(found, str(image))
     what = f"{image}: config {found.config.digest}"
     facts = configs.parse(fetch.small(_nearest(top, places), found.config, CONFIG_LIMIT, what), what)
     if facts["architecture"] and (facts["os"] or "linux", facts["architecture"]) != (asked.os, asked.architecture):

@@ -8,32 +8,20 @@ scanned elsewhere is what is used here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from zlib import adler32
 
-from pipeline.oci import pax
+from pipeline.oci import pax, sparse
 from pipeline.oci.error import Refused
+from pipeline.oci.field import number, text
+from pipeline.oci.sparse import Buffer, Extents
 from pipeline.tree import Content, Slice, Xattrs, cut
 
 BLOCK = 512
 RECORDS_LIMIT = 1 << 20
 """Bytes of one extended header or long name; Go's reader has the same limit."""
-FILE_LIMIT = 1 << 43
-"""Bytes that a file may have, holes included: 8 TiB, half of what ext4 can hold."""
-REGIONS_LIMIT = 1 << 16
-"""Regions of data in one sparse file."""
 HIGHEST_ID = 2**32 - 2
 """Linux keeps user and group ids in 32 bits, and the last one means "leave it as it is"."""
-
-Extents = tuple[tuple[int, int], ...]
-"""Where a member's data stands: (offset in the archive, length); offset -1 is a hole."""
-
-
-class Buffer(Protocol):
-    """Bytes that are there whole: `bytes`, a `mmap`, a Window."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, span: slice, /) -> bytes: ...
 
 
 class Member(NamedTuple):
@@ -130,30 +118,6 @@ def place(content: Content) -> Callable[[Extents], Content]:
     return placed
 
 
-def number(field: bytes) -> int:
-    """A numeric field: octal digits, or base-256 where the first bit is set. May be negative."""
-    text = field.strip(b" \0")
-    if text.isdigit():
-        return _octal(text)
-    if not text:
-        return 0
-    if field[0] == 0x80 or field[0] == 0xFF:
-        value = int.from_bytes(field[1:], "big") - (0 if field[0] == 0x80 else 1 << 8 * (len(field) - 1))
-        if not -(1 << 63) <= value < 1 << 63:
-            raise Refused(f"{field!r} needs more than 64 bits")
-        return value
-    return _octal(text.partition(b"\0")[0].rstrip(b" "))
-
-
-def _octal(text: bytes) -> int:
-    try:
-        if text.isdigit():
-            return int(text, 8)
-    except ValueError:
-        pass
-    raise Refused(f"{text!r} is no octal number")
-
-
 def _checksum_is_right(header: bytes) -> bool:
     """All bytes added up, the sum's own as spaces. Adler-32's low half is such a sum, plus 1, for up to 256 bytes."""
     total = (
@@ -162,7 +126,10 @@ def _checksum_is_right(header: bytes) -> bool:
         + (adler32(header[412:]) & 0xFFFF)
         + (8 * 32 - 3)
     )
-    stated = number(header[148:156])
+    try:
+        stated = number(header[148:156])
+    except Refused:
+        return False
     if stated == total:
         return True
     # Some old writers added signed bytes.
@@ -180,21 +147,17 @@ def _checked_id(value: int) -> int:
     return value
 
 
-def _text(field: bytes) -> str:
-    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
 def _name(header: bytes) -> str:
     if header[257:263] == b"ustar\0" and header[345]:
         prefix = header[345:476] if header[508:512] == b"tar\0" else header[345:500]
-        return _text(prefix) + "/" + _text(header[:100])
-    return _text(header[:100])
+        return text(prefix) + "/" + text(header[:100])
+    return text(header[:100])
 
 
 def _special(header: bytes, kind: str) -> tuple[str, int, int]:
     """Target of a link, numbers of a device."""
     if kind in "hl":
-        return _text(header[157:257]), 0, 0
+        return text(header[157:257]), 0, 0
     major, minor = number(header[329:337]), number(header[337:345])
     if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
         raise Refused(f"{_name(header)!r}: device {major}:{minor} is beyond Linux's 12 and 20 bits")
@@ -243,12 +206,12 @@ def _described(
     next_header = data + (size + 511 & -512)
     extents: Extents = ((data, size),) if size else ()
     if header[156] == _SPARSE:
-        extents, start = _old_sparse(buffer, header, data, size)
+        extents, start = sparse.old(buffer, header, _name(header), data, size)
         next_header = start + (size + 511 & -512)
     elif said.sparse and kind == "f":
-        regions, real_size, start = pax.sparse_map(said.sparse, buffer, data, size)
+        regions, real_size, start = sparse.described(said.sparse, buffer, data, size)
         path = said.sparse_name or path
-        extents = _spread(regions, real_size, start, data + size)
+        extents = sparse.spread(regions, real_size, start, data + size)
     if not 0 <= size <= len(buffer) - data:
         raise Refused(f"{path!r} claims {size} bytes, of which {max(len(buffer) - data, 0)} are there")
     return (
@@ -275,44 +238,3 @@ def _agreed(long: bytes | None, said: bytes | None, short: str) -> str:
         raise Refused(f"two names for one entry: {long[:200]!r} and {said[:200]!r}")
     best = said if long is None else long
     return short if best is None else best.decode("utf-8", "surrogateescape")
-
-
-def _old_sparse(buffer: Buffer, header: bytes, data: int, size: int) -> tuple[Extents, int]:
-    """GNU's first sparse format: regions in the header and in blocks behind it; and where the data starts."""
-    table, more, place_of_more = header[386:482], header[482], data
-    real_size = number(header[483:495])
-    regions: list[tuple[int, int]] = []
-    while True:
-        for at in range(0, len(table) - 23, 24):
-            if table[at : at + 24].strip(b"\0") == b"":
-                break
-            regions.append((number(table[at : at + 12]), number(table[at + 12 : at + 24])))
-        if not more:
-            break
-        if len(regions) > REGIONS_LIMIT or place_of_more + BLOCK > len(buffer):
-            raise Refused(f"{_name(header)!r}: a sparse file of too many regions, or cut off")
-        block = buffer[place_of_more : place_of_more + BLOCK]
-        table, more, place_of_more = block[:504], block[504], place_of_more + BLOCK
-    return _spread(regions, real_size, place_of_more, place_of_more + size), place_of_more
-
-
-def _spread(regions: list[tuple[int, int]], real_size: int, start: int, stop: int) -> Extents:
-    """Regions (offset in the file, length) whose data stands in a row from `start` to `stop`, with holes between."""
-    if len(regions) > REGIONS_LIMIT or not 0 <= real_size <= FILE_LIMIT:
-        raise Refused(f"a sparse file of {len(regions)} regions and {real_size} bytes is beyond the limits")
-    extents: list[tuple[int, int]] = []
-    reached = 0
-    for offset, size in regions:
-        if offset < reached or size < 0 or offset + size > real_size:
-            raise Refused(f"a sparse file whose region {offset}+{size} overlaps another or its end at {real_size}")
-        if offset > reached:
-            extents.append((-1, offset - reached))
-        if size:
-            extents.append((start, size))
-        start += size
-        reached = offset + size
-    if start != stop:
-        raise Refused(f"a sparse file whose regions need {start - stop:+d} bytes more than it has")
-    if real_size > reached:
-        extents.append((-1, real_size - reached))
-    return tuple(extents)

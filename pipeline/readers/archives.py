@@ -28,7 +28,7 @@ class _Stream(NamedTuple):
 
 
 def recognises(view: View) -> bool:
-    return _compression(view.read(0, 6)) is not None
+    return compression(view.read(0, 6)) is not None
 
 
 def read(view: View) -> Listing:
@@ -54,7 +54,7 @@ def _node(stream: _Stream, parts: list[View]) -> Node:
 def _streams(view: View) -> Iterator[_Stream]:
     offset = _past_zeros(view, 0)
     while offset < view.size:
-        compression = _compression(view.read(offset, 6))
+        compression = compression(view.read(offset, 6))
         if compression is None:
             raise Unreadable(f"neither an archive nor a compressed stream at byte {offset}")
         end = cpio.end(view, offset) if compression == "none" else _end(view, offset, compression)
@@ -62,8 +62,10 @@ def _streams(view: View) -> Iterator[_Stream]:
         offset = _past_zeros(view, end)
 
 
-def _compression(magic: bytes) -> str | None:
-    starts: dict[bytes | tuple[bytes, ...], str] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", cpio.MAGICS: "none"}
+def compression(magic: bytes) -> str | None:
+    starts: dict[bytes | tuple[bytes, ...], str] = {
+        b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", cpio.MAGICS: "none",
+    }  # fmt: skip
     return next((name for start, name in starts.items() if magic.startswith(start)), None)
 
 
@@ -80,18 +82,18 @@ def _content(view: View, stream: _Stream) -> View:
     part = window(view, stream.start, stream.end - stream.start)
     if stream.compression == "none":
         return part
-    return Inflated(lambda: _inflate(part, 0, stream.compression, lambda end: None))
+    return Inflated(lambda: inflate(part, 0, stream.compression, lambda end: None))
 
 
 def _end(view: View, start: int, compression: str) -> int:
     """Where the stream that begins at `start` ends: only decompressing it tells."""
     ends: list[int] = []
-    for _ in _inflate(view, start, compression, ends.append):
+    for _ in inflate(view, start, compression, ends.append):
         pass
     return ends[0]
 
 
-def _inflate(view: View, start: int, compression: str, done: Callable[[int], object]) -> Iterator[bytes]:
+def inflate(view: View, start: int, compression: str, done: Callable[[int], object]) -> Iterator[bytes]:
     """The decompressed pieces of one stream; then `done` is told the offset behind it."""
     codec = _codec(compression)
     offset = start

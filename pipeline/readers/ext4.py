@@ -23,7 +23,8 @@ UNWRITTEN = 32768
 """A longer extent is one of zeros."""
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 PREFIXES = {
-    1: "user.", 2: "system.posix_acl_access", 3: "system.posix_acl_default", 4: "trusted.", 6: "security.", 7: "system.",
+    1: "user.", 2: "system.posix_acl_access", 3: "system.posix_acl_default", 4: "trusted.",
+    6: "security.", 7: "system.",
 }  # fmt: skip
 DEEPEST = 256
 

@@ -19,7 +19,8 @@ FIRST_DESCRIPTOR, MOST_DESCRIPTORS = 16, 64
 DEEPEST = 64
 TEXTS = {
     "system": (8, 32), "volume": (40, 32), "volume set": (190, 128), "publisher": (318, 128), "preparer": (446, 128),
-    "application": (574, 128), "created": (813, 17), "modified": (830, 17), "expires": (847, 17), "effective": (864, 17),
+    "application": (574, 128), "created": (813, 17), "modified": (830, 17), "expires": (847, 17),
+    "effective": (864, 17),
 }  # fmt: skip
 BOOTABLE, NOT_BOOTABLE = 0x88, 0x00
 SECTION, LAST_SECTION = 0x90, 0x91

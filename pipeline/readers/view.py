@@ -199,7 +199,7 @@ def sha256(view: View) -> str:
 
 
 def first_unequal(left: View, right: View) -> int | None:
-    """The first offset where the views differ (the shorter one's end, if one starts with the other), None if nowhere."""
+    """The first offset where the views differ: the shorter one's end, if one starts with the other; None if nowhere."""
     if left is right or (left.identity is not None and left.identity == right.identity):
         return None
     offset = 0

@@ -7,8 +7,10 @@ from typing import Any
 
 from pipeline.action import Action
 from pipeline.digest import canonical_json
+from pipeline.label import LABEL
 from pipeline.recipe import assemble, deb, fetch
-from pipeline.recipe.recipe import CONFIG_LABEL, OwnFile, Recipe
+from pipeline.recipe.recipe import OwnFile, Recipe
+from pipeline.schema import plain
 
 
 def image(recipe: Recipe, arch: str, packages: Sequence[Mapping[str, Any]]) -> Action:
@@ -48,7 +50,7 @@ def _file(file: OwnFile, sources: Mapping[str, bytes]) -> dict[str, Any]:
 def _config(recipe: Recipe) -> dict[str, Any]:
     """The `config` of the image's config (image-spec, config.md): how it is run."""
     build = recipe.build
-    labels = {CONFIG_LABEL: canonical_json(recipe.config).decode()} if recipe.config is not None else None
+    labels = {LABEL: canonical_json(plain(build.config)).decode()} if build.config else None
     given = {
         "Entrypoint": build.entrypoint,
         "Cmd": build.cmd,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -139,6 +138,7 @@ def run(*command: str, config: Path | None = None, folder: Path | None = None) -
 
     PackageError if there is no such program.
     """
+    import shutil
     import subprocess
 
     program = shutil.which(command[0])

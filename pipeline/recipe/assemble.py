@@ -99,18 +99,18 @@ def own(store: Store, concatenated: Mapping[str, Content], files: Sequence[Mappi
 
 
 def as_kernel(store: Store, tree: Tree) -> Tree:
-    """`tree` in the shape of a kernel image of LinuxKit: /kernel, and /kernel.tar with the modules and data about them."""
+    """`tree` as LinuxKit has kernel images: /kernel, and /kernel.tar with the modules and their dependency data."""
     kernels = [path for path in tree if path.startswith("boot/vmlinuz-")]
     if len(kernels) != 1:
         raise StageProblem(("kernel",), f"one boot/vmlinuz-* is wanted, there is {', '.join(kernels) or 'none'}")
     release = kernels[0].removeprefix("boot/vmlinuz-")
-    moved = {path.removeprefix("usr/") if path.startswith("usr/lib/modules") else path: tree[path] for path in tree}
+    moved = {path.removeprefix("usr/"): entry for path, entry in tree.items()}
     parts = {path: entry for path, entry in moved.items() if (path + "/").startswith("lib/modules/")}
     if (found := modules.releases(parts)) != [release]:
         raise StageProblem(("kernel",), f"the kernel is {release}, its modules are for {', '.join(found) or 'none'}")
     rope = store.rope()
     tar.write(modules.with_data(store, complete(parts), release), rope)
-    rest = selected(Tree(moved).ordered(), (), ("boot", "lib/modules"))
+    rest = selected(tree, (), ("boot", "lib/modules", "usr/lib/modules"))
     return overlay(rest, {"kernel": tree[kernels[0]], "kernel.tar": File(0o644, 0, 0, EPOCH, (), rope.finish())})
 
 

@@ -107,11 +107,16 @@ def _decompressed(name: str, section: BinaryIO) -> Iterator[bytes]:
     import lzma
     import zlib
 
+    errors: tuple[type[Exception], ...] = (lzma.LZMAError, zlib.error, EOFError, OSError)
+    if name.endswith(".zst"):
+        import zstandard
+
+        errors = (zstandard.ZstdError,)
     try:
         tar = _opened(name, section)
         while chunk := tar.read(CHUNK):
             yield chunk
-    except (lzma.LZMAError, EOFError, zlib.error, OSError) as error:
+    except errors as error:
         raise BadPackage(f"{name} is damaged: {error}") from None
 
 

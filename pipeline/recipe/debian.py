@@ -91,9 +91,9 @@ def resolve(archive: Archive, packages: Sequence[str], dependencies: bool | Sequ
     if not packages:
         return []
     if dependencies is False:
-        printed = archive.ask("apt-get", "download", "--print-uris", "-qq", *packages)
+        printed = archive.ask("apt-get", "download", "--print-uris", "-q", *packages)
     else:
-        printed = archive.ask("apt-get", "install", "--print-uris", "-qq", "--no-install-recommends", *packages)
+        printed = archive.ask("apt-get", "install", "--print-uris", "-q", "--no-install-recommends", *packages)
     found = {_name_and_version(line["file"]): line["sha256"] for line in _URI.finditer(printed)}
     if not isinstance(dependencies, bool):
         named = {package.partition("=")[0] for package in packages}

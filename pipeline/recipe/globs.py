@@ -59,5 +59,5 @@ def _with_below(tree: Iterable[str], found: Iterable[str]) -> set[str]:
 def _translated(part: str) -> str:
     if len(part) > 2 and part[0] == "[":
         start = 2 if part[1] == "!" else 1
-        return "[" + "^" * (start - 1) + re.sub(r"[\\\[^]", r"\\\g<0>", part[start:-1]) + "]"
+        return ("[" if start == 1 else "[^/") + re.sub(r"[\\\[^]", r"\\\g<0>", part[start:-1]) + "]"
     return _PARTS.get(part) or re.escape(part)

@@ -12,19 +12,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pipeline import document
+from pipeline.container import Config
 from pipeline.digest import canonical_json
 from pipeline.problem import KeyPath, Place, Problem, Problems, spell
-from pipeline.schema import Pattern, Reader, checked, kind, plain
+from pipeline.schema import Pattern, Reader, Wrong, checked, kind, plain
 
 FILE = "build.yml"
 SOURCE_LIMIT = 1 << 20
 """Bytes of one own file. They are part of an action's parameters, and read whenever tasks are listed: what is larger
 than a script or a table belongs into a package."""
-CONFIG_LABEL = "org.mobyproject.config"
-"""The label that LinuxKit's build.yml key `config` becomes; services take their defaults from it."""
 
 Name = Annotated[str, Pattern(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name (lower-case letters and digits, . _ - between)")]
 Package = Annotated[str, Pattern(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package (NAME, NAME=VERSION)")]
@@ -68,6 +67,8 @@ class Build:
     image: Name
     org: Name = "nodekiln"
     arches: tuple[Arch, ...] = ("amd64", "arm64")
+    config: Config | None = None
+    """How the image wants to be run: what a service in a spec may say. It becomes the label org.mobyproject.config."""
     packages: tuple[Package | Mapping[str, Package], ...] = ()
     """Debian packages; where architectures differ, one for each: `{amd64: …, arm64: …}`."""
     dependencies: bool | tuple[str, ...] = True
@@ -102,14 +103,13 @@ class Build:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A build.yml, its `config`, and the own files that it names, as they were when it was loaded.
+    """A build.yml, and the own files that it names, as they were when it was loaded.
 
     sources: what each `source` holds. places: where everything stands in build.yml.
     """
 
     folder: Path
     build: Build
-    config: Any
     sources: Mapping[str, bytes]
     places: Mapping[KeyPath, Place]
 
@@ -117,7 +117,7 @@ class Recipe:
     def hash(self) -> str:
         """sha256 (hex) of what the recipe says, with the bytes of its own files; comments do not count."""
         own = {source: hashlib.sha256(data).hexdigest() for source, data in self.sources.items()}
-        return hashlib.sha256(canonical_json([plain(self.build), self.config, own])).hexdigest()
+        return hashlib.sha256(canonical_json([plain(self.build), own])).hexdigest()
 
     @property
     def reference(self) -> str:
@@ -125,7 +125,10 @@ class Recipe:
         return f"{self.build.org}/{self.build.image}:{self.hash[:40]}"
 
     def packages(self, arch: str) -> list[str]:
-        """The packages that the recipe names for `arch`."""
+        """The packages that the recipe names for `arch`. Problems if it is not made for that."""
+        if arch not in self.build.arches:
+            made_for = f"{self.build.image} is made for {', '.join(self.build.arches)}, not for {arch}"
+            raise Problems([Problem(_place(self.places, ("arches",)), made_for)])
         return [each if isinstance(each, str) else each[arch] for each in self.build.packages]
 
     def request(self, arch: str) -> str:
@@ -135,23 +138,16 @@ class Recipe:
 
     def where(self, path: KeyPath) -> str:
         """Where the value at `path` stands: `images/sshd/build.yml:7:3`."""
-        while path and path not in self.places:
-            path = path[:-1]
-        return str(self.places[path])
+        return str(_place(self.places, path))
 
 
 def load(folder: Path) -> Recipe:
     """The recipe in `folder`. Problems names every mistake in it, each with its place."""
     file = folder / FILE
     reader = Reader()
-    node = _read(file)
-    found = document.Mapping(node.place, [pair for pair in node.pairs if not _is(pair[0], "config")])
-    configs = [value for name, value in node.pairs if _is(name, "config")]
     try:
-        build: Build = reader.read(kind(Build), found, ())
-    except Exception:
-        if not reader.problems:
-            raise
+        build: Build = reader.read(kind(Build), _read(file), ())
+    except Wrong:
         raise Problems(reader.problems) from None
     problems = [
         *reader.problems,
@@ -167,7 +163,7 @@ def load(folder: Path) -> Recipe:
                 problems.append(Problem(place, f"{own.source!r} cannot be used: {getattr(error, 'strerror', error)}"))
     if problems:
         raise Problems(problems)
-    return Recipe(folder, build, _value(configs[0]) if configs else None, sources, reader.places)
+    return Recipe(folder, build, sources, reader.places)
 
 
 def relative(target: str, path: str) -> str:
@@ -175,27 +171,13 @@ def relative(target: str, path: str) -> str:
     return posixpath.relpath("/" + target, "/" + posixpath.dirname(path))
 
 
-def _read(file: Path) -> document.Mapping:
+def _read(file: Path) -> document.Node:
+    start = Place(str(file), 1, 1)
     try:
         node = document.parse(file.read_bytes(), str(file))
     except OSError as error:
-        raise Problems([Problem(Place(str(file), 1, 1), f"no recipe here: {error.strerror}")]) from None
-    if not isinstance(node, document.Mapping):
-        raise Problems([Problem(Place(str(file), 1, 1), "a recipe is a mapping: `image:`, `packages:`, …")])
-    return node
-
-
-def _is(node: document.Node, name: str) -> bool:
-    return isinstance(node, document.Scalar) and node.text == name
-
-
-def _value(node: document.Node) -> Any:
-    """Any YAML as JSON. `config` is checked where a spec uses the image, as the label of anybody's image is."""
-    if isinstance(node, document.Mapping):
-        return {document.value(name): _value(value) for name, value in node.pairs if isinstance(name, document.Scalar)}
-    if isinstance(node, document.Sequence):
-        return [_value(item) for item in node.items]
-    return document.value(node)
+        raise Problems([Problem(start, f"no recipe here: {error.strerror}")]) from None
+    return node or document.Mapping(start, [])
 
 
 def _bytes(path: Path) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.action import Action
 from pipeline.container import Checked
-from pipeline.names import ImagePath, Reference, wrong_reference
+from pipeline.names import ReferenceOrNone, wrong_reference
 from pipeline.parts import Context, Part
 from pipeline.stages import kernel
 
@@ -19,11 +19,11 @@ NO_TAR = ("", "none")
 class Kernel:
     """The kernel: an image that holds it as a file, and beside it a tar with its modules."""
 
-    image: Reference | None = None
+    image: ReferenceOrNone | None = None
     """The image. Without one the node has no /boot."""
     cmdline: str = ""
     """The kernel's command line, as it stands."""
-    binary: ImagePath = "kernel"
+    binary: str = "kernel"
     """The kernel's file in the image."""
     tar: str = "kernel.tar"
     """An uncompressed tar in the image that is unpacked over the root: modules, firmware. `""` or `none` for none."""
@@ -45,7 +45,7 @@ def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part
         return []
     params = {
         "cmdline": value.cmdline,
-        "binary": value.binary,
+        "binary": value.binary or Kernel.binary,
         "tar": "" if value.tar in NO_TAR else value.tar,
         "ucode": value.ucode,
         "modules": None if value.modules is None else list(value.modules),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from pipeline.container import Checked
 from pipeline.parts import Context, Part
 
 ORDER = 90
@@ -20,6 +22,11 @@ class Trust:
 
 
 Value = Trust
+
+
+def warnings(value: Trust, spec: Any) -> Checked:
+    if value.image or value.org:
+        yield (), "trust has no effect", "Docker Content Trust is gone; pin images by digest, or by the lock"
 
 
 def parts(value: Trust, context: Context, below: tuple[Part, ...]) -> list[Part]:

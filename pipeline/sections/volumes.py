@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pipeline.action import Action
 from pipeline.bundles import VOLUMES
 from pipeline.container import Checked
-from pipeline.names import Reference, VolumeName, wrong_reference
+from pipeline.names import ReferenceOrNone, VolumeName, wrong_reference
 from pipeline.parts import Context, Part
 from pipeline.stages import volume
 
@@ -21,7 +21,7 @@ class Volume:
 
     name: VolumeName
     """Its name, of a-z, 0-9, `_` and `-`. Two volumes need different ones."""
-    image: Reference | None = None
+    image: ReferenceOrNone | None = None
     """The image that it holds; left out: it is blank."""
     readonly: bool = False
     """Whether it can be written to. A read-only one has to be mounted with the option `ro`."""

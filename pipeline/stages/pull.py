@@ -9,9 +9,9 @@ from pipeline.digest import Digest
 from pipeline.oci import fetch
 from pipeline.oci.error import ImageError, Refused
 from pipeline.oci.image import image_config, image_manifest
-from pipeline.oci.inflate import ahead, inflate
+from pipeline.oci.inflate import Budget, ahead, inflate
 from pipeline.oci.layer import flatten
-from pipeline.oci.manifest import CONFIG_LIMIT, Descriptor, Manifest, compression
+from pipeline.oci.manifest import Descriptor, Manifest, check_image
 from pipeline.oci.reference import parse
 from pipeline.oci.source import sources
 from pipeline.store import Store
@@ -37,10 +37,7 @@ def pull(store: Store, *, reference: str, manifest: str) -> Digest:
             raise Refused(f"{image}: {digest} is an index; the lock must name the manifest of one platform")
         _put(store, digest, fetched.data)
     document = image_manifest(store, digest)
-    if document.config.size > CONFIG_LIMIT:
-        raise Refused(f"{image}: its config claims {document.config.size} bytes; {CONFIG_LIMIT} is the limit")
-    for layer in document.layers:
-        compression(layer, str(image))
+    check_image(document, str(image))
     missing = [blob for blob in dict.fromkeys((document.config, *document.layers)) if not store.has(blob.digest)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda blob: fetch.blob(store, places, blob, f"{image}: {blob.digest}"), missing))
@@ -56,14 +53,15 @@ def unpack(store: Store, image: Digest) -> Digest:
         raise Refused(f"image {image}: {len(layers)} layers, but {len(diff_ids)} diff ids")
     try:
         with ThreadPoolExecutor(2) as pool:
-            tars = list(pool.map(lambda pair: uncompressed(store, *pair), zip(layers, diff_ids, strict=True)))
+            budget = Budget(sum(layer.size for layer in layers))
+            tars = list(pool.map(lambda layer, diff_id: uncompressed(store, layer, diff_id, budget), layers, diff_ids))
         tree = flatten(store, tars)
     except ImageError as error:
         raise Refused(f"image {image}: {error}") from None
     return store.put_tree(tree)
 
 
-def uncompressed(store: Store, layer: Descriptor, diff_id: Digest) -> Digest:
+def uncompressed(store: Store, layer: Descriptor, diff_id: Digest, budget: Budget) -> Digest:
     """The blob (by sha256) that holds `layer` uncompressed; made if it is not there, and its diff id checked.
 
     That a tar belongs to a layer is only believed where this function found it out itself, never from the config.
@@ -74,7 +72,7 @@ def uncompressed(store: Store, layer: Descriptor, diff_id: Digest) -> Digest:
             return known
         path = store.scratch()
         try:
-            digest = _write(store, layer, diff_id, path)
+            digest = _write(store, layer, diff_id, budget, path)
             store.adopt(path, digest)
         finally:
             path.unlink(missing_ok=True)
@@ -82,12 +80,12 @@ def uncompressed(store: Store, layer: Descriptor, diff_id: Digest) -> Digest:
     return digest
 
 
-def _write(store: Store, layer: Descriptor, diff_id: Digest, path: Path) -> Digest:
+def _write(store: Store, layer: Descriptor, diff_id: Digest, budget: Budget, path: Path) -> Digest:
     """Write the uncompressed `layer` to `path`, check it, and return its sha256 digest."""
     named, checked = hashlib.sha256(), hashlib.new(diff_id.algorithm)
     try:
-        with fetch.room(store), store.open(layer.digest) as source, open(path, "xb") as out:
-            for chunk in ahead(inflate(source, store.size(layer.digest))):
+        with store.space(), store.open(layer.digest) as source, open(path, "xb") as out:
+            for chunk in ahead(inflate(source, budget)):
                 named.update(chunk)
                 if diff_id.algorithm != "sha256":
                     checked.update(chunk)
@@ -103,6 +101,6 @@ def _write(store: Store, layer: Descriptor, diff_id: Digest, path: Path) -> Dige
 def _put(store: Store, digest: Digest, data: bytes) -> None:
     """Store a document that was verified already, under the algorithm that names it."""
     path = store.scratch()
-    with fetch.room(store):
+    with store.space():
         path.write_bytes(data)
     store.adopt(path, digest)

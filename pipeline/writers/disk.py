@@ -33,8 +33,8 @@ def identity(purpose: str, *contents: Content) -> uuid.UUID:
 
     Contents are named by where their bytes are in the store, so none of them is read.
     """
-    text = repr((purpose, [[(blob and str(blob), offset, size) for blob, offset, size in content] for content in contents]))
-    value = bytearray(hashlib.sha256(text.encode()).digest()[:16])
+    places = [[(str(piece.blob), piece.offset, piece.length) for piece in content] for content in contents]
+    value = bytearray(hashlib.sha256(repr((purpose, places)).encode()).digest()[:16])
     value[6] = value[6] & 0x0F | 0x80
     value[8] = value[8] & 0x3F | 0x80
     return uuid.UUID(bytes=bytes(value))

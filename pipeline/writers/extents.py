@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from pipeline.tree import Content
+from pipeline.tree import Content, Slice
 
 
 class Run(NamedTuple):
@@ -33,6 +34,24 @@ def runs(content: Content, block: int) -> list[Run]:
                 found.append(run)
         position += size
     return found
+
+
+def held(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
+    """The same runs, each with what it holds; the last one ends where `content` does."""
+    rest = iter(content)
+    position, piece = 0, next(rest, None)
+    for run in runs(content, block):
+        pieces: list[Slice] = []
+        while piece is not None and position < run.end * block:
+            end = position + piece.length
+            start, stop = max(position, run.first * block), min(end, run.end * block)
+            if start < stop:
+                offset = piece.offset + start - position if piece.blob else 0
+                pieces.append(Slice(piece.blob, offset, stop - start))
+            if end > run.end * block:
+                break
+            position, piece = end, next(rest, None)
+        yield run, tuple(pieces)
 
 
 def words(table: array[int], order: Literal["little", "big"]) -> bytes:

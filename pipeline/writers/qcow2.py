@@ -10,8 +10,8 @@ from array import array
 from struct import pack
 from typing import NamedTuple
 
-from pipeline.tree import Content, Sink, cut, length
-from pipeline.writers.extents import Run, runs, words
+from pipeline.tree import Content, Sink, length
+from pipeline.writers.extents import Run, held, runs, words
 
 VERSION = 1
 CLUSTER_BITS = 16
@@ -58,10 +58,9 @@ def write(content: Content, out: Sink) -> None:
     _clusters(out, words(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
     _clusters(out, b"\0\1" * layout.total)
     _second_tables(out, found, tables, second + layout.seconds)
-    for run in found:
-        size = min(run.blocks * CLUSTER, length(content) - run.first * CLUSTER)
-        out.extend(cut(content, run.first * CLUSTER, size))
-        out.zeros(-size % CLUSTER)
+    for _, data in held(content, CLUSTER):
+        out.extend(data)
+        out.zeros(-length(data) % CLUSTER)
 
 
 def _layout(entries: int, tables: int, data: int) -> Layout:

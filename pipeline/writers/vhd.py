@@ -12,7 +12,7 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.tree import Content, Sink, cut, length
-from pipeline.writers.extents import runs, words
+from pipeline.writers.extents import held, runs, words
 
 VERSION = 1
 SECTOR = 512
@@ -40,20 +40,20 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
     found = runs(content, BLOCK)
     footer = _footer(DYNAMIC, size, identity)
     table = array("I", [UNUSED]) * -(-size // BLOCK)
-    data = TABLE + len(table) * 4
-    data += -data % SECTOR
-    place = data // SECTOR
+    start = TABLE + len(table) * 4
+    start += -start % SECTOR
+    place = start // SECTOR
     for run in found:
         for block in range(run.first, run.end):
             table[block] = place
             place += (BITMAP + BLOCK) // SECTOR
     out.write(footer + _dynamic_header(len(table)))
-    out.write(words(table, "big").ljust(data - TABLE, b"\xff"))
-    for run in found:
-        for block in range(run.first, run.end):
-            count = min(BLOCK, size - block * BLOCK)
+    out.write(words(table, "big").ljust(start - TABLE, b"\xff"))
+    for _, data in held(content, BLOCK):
+        for offset in range(0, length(data), BLOCK):
+            count = min(BLOCK, length(data) - offset)
             out.write(b"\xff" * BITMAP)
-            out.extend(cut(content, block * BLOCK, count))
+            out.extend(cut(data, offset, count))
             out.zeros(BLOCK - count)
     out.write(footer)
 

@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from struct import pack
 
-from pipeline.tree import Content, Read, Sink, cut, length
-from pipeline.writers.extents import runs, words
+from pipeline.tree import Content, Read, Sink, length
+from pipeline.writers.extents import held, words
 
 VERSION = 1
 SECTOR = 512
@@ -58,18 +58,17 @@ def write(content: Content, read: Read, out: Sink, deflate: Deflate, identity: i
 
 def _grains(content: Content, read: Read) -> Iterator[tuple[int, bytes]]:
     """The grains that are not all zeros, with their numbers."""
-    for run in runs(content, GRAIN):
-        number, held = run.first, b""
-        count = min(run.blocks * GRAIN, length(content) - run.first * GRAIN)
-        for chunk in read(cut(content, run.first * GRAIN, count)):
-            held += chunk
-            whole = len(held) - len(held) % GRAIN
+    for run, pieces in held(content, GRAIN):
+        number, rest = run.first, b""
+        for chunk in read(pieces):
+            rest += chunk
+            whole = len(rest) - len(rest) % GRAIN
             for start in range(0, whole, GRAIN):
-                if (grain := held[start : start + GRAIN]) != ZEROS:
+                if (grain := rest[start : start + GRAIN]) != ZEROS:
                     yield number + start // GRAIN, grain
-            number, held = number + whole // GRAIN, held[whole:]
-        if held.strip(b"\0"):
-            yield number, held.ljust(GRAIN, b"\0")
+            number, rest = number + whole // GRAIN, rest[whole:]
+        if rest.strip(b"\0"):
+            yield number, rest.ljust(GRAIN, b"\0")
 
 
 def _header(sectors: int, directory: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,33 @@ def output(store: Store, result: Digest, suffix: str, folder: Path) -> Path:
     path = folder / f"node{suffix}"
     store.export(entry.content, path)
     return path
+
+
+def modules(*names: str) -> list[Path]:
+    """The kernel's modules `names` and what they need, in the order in which they are to be inserted."""
+    known = {path.stem.replace("-", "_"): path for path in (kernel_package() / "lib/modules").rglob("*.ko")}
+    ordered: list[Path] = []
+
+    def add(name: str) -> None:
+        path = known.get(name)
+        if path is not None and path not in ordered:
+            (needed,) = re.findall(rb"\0depends=([^\0]*)\0", path.read_bytes())
+            for other in filter(None, needed.decode().split(",")):
+                add(other.replace("-", "_"))
+            ordered.append(path)
+
+    for name in names:
+        add(name)
+    return ordered
+
+
+def mounting(store: Store, kind: str, device: str, *names: str) -> Digest:
+    """An initrd that mounts a disk as the root file system and starts its /sbin/init, as a node's kernel would."""
+    paths = modules("virtio_pci", "virtio_blk", *names)
+    script = ["#!/bin/busybox sh", *(f"/bin/busybox insmod /{path.name}" for path in paths)]
+    script += ["/bin/busybox mount -t devtmpfs dev /dev", f"/bin/busybox mount -t {kind} -o ro {device} /mnt"]
+    script += ["exec /bin/busybox switch_root /mnt /sbin/init"]
+    tree = Tree(store.tree(rootfs(store, "\n".join(script).encode() + b"\n")))
+    tree |= {path.name: host(store, path) for path in paths}
+    tree["mnt"] = Directory(0o755, 0, 0, MTIME)
+    return initrd.fragment(store, store.put_tree(tree.ordered()), compress="zstd:1")

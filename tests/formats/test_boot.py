@@ -13,6 +13,13 @@ DISKS = [
     ("raw-bios", "-bios.img", "raw", "sata", False),
     ("raw-bios", "-bios.img", "raw", "usb", False),
     ("qcow2-bios", ".qcow2", "qcow2", "virtio", False),
+    ("aws", ".raw", "raw", "virtio", False),
+    ("vhd", ".vhd", "vpc", "ide", False),
+    ("dynamic-vhd", ".vhd", "vpc", "ide", False),
+    ("vmdk", ".vmdk", "vmdk", "ide", False),
+    ("raw-efi", "-efi.img", "raw", "virtio", True),
+    ("raw-efi", "-efi.img", "raw", "sata", True),
+    ("qcow2-efi", "-efi.qcow2", "qcow2", "virtio", True),
 ]
 
 
@@ -47,3 +54,16 @@ def test_a_disk_of_a_given_size(outputs):
     image = outputs("raw-bios", "-bios.img", size="300M")
     assert image.stat().st_size == 300 << 20
     assert node.UP in machine.boot(image)
+
+
+@pytest.mark.parametrize(("name", "suffix", "kind", "module"), [
+    ("kernel+squashfs", "-squashfs.img", "squashfs", "squashfs"),
+])  # fmt: skip
+@pytest.mark.parametrize("compress", ["zstd:3", "gzip"])
+def test_a_root_file_system_that_the_kernel_mounts(store, tmp_path, name, suffix, kind, module, compress):
+    result = node.make(store, name, node.products(store), compress=compress)
+    disk, kernel, cmdline = (node.output(store, result, each, tmp_path) for each in (suffix, "-kernel", "-cmdline"))
+    entry = store.tree(node.mounting(store, kind, "/dev/vda", module))["fragment"]
+    store.export(entry.content, tmp_path / "initrd")
+    drive = f"file={disk},format=raw,if=virtio,snapshot=on"
+    assert node.UP in machine.boot_kernel(kernel, tmp_path / "initrd", cmdline, "-drive", drive)

@@ -1,5 +1,6 @@
 """A folder of everything that a file system can hold, for other tools to make structures of."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -43,10 +44,8 @@ def unix(folder, tmp_path_factory) -> Path:
     if os.getuid() == 0:
         os.mknod(root / "null", 0o020666, os.makedev(1, 3))
         os.chown(root / "etc/hostname", 70_000, 12)
-    try:
+    with contextlib.suppress(OSError):
         os.setxattr(root / "etc/hostname", "user.test", b"value")
-    except OSError:
-        pass
     for path in sorted(root.rglob("*"), reverse=True):
         os.utime(path, (MTIME, MTIME), follow_symlinks=False)
     return root

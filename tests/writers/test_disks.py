@@ -71,7 +71,7 @@ def test_any_disk_is_the_same(store, tmp_path_factory, name, pieces):
 
 @pytest.mark.parametrize("name", SPARSE)
 def test_holes_take_no_space(store, tmp_path, name):
-    content = disk(store, [-1024, 40 * GIB_IN_KIB, -64])
+    content = disk(store, [-1024, 8 * GIB_IN_KIB, -64])
     assert check(store, name, content, tmp_path).stat().st_size < 6 << 20
 
 

@@ -1,0 +1,25 @@
+"""doit fsck: read the whole store and compare every object with its name."""
+
+from __future__ import annotations
+
+from pipeline.errors import NodekilnError
+from pipeline.project import Project
+
+DOC = "verify every object of the cache; what is damaged is removed, and made again when it is needed"
+PER_SPEC = False
+PARAMS: list[dict[str, object]] = []
+
+
+class DamageFound(NodekilnError):
+    """The store had objects that were not what their names say."""
+
+
+def run(project: Project) -> None:
+    """Check the store; DamageFound (exit code 1) names what was removed."""
+    from pipeline import collect, fsck
+
+    found = fsck.check(project.store)
+    if found:
+        lines = [f"removed {damage.what}" for damage in found]
+        raise DamageFound("\n".join([*lines, f"{len(found)} damaged objects: the next build makes them again"]))
+    print(f"{sum(1 for _ in collect.blobs(project.store))} blobs are what their names say")

@@ -1,0 +1,31 @@
+"""doit gc: make the store smaller. What the specs on disk need stays, and of the rest what was used last."""
+
+from __future__ import annotations
+
+from pipeline import size
+from pipeline.project import Project
+
+DOC = "remove from the cache what no spec needs and was not used lately"
+PER_SPEC = False
+PARAMS = [
+    {"name": "max_size", "long": "max-size", "default": "10G", "help": "what may stay (0: only what specs need)"},
+    {"name": "dry_run", "long": "dry-run", "short": "n", "type": bool, "default": False, "help": "only say it"},
+]
+
+
+def run(project: Project, max_size: str = "10G", dry_run: bool = False) -> None:
+    """Collect, and say what it freed. Builds may run meanwhile.
+
+    A spec that cannot be read, or has no lock yet, is an error: what it needs is not known.
+    """
+    from pipeline import collect, forecast
+
+    budget = size.parse(max_size)
+    plans = [made for name in project.names() for made in forecast.plans(project, name)]
+    needed = [action for made in plans for action in forecast.asked(made)]
+    freed = collect.collect(project.store, needed, budget, dry_run)
+    verb = "would free" if dry_run else "freed"
+    print(f"{verb} {size.shown(freed.size)}: {freed.blobs} blobs, {freed.results} results")
+    print(f"kept {size.shown(freed.kept)}, of which specs and running builds need {size.shown(freed.needed)}")
+    if freed.needed > budget:
+        print(f"that is more than {size.shown(budget)}, but needed")

@@ -1,0 +1,31 @@
+"""doit graph:NODE: the stages of a node as a picture, coloured by what the last build did with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import BadInput
+from pipeline.project import RESULTS, Project
+
+DOC = "draw the stages, coloured by what the last build did with them"
+PARAMS = [
+    {"name": "format", "long": "format", "default": "html", "help": "html, dot or mermaid"},
+    {"name": "output", "long": "output", "short": "o", "default": "", "help": "a file (default: in build/NODE)"},
+]
+
+
+def run(project: Project, name: str, format: str = "html", output: str = "") -> None:
+    """Write the graph; `-` as output is this terminal."""
+    from pipeline import drawing, forecast, journal
+
+    if format not in drawing.FORMATS:
+        raise BadInput(f"{format!r} is no way to draw a graph: {', '.join(drawing.FORMATS)}")
+    steps = forecast.forecast(project, name)
+    text = drawing.FORMATS[format](name, drawing.nodes(steps, journal.read(project.root / RESULTS)))
+    if output == "-":
+        print(text, end="")
+        return
+    path = Path(output) if output else project.results(name) / f"graph.{drawing.SUFFIXES[format]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    print(path)

@@ -1,0 +1,97 @@
+"""doit plan:NODE: what a build would do, fetch and write, and how long it may take. Nothing is run."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from pipeline import size
+from pipeline.commands.why import counted
+from pipeline.project import RESULTS, Project
+from pipeline.publish import MANIFEST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.action import Action
+    from pipeline.forecast import Step
+
+DOC = "what a build would run, fetch and write, and how long that takes; nothing is run"
+PARAMS: list[dict[str, object]] = []
+
+
+def run(project: Project, name: str) -> None:
+    """Print the stages that would run, and what that comes to."""
+    from pipeline import forecast
+
+    steps = forecast.forecast(project, name)
+    running = [step for step in steps if step.outcome in (forecast.RUN, forecast.MAY_RUN)]
+    for step in running:
+        print(f"{step.task}: {step.outcome}" + (f" (took {step.seconds:.2f} s)" if step.seconds is not None else ""))
+    print(counted(steps))
+    fetched = {blob: size for step in running for blob, size in forecast.downloads(project, step).items()}
+    print(f"to fetch: {size.shown(sum(fetched.values()))} in {len(fetched)} blobs")
+    print(f"to write: {_written(project, name)}")
+    print(f"time: {_time(running)}")
+
+
+def _written(project: Project, name: str) -> str:
+    """What would be written into build/: exact where the result is in the store, else as much as there is now."""
+    from pipeline import forecast, state
+
+    built = state.saved(project.root / RESULTS / state.NAME)
+    total, guessed = 0, False
+    for made in forecast.plans(project, name):
+        for task, action, base in forecast.outputs(project, made):
+            known = _sizes(project, action)
+            if built.get(task, {}).get("key") != action.key or not all(_at(base, suffix).exists() for suffix in known):
+                guessed = guessed or not known
+                total += sum((known or _last(base, task)).values())
+    return ("about " if guessed else "") + size.shown(total)
+
+
+def _sizes(project: Project, action: Action) -> dict[str, int]:
+    """The sizes of a format's files by their suffixes; {} if it is not in the store."""
+    record: Any = project.store.record(action.key)
+    if record is None or not project.store.has(record.result):
+        return {}
+    return {suffix: getattr(entry, "size", 0) for suffix, entry in project.store.tree(record.result).items()}
+
+
+def _at(base: Path, suffix: str) -> Path:
+    return base.with_name(base.name + suffix)
+
+
+def _last(base: Path, task: str) -> dict[str, int]:
+    """The sizes of the files of a format as it was last published, by their names."""
+    try:
+        formats = json.loads((base.parent / MANIFEST).read_bytes())["formats"]
+        files = formats[task.rpartition("/")[2].rpartition(":")[2]]["files"]
+        return {name: facts["size"] for name, facts in files.items()}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _time(running: list[Step]) -> str:
+    """From what the stages took when they last ran, for those that certainly run and for all that may."""
+    from pipeline.forecast import RUN
+
+    sure = _seconds([step for step in running if step.outcome == RUN])
+    most = _seconds(running)
+    unknown = sum(step.seconds is None for step in running)
+    return (
+        f"about {sure:.1f} s"
+        + (f", {most:.1f} s if nothing comes out as before" if most > sure else "")
+        + (f"; {unknown} of the stages never ran" if unknown else "")
+    )
+
+
+def _seconds(running: list[Step]) -> float:
+    """The longest chain of `running`, or all of it spread over the cores, whichever takes longer."""
+    ends: dict[int, float] = {}
+    for step in running:  # inputs come first
+        begin = max((ends.get(id(given), 0.0) for given in step.action.inputs), default=0.0)
+        ends[id(step.action)] = begin + (step.seconds or 0.0)
+    spread = sum(step.seconds or 0.0 for step in running) / (os.cpu_count() or 1)
+    return max(spread, *ends.values()) if ends else 0.0

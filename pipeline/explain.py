@@ -1,0 +1,129 @@
+"""Explain: two makings of one format that are unequal. Stages are compared before files: the first one whose result
+differs is where it began, and what it gave says what began there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.difference import Difference, between, differences
+from pipeline.digest import Digest, InvalidDigest
+from pipeline.listings import of_blob, of_result
+from pipeline.readers.view import HostFile
+from pipeline.store import Store
+
+MOST = 5
+"""Differences that are shown of one stage or file: the first few tell the cause, thousands would hide it."""
+
+
+class Made(NamedTuple):
+    """A format as one build made it.
+
+    entry: what manifest.json says of it (`files`, `stages`). folder: where its files are. store: where its stages'
+    results are, or were; None if they are on another machine.
+    """
+
+    entry: Mapping[str, Any]
+    folder: Path
+    store: Store | None
+
+
+class Explanation(NamedTuple):
+    """stage: the first whose result differs ("" if nobody knows). inside: what differs in it; files: in the files."""
+
+    stage: str
+    inside: tuple[Difference, ...]
+    files: tuple[Difference, ...]
+
+    def lines(self) -> list[str]:
+        """For people, the most telling line first."""
+        found = [f"the first stage that differs: {self.stage}"] if self.stage else []
+        found += [f"  {difference}" for difference in self.inside]
+        return found + [str(difference) for difference in self.files]
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "inside": [difference._asdict() for difference in self.inside],
+            "files": [difference._asdict() for difference in self.files],
+        }
+
+
+def explain(left: Made, right: Made) -> Explanation:
+    """What is known of why `left` and `right` differ."""
+    stage = next(iter(unequal_stages(left, right)), "")
+    inside = tuple(islice(_in_stage(left, right, stage), MOST)) if stage else ()
+    return Explanation(stage, inside, tuple(islice(_in_files(left, right), MOST)))
+
+
+def unequal_stages(left: Made, right: Made) -> list[str]:
+    """The stages that both have and whose results differ, inputs before what uses them."""
+    ours, theirs = left.entry["stages"], right.entry["stages"]
+    return [
+        name
+        for name in in_order(ours, [made.store for made in (left, right) if made.store])
+        if name in theirs and ours[name]["result"] != theirs[name]["result"]
+    ]
+
+
+def in_order(stages: Mapping[str, Any], stores: list[Store]) -> list[str]:
+    """The names of `stages`, inputs first. What feeds what is in the records of the stores; without them, by name."""
+    inputs: dict[str, list[str]] = {}
+    for name, stage in stages.items():
+        records = [record for store in stores if (record := store.record(stage["key"]))]
+        inputs[name] = sorted(records[0].facts.get("inputs", ())) if records else []
+    ordered: dict[str, None] = {}
+
+    def visit(name: str) -> None:
+        if name in inputs and name not in ordered:
+            for needed in inputs[name]:
+                visit(needed)
+            ordered[name] = None
+
+    for name in sorted(inputs):
+        visit(name)
+    return list(ordered)
+
+
+def _in_stage(left: Made, right: Made, stage: str) -> Iterator[Difference]:
+    """Where the two results of `stage` differ; nothing where one of them is not at hand."""
+    digests = [Digest.parse(made.entry["stages"][stage]["result"]) for made in (left, right)]
+    if left.store is None or right.store is None:
+        return
+    if not (left.store.has(digests[0]) and right.store.has(digests[1])):
+        return
+    ours, theirs = of_result(left.store, digests[0]), of_result(right.store, digests[1])
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        yield from between(ours, theirs)
+    elif not isinstance(ours, Mapping) and not isinstance(theirs, Mapping):
+        for difference in differences(ours, theirs):
+            yield difference
+            yield from _behind(left.store, right.store, difference)
+
+
+def _behind(left: Store, right: Store, difference: Difference) -> Iterator[Difference]:
+    """Where a difference is two digests (an image's layers): what differs in what they name."""
+    try:
+        ours, theirs = (Digest.parse(json.loads(text)) for text in (difference.left, difference.right))
+    except (InvalidDigest, ValueError):
+        return
+    if left.has(ours) and right.has(theirs):
+        yield from differences(of_blob(left, ours), of_blob(right, theirs), (*difference.steps, difference.field))
+
+
+def _in_files(left: Made, right: Made) -> Iterator[Difference]:
+    """Where the files differ, as their formats' readers see them."""
+    ours, theirs = left.entry["files"], right.entry["files"]
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        if ours.get(name) == theirs.get(name):
+            continue
+        paths = left.folder / name, right.folder / name
+        if all(path.exists() for path in paths):
+            yield from islice(differences(HostFile(paths[0]), HostFile(paths[1]), (name,)), MOST)
+        else:
+            sums = [str(side[name]["sha256"]) if name in side else "(no such file)" for side in (ours, theirs)]
+            yield Difference((name,), "sha256", *sums)

@@ -1,0 +1,29 @@
+"""kernel+squashfs: the kernel, its command line, and the root file system as a compressed, read-only disk."""
+
+from __future__ import annotations
+
+from pipeline import compress
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import File, Tree, files
+from pipeline.writers import squashfs
+
+NAME = "kernel+squashfs"
+VERSION = f"{squashfs.VERSION} {compress.VERSION}"
+NEEDS = ("kernel", "rootfs")
+OPTIONS = ("compress",)
+
+
+def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Digest:
+    """Tree {"-kernel", "-cmdline", "-squashfs.img"}; what is below boot/ is not in the file system.
+
+    compress: `zstd[:level]` or `gzip[:level]`.
+    """
+    chosen = compress.parse(options.get("compress", "zstd"))
+    packing = squashfs.Packing(chosen.name, compress.blocks(chosen))
+    tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
+    body = store.rope()
+    superblock = squashfs.write(tree, store.read, body, packing)
+    found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
+    outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
+    return store.put_tree(files([*outputs, ("-squashfs.img", store.content(superblock) + body.finish())]))

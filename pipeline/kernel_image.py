@@ -1,0 +1,70 @@
+"""What boots, read from its files: a kernel's version and configuration, the command line, modules.
+
+Source: Documentation/arch/x86/boot.rst (the header of a bzImage); scripts/extract-ikconfig of the kernel (IKCFG_ST).
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+
+from pipeline.readers import Listing, archives, look_into
+from pipeline.readers.view import CHUNK, Inflated, View, chunks, window
+
+HEADER = 0x202
+"""Where a bzImage says HdrS."""
+START, END = b"IKCFG_ST", b"IKCFG_ED"
+LARGEST_LINE = 64 << 10
+"""Bytes of a file that may be a command line: the kernel itself takes 2 to 4 KiB."""
+MODULE = re.compile(r"(?:usr/)?lib/modules/[^/]+/(.*)\.ko(?:\.gz|\.xz|\.zst)?")
+
+
+def version(view: View) -> str:
+    """The version string of a bzImage (`6.1.0-18-amd64 (…) …`); "" if it is none."""
+    if view.read(HEADER, 4) != b"HdrS":
+        return ""
+    at = int.from_bytes(view.read(0x20E, 2), "little")
+    return view.read(0x200 + at, 256).partition(b"\0")[0].decode("latin-1") if at else ""
+
+
+def config(view: View) -> str:
+    """The configuration that a kernel was built with, if it carries it (CONFIG_IKCONFIG); else ""."""
+    for data in _unpacked(view):
+        start = data.find(START)
+        if start >= 0:
+            end = data.find(END, start)
+            return zlib.decompress(data[start + len(START) : end], wbits=31).decode("latin-1")
+    return ""
+
+
+def _unpacked(view: View) -> Iterator[bytes]:
+    """The kernel's own bytes: those of the file, and those of a bzImage's payload, decompressed."""
+    if view.read(HEADER, 4) != b"HdrS":
+        yield b"".join(chunks(view))
+        return
+    setup = (view.read(0x1F1, 1)[0] or 4) + 1
+    offset, size = (int.from_bytes(view.read(at, 4), "little") for at in (0x248, 0x24C))
+    payload = window(view, setup * 512 + offset, size)
+    compression = archives.compression(payload.read(0, 6))
+    if compression is not None:
+        yield b"".join(chunks(Inflated(lambda: archives.inflate(payload, 0, compression, lambda end: None))))
+
+
+def command_line(path: str, view: View) -> str | None:
+    """The kernel's command line, if `path` is a file that says it: `…cmdline`, syslinux.cfg, grub.cfg, a loader entry."""
+    name = path.rpartition("/")[2].lower()
+    if view.size > LARGEST_LINE:
+        return None
+    text = view.read(0, LARGEST_LINE).rstrip(b"\0").decode("utf-8", "replace")
+    if name.endswith("cmdline") or name.endswith("cmdline.txt"):
+        return text.strip()
+    if name.endswith((".cfg", ".conf")):
+        found = re.search(r"^\s*(?:APPEND|options|linux(?:efi)?\s+\S+)[ \t]+(.*)$", text, re.MULTILINE | re.IGNORECASE)
+        return found[1].strip() if found else None
+    return None
+
+
+def modules(root: Listing) -> set[str]:
+    """The kernel's modules, by their path below lib/modules/VERSION."""
+    return {match[1] for path in root if (match := MODULE.fullmatch(path))}

@@ -1,0 +1,76 @@
+"""What boots: specs/node.yml as it stands, and a node of the tests' own that differs from it in what it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.judges import need, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def doit(*words: str, cwd: Path = ROOT) -> None:
+    """Run doit as a person does; its output is in the error."""
+    command = [str(Path(sys.executable).with_name("doit")), *words]
+    environment = {**os.environ, "NODEKILN_CACHE": str(ROOT / "cache"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """build/node, with every format that specs/node.yml asks for."""
+    doit("build:node")
+    return ROOT / "build" / "node"
+
+
+@pytest.fixture
+def other_node(tmp_path):
+    """A function: a spec derived from specs/node.yml by `change` -> the folder with its results."""
+    import yaml
+
+    def make(change) -> Path:
+        (tmp_path / "specs").mkdir()
+        shutil.copy(ROOT / "dodo.py", tmp_path)
+        (tmp_path / "images").symlink_to(ROOT / "images")
+        spec = yaml.safe_load((ROOT / "specs" / "node.yml").read_text())
+        change(spec)
+        (tmp_path / "specs" / "other.yml").write_text(yaml.safe_dump(spec))
+        shutil.copy(ROOT / "specs" / "node.lock", tmp_path / "specs" / "other.lock")
+        doit("build:other", cwd=tmp_path)
+        return tmp_path / "build" / "other"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory) -> Path:
+    """A private ssh key; its public half is beside it. Kept, so that what is remembered of boots still fits."""
+    from tests.formats.node import cache
+
+    path = cache() / "id_ed25519"
+    if not path.exists():
+        run(need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path)
+    return path
+
+
+@pytest.fixture
+def config_drive(key, tmp_path) -> Path:
+    """An OpenStack config drive with the key: an ISO labelled config-2."""
+    folder = tmp_path / "drive" / "openstack" / "latest"
+    folder.mkdir(parents=True)
+    public = key.with_suffix(".pub").read_text().strip()
+    facts = {"uuid": "11111111-2222-3333-4444-555555555555", "hostname": "kiln-1", "public_keys": {"test": public}}
+    (folder / "meta_data.json").write_text(json.dumps(facts))
+    (folder / "user_data").write_text("hello from the drive\n")
+    image = tmp_path / "config.iso"
+    words = ["-as", "mkisofs", "-quiet", "-V", "config-2", "-J", "-R", "--set_all_file_dates", "2020010100000000"]
+    run(need("xorriso"), *words, "-o", image, tmp_path / "drive", env={"SOURCE_DATE_EPOCH": "1577836800"})
+    return image

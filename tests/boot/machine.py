@@ -1,0 +1,114 @@
+"""A machine that runs a node, for tests that talk to it: console, ssh, and the power button.
+
+What a session on a machine came to is kept under the hash of everything that it was given, so that an unchanged image
+is not booted twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.formats.node import cache
+from tests.judges import need
+
+BOOT_SECONDS = 300
+"""What a boot may take under software emulation on a busy machine; a quiet one needs a tenth of it."""
+SSH_OPTIONS = (
+    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+    "-o", "BatchMode=yes", "-o", "ConnectTimeout=60",
+)  # fmt: skip
+
+Transcript = dict[str, str]
+
+
+class Machine:
+    """A running QEMU. `console` is all that it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, monitor: Path) -> None:
+        self.process, self.port, self._monitor = process, port, monitor
+        self.console = ""
+
+    def wait_for(self, text: str, seconds: float = BOOT_SECONDS) -> None:
+        """Read the console until `text` is there; AssertionError with the console's end if it does not come."""
+        assert self._read(lambda: text in self.console, seconds), f"no {text!r}: {self.console[-3000:]}"
+
+    def wait_for_the_end(self, seconds: float = BOOT_SECONDS) -> None:
+        """Read the console until the machine is off."""
+        assert self._read(lambda: False, seconds) or self.process.wait(10) == 0, self.console[-3000:]
+
+    def _read(self, done: Callable[[], bool], seconds: float) -> bool:
+        assert self.process.stdout is not None
+        end = time.monotonic() + seconds
+        while not done():
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            data = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            if not data:
+                return False
+            self.console += data.decode(errors="replace")
+        return True
+
+    def ssh(self, key: Path, command: str) -> str:
+        """What `command` prints on the node, as root."""
+        words = [need("ssh", "openssh-client"), *SSH_OPTIONS, "-i", str(key), "-p", str(self.port), "root@127.0.0.1"]
+        done = subprocess.run([*words, command], capture_output=True, text=True, timeout=BOOT_SECONDS)
+        assert done.returncode == 0, f"{command}: {done.returncode} {done.stdout} {done.stderr} {self.console[-2000:]}"
+        return done.stdout
+
+    def press_power_button(self) -> None:
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(self._monitor))
+            monitor.recv(4096)
+            monitor.sendall(b"system_powerdown\n")
+            monitor.recv(4096)
+
+
+@contextmanager
+def running(folder: Path, *words: str, network: str = "") -> Iterator[Machine]:
+    """A machine with what `words` say (a disk, or a kernel); `network` are more options of QEMU's user network."""
+    port, monitor = _free_port(), folder / "monitor"
+    command = [
+        need("qemu-system-x86_64", "qemu-system-x86"),
+        "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-nographic", "-no-reboot",
+        "-serial", "stdio", "-monitor", f"unix:{monitor},server=on,wait=off", "-device", "virtio-rng-pci",
+        "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22{network}", "-device", "virtio-net-pci,netdev=net",
+        *words,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        yield Machine(process, port, monitor)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def once(name: str, inputs: list[Path], session: Callable[[], Transcript]) -> Transcript:
+    """What `session` returns; remembered for these inputs' bytes and this version of the tests."""
+    key = hashlib.sha256(name.encode())
+    for path in [*inputs, *sorted(Path(__file__).parent.glob("*.py"))]:
+        with path.open("rb") as file:
+            key.update(hashlib.file_digest(file, "sha256").digest())
+    kept = cache() / "nodes" / key.hexdigest()
+    if not kept.exists():
+        transcript = session()
+        kept.parent.mkdir(exist_ok=True)
+        partial = kept.with_name(f"{kept.name}.{os.getpid()}")
+        partial.write_text(json.dumps(transcript))
+        partial.rename(kept)
+    found: Transcript = json.loads(kept.read_text())
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

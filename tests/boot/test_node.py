@@ -1,0 +1,104 @@
+"""The node of specs/node.yml, booted: what its founding text promises."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.boot.machine import once, running
+
+pytestmark = pytest.mark.boot
+
+UP = "nodekiln: services are up"
+
+
+def onboot_results(console: str) -> list[tuple[str, str]]:
+    """[(step, result)] in the order of the console: ("000-sysctl", "ok")."""
+    return re.findall(r"\[onboot\] (\d{3}-\w+): (ok|failed)", console)
+
+
+def test_the_disk_boots_and_an_ssh_client_logs_in_with_a_key_from_the_config_drive(node, config_drive, key, tmp_path):
+    disk = node / "node.qcow2"
+
+    def session():
+        drives = [f"file={disk},format=qcow2,if=virtio,snapshot=on"]
+        drives += [f"file={config_drive},format=raw,if=virtio,readonly=on"]
+        with running(tmp_path, "-drive", drives[0], "-drive", drives[1]) as machine:
+            machine.wait_for(UP)
+            seen = {
+                "hostname": machine.ssh(key, "hostname"),
+                "userdata": machine.ssh(key, "cat /run/config/userdata"),
+                "tasks": machine.ssh(key, "nsenter -t 1 -m -- ctr -n services.linuxkit tasks ls"),
+                "mounts": machine.ssh(key, "nsenter -t 1 -m -- cat /proc/mounts"),
+            }
+            machine.press_power_button()
+            machine.wait_for_the_end()
+            return seen | {"console": machine.console}
+
+    seen = once("disk", [disk, config_drive], session)
+    assert onboot_results(seen["console"]) == [("000-sysctl", "ok"), ("001-dhcpcd", "ok"), ("002-metadata", "ok")]
+    assert re.search(r"services are up: rngd sshd", seen["console"])
+    assert seen["hostname"].strip() == "kiln-1"
+    assert seen["userdata"] == "hello from the drive\n"
+    assert re.search(r"^rngd\s+\d+\s+RUNNING", seen["tasks"], re.M)
+    assert re.search(r"^sshd\s+\d+\s+RUNNING", seen["tasks"], re.M)
+    assert "reboot: Power down" in seen["console"]
+
+
+def test_kernel_and_initrd_boot_with_metadata_from_the_http_service(node, key, tmp_path):
+    kernel, initrd, cmdline = (node / f"node-{name}" for name in ("kernel", "initrd.img", "cmdline"))
+    answer = tmp_path / "answer"
+    answer.write_text(RESPONDER.format(key=key.with_suffix(".pub").read_text().strip()))
+    answer.chmod(0o755)
+    network = f",net=169.254.0.0/16,dhcpstart=169.254.1.15,guestfwd=tcp:169.254.169.254:80-cmd:{answer}"
+
+    def session():
+        words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline.read_text()]
+        with running(tmp_path, *words, network=network) as machine:
+            machine.wait_for(UP)
+            seen = {"hostname": machine.ssh(key, "hostname")}
+            machine.ssh(key, "nsenter -t 1 -m -p -- sh -c 'poweroff' </dev/null >/dev/null 2>&1 &")
+            machine.wait_for_the_end()
+            return seen | {"console": machine.console}
+
+    seen = once("http", [kernel, initrd, cmdline], session)
+    assert onboot_results(seen["console"]) == [("000-sysctl", "ok"), ("001-dhcpcd", "ok"), ("002-metadata", "ok")]
+    assert seen["hostname"].strip() == "kiln-http"
+    assert "reboot: Power down" in seen["console"]
+
+
+RESPONDER = """#!/bin/sh
+# One HTTP request on standard input, one answer on standard output: OpenStack's metadata service.
+read -r method path rest
+case "$path" in
+*/meta_data.json) body='{{"hostname": "kiln-http", "public_keys": {{"test": "{key}"}}}}'; status="200 OK" ;;
+*) body="nothing here"; status="404 Not Found" ;;
+esac
+printf 'HTTP/1.0 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n%s' "$status" "${{#body}}" "$body"
+"""
+
+
+def second_onboot_fails(spec):
+    failing = {"name": "broken", "image": "@pkg:images/sysctl", "command": ["/bin/sh", "-c", "echo because; exit 7"]}
+    spec["onboot"] = [spec["onboot"][0], failing, spec["onboot"][1]]
+    spec["build"] = {"formats": ["kernel+initrd"]}
+
+
+@pytest.mark.parametrize("append", ["", "nodekiln.onboot_failure=reboot"], ids=["halt", "reboot"])
+def test_a_failing_onboot_stops_the_boot(other_node, tmp_path, append):
+    built = other_node(second_onboot_fails)
+    kernel, initrd, cmdline = (built / f"other-{name}" for name in ("kernel", "initrd.img", "cmdline"))
+
+    def session():
+        words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{cmdline.read_text()} {append}".strip()]
+        with running(tmp_path, *words) as machine:
+            machine.wait_for("reboot: ")
+            return {"console": machine.console}
+
+    console = once(f"failing {append}", [kernel, initrd, cmdline], session)["console"]
+    assert onboot_results(console) == [("000-sysctl", "ok"), ("001-broken", "failed")]
+    assert re.search(r"001-broken: failed.*7", console)
+    assert "because" in console
+    assert UP not in console
+    assert "reboot: System halted" in console if not append else "reboot: Restarting system" in console

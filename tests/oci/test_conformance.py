@@ -1,0 +1,80 @@
+"""Unpacked images against the trees that LinuxKit made of the same images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.oci.resolve import resolve
+from pipeline.stages.pull import pull, unpack
+from pipeline.store import Store
+from pipeline.tree import Device, Directory, File, Symlink, Tree
+
+CONFORMANCE = Path(os.environ.get("NODEKILN_CONFORMANCE") or Path(__file__).parents[3] / "shared" / "conformance")
+REPLACED = re.compile(r"\.dockerenv|Dockerfile|dev(/(console|pts|shm))?|etc(/(hostname|hosts|resolv\.conf|mtab))?|proc|sys")
+"""What LinuxKit drops from an image, or puts in its place."""
+CASES = sorted(path.parent.name for path in CONFORMANCE.glob("cases/*/tree.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.mark.parametrize("case", CASES or [pytest.param("", marks=pytest.mark.skip("no conformance cases beside the project"))])
+def test_a_container_of_a_case_is_its_image(case: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODEKILN_MIRROR", f"*=oci:{CONFORMANCE}/images")
+    folder = CONFORMANCE / "cases" / case
+    spec = yaml.safe_load((folder / "spec.yml").read_text())
+    expected = {entry["path"]: entry for entry in map(json.loads, (folder / "tree.jsonl").read_text().splitlines())}
+    checked = 0
+    for section in ("onboot", "onshutdown", "services"):
+        for number, item in enumerate(spec.get(section) or ()):
+            name = item["name"] if section == "services" else f"{number:03}-{item['name']}"
+            for root in ("lower", "rootfs"):
+                prefix = f"containers/{section}/{name}/{root}/"
+                there = {path.removeprefix(prefix): entry for path, entry in expected.items() if path.startswith(prefix)}
+                if there and not item["image"].startswith("@"):
+                    compare(unpacked(item["image"], store), there, store, prefix)
+                    checked += 1
+    assert checked or not any(spec.get(section) for section in ("onboot", "services"))
+
+
+def unpacked(reference: str, store: Store) -> Tree:
+    locked = resolve(reference, ["amd64"]).platforms["amd64"]
+    return store.tree(unpack(store, pull(store, reference=reference, manifest=locked.manifest)))
+
+
+def compare(tree: Tree, expected: dict[str, dict[str, object]], store: Store, prefix: str) -> None:
+    ours = {path: described(path, entry, store, prefix) for path, entry in tree.items() if path}
+    wanted = {path: {**entry, "path": path} for path, entry in expected.items()}
+    for known in (ours, wanted):
+        for path in [path for path in known if REPLACED.fullmatch(path)]:
+            del known[path]
+    assert {path: {k: v for k, v in entry.items() if k != "mode" or entry["type"] != "symlink"} for path, entry in wanted.items()} == ours
+
+
+def described(path: str, entry: object, store: Store, prefix: str) -> dict[str, object]:
+    assert isinstance(entry, Directory | File | Symlink | Device)
+    facts: dict[str, object] = {"path": path, "uid": entry.uid, "gid": entry.gid, "mtime": entry.mtime}
+    if not isinstance(entry, Symlink):
+        facts["mode"] = f"{entry.mode:04o}"
+    if entry.xattrs:
+        facts["xattrs"] = {name: value.decode("utf-8", "surrogateescape") for name, value in entry.xattrs}
+    if isinstance(entry, File) and entry.inode not in ("", path):
+        return facts | {"type": "hardlink", "target": prefix + entry.inode}
+    if isinstance(entry, File):
+        data = b"".join(store.read(entry.content))
+        return facts | {"type": "file", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    if isinstance(entry, Symlink):
+        return facts | {"type": "symlink", "target": entry.target}
+    if isinstance(entry, Device):
+        kind = {"c": "char", "b": "block", "p": "fifo"}[entry.kind]
+        return facts | {"type": kind} | ({"dev": [entry.major, entry.minor]} if entry.kind != "p" else {})
+    return facts | {"type": "dir"}

@@ -1,0 +1,113 @@
+"""A Debian repository in a folder, and the .deb files in it, made of plain values. No tool of Debian's is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import zstandard
+
+Files = Mapping[str, "str | bytes | tuple[str, str]"]
+"""Path -> contents; ("link", target) and ("directory", "0755") for what is no file."""
+
+MTIME = 1_600_000_000
+COMPRESSORS = {
+    "": bytes,
+    ".xz": lzma.compress,
+    ".gz": lambda data: __import__("gzip").compress(data, mtime=0),
+    ".zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def deb(files: Files, suffix: str = ".xz", control: str = "") -> bytes:
+    """A .deb (deb(5)) with `files`; its data is compressed as `suffix` says."""
+    parts = {"debian-binary": b"2.0\n", "control.tar.xz": lzma.compress(archive({"./control": control}))}
+    return ar({**parts, f"data.tar{suffix}": COMPRESSORS[suffix](archive(files))})
+
+
+def ar(members: Mapping[str, bytes]) -> bytes:
+    out = b"!<arch>\n"
+    for name, data in members.items():
+        out += b"%-16s%-12d%-6d%-6d%-8o%-10d`\n" % (name.encode(), MTIME, 0, 0, 0o100644, len(data))
+        out += data + b"\n" * (len(data) % 2)
+    return out
+
+
+def archive(files: Files) -> bytes:
+    """A tar as dpkg-deb makes them: GNU form, names with ./ before them, directories first."""
+    out = io.BytesIO()
+    folders = {str(parent) for path in files for parent in Path(path).parents} - {"."}
+    everything = {**{folder: ("directory", "0755") for folder in folders}, **files}
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path in sorted(everything):
+            tar.addfile(*_member(path, everything[path]))
+    return out.getvalue()
+
+
+def _member(path: str, value: str | bytes | tuple[str, str]) -> tuple[tarfile.TarInfo, io.BytesIO | None]:
+    entry = tarfile.TarInfo("./" + path.removeprefix("./"))
+    entry.mtime, entry.mode = MTIME, 0o644
+    if isinstance(value, tuple):
+        kind, text = value
+        entry.type = tarfile.SYMTYPE if kind == "link" else tarfile.DIRTYPE
+        entry.mode = 0o777 if kind == "link" else int(text, 8)
+        entry.linkname = text if kind == "link" else ""
+        return entry, None
+    data = value.encode() if isinstance(value, str) else value
+    entry.size = len(data)
+    return entry, io.BytesIO(data)
+
+
+class Repository:
+    """A repository with one suite, `test`, in `folder`."""
+
+    def __init__(self, folder: Path, origin: str = "Debian") -> None:
+        self.folder = folder
+        self.origin = origin
+        self.records: dict[str, list[str]] = {}
+
+    def add(
+        self, name: str, files: Files | None = None, version: str = "1.0", arch: str = "amd64", suffix: str = ".xz", **fields: str
+    ) -> None:
+        """Add a package; `fields` are those of deb-control(5), with "_" for "-"."""
+        data = deb({f"usr/share/doc/{name}/copyright": f"{name}\n"} if files is None else files, suffix)
+        path = f"pool/main/{name[0]}/{name}/{name}_{version.partition(':')[2] or version}_{arch}.deb"
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_bytes(data)
+        record = {"Package": name, "Version": version, "Architecture": arch, "Maintainer": "A <a@example.org>"}
+        record |= {key.replace("_", "-"): value for key, value in fields.items()}
+        record |= {"Filename": path, "Size": str(len(data)), "SHA256": hashlib.sha256(data).hexdigest()}
+        record |= {"Description": f"{name} for tests"}
+        text = "".join(f"{key}: {value}\n" for key, value in record.items())
+        for each in ("amd64", "arm64") if arch == "all" else (arch,):
+            self.records.setdefault(each, []).append(text)
+
+    def publish(self) -> str:
+        """Write the indexes. The line that names the repository in a sources.list(5)."""
+        suite = self.folder / "dists/test"
+        sums = ""
+        for arch in ("amd64", "arm64"):
+            path = f"main/binary-{arch}/Packages"
+            data = "\n".join(self.records.get(arch, [])).encode()
+            (suite / path).parent.mkdir(parents=True, exist_ok=True)
+            (suite / path).write_bytes(data)
+            sums += f" {hashlib.sha256(data).hexdigest()} {len(data)} {path}\n"
+        head = f"Origin: {self.origin}\nSuite: test\nCodename: test\nArchitectures: amd64 arm64\nComponents: main\n"
+        (suite / "Release").write_text(f"{head}Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n{sums}")
+        return f"deb [trusted=yes] file:{self.folder} test main"
+
+
+def configure(folder: Path, *sources: str) -> Path:
+    """An apt.conf with which apt knows `sources` and no others."""
+    (folder / "sources.list").write_text("\n".join(sources) + "\n")
+    config = folder / "apt.conf"
+    config.write_text(
+        f'Dir::Etc::sourcelist "{folder}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
+        'Dir::Etc::preferencesparts "/dev/null";\nDir::Etc::parts "/dev/null";\nAcquire::Retries "0";\n'
+        'APT::Update::Post-Invoke:: "touch /tmp/nodekiln-hook-ran; false";\n'
+    )
+    return config

@@ -1,0 +1,97 @@
+"""Runs agree, or what made them differ is found and named."""
+
+import json
+
+from pipeline import conditions
+
+TOUCHING = """\
+def files(store, *below, **params):
+    tree = Tree(store.tree(honest(store, *below, **params)))
+    tree["etc/deep/motd"] = tree["etc/deep/motd"]._replace({field}={value})
+    return store.put_tree(tree)
+"""
+
+
+def test_an_honest_project_agrees(doit):
+    done = doit("verify:node")
+    assert "2 of 2 agree (2 runs × 1 formats)" in done.stdout
+    assert "!" not in done.stdout
+
+
+def test_every_condition_agrees(doit, project):
+    doit("verify:node", "--full", "--json", "table.json")
+    table = json.loads((project / "table.json").read_text())
+    assert table["formats"] == {"kernel+initrd": True}
+    assert [row["name"] for row in table["runs"]] == [each.name for each in conditions.chosen(0, True)]
+    assert len({json.dumps(row["sums"]) for row in table["runs"]}) == 1
+
+
+def test_a_stage_that_looks_at_the_clock_is_named(doit, tamper):
+    tamper("files", "import time\n\n\n" + TOUCHING.format(field="mtime", value="int(time.time()) // 10**9"))
+    done = doit("verify:node", code=1)
+    assert "the first stage that differs: files" in done.stdout
+    assert "etc/deep/motd → mtime: 1 | 2" in done.stdout
+    assert "node-initrd.img → archives → archive 1 (etc) → cpio → etc/deep/motd → mtime: 1 | 2" in done.stdout
+    assert "1 of 2 agree" in done.stderr + done.stdout
+
+
+def test_each_condition_is_told_from_the_others(doit, tamper, project):
+    """What a stage must not look at, one at a time: exactly the runs that vary it differ."""
+    cases = {
+        "hash seed": "hash('x') % 10**6",
+        "time zone": "__import__('time').localtime(0).tm_hour",
+        "locale": "len(__import__('os').environ['LANG'])",
+        "one processor": "__import__('os').cpu_count() == 1",
+        "long path": "len(__import__('os').getcwd()) > 180",
+        "other user": "__import__('os').getuid()",
+        "other TMPDIR": "__import__('os').environ['TMPDIR'].startswith('/dev/shm')",
+        "listing order": "__import__('os').listdir('pipeline').index('store.py')",
+    }
+    value = " + ".join(f"int({code}) * {7 ** number}" for number, code in enumerate(cases.values()))
+    tamper("files", TOUCHING.format(field="mtime", value=f"({value}) % 2**31"))
+    doit("verify:node", "--full", "--json", "table.json", code=1)
+    rows = json.loads((project / "table.json").read_text())["runs"]
+    differing = {row["name"] for row in rows if row["explanations"]}
+    done_here = {row["name"] for row in rows if not row["left_out"]}
+    assert differing == ({*cases, "all other"} & done_here) | {"all other"}
+
+
+def test_a_run_that_fails_is_shown_and_counts_against(doit, tamper):
+    tamper("files", "def files(store, *below, **params):\n    raise OSError('the stage broke')\n")
+    done = doit("verify:node", code=1)
+    assert "the stage broke" in done.stdout
+    assert "0 of 2 agree" in done.stdout + done.stderr
+
+
+def test_against_a_record(doit, project):
+    doit("build:node")
+    assert "3 of 3 agree" in doit("verify:node", "--against", "build/node/manifest.json").stdout
+
+
+def test_against_the_record_of_another_build(doit, project):
+    doit("build:node")
+    spec = project / "specs/node.yml"
+    spec.write_text(spec.read_text().replace("welcome", "hello"))
+    done = doit("verify:node", "--against", "build/node", code=1)
+    assert "the first stage that differs: files" in done.stdout
+    assert "etc/deep/motd → line 1: welcome | hello" in done.stdout
+
+
+def test_against_no_record(doit, project):
+    done = doit("verify:node", "--against", "specs/node.lock", code=3)
+    assert "not a record of a build" in done.stderr
+
+
+def test_a_damaged_blob_is_not_taken_along(doit, project):
+    """A run starts with blobs that are what the lock says, or without them."""
+    from pipeline.digest import Digest
+    from pipeline.project import Project
+    from pipeline.verify import prepare
+
+    there = Project(project)
+    good, bad = there.store.put(b"good"), there.store.put(b"bad")
+    there.store.path(bad).chmod(0o644)
+    there.store.path(bad).write_bytes(b"BAD")
+    prepare(there, project.parent / "copy", conditions.PLAIN, [good, bad, Digest.of(b"absent")])
+    taken = [path.name for path in (project.parent / "copy/cache/blobs/sha256").iterdir()]
+    assert taken == [good.hex]

@@ -1,0 +1,82 @@
+"""squashfs: unsquashfs gives back what was written."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from pipeline import compress
+from pipeline.tree import Directory, File, Slice, Tree, complete
+from pipeline.writers import Unwritable, squashfs
+from tests.judges import need, run
+from tests.writers import samples
+from tests.writers.test_cpio import compare
+
+
+def packing(name):
+    return squashfs.Packing(name.partition(":")[0], compress.blocks(compress.parse(name)))
+
+
+def image(store, tree, path, name="zstd:3"):
+    out = store.rope()
+    superblock = squashfs.write(tree, store.read, out, packing(name))
+    store.export(store.content(superblock) + out.finish(), path)
+    return path
+
+
+def unpacked(path, folder):
+    options = [] if os.getuid() == 0 else ["-ignore-errors"]
+    run(need("unsquashfs", "squashfs-tools"), "-no-progress", *options, "-d", folder, path)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["zstd:3", "zstd:19", "gzip"])
+def test_unsquashfs_gives_the_tree_back(store, tmp_path, name):
+    tree = samples.special(store, devices=False)
+    folder = unpacked(image(store, tree, tmp_path / "image", name), tmp_path / "out")
+    compare(store, tree, folder)
+    assert os.getxattr(folder / "etc/shadow", "user.b") == bytes(range(256))
+
+
+def test_unsquashfs_lists_everything(store, tmp_path):
+    tree = samples.special(store)
+    path = image(store, tree, tmp_path / "image")
+    listing = run(need("unsquashfs", "squashfs-tools"), "-lln", "-d", "", path).stdout
+    assert "crw------- 0/5" in listing and "259,300" in listing.replace(" ", "") and "prw-r--r--" in listing
+    assert run("unsquashfs", "-s", path).stdout.count("Creation or last append time Tue Jan  1 00:00:00 1980") == 1
+
+
+@given(samples.random_files())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_tree_comes_back(store, tmp_path_factory, files):
+    tree, folder = samples.stored(store, files), tmp_path_factory.mktemp("squashfs")
+    compare(store, tree, unpacked(image(store, tree, folder / "image"), folder / "out"))
+
+
+def test_large_directories_and_files(store, tmp_path):
+    tree = samples.stored(store, {f"directory/a file with the number {number}": [b"%d" % number] for number in range(9000)})
+    tree |= samples.stored(store, {"large": [samples.noise(700_000), 3_000_000, b"x" * 1_000_000, 131072, b"end"]})
+    compare(store, tree.ordered(), unpacked(image(store, tree.ordered(), tmp_path / "image"), tmp_path / "out"))
+
+
+def test_equal_files_are_stored_once(store, tmp_path):
+    data = samples.noise(1_000_000)
+    tree = Tree({str(number): File(0o644, 0, 0, 0, (), store.content(data[:500]) + store.content(data[500:]))
+                 for number in range(5)})  # fmt: skip
+    tree["6"] = tree["0"]._replace(content=store.content(data))
+    path = image(store, tree, tmp_path / "image")
+    assert path.stat().st_size < 1_100_000
+    compare(store, tree, unpacked(path, tmp_path / "out"))
+
+
+def test_holes_take_no_space(store, tmp_path):
+    tree = Tree({"hole": File(0o644, 0, 0, 0, (), (Slice(None, 0, 5 << 30),))})
+    path = image(store, tree, tmp_path / "image")
+    assert path.stat().st_size <= 200_000
+    assert "5368709120" in run(need("unsquashfs", "squashfs-tools"), "-lln", path).stdout
+
+
+def test_attributes_that_it_has_no_place_for_are_refused(store):
+    tree = Tree({"it": Directory(0o755, 0, 0, 0, (("system.posix_acl_access", b"x"),))})
+    with pytest.raises(Unwritable, match="it: .*posix_acl"):
+        squashfs.write(complete(tree), store.read, store.rope(), packing("zstd:3"))
