@@ -1,13 +1,183 @@
-"""What a container's cgroup allows: `resources` and `devices` of an entry as the OCI runtime specification writes them.
+"""What a container's cgroup allows: the keys of `resources`, and what the OCI runtime specification makes of them.
 
-The keys of a spec are those of the specification, but for `blockio` (there `blockIO`); here they get its order and its
-habit of writing numbers that have no "unset" value even when they are 0 (config-linux.md, "Control groups").
+The keys of a spec are those of the specification, but for `blockio` (there `blockIO`). In config.json they get its
+order, and its habit of writing numbers that have no "unset" value even when they are 0 (config-linux.md, "Control
+groups").
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pipeline.schema import Range
+
+Signed = Annotated[int, Range(-(1 << 63), (1 << 63) - 1)]
+Unsigned = Annotated[int, Range(0, (1 << 64) - 1)]
+Number32 = Annotated[int, Range(0, (1 << 32) - 1)]
+Weight = Annotated[int, Range(0, 65535)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceRule:
+    """A rule of the devices cgroup."""
+
+    allow: bool = False
+    """Whether it allows or forbids."""
+    type: str | None = None
+    """a (all), c or b."""
+    major: Signed | None = None
+    """Major number; left out: any."""
+    minor: Signed | None = None
+    """Minor number; left out: any."""
+    access: str | None = None
+    """Of r (read), w (write), m (mknod)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Limits of memory, in bytes; -1 for none."""
+
+    limit: Signed | None = None
+    """Hard limit."""
+    reservation: Signed | None = None
+    """Soft limit."""
+    swap: Signed | None = None
+    """Memory and swap together."""
+    kernel: Signed | None = None
+    """Kernel memory."""
+    kernelTCP: Signed | None = None
+    """Kernel memory for TCP buffers."""
+    swappiness: Unsigned | None = None
+    """How eagerly it is swapped, 0 to 100."""
+    disableOOMKiller: bool | None = None
+    """Whether processes wait instead of being killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpu:
+    """Shares of the processors."""
+
+    shares: Unsigned | None = None
+    """Weight against other containers."""
+    quota: Signed | None = None
+    """Microseconds of a period that may be used."""
+    period: Unsigned | None = None
+    """Length of a period in microseconds."""
+    realtimeRuntime: Signed | None = None
+    """Microseconds of a period that real-time tasks may use."""
+    realtimePeriod: Unsigned | None = None
+    """Length of a period for real-time tasks in microseconds."""
+    cpus: str | None = None
+    """Which processors: `0-3,7`."""
+    mems: str | None = None
+    """Which memory nodes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pids:
+    """How many processes."""
+
+    limit: Signed = 0
+    """At most so many; -1 for no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightDevice:
+    """A block device's own weight."""
+
+    major: Signed = 0
+    """Major number."""
+    minor: Signed = 0
+    """Minor number."""
+    weight: Weight | None = None
+    """Weight, 10 to 1000."""
+    leafWeight: Weight | None = None
+    """Weight of the container's own tasks against its children."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThrottleDevice:
+    """A block device's limit."""
+
+    major: Signed = 0
+    """Major number."""
+    minor: Signed = 0
+    """Minor number."""
+    rate: Unsigned = 0
+    """Bytes or operations in a second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockIO:
+    """Shares of block devices."""
+
+    weight: Weight | None = None
+    """Weight, 10 to 1000."""
+    leafWeight: Weight | None = None
+    """Weight of the container's own tasks against its children."""
+    weightDevice: tuple[WeightDevice, ...] | None = None
+    """Weights for single devices."""
+    throttleReadBpsDevice: tuple[ThrottleDevice, ...] | None = None
+    """Bytes read in a second."""
+    throttleWriteBpsDevice: tuple[ThrottleDevice, ...] | None = None
+    """Bytes written in a second."""
+    throttleReadIOPSDevice: tuple[ThrottleDevice, ...] | None = None
+    """Reads in a second."""
+    throttleWriteIOPSDevice: tuple[ThrottleDevice, ...] | None = None
+    """Writes in a second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HugepageLimit:
+    """A limit of huge pages."""
+
+    pageSize: str | int = ""
+    """Size of the pages: `2MB`."""
+    limit: Unsigned = 0
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterfacePriority:
+    """The priority of a network interface."""
+
+    name: str = ""
+    """The interface."""
+    priority: Number32 = 0
+    """Its priority."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What marks the container's packets."""
+
+    classID: Number32 | None = None
+    """Class of the net_cls cgroup."""
+    priorities: tuple[InterfacePriority, ...] | None = None
+    """Priorities of the net_prio cgroup."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Limits of the container's cgroup (runtime-spec, config-linux.md, "Control groups")."""
+
+    devices: tuple[DeviceRule, ...] | None = None
+    """Which devices it may open."""
+    memory: Memory | None = None
+    """How much memory."""
+    cpu: Cpu | None = None
+    """How much of the processors."""
+    pids: Pids | None = None
+    """How many processes."""
+    blockio: BlockIO | None = None
+    """How much of block devices."""
+    hugepageLimits: tuple[HugepageLimit, ...] | None = None
+    """How much in huge pages."""
+    network: Network | None = None
+    """How its packets are marked."""
+
 
 Json = dict[str, Any]
 

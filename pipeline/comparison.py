@@ -10,10 +10,12 @@ from typing import NamedTuple
 from pipeline import kernel_image, software
 from pipeline.difference import NOTHING, Difference, differences, json_differences
 from pipeline.readers import Listing, Node
-from pipeline.readers.view import Memory, View, first_unequal
+from pipeline.readers.view import View, first_unequal, sha256
 
 DIFFERENCES = 20
 """Differences in the formats' own terms that are shown; the topics below them are complete."""
+SUM = 16
+"""Hexadecimal digits of a sum that are shown."""
 
 
 class Change(NamedTuple):
@@ -59,7 +61,8 @@ def compare(left: Side, right: Side, explained: tuple[Difference, ...] = ()) -> 
     }  # fmt: skip
     first = [*explained, *islice(_differences(left, right), DIFFERENCES)]
     found = {"first differences": tuple(Change(each.way, each.left, each.right) for each in first)}
-    return Comparison(left.name, right.name, found | {name: tuple(topic(left, right)) for name, topic in topics.items()})
+    found |= {name: tuple(topic(left, right)) for name, topic in topics.items()}
+    return Comparison(left.name, right.name, found)
 
 
 def changes(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[Change]:
@@ -136,19 +139,24 @@ def _containers(left: Side, right: Side) -> Iterator[Change]:
 
 
 def _files(left: Side, right: Side) -> Iterator[Change]:
+    """Paths that only one side has, then fields and contents of the others; only fields that both structures know."""
     for path in sorted(left.root.keys() | right.root.keys()):
         ours, theirs = left.root.get(path), right.root.get(path)
         if ours is None or theirs is None or ours.kind != theirs.kind:
             yield Change(path, _described(ours), _described(theirs))
             continue
-        fields = [field for field in ours.facts if field in theirs.facts and ours.facts[field] != theirs.facts[field]]
-        said = [[f"{field} {node.facts[field]}" for field in fields] for node in (ours, theirs)]
+        for field in ours.facts:
+            if field in theirs.facts and ours.facts[field] != theirs.facts[field]:
+                yield Change(f"{path} ({field})", str(ours.facts[field]), str(theirs.facts[field]))
         if ours.content is not None and theirs.content is not None:
-            if first_unequal(ours.content, theirs.content) is not None:
-                said[0].append(f"{ours.content.size} bytes")
-                said[1].append(f"{theirs.content.size} {'bytes' if said[0][-1] != f'{theirs.content.size} bytes' else 'other bytes'}")
-        if said[0]:
-            yield Change(path, *(", ".join(words) for words in said))
+            yield from _contents(path, ours.content, theirs.content)
+
+
+def _contents(path: str, left: View, right: View) -> Iterator[Change]:
+    if left.size != right.size:
+        yield Change(f"{path} (size)", str(left.size), str(right.size))
+    elif first_unequal(left, right) is not None:
+        yield Change(f"{path} (content)", *(f"sha256 {sha256(view)[:SUM]}" for view in (left, right)))
 
 
 def _described(node: Node | None) -> str:
@@ -162,7 +170,3 @@ def _sizes(left: Side, right: Side) -> Iterator[Change]:
     """Bytes of files by what they belong to: a container, else the topmost folder."""
     sizes = [{name: str(size) for name, size in software.sizes(side.root).items()} for side in (left, right)]
     yield from changes(sizes[0], sizes[1])
-
-
-def of_text(text: str) -> View:
-    return Memory(text.encode())

@@ -19,7 +19,8 @@ from types import ModuleType
 from typing import Any
 
 from pipeline import sections
-from pipeline.kinds import Either, Kind, ListOf, MapOf
+from pipeline.kinds import Either, ListOf, MapOf
+from pipeline.reader import Kind
 from pipeline.schema import Record, fields, kind
 
 SCHEMA = Path("specs/schema.json")

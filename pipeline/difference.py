@@ -62,16 +62,24 @@ def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterato
 
 
 def between(left: Listing, right: Listing, steps: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """Where two listings differ: entry by entry, then what is said of the whole, then where things lie."""
+    """Where two listings differ: entries, then what is said of the whole; where things lie if nothing else does."""
+    found = False
+    for difference in _said(left, right, steps):
+        found = True
+        yield difference
+    if not found:
+        for path in left:
+            if path in right:
+                here = (*steps, path) if path else steps
+                yield from _facts(left[path].place, right[path].place, here)
+
+
+def _said(left: Listing, right: Listing, steps: tuple[str, ...]) -> Iterator[Difference]:
     for path in [*left, *(path for path in right if path not in left)]:
         if path != HEADER:
             yield from _nodes(left.get(path), right.get(path), path, steps)
     if HEADER in left and HEADER in right:
         yield from _facts(left[HEADER].facts, right[HEADER].facts, steps)
-    for path in left:
-        if path in right:
-            here = (*steps, path) if path else steps
-            yield from _facts(left[path].place, right[path].place, here)
 
 
 def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, ...]) -> Iterator[Difference]:

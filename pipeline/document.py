@@ -224,7 +224,7 @@ def is_merge(key: Node) -> bool:
 def merged(first: Node, second: Node) -> Node:
     """Two documents as one: lists of the same key one after another, mappings key by key, else the later value.
 
-    Linuxkit.md §1.10: an empty text of the later document does not replace the earlier one.
+    As LinuxKit has it, an empty text of the later document does not replace the earlier one.
     """
     return _joined(first, second, 0)
 

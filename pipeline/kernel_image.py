@@ -9,8 +9,8 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from pipeline.readers import Listing, archives, look_into
-from pipeline.readers.view import CHUNK, Inflated, View, chunks, window
+from pipeline.readers import Listing, archives
+from pipeline.readers.view import Inflated, View, chunks, window
 
 HEADER = 0x202
 """Where a bzImage says HdrS."""
@@ -46,13 +46,13 @@ def _unpacked(view: View) -> Iterator[bytes]:
     setup = (view.read(0x1F1, 1)[0] or 4) + 1
     offset, size = (int.from_bytes(view.read(at, 4), "little") for at in (0x248, 0x24C))
     payload = window(view, setup * 512 + offset, size)
-    compression = archives.compression(payload.read(0, 6))
+    compression = archives.compression_of(payload.read(0, 6))
     if compression is not None:
         yield b"".join(chunks(Inflated(lambda: archives.inflate(payload, 0, compression, lambda end: None))))
 
 
 def command_line(path: str, view: View) -> str | None:
-    """The kernel's command line, if `path` is a file that says it: `…cmdline`, syslinux.cfg, grub.cfg, a loader entry."""
+    """The kernel's command line, if the file `path` says it: `…cmdline`, syslinux.cfg, grub.cfg, a loader entry."""
     name = path.rpartition("/")[2].lower()
     if view.size > LARGEST_LINE:
         return None

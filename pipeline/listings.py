@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pipeline.digest import Digest
-from pipeline.readers import HEADER, Listing, Node, look_into
+from pipeline.readers import HEADER, Listing, Node, look_into, trees
 from pipeline.readers.trees import KINDS, facts
 from pipeline.readers.view import Extent, HostFile, Memory, Mosaic, View
 from pipeline.store import Store
@@ -44,9 +44,14 @@ def _node(store: Store, entry: Entry) -> Node:
 
 def of_result(store: Store, digest: Digest) -> Listing | View:
     """What a stage gave: a tree's listing, or any other blob (an image's manifest) as it stands."""
-    if store.open(digest).read(10) == b'{"tree":1,':
+    if is_tree(store, digest):
         return of_tree(store, store.tree(digest))
     return of_blob(store, digest)
+
+
+def is_tree(store: Store, digest: Digest) -> bool:
+    """Whether the blob `digest` is a tree."""
+    return trees.recognises(of_blob(store, digest))
 
 
 def root_of(view: View) -> Listing | None:

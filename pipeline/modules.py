@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from pipeline import tree as trees
 from pipeline.modgraph import ordered, resolved, scan
+from pipeline.modindex import Entry as IndexEntry
 from pipeline.modindex import index, normalized
 from pipeline.modinfo import Module, is_module, module_name
 from pipeline.problem import StageProblem, guess
@@ -39,34 +40,41 @@ def depmod(store: Store, tree: Tree, release: str) -> dict[str, bytes]:
     BadModule names a module that cannot be read.
     """
     folder = f"lib/modules/{release}/"
-    given = {name: _given(store, tree, folder + name) for name in GIVEN}
-    modules = ordered(scan(store, tree, folder), given["modules.order"].decode().splitlines())
-    dependencies = {module.name: needed for module, needed in resolved(modules)}
-    lines = {m.name: " ".join([m.path + ":", *(other.path for other in dependencies[m.name])]) for m in modules}
-    priority = {module.name: number for number, module in enumerate(modules)}
-    aliases = [(alias, m.name) for m in modules for alias in m.aliases]
-    symbols = sorted((f"symbol:{symbol.decode()}", m.name) for m in modules for symbol in m.exports)
+    order, builtin, modinfo = (_given(store, tree, folder + name) for name in GIVEN)
+    modules = ordered(scan(store, tree, folder), order.splitlines())
+    needs = {m.name: " ".join([m.path + ":", *(other.path for other in needed)]) for m, needed in resolved(modules)}
+    texts = {name: "".join(line + "\n" for line in lines) for name, lines in _texts(modules, needs).items()}
+    encoded = {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
+    indexes = _indexes(modules, needs) | {
+        "modules.builtin.bin": ((module_name(path), "", 0) for path in builtin.splitlines()),
+        "modules.builtin.alias.bin": _keys(_builtin_aliases(modinfo), {}),
+    }
+    return encoded | {name: index(entries) for name, entries in indexes.items()}
+
+
+def _texts(modules: Sequence[Module], needs: Mapping[str, str]) -> dict[str, Iterable[str]]:
+    """The text files, as lines. needs: module -> its line in modules.dep."""
+    aliases = [f"alias {alias} {name}" for alias, name in _aliases(modules)]
+    symbols = [f"alias {symbol} {name}" for symbol, name in _symbols(modules)]
     softdeps = [f"softdep {m.name} {text}" for m in modules for text in m.softdeps]
     devices = list(_devices(modules))
-    texts = {
-        "modules.dep": lines.values(),
-        "modules.alias": _titled("Aliases extracted from modules themselves.", _aliases(aliases)),
-        "modules.symbols": _titled("Aliases for symbols, used by symbol_request().", _aliases(symbols)),
-        "modules.softdep": _titled("Soft dependencies extracted from modules themselves.", softdeps),
-        "modules.devname": _titled("Device nodes to trigger on-demand module loading.", devices) if devices else (),
+    return {
+        "modules.dep": needs.values(),
+        "modules.alias": ["# Aliases extracted from modules themselves.", *aliases],
+        "modules.symbols": ["# Aliases for symbols, used by symbol_request().", *symbols],
+        "modules.softdep": ["# Soft dependencies extracted from modules themselves.", *softdeps],
+        "modules.devname": ["# Device nodes to trigger on-demand module loading.", *devices] if devices else [],
     }
-    indexes = {
-        "modules.dep.bin": ((name, line, priority[name]) for name, line in lines.items()),
-        "modules.alias.bin": ((alias, name, priority[name]) for alias, name in _normalized(aliases)),
-        "modules.symbols.bin": ((symbol, name, priority[name]) for symbol, name in symbols),
-        "modules.builtin.bin": ((module_name(path), "", 0) for path in given["modules.builtin"].decode().splitlines()),
-        "modules.builtin.alias.bin": (
-            (alias, name, 0) for alias, name in _normalized(_builtin_aliases(given["modules.builtin.modinfo"]))
-        ),
+
+
+def _indexes(modules: Sequence[Module], needs: Mapping[str, str]) -> dict[str, Iterable[IndexEntry]]:
+    """The same for kmod: what its indexes hold. The first module in depmod's order counts most."""
+    priority = {module.name: number for number, module in enumerate(modules)}
+    return {
+        "modules.dep.bin": ((name, line, priority[name]) for name, line in needs.items()),
+        "modules.alias.bin": _keys(_aliases(modules), priority),
+        "modules.symbols.bin": ((symbol, name, priority[name]) for symbol, name in _symbols(modules)),
     }
-    written = {name: "".join(line + "\n" for line in lines) for name, lines in texts.items()}
-    encoded = {name: text.encode("utf-8", "surrogateescape") for name, text in written.items()}
-    return encoded | {name: index(entries) for name, entries in indexes.items()}
 
 
 def cut(store: Store, tree: Tree, patterns: Sequence[str]) -> Tree:
@@ -103,7 +111,7 @@ def _selected(
     store: Store, tree: Tree, folder: str, modules: Sequence[Module], patterns: Sequence[str]
 ) -> Iterator[Module]:
     """The modules that `patterns` name."""
-    builtin = [module_name(path) for path in _given(store, tree, folder + "modules.builtin").decode().splitlines()]
+    builtin = [module_name(path) for path in _given(store, tree, folder + "modules.builtin").splitlines()]
     for number, pattern in enumerate(patterns):
         name = pattern.replace("-", "_")
         if "/" in pattern:
@@ -144,30 +152,31 @@ def _soft(module: Module) -> Iterator[str]:
                 yield word.replace("-", "_")
 
 
-def _given(store: Store, tree: Mapping[str, trees.Entry], path: str) -> bytes:
+def _given(store: Store, tree: Mapping[str, trees.Entry], path: str) -> str:
     entry = tree.get(path)
-    return store.bytes(entry.content) if type(entry) is File else b""
+    return store.bytes(entry.content).decode("utf-8", "surrogateescape") if type(entry) is File else ""
 
 
-def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
-    yield f"# {title}"
-    yield from lines
+def _aliases(modules: Iterable[Module]) -> Iterator[tuple[str, str]]:
+    return ((alias, module.name) for module in modules for alias in module.aliases)
 
 
-def _aliases(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    return (f"alias {alias} {name}" for alias, name in pairs)
+def _symbols(modules: Iterable[Module]) -> list[tuple[str, str]]:
+    """`symbol:NAME` and who exports it, sorted; depmod has them in the order of a hash table."""
+    exported = ((symbol.decode("utf-8", "surrogateescape"), m.name) for m in modules for symbol in m.exports)
+    return sorted((f"symbol:{symbol}", name) for symbol, name in exported)
 
 
-def _normalized(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The aliases that can be indexed, as they are looked up."""
-    for alias, name in pairs:
+def _keys(aliases: Iterable[tuple[str, str]], priority: Mapping[str, int]) -> Iterator[IndexEntry]:
+    """The aliases that can be looked up, as they are looked up."""
+    for alias, name in aliases:
         if (key := normalized(alias)) is not None:
-            yield key, name
+            yield key, name, priority.get(name, 0)
 
 
-def _builtin_aliases(modinfo: bytes) -> Iterator[tuple[str, str]]:
+def _builtin_aliases(modinfo: str) -> Iterator[tuple[str, str]]:
     """Aliases of what is built into the kernel: modules.builtin.modinfo holds `name.key=value` texts."""
-    for text in modinfo.decode("utf-8", "surrogateescape").split("\0"):
+    for text in modinfo.split("\0"):
         subject, _, value = text.partition("=")
         name, _, key = subject.partition(".")
         if key == "alias":

@@ -2,8 +2,8 @@
 
 config.json is that of the OCI runtime specification (config.md, config-linux.md; version 1.2.1); runtime.json is what
 LinuxKit's init does before it starts the container. Three sources say something: the image (entrypoint, environment,
-working directory), its label, the entry; the last that says it wins (linuxkit.md §1.4). Keys come in the order of the
-specification, empty ones are left out, as Go's encoding/json does it: the bytes are LinuxKit's.
+working directory), its label, the entry; the last that says it wins (LinuxKit, moby/config.go). Keys come in the order
+of the specification, empty ones are left out, as Go's encoding/json does it: the bytes are LinuxKit's.
 """
 
 from __future__ import annotations

@@ -24,22 +24,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.document import Node
-from pipeline.kinds import (
-    Choice,
-    Define,
-    Either,
-    Flag,
-    Kind,
-    ListOf,
-    MapOf,
-    Number,
-    Pattern,
-    Range,
-    Reader,
-    Text,
-    Wrong,
-)
+from pipeline.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Pattern, Range, Text
 from pipeline.problem import KeyPath, Problem, Problems, StageProblem, guess, listening, warn
+from pipeline.reader import Define, Kind, Reader, Wrong
 
 __all__ = [
     "Kind", "Pattern", "Problem", "Problems", "Range", "Reader", "StageProblem", "Wrong",

@@ -31,9 +31,9 @@ def containers(root: Listing) -> dict[str, Any]:
 
 def packages(root: Listing) -> dict[str, str]:
     """`services/sshd: libc6` -> version, of everything whose package database is in the file system."""
-    found = {}
+    found: dict[str, str] = {}
     for path, node in root.items():
-        if (match := DATABASE.fullmatch(path)) and node.content is not None and not path.endswith(".md5sums"):
+        if DATABASE.fullmatch(path) and not path.endswith(".md5sums"):
             container = CONTAINER.match(path)
             where = container[0].removeprefix("containers/") + ": " if container else ""
             found |= {where + name: version for name, version in _installed(_text(node))}

@@ -4,7 +4,8 @@
     build.append            files that it names are appended to it, in that order
     specs/NAME.d/*.yml      files that are appended after that, by name
 
-Appending (linuxkit.md §1.10): lists of a section one after another; of a mapping such as `kernel:`, the later value.
+Appending, as `linuxkit build a.yml b.yml` does it: lists of a section one after another; of a mapping such as
+`kernel:`, the later value.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Spec:
         return self.sections[section]
 
     @property
-    def build(self) -> build.Build:
+    def build(self) -> build.Settled:
         """nodekiln's own options; formats and arch are filled in."""
-        value: build.Build = self.sections["build"]
+        value: build.Settled = self.sections["build"]
         return value
 
     @property
@@ -161,7 +162,7 @@ def _checked(spec: Spec) -> Spec:
             warned.append(Problem(spec.where((name, *path)), message, hint))
     if problems:
         raise Problems(problems)
-    completed = dict(spec.sections) | {"build": build.complete(spec["build"])}
+    completed = dict(spec.sections) | {"build": build.settled(spec["build"])}
     return Spec(spec.name, spec.path, completed, spec.places, tuple(warned), spec.files)
 
 

@@ -223,6 +223,8 @@ def _located(action: Action, found: StageProblem | Warned) -> str:
 
 
 def _publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> dict[str, Any]:
+    for warned in made.spec.warned:
+        sys.stderr.write(f"warning: {warned}\n")
     publish.publish(project, made, name, action, folder)
     return record(action) | {"ran": True}
 

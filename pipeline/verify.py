@@ -22,47 +22,17 @@ from typing import Any, NamedTuple
 from pipeline import conditions as every
 from pipeline.conditions import Conditions
 from pipeline.digest import Digest
-from pipeline.explain import Explanation, Made, explain
+from pipeline.explain import Made, explain
 from pipeline.project import CACHE, RESULTS, Project
 from pipeline.publish import MANIFEST
 from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
+from pipeline.verdict import Row
 
 OWN = ("NODEKILN_CACHE", "NODEKILN_REMOTE", "NODEKILN_RESOLVED", "PYTHONPATH", "XDG_CACHE_HOME")
 """Variables that would let a run share more than it may, or are about the caller."""
 OUTPUT = 4000
 """Characters of a failed build's output that are shown: the end, where the error is."""
-
-
-class Row(NamedTuple):
-    """One run. sums: format -> file -> sha256; explanations: format -> why it differs from the first row."""
-
-    name: str
-    said: str
-    seconds: float
-    sums: Mapping[str, Mapping[str, str]]
-    explanations: Mapping[str, Explanation]
-    failed: str = ""
-    left_out: str = ""
-
-
-class Verdict(NamedTuple):
-    """rows: the table; the first one is what the others are held against."""
-
-    formats: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    def agrees(self, row: Row, name: str) -> bool:
-        """Whether the run made the format `name` as the first one did."""
-        return not row.failed and row.sums.get(name) == self.rows[0].sums.get(name) is not None
-
-    @property
-    def agreeing(self) -> int:
-        return sum(self.agrees(row, name) for row in self.rows for name in self.formats)
-
-    @property
-    def all(self) -> int:
-        return len(self.rows) * len(self.formats)
 
 
 class Record(NamedTuple):

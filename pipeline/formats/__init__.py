@@ -17,11 +17,6 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.digest import Digest
-from pipeline.store import Store
-from pipeline.tree import Content, File
-from pipeline.writers import Unwritable
-
 
 def find(name: str) -> ModuleType:
     """The module of the format `name`, the only one that is imported; KeyError if there is none."""
@@ -42,11 +37,3 @@ def names() -> tuple[str, ...]:
 def _stems() -> set[str]:
     """The modules in this folder."""
     return {file[:-3] for file in os.listdir(__path__[0]) if file.endswith(".py") and file[0] != "_"}
-
-
-def part(store: Store, tree: Digest, path: str) -> Content:
-    """The file `path` of what a format needs; Unwritable if the node has none."""
-    entry = store.tree(tree).get(path)
-    if type(entry) is not File:
-        raise Unwritable(f"this format needs {path}, and the node has none (is there a kernel in the spec?)")
-    return entry.content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.formats import part
+from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import files
 from pipeline.writers import disk, vhd
@@ -12,11 +12,12 @@ NAME = "dynamic-vhd"
 VERSION = vhd.VERSION
 NEEDS = ("raw-bios",)
 OPTIONS = ()
+SUFFIXES = ("-dynamic.vhd",)
 
 
 def build(store: Store, raw: Digest) -> Digest:
-    """Tree {".vhd"}."""
+    """Tree {"-dynamic.vhd"}."""
     content = part(store, raw, "-bios.img")
     out = store.rope()
     vhd.write_dynamic(content, out, disk.identity(NAME, content))
-    return store.put_tree(files([(".vhd", out.finish())]))
+    return store.put_tree(files([("-dynamic.vhd", out.finish())]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pipeline import compress
 from pipeline.digest import Digest
-from pipeline.formats import part
+from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import EPOCH, File, Slice, Tree, files, length
 from pipeline.writers import tar
@@ -16,6 +16,7 @@ NAME = "gcp"
 VERSION = f"1 tar-{tar.VERSION} {compress.VERSION}"
 NEEDS = ("raw-bios",)
 OPTIONS = ()
+SUFFIXES = (".img.tar.gz",)
 UNIT = 1 << 30
 
 

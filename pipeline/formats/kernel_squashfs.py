@@ -12,6 +12,7 @@ NAME = "kernel+squashfs"
 VERSION = f"{squashfs.VERSION} {compress.VERSION}"
 NEEDS = ("kernel", "rootfs")
 OPTIONS = ("compress",)
+SUFFIXES = ("-squashfs.img",)
 
 
 def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Digest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.formats import part
+from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import files
 from pipeline.writers import qcow2

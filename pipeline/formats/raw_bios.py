@@ -3,57 +3,32 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.formats import part
+from pipeline.stages import bootvolume
 from pipeline.store import Store
-from pipeline.tree import Slice, files
-from pipeline.writers import Unwritable, disk, fat, mbr, syslinux
+from pipeline.tree import files
+from pipeline.writers import disk, mbr
 
 NAME = "raw-bios"
-VERSION = f"1 fat-{fat.VERSION} mbr-{mbr.VERSION} syslinux-{syslinux.VERSION}"
+VERSION = f"1 mbr-{mbr.VERSION} {bootvolume.VERSION}"
 NEEDS = ("kernel", "initrd", "syslinux")
 OPTIONS = ("size",)
 SUFFIXES = ("-bios.img",)
-LABEL = "NODE"
-PROGRAM = "usr/bin/syslinux"
-BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/syslinux/mbr/mbr.bin", "usr/share/syslinux/mbr.bin")
-"""Where distributions keep Syslinux's boot code."""
-LONGEST_CMDLINE = 2047
-"""Of the kernel on x86 (COMMAND_LINE_SIZE, with a NUL)."""
+BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/EXTLINUX/mbr.bin", "usr/lib/syslinux/mbr/mbr.bin")
+"""The same code in each of Debian's packages."""
 
 
-def build(store: Store, kernel: Digest, initrd: Digest, syslinux_image: Digest, size: str | None = None) -> Digest:
+def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, size: str | None = None) -> Digest:
     """Tree {"-bios.img"}: the smallest disk of whole MiB, or one of `size` (`1024M`, `2G`).
 
     Unwritable where there is no kernel, the image has no Syslinux, or `size` is too small.
     """
-    loader = syslinux.loader(store.bytes(part(store, syslinux_image, PROGRAM)))
-    code = next((path for path in BOOT_CODE if path in store.tree(syslinux_image)), BOOT_CODE[0])
-    contents = {
-        "initrd.img": part(store, initrd, "initrd.img"),
-        "kernel": part(store, kernel, "kernel"),
-        "ldlinux.c32": store.content(loader.module),
-        "ldlinux.sys": (Slice(None, 0, loader.size),),
-        "syslinux.cfg": store.content(_config(store.bytes(part(store, kernel, "cmdline")).decode())),
-    }
-    serial = disk.identity(NAME, *contents.values()).time_low
-
     wanted = disk.size(size)
-    plan = fat.plan(files(contents.items()), wanted and wanted - mbr.FIRST * disk.SECTOR)
-    plain = fat.boot_sector(plan, LABEL, serial, mbr.FIRST)
-    sector, system = syslinux.install(loader, plain, plan.sector("ldlinux.sys"))
-    contents["ldlinux.sys"] = store.content(system)
-
-    partition = mbr.Partition(mbr.FIRST, plan.geometry.sectors, mbr.FAT[plan.geometry.bits], active=True)
+    contents = bootvolume.linux_files(store, kernel, initrd)
+    volume = bootvolume.bios(store, contents, syslinux, wanted and wanted - disk.MIB)
+    partition = mbr.Partition(mbr.FIRST, volume.sectors, mbr.FAT[volume.bits], active=True)
+    identity = disk.identity(NAME, volume.content).time_low
     out = store.rope()
-    out.write(mbr.record([partition], serial, store.bytes(part(store, syslinux_image, code))))
-    out.zeros((mbr.FIRST - 1) * disk.SECTOR)
-    fat.write(plan._replace(tree=files(contents.items())), out, LABEL, sector)
+    out.write(mbr.record([partition], identity, store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))))
+    out.zeros(disk.MIB - mbr.SECTOR)
+    out.extend(volume.content)
     return store.put_tree(files([("-bios.img", out.finish())]))
-
-
-def _config(cmdline: str) -> bytes:
-    """syslinux.cfg: boot at once, without a menu."""
-    words = " ".join(cmdline.split("\n")).strip()
-    if len(words) > LONGEST_CMDLINE:
-        raise Unwritable(f"kernel.cmdline has {len(words)} characters; the kernel takes {LONGEST_CMDLINE}")
-    return f"DEFAULT linux\nPROMPT 0\nLABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()

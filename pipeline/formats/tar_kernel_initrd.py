@@ -11,6 +11,7 @@ NAME = "tar-kernel-initrd"
 VERSION = tar.VERSION
 NEEDS = ("kernel", "initrd")
 OPTIONS = ()
+SUFFIXES = ("-initrd.tar",)
 MEMBERS = ("cmdline", "initrd.img", "kernel", "ucode.cpio")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.formats import part
+from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import Content, File, files
 from pipeline.writers import Unwritable, pe
@@ -12,6 +12,7 @@ NAME = "uki"
 VERSION = pe.VERSION
 NEEDS = ("kernel", "initrd", "rootfs", "systemd-boot")
 OPTIONS = ()
+SUFFIXES = (".efi",)
 STUBS = "usr/lib/systemd/boot/efi/linux"
 """The stub of each architecture is there, called linuxx64.efi.stub, linuxaa64.efi.stub, …"""
 RELEASES = ("etc/os-release", "usr/lib/os-release")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.formats import part
+from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import files
 from pipeline.writers import disk, vhd
@@ -12,6 +12,7 @@ NAME = "vhd"
 VERSION = vhd.VERSION
 NEEDS = ("raw-bios",)
 OPTIONS = ()
+SUFFIXES = (".vhd",)
 
 
 def build(store: Store, raw: Digest) -> Digest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline import compress
 from pipeline.digest import Digest
-from pipeline.formats import part
+from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import files
 from pipeline.writers import disk, vmdk
@@ -13,6 +13,7 @@ NAME = "vmdk"
 VERSION = f"{vmdk.VERSION} {compress.VERSION}"
 NEEDS = ("raw-bios",)
 OPTIONS = ()
+SUFFIXES = (".vmdk",)
 LEVEL = 1
 """Most of a node's disk is compressed already."""
 

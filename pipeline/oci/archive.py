@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.digest import Digest, canonical_json
 from pipeline.oci.error import ImageError, NotThere, Refused
-from pipeline.oci.flatten import printable
+from pipeline.oci.folder import printable
 from pipeline.oci.layout import Archive
 from pipeline.oci.manifest import CONFIG_LIMIT, LAYERS_LIMIT, MANIFEST_LIMIT, MANIFESTS, OCI
 from pipeline.oci.reference import InvalidReference, expand
@@ -28,6 +29,7 @@ class DockerArchive:
     def __init__(self, file: Path, inside: str = "") -> None:
         self.file = file
         self.inside = inside
+        self._guard = threading.Lock()
         self._blobs: dict[Digest, str] = {}
         self._manifest = b""
 
@@ -45,8 +47,12 @@ class DockerArchive:
         return self._archive.chunks(self._blobs[digest], start)
 
     def _read(self) -> None:
-        if self._manifest:
-            return
+        with self._guard:
+            if not self._manifest:
+                self._manifest = self._made()
+
+    def _made(self) -> bytes:
+        """The manifest of the image; on the way every file is hashed, for the archive names them otherwise."""
         if not self.file.is_file():
             raise NotThere(f"{self.file}: no such file")
         self._archive = Archive(self.file)
@@ -57,7 +63,7 @@ class DockerArchive:
         names = image.get("Layers")
         if not isinstance(names, list) or len(names) > LAYERS_LIMIT:
             raise Refused(f"{self}: Layers is no list of at most {LAYERS_LIMIT} names")
-        self._manifest = canonical_json(
+        return canonical_json(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFESTS[0],

@@ -9,9 +9,10 @@ followed there, never on the host. Hard links share one inode, within a layer an
 from __future__ import annotations
 
 from pipeline.oci.error import Refused
+from pipeline.oci.folder import Folder, Folders, printable
 from pipeline.oci.sparse import Buffer
 from pipeline.oci.tar import Member, members, place
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, Tree
+from pipeline.tree import Content, Device, Directory, Entry, File, Symlink, Tree
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -19,53 +20,19 @@ NAME_LIMIT = 255
 """Bytes of one name (Linux: NAME_MAX)."""
 TARGET_LIMIT = 4095
 """Bytes of a symlink's target (Linux: PATH_MAX and its NUL)."""
-DEPTH_LIMIT = 4096
-"""Directories above an entry: twice what Linux can reach by one path (PATH_MAX is 4096 bytes)."""
-ENTRIES_LIMIT = 2_000_000
-"""Entries of an image, directories that it implies included; they are held in memory (about 0.5 KiB each)."""
-PATHS_LIMIT = 512 << 20
-"""Bytes of all paths and extended attributes of an image, for the same reason."""
-LINKS_LIMIT = 40
-"""Symlinks followed for one name (Linux: MAXSYMLINKS)."""
-STEPS_LIMIT = 20_000_000
-"""Names taken from symlinks' targets for all entries of an image: some seconds' work."""
-
-
-class Folder:
-    """A directory while layers are laid over each other."""
-
-    __slots__ = ("children", "entry", "fresh", "layer", "opaque")
-
-    def __init__(self, entry: Directory | None) -> None:
-        self.entry = entry
-        self.children: dict[str, Folder | Entry] = {}
-        self.layer = -1
-        self.fresh: set[str] = set()
-        """Names that the layer `layer` has put here itself."""
-        self.opaque = -1
-        """The last layer that removed everything from below."""
-
-    def touched(self, layer: int) -> set[str]:
-        if self.layer != layer:
-            self.layer, self.fresh = layer, set()
-        return self.fresh
 
 
 class Flattening:
     """Layers being laid over each other; `tree` is the result so far."""
 
     def __init__(self, whiteouts: bool = True) -> None:
-        self._root = Folder(None)
+        self._folders = Folders()
         self._whiteouts = whiteouts
-        self._layer = -1
-        self._entries = self._steps = self._bytes = 0
-        self._resolved: dict[str, Folder] = {}
         self._inodes: dict[str, File] = {}
 
     def add(self, archive: Buffer, content: Content) -> None:
         """Lay the tar `archive` over what is there; its bytes are `content`. Refused names the entry."""
-        self._layer += 1
-        self._resolved.clear()
+        self._folders.begin_layer()
         placed = place(content)
         path, inside = "", False
         try:
@@ -93,22 +60,19 @@ class Flattening:
         Of a group of hard links the first name has the inode's metadata (what its file's entry said); the others keep
         what their own entries said, which archives made from the tree repeat.
         """
-        found: dict[str, Entry] = {"": self._root.entry} if self._root.entry else {}
-        size = 0
-        todo = [("", self._root)]
+        root = self._folders.root
+        found: dict[str, Entry] = {"": root.entry} if root.entry else {}
+        todo = [("", root)]
         while todo:
             prefix, folder = todo.pop()
             for name, child in folder.children.items():
                 path = prefix + name
-                size += len(path)
                 if type(child) is Folder:
                     assert child.entry is not None
                     found[path] = child.entry
                     todo.append((path + "/", child))
                 else:
                     found[path] = child  # type: ignore[assignment]
-            if size > PATHS_LIMIT:
-                raise Refused(f"an image whose paths take more than {PATHS_LIMIT} bytes")
         self._name_inodes(found)
         return Tree(found).ordered()
 
@@ -144,9 +108,7 @@ class Flattening:
 
     def _entry(self, member: Member, content: Content) -> Entry:
         path, kind, mode, uid, gid, mtime, xattrs, target, major, minor, _ = member
-        self._bytes += len(path) + sum(len(value) for _, value in xattrs)
-        if self._bytes > PATHS_LIMIT:
-            raise Refused(f"the image's names and extended attributes take more than {PATHS_LIMIT} bytes")
+        self._folders.count(len(path) + sum([len(value) for _, value in xattrs]) if xattrs else len(path))
         if kind == "f":
             return File(mode, uid, gid, mtime, xattrs, content)
         if kind == "d":
@@ -162,7 +124,7 @@ class Flattening:
     def _link(self, unsafe_target: str, said: File) -> Entry:
         """The entry of a hard link: a further name of a file, a copy of anything else that is no directory."""
         directory, name = self._split(unsafe_target)
-        folder = self._walk(directory, create=False)
+        folder = self._folders.find(directory)
         target = folder.children.get(name) if folder else None
         if folder is None or target is None:
             raise Refused(f"a hard link to {printable(unsafe_target)}, which is not there (yet)")
@@ -176,28 +138,20 @@ class Flattening:
         return target._replace(mode=said.mode, uid=said.uid, gid=said.gid, mtime=said.mtime)
 
     def _put(self, directory: str, name: str, entry: Entry) -> None:
-        folder = self._resolved.get(directory) or self._walk(directory, create=True)
-        assert folder is not None
-        folder.touched(self._layer).add(name)
+        folder = self._folders.reach(directory)
+        folder.fresh(self._folders.layer).add(name)
         old = folder.children.get(name)
-        if old is None:
-            self._count()
-        elif type(old) is Folder and type(entry) is Directory:
+        if type(old) is Folder and type(entry) is Directory:
             old.entry = entry
             return
-        elif type(old) is Folder or type(old) is Symlink:
-            self._resolved.clear()
+        if type(old) is Folder or type(old) is Symlink:
+            self._folders.moved()
         folder.children[name] = Folder(entry) if type(entry) is Directory else entry
 
     def _put_root(self, member: Member) -> None:
         if member.kind != "d":
             raise Refused("the root of the image as something else than a directory")
-        self._root.entry = Directory(*member[2:7])
-
-    def _count(self) -> None:
-        self._entries += 1
-        if self._entries > ENTRIES_LIMIT:
-            raise Refused(f"the image has more than {ENTRIES_LIMIT} entries")
+        self._folders.root.entry = Directory(*member[2:7])
 
     # whiteouts
 
@@ -214,90 +168,16 @@ class Flattening:
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", ".."):
             raise Refused("a whiteout that names no entry")
-        folder = self._walk(directory, create=False)
+        folder = self._folders.find(directory)
         if folder is None:
             return
         if name == OPAQUE:
-            self._purge(folder)
+            self._folders.purge(folder)
         elif not hidden.startswith(WHITEOUT):  # .wh..wh.NAME are AUFS's own notes
             child = folder.children.get(hidden)
-            if hidden in folder.touched(self._layer):
+            if hidden in folder.fresh(self._folders.layer):
                 if type(child) is Folder:
-                    self._purge(child)
+                    self._folders.purge(child)
             elif child is not None:
                 del folder.children[hidden]
-                self._resolved.clear()
-
-    def _purge(self, folder: Folder) -> None:
-        """Remove what layers below put into `folder`, at any depth. For each folder, once a layer."""
-        todo = [folder]
-        while todo:
-            folder = todo.pop()
-            if folder.opaque == self._layer:
-                continue
-            folder.opaque = self._layer
-            fresh = folder.touched(self._layer)
-            folder.children = {name: child for name, child in folder.children.items() if name in fresh}
-            todo += [child for child in folder.children.values() if type(child) is Folder]
-        self._resolved.clear()
-
-    # paths
-
-    def _walk(self, directory: str, create: bool) -> Folder | None:
-        """The folder that `directory` means inside the image, symlinks followed; None if it is not there.
-
-        create: make what is missing, and count the whole way to it as put here by this layer.
-        """
-        names, trail = self._resolve(directory)
-        if not create:
-            return trail[-1]
-        folder = self._root
-        for name, known in zip(names, trail[1:], strict=True):
-            folder.touched(self._layer).add(name)
-            if known is None:
-                self._count()
-                known = folder.children[name] = Folder(Directory(0o755, 0, 0, EPOCH))
-            folder = known
-        self._resolved[directory] = folder
-        return folder
-
-    def _resolve(self, directory: str) -> tuple[list[str], list[Folder | None]]:
-        """The names from the root to `directory`, and the folders there; None for those that do not exist."""
-        names: list[str] = []
-        trail: list[Folder | None] = [self._root]
-        todo = directory.split("/")[::-1]
-        links = 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                if names:
-                    names.pop()
-                    trail.pop()
-                continue
-            above = trail[-1]
-            child = above.children.get(name) if above else None
-            if type(child) is Symlink:
-                links += 1
-                parts = child.target.split("/")[::-1]
-                self._steps += len(parts)
-                if links > LINKS_LIMIT or self._steps > STEPS_LIMIT:
-                    raise Refused(f"too many symlinks on the way to {printable(directory)}")
-                if child.target[0] == "/":
-                    names.clear()
-                    del trail[1:]
-                todo += parts
-                continue
-            if child is not None and type(child) is not Folder:
-                raise Refused(f"{printable(name)} in {printable(directory)} is no directory")
-            names.append(name)
-            trail.append(child)
-            if len(names) > DEPTH_LIMIT:
-                raise Refused(f"more than {DEPTH_LIMIT} directories deep")
-        return names, trail
-
-
-def printable(unsafe_name: str) -> str:
-    """A name from an image as it may stand in a message."""
-    return ascii(unsafe_name if len(unsafe_name) <= 200 else unsafe_name[:200] + "…")
+                self._folders.moved()

@@ -113,8 +113,9 @@ class Archive(Files):
                 raise ImageError(f"{path} is empty")
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         whole = Flattening(whiteouts=False)
+        itself = Digest("sha256:")  # never looked up: slices are read from the mapped file
         try:
-            whole.add(self._data, (Slice(Digest("sha256:"), 0, len(self._data)),))
+            whole.add(self._data, (Slice(itself, 0, len(self._data)),))
         except Refused as error:
             raise Refused(f"{path}: {error}") from None
         self.tree = whole.tree()

@@ -42,7 +42,7 @@ class Registry:
         self.repository = f"{prefix}/{repository}" if prefix else repository
         self.actions = "pull"
         self.more_scopes: tuple[str, ...] = ()
-        self._sleep = sleep
+        self.sleep = sleep
 
     def __str__(self) -> str:
         return f"{self.base}/{self.repository}"
@@ -51,12 +51,12 @@ class Registry:
         accept = {"Accept": ", ".join(MANIFESTS + INDEXES)}
         for attempt in range(wire.ATTEMPTS):
             response = self.request("GET", f"manifests/{wanted}", accept)
-            self._expect(response, (200,), wanted)
+            self.expect(response, (200,), wanted)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             try:
                 return wire.small(response, MANIFEST_LIMIT, f"{self}: manifest {wanted}"), media_type
             except Weather as error:
-                self._sleep(wire.pause(attempt, error.wait))
+                self.sleep(wire.pause(attempt, error.wait))
         raise Unreachable(f"{self}: manifest {wanted}: the connection breaks again and again")
 
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
@@ -76,12 +76,12 @@ class Registry:
                     idle = idle + 1 if start == before else 0
                     if idle == wire.ATTEMPTS:
                         raise Unreachable(f"{error} ({idle} attempts)") from None
-                    self._sleep(wire.pause(idle, error.wait))
+                    self.sleep(wire.pause(idle, error.wait))
         raise Unreachable(f"{self}: {digest} broke off {RESUMPTIONS} times, the last at byte {start} of {size}")
 
     def _body(self, digest: Digest, start: int) -> Iterator[bytes]:
         response = self.request("GET", f"blobs/{digest}", {"Range": f"bytes={start}-"} if start else {})
-        self._expect(response, (200, 206), digest)
+        self.expect(response, (200, 206), digest)
         skip = start
         if response.status_code == 206:
             if response.headers.get("Content-Range", "").partition("-")[0].strip() != f"bytes {start}":
@@ -94,7 +94,7 @@ class Registry:
                 yield chunk[skip:]
             skip = max(0, skip - len(chunk))
 
-    def _expect(self, response: Response, statuses: tuple[int, ...], what: str) -> None:
+    def expect(self, response: Response, statuses: tuple[int, ...], what: str) -> None:
         """Turn any other status into the error that it means."""
         if response.status_code in statuses:
             return
@@ -107,19 +107,22 @@ class Registry:
 
     # authorization
 
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Response:
-        """A request to the repository (`path` below it, or a whole URL on this registry), authorized if it must be.
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: Any = None, once: bool = False
+    ) -> Response:
+        """A request to the repository (`path` below it, or a whole URL), authorized if it must be.
 
-        Any status comes back, 401 only if no credentials help.
+        Any status comes back, 401 only if no credentials help. `once`: the body can be sent but once, so what was asked
+        for before must have brought the authorization, and bad weather comes out as wire.Weather.
         """
         url = path if "://" in path else f"{self.base}/v2/{self.repository}/{path}"
         ours = trust.origin(url) == trust.origin(self.base)
         for last in (False, True):
             token = _tokens.get(self._key) if ours else None
             allowed = {**headers, "Authorization": token} if token else dict(headers)
-            response = wire.send(method, url, allowed, body, self._sleep)
+            response = wire.send(method, url, allowed, body, self.sleep, 1 if once else wire.ATTEMPTS)
             mine = trust.origin(response.url) == trust.origin(self.base)
-            if response.status_code != 401 or last or not mine:
+            if response.status_code != 401 or last or once or not mine:
                 return response
             challenges = auth.challenges(response.headers.get("WWW-Authenticate", ""))
             if not (token := self._answer(challenges)):
@@ -157,11 +160,11 @@ class Registry:
             form = {"grant_type": "refresh_token", "refresh_token": known.refresh_token, "client_id": "nodekiln"}
             form |= {"service": service, "scope": " ".join(scopes)}
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = wire.send("POST", realm, headers, urlencode(form), self._sleep)
+            response = wire.send("POST", realm, headers, urlencode(form), self.sleep)
         else:
             asked += [("scope", scope) for scope in scopes]
             url = realm + ("&" if "?" in realm else "?") + urlencode(asked)
-            response = wire.send("GET", url, {"Authorization": known.basic} if known else {}, None, self._sleep)
+            response = wire.send("GET", url, {"Authorization": known.basic} if known else {}, None, self.sleep)
         if response.status_code != 200:
             raise Unreachable(f"{self}: no token: {wire.complaint(response)}; is `docker login {self.host}` needed?")
         return self._checked_token(wire.small(response, TOKEN_LIMIT, f"{self}: token from {trust.host(realm)}"))

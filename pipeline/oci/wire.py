@@ -51,18 +51,25 @@ class Weather(ImageError):
 
 
 def send(
-    method: str, url: str, headers: Mapping[str, str], body: Any = None, sleep: Callable[[float], object] = time.sleep
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Any = None,
+    sleep: Callable[[float], object] = time.sleep,
+    attempts: int = ATTEMPTS,
 ) -> Response:
     """One request, tried again in bad weather, redirects followed. The answer's body is not read yet.
 
     `headers` may hold Authorization: it goes to the origin of `url` alone. Any status comes back but 408, 429 and 5xx,
-    which are tried again. Offline, Refused (a redirect that is not allowed), or Unreachable.
+    which are tried again. Offline, Refused (a redirect that is not allowed), Unreachable; Weather if `attempts` is 1.
     """
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         try:
             return _follow(method, url, headers, body)
         except Weather as error:
-            if attempt == ATTEMPTS - 1 or (error.wait or 0) > LONGEST_WAIT or (body is not None and not _again(body)):
+            if attempts == 1:
+                raise
+            if attempt == attempts - 1 or (error.wait or 0) > LONGEST_WAIT:
                 raise Unreachable(f"{error} ({attempt + 1} attempts)") from None
             sleep(pause(attempt, error.wait))
     raise AssertionError("not reached")
@@ -180,14 +187,6 @@ def session() -> Session:
     for scheme in ("http://", "https://"):
         found.mount(scheme, HTTPAdapter(pool_connections=16, pool_maxsize=CONNECTIONS))
     return found
-
-
-def _again(body: Any) -> bool:
-    """Whether a request's body can be sent once more; rewinds it if so."""
-    if isinstance(body, bytes | dict | str):
-        return True
-    body.seek(0)
-    return True
 
 
 def _retry_after(text: str) -> float | None:

@@ -15,7 +15,7 @@ import importlib
 import os
 import struct
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -56,6 +56,11 @@ class Opened(NamedTuple):
     listing: Listing
 
 
+RECENT = 64
+"""Views whose listings are kept: what is compared is looked into several times, from the outside in."""
+
+
+@lru_cache(RECENT)
 def look_into(view: View) -> Opened | None:
     """What `view` is, and what it lists; None if no reader knows it or it is damaged."""
     for reader in readers():

@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from pipeline.readers import Listing, Node, Unreadable, cpio
-from pipeline.readers.view import CHUNK, Extent, Inflated, Mosaic, View, window
+from pipeline.readers.view import CHUNK, Extent, Inflated, Mosaic, View, sha256, window
 
 NAME = "archives"
 ORDER = 10
 
+ZSTD_RUN, ZSTD_RESERVED = 1, 3
+"""Types of blocks: one byte, repeated; and one that does not exist."""
+FIRST_BLOCK = 192 << 10
+"""Compressed bytes that are certain to hold the first of the others: a zstd block has at most 128 KiB."""
 LARGEST_WINDOW = 1 << 31
 """Memory that a zstd frame may ask for: what `zstd --ultra --long=31` makes."""
 
@@ -28,7 +32,7 @@ class _Stream(NamedTuple):
 
 
 def recognises(view: View) -> bool:
-    return compression(view.read(0, 6)) is not None
+    return compression_of(view.read(0, 6)) is not None
 
 
 def read(view: View) -> Listing:
@@ -38,11 +42,10 @@ def read(view: View) -> Listing:
     """
     members: list[tuple[_Stream, list[View]]] = []
     for stream in _streams(view):
-        content = _content(view, stream)
-        if members and not content.read(0, 6).startswith(cpio.MAGICS):
-            members[-1][1].append(content)
+        if members and not _starts_archive(view, stream):
+            members[-1][1].append(_content(view, stream))
         else:
-            members.append((stream, [content]))
+            members.append((stream, [_content(view, stream)]))
     return {f"archive {number}": _node(*member) for number, member in enumerate(members, 1)}
 
 
@@ -51,10 +54,18 @@ def _node(stream: _Stream, parts: list[View]) -> Node:
     return Node("archive", {"compression": stream.compression}, content, {"offset": stream.start})
 
 
+def _starts_archive(view: View, stream: _Stream) -> bool:
+    if stream.compression == "none":
+        return True
+    head = view.read(stream.start, min(FIRST_BLOCK, stream.end - stream.start))
+    start: bytes = _codec(stream.compression).decompress(head)[:6]
+    return start.startswith(cpio.MAGICS)
+
+
 def _streams(view: View) -> Iterator[_Stream]:
     offset = _past_zeros(view, 0)
     while offset < view.size:
-        compression = compression(view.read(offset, 6))
+        compression = compression_of(view.read(offset, 6))
         if compression is None:
             raise Unreadable(f"neither an archive nor a compressed stream at byte {offset}")
         end = cpio.end(view, offset) if compression == "none" else _end(view, offset, compression)
@@ -62,7 +73,8 @@ def _streams(view: View) -> Iterator[_Stream]:
         offset = _past_zeros(view, end)
 
 
-def compression(magic: bytes) -> str | None:
+def compression_of(magic: bytes) -> str | None:
+    """What the first 6 bytes of a stream say that it is; `none` for an archive as it stands, None for anything else."""
     starts: dict[bytes | tuple[bytes, ...], str] = {
         b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", cpio.MAGICS: "none",
     }  # fmt: skip
@@ -82,19 +94,38 @@ def _content(view: View, stream: _Stream) -> View:
     part = window(view, stream.start, stream.end - stream.start)
     if stream.compression == "none":
         return part
-    return Inflated(lambda: inflate(part, 0, stream.compression, lambda end: None))
+    identity = (stream.compression, sha256(part))  # equal streams need not be decompressed to be known as equal
+    return Inflated(lambda: inflate(part, 0, stream.compression, lambda end: None), identity)
 
 
 def _end(view: View, start: int, compression: str) -> int:
-    """Where the stream that begins at `start` ends: only decompressing it tells."""
+    """Where the stream that begins at `start` ends. Only zstd's tell without being decompressed."""
+    if compression == "zstd":
+        return _zstd_end(view, start)
     ends: list[int] = []
     for _ in inflate(view, start, compression, ends.append):
         pass
     return ends[0]
 
 
+def _zstd_end(view: View, start: int) -> int:
+    """The end of a zstd frame: its header (RFC 8878, 3.1.1.1), its blocks, and a checksum if there is one."""
+    descriptor = view.read(start + 4, 1)[0]
+    single = descriptor >> 5 & 1
+    content_size = (single, 2, 4, 8)[descriptor >> 6]
+    at = start + 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3] + content_size
+    last = 0
+    while not last:
+        header = int.from_bytes(view.read(at, 3), "little")
+        last, kind, size = header & 1, header >> 1 & 3, header >> 3
+        at += 3 + (1 if kind == ZSTD_RUN else size)
+        if at > view.size or kind == ZSTD_RESERVED:
+            raise Unreadable(f"the zstd stream at byte {start} has no end")
+    return at + 4 * (descriptor >> 2 & 1)
+
+
 def inflate(view: View, start: int, compression: str, done: Callable[[int], object]) -> Iterator[bytes]:
-    """The decompressed pieces of one stream; then `done` is told the offset behind it."""
+    """The decompressed pieces of the stream at `start`; then `done` is told where it ends. Unreadable if damaged."""
     codec = _codec(compression)
     offset = start
     while not codec.eof:

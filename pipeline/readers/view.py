@@ -134,9 +134,9 @@ def _unpacked(packed: Packed) -> bytes:
 class Inflated:
     """What `pieces()` gives, decompressed when it is first asked for, and kept."""
 
-    def __init__(self, pieces: Callable[[], Iterator[bytes]]) -> None:
+    def __init__(self, pieces: Callable[[], Iterator[bytes]], identity: object = None) -> None:
         self._pieces = pieces
-        self.identity: object = None
+        self.identity = identity
 
     @cached_property
     def _file(self) -> tempfile.SpooledTemporaryFile[bytes]:

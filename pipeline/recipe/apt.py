@@ -100,6 +100,7 @@ def configuration(host: str, place: Path, architecture: str) -> str:
         "Dir::State::lists": f"{place}/lists/",
         "Dir::State::status": f"{place}/status",
         "Dir::Cache": f"{place}/",
+        "Dir::Cache::srcpkgcache": "",  # as large as the other one, and made for those who change sources often
         "Dir::Cache::archives": f"{place}/archives/",
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,

@@ -69,7 +69,10 @@ def image(
 
 
 def merged(store: Store, packages: Mapping[str, Tree]) -> Tree:
-    """All packages in one tree. Two may have the same directory (the first by name counts), or the same file."""
+    """All packages in one tree. Two may have the same directory (the first by name counts), or the same file.
+
+    What dpkg settles by `Replaces` or by a diversion is a clash here: nothing says which of the two a recipe means.
+    """
     result: dict[str, Entry] = {}
     owner: dict[str, str] = {}
     for name in sorted(packages):

@@ -10,8 +10,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from pipeline.digest import Digest
+from pipeline.errors import BadInput
 from pipeline.recipe.apt import Archive, PackageError, open_archive
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+"""Debian Policy 5.6.1."""
 _URI = re.compile(r"'(?P<uri>[^']*)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
 
 
@@ -26,6 +30,19 @@ class Package(NamedTuple):
     """Its path below a repository's root: `pool/main/o/openssh/openssh-server_9.2p1-2_arm64.deb`."""
     size: int
     sha256: str
+
+    @classmethod
+    def parse(cls, unsafe_package: Any) -> Package:
+        """The package whose JSON form this is, as a lock has it. BadInput if it is none."""
+        try:
+            package = cls(**unsafe_package)
+            texts = (package.name, package.version, package.architecture, package.filename)
+            if _NAME.fullmatch(package.name) and all(type(each) is str for each in texts) and package.size >= 0:
+                Digest.parse("sha256:" + package.sha256)
+                return package
+        except (TypeError, ValueError):
+            pass
+        raise BadInput(f"not a package: {str(unsafe_package)[:80]}… (restore the lock, or `doit lock --update NAME`)")
 
 
 _ARCHITECTURES = {"386": "i386", "arm": "armhf", "mips64le": "mips64el", "ppc64le": "ppc64el"}

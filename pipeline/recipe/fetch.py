@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,10 @@ TIMEOUT = (10, 60)
 
 
 class _Gone(Exception):
-    """A repository does not have the file, or has another one under that name."""
+    """A repository does not have the file."""
 
 
-def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Mapping[str, Any]]) -> Digest:
+def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> Digest:
     """A Tree of `packages` (JSON forms of Package), {NAME.deb: File}, every one checked against its size and sha256.
 
     recipe, arch: what they are for, for messages. Nothing is asked for what the store has. PackageError if a package
@@ -39,7 +39,7 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Mapping[st
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    wanted = [Package(**package) for package in packages]
+    wanted = [Package.parse(package) for package in packages]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         blobs = list(pool.map(lambda package: _blob(store, package, recipe, arch), wanted))
     contents = ((f"{each.name}.deb", (Slice(blob, 0, each.size),)) for each, blob in zip(wanted, blobs, strict=True))
@@ -48,7 +48,7 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Mapping[st
 
 def _blob(store: Store, package: Package, recipe: str, arch: str) -> Digest:
     """`package` as a blob. Two recipes that want the same one wait for each other instead of fetching it twice."""
-    digest = Digest.parse("sha256:" + package.sha256)
+    digest = Digest("sha256:" + package.sha256)
     if store.has(digest):
         return digest
     with store.lock(digest.hex):
@@ -132,16 +132,16 @@ def _session() -> requests.Session:
 
 
 def _receive(store: Store, package: Package, pieces: Iterable[bytes]) -> None:
-    """Put `pieces` into the store if they are `package`; _Gone, as soon as it shows, if they are something else."""
+    """Put `pieces` into the store if they are `package`; OSError, as soon as it shows, if they are something else."""
     with store.create() as blob:
         for piece in pieces:
             blob.write(piece)
             if blob.size > package.size:
-                raise _Gone(f"{package.filename} is more than {package.size} bytes long")
+                raise OSError(f"{package.filename} is more than {package.size} bytes long")
         if blob.size < package.size:
             raise OSError(f"{package.filename} ended after {blob.size} of {package.size} bytes")
         if (digest := blob.commit()).hex != package.sha256:
-            raise _Gone(f"{package.filename} is not what was locked: {digest}")
+            raise OSError(f"{package.filename} is not what was locked, but {digest}")
 
 
 def _through_apt(arch: str, store: Store, package: Package) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from pipeline.container import Checked
@@ -62,10 +62,20 @@ class Build:
 Value = Build
 
 
-def complete(value: Build) -> Build:
-    """`value` with defaults for what depends on the host: formats and arch become tuples."""
+@dataclass(frozen=True, kw_only=True)
+class Settled(Build):
+    """A Build whose defaults are filled in."""
+
+    formats: tuple[str, ...]
+    arch: tuple[Arch, ...]
+
+
+def settled(value: Build) -> Settled:
+    """`value`, with the host's architecture and the usual format where it says nothing."""
     arch = value.arch or MACHINES.get(platform.machine(), "amd64")
-    return replace(value, formats=value.formats or FORMATS, arch=(arch,) if isinstance(arch, str) else arch)
+    said = {field.name: getattr(value, field.name) for field in fields(value)}
+    formats = value.formats or FORMATS
+    return Settled(**said | {"formats": formats, "arch": (arch,) if isinstance(arch, str) else arch})
 
 
 def parts(value: Build, context: Context, below: tuple[Part, ...]) -> list[Part]:

@@ -1,4 +1,4 @@
-"""A container's bundle: its root file system, and the two documents that say how it runs (linuxkit.md §2.3).
+"""A container's bundle: its root file system, and the two documents that say how it runs.
 
     lower/         the image, for a container that may write: an overlay goes over it
     tmp/           where the overlay keeps what is written
@@ -6,7 +6,8 @@
     config.json    for runc: the OCI runtime specification
     runtime.json   for LinuxKit's init: what to mount and make before
 
-The same image in a second bundle is not there twice: its runtime.json points at the first bundle's.
+The same image in a second bundle is not there twice: its runtime.json points at the first one (LinuxKit,
+moby/build/image.go).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The files section: what `files:` adds to the root file system (linuxkit.md §1.5)."""
+"""The files section: what `files:` adds to the root file system (LinuxKit, docs/yaml.md, "files")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel section: boot/ and the kernel's modules, out of a kernel image (linuxkit.md §1.2, §2.6)."""
+"""The kernel section: boot/ and the kernel's modules, out of a kernel image (LinuxKit, docs/kernels.md)."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def _file(tree: Tree, path: str, key: str) -> File:
     if type(entry) is File:
         return entry
     files = [name for name, each in tree.items() if type(each) is File and "/" not in name]
-    found = guess(path, files) or f"it holds {', '.join(files[:8]) or 'no files'}"
+    found = guess(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
     raise StageProblem((key,), f"the kernel image has no file {path!r}", found)

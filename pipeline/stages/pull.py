@@ -12,6 +12,7 @@ from pipeline.oci.image import image_config, image_manifest
 from pipeline.oci.inflate import Budget, ahead, inflate
 from pipeline.oci.layer import flatten
 from pipeline.oci.manifest import Descriptor, Manifest, check_image
+from pipeline.oci.progress import meter
 from pipeline.oci.reference import parse
 from pipeline.oci.source import sources
 from pipeline.store import Store
@@ -39,8 +40,9 @@ def pull(store: Store, *, reference: str, manifest: str) -> Digest:
     document = image_manifest(store, digest)
     check_image(document, str(image))
     missing = [blob for blob in dict.fromkeys((document.config, *document.layers)) if not store.has(blob.digest)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda blob: fetch.blob(store, places, blob, f"{image}: {blob.digest}"), missing))
+    total = sum(blob.size for blob in missing)
+    with meter.transfer(str(image), total) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda blob: fetch.blob(store, places, blob, f"{image}: {blob.digest}", progress), missing))
     return digest
 
 

@@ -1,4 +1,4 @@
-"""An image as a root file system: what container tools always put there, and never ship (linuxkit.md §2.2).
+"""An image as a root file system: what container tools always put there, and never ship.
 
 Some paths are dropped, some stand in every root file system with a content of ours: LinuxKit's rule, which comes from
 `docker export`. It holds for init images, volumes and the root file systems of containers alike.

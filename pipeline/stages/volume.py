@@ -1,4 +1,4 @@
-"""A volume: an image (or nothing) that containers mount, writable or not (linuxkit.md §1.6, §2.3).
+"""A volume: an image (or nothing) that containers mount, writable or not (LinuxKit, docs/yaml.md, "volumes").
 
     lower/     what the volume holds to begin with
     tmp/       where an overlay keeps what is written

@@ -5,12 +5,13 @@ Source: UEFI 2.10, 5.3. Identities come from the caller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import pack
 from typing import NamedTuple
 from uuid import UUID
 from zlib import crc32
 
+from pipeline.tree import Content, Sink, length
 from pipeline.writers import mbr
 
 VERSION = 1
@@ -51,6 +52,29 @@ def write(
     last = sectors - 1
     first_header = _header(1, last, 2, sectors, disk, table)
     return head + first_header + table, table + _header(last, 1, last - TABLE, sectors, disk, table)
+
+
+def write_one(
+    content: Content,
+    name: str,
+    kind: UUID,
+    out: Sink,
+    identify: Callable[[str, Content], UUID],
+    attributes: int = 0,
+    code: bytes = b"",
+) -> None:
+    """Write a disk with one partition, `content` (whole MiB): it starts at 1 MiB and ends 1 MiB before the disk does.
+
+    `identify` gives the identities of the disk and of the partition, called with a purpose and the content.
+    """
+    size = length(content) // SECTOR
+    partition = Partition(mbr.FIRST, size, kind, identify("partition", content), name, attributes)
+    head, tail = write([partition], size + 2 * mbr.FIRST, identify("disk", content), code)
+    out.write(head)
+    out.zeros(mbr.FIRST * SECTOR - len(head))
+    out.extend(content)
+    out.zeros(mbr.FIRST * SECTOR - len(tail))
+    out.write(tail)
 
 
 def _entry(partition: Partition) -> bytes:

@@ -68,7 +68,9 @@ def listing(table: Metadata, rows: Sequence[Row]) -> tuple[tuple[int, int], int,
     start = table.place()
     size = 0
     index = []
-    ordered = sorted((name.encode("utf-8", "surrogateescape"), inode, number, kind) for name, inode, number, kind in rows)
+    ordered = sorted(
+        (name.encode("utf-8", "surrogateescape"), inode, number, kind) for name, inode, number, kind in rows
+    )
     at = 0
     while at < len(ordered):
         block, offset = table.place()

@@ -30,6 +30,9 @@ TRANSFER = 127
 ADV = pack("<II", 0x5A2D2FA5, 0xA3041767) + bytes(SECTOR - 12) + pack("<I", 0xDD28BF64)
 """An empty auxiliary data vector (head, checksum, tail); two copies lie behind ldlinux.sys."""
 
+LONGEST_CMDLINE = 2047
+"""Of the kernel on x86 (COMMAND_LINE_SIZE, with a NUL)."""
+
 
 class Loader(NamedTuple):
     """What the `syslinux` program carries: its boot sector, ldlinux.sys without ADVs, and ldlinux.c32."""
@@ -94,3 +97,11 @@ def _extents(first: int, count: int) -> bytes:
 def _sum(data: bytes | bytearray) -> int:
     """The sum of the little-endian 32-bit words of `data`."""
     return sum(unpack_from(f"<{len(data) // 4}I", data))
+
+
+def config(cmdline: str) -> bytes:
+    """The configuration file: boot /kernel with /initrd.img at once, without a menu."""
+    words = " ".join(cmdline.split("\n")).strip()
+    if len(words) > LONGEST_CMDLINE:
+        raise Unwritable(f"kernel.cmdline has {len(words)} characters; the kernel takes {LONGEST_CMDLINE}")
+    return f"DEFAULT linux\nPROMPT 0\nLABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()

@@ -56,6 +56,20 @@ class Machine:
             self.console += data.decode(errors="replace")
         return True
 
+    def wait_for_ssh(self, seconds: float = BOOT_SECONDS) -> None:
+        """Until sshd greets; it makes its host keys first."""
+        end = time.monotonic() + seconds
+        while not self._greeted():
+            self._read(lambda: False, 1)
+            assert time.monotonic() < end, f"no sshd: {self.console[-2000:]}"
+
+    def _greeted(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 10) as probe:
+                return probe.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
     def ssh(self, key: Path, command: str) -> str:
         """What `command` prints on the node, as root."""
         words = [need("ssh", "openssh-client"), *SSH_OPTIONS, "-i", str(key), "-p", str(self.port), "root@127.0.0.1"]

@@ -26,11 +26,12 @@ def test_the_disk_boots_and_an_ssh_client_logs_in_with_a_key_from_the_config_dri
         drives += [f"file={config_drive},format=raw,if=virtio,readonly=on"]
         with running(tmp_path, "-drive", drives[0], "-drive", drives[1]) as machine:
             machine.wait_for(UP)
+            machine.wait_for_ssh()
             seen = {
                 "hostname": machine.ssh(key, "hostname"),
                 "userdata": machine.ssh(key, "cat /run/config/userdata"),
-                "tasks": machine.ssh(key, "nsenter -t 1 -m -- ctr -n services.linuxkit tasks ls"),
-                "mounts": machine.ssh(key, "nsenter -t 1 -m -- cat /proc/mounts"),
+                "tasks": machine.ssh(key, "ctr -n services.linuxkit tasks ls"),
+                "mounts": machine.ssh(key, "on-node cat /proc/mounts"),
             }
             machine.press_power_button()
             machine.wait_for_the_end()
@@ -57,8 +58,9 @@ def test_kernel_and_initrd_boot_with_metadata_from_the_http_service(node, key, t
         words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline.read_text()]
         with running(tmp_path, *words, network=network) as machine:
             machine.wait_for(UP)
+            machine.wait_for_ssh()
             seen = {"hostname": machine.ssh(key, "hostname")}
-            machine.ssh(key, "nsenter -t 1 -m -p -- sh -c 'poweroff' </dev/null >/dev/null 2>&1 &")
+            machine.ssh(key, "poweroff")
             machine.wait_for_the_end()
             return seen | {"console": machine.console}
 
@@ -85,15 +87,23 @@ def second_onboot_fails(spec):
     spec["build"] = {"formats": ["kernel+initrd"]}
 
 
-@pytest.mark.parametrize("append", ["", "nodekiln.onboot_failure=reboot"], ids=["halt", "reboot"])
-def test_a_failing_onboot_stops_the_boot(other_node, tmp_path, append):
+FAILURES = {
+    "halt": ("", "reboot: System halted"),
+    "reboot": ("nodekiln.onboot_failure=reboot", "reboot: Restarting system"),
+    "shell": ("nodekiln.debug", "/ #"),
+}
+
+
+@pytest.mark.parametrize("choice", FAILURES)
+def test_a_failing_onboot_stops_the_boot(other_node, tmp_path, choice):
+    append, end = FAILURES[choice]
     built = other_node(second_onboot_fails)
     kernel, initrd, cmdline = (built / f"other-{name}" for name in ("kernel", "initrd.img", "cmdline"))
 
     def session():
         words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{cmdline.read_text()} {append}".strip()]
         with running(tmp_path, *words) as machine:
-            machine.wait_for("reboot: ")
+            machine.wait_for(end)
             return {"console": machine.console}
 
     console = once(f"failing {append}", [kernel, initrd, cmdline], session)["console"]
@@ -101,4 +111,47 @@ def test_a_failing_onboot_stops_the_boot(other_node, tmp_path, append):
     assert re.search(r"001-broken: failed.*7", console)
     assert "because" in console
     assert UP not in console
-    assert "reboot: System halted" in console if not append else "reboot: Restarting system" in console
+
+
+def every_section(spec):
+    """A node that uses what the default one does not: volumes, onshutdown, files, and a service that keeps failing."""
+    shell = {"image": "@pkg:images/sysctl"}
+    say = "echo volume: $(cat /data/word) $(touch /fixed/x && echo writable || echo read-only) > /dev/console"
+    spec["volumes"] = [{"name": "data"}, {"name": "fixed", "image": "@pkg:images/sysctl", "readonly": True}]
+    spec["onboot"] = [
+        {"name": "write", **shell, "command": ["/bin/sh", "-c", "echo kept > /data/word"], "binds": ["data:/data"]},
+        {"name": "read", **shell, "command": ["/bin/sh", "-c", say],
+         "binds": ["data:/data:ro", "fixed:/fixed:ro", "/dev:/dev", "/etc/motd:/etc/motd"]},
+    ]
+    flaky = {"nodekiln.restart": "on-failure", "nodekiln.restart.max": "2", "nodekiln.restart.backoff": "1"}
+    spec["services"] = [
+        {"name": "flaky", **shell, "command": ["/bin/sh", "-c", "exit 3"], "annotations": flaky},
+        {"name": "steady", **shell, "command": ["/bin/sleep", "1000000"]},
+    ]
+    spec["onshutdown"] = [
+        {"name": "last", **shell, "command": ["/bin/sh", "-c", "echo goodbye > /dev/console"], "binds": ["/dev:/dev"]}
+    ]
+    spec["files"] = [{"path": "etc/motd", "contents": "made by a file\n", "mode": "0644"}]
+    spec["build"] = {"formats": ["kernel+initrd"]}
+
+
+def test_every_section_does_its_part(other_node, tmp_path):
+    built = other_node(every_section)
+    kernel, initrd, cmdline = (built / f"other-{name}" for name in ("kernel", "initrd.img", "cmdline"))
+
+    def session():
+        words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline.read_text()]
+        with running(tmp_path, *words) as machine:
+            machine.wait_for(UP)
+            machine.wait_for("not started again")
+            machine.press_power_button()
+            machine.wait_for_the_end()
+            return {"console": machine.console}
+
+    console = once("sections", [kernel, initrd, cmdline], session)["console"]
+    assert onboot_results(console) == [("000-write", "ok"), ("001-read", "ok")]
+    assert "volume: kept read-only" in console
+    assert "flaky: exited with code 3" in console
+    assert "goodbye" in console
+    assert re.search(r"\[onshutdown\] 000-last: ok", console)
+    assert "reboot: Power down" in console

@@ -96,6 +96,17 @@ def image(store: Store, package_name: str, *paths: str) -> Digest:
     return store.put_tree(complete(Tree({path: host(store, root / path) for path in paths}).ordered()))
 
 
+def syslinux(store: Store) -> Digest:
+    """What images/syslinux keeps of Debian's packages."""
+    parts = [
+        image(store, "syslinux", "usr/bin/syslinux", "usr/lib/SYSLINUX/mbr.bin"),
+        image(store, "extlinux", "usr/lib/EXTLINUX/gptmbr.bin"),
+        image(store, "isolinux", "usr/lib/ISOLINUX/isolinux.bin", "usr/lib/ISOLINUX/isohdpfx.bin"),
+        image(store, "syslinux-common", "usr/lib/syslinux/modules/bios/ldlinux.c32"),
+    ]
+    return store.put_tree(Tree({path: entry for part in parts for path, entry in store.tree(part).items()}).ordered())
+
+
 def products(store: Store, compress: str = "zstd:3") -> dict[str, Any]:
     """What formats may need, by name, each made when it is asked for."""
 
@@ -106,9 +117,8 @@ def products(store: Store, compress: str = "zstd:3") -> dict[str, Any]:
         "kernel": lambda: kernel(store),
         "rootfs": lambda: rootfs(store),
         "initrd": ramdisk,
-        "syslinux": lambda: image(store, "syslinux", "usr/bin/syslinux", "usr/lib/SYSLINUX/mbr.bin"),
+        "syslinux": lambda: syslinux(store),
         "systemd-boot": lambda: image(store, "systemd-boot-efi", "usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
-        "isolinux": lambda: image(store, "isolinux", "usr/lib/ISOLINUX/isolinux.bin", "usr/lib/ISOLINUX/isohdpfx.bin"),
     }
 
 

@@ -15,11 +15,22 @@ DISKS = [
     ("qcow2-bios", ".qcow2", "qcow2", "virtio", False),
     ("aws", ".raw", "raw", "virtio", False),
     ("vhd", ".vhd", "vpc", "ide", False),
-    ("dynamic-vhd", ".vhd", "vpc", "ide", False),
+    ("dynamic-vhd", "-dynamic.vhd", "vpc", "ide", False),
     ("vmdk", ".vmdk", "vmdk", "ide", False),
     ("raw-efi", "-efi.img", "raw", "virtio", True),
     ("raw-efi", "-efi.img", "raw", "sata", True),
     ("qcow2-efi", "-efi.qcow2", "qcow2", "virtio", True),
+    ("iso-bios", ".iso", "raw", "cd", False),
+    ("iso-efi", "-efi.iso", "raw", "cd", True),
+    ("iso-efi-initrd", "-efi-initrd.iso", "raw", "cd", True),
+    ("iso-hybrid", "-hybrid.iso", "raw", "cd", False),
+    ("iso-hybrid", "-hybrid.iso", "raw", "cd", True),
+    ("iso-hybrid", "-hybrid.iso", "raw", "usb", False),
+    ("iso-hybrid", "-hybrid.iso", "raw", "usb", True),
+    ("raw-hybrid", "-hybrid.img", "raw", "virtio", False),
+    ("raw-hybrid", "-hybrid.img", "raw", "virtio", True),
+    ("raw-hybrid", "-hybrid.img", "raw", "usb", False),
+    ("raw-hybrid", "-hybrid.img", "raw", "usb", True),
 ]
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline.oci import registry
+
+settings.register_profile("oci", deadline=None, max_examples=int(os.environ.get("NODEKILN_FUZZ") or 100))
+settings.load_profile("oci")
+# NODEKILN_FUZZ=20000 pytest tests/oci -k "any or what_tarfile" is the long run.
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -84,7 +84,9 @@ def entry(
     **fields: Any,
 ) -> bytes:
     """An entry as an honest tool writes it, with an extended header where the name or `records` need one."""
-    name, target = (text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text for text in (name, target))
+    name, target = (
+        text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text for text in (name, target)
+    )
     said = dict(records or {})
     if len(name) > 100:
         said["path"] = name
@@ -139,7 +141,9 @@ def image(
     return tagged(folder, json.dumps(manifest).encode(), name)
 
 
-def tagged(folder: Path, manifest: bytes, name: str, media_type: str = "application/vnd.oci.image.manifest.v1+json") -> str:
+def tagged(
+    folder: Path, manifest: bytes, name: str, media_type: str = "application/vnd.oci.image.manifest.v1+json"
+) -> str:
     """Put a manifest or index into the layout `folder` under `name`, beside what is named there."""
     named = put(folder, manifest)
     (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')

@@ -1,4 +1,4 @@
-"""Servers for tests, on loopback alone: Debian's docker-registry, nginx before it, a token server, a registry of our own.
+"""Servers for tests, on loopback alone: Debian's docker-registry, nginx before it, a token server, and one of our own.
 
 Every one is given a socket or says itself which port it has bound, so no test can talk to somebody else's server.
 """
@@ -83,7 +83,7 @@ Rule = Callable[[Request], bool]
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A registry that holds `manifests` and `blobs` by name, and misbehaves as `rules` say: the first that returns True."""
+    """A registry that holds `manifests` and `blobs` by name, and misbehaves by `rules`: the first that returns True."""
 
     daemon_threads = True
 
@@ -105,7 +105,7 @@ class Server(http.server.ThreadingHTTPServer):
         return [request.path for request in self.log]
 
     def serve(self, request: Request) -> None:
-        kind, name = (urlsplit(request.path).path.split("/")[-2:] + [""])[:2]
+        kind, name = ([*urlsplit(request.path).path.split("/")[-2:], ""])[:2]
         if kind == "manifests" and name in self.manifests:
             data, media_type = self.manifests[name]
             request.answer(200, data, Content_Type=media_type)
@@ -181,9 +181,12 @@ def nginx(folder: Path, upstream: str, password_file: Path) -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        paths = "".join(
+            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         (folder / "nginx.conf").write_text(
-            f"daemon off; {'user root; ' if os.getuid() == 0 else ''}pid {folder}/pid; error_log stderr notice; worker_processes 1; events {{}}"
+            f"daemon off; {'user root; ' if os.getuid() == 0 else ''}pid {folder}/pid; error_log stderr notice;"
+            f" worker_processes 1; events {{}}"
             f" http {{ access_log off; {paths} server {{ listen {address}; client_max_body_size 0;"
             f" location / {{ auth_basic registry; auth_basic_user_file {password_file};"
             f" proxy_set_header Host $http_host; proxy_pass http://{upstream}; }} }} }}"
@@ -237,7 +240,18 @@ def certificate(folder: Path, name: str, issuer: Path | None = None) -> Path:
     run(openssl, "req", *key, "-out", f"{stem}.csr")
     (folder / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
     signed = ("-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key", "-CAcreateserial", "-days", "30")
-    run(openssl, "x509", "-req", "-in", f"{stem}.csr", *signed, "-extfile", folder / f"{name}.ext", "-out", f"{stem}.crt")
+    run(
+        openssl,
+        "x509",
+        "-req",
+        "-in",
+        f"{stem}.csr",
+        *signed,
+        "-extfile",
+        folder / f"{name}.ext",
+        "-out",
+        f"{stem}.crt",
+    )
     return stem
 
 

@@ -142,7 +142,9 @@ STACKS: dict[str, list[list[bytes]]] = {
     # metadata
     "set-id and sticky bits": [[f("u", mode=0o4755), f("g", mode=0o2755), d("t", mode=0o1777)]],
     "devices and fifos": [[e("c", "c", major=4, minor=65), e("b", "b", major=8, minor=257), e("p", "p", mode=0o600)]],
-    "big ids": [[f("octal", uid=0o7777777, gid=0o7777777), f("b", uid=base256(4294967294, 8), gid=base256(3000000, 8))]],
+    "big ids": [
+        [f("octal", uid=0o7777777, gid=0o7777777), f("b", uid=base256(4294967294, 8), gid=base256(3000000, 8))]
+    ],
     "ids in an extended header": [[f("x", records={"uid": b"4000000", "gid": b"4000001"})]],
     "times": [[f("e", mtime=0), f("f", records={"mtime": b"1234567890.999"}), f("n", records={"mtime": b"1e3"[:1]})]],
     "xattrs": [[f("x", records={"SCHILY.xattr.user.one": b"1", "SCHILY.xattr.user.bin": b"\0\xff\n="})]],
@@ -179,4 +181,3 @@ STACKS: dict[str, list[list[bytes]]] = {
 
 def layers(name: str) -> list[bytes]:
     return [archive(*entries) for entries in STACKS[name]]
-

@@ -52,7 +52,9 @@ def test_oci_archive_by_skopeo(layout: Path, tmp_path: Path) -> None:
 def saved(file: Path, tmp_path: Path, new: bool) -> None:
     """What Docker itself writes: with folders and symlinks (before 25), or as a layout with manifest.json beside it."""
     root = tmp_path / "save"
-    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": list(map(craft.digest, LAYERS))}})
+    config = json.dumps(
+        {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": list(map(craft.digest, LAYERS))}}
+    )
     names = []
     if new:
         craft.image(root, LAYERS, compress=lambda data: data)
@@ -110,10 +112,10 @@ def test_hostile_archives_are_refused(tmp_path: Path, manifest: str, words: str)
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:
-    with pytest.raises(NotThere, match="no such file"):
+    with pytest.raises(NotThere, match=r"no such file"):
         resolve(f"docker-archive:{tmp_path}/none.tar", ["amd64"])
     (tmp_path / "x.tar").write_bytes(b"x" * 1000)
-    with pytest.raises(Refused, match="no tar header"):
+    with pytest.raises(Refused, match=r"no tar header"):
         resolve(f"oci:{tmp_path}/x.tar", ["amd64"])
     (tmp_path / "empty.tar").write_bytes(b"")
     with pytest.raises(ImageError):

@@ -17,7 +17,9 @@ from pipeline.store import Store
 from pipeline.tree import Device, Directory, File, Symlink, Tree
 
 CONFORMANCE = Path(os.environ.get("NODEKILN_CONFORMANCE") or Path(__file__).parents[3] / "shared" / "conformance")
-REPLACED = re.compile(r"\.dockerenv|Dockerfile|dev(/(console|pts|shm))?|etc(/(hostname|hosts|resolv\.conf|mtab))?|proc|sys")
+REPLACED = re.compile(
+    r"\.dockerenv|Dockerfile|dev(/(console|pts|shm))?|etc(/(hostname|hosts|resolv\.conf|mtab))?|proc|sys"
+)
 """What LinuxKit drops from an image, or puts in its place."""
 CASES = sorted(path.parent.name for path in CONFORMANCE.glob("cases/*/tree.jsonl"))
 
@@ -27,7 +29,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("store"))
 
 
-@pytest.mark.parametrize("case", CASES or [pytest.param("", marks=pytest.mark.skip("no conformance cases beside the project"))])
+@pytest.mark.parametrize(
+    "case", CASES or [pytest.param("", marks=pytest.mark.skip("no conformance cases beside the project"))]
+)
 def test_a_container_of_a_case_is_its_image(case: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODEKILN_MIRROR", f"*=oci:{CONFORMANCE}/images")
     folder = CONFORMANCE / "cases" / case
@@ -39,7 +43,9 @@ def test_a_container_of_a_case_is_its_image(case: str, store: Store, monkeypatch
             name = item["name"] if section == "services" else f"{number:03}-{item['name']}"
             for root in ("lower", "rootfs"):
                 prefix = f"containers/{section}/{name}/{root}/"
-                there = {path.removeprefix(prefix): entry for path, entry in expected.items() if path.startswith(prefix)}
+                there = {
+                    path.removeprefix(prefix): entry for path, entry in expected.items() if path.startswith(prefix)
+                }
                 if there and not item["image"].startswith("@"):
                     compare(unpacked(item["image"], store), there, store, prefix)
                     checked += 1
@@ -57,7 +63,10 @@ def compare(tree: Tree, expected: dict[str, dict[str, object]], store: Store, pr
     for known in (ours, wanted):
         for path in [path for path in known if REPLACED.fullmatch(path)]:
             del known[path]
-    assert {path: {k: v for k, v in entry.items() if k != "mode" or entry["type"] != "symlink"} for path, entry in wanted.items()} == ours
+    assert {
+        path: {k: v for k, v in entry.items() if k != "mode" or entry["type"] != "symlink"}
+        for path, entry in wanted.items()
+    } == ours
 
 
 def described(path: str, entry: object, store: Store, prefix: str) -> dict[str, object]:

@@ -75,7 +75,7 @@ def test_a_mirror_does_not_get_the_credentials_of_what_it_mirrors(
 ) -> None:
     login(monkeypatch, tmp_path, "docker.io", "https://index.docker.io/v1/", "registry-1.docker.io")
     far.rules.append(challenge('Basic realm="x"', SECRET))
-    with pytest.raises(Unreachable, match="401"):
+    with pytest.raises(Unreachable, match=r"401"):
         Registry("docker.io", "library/node", f"http://{far.host}").manifest("1")
     assert sent(far) == {None}
 
@@ -94,7 +94,7 @@ def test_a_redirect_to_another_host_carries_no_credentials(
     assert sent(far) == {None, SECRET} and sent(other) == {None} and len(other.log) == 1
     # and a challenge there is not answered: neither with a password nor by visiting its realm
     other.rules.append(challenge(f'Bearer realm="http://{other.host}/token"'))
-    with pytest.raises(Unreachable, match="401"):
+    with pytest.raises(Unreachable, match=r"401"):
         Registry(far.host, "a/b").manifest("1")
     assert sent(other) == {None} and not any("token" in path for path in other.paths)
 
@@ -103,7 +103,9 @@ def test_an_expired_token_is_replaced(far: Server, monkeypatch: pytest.MonkeyPat
     tokens = iter(["one", "two"])
 
     def token(request: Request) -> bool:
-        return request.path.startswith("/token") and request.answer(200, json.dumps({"access_token": next(tokens)}).encode())
+        return request.path.startswith("/token") and request.answer(
+            200, json.dumps({"access_token": next(tokens)}).encode()
+        )
 
     valid = ["Bearer one"]
     realm = f'Bearer realm="http://{far.host}/token",service="s"'
@@ -124,7 +126,7 @@ def test_what_is_no_token_is_refused(far: Server, body: bytes) -> None:
         lambda request: request.path.startswith("/token") and request.answer(200, body),
         challenge(f'Bearer realm="http://{far.host}/token"'),
     ]
-    with pytest.raises(Refused, match="no token"):
+    with pytest.raises(Refused, match=r"no token"):
         Registry(far.host, "a/b").manifest("1")
 
 
@@ -140,14 +142,14 @@ def test_an_endless_token_ends(far: Server) -> None:
         return True
 
     far.rules += [endless, challenge(f'Bearer realm="http://{far.host}/token"')]
-    with pytest.raises(Refused, match="more than"):
+    with pytest.raises(Refused, match=r"more than"):
         Registry(far.host, "a/b").manifest("1")
 
 
 def test_endless_challenges_end(far: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     login(monkeypatch, tmp_path, far.host)
     far.rules.append(challenge('Basic realm="x"'))
-    with pytest.raises(Unreachable, match="docker login"):
+    with pytest.raises(Unreachable, match=r"docker login"):
         Registry(far.host, "a/b").manifest("1")
     assert len(far.log) == 2
 
@@ -185,13 +187,13 @@ def test_a_redirect_or_realm_to_the_inside_is_refused(far: Server, url: str) -> 
 
 def test_another_port_of_the_same_host_is_another_place(far: Server, other: Server) -> None:
     far.rules.append(challenge(f'Bearer realm="http://{other.host}/token"'))
-    with pytest.raises(Refused, match="NODEKILN_TRUSTED_HOSTS"):
+    with pytest.raises(Refused, match=r"NODEKILN_TRUSTED_HOSTS"):
         Registry(far.host, "a/b").manifest("1")
     assert not other.log
 
 
 def test_never_from_https_to_http() -> None:
-    with pytest.raises(Refused, match="from https to http"):
+    with pytest.raises(Refused, match=r"from https to http"):
         trust.check("http://8.8.8.8/", "https://8.8.4.4/")
 
 
@@ -199,13 +201,13 @@ def test_private_hosts_may_send_to_private_hosts_and_public_ones_may_not() -> No
     trust.check("https://10.0.0.2/", "https://10.0.0.1/")
     trust.check("https://8.8.8.8/", "https://8.8.4.4/")
     for sender, target in (("8.8.8.8", "10.0.0.1"), ("10.0.0.1", "127.0.0.1"), ("10.0.0.1", "169.254.0.1")):
-        with pytest.raises(Refused, match="not public"):
+        with pytest.raises(Refused, match=r"not public"):
             trust.check(f"https://{target}/", f"https://{sender}/")
 
 
 def test_redirects_are_counted(far: Server) -> None:
     far.rules.append(lambda request: request.answer(302, Location=request.path + "x"))
-    with pytest.raises(Refused, match="more than 5 redirects"):
+    with pytest.raises(Refused, match=r"more than 5 redirects"):
         Registry(far.host, "a/b").manifest("1")
     assert len(far.log) == 6
 
@@ -238,7 +240,9 @@ def test_where_credentials_are_kept(tmp_path: Path) -> None:
     (tmp_path / ".config" / "containers").mkdir(parents=True)
     word = base64.b64encode(b"u:p:q").decode()
     (tmp_path / ".docker" / "config.json").write_text(
-        json.dumps({"auths": {"https://index.docker.io/v1/": {"auth": word}, "https://old.example/v2/": {"auth": word}}})
+        json.dumps(
+            {"auths": {"https://index.docker.io/v1/": {"auth": word}, "https://old.example/v2/": {"auth": word}}}
+        )
     )
     (tmp_path / ".config" / "containers" / "auth.json").write_text(
         json.dumps({"auths": {"quay.io/team": {"auth": word}, "quay.io": {"identitytoken": "t", "auth": word}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zlib
@@ -40,19 +41,19 @@ def test_what_is_not_compressed_stays(data: bytes) -> None:
     assert unpacked(plain) == plain
 
 
-@given(data=st.binary(max_size=200), kind=st.sampled_from([b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"]))
+@given(
+    data=st.binary(max_size=200), kind=st.sampled_from([b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"])
+)
 def test_garbage_is_refused_or_gives_bytes(data: bytes, kind: bytes) -> None:
-    try:
+    with contextlib.suppress(Refused):
         unpacked(kind + data)
-    except Refused:
-        pass
 
 
 @pytest.mark.parametrize("packer", PACKERS)
 def test_a_bomb_comes_out_in_small_pieces_and_is_stopped(packer: str) -> None:
     packed = PACKERS[packer](bytes(32 << 20))
     sizes: list[int] = []
-    with pytest.raises(Refused, match="grow beyond 10000000"):
+    with pytest.raises(Refused, match=r"grow beyond 10000000"):
         for chunk in inflate(io.BytesIO(packed), Budget(len(packed), free=10_000_000, ratio=1)):
             sizes.append(len(chunk))
     assert max(sizes) <= CHUNK and sum(sizes) <= 10_000_000
@@ -75,7 +76,7 @@ def test_ahead_gives_the_same_and_passes_errors_on() -> None:
         yield b"a"
         raise Refused("here")
 
-    with pytest.raises(Refused, match="here"):
+    with pytest.raises(Refused, match=r"here"):
         list(ahead(broken()))  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def test_errors_say_what_would_be_right(text: str, hint: str) -> None:
         parse(text)
 
 
-@given(registry=st.sampled_from(["a.b", "h:1", "localhost"]), parts=st.lists(COMPONENT, min_size=1, max_size=4), tag=TAG)
+@given(
+    registry=st.sampled_from(["a.b", "h:1", "localhost"]), parts=st.lists(COMPONENT, min_size=1, max_size=4), tag=TAG
+)
 def test_what_a_reference_is_made_of_comes_back(registry: str, parts: list[str], tag: str) -> None:
     repository = "/".join(parts)
     assert parse(f"{registry}/{repository}:{tag}") == Reference("registry", registry, repository, tag)
@@ -99,7 +102,7 @@ def test_mirrors(tmp_path: Path) -> None:
     assert mirror.places("quay.io", mirrors) == ("https://all",)
     assert mirror.places("quay.io", mirror.configured({}, tmp_path / "none")) == ()
     for wrong in ("docker.io", "=http://x", "docker.io=ftp://x"):
-        with pytest.raises(ImageError, match="registry=http"):
+        with pytest.raises(ImageError, match=r"registry=http"):
             mirror.parse([wrong])
 
 
@@ -136,20 +139,38 @@ def test_of_equal_platforms_the_first_and_no_attestation() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "amd64/v2/x", "AMD64", "../x", "linux/"])
 def test_architectures_are_names(wrong: str) -> None:
-    with pytest.raises(Refused, match="architecture"):
+    with pytest.raises(Refused, match=r"architecture"):
         manifest.wanted(wrong)
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("sha256:" + HEX) | st.just("a/b"),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["schemaVersion", "mediaType", "config", "layers", "manifests", "digest", "size", "platform", "os"]
-            + ["rootfs", "diff_ids", "User", "Env", "Labels", "annotations", "architecture"]
-        ),
-        inner,
-        max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "schemaVersion",
+                    "mediaType",
+                    "config",
+                    "layers",
+                    "manifests",
+                    "digest",
+                    "size",
+                    "platform",
+                    "os",
+                    "rootfs",
+                    "diff_ids",
+                    "User",
+                    "Env",
+                    "Labels",
+                    "annotations",
+                    "architecture",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=15,
 )
@@ -167,10 +188,8 @@ def test_any_json_is_a_manifest_or_refused(document: Any, kind: str) -> None:
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
     for read in (lambda: manifest.parse(data, "it"), lambda: config.parse(data, "it")):
-        try:
+        with contextlib.suppress(Refused):
             read()
-        except Refused:
-            pass
 
 
 # indexes inside indexes
@@ -209,15 +228,15 @@ def test_deep_and_wide_indexes_end(tmp_path: Path) -> None:
     for depth in range(1, 8):
         digest = index(tmp_path, str(depth), pointer(tmp_path, digest, manifest.INDEXES[0]))
     assert resolve(f"oci:{tmp_path}:4", ["amd64"])
-    with pytest.raises(Refused, match="inside each other"):
+    with pytest.raises(Refused, match=r"inside each other"):
         resolve(f"oci:{tmp_path}:7", ["amd64"])
     many = [index(tmp_path, f"w{n}", {**pointer(tmp_path, image, "a/b"), "size": n}) for n in range(80)]
     index(tmp_path, "wide", *(pointer(tmp_path, digest, manifest.INDEXES[0]) for digest in many))
-    with pytest.raises(Refused, match="or 64 in all"):
+    with pytest.raises(Refused, match=r"or 64 in all"):
         resolve(f"oci:{tmp_path}:wide", ["amd64"])
     thousands = [pointer(tmp_path, image, manifest.MANIFESTS[0], "linux/amd64")] * 10_001
     index(tmp_path, "thousands", *thousands)
-    with pytest.raises(Refused, match="more than 10000"):
+    with pytest.raises(Refused, match=r"more than 10000"):
         resolve(f"oci:{tmp_path}:thousands", ["amd64"])
 
 
@@ -230,16 +249,16 @@ def test_a_manifest_that_an_index_calls_an_index(tmp_path: Path) -> None:
 
 def test_an_image_for_another_architecture_is_not_taken(tmp_path: Path) -> None:
     craft.image(tmp_path, [LAYER], name="image", config={"architecture": "s390x"})
-    with pytest.raises(NotThere, match="is for linux/s390x, not for linux/amd64"):
+    with pytest.raises(NotThere, match=r"is for linux/s390x, not for linux/amd64"):
         resolve(f"oci:{tmp_path}:image", ["amd64"])
 
 
 def test_a_layout_of_many_images_wants_a_name(tmp_path: Path) -> None:
     for name, data in (("one", b"1"), ("two", b"2")):
         craft.image(tmp_path, [craft.archive(craft.entry("x", data=data))], name=name)
-    with pytest.raises(ImageError, match="holds 2 images: write .*:REF with REF one of one, two"):
+    with pytest.raises(ImageError, match=r"holds 2 images: write .*:REF with REF one of one, two"):
         resolve(f"oci:{tmp_path}", ["amd64"])
-    with pytest.raises(NotThere, match="no image named three"):
+    with pytest.raises(NotThere, match=r"no image named three"):
         resolve(f"oci:{tmp_path}:three", ["amd64"])
 
 

@@ -19,7 +19,10 @@ from pipeline.store import Store
 from tests.judges import need, run
 from tests.oci import craft, servers
 
-STACK = [craft.archive(craft.entry("hello", data=b"hello\n")), craft.archive(craft.entry("b/big", data=os.urandom(3 << 20)))]
+STACK = [
+    craft.archive(craft.entry("hello", data=b"hello\n")),
+    craft.archive(craft.entry("b/big", data=os.urandom(3 << 20))),
+]
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ def test_plain(layout: Path, store: Store, tmp_path: Path) -> None:
     with servers.docker_registry(tmp_path / "registry") as host:
         push(layout, host, "--dest-tls-verify=false")
         check(f"{host}/team/node:1", layout, store)
-        with pytest.raises(NotThere, match=f"{host}/team/node:2: .* 404"):
+        with pytest.raises(NotThere, match=rf"{host}/team/node:2: .* 404"):
             resolve(f"{host}/team/node:2", ["amd64"])
     # by now nobody answers: what is in the store needs nobody
     digest = resolve(f"oci:{layout}:both", ["amd64"]).platforms["amd64"].manifest
@@ -81,7 +84,9 @@ def test_as_a_mirror(layout: Path, store: Store, tmp_path: Path, monkeypatch: py
         check("node:1", layout, store)
 
 
-def test_tls_with_client_certificates(layout: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_with_client_certificates(
+    layout: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = servers.certificate(tmp_path / "certs", "authority")
     server = servers.certificate(tmp_path / "certs", "server", authority)
     client = servers.certificate(tmp_path / "certs", "client", authority)
@@ -94,12 +99,12 @@ def test_tls_with_client_certificates(layout: Path, store: Store, tmp_path: Path
         shutil.copy(f"{client}.key", folder / "client.key")
         push(layout, host, f"--dest-cert-dir={folder}")
         monkeypatch.setenv("NODEKILN_MIRROR", f"{host}=https://{host}")
-        with pytest.raises(Unreachable, match="TLS.*certificate verify failed"):
+        with pytest.raises(Unreachable, match=r"TLS.*certificate verify failed"):
             resolve(f"{host}/team/node:1", ["amd64"])
         monkeypatch.setenv("NODEKILN_CERTS", str(tmp_path / "certs.d"))
         check(f"{host}/team/node:1", layout, store)
         (folder / "client.cert").unlink()
-        with pytest.raises(Unreachable, match="TLS|broke|abort|reset"):
+        with pytest.raises(Unreachable, match=r"TLS|broke|abort|reset"):
             resolve(f"{host}/team/node:1", ["arm64"])
 
 
@@ -123,10 +128,10 @@ def test_tokens(layout: Path, store: Store, tmp_path: Path, monkeypatch: pytest.
             push(layout, host, "--dest-tls-verify=false", "--dest-creds=kim:pass:word")
             reference = f"{host}/team/node:1"
             monkeypatch.setenv("NODEKILN_TRUSTED_HOSTS", tokens.host)
-            with pytest.raises(Unreachable, match="docker login"):
+            with pytest.raises(Unreachable, match=r"docker login"):
                 resolve(reference, ["amd64"])
             login(monkeypatch, tmp_path / "wrong", {"auths": {host: word("kim", "wrong")}})
-            with pytest.raises(Unreachable, match="wrong password"):
+            with pytest.raises(Unreachable, match=r"wrong password"):
                 resolve(reference, ["amd64"])
             login(monkeypatch, tmp_path / "right", {"auths": {host: word("kim", "pass:word")}})
             check(reference, layout, store)
@@ -151,7 +156,9 @@ def test_refresh_token_from_a_credential_helper(layout: Path, tmp_path: Path, mo
             assert any(request.command == "POST" for request in tokens.log)
 
 
-def test_behind_nginx_with_a_password(layout: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_nginx_with_a_password(
+    layout: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hashed = run(need("openssl"), "passwd", "-apr1", "secret").stdout.strip()
     (tmp_path / "users").write_text(f"kim:{hashed}\n")
     with (
@@ -159,7 +166,7 @@ def test_behind_nginx_with_a_password(layout: Path, store: Store, tmp_path: Path
         servers.nginx(tmp_path / "nginx", behind, tmp_path / "users") as host,
     ):
         push(layout, behind, "--dest-tls-verify=false")
-        with pytest.raises(Unreachable, match="401"):
+        with pytest.raises(Unreachable, match=r"401"):
             resolve(f"{host}/team/node:1", ["amd64"])
         login(monkeypatch, tmp_path / "docker", {"auths": {f"http://{host}/v1/": word("kim", "secret")}})
         check(f"{host}/team/node:1", layout, store)

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.digest import Digest
@@ -37,7 +37,9 @@ def data_of(archive: bytes, member: Member) -> bytes:
 @st.composite
 def infos(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
     info = tarfile.TarInfo("/".join(draw(st.lists(NAMES, min_size=1, max_size=4))).encode("utf-8", "replace").decode())
-    info.type = draw(st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]))
+    info.type = draw(
+        st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+    )
     info.mode, info.uid, info.gid, info.mtime = draw(st.integers(0, 0o7777)), draw(IDS), draw(IDS), draw(TIMES)
     data = draw(st.binary(max_size=1500)) if info.type == tarfile.REGTYPE else b""
     info.size = len(data)
@@ -50,7 +52,6 @@ def infos(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
     return info, data
 
 
-@settings(max_examples=150, deadline=None)
 @given(entries=st.lists(infos(), max_size=6), kind=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
 def test_what_tarfile_writes_is_what_is_read(entries: list[tuple[tarfile.TarInfo, bytes]], kind: int) -> None:
     out = io.BytesIO()
@@ -75,14 +76,19 @@ def test_what_tarfile_writes_is_what_is_read(entries: list[tuple[tarfile.TarInfo
         assert dict(member.xattrs).get("user.x", b"") == (expected or "").encode("utf-8", "surrogateescape")
 
 
-@settings(max_examples=300, deadline=None)
-@given(archive=st.binary(max_size=3000), at=st.integers(0, 2000), flips=st.lists(st.tuples(st.integers(0, 2999), st.integers(0, 255)), max_size=8))
+@given(
+    archive=st.binary(max_size=3000),
+    at=st.integers(0, 2000),
+    flips=st.lists(st.tuples(st.integers(0, 2999), st.integers(0, 255)), max_size=8),
+)
 @example(archive=b"\0" * 511, at=0, flips=[])
 def test_any_bytes_give_members_inside_the_archive_or_are_refused(
     archive: bytes, at: int, flips: list[tuple[int, int]]
 ) -> None:
     """Garbage, and a good archive with some bytes changed and its checksums made right again."""
-    good = bytearray(craft.archive(craft.entry("d", "d"), craft.entry("n" * 120, data=b"x" * 700), old_sparse(b"s", 90, [(5, b"a")])))
+    good = bytearray(
+        craft.archive(craft.entry("d", "d"), craft.entry("n" * 120, data=b"x" * 700), old_sparse(b"s", 90, [(5, b"a")]))
+    )
     for position, value in flips:
         good[position % len(good)] = value
     for start in range(0, len(good), 512):
@@ -140,7 +146,9 @@ def test_gnu_tar_writes_sparse_files_and_we_read_them(version: str, tmp_path: Pa
 
 @pytest.mark.parametrize("write", [old_sparse, pax_sparse_0, pax_sparse_01, pax_sparse_1])
 def test_gnu_tar_reads_crafted_sparse_files_as_we_do(write: object, tmp_path: Path) -> None:
-    archive = craft.archive(write(b"sparse", 10000, [(512, b"A" * 512), (8192, b"B" * 512), (10000, b"")]), craft.entry("after", data=b"x"))  # type: ignore[operator]
+    archive = craft.archive(
+        write(b"sparse", 10000, [(512, b"A" * 512), (8192, b"B" * 512), (10000, b"")]), craft.entry("after", data=b"x")
+    )  # type: ignore[operator]
     (tmp_path / "x.tar").write_bytes(archive)
     first, after = members(archive)
     run(need("tar"), "-xf", tmp_path / "x.tar", "-C", tmp_path)
@@ -166,10 +174,14 @@ def test_libarchive_xattrs_are_the_same_attributes() -> None:
 
 
 @given(cuts=st.lists(st.integers(1, 5000), max_size=6))
-def test_a_tar_inside_other_content_is_read_where_it_stands(cuts: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_tar_inside_other_content_is_read_where_it_stands(
+    cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """kernel.tar inside a layer, or in pieces: its files are slices of the blobs below."""
     store = Store(tmp_path_factory.mktemp("store"))
-    archive = craft.archive(craft.entry("a/b", data=b"B" * 1000), craft.entry("c", data=b"C"), old_sparse(b"s", 90, [(5, b"a")]))
+    archive = craft.archive(
+        craft.entry("a/b", data=b"B" * 1000), craft.entry("c", data=b"C"), old_sparse(b"s", 90, [(5, b"a")])
+    )
     around = b"before" + archive + b"after"
     content: Content = cut((Slice(store.put(around), 0, len(around)),), 6, len(archive))
     for at in cuts:  # the same bytes in more than one slice

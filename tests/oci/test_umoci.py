@@ -51,7 +51,7 @@ def test_a_stack_makes_the_tree_that_umoci_makes(name: str, tmp_path: Path) -> N
     pull(store, reference=f"oci:{layout}:x", manifest=image)
     if name in REFUSED:
         assert done.returncode != 0
-        with pytest.raises(Refused, match="layer . of . .*entry"):
+        with pytest.raises(Refused, match=r"layer . of . .*entry"):
             unpack(store, Digest(image))
         return
     tree = store.tree(unpack(store, Digest(image)))
@@ -94,7 +94,9 @@ def theirs(root: Path, expected: Tree) -> dict[str, Facts]:
     for name in sorted(names):
         path = os.fsdecode(name)[len(str(root)) + 1 :]
         status = os.lstat(name)
-        kind = {stat.S_IFDIR: "d", stat.S_IFREG: "f", stat.S_IFLNK: "l", stat.S_IFIFO: "p"}.get(stat.S_IFMT(status.st_mode))
+        kind = {stat.S_IFDIR: "d", stat.S_IFREG: "f", stat.S_IFLNK: "l", stat.S_IFIFO: "p"}.get(
+            stat.S_IFMT(status.st_mode)
+        )
         kind = kind or ("c" if stat.S_ISCHR(status.st_mode) else "b")
         if not path and "" not in expected:
             continue

@@ -36,7 +36,13 @@ def distribution(tmp_path: Path) -> Repository:
     repository = Repository(tmp_path / "debian")
     repository.add("libc", {"lib/libc.so.6": "the library"}, Essential="yes")
     repository.add("libtool", {"usr/lib/libtool.so": "more"}, Depends="libc (>= 1.0)")
-    repository.add("tool", {"usr/bin/tool": "#!", "usr/share/man/tool.1": ""}, version="2:1.5+b1~x", Depends="libtool", Recommends="extra")
+    repository.add(
+        "tool",
+        {"usr/bin/tool": "#!", "usr/share/man/tool.1": ""},
+        version="2:1.5+b1~x",
+        Depends="libtool",
+        Recommends="extra",
+    )
     repository.add("extra", {"usr/bin/extra": ""}, Depends="missing")
     repository.add("either", Depends="gone | libc")
     repository.add("broken", Depends="libc (>= 7)")

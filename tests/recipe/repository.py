@@ -41,7 +41,7 @@ def archive(files: Files) -> bytes:
     """A tar as dpkg-deb makes them: GNU form, names with ./ before them, directories first."""
     out = io.BytesIO()
     folders = {str(parent) for path in files for parent in Path(path).parents} - {"."}
-    everything = {**{folder: ("directory", "0755") for folder in folders}, **files}
+    everything = {**dict.fromkeys(folders, ("directory", "0755")), **files}
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for path in sorted(everything):
             tar.addfile(*_member(path, everything[path]))
@@ -71,7 +71,13 @@ class Repository:
         self.records: dict[str, list[str]] = {}
 
     def add(
-        self, name: str, files: Files | None = None, version: str = "1.0", arch: str = "amd64", suffix: str = ".xz", **fields: str
+        self,
+        name: str,
+        files: Files | None = None,
+        version: str = "1.0",
+        arch: str = "amd64",
+        suffix: str = ".xz",
+        **fields: str,
     ) -> None:
         """Add a package; `fields` are those of deb-control(5), with "_" for "-"."""
         data = deb({f"usr/share/doc/{name}/copyright": f"{name}\n"} if files is None else files, suffix)

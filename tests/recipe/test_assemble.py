@@ -6,16 +6,19 @@ import io
 import json
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.action import Action
 from pipeline.oci.image import image_config, image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
 from pipeline.problem import StageProblem
 from pipeline.recipe import assemble, deb
 from pipeline.recipe.assemble import image
+from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
 from pipeline.tree import EPOCH, Directory, File, Symlink, Tree, only
 from tests import judges
@@ -32,8 +35,18 @@ PLAIN: dict[str, Any] = {
     "symlinks": {},
     "config": {},
 }
-ONE: repository.Files = {"usr/bin/one": "1", "usr/share/doc/one/copyright": "c", "etc/one": "a=1\n", "var/empty": ("directory", "0700")}
-TWO: repository.Files = {"usr/bin/two": "22", "usr/share/doc/two/copyright": "c", "lib64": ("link", "usr/lib"), "etc/shared": "s"}
+ONE: repository.Files = {
+    "usr/bin/one": "1",
+    "usr/share/doc/one/copyright": "c",
+    "etc/one": "a=1\n",
+    "var/empty": ("directory", "0700"),
+}
+TWO: repository.Files = {
+    "usr/bin/two": "22",
+    "usr/share/doc/two/copyright": "c",
+    "lib64": ("link", "usr/lib"),
+    "etc/shared": "s",
+}
 
 
 def own(path: str, **more: Any) -> dict[str, Any]:
@@ -75,7 +88,7 @@ def test_keep_and_drop_choose_among_them(store: Store) -> None:
 
 
 def test_a_keep_pattern_that_nothing_matches_is_an_error_at_its_place(store: Store) -> None:
-    with pytest.raises(StageProblem, match="'lib/libnew.so' matches nothing in the packages") as error:
+    with pytest.raises(StageProblem, match=r"'lib/libnew.so' matches nothing in the packages") as error:
         build(store, {"one": ONE}, keep=["usr/**", "lib/libnew.so"])
     assert error.value.path == ("keep", 1)
 
@@ -106,17 +119,20 @@ def test_symlinks_are_many_names_for_one_file(store: Store) -> None:
     tree = build(store, {"one": ONE}, symlinks={"usr/bin/one": ["usr/bin/uno", "sbin/eins", "un"]})
     targets = {path: entry.target for path, entry in tree.items() if isinstance(entry, Symlink)}
     assert targets == {"usr/bin/uno": "one", "sbin/eins": "../usr/bin/one", "un": "usr/bin/one"}
-    with pytest.raises(StageProblem, match="there is no 'usr/bin/other' in the image") as error:
+    with pytest.raises(StageProblem, match=r"there is no 'usr/bin/other' in the image") as error:
         build(store, {"one": ONE}, symlinks={"usr/bin/other": ["x"]})
     assert error.value.path == ("symlinks", "usr/bin/other")
 
 
 def test_concatenate_strings_files_together_by_path_even_dropped_ones(store: Store) -> None:
-    packages: dict[str, repository.Files] = {"a": {"certs/b.crt": "B\n"}, "z": {"certs/a.crt": "A\n", "certs/c.txt": "C"}}
+    packages: dict[str, repository.Files] = {
+        "a": {"certs/b.crt": "B\n"},
+        "z": {"certs/a.crt": "A\n", "certs/c.txt": "C"},
+    }
     tree = build(store, packages, drop=["certs"], concatenate={"etc/ssl/all.crt": ["certs/*.crt"]})
     assert list(tree) == ["etc", "etc/ssl", "etc/ssl/all.crt"]
     assert text(store, tree, "etc/ssl/all.crt") == "A\nB\n"
-    with pytest.raises(StageProblem, match="nothing in the packages matches") as error:
+    with pytest.raises(StageProblem, match=r"nothing in the packages matches") as error:
         build(store, packages, concatenate={"x": ["certs/*.pem"]})
     assert error.value.path == ("concatenate", "x")
 
@@ -125,7 +141,7 @@ def test_two_packages_may_have_the_same_file_but_not_two_under_one_name(store: S
     tree = build(store, {"one": ONE, "same": {"etc/one": "a=1\n"}, "two": TWO})
     assert text(store, tree, "etc/one") == "a=1\n"
     for other in ({"etc/one": "a=2\n"}, {"etc/one": "longer\n"}, {"etc/one": ("link", "x")}, {"etc/one/below": "x"}):
-        with pytest.raises(StageProblem, match="'etc/one' is not the same in the packages one and other"):
+        with pytest.raises(StageProblem, match=r"'etc/one' is not the same in the packages one and other"):
             build(store, {"one": ONE, "other": other})
     build(store, {"one": ONE, "other": {"etc/one": "a=2\n"}}, drop=["etc/one"])
 
@@ -157,7 +173,11 @@ def test_a_kernel_gets_the_shape_that_linuxkit_wants(store: Store, usr: str) -> 
     files = {usr + path if path.startswith("lib/") else path: data for path, data in KERNEL.items()}
     tree = build(store, {"linux": files}, kernel=True)
     assert text(store, tree, "kernel") == "bzImage"
-    assert [path for path, entry in tree.items() if isinstance(entry, File)] == ["kernel", "kernel.tar", "usr/share/doc/linux/copyright"]
+    assert [path for path, entry in tree.items() if isinstance(entry, File)] == [
+        "kernel",
+        "kernel.tar",
+        "usr/share/doc/linux/copyright",
+    ]
     assert "boot" not in tree and "lib" not in tree and "usr/lib" not in tree
     modules = tar_tree(store, tree["kernel.tar"].content)  # type: ignore[union-attr]
     assert text(store, modules, f"lib/modules/{RELEASE}/modules.dep") == "kernel/a.ko:\nkernel/b.ko: kernel/a.ko\n"
@@ -196,7 +216,20 @@ def test_skopeo_finds_every_platform_under_one_name(store: Store, tmp_path: Path
         config = json.loads(judges.run(skopeo, *options, "inspect", "--config", place).stdout)
         assert config["config"]["Cmd"] == [arch]
     names = [each["annotations"] for each in json.loads((store.root / "index.json").read_bytes())["manifests"]]
-    assert sorted(each["org.opencontainers.image.ref.name"] for each in names) == ["nodekiln/other:2", "nodekiln/tool:1"]
+    assert sorted(each["org.opencontainers.image.ref.name"] for each in names) == [
+        "nodekiln/other:2",
+        "nodekiln/tool:1",
+    ]
+
+
+def test_names_that_are_given_at_once_are_all_there(store: Store) -> None:
+    manifest = made(store, {"one": ONE})
+    described = describe(store, assemble.MANIFEST, manifest, platform={"architecture": "amd64", "os": "linux"})
+    names = [f"nodekiln/n{number}:1" for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: tag(store, name, described), names))
+    found = json.loads((store.root / "index.json").read_bytes())["manifests"]
+    assert {each["annotations"]["org.opencontainers.image.ref.name"] for each in found} == {*names, PLAIN["reference"]}
 
 
 def test_tar_reads_the_layer(store: Store) -> None:
@@ -212,14 +245,18 @@ def test_tar_reads_the_layer(store: Store) -> None:
 # the same, always
 
 
-def test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = made(Store(tmp_path / "a"), {"one": ONE, "two": TWO}, symlinks={"usr/bin/one": ["uno"]})
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     mask = os.umask(0o077)
     try:
         longer = tmp_path / ("b" * 100)
         longer.mkdir()
-        second = made(Store(longer), {"two": TWO, "one": dict(reversed(ONE.items()))}, symlinks={"usr/bin/one": ["uno"]})
+        second = made(
+            Store(longer), {"two": TWO, "one": dict(reversed(ONE.items()))}, symlinks={"usr/bin/one": ["uno"]}
+        )
     finally:
         os.umask(mask)
     assert first == second
@@ -227,5 +264,31 @@ def test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image(tmp_path: Pat
 
 def test_golden_image_assemble_version_1_tar_1_modules_1(store: Store) -> None:
     assert assemble.VERSION == "1 tar-1 modules-1"
-    manifest = made(store, {"one": ONE, "linux": KERNEL}, kernel=True, files=[own("x", contents="y")], config={"User": "1"})
+    manifest = made(
+        store, {"one": ONE, "linux": KERNEL}, kernel=True, files=[own("x", contents="y")], config={"User": "1"}
+    )
     assert manifest == "sha256:99a4f5f3c8be574dad34cec7547908c0cbadab40b6bac11c6b6df16757865593"
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_what_was_collected_meanwhile_is_made_again(store: Store, everything: bool) -> None:
+    unpack = Action("unpack", deb.unpack, {}, (Action("debs", debs),))
+
+    def layer(**params: Any) -> Any:
+        return image_manifest(store, Action("image", image, {**PLAIN, **params}, (unpack,)).perform(store)[0]).layers
+
+    first = layer()
+    unpacked = store.tree(unpack.perform(store)[0])
+    archives = {piece.blob for entry in unpacked.values() if isinstance(entry, File) for piece in entry.content}
+    for path in (store.root / "blobs/sha256").iterdir():
+        if everything or f"sha256:{path.name}" in archives:
+            path.unlink()
+    assert layer(config={"User": "1"}) == first
+
+
+VERSION = 1
+
+
+def debs(store: Store) -> Any:
+    """A stage of the tests' own."""
+    return store.put_tree(only("one.deb", store.content(repository.deb(ONE))))

@@ -93,14 +93,14 @@ def test_what_is_wrong_with_a_package_is_said_with_its_name(store: Store) -> Non
         good[:-300].ljust(len(good), b"\0"): "is damaged",
         repository.ar({"debian-binary": b"2.0\n"}): "no data.tar in it",
         repository.ar({"data.tar.lz5": b""}): "data.tar.lz5 is compressed in a way that deb",
-        repository.ar({"data.tar": b"no tar" * 500}): "entry 'the first entry'",
+        repository.ar({"data.tar": b"no tar" * 500}): "no tar header",
         repository.ar({"data.tar.xz": b"no xz"}): "data.tar.xz is damaged",
         repository.ar({"data.tar.gz": b"no gzip"}): "data.tar.gz is damaged",
         repository.ar({"data.tar.zst": b"no zstd!"}): "data.tar.zst is damaged",
     }.items():
         with pytest.raises(BadPackage, match=f"package bad: .*{message}"):
             unpack(store, bad=data)
-    assert not list((store.root / "tmp").iterdir())
+    assert not [path for path in (store.root / "tmp").iterdir() if path.suffix != ".lock"]
 
 
 names = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=15)

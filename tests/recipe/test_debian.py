@@ -39,7 +39,9 @@ def needs_apt() -> None:
     judges.need("apt-get", "apt")
 
 
-def test_a_package_comes_with_what_it_depends_on_and_nothing_else(tmp_path: Path, host: Host, distribution: Repository) -> None:
+def test_a_package_comes_with_what_it_depends_on_and_nothing_else(
+    tmp_path: Path, host: Host, distribution: Repository
+) -> None:
     host(distribution)
     assert names(tmp_path, "tool") == ["libc", "libtool", "tool"]
     assert names(tmp_path, "either") == ["either", "libc"]
@@ -90,7 +92,9 @@ def test_recipes_do_not_share_decisions(tmp_path: Path, host: Host) -> None:
     assert [p["name"] for p in other[1]] == ["dog", "zoo"]
 
 
-def test_every_recipe_that_fails_is_named_with_what_apt_says(tmp_path: Path, host: Host, distribution: Repository) -> None:
+def test_every_recipe_that_fails_is_named_with_what_apt_says(
+    tmp_path: Path, host: Host, distribution: Repository
+) -> None:
     host(distribution)
     asked = [wanted(["nothing", "tool"], name="a"), wanted(["tool"], name="b"), wanted(["broken"], name="c")]
     with pytest.raises(PackageError) as error:
@@ -117,7 +121,7 @@ def debian_resolve(archive: apt.Archive, *packages: str) -> list[debian.Package]
 
 def test_a_repository_that_nobody_signed_does_not_count(tmp_path: Path, host: Host, distribution: Repository) -> None:
     host(distribution.publish().replace(" [trusted=yes]", ""))
-    with pytest.raises(PackageError, match="no Debian repository for amd64 can be read(.|\n)*is not signed"):
+    with pytest.raises(PackageError, match=r"no Debian repository for amd64 can be read(.|\n)*is not signed"):
         names(tmp_path, "tool")
 
 
@@ -143,7 +147,7 @@ def test_new_versions_are_seen_at_once_unless_offline(
 
 def test_without_apt_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(PackageError, match="apt-config is missing: packages are resolved by the host's own apt"):
+    with pytest.raises(PackageError, match=r"apt-config is missing: packages are resolved by the host's own apt"):
         names(tmp_path, "tool")
     apt.repositories.cache_clear()
     assert apt.repositories() == ()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import BadInput
 from pipeline.recipe import apt, debian, fetch
 from pipeline.recipe.apt import PackageError
 from pipeline.store import Store
@@ -46,7 +47,9 @@ def served(distribution: Repository) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *words: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(distribution.folder))) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(distribution.folder))
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         distribution.publish()
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -73,7 +76,9 @@ def test_packages_are_found_in_whichever_repository_has_them(
     }
 
 
-def test_what_the_store_has_is_not_asked_for(store: Store, host: Host, distribution: Repository, no_sockets: None) -> None:
+def test_what_the_store_has_is_not_asked_for(
+    store: Store, host: Host, distribution: Repository, no_sockets: None
+) -> None:
     host(distribution)
     wanted = locked(distribution, "tool")
     first = get(store, wanted)
@@ -96,13 +101,18 @@ def test_a_package_that_is_gone_is_an_error_that_says_what_helps(
         )
 
 
-@pytest.mark.parametrize("change", [{"sha256": "1" * 64}, {"size": 5}])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"sha256": "1" * 64}, "is not what was locked, but sha256:"), ({"size": 5}, "is more than 5 bytes long")],
+)
 def test_nothing_but_what_was_locked_is_taken(
-    store: Store, host: Host, distribution: Repository, served: str, change: dict[str, Any]
+    store: Store, host: Host, distribution: Repository, served: str, change: dict[str, Any], message: str
 ) -> None:
     host(f"deb [trusted=yes] {served} test main")
     wanted = locked(distribution, "tool")
-    with pytest.raises(PackageError, match="needs the package tool 2:1.5"):
+    with pytest.raises(
+        PackageError, match=rf"needs the package tool 2:1.5\S*, which cannot be fetched:\n  .*{message}"
+    ):
         get(store, [wanted[0] | {"sha256": "2" * 64} | change])
 
 
@@ -111,12 +121,14 @@ def test_a_body_that_ends_early_is_no_package(store: Store, host: Host, distribu
     wanted = locked(distribution, "tool")
     path = distribution.folder / wanted[0]["filename"]
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(PackageError, match="cannot be fetched:\n(.|\n)*ended after"):
+    with pytest.raises(PackageError, match=r"cannot be fetched:\n(.|\n)*ended after"):
         get(store, wanted)
     assert not store.has(fetch.Digest("sha256:" + wanted[0]["sha256"]))
 
 
-def test_what_only_apt_speaks_is_left_to_apt(tmp_path: Path, store: Store, host: Host, distribution: Repository) -> None:
+def test_what_only_apt_speaks_is_left_to_apt(
+    tmp_path: Path, store: Store, host: Host, distribution: Repository
+) -> None:
     distribution.publish()
     (tmp_path / "mirrors").write_text(f"file:{distribution.folder}\n")
     host(f"deb [trusted=yes] mirror+file:{tmp_path}/mirrors test main")
@@ -129,7 +141,9 @@ def test_offline_no_socket_is_used(
 ) -> None:
     monkeypatch.setenv(apt.OFFLINE, "1")
     host(f"deb [trusted=yes] {served} test main")
-    with pytest.raises(PackageError, match="needs the package tool .*, which is not in the store, and NODEKILN_OFFLINE is set"):
+    with pytest.raises(
+        PackageError, match=r"needs the package tool .*, which is not in the store, and NODEKILN_OFFLINE is set"
+    ):
         get(store, locked(distribution, "tool"))
     host(distribution)
     assert get(store, locked(distribution, "tool")).keys() == {"tool.deb"}
@@ -138,7 +152,7 @@ def test_offline_no_socket_is_used(
 def test_without_apt_the_error_says_so(store: Store, distribution: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     apt.repositories.cache_clear()
-    with pytest.raises(PackageError, match="cannot be fetched:\n  apt-config is missing"):
+    with pytest.raises(PackageError, match=r"cannot be fetched:\n  apt-config is missing"):
         get(store, locked(distribution, "tool"))
 
 
@@ -147,3 +161,25 @@ def test_the_hosts_proxy_is_used(host: Host, tmp_path: Path, monkeypatch: pytest
     with open(tmp_path / "apt.conf", "a") as config:
         config.write('Acquire::http::Proxy "http://127.0.0.1:3128/";\nAcquire::https::Proxy "DIRECT";\n')
     assert apt.proxies() == {"http": "http://127.0.0.1:3128/"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sha256": "x"},
+        {"sha256": "../" * 20 + "1234"},
+        {"size": -1},
+        {"size": "1"},
+        {"name": "../x"},
+        {"name": 1},
+        {"more": 1},
+    ],
+)
+def test_a_lock_that_holds_no_packages_is_bad_input(
+    store: Store, distribution: Repository, change: dict[str, Any]
+) -> None:
+    [package] = locked(distribution, "tool")
+    with pytest.raises(BadInput, match=r"not a package: .*`doit lock --update NAME`"):
+        get(store, [package | change])
+    with pytest.raises(BadInput):
+        get(store, ["tool"])  # type: ignore[list-item]

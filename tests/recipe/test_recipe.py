@@ -73,7 +73,13 @@ def test_the_hash_is_of_what_is_said_and_not_of_how(tmp_path: Path) -> None:
     elsewhere.mkdir()
     assert recipe(elsewhere).hash == first
     assert recipe(tmp_path, conf=b"a = 2").hash != first
-    for old, new in (("1777", "0777"), ("hello", "Hello"), ("pid: host", "pid: new"), ("[/usr", "[usr"), ('"lib*"', '"li*"')):
+    for old, new in (
+        ("1777", "0777"),
+        ("hello", "Hello"),
+        ("pid: host", "pid: new"),
+        ("[/usr", "[usr"),
+        ('"lib*"', '"li*"'),
+    ):
         assert recipe(tmp_path, WHOLE.replace(old, new)).hash != first
 
 
@@ -94,16 +100,34 @@ def test_the_key_knows_no_folder_and_every_own_byte(tmp_path: Path) -> None:
         ("image: A b", ":1:8: 'A b' is not a name (lower-case letters and digits, . _ - between) under image"),
         ("image: a\npackges: [b]", ":2:1: unknown key 'packges' (did you mean 'packages'?)"),
         ("image: a\npackages: [../b]", ":2:12: a Debian package (NAME, NAME=VERSION) or a mapping"),
-        ("image: a\npackages: [bb, {amd64: cc}]", ":2:16: no package for arm64 under packages[1] (name one, or shorten arches)"),
+        (
+            "image: a\npackages: [bb, {amd64: cc}]",
+            ":2:16: no package for arm64 under packages[1] (name one, or shorten arches)",
+        ),
         ("image: a\nkeep: [/usr]", ":2:8: '/usr' is not a pattern of paths in the image, without a leading slash"),
         ("image: a\nfiles: [{path: ../b, contents: x}]", ":2:16: '../b' is not a path in the image"),
         ("image: a\nfiles: [{path: b/../c, contents: x}]", ":2:16: 'b/../c' is not a path in the image"),
         ("image: a\nfiles: [{path: b/, contents: x}]", ":2:16: 'b/' is not a path in the image"),
-        ("image: a\nfiles: [{path: b}]", ":2:9: b: one of source, contents, symlink and directory is wanted under files[0]"),
-        ("image: a\nfiles: [{path: b, symlink: c, contents: d}]", ":2:9: b: one of source, contents, symlink and directory"),
-        ("image: a\nfiles: [{path: b, contents: c, mode: 0644}]", ':2:38: a mode: three or four octal digits in quotes, as "0755"'),
-        ("image: a\nfiles: [{path: b, contents: c, uid: -1}]", ":2:37: uid -1 is not between 0 and 4294967294 under files[0].uid"),
-        ("image: a\nfiles: [{path: b, contents: c}, {path: b, symlink: d}]", ":2:40: 'b' stands twice under files[1].path"),
+        (
+            "image: a\nfiles: [{path: b}]",
+            ":2:9: b: one of source, contents, symlink and directory is wanted under files[0]",
+        ),
+        (
+            "image: a\nfiles: [{path: b, symlink: c, contents: d}]",
+            ":2:9: b: one of source, contents, symlink and directory",
+        ),
+        (
+            "image: a\nfiles: [{path: b, contents: c, mode: 0644}]",
+            ':2:38: a mode: three or four octal digits in quotes, as "0755"',
+        ),
+        (
+            "image: a\nfiles: [{path: b, contents: c, uid: -1}]",
+            ":2:37: uid -1 is not between 0 and 4294967294 under files[0].uid",
+        ),
+        (
+            "image: a\nfiles: [{path: b, contents: c}, {path: b, symlink: d}]",
+            ":2:40: 'b' stands twice under files[1].path",
+        ),
         ("image: a\nfiles: [{path: b, source: c}]", ":2:27: 'c' cannot be used: No such file or directory"),
         ("image: a\nfiles: [{path: b, source: conf}]", ":2:27: 'conf' cannot be used: Is a directory"),
         ("image: a\nfiles: [{path: b, source: large}]", ":2:27: 'large' cannot be used: more than 1 MiB"),

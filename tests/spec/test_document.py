@@ -1,4 +1,5 @@
 """YAML's traps: each is named for what it is, at its place."""
+# ruff: noqa: E501  # tables are read row by row
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline import document
 from pipeline.document import MAX_BYTES, MAX_DEPTH, Mapping, Scalar, Sequence, merged, parse
-from pipeline.kinds import Reader, Wrong
 from pipeline.problem import Problems
+from pipeline.reader import Reader, Wrong
 from pipeline.schema import kind
 
 

@@ -1,4 +1,4 @@
-"""config.json and runtime.json: who wins, what is left out, in which order. One test a rule of linuxkit.md §1.4, §1.8."""
+"""config.json and runtime.json: who wins, what is left out, in which order. A test for each rule."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline import describe, sections
 from pipeline.document import parse
-from pipeline.kinds import Choice, Either, Flag, Kind, ListOf, MapOf, Number, Reader, Text, Wrong
+from pipeline.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Text
 from pipeline.problem import Problems
+from pipeline.reader import Kind, Reader, Wrong
 from pipeline.schema import Record, fields, kind, plain
 
 SCHEMA = describe.json_schema()

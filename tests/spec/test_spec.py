@@ -1,4 +1,5 @@
 """Loading a spec: what is wrong with it, several files as one, and where everything stands."""
+# ruff: noqa: E501  # tables are read row by row
 
 from __future__ import annotations
 
@@ -212,12 +213,12 @@ def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
 
 def test_check_gives_errors_and_warnings_for_editors(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.yml": "kernel: {imag: a}\n"})
-    assert check.as_json(*check.check(path)) == [
+    assert check.as_json(check.check(path)) == [
         {"file": str(path), "line": 1, "column": 10, "severity": "error", "message": "unknown key 'imag' under kernel",
          "hint": "did you mean 'image'?"}
     ]  # fmt: skip
     path = write(tmp_path, {"b.yml": "trust: {org: [a]}\n"})
-    assert [each["severity"] for each in check.as_json(*check.check(path))] == ["warning"]
+    assert [each["severity"] for each in check.as_json(check.check(path))] == ["warning"]
 
 
 ids = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=3)

@@ -1,4 +1,5 @@
 """What the sections' stages make of images and files: trees, problems at their place, warnings."""
+# ruff: noqa: E501  # tables are read row by row
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from pipeline import problem
+from pipeline import check, problem, sections, spec
+from pipeline.action import Action
 from pipeline.digest import Digest
+from pipeline.parts import Context, Image
 from pipeline.problem import StageProblem
 from pipeline.stages import bundle, files, kernel, root_image, volume
 from pipeline.store import Store
 from pipeline.tree import EPOCH, Directory, File, Symlink, Tree
+from tests.spec import conformance
 from tests.spec.images import STAMP, Made, image, tree_of
 
 Json = dict[str, Any]
@@ -301,7 +305,7 @@ class TestKernel:
 
     @pytest.mark.parametrize(
         ("key", "name", "hint"),
-        [("binary", "kernels", "did you mean 'kernel'?"), ("tar", "none.tar", "it holds kernel, "), ("ucode", "ucode.cpi", "did you mean 'ucode.cpio'?")],
+        [("binary", "kernels", "did you mean 'kernel'?"), ("tar", "zzz", "at its top it holds kernel, "), ("ucode", "ucode.cpi", "did you mean 'ucode.cpio'?")],
     )  # fmt: skip
     def test_a_file_that_is_missing_is_named(
         self, store: Store, tmp_path: Path, key: str, name: str, hint: str
@@ -444,9 +448,9 @@ GOLDEN = {
     "bundle-1": "sha256:ea831d53a6040fe5d5c1098a1b8fbd84811117d5628af5f649ca646b59a7f6a7",
     "files-1": "sha256:cbef394b0899c3c7f9b9958c24537d26dbaf0fb8bcff872a9504554a9b1aad2e",
     "kernel-1": "sha256:1d2071a2fb97379ed5bd10a21d6594dd8296fa41a05b4c17046685ac1977bf7e",
-    "layout-1": "",
+    "layout-1": "sha256:59a2f469d1d1ae923953038a922b0c471a05c935a835e0983c3c38163b928261",
     "packages-1": "sha256:fd1f57253c624c24e71217828651fe0852f1c915b91098e740b50c52fd5d6a31",
-    "unpack-1": "",
+    "unpack-1": "sha256:7b42cbbaa43c733b20efdaf3dc2f1d9718ed04533f1853f657182cde97dda6d9",
     "volume-1": "sha256:7166c45fb04561c3e1b70c28cdb3319cbe0cc25d8e1a0ee170ff8ee651b3bf2e",
 }
 """Result of each stage by its name and its module's VERSION: what it gives may only change with the VERSION."""
@@ -471,3 +475,28 @@ def test_golden_digests_by_version(store: Store, tmp_path: Path) -> None:
         f"volume-{volume.VERSION}": volume.volume(store, given.tree, **shape),
     }
     assert found == GOLDEN
+
+
+def test_check_examines_what_only_images_can_tell(store: Store, tmp_path: Path) -> None:
+    text = (
+        "services:\n"
+        "  - {name: a, image: x, uid: nobody}\n"
+        "  - {name: b, image: x, command: [/bin/y]}\n"
+        "  - {name: c, image: x, capabilities.add: [CAP_KILL]}\n"
+        "kernel: {image: x}\n"
+    )
+    (tmp_path / "a.yml").write_text(text)
+    loaded = spec.load(tmp_path / "a.yml")
+    given = image(store, tree_of(store, "bin/x"), {"capabilities": ["all"]}, Cmd=["/bin/x"])
+    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in given)
+    parts = sections.plan(Context(loaded, lambda text: Image(text, manifest, tree)))
+    found = check.examine(store, parts)
+    assert [str(each).removeprefix(f"{tmp_path}/") for each in found.errors] == [
+        "a.yml:2:30: 'nobody' is no container of this spec and not in the image's /etc/passwd",
+        "a.yml:4:22: unknown capability: all, which the image's label asks for",
+        "a.yml:5:9: the kernel image has no file 'kernel' (at its top it holds no files)",
+    ]
+    assert [str(each).removeprefix(f"{tmp_path}/") for each in found.warnings] == [
+        "a.yml:3:35: the image has no '/bin/y'"
+    ]
+    assert check.examine(store, parts) == found, "also what is known already is looked into"

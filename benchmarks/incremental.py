@@ -1,0 +1,209 @@
+"""What a small change costs: every row beside its yardstick, `gzip -6 -n -c NODE.tar`, which is what LinuxKit needs for
+any build of the same node.
+
+    python benchmarks/incremental.py [--rounds N] [--folder DIR] [--keep]
+
+It makes a node of 260 MB from the host's Debian packages, prints a table, and appends what it measured to
+benchmarks/history/incremental.jsonl. Nobody fails for being slow: a person reads the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import material
+
+HOME = Path(__file__).resolve().parent
+HISTORY = HOME / "history" / "incremental.jsonl"
+
+
+class Cost(NamedTuple):
+    """Of a process and its children: seconds that a person waited, seconds of CPU, the largest one's MiB of memory."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+class Row(NamedTuple):
+    """What is measured: `prepare` brings the project into the state before, `change` is the person's edit."""
+
+    name: str
+    at_most: float
+    prepare: Callable[[], None]
+    change: Callable[[], None]
+    words: tuple[str, ...] = ("build:node",)
+
+
+def measure(words: list[str], folder: Path, output: Path) -> Cost:
+    """Run `words` in `folder`, with its output in a file."""
+    with output.open("wb") as out:
+        began = time.perf_counter()
+        process = subprocess.Popen(words, cwd=folder, stdout=out, stderr=subprocess.STDOUT, env=environment())
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)} failed:\n{output.read_text(errors='replace')[-3000:]}")
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def environment() -> dict[str, str]:
+    """As a person's: this checkout's package, and its modules compiled once."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": os.environ.get("PYTHONPATH") or str(HOME.parent)}
+
+
+class Bench:
+    """A project with the node in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "specs").mkdir(parents=True, exist_ok=True)
+        shutil.copy(HOME.parent / "dodo.py", folder)
+        if not (folder / "images").exists():
+            material.node(folder)
+        self.number = 0
+
+    def doit(self, *words: str) -> Cost:
+        return measure([sys.executable, "-m", "doit", *words], self.folder, self.folder / "doit.log")
+
+    def yardstick(self) -> Cost:
+        """What LinuxKit's build comes to: the root file system's tar, compressed."""
+        return measure(["gzip", "-6", "-n", "-c", "node.tar"], self.folder, self.folder / "node.tar.gz")
+
+    def write(self, **options: str) -> None:
+        (self.folder / "specs" / "node.yml").write_text(material.spec(**options))
+
+    def another(self) -> str:
+        """A text that no build has seen before."""
+        self.number += 1
+        return f"{self.folder.name}-{self.number}"
+
+    def built(self, **options: str) -> Callable[[], None]:
+        """The state after a build of the spec with `options`."""
+        def prepare() -> None:
+            self.write(**options)
+            self.doit("build:node")
+        return prepare
+
+    def pulled(self) -> None:
+        """The state with all images' blobs in the cache, and nothing else."""
+        self.write()
+        for name in ("cache", "build"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        listed = subprocess.run(
+            [sys.executable, "-m", "doit", "list", "--all", "-q"], cwd=self.folder, capture_output=True, text=True,
+            env=environment(), check=True,
+        )
+        self.doit(*(line for line in listed.stdout.split() if line.startswith("build:node:pull/")))
+        shutil.rmtree(self.folder / "build", ignore_errors=True)
+
+    def rows(self) -> list[Row]:
+        base, nothing = self.built(), (lambda: None)
+        return [
+            Row("no-op", 0.016, base, nothing),
+            Row("command line changed", 0.02, base, lambda: self.write(cmdline=self.another())),
+            Row("one files: entry changed", 0.02, base, lambda: self.write(motd=self.another())),
+            Row("one service's options changed", 0.03, base, lambda: self.write(option=f"A={self.another()}")),
+            Row("one service's image changed", 0.03, self.forgotten, lambda: self.write(first="service0-next")),
+            Row("switch back", 0.02, self.built(first="service0-next"), self.write),
+            Row("all pulled, nothing built", 0.20, self.pulled, nothing, ("-n", "2", "build:node")),
+        ]
+
+    def forgotten(self) -> None:
+        """The base state, with no memory of the newer image but its blobs."""
+        shutil.rmtree(self.folder / "cache", ignore_errors=True)
+        shutil.copytree(self.folder / "cache.base", self.folder / "cache", symlinks=True)
+        self.built()()
+
+    def prepare(self) -> None:
+        """The base build, with the newer image pulled, put aside; and the yardstick's tar."""
+        for name in ("cache", "cache.base", "build"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.write(first="service0-next")
+        self.doit("build:node")  # also writes the lock
+        shutil.rmtree(self.folder / "cache")
+        self.doit("build:node:pull/oci:images/service0-next")
+        self.write()
+        self.doit("build:node")
+        shutil.copytree(self.folder / "cache", self.folder / "cache.base", symlinks=True)
+        self.doit("build:node:tar")
+        shutil.copy(self.folder / "build" / "node" / "node.tar", self.folder / "node.tar")
+
+    def alone(self) -> float:
+        """Seconds that it took to compress the first service alone, as the store remembers it."""
+        found = [0.0]
+        for path in (self.folder / "cache" / "actions").glob("*/*"):
+            facts = json.loads(path.read_bytes())["facts"]
+            if str(facts.get("name", "")).startswith("fragment/services/s0"):
+                found.append(float(facts["seconds"]))
+        return max(found)
+
+
+def run(bench: Bench, rounds: int) -> list[dict[str, object]]:
+    """Every row `rounds` times, each time beside its yardstick."""
+    results: list[dict[str, object]] = []
+    for row in bench.rows():
+        costs, yards = [], []
+        for _ in range(rounds):
+            row.prepare()
+            row.change()
+            yards.append(bench.yardstick().wall)
+            costs.append(bench.doit(*row.words))
+        wall = statistics.median(cost.wall for cost in costs)
+        yard = statistics.median(yards)
+        alone = bench.alone() if row.name == "one service's image changed" else 0.0
+        results.append({
+            "row": row.name, "seconds": round(wall, 3), "cpu": round(statistics.median(cost.cpu for cost in costs), 3),
+            "memory": round(max(cost.memory for cost in costs), 1), "yardstick": round(yard, 3),
+            "ratio": round((wall - alone) / yard, 4), "at_most": row.at_most, "alone": round(alone, 3),
+        })
+        print(shown(results[-1]), flush=True)
+    return results
+
+
+def shown(result: dict[str, object]) -> str:
+    line = "{row:30} {seconds:7.3f} s {cpu:6.2f} s CPU {memory:4.0f} MiB  G {yardstick:6.2f} s  {ratio:.4f} G"
+    return line.format(**result) + f" (at most {result['at_most']})"
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    words.add_argument("--rounds", type=int, default=3, help="times that each row is measured")
+    words.add_argument("--folder", type=Path, help="where to work; kept, and its images used again")
+    given = words.parse_args()
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="nodekiln-bench-"))
+    try:
+        bench = Bench(folder)
+        bench.prepare()
+        sizes = {path.name: path.stat().st_size for path in (folder / "build" / "node").iterdir()}
+        gzipped = (bench.yardstick(), (folder / "node.tar.gz").stat().st_size)[1]
+        initrd = sizes["node-initrd.img"]
+        print(f"node.tar {sizes['node.tar'] >> 20} MiB, initrd {initrd >> 20} MiB, gzip {gzipped >> 20} MiB")
+        results = run(bench, given.rounds)
+    finally:
+        if not given.folder:
+            shutil.rmtree(folder)
+    HISTORY.parent.mkdir(exist_ok=True)
+    with HISTORY.open("a") as history:
+        entry = {"when": f"{datetime.now(UTC):%Y-%m-%d}", "cores": os.cpu_count(), "python": platform.python_version(),
+                 "initrd": initrd, "tar": sizes["node.tar"], "gzip": gzipped, "rows": results}
+        history.write(json.dumps(entry) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""docker: the root file system as a container image: an archive that Docker, Podman and skopeo load, and LinuxKit's.
+
+Source: image-spec 1.1 (image-layout.md, manifest.md, config.md); the archive also has the `manifest.json` of
+`docker save`. LinuxKit's form is the root file system with a Dockerfile in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from pipeline.digest import Digest, canonical_json
+from pipeline.store import Store
+from pipeline.tree import EPOCH, Content, File, Tree, cut, files, length
+from pipeline.writers import tar
+
+NAME = "docker"
+VERSION = f"1 tar-{tar.VERSION}"
+NEEDS = ("rootfs",)
+OPTIONS = ()
+SUFFIXES = (".docker", "-oci.tar")
+REFERENCE = "nodekiln/node:latest"
+CREATED = "1980-01-01T00:00:00Z"
+STARTS = ("bin/rc.init", "init", "sbin/init")
+"""What a container starts: the first of these that there is."""
+MACHINES = {62: "amd64", 183: "arm64", 243: "riscv64"}
+"""ELF's e_machine -> image-spec's architecture."""
+TYPE = "application/vnd.oci.image."
+
+
+def build(store: Store, rootfs: Digest) -> Digest:
+    """Tree {".docker" (LinuxKit's), "-oci.tar"}; the layer's bytes are read once, for its digest."""
+    tree = store.tree(rootfs)
+    layer = _archive(store, tree)
+    start = next((path for path in STARTS if path in tree), STARTS[0])
+    dockerfile = f'FROM scratch\nCOPY . ./\nENTRYPOINT ["/{start}"]\n'.encode()
+    linuxkit = Tree({**tree, "Dockerfile": File(0o644, 0, 0, EPOCH, (), store.content(dockerfile))}).ordered()
+    outputs = [
+        (".docker", _archive(store, linuxkit)),
+        ("-oci.tar", _oci(store, layer, start, _architecture(store, tree))),
+    ]
+    return store.put_tree(files(outputs))
+
+
+def _oci(store: Store, layer: Content, start: str, architecture: str) -> Content:
+    digest = hashlib.sha256()
+    for data in store.read(layer):
+        digest.update(data)
+    layer_digest = f"sha256:{digest.hexdigest()}"
+    config = canonical_json({
+        "architecture": architecture, "os": "linux", "created": CREATED, "config": {"Entrypoint": ["/" + start]},
+        "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+        "history": [{"created": CREATED, "created_by": "nodekiln"}],
+    })  # fmt: skip
+    manifest = canonical_json({
+        "schemaVersion": 2, "mediaType": TYPE + "manifest.v1+json", "config": _named("config.v1+json", config),
+        "layers": [{"mediaType": TYPE + "layer.v1.tar", "digest": layer_digest, "size": length(layer)}],
+    })  # fmt: skip
+    names = {"io.containerd.image.name": f"docker.io/{REFERENCE}", "org.opencontainers.image.ref.name": "latest"}
+    index = {"schemaVersion": 2, "manifests": [_named("manifest.v1+json", manifest) | {"annotations": names}]}
+    blobs = [_blob(config), _blob(manifest), f"blobs/sha256/{digest.hexdigest()}"]
+    legacy = [{"Config": blobs[0], "RepoTags": [REFERENCE], "Layers": [blobs[2]]}]
+    members = {
+        blobs[0]: store.content(config), blobs[1]: store.content(manifest), blobs[2]: layer,
+        "index.json": store.content(canonical_json(index)), "manifest.json": store.content(canonical_json(legacy)),
+        "oci-layout": store.content(b'{"imageLayoutVersion":"1.0.0"}'),
+    }  # fmt: skip
+    return _archive(store, files(members.items()))
+
+
+def _named(kind: str, document: bytes) -> dict[str, object]:
+    """A descriptor of `document`."""
+    return {"mediaType": TYPE + kind, "digest": str(Digest.of(document)), "size": len(document)}
+
+
+def _blob(document: bytes) -> str:
+    return f"blobs/sha256/{Digest.of(document).hex}"
+
+
+def _archive(store: Store, tree: Tree) -> Content:
+    out = store.rope()
+    tar.write(tree, out)
+    return out.finish()
+
+
+def _architecture(store: Store, tree: Tree) -> str:
+    """What machine the programs are for: as the first of them says."""
+    for entry in tree.values():
+        if isinstance(entry, File) and entry.mode & 0o111 and entry.size > 20:
+            head = store.bytes(cut(entry.content, 0, 20))
+            if head.startswith(b"\x7fELF"):
+                return MACHINES.get(int.from_bytes(head[18:20], "little"), "amd64")
+    return "amd64"

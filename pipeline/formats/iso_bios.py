@@ -1,0 +1,19 @@
+"""iso-bios: a CD that a BIOS boots (El Torito): ISOLINUX, the kernel and the initrd."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages import bootdisc
+from pipeline.store import Store
+from pipeline.tree import files
+
+NAME = "iso-bios"
+VERSION = bootdisc.VERSION
+NEEDS = ("kernel", "initrd", "syslinux")
+OPTIONS = ()
+SUFFIXES = (".iso",)
+
+
+def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest) -> Digest:
+    """Tree {".iso"}."""
+    return store.put_tree(files([(".iso", bootdisc.write(store, bootdisc.bios(store, kernel, initrd, syslinux)))]))

@@ -1,0 +1,19 @@
+"""iso-efi: a CD that UEFI boots (El Torito): an EFI system partition with the node's one program."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages import bootdisc
+from pipeline.store import Store
+from pipeline.tree import files
+
+NAME = "iso-efi"
+VERSION = bootdisc.VERSION
+NEEDS = ("uki",)
+OPTIONS = ()
+SUFFIXES = ("-efi.iso",)
+
+
+def build(store: Store, uki: Digest) -> Digest:
+    """Tree {"-efi.iso"}."""
+    return store.put_tree(files([("-efi.iso", bootdisc.write(store, bootdisc.efi(store, uki)))]))

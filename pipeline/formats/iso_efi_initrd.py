@@ -1,0 +1,19 @@
+"""iso-efi-initrd: what iso-efi is (the node runs from its initrd in both) under LinuxKit's other name."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages import bootdisc
+from pipeline.store import Store
+from pipeline.tree import files
+
+NAME = "iso-efi-initrd"
+VERSION = bootdisc.VERSION
+NEEDS = ("uki",)
+OPTIONS = ()
+SUFFIXES = ("-efi-initrd.iso",)
+
+
+def build(store: Store, uki: Digest) -> Digest:
+    """Tree {"-efi-initrd.iso"}."""
+    return store.put_tree(files([("-efi-initrd.iso", bootdisc.write(store, bootdisc.efi(store, uki)))]))

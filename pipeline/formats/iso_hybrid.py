@@ -1,0 +1,22 @@
+"""iso-hybrid: one image that boots from a CD and, written to it, from a USB stick, by BIOS and by UEFI."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages import bootdisc, bootvolume
+from pipeline.store import Store
+from pipeline.tree import files
+from pipeline.writers import isolinux
+
+NAME = "iso-hybrid"
+VERSION = bootdisc.VERSION
+NEEDS = ("kernel", "initrd", "uki", "syslinux")
+OPTIONS = ()
+SUFFIXES = ("-hybrid.iso",)
+
+
+def build(store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: Digest) -> Digest:
+    """Tree {"-hybrid.iso"}, which holds the kernel and the initrd twice: each firmware has its own way to load them."""
+    contents = bootdisc.bios(store, kernel, initrd, syslinux) | bootdisc.efi(store, uki)
+    code = store.bytes(bootvolume.part(store, syslinux, isolinux.HYBRID_SOURCE))
+    return store.put_tree(files([("-hybrid.iso", bootdisc.write(store, contents, code))]))

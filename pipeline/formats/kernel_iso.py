@@ -1,0 +1,27 @@
+"""kernel+iso: the kernel, its command line, and the root file system as an ISO 9660 disc (Rock Ridge, Joliet)."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import File, Tree, files
+from pipeline.writers import iso9660
+
+NAME = "kernel+iso"
+VERSION = iso9660.VERSION
+NEEDS = ("kernel", "rootfs")
+OPTIONS = ()
+SUFFIXES = ()
+"""None that another format does not give, too."""
+LABEL = "LINUXKIT"
+"""As LinuxKit calls such a disc."""
+
+
+def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:
+    """Tree {"-kernel", "-cmdline", ".iso"}; what is below boot/ is not on the disc, and attributes are left out."""
+    tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
+    out = store.rope()
+    iso9660.write(iso9660.plan(tree), out, LABEL)
+    found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
+    outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
+    return store.put_tree(files([*outputs, (".iso", out.finish())]))

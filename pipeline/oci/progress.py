@@ -1,0 +1,87 @@
+"""Progress: one line about everything that this process fetches, where a person watches; else a line an image."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+EVERY = 0.2
+"""Seconds between two drawings of the line."""
+
+
+class Meter:
+    """Counts what all transfers of a process bring. `out` None: standard error, as it is when something is written."""
+
+    def __init__(self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._active: list[str] = []
+        self._done = self._total = 0
+        self._since = self._drawn = 0.0
+
+    @contextlib.contextmanager
+    def transfer(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A transfer of `total` bytes; tell what is given how many have come. Nothing is said of an empty one."""
+        if not total:
+            yield lambda _: None
+            return
+        begun = self._clock()
+        with self._guard:
+            if not self._active:
+                self._done, self._total, self._since = 0, 0, begun
+            self._active.append(name)
+            self._total += total
+        try:
+            yield self._add
+            took = self._clock() - begun
+            self._say(f"{name}: {size(total)} in {took:.1f} s ({size(rate(total, took))}/s)")
+        finally:
+            with self._guard:
+                self._active.remove(name)
+
+    def _add(self, count: int) -> None:
+        with self._guard:
+            self._done += count
+            now = self._clock()
+            if now - self._drawn < EVERY or not self._stream.isatty():
+                return
+            self._drawn = now
+            self._stream.write("\r\x1b[K" + self._line(now - self._since))
+            self._stream.flush()
+
+    def _line(self, took: float) -> str:
+        speed = rate(self._done, took)
+        left = f"{(self._total - self._done) / speed:.0f} s left" if speed else "waiting"
+        more = f" and {len(self._active) - 1} more" if len(self._active) > 1 else ""
+        return f"{self._active[0][-50:]}{more}  {size(self._done)} of {size(self._total)}  {size(speed)}/s  {left}"
+
+    def _say(self, text: str) -> None:
+        with self._guard:
+            self._stream.write(("\r\x1b[K" if self._stream.isatty() else "") + text + "\n")
+            self._stream.flush()
+
+    @property
+    def _stream(self) -> TextIO:
+        return self._out or sys.stderr
+
+
+meter = Meter()
+
+
+def rate(count: float, seconds: float) -> float:
+    """Bytes a second."""
+    return count / seconds if seconds > 0 else 0.0
+
+
+def size(count: float) -> str:
+    """Bytes in words: 999 B, 1.5 kB, 20 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

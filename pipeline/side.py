@@ -1,0 +1,164 @@
+"""Side: what `doit compare` was asked for becomes something that can be compared: a build's folder, a file, a stage's
+result in the store, an image in a registry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import kernel_image, software
+from pipeline.comparison import Side
+from pipeline.digest import Digest, InvalidDigest
+from pipeline.errors import BadInput
+from pipeline.explain import Made, in_order
+from pipeline.listings import is_root, is_tree, of_blob, of_tree, root_of
+from pipeline.publish import MANIFEST
+from pipeline.readers import HEADER, Listing, Node, look_into
+from pipeline.readers.view import HostFile, View
+from pipeline.store import Store
+
+KEY = re.compile(r"[0-9a-f]{64}")
+DEEPEST = 8
+"""Structures inside each other that are looked into for a kernel and its command line."""
+CONFIG = re.compile(r"(?:.*/)?(?:config-\d[^/]*|kernel[-_]config)")
+"""A kernel's configuration beside it, as distributions name it."""
+
+
+def side(store: Store, asked: str) -> Side:
+    """What `asked` means: a folder with a manifest.json, a file, an action's key, a digest, else an image's reference.
+
+    BadInput if it is none of them.
+    """
+    path = Path(asked)
+    if (path / MANIFEST).is_file():
+        return of_build(store, asked, path)
+    if path.is_file():
+        return _of_views(asked, {path.name: HostFile(path)})
+    if path.is_dir():
+        raise BadInput(f"{asked}: a folder without {MANIFEST}: no build")
+    if KEY.fullmatch(asked):
+        return _of_digest(store, asked, _recalled(store, asked))
+    try:
+        return _of_digest(store, asked, Digest.parse(asked))
+    except InvalidDigest:
+        return _of_digest(store, asked, _pulled(store, asked))
+
+
+def of_build(store: Store, name: str, folder: Path) -> Side:
+    """The build in `folder`, with what the store still knows of its stages."""
+    formats = json.loads((folder / MANIFEST).read_text())["formats"]
+    views: dict[str, View] = {}
+    for entry in formats.values():
+        views |= {file: HostFile(folder / file) for file in entry["files"] if (folder / file).exists()}
+    found = _of_views(name, views)
+    stages = {stage: facts for entry in formats.values() for stage, facts in entry["stages"].items()}
+    order = in_order(stages, [store])
+    recorded = dict(_recorded_packages(store, stages))
+    return found._replace(
+        stages={stage: str(stages[stage]["result"]) for stage in order},
+        packages={**recorded, **found.packages},
+        config=found.config or _kernel_config(store, stages),
+    )
+
+
+def made(store: Store, folder: Path) -> dict[str, Made]:
+    """Format -> how the build in `folder` made it."""
+    formats = json.loads((folder / MANIFEST).read_text())["formats"]
+    return {name: Made(entry, folder, store) for name, entry in formats.items()}
+
+
+def _recalled(store: Store, key: str) -> Digest:
+    result = store.recall(key)
+    if result is None:
+        raise BadInput(f"{key}: the store knows no result of an action with this key")
+    return result
+
+
+def _pulled(store: Store, reference: str) -> Digest:
+    """The tree of an image, fetched if it is not there. BadInput if `reference` is no reference."""
+    from pipeline.oci import reference as references
+    from pipeline.oci import resolve
+    from pipeline.oci.error import ImageError
+    from pipeline.stages import pull
+
+    try:
+        full = references.expand(reference)
+    except ImageError as error:
+        known = "neither a build, nor a file, nor a key or digest in the store, nor an image"
+        raise BadInput(f"{reference}: {known}: {error}") from None
+    arch = _own_arch()
+    manifest = resolve.resolve(full, [arch]).platforms[arch].manifest
+    return pull.unpack(store, pull.pull(store, reference=full, manifest=manifest))
+
+
+def _own_arch() -> str:
+    from pipeline.sections import build
+
+    return build.complete(build.Build()).arch[0]  # type: ignore[index]
+
+
+def _of_digest(store: Store, name: str, digest: Digest) -> Side:
+    """A stage's result, or any blob. A flat tree is a format's outputs, else a root file system."""
+    if not store.has(digest):
+        raise BadInput(f"{name}: {digest} is not in the store")
+    if not is_tree(store, digest):
+        return _of_views(name, {name: of_blob(store, digest)})
+    listing = of_tree(store, store.tree(digest))
+    if is_root(listing):
+        return _complete(Side(name, {}, {}, listing, {}, "", {}))
+    return _of_views(name, {path: node.content for path, node in listing.items() if node.content is not None})
+
+
+def _of_views(name: str, views: Mapping[str, View]) -> Side:
+    """Whole output files: the first root file system in them (an initrd's before a disk's), and what boots it."""
+    boot: dict[str, Node] = {}
+    root: Listing = {}
+    for file, view in sorted(views.items(), key=lambda item: "initrd" not in item[0]):
+        boot[file] = Node("file", {}, view)
+        boot.update(_beside(view, 0))
+        root = root or root_of(view) or {}
+    return _complete(Side(name, views, {}, root, boot, "", {}))
+
+
+def _complete(found: Side) -> Side:
+    kernels = (node.content for node in found.boot.values() if node.content and kernel_image.version(node.content))
+    config = next((text for text in map(kernel_image.config, kernels) if text), "")
+    return found._replace(packages=software.packages(found.root), config=config)
+
+
+def _beside(view: View, depth: int) -> Iterator[tuple[str, Node]]:
+    """Files and sections around a root file system: the kernel, its command line, the boot loader's configuration."""
+    opened = look_into(view) if depth < DEEPEST else None
+    if opened is None or opened.structure in ("archives", "cpio", "squashfs", "ext4") or is_root(opened.listing):
+        return
+    for path, node in opened.listing.items():
+        if path != HEADER and node.content is not None:
+            yield path, node
+            yield from _beside(node.content, depth + 1)
+
+
+def _recorded_packages(store: Store, stages: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """`recipe: package` -> version, out of what the store remembers of the stages that fetched them."""
+    for stage in stages.values():
+        record = store.record(stage["key"])
+        params = record.facts.get("params", {}) if record else {}
+        for package in params.get("packages", ()):
+            if isinstance(package, dict) and "version" in package:
+                yield f"{params.get('recipe', '')}: {package['name']}", package["version"]
+
+
+def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:
+    """The configuration in the kernel's image: the build left it behind, the image's tree in the store has it."""
+    record = store.record(stages["kernel"]["key"]) if "kernel" in stages else None
+    for key in record.facts.get("inputs", {}).values() if record else ():
+        tree = store.recall(key)
+        if tree is None or not is_tree(store, tree):
+            continue
+        for path, node in of_tree(store, store.tree(tree)).items():
+            if CONFIG.fullmatch(path) and node.content is not None:
+                return node.content.read(0, software.LARGEST).decode("utf-8", "replace")
+    return ""

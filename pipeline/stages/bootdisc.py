@@ -1,0 +1,73 @@
+"""CDs that a machine's firmware starts a node from: with ISOLINUX for BIOS, with an EFI program for UEFI, or both."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages import bootvolume
+from pipeline.stages.bootvolume import part
+from pipeline.store import Store
+from pipeline.tree import Content, Tree, complete, files, length
+from pipeline.writers import disk, iso9660, isolinux, mbr, syslinux
+
+VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {bootvolume.VERSION}"
+LABEL = "NODE"
+EFI_IMAGE = "boot/efi.img"
+HIDDEN = 0x17
+"""Type of the partition that stands for the whole disc: nothing else touches it."""
+MOST_SECTORS = 0xFFFF
+"""A longer EFI image says 1, which UEFI takes for "up to the end of the disc"."""
+
+
+def bios(store: Store, kernel: Digest, initrd: Digest, image: Digest) -> dict[str, Content]:
+    """What ISOLINUX (from `image`) boots."""
+    return {
+        "initrd.img": part(store, initrd, "initrd.img"),
+        "kernel": part(store, kernel, "kernel"),
+        isolinux.CONFIG: store.content(syslinux.config(store.bytes(part(store, kernel, "cmdline")).decode())),
+        isolinux.MODULE: part(store, image, isolinux.MODULE_SOURCE),
+        isolinux.PROGRAM: part(store, image, isolinux.PROGRAM_SOURCE),
+    }
+
+
+def efi(store: Store, uki: Digest) -> dict[str, Content]:
+    """What UEFI boots: a FAT volume in a file."""
+    return {EFI_IMAGE: bootvolume.efi(store, bootvolume.efi_files(store, uki), None, hidden=0).content}
+
+
+def write(store: Store, contents: dict[str, Content], hybrid_code: bytes = b"") -> Content:
+    """A disc with `contents`; with `hybrid_code` (isohdpfx.bin) it starts from a disk, too."""
+    boots = []
+    if isolinux.PROGRAM in contents:
+        boots.append(iso9660.Boot(isolinux.PROGRAM, iso9660.BIOS, isolinux.SECTORS))
+        program = store.bytes(contents[isolinux.PROGRAM])
+        block = iso9660.plan(_tree(contents), [*boots, *_efi_boot(contents)]).block(isolinux.PROGRAM)
+        contents = {**contents, isolinux.PROGRAM: store.content(isolinux.install(program, block))}
+    plan = iso9660.plan(_tree(contents), [*boots, *_efi_boot(contents)])
+    out = store.rope()
+    iso9660.write(plan, out, LABEL, _record(plan, contents, hybrid_code) if hybrid_code else b"")
+    out.zeros(-out.tell() % disk.MIB)
+    return out.finish()
+
+
+def _tree(contents: dict[str, Content]) -> Tree:
+    return complete(files(contents.items()))
+
+
+def _efi_boot(contents: dict[str, Content]) -> list[iso9660.Boot]:
+    if EFI_IMAGE not in contents:
+        return []
+    sectors = length(contents[EFI_IMAGE]) // disk.SECTOR
+    return [iso9660.Boot(EFI_IMAGE, iso9660.EFI, sectors if sectors <= MOST_SECTORS else 1)]
+
+
+def _record(plan: iso9660.Plan, contents: dict[str, Content], code: bytes) -> bytes:
+    """A boot record: the whole disc, active, and the EFI system partition in it."""
+    whole = plan.end * iso9660.BLOCK
+    volume = mbr.Partition(
+        plan.block(EFI_IMAGE) * iso9660.BLOCK // disk.SECTOR,
+        length(contents[EFI_IMAGE]) // disk.SECTOR,
+        mbr.EFI_SYSTEM,
+    )
+    disc = mbr.Partition(0, (whole + -whole % disk.MIB) // disk.SECTOR, HIDDEN, active=True)
+    identity = disk.identity("disc", *contents.values()).time_low
+    return mbr.record([disc, volume], identity, isolinux.hybrid_code(code, plan.block(isolinux.PROGRAM)))

@@ -1,0 +1,75 @@
+"""FAT volumes that a machine's firmware starts a node from: with Syslinux for BIOS, with an EFI program for UEFI."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import Content, File, Slice, complete, cut, files
+from pipeline.writers import Unwritable, disk, fat, mbr, pe, syslinux
+
+VERSION = f"fat-{fat.VERSION} syslinux-{syslinux.VERSION}"
+LABEL = "NODE"
+PROGRAM = "usr/bin/syslinux"
+PROGRAM_HEAD = 4096
+"""Bytes of an EFI program that its headers are in."""
+
+
+class Volume(NamedTuple):
+    content: Content
+    sectors: int
+    bits: int
+    """Of its file allocation table."""
+
+
+def part(store: Store, tree: Digest, path: str) -> Content:
+    """The file `path` of what a format needs; Unwritable if the node has none."""
+    entry = store.tree(tree).get(path)
+    if type(entry) is not File:
+        raise Unwritable(f"this format needs {path}, and the node has none (is there a kernel in the spec?)")
+    return entry.content
+
+
+def first(store: Store, tree: Digest, *paths: str) -> Content:
+    """The first of `paths` that is in the tree."""
+    return part(store, tree, next((path for path in paths if path in store.tree(tree)), paths[0]))
+
+
+def efi_files(store: Store, uki: Digest) -> dict[str, Content]:
+    """The EFI program under the name by which UEFI starts it from any disk (UEFI 2.10, 3.5.1.1)."""
+    program = part(store, uki, ".efi")
+    machine = pe.MACHINES[pe.machine(store.bytes(cut(program, 0, PROGRAM_HEAD)))]
+    return {f"EFI/BOOT/BOOT{machine}.EFI": program}
+
+
+def linux_files(store: Store, kernel: Digest, initrd: Digest) -> dict[str, Content]:
+    """What Syslinux loads: kernel and initrd, and its configuration, which names them and the command line."""
+    return {
+        "initrd.img": part(store, initrd, "initrd.img"),
+        "kernel": part(store, kernel, "kernel"),
+        "syslinux.cfg": store.content(syslinux.config(store.bytes(part(store, kernel, "cmdline")).decode())),
+    }
+
+
+def efi(store: Store, contents: dict[str, Content], size: int | None, hidden: int = mbr.FIRST) -> Volume:
+    """A volume with `contents`: the smallest of whole MiB, or of `size` bytes; it lies `hidden` sectors into a disk."""
+    plan = fat.plan(complete(files(contents.items())), size)
+    serial = disk.identity("volume", *contents.values()).time_low
+    out = store.rope()
+    fat.write(plan, out, LABEL, fat.boot_sector(plan, LABEL, serial, hidden))
+    return Volume(out.finish(), plan.geometry.sectors, plan.geometry.bits)
+
+
+def bios(store: Store, contents: dict[str, Content], image: Digest, size: int | None) -> Volume:
+    """The same with Syslinux (from `image`, its package) installed."""
+    loader = syslinux.loader(store.bytes(part(store, image, PROGRAM)))
+    contents = {**contents, "ldlinux.c32": store.content(loader.module), "ldlinux.sys": (Slice(None, 0, loader.size),)}
+    plan = fat.plan(complete(files(contents.items())), size)
+    serial = disk.identity("volume", *contents.values()).time_low
+    plain = fat.boot_sector(plan, LABEL, serial, mbr.FIRST)
+    sector, system = syslinux.install(loader, plain, plan.sector("ldlinux.sys"))
+    contents["ldlinux.sys"] = store.content(system)
+    out = store.rope()
+    fat.write(plan._replace(tree=complete(files(contents.items()))), out, LABEL, sector)
+    return Volume(out.finish(), plan.geometry.sectors, plan.geometry.bits)

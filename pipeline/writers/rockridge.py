@@ -1,0 +1,123 @@
+"""Rock Ridge: what Unix file systems say of a file, in the system use fields of an ISO 9660 directory.
+
+Source: IEEE P1281 (SUSP 1.12) for the fields' form and IEEE P1282 (RRIP 1.12) for PX, TF, NM, SL and PN. Extended
+attributes have no field and are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from struct import pack
+
+from pipeline.tree import Device, Directory, Entry, File, Symlink
+
+BLOCK = 2048
+LONGEST = 250
+"""Bytes of a name or of a link's part that one field holds."""
+CONTINUED = 28
+"""Length of the field that says where more fields are (CE)."""
+TIMES = 0x0E
+"""Modification, access and attribute change."""
+LATEST = 5869583999
+"""2155-12-31 23:59:59: the year is one byte, counted from 1900."""
+KINDS = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
+IDENTITY = b"RRIP_1991A"
+DESCRIPTION = b"THE ROCK RIDGE INTERCHANGE PROTOCOL PROVIDES SUPPORT FOR POSIX FILE SYSTEM SEMANTICS"
+SOURCE = (
+    b"PLEASE CONTACT DISC PUBLISHER FOR SPECIFICATION SOURCE.  SEE PUBLISHER IDENTIFIER IN PRIMARY VOLUME "
+    b"DESCRIPTOR FOR CONTACT INFORMATION."
+)
+
+
+class Overflow:
+    """The area that takes the fields which no directory record has room for; no part of it crosses a block."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def fitted(self, fields: list[bytes], room: int, block: int) -> bytes:
+        """`fields` in `room` bytes; what is too much goes into the area, which starts at `block`, behind a CE field."""
+        if sum(map(len, fields)) <= room:
+            return b"".join(fields)
+        kept: list[bytes] = []
+        while fields and sum(map(len, kept)) + len(fields[0]) + CONTINUED <= room:
+            kept, fields = [*kept, fields[0]], fields[1:]
+        if BLOCK - len(self.data) % BLOCK < CONTINUED + LONGEST + 5:
+            self.data += bytes(-len(self.data) % BLOCK)
+        start = len(self.data)
+        self.data += bytes(min(sum(map(len, fields)), BLOCK - start % BLOCK))
+        rest = self.fitted(fields, len(self.data) - start, block)
+        self.data[start : start + len(rest)] = rest
+        return (
+            b"".join(kept)
+            + pack("<2sBB", b"CE", CONTINUED, 1)
+            + _both(block + start // BLOCK, start % BLOCK, len(rest))
+        )
+
+
+def first_fields() -> list[bytes]:
+    """What the root's own record starts with: that such fields follow, and what they mean."""
+    sizes = (8 + len(IDENTITY + DESCRIPTION + SOURCE), 1, len(IDENTITY), len(DESCRIPTION), len(SOURCE), 1)
+    return [b"SP\x07\x01\xbe\xef\0", b"ER" + bytes(sizes) + IDENTITY + DESCRIPTION + SOURCE]
+
+
+def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
+    """The fields of an entry; `name` is its last part, "" in records that stand for a directory itself."""
+    found = [b"PX\x24\x01" + _both(_mode(entry), links, entry.uid, entry.gid), b"TF\x1a\x01" + _times(entry.mtime)]
+    raw = os.fsencode(name)
+    for start in range(0, len(raw), LONGEST):
+        more = start + LONGEST < len(raw)
+        part = raw[start : start + LONGEST]
+        found.append(b"NM" + bytes((5 + len(part), 1, more)) + part)
+    if isinstance(entry, Symlink):
+        found += _link(os.fsencode(entry.target))
+    if isinstance(entry, Device) and entry.kind != "p":
+        found.append(b"PN\x14\x01" + _both(*_device(entry.major, entry.minor)))
+    return found
+
+
+def date(mtime: int) -> bytes:
+    """A time in a directory record (ECMA-119, 9.1.5), UTC; what it cannot say is moved to 1970 or 2155."""
+    t = time.gmtime(min(max(mtime, 0), LATEST))
+    return bytes((t.tm_year - 1900, t.tm_mon, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, 0))
+
+
+def _mode(entry: Entry) -> int:
+    if isinstance(entry, Device):
+        kind = KINDS[entry.kind]
+    else:
+        kind = {Directory: 0o040000, File: 0o100000, Symlink: 0o120000}[type(entry)]
+    return kind | entry.mode & 0o7777
+
+
+def _device(major: int, minor: int) -> tuple[int, int]:
+    """The two numbers of PN: what fits into 16 bits goes into the second, as every reader takes it."""
+    return (0, major << 8 | minor) if major < 256 and minor < 256 else (major, minor)
+
+
+def _times(mtime: int) -> bytes:
+    return bytes((TIMES,)) + date(mtime) * 3
+
+
+def _link(target: bytes) -> list[bytes]:
+    """SL fields: the parts between the slashes, as many to a field as it holds."""
+    parts = [b"\x08\0"] if target.startswith(b"/") else []
+    for part in filter(None, target.split(b"/")):
+        if part in (b".", b".."):
+            parts.append(bytes((2 * len(part), 0)))
+            continue
+        cuts = [part[start : start + LONGEST - 2] for start in range(0, len(part), LONGEST - 2)]
+        parts += [bytes((number + 1 < len(cuts), len(cut))) + cut for number, cut in enumerate(cuts)]
+    rows: list[bytes] = []
+    for piece in parts:
+        if rows and len(rows[-1]) + len(piece) <= LONGEST:
+            rows[-1] += piece
+        else:
+            rows.append(piece)
+    return [b"SL" + bytes((5 + len(row), 1, number + 1 < len(rows))) + row for number, row in enumerate(rows)]
+
+
+def _both(*numbers: int) -> bytes:
+    """Numbers in both byte orders (ECMA-119, 7.3.3)."""
+    return b"".join(pack("<I", number) + pack(">I", number) for number in numbers)

@@ -1,0 +1,114 @@
+"""What formats give: their files, as LinuxKit calls them, and what others' tools find in them."""
+
+import gzip
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from pipeline import formats
+from pipeline.digest import Digest
+from pipeline.stages import initrd
+from pipeline.tree import File, Tree, files
+from pipeline.writers import Unwritable
+from tests.formats import node
+from tests.judges import need, run
+from tests.writers import samples
+
+
+def test_the_folder_is_the_list():
+    stems = {path.stem for path in Path(formats.__file__).parent.glob("[a-z]*.py")}
+    assert {re.sub("[^a-z0-9]+", "_", name) for name in formats.names()} == stems
+    for name in formats.names():
+        assert formats.find(name).NAME == name
+
+
+@pytest.mark.parametrize("name", ["", "raw", "tar ", "tar_kernel_initrd", "../formats/tar", "__init__", "Tar"])
+def test_other_names_are_no_formats(name):
+    with pytest.raises(KeyError):
+        formats.find(name)
+
+
+def test_a_fragment_leaves_out_the_boot_loader_s_files(store, tmp_path):
+    tree = samples.plain(store)
+    fragment = store.tree(initrd.fragment(store, store.put_tree(tree), compress="none"))["fragment"]
+    store.export(fragment.content, tmp_path / "a.cpio")
+    need("cpio")
+    names = set(run("sh", "-c", f"cpio --quiet -it < {tmp_path}/a.cpio").stdout.splitlines())
+    assert names == {path for path in tree if not path.startswith("boot/")} and "boot" in names
+
+
+def test_a_large_part_becomes_several_gzip_archives(store, monkeypatch, tmp_path):
+    monkeypatch.setattr(initrd._archives, "__defaults__", (100_000,))
+    tree = samples.special(store)
+    fragment = store.tree(initrd.fragment(store, store.put_tree(tree), compress="gzip"))["fragment"]
+    packed = samples.read(store, fragment.content)
+    assert packed.count(b"\x1f\x8b\x08\0\0\0\0\0") >= 3 and len(packed) % 4 == 0
+    pieces = initrd._archives(tree)
+    assert {path for piece in pieces for path in piece} == set(tree)
+    for piece in pieces:
+        inodes = {entry.inode for entry in piece.values() if type(entry) is File and entry.inode}
+        assert all(path in piece for path, entry in tree.items() if type(entry) is File and entry.inode in inodes)
+
+
+def test_an_initrd_is_microcode_and_fragments_by_reference(store):
+    microcode, parts = store.content(b"070701 microcode"), [store.content(b"abcd"), store.content(b"efghi")]
+    kernel = store.put_tree(files([("kernel", ()), ("ucode.cpio", microcode)]))
+    fragments = [store.put_tree(files([("fragment", part)])) for part in parts]
+    entry = store.tree(initrd.initrd(store, kernel, *fragments))["initrd.img"]
+    assert samples.read(store, entry.content) == b"070701 microcode" + b"abcd" + b"efghi\0\0\0"
+    assert entry.content[0].blob == microcode[0].blob
+
+
+def test_a_node_without_a_kernel_has_no_disk(store):
+    nothing = store.put_tree(Tree())
+    with pytest.raises(Unwritable, match="kernel"):
+        formats.find("raw-bios").build(store, nothing, nothing, nothing)
+
+
+def made(store, name, folder, **options):
+    result = node.make(store, name, node.products(store), **options)
+    return {suffix: node.output(store, result, suffix, folder) for suffix in store.tree(result)}
+
+
+def test_tar_kernel_initrd(store, tmp_path):
+    with tarfile.open(made(store, "tar-kernel-initrd", tmp_path)["-initrd.tar"]) as archive:
+        assert archive.getnames() == ["cmdline", "initrd.img", "kernel"]
+        assert archive.extractfile("cmdline").read() == node.CMDLINE
+
+
+def test_docker_archives_are_read_by_skopeo(store, tmp_path):
+    found = made(store, "docker", tmp_path)
+    tool = need("skopeo")
+    for transport in ("docker-archive", "oci-archive"):
+        facts = json.loads(run(tool, "inspect", f"{transport}:{found['-oci.tar']}").stdout)
+        assert (facts["Architecture"], facts["Os"], len(facts["Layers"])) == ("amd64", "linux", 1)
+        run(tool, "--insecure-policy", "copy", f"{transport}:{found['-oci.tar']}", f"dir:{tmp_path}/{transport}")
+    layer = next(path for path in (tmp_path / "docker-archive").iterdir() if len(path.name) == 64 and tarfile.is_tarfile(path))
+    assert f"sha256:{layer.name}" == Digest.of(layer.read_bytes())
+    with tarfile.open(found[".docker"]) as archive:
+        assert b'ENTRYPOINT ["/init"]' in archive.extractfile("Dockerfile").read()
+
+
+def test_gcp_is_a_whole_number_of_gib(store, tmp_path):
+    path = made(store, "gcp", tmp_path)[".img.tar.gz"]
+    need("tar")
+    assert run("sh", "-c", f"gzip -dc {path} | tar tvf -").stdout.split()[2] == str(1 << 30)
+    with gzip.open(path) as archive:
+        assert archive.read(512)[257:265] == b"ustar  \0"
+
+
+def test_kernel_iso_holds_the_root_file_system(store, tmp_path):
+    found = made(store, "kernel+iso", tmp_path)
+    assert found.keys() == {"-kernel", "-cmdline", ".iso"}
+    listing = run(need("xorriso"), "-indev", found[".iso"], "-lsl", "/sbin").stdout
+    assert "'init' -> '../init'" in listing
+
+
+def test_size_is_the_size_of_the_disk(store, tmp_path):
+    for name, suffix in (("raw-bios", "-bios.img"), ("raw-efi", "-efi.img"), ("raw-hybrid", "-hybrid.img")):
+        assert made(store, name, tmp_path, size="100M")[suffix].stat().st_size == 100 << 20
+        with pytest.raises(Unwritable, match="size"):
+            made(store, name, tmp_path, size="8M")

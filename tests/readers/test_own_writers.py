@@ -1,0 +1,114 @@
+"""A reader gives back the tree that our own writer of the same structure was given."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import compress, listings, readers
+from pipeline.readers.view import HostFile, chunks, first_unequal
+from pipeline.store import Store
+from pipeline.tree import File, Slice, Tree, length
+from pipeline.writers import cpio, fat, iso9660, qcow2, squashfs, tar, vhd, vmdk
+from tests.writers import samples
+from tests.writers.test_disks import IDENTITY
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return Store(Path(tmp_path_factory.mktemp("store")))
+
+
+def written(store, path, write):
+    out = store.rope()
+    write(out)
+    store.export(out.finish(), path)
+    opened = readers.look_into(HostFile(path))
+    assert opened is not None
+    return opened.listing
+
+
+def without(tree, *what):
+    """The tree without what a structure cannot say: `xattrs`, hard links (`inode`)."""
+    entries = {path: entry for path, entry in tree.items() if path}
+    if "inode" in what:
+        entries = {path: e._replace(inode="") if type(e) is File else e for path, e in entries.items()}
+    if "xattrs" in what:
+        entries = {path: e._replace(xattrs=()) for path, e in entries.items()}
+    return Tree(entries)
+
+
+def check(store, tree, listing, unsaid=()):
+    expected = listings.of_tree(store, tree)
+    assert {path for path in listing if path not in ("", ".")} == set(expected) - {"."}
+    for path, node in expected.items():
+        found = listing[path]
+        if found.kind == "link":  # tar's words for further names of a file
+            continue
+        assert found.kind == node.kind, path
+        for field, value in node.facts.items():
+            if field not in ("linked as", "device", *unsaid) and not (field == "mode" and node.kind == "symlink"):
+                assert str(found.facts[field]) == str(value), (path, field)
+        if node.content is not None:
+            assert first_unequal(found.content, node.content) is None, path
+
+
+def test_cpio(store, tmp_path):
+    tree = without(samples.special(store), "xattrs")
+    check(store, tree, written(store, tmp_path / "a", lambda out: cpio.write(tree, out)))
+
+
+def test_tar(store, tmp_path):
+    tree = without(samples.special(store), "xattrs")
+    check(store, tree, written(store, tmp_path / "a", lambda out: tar.write(tree, out)))
+
+
+@pytest.mark.parametrize("name", ["zstd:3", "gzip"])
+def test_squashfs(store, tmp_path, name):
+    tree = samples.special(store)
+    out = store.rope()
+    packing = squashfs.Packing(name.partition(":")[0], compress.blocks(compress.parse(name)))
+    superblock = squashfs.write(tree, store.read, out, packing)
+    store.export(store.content(superblock) + out.finish(), tmp_path / "a")
+    opened = readers.look_into(HostFile(tmp_path / "a"))
+    assert opened.structure == "squashfs"
+    check(store, without(tree), opened.listing)
+
+
+def test_iso9660(store, tmp_path):
+    tree = without(samples.special(store), "xattrs", "inode")
+    plan = iso9660.plan(tree)
+    check(store, tree, written(store, tmp_path / "a", lambda out: iso9660.write(plan, out, "NODE")), ("mtime",))
+
+
+def test_fat(store, tmp_path):
+    tree = samples.plain(store)
+    plan = fat.plan(tree)
+    boot = fat.boot_sector(plan, "NODE", 0x1234ABCD, 0)
+    listing = written(store, tmp_path / "a", lambda out: fat.write(plan, out, "NODE", boot))
+    assert listing[""].facts["serial"] == "1234abcd"
+    for path, entry in tree.items():
+        if type(entry) is File:
+            assert b"".join(chunks(listing[path].content)) == samples.read(store, entry.content), path
+
+
+@pytest.mark.parametrize("kind", ["qcow2", "vhd", "dynamic-vhd", "vmdk"])
+def test_disk_images(store, tmp_path, kind):
+    content = (
+        *store.content(samples.noise(100 << 10)), Slice(None, 0, 5 << 20), *store.content(samples.noise(70 << 10, "b")),
+    )  # fmt: skip
+    content += (Slice(None, 0, -length(content) % (1 << 20)),)
+    write = {
+        "qcow2": lambda out: qcow2.write(content, out),
+        "vhd": lambda out: vhd.write_fixed(content, out, IDENTITY),
+        "dynamic-vhd": lambda out: vhd.write_dynamic(content, out, IDENTITY),
+        "vmdk": lambda out: vmdk.write(content, store.read, out, compress.zlib(1), 0x1234),
+    }[kind]
+    disk = written(store, tmp_path / "a", write)["disk"].content
+    assert first_unequal(disk, listings.of_content(store, content)) is None
+
+
+def test_a_tree_in_the_store(store):
+    tree = samples.special(store)
+    opened = readers.look_into(listings.of_blob(store, store.put_tree(tree)))
+    assert opened.structure == "tree"
+    assert len(opened.listing) == len(tree)

@@ -1,0 +1,167 @@
+"""Real packages from the host's mirrors: any architecture, any user, always the same image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pipeline import modules
+from pipeline.digest import Digest
+from pipeline.oci.image import image_manifest
+from pipeline.oci.layer import layer_tree, tar_tree
+from pipeline.recipe import actions, deb, debian, fetch
+from pipeline.recipe.apt import open_archive
+from pipeline.recipe.recipe import load
+from pipeline.store import Store
+from pipeline.tree import File, Tree
+from tests import judges
+
+pytestmark = pytest.mark.network
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """\
+image: tool
+packages: [busybox-static, ca-certificates]
+dependencies: ["!debconf", "!openssl"]
+keep: [bin/busybox, "usr/share/doc/*/copyright"]
+concatenate: {etc/ssl/certs/ca-certificates.crt: ["usr/share/ca-certificates/mozilla/*.crt"]}
+symlinks: {bin/busybox: [bin/sh, sbin/init]}
+files: [{path: root, directory: true, mode: "0700"}]
+cmd: [/bin/sh]
+"""
+BUILD = """\
+import json, sys
+from pathlib import Path
+from pipeline.recipe import actions, debian
+from pipeline.recipe.apt import open_archive
+from pipeline.recipe.recipe import load
+from pipeline.store import Store
+recipe, cache, arch = load(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+found = debian.resolve(open_archive(cache / "apt", arch), **json.loads(recipe.request(arch)))
+packages = [package._asdict() for package in found]
+digest, _ = actions.image(recipe, arch, packages).perform(Store(cache))
+print(json.dumps([digest, packages]))
+"""
+NOBODY = 65534
+
+
+@pytest.fixture(autouse=True, scope="module")
+def needs_apt() -> None:
+    judges.need("apt-get", "apt")
+
+
+def build(folder: Path, arch: str, *before: str, **environment: str) -> tuple[Digest, list[dict[str, object]]]:
+    """Build RECIPE in `folder`, in a process of its own that `before` starts."""
+    (folder / "recipe").mkdir(parents=True, exist_ok=True)
+    (folder / "recipe/build.yml").write_text(RECIPE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    words = [*before, sys.executable, "-c", BUILD, folder / "recipe", folder / "cache", arch]
+    digest, packages = json.loads(judges.run(*words, env=environment, cwd=folder).stdout)
+    return Digest.parse(digest), packages
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_every_architecture_builds_here_and_always_the_same(tmp_path: Path, arch: str) -> None:
+    first, packages = build(tmp_path / "a", arch)
+    strange = ("sh", "-c", 'umask 077; exec "$@"', "sh")
+    second, _ = build(tmp_path / ("b" * 60), arch, *strange, TZ="Asia/Tokyo", PYTHONHASHSEED="1", HOME="/nonexistent")
+    assert first == second
+    assert {package["architecture"] for package in packages} == {arch, "all"}
+    store = Store(tmp_path / "a/cache")
+    tree = layer_tree(store, image_manifest(store, first).layers[0].digest)
+    assert {"bin/busybox", "bin/sh", "sbin/init", "root", "etc/ssl/certs/ca-certificates.crt"} <= tree.keys()
+    program = tree["bin/busybox"]
+    assert isinstance(program, File)
+    machine = {"amd64": b"\x3e\x00", "arm64": b"\xb7\x00"}  # e_machine (elf(5)): EM_X86_64, EM_AARCH64
+    assert store.bytes(program.content)[18:20] == machine[arch]
+    skopeo = judges.need("skopeo")
+    reference = load(tmp_path / "a/recipe").reference
+    seen = judges.run(skopeo, "--override-arch", arch, "inspect", f"oci:{store.root}:{reference}").stdout
+    assert json.loads(seen)["Architecture"] == arch
+
+
+def test_nobody_in_particular_may_build(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can become somebody else")
+    become = (judges.need("setpriv", "util-linux"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    if subprocess.run(
+        [*become, sys.executable, "-c", "import pipeline.store"], cwd="/", capture_output=True
+    ).returncode:
+        pytest.skip("this Python or this checkout may be read by root alone")
+    mine, _ = build(tmp_path / "root", "arm64")
+    place = Path(tempfile.gettempdir()) / f"nodekiln-nobody-{os.getpid()}"
+    place.mkdir()
+    try:
+        (place / "recipe").mkdir()
+        for each in (place, place / "recipe"):
+            os.chown(each, NOBODY, NOBODY)
+        theirs, _ = build(place, "arm64", *become, HOME="/nonexistent")
+        assert {each.stat().st_uid for each in (place / "cache").rglob("*")} == {NOBODY}
+    finally:
+        shutil.rmtree(place)
+    assert mine == theirs
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Tree, str]:
+    """Debian's cloud kernel: its package's files, and the release."""
+    store = Store(tmp_path_factory.mktemp("kernel"))
+    found = debian.resolve(open_archive(store.root / "apt", "amd64"), ["linux-image-cloud-amd64"], ["linux-image-*"])
+    packages = [package._asdict() for package in found]
+    unpacked = deb.unpack(store, fetch.fetch(store, recipe="kernel", arch="amd64", packages=packages))
+    tree = Tree(
+        (path.partition("/")[2], entry) for path, entry in store.tree(unpacked).items() if "/" in path
+    ).ordered()
+    [release] = modules.releases(tree)
+    return store, tree, release
+
+
+def test_depmod_agrees_about_debians_cloud_kernel(kernel: tuple[Store, Tree, str], tmp_path: Path) -> None:
+    store, tree, release = kernel
+    ours = modules.depmod(store, tree, release)
+    for path, entry in tree.items():
+        if path.startswith("lib/modules/") and isinstance(entry, File):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(store.bytes(entry.content))
+    judges.run(judges.need("depmod", "kmod"), "-b", tmp_path, release)
+    for name, data in ours.items():
+        theirs = (tmp_path / "lib/modules" / release / name).read_bytes()
+        if name == "modules.symbols":
+            assert sorted(data.splitlines()) == sorted(theirs.splitlines())
+        else:
+            assert data == theirs, name
+
+
+def test_modprobe_finds_what_was_left_of_it(kernel: tuple[Store, Tree, str], tmp_path: Path) -> None:
+    store, tree, release = kernel
+    left = modules.cut(store, tree, ["virtio_net", "btrfs", "overlay", "ext4", "unix"])
+    for path, entry in left.items():
+        if path.startswith("lib/modules/") and isinstance(entry, File):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(store.bytes(entry.content))
+    modprobe = judges.need("modprobe", "kmod")
+    for name in ("btrfs", "virtio:d00000001v00001AF4", "overlay"):
+        shown = judges.run(modprobe, "-d", tmp_path, "-S", release, "--show-depends", name).stdout
+        files = [Path(line.split()[1]) for line in shown.splitlines() if line.startswith("insmod")]
+        assert files and all(file.exists() for file in files), shown
+    assert judges.run(modprobe, "-d", tmp_path, "-S", release, "--show-depends", "ext4").stdout == "builtin ext4\n"
+    assert len([path for path in left if path.endswith(".ko")]) < 30
+
+
+def test_the_kernel_recipe_gives_both_kernels(tmp_path: Path) -> None:
+    recipe, store = load(ROOT / "images/kernel"), Store(tmp_path)
+    for arch in recipe.build.arches:
+        found = debian.resolve(open_archive(tmp_path / "apt", arch), **json.loads(recipe.request(arch)))
+        packages = [package._asdict() for package in found]
+        manifest, _ = actions.image(recipe, arch, packages).perform(store)
+        tree = layer_tree(store, image_manifest(store, manifest).layers[0].digest)
+        kernel, tar = tree["kernel"], tree["kernel.tar"]
+        assert isinstance(kernel, File) and isinstance(tar, File) and kernel.size > 5 << 20
+        assert [arch in release for release in modules.releases(tar_tree(store, tar.content))] == [True]

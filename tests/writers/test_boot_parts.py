@@ -1,0 +1,103 @@
+"""Partition tables and EFI programs: sgdisk, sfdisk, sbverify and objdump find nothing wrong."""
+
+import json
+import re
+import uuid
+
+import pytest
+
+from pipeline.tree import Slice
+from pipeline.writers import Unwritable, disk, gpt, mbr, pe
+from tests.formats import node
+from tests.judges import need, run
+from tests.writers import samples
+
+MIB = 1 << 20
+
+
+def test_gpt(store, tmp_path):
+    content = (*store.content(samples.noise(MIB)), Slice(None, 0, 7 * MIB))
+    path = samples.written(
+        store, lambda out: gpt.write_one(content, "EFI System", gpt.EFI_SYSTEM, out, disk.identity), tmp_path / "disk"
+    )
+    assert path.stat().st_size == 10 * MIB
+    assert "No problems found" in run(need("sgdisk", "gdisk"), "-v", path).stdout
+    found = json.loads(run(need("sfdisk", "fdisk"), "--json", path).stdout)["partitiontable"]
+    assert found["label"] == "gpt" and found["id"] == str(disk.identity("disk", content)).upper()
+    (partition,) = found["partitions"]
+    assert (partition["start"], partition["size"], partition["name"]) == (2048, 16384, "EFI System")
+    assert uuid.UUID(partition["type"]) == gpt.EFI_SYSTEM
+    assert "warning" not in run("sfdisk", "--verify", path).stderr.lower()
+
+
+@pytest.mark.parametrize("sectors", [4096, 1 << 24, 1 << 31])
+def test_mbr(store, tmp_path, sectors):
+    parts = [mbr.Partition(2048, sectors, mbr.FAT[32], active=True), mbr.Partition(2048 + sectors, 99, mbr.LINUX)]
+    path = tmp_path / "disk"
+    store.export((*store.content(mbr.record(parts, 0x1234ABCD)), Slice(None, 0, (sectors + 4096) * 512)), path)
+    found = json.loads(run(need("sfdisk", "fdisk"), "--json", path).stdout)["partitiontable"]
+    assert found["id"] == "0x1234abcd"
+    assert [(row["start"], row["size"], row["type"]) for row in found["partitions"]] == [
+        (2048, sectors, "c"), (2048 + sectors, 99, "83"),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stub():
+    return (node.package("systemd-boot-efi") / "usr/lib/systemd/boot/efi/linuxx64.efi.stub").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def program(store, stub, tmp_path_factory):
+    sections = [(".cmdline", store.content(b"quiet\0")), (".initrd", store.content(samples.noise(100_001))),
+                (".linux", store.content(samples.noise(50_000)))]  # fmt: skip
+    out = store.rope()
+    pe.write(pe.stub(stub), sections, store.read, out)
+    path = tmp_path_factory.mktemp("pe") / "program.efi"
+    store.export(out.finish(), path)
+    return path
+
+
+def test_sections_hold_what_was_given(program, tmp_path):
+    tool = need("objcopy", "binutils")
+    for name, data in ((".cmdline", b"quiet\0"), (".initrd", samples.noise(100_001)), (".linux", samples.noise(50_000))):
+        run(tool, "-O", "binary", "--only-section", name, program, tmp_path / "section")
+        assert (tmp_path / "section").read_bytes().rstrip(b"\0") == data.rstrip(b"\0")
+
+
+def test_the_checksum_is_the_one_of_the_specification(program):
+    data = program.read_bytes()
+    place = int.from_bytes(data[60:64], "little") + 24 + 64
+    total = 0
+    for at in range(0, len(data) - 1, 2):
+        total += int.from_bytes(data[at : at + 2], "little") if not place <= at < place + 4 else 0
+        total = (total & 0xFFFF) + (total >> 16)
+    assert total + len(data) == int.from_bytes(data[place : place + 4], "little")
+
+
+def test_sbverify_reads_it(program):
+    text = run("sh", "-c", f"{need('sbverify', 'sbsigntool')} --list {program} 2>&1 || true").stdout
+    assert "No signature table present" in text and not re.search("gap in section table|checksum", text), text
+
+
+@pytest.mark.parametrize("cut", [0, 10, 63, 64, 200, 600])
+def test_what_is_no_program_is_refused(stub, cut):
+    with pytest.raises(Unwritable, match="PE"):
+        pe.stub(stub[:cut])
+
+
+def test_a_stub_without_room_is_refused(store, stub):
+    sections = [(f".s{number}", store.content(b"x")) for number in range(30)]
+    with pytest.raises(Unwritable, match="room"):
+        pe.write(pe.stub(stub), sections, store.read, store.rope())
+
+
+@pytest.mark.parametrize(("text", "size"), [(None, None), ("1024", 1 << 30), (300, 300 * MIB), ("2G", 2 << 30), ("10M", 10 * MIB)])
+def test_sizes(text, size):
+    assert disk.size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "1M", "-5G", "5K", "1.5G", "9999999T", "3T", "x", True])
+def test_other_sizes_are_refused(text):
+    with pytest.raises(Unwritable, match="size"):
+        disk.size(text)

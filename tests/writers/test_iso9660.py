@@ -1,0 +1,95 @@
+"""ISO 9660: xorriso (Rock Ridge) and isoinfo (Joliet) give back what was written."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from pipeline.tree import File, Slice, Symlink, Tree, complete
+from pipeline.writers import iso9660
+from tests.judges import need, run
+from tests.writers import samples
+from tests.writers.test_cpio import compare
+
+
+def image(store, tree, path, boots=()):
+    plan = iso9660.plan(tree, boots)
+    samples.written(store, lambda out: iso9660.write(plan, out, "NODE"), path)
+    assert path.stat().st_size == plan.end * iso9660.BLOCK
+    return path
+
+
+def unpacked(path, folder):
+    done = run(need("xorriso"), "-abort_on", "WARNING", "-osirrox", "on:auto_chmod_off", "-indev", path,
+               "-extract", "/", folder)  # fmt: skip
+    assert "WARNING" not in done.stderr and "SORRY" not in done.stderr
+    return folder
+
+
+def apart(tree):
+    """The tree without hard links: each name is a file of its own on such a disc."""
+    return Tree((path, entry._replace(inode="") if type(entry) is File else entry) for path, entry in tree.items())
+
+
+def test_xorriso_gives_the_tree_back(store, tmp_path):
+    tree = apart(samples.special(store, devices=False))
+    compare(store, tree, unpacked(image(store, tree, tmp_path / "a.iso"), tmp_path / "out"))
+
+
+def test_devices(store, tmp_path):
+    path = image(store, samples.special(store), tmp_path / "a.iso")
+    listing = run(need("xorriso"), "-indev", path, "-lsl", "/dev").stdout
+    assert " 5,1 " in listing and "crw-------" in listing
+    assert "brw-rw----" in listing and "prw-r--r--" in listing
+
+
+@given(samples.random_files())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_tree_comes_back(store, tmp_path_factory, files):
+    tree, folder = samples.stored(store, files), tmp_path_factory.mktemp("iso")
+    compare(store, tree, unpacked(image(store, tree, folder / "a.iso"), folder / "out"))
+
+
+def test_names_and_links_of_every_length(store, tmp_path):
+    tree = samples.stored(store, {"d/" + "n" * size: [b"%d" % size] for size in range(1, 256)})
+    for size in (1, 100, 240, 250, 255, 300, 800, 1000):
+        tree[f"link{size}"] = Symlink(0o777, 0, 0, samples.WHEN, (), "/".join(["l" * 255] * 20)[:size] + "x")
+    tree["dots"] = Symlink(0o777, 0, 0, samples.WHEN, (), "/../.././a/../b")
+    compare(store, tree.ordered(), unpacked(image(store, tree.ordered(), tmp_path / "a.iso"), tmp_path / "out"))
+
+
+def test_many_files_and_deep_directories(store, tmp_path):
+    tree = samples.stored(store, {f"a name {number} in upper case is a twin {number}": [b""] for number in range(2000)})
+    tree |= samples.stored(store, {"/".join("abcdefghijklmnop"): [b"deep"]})
+    compare(store, tree.ordered(), unpacked(image(store, tree.ordered(), tmp_path / "a.iso"), tmp_path / "out"))
+
+
+def test_joliet_has_the_names_in_unicode(store, tmp_path):
+    tree = samples.plain(store)
+    command = [need("xorriso"), "-read_fs", "norock", "-osirrox", "on:auto_chmod_off"]
+    command += ["-indev", image(store, tree, tmp_path / "a.iso"), "-extract", "/", tmp_path / "out"]
+    assert "SORRY" not in run(*command).stderr
+    found = {str(place.relative_to(tmp_path / "out")): place for place in (tmp_path / "out").rglob("*")}
+    long = next(path for path in tree if path.endswith(".tar.gz"))
+    assert found.keys() == {path.replace(long, long[: long.rindex("/") + 1 + 64]) for path in tree}
+    assert found["naïve Größe 文.txt"].read_bytes() == b"unicode"
+    assert found["boot/Initrd.img"].read_bytes() == samples.read(store, tree["boot/Initrd.img"].content)
+
+
+def test_a_file_larger_than_an_extent(store, tmp_path):
+    content = (*store.content(b"start"), Slice(None, 0, 5 << 30), *store.content(b"end"))
+    tree = Tree({"large": File(0o644, 0, 0, 0, (), content)})
+    listing = run(need("xorriso"), "-indev", image(store, tree, tmp_path / "a.iso"), "-lsl", "/").stdout
+    assert str((5 << 30) + 8) in listing
+
+
+def test_the_boot_catalog(store, tmp_path):
+    tree = complete(samples.stored(store, {"boot/bios": [bytes(4096)], "boot/efi.img": [samples.noise(1 << 20)]}))
+    boots = [iso9660.Boot("boot/bios", iso9660.BIOS, 4), iso9660.Boot("boot/efi.img", iso9660.EFI, 2048)]
+    path = image(store, tree, tmp_path / "a.iso", boots)
+    report = run(need("xorriso"), "-indev", path, "-report_el_torito", "plain").stdout
+    assert "BIOS  y" in report and "UEFI  y" in report and "/boot/efi.img" in report
+
+
+@pytest.mark.parametrize("tree", [Tree(), complete(Tree({"d/e": File(0o644, 0, 0, -5)}))])
+def test_small_trees(store, tmp_path, tree):
+    folder = unpacked(image(store, tree, tmp_path / "a.iso"), tmp_path / "out")
+    assert {str(place.relative_to(folder)) for place in folder.rglob("*")} == set(tree)
