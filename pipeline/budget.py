@@ -10,17 +10,19 @@ whatever the format and its compression.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline import size
 from pipeline.action import Action
 from pipeline.digest import Digest
 from pipeline.errors import BadInput
-from pipeline.plan import Plan
-from pipeline.sizes import of_part, outputs
 from pipeline.store import Store
+from pipeline.tree import Entry, File
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
 
 TOTAL = "total"
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 GROWN = 8
 """Files that are named as what grew: the largest steps."""
 
@@ -40,14 +42,29 @@ def check(store: Store, made: Plan, name: str, action: Action, before: Mapping[s
         sizes = _sizes(store, made, name, action, key)
         if sizes is not None and sum(sizes.values()) > allowed:
             where = made.spec.where(("build", "budget", key))
-            lines.append(f"{where}: {key} has {shown(sum(sizes.values()))}, {shown(allowed)} are allowed ({name})")
+            used = size.shown(sum(sizes.values()))
+            lines.append(f"{where}: {key} has {used}, {size.shown(allowed)} are allowed ({name})")
             lines += [f"  {line}" for line in _grown(sizes, _before(store, before, name, key))]
     if lines:
         raise OverBudget("\n".join(lines))
 
 
+def of_part(tree: Mapping[str, Entry]) -> dict[str, int]:
+    """Path -> bytes of each file of a part; of hard links, one."""
+    return {path: entry.size for path, entry in tree.items() if type(entry) is File and entry.inode in ("", path)}
+
+
+def outputs(store: Store, result: Digest) -> dict[str, int]:
+    """Suffix -> bytes of each file that a format gave, holes not counted."""
+    return {
+        suffix: sum(piece.length for piece in entry.content if piece.blob is not None)
+        for suffix, entry in store.tree(result).items()
+        if type(entry) is File
+    }
+
+
 def _allowed(budget: Mapping[str, str]) -> dict[str, int]:
-    return {key: int(size.rstrip("KMGT")) * UNITS[size.lstrip("0123456789")] for key, size in budget.items()}
+    return {key: size.parse(text) for key, text in budget.items()}
 
 
 def _sizes(store: Store, made: Plan, name: str, action: Action, key: str) -> dict[str, int] | None:
@@ -70,25 +87,15 @@ def _before(store: Store, entry: Mapping[str, Any] | None, name: str, key: str) 
 def _grown(now: Mapping[str, int], before: Mapping[str, int]) -> Iterator[str]:
     """What has grown since the last build; the largest files where there is none to compare with."""
     if not before:
-        for path, size in sorted(now.items(), key=lambda item: (-item[1], item[0]))[:GROWN]:
-            yield f"{shown(size)} {path}"
+        for path, count in sorted(now.items(), key=lambda item: (-item[1], item[0]))[:GROWN]:
+            yield f"{size.shown(count)} {path}"
         return
-    steps = {path: size - before.get(path, 0) for path, size in now.items()}
+    steps = {path: count - before.get(path, 0) for path, count in now.items()}
     yield f"since the last build: {signed(sum(now.values()) - sum(before.values()))}"
     for path, step in sorted(steps.items(), key=lambda item: (-item[1], item[0]))[:GROWN]:
         if step > 0:
             yield f"{signed(step)} {path}{'' if path in before else ' (new)'}"
 
 
-def shown(size: int) -> str:
-    """Bytes for people: `8.0 MiB`."""
-    value, unit = float(size), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
-
-
-def signed(size: int) -> str:
-    return ("+" if size >= 0 else "-") + shown(abs(size))
+def signed(step: int) -> str:
+    return ("+" if step >= 0 else "-") + size.shown(abs(step))

@@ -98,7 +98,15 @@ def _syntax(error: Any, text: str, file: str) -> Problem:
             place = Place(file, number + 1, indent.index("\t") + 1)
             return Problem(place, "a tab indents this line", "YAML is indented with spaces only")
     message = f"not YAML: {error.problem}" + (f" {error.context}" if error.context else "")
-    return Problem(Place(file, mark.line + 1, mark.column + 1), message)
+    rest = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
+    return Problem(Place(file, mark.line + 1, mark.column + 1), message, _in_quotes(rest))
+
+
+def _in_quotes(rest: str) -> str:
+    """A hint, where what libyaml stumbled over looks like a text that only lacks quotes."""
+    if rest[:1] in ("@", "`", "%"):
+        return f"a text that starts with {rest[0]} needs quotes"
+    return "a text with a colon and a space in it needs quotes" if rest.startswith(":") else ""
 
 
 class _Builder:
@@ -149,7 +157,8 @@ class _Builder:
     def alias(self, event: Any) -> None:
         node = self.anchors.get(event.anchor)
         if node is None:
-            self.fail(event, f"the alias *{event.anchor} has no anchor &{event.anchor} before it")
+            message = f"the alias *{event.anchor} has no anchor &{event.anchor} before it"
+            self.fail(event, message, f'a text that starts with * needs quotes: "*{event.anchor}"')
         elif any(node is opened for opened, _ in self.open):
             self.fail(event, f"the alias *{event.anchor} stands inside its own anchor")
         else:

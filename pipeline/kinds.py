@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.document import Node, Scalar, Sequence
 from pipeline.problem import KeyPath, guess
@@ -26,7 +25,10 @@ class Pattern:
 
     def __init__(self, regex: str, wanted: str) -> None:
         self.regex, self.wanted = regex, wanted
-        self.matches = re.compile(regex).fullmatch
+
+    def matches(self, text: str) -> bool:
+        """Whether it does. (Compiled only now: most runs meet few of the patterns.)"""
+        return re.fullmatch(self.regex, text) is not None
 
 
 class Range:
@@ -36,8 +38,7 @@ class Range:
         self.low, self.high = low, high
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     pattern: Pattern | None = None
 
     @property
@@ -57,8 +58,7 @@ class Text:
         return {"type": "string"} | ({"pattern": f"^(?:{self.pattern.regex})$(?!\\n)"} if self.pattern else {})
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     low: int | None = None
     high: int | None = None
 
@@ -82,7 +82,6 @@ class Number:
         return {"type": "integer"} | ({"minimum": self.low, "maximum": self.high} if self.low is not None else {})
 
 
-@dataclass(frozen=True)
 class Flag:
     wanted = "true or false"
 
@@ -98,8 +97,7 @@ class Flag:
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     values: tuple[str, ...]
 
     @property
@@ -117,8 +115,7 @@ class Choice:
         return {"enum": list(self.values)}
 
 
-@dataclass(frozen=True)
-class Either:
+class Either(NamedTuple):
     """The first kind that a value's type fits."""
 
     kinds: tuple[Kind, ...]
@@ -146,8 +143,7 @@ class Either:
         return {"anyOf": [kind.json(define) for kind in self.kinds]}
 
 
-@dataclass(frozen=True)
-class ListOf:
+class ListOf(NamedTuple):
     item: Kind
 
     @property
@@ -173,8 +169,7 @@ class ListOf:
         return {"type": "array", "items": self.item.json(define)}
 
 
-@dataclass(frozen=True)
-class MapOf:
+class MapOf(NamedTuple):
     item: Kind
 
     @property

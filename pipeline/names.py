@@ -24,7 +24,7 @@ VolumeName = Annotated[str, Pattern(r"[a-z0-9_-]{1,200}", "a name of a-z, 0-9, '
 ImagePath = Annotated[
     str, Pattern(r"(?!(?:[\s\S]*/)?\.\.(?:/|(?![\s\S])))(?=/?[^/])[^\x00]+", "a path inside the image, without '..'")
 ]
-Octal = Annotated[str, Pattern(r"[0-7]{1,5}", 'an octal mode in quotes, such as "0644"')]
+Octal = Annotated[str, Pattern(r"0*[0-7]{1,4}", 'an octal mode in quotes, such as "0644"')]
 Reference = Annotated[str, Pattern(r"[^\s\x00-\x1f]+", "an image, such as alpine:3.20")]
 ReferenceOrNone = Annotated[str, Pattern(r"[^\s\x00-\x1f]*", 'an image, such as alpine:3.20, or ""')]
 

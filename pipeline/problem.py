@@ -38,7 +38,7 @@ class Problems(BadInput):
     """Everything that is wrong with a file (or with several), in the order of its lines."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = sorted(set(problems), key=lambda problem: problem.place)
+        self.problems = sorted(set(problems))
         super().__init__("\n".join(map(str, self.problems)))
 
     def shown(self) -> str:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, budget
 from pipeline.action import Action, closure
 from pipeline.digest import Digest
 from pipeline.plan import Plan
@@ -21,27 +21,38 @@ MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 
 
-def publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> list[str]:
-    """Write the format `name` (what `action` gave) into `folder` and record it there. Returns the files' names."""
-    store = project.store
-    result, _ = action.perform(store)
+def publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> None:
+    """Write the format `name` (what `action` gives) into `folder` and record it there. OverBudget if it is too large."""
     folder.mkdir(parents=True, exist_ok=True)
+    before = _known(folder).get("formats", {}).get(name)
+    budget.check(project.store, made, name, action, before)
+    files = action.use(project.store, lambda result: _export(project, made, result, folder))
+    with project.store.lock(f"publish-{made.spec.name}"):
+        _record(project, made, name, action, folder, files)
+
+
+def _export(project: Project, made: Plan, result: Digest, folder: Path) -> dict[str, Any]:
     files: dict[str, Any] = {}
-    for suffix, entry in store.tree(result).items():
+    for suffix, entry in project.store.tree(result).items():
         assert type(entry) is File
         target = folder / f"{made.spec.name}{suffix}"
-        files[target.name] = {"sha256": store.export(entry.content, target).hex, "size": entry.size}
-    with store.lock(f"publish-{made.spec.name}"):
-        _record(project, made, name, action, folder, files)
-    return sorted(files)
+        files[target.name] = {"sha256": project.store.export(entry.content, target).hex, "size": entry.size}
+    return files
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    """The record of earlier builds, empty if there is none."""
+    try:
+        found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
 
 
 def _record(project: Project, made: Plan, name: str, action: Action, folder: Path, files: dict[str, Any]) -> None:
-    path = folder / MANIFEST
-    known = json.loads(path.read_text()) if path.exists() else {}
     formats = {
         format_name: entry
-        for format_name, entry in known.get("formats", {}).items()
+        for format_name, entry in _known(folder).get("formats", {}).items()
         if all((folder / file).exists() for file in entry["files"])
     }
     formats[name] = {
@@ -56,7 +67,7 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
         "lock": Digest.of((project.root / project.lock_path(made.spec.name)).read_bytes()),
         "formats": formats,
     }
-    _replace(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    _replace(folder / MANIFEST, json.dumps(document, indent=1, sort_keys=True) + "\n")
     sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
     _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
 

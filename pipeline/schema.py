@@ -39,12 +39,14 @@ def key(name: str) -> Mapping[str, str]:
     return {"key": name}
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
+class Record(typing.NamedTuple):
     """A dataclass. Its fields are looked at when it is first read, so that importing a section stays cheap."""
 
     type: type
-    wanted = "a mapping"
+
+    @property
+    def wanted(self) -> str:
+        return "a mapping"
 
     def read(self, reader: Reader, node: Node, path: KeyPath) -> Any:
         kinds, values, failed = fields(self.type), {}, None

@@ -10,8 +10,10 @@ Appending, as `linuxkit build a.yml b.yml` does it: lists of a section one after
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +65,16 @@ class Spec:
 def load(path: Path) -> Spec:
     """The spec in the file `path` and those that belong to it. Raises Problems: everything that is wrong in them."""
     nodes, files = _nodes(path)
-    reader = Reader()
-    for node in nodes[1:] and nodes:
-        _read(Reader(), node, report=reader)
-    if reader.problems:
-        raise Problems(reader.problems)
-    merged = nodes[0]
-    for node in nodes[1:]:
-        merged = document.merged(merged, node)
-    found = _read(reader, merged, report=reader)
-    if reader.problems:
-        raise Problems(reader.problems)
-    spec = Spec(path.stem, path, found, reader.places, files=tuple(files))
-    return _checked(spec)
+    if len(nodes) > 1:  # each by itself first, so that only documents of the right shape are merged
+        _refuse([problem for node in nodes for problem in _read(node)[1].problems])
+    found, reader = _read(functools.reduce(document.merged, nodes))
+    _refuse(reader.problems)
+    return _checked(Spec(path.stem, path, found, reader.places, files=tuple(files)))
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise Problems(problems)
 
 
 def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
@@ -89,8 +88,7 @@ def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
         node = _parse(file, problems) if number else first
         if node:
             nodes.append(node)
-    if problems:
-        raise Problems(problems)
+    _refuse(problems)
     if not nodes:
         raise document.problem_at(str(path), 1, 1, "the file says nothing", "at least a kernel, an init or a file")
     return nodes, files
@@ -108,45 +106,41 @@ def _parse(path: Path, problems: list[Problem]) -> Node | None:
 
 def _appended(node: Node, path: Path, problems: list[Problem]) -> list[Path]:
     """The files that `build.append` names. What is wrong with it otherwise shows when it is read."""
+    asked = _under(_under(node, "build"), "append")
     found = []
-    for name, item in _get(_get(node, "build"), "append"):
-        file = path.parent / name
+    for item in asked.items if isinstance(asked, document.Sequence) else ():
+        if not isinstance(item, document.Scalar):
+            continue
+        file = path.parent / item.text
         if file.is_file():
             found.append(file)
         else:
-            problems.append(Problem(item.place, f"there is no file {name!r} to append", f"looked in {path.parent}"))
+            problems.append(
+                Problem(item.place, f"there is no file {item.text!r} to append", f"looked in {path.parent}")
+            )
     return found
 
 
-def _get(node: Any, key: str) -> Any:
-    """The value of a mapping's key; for a list of texts, their texts and nodes. () if it is anything else."""
+def _under(node: Node | None, key: str) -> Node | None:
+    """The value of a mapping's key, if there is one."""
     for name, item in node.pairs if isinstance(node, document.Mapping) else ():
         if isinstance(name, document.Scalar) and name.text == key:
-            if isinstance(item, document.Sequence):
-                return [(each.text, each) for each in item.items if isinstance(each, document.Scalar)]
             return item
-    return ()
+    return None
 
 
-def _read(reader: Reader, node: Node, report: Reader) -> dict[str, Any]:
-    """Every section's value; what is wrong is noted in `report`."""
-    known = sections.modules()
-    empty = {name: () if isinstance(kind(module.Value), ListOf) else module.Value() for name, module in known.items()}
-    try:
-        pairs = reader.pairs(node, ())
-    except Wrong:
-        pairs = []
-    for name, key_node, item in pairs:
-        if name not in known:
-            reader.wrong(key_node, (), f"unknown key {name!r}", guess(name, list(known)))
-            continue
-        try:
-            empty[name] = reader.read(kind(known[name].Value), item, (name,))
-        except Wrong:
-            continue
-    if reader is not report:
-        report.problems += reader.problems
-    return empty
+def _read(node: Node) -> tuple[dict[str, Any], Reader]:
+    """Every section's value, and the reader that knows what is wrong and where everything stands."""
+    reader, known = Reader(), sections.modules()
+    values = {name: () if isinstance(kind(module.Value), ListOf) else module.Value() for name, module in known.items()}
+    with contextlib.suppress(Wrong):
+        for name, place, item in reader.pairs(node, ()):
+            if name not in known:
+                reader.wrong(place, (), f"unknown key {name!r}", guess(name, list(known)))
+                continue
+            with contextlib.suppress(Wrong):
+                values[name] = reader.read(kind(known[name].Value), item, (name,))
+    return values, reader
 
 
 def _checked(spec: Spec) -> Spec:
@@ -154,16 +148,13 @@ def _checked(spec: Spec) -> Spec:
     problems, warned = [], []
     for name, module in sections.modules().items():
         value = spec[name]
-        for path, message, hint in checked(value):
-            problems.append(Problem(spec.where((name, *path)), message, hint))
-        for path, message, hint in module.problems(value, spec) if hasattr(module, "problems") else ():
-            problems.append(Problem(spec.where((name, *path)), message, hint))
-        for path, message, hint in module.warnings(value, spec) if hasattr(module, "warnings") else ():
-            warned.append(Problem(spec.where((name, *path)), message, hint))
-    if problems:
-        raise Problems(problems)
-    completed = dict(spec.sections) | {"build": build.settled(spec["build"])}
-    return Spec(spec.name, spec.path, completed, spec.places, tuple(warned), spec.files)
+        found = [*checked(value), *(module.problems(value, spec) if hasattr(module, "problems") else ())]
+        problems += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]
+        found = list(module.warnings(value, spec)) if hasattr(module, "warnings") else []
+        warned += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]
+    _refuse(problems)
+    settled = {**spec.sections, "build": build.settled(spec["build"])}
+    return replace(spec, sections=settled, warned=tuple(warned))
 
 
 def _nearest(places: Mapping[KeyPath, Place], path: KeyPath, file: str) -> Place:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -162,8 +163,8 @@ def _unlocked(project: Project, made: Plan, name: str, missing: list[lock.Wanted
 def commands() -> Iterator[Task]:
     """What the modules of pipeline/commands do: `NAME` for all specs (or the whole project), `NAME:SPEC` for one.
 
-    A module has DOC, PARAMS (doit's) and `run(project, spec, **options)`, or, where PER_SPEC is False,
-    `run(project, **options)`.
+    A module has DOC, PARAMS (doit's), `run(project, spec, **options)` for one spec, and may have
+    `run_all(project, **options)` for the project, and POSITIONAL, the parameter of `run_all` that takes words.
     """
     project = Project(Path.cwd())
     for path in sorted(Path(__file__).with_name("commands").glob("[a-z]*.py")):
@@ -172,20 +173,19 @@ def commands() -> Iterator[Task]:
 
 def _command(project: Project, name: str, module: ModuleType) -> Iterator[Task]:
     facts = {"params": module.PARAMS, "uptodate": [False], "verbosity": 2}
-    one = getattr(module, "PER_SPEC", True)
-    run, arguments = (_for_all, [project, module]) if one else (module.run, [project])
     group = name not in DOIT_COMMANDS
     if group:
-        yield _task(name, run, arguments, [], module.DOC, **facts)
-    for spec in project.names() if one else ():
+        run = getattr(module, "run_all", None) or partial(_for_all, run=module.run)
+        yield _task(name, run, [project], [], module.DOC, **facts, pos_arg=getattr(module, "POSITIONAL", None))
+    for spec in project.names() if hasattr(module, "run") else ():
         task = _task(f"{name}:{spec}", module.run, [project, spec], [], f"{module.DOC}: {spec}", **facts)
         task.subtask_of = name if group else None  # keeps `doit list` short
         yield task
 
 
-def _for_all(project: Project, module: ModuleType, **options: Any) -> None:
+def _for_all(project: Project, run: Callable[..., None], **options: Any) -> None:
     for spec in project.names():
-        module.run(project, spec, **options)
+        run(project, spec, **options)
 
 
 def _task_name(made: Plan, name: str) -> str:

@@ -91,7 +91,7 @@ end
 -- A file by HTTP; nil when the server has none, an error when there is no server. No more than 1 MiB is taken.
 local function fetch(name)
   local file = "/tmp/" .. name
-  local code, said = system.run({ "sh", "-c", "ulimit -f 2048; exec wget -q -O \"$1\" \"$2\"", "fetch", file, HTTP .. name }, 5)
+  local code, said = system.run({ "sh", "-c", "ulimit -f 2048; exec wget -q -O \"$1\" \"$2\"", "fetch", file, HTTP .. name }, 10)
   if code == 0 then return read(file) end
   if said:find("404", 1, true) then return nil end
   error(said ~= "" and said or "no answer", 0)

@@ -16,7 +16,7 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Comparison
+    from pipeline.compare.comparison import Comparison
 
 DOC = "what differs between A and B (builds, files, images), or between a spec's build and a revision's"
 PARAMS = [
@@ -32,8 +32,8 @@ OUTPUT = 4000
 
 def run_all(project: Project, pair: Sequence[str] = (), base: str = "", form: str = "text", to: str = "") -> None:
     """Compare the two things that `pair` names."""
-    from pipeline import side as sides
-    from pipeline.comparison import compare
+    from pipeline.compare import side as sides
+    from pipeline.compare.comparison import compare
 
     if len(pair) != 2:
         raise BadInput("`doit compare A B`: each a build's folder, a file, a key or digest in the store, or an image")
@@ -54,9 +54,9 @@ def run(project: Project, name: str, base: str = "HEAD", form: str = "text", to:
 
 
 def _compared(project: Project, before: Path, after: Path, title: str, base: str) -> Comparison:
-    from pipeline import explain
-    from pipeline import side as sides
-    from pipeline.comparison import compare
+    from pipeline.compare import explain
+    from pipeline.compare import side as sides
+    from pipeline.compare.comparison import compare
 
     left = sides.of_build(project.store, f"{title} at {base}", before)
     right = sides.of_build(project.store, title, after)
@@ -66,7 +66,7 @@ def _compared(project: Project, before: Path, after: Path, title: str, base: str
 
 
 def _show(comparison: Comparison, form: str, to: str) -> None:
-    from pipeline import rendering
+    from pipeline.compare import rendering
 
     if form not in rendering.FORMS:
         raise BadInput(f"--form {form}: there are {', '.join(rendering.FORMS)}")

@@ -6,7 +6,6 @@ from pipeline.errors import NodekilnError
 from pipeline.project import Project
 
 DOC = "verify every object of the cache; what is damaged is removed, and made again when it is needed"
-PER_SPEC = False
 PARAMS: list[dict[str, object]] = []
 
 
@@ -14,7 +13,7 @@ class DamageFound(NodekilnError):
     """The store had objects that were not what their names say."""
 
 
-def run(project: Project) -> None:
+def run_all(project: Project) -> None:
     """Check the store; DamageFound (exit code 1) names what was removed."""
     from pipeline import collect, fsck
 

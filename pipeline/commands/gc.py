@@ -6,14 +6,13 @@ from pipeline import size
 from pipeline.project import Project
 
 DOC = "remove from the cache what no spec needs and was not used lately"
-PER_SPEC = False
 PARAMS = [
     {"name": "max_size", "long": "max-size", "default": "10G", "help": "what may stay (0: only what specs need)"},
     {"name": "dry_run", "long": "dry-run", "short": "n", "type": bool, "default": False, "help": "only say it"},
 ]
 
 
-def run(project: Project, max_size: str = "10G", dry_run: bool = False) -> None:
+def run_all(project: Project, max_size: str = "10G", dry_run: bool = False) -> None:
     """Collect, and say what it freed. Builds may run meanwhile.
 
     A spec that cannot be read, or has no lock yet, is an error: what it needs is not known.

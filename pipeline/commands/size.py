@@ -10,7 +10,7 @@ from pipeline.project import Project
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
-    from pipeline.sizes import Sizes
+    from pipeline.sizes.measure import Sizes
 
 DOC = "bytes by part, image, package and file; duplicates; a map in build/NAME/size.html"
 PARAMS = [
@@ -21,8 +21,9 @@ PARAMS = [
 
 def run(project: Project, name: str, json: str = "", top: int = 10) -> None:
     """Print the table and write build/NAME/size.html."""
-    from pipeline import sizes, treemap
     from pipeline.plan import plan
+    from pipeline.sizes import measure as sizes
+    from pipeline.sizes import treemap
 
     spec = project.load(name)
     arches = spec.build.arch or ()
@@ -70,7 +71,12 @@ def _tables(measured: Sizes, made: Plan, top: int) -> Iterator[tuple[str, list[s
 
 def _lines(title: str, columns: list[str], rows: list[list[object]]) -> list[str]:
     """A table as text: numbers to the right, with separators."""
-    cells = [columns, *([f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows)]
+    from pipeline.compare.difference import printable
+
+    def shown(cell: object) -> str:
+        return f"{cell:,}" if isinstance(cell, int) else printable(str(cell))
+
+    cells = [columns, *(list(map(shown, row)) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
     number = [any(isinstance(row[column], int) for row in rows) for column in range(len(columns))]
     lines = ["  ".join(cell.rjust(width) if right else cell.ljust(width)

@@ -9,8 +9,8 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.verdict import Row
-    from pipeline.verify import Record
+    from pipeline.verify.runs import Record
+    from pipeline.verify.verdict import Row
 
 DOC = "build again under other conditions, compare, explain what differs"
 PARAMS = [
@@ -30,8 +30,8 @@ def run(
     project: Project, name: str, runs: int = 2, full: bool = False, formats: str = "", against: str = "", json: str = ""
 ) -> None:
     """Print the table; NotReproducible (exit code 1) unless every run made the same of every format."""
-    from pipeline import conditions, verdict
-    from pipeline.verify import verify
+    from pipeline.verify import conditions, verdict
+    from pipeline.verify.runs import verify
 
     targets = _targets(project, name, formats)
     record = _record(project, Path(against)) if against else None
@@ -76,7 +76,7 @@ def _record(project: Project, path: Path) -> Record:
     import json
 
     from pipeline.publish import MANIFEST
-    from pipeline.verify import Record
+    from pipeline.verify.runs import Record
 
     path = path / MANIFEST if path.is_dir() else path
     try:

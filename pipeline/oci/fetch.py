@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest
 from pipeline.oci.source import Source
-from pipeline.store import Store
+from pipeline.store import Missing, Store
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ def blob(
 ) -> None:
     """Put the blob `wanted` into `store`, unless it is there. What an earlier run left unfinished is gone on with."""
     with store.lock(f"blob-{wanted.digest.hex}"):
-        if store.has(wanted.digest):
+        if there(store, wanted):
             return
         partial = store.scratch().with_name(f"partial-{wanted.digest.algorithm}-{wanted.digest.hex}")
 
@@ -77,6 +78,18 @@ def blob(
             store.adopt(partial, wanted.digest)
 
         _first(sources, take, what)
+
+
+def there(store: Store, wanted: Descriptor) -> bool:
+    """Whether the blob is in the store, with the size that it should have. A damaged one is removed."""
+    if not store.has(wanted.digest):
+        return False
+    if (size := store.size(wanted.digest)) == wanted.size:
+        return True
+    with contextlib.suppress(Missing):
+        store.verify(wanted.digest)
+        _check_size(size, wanted, "the store")
+    return False
 
 
 def _download(source: Source, wanted: Descriptor, partial: Path, what: str, progress: Progress) -> None:

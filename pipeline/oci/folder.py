@@ -69,7 +69,7 @@ class Folders:
 
     def find(self, directory: str) -> Folder | None:
         """The folder that `directory` (without `.` and `..`) means; None if it is not there."""
-        return self._reached.get(directory) or self._resolve(directory)[1][-1]
+        return self._reached.get(directory) or self._resolve(directory, make=False)[1][-1]
 
     def reach(self, directory: str) -> Folder:
         """The same, made where it is missing; the whole way to it counts as put there by this layer."""
@@ -102,7 +102,7 @@ class Folders:
         return child
 
     def _make(self, directory: str) -> Folder:
-        names, (_, *trail) = self._resolve(directory)
+        names, (_, *trail) = self._resolve(directory, make=True)
         folder, size = self.root, 0
         for name, known in zip(names, trail, strict=True):
             folder.fresh(self.layer).add(name)
@@ -113,8 +113,11 @@ class Folders:
             folder = known
         return folder
 
-    def _resolve(self, directory: str) -> tuple[list[str], list[Folder | None]]:
-        """The names from the root to `directory`, and the folders on the way; None for those that do not exist."""
+    def _resolve(self, directory: str, make: bool) -> tuple[list[str], list[Folder | None]]:
+        """The names from the root to `directory`, and the folders on the way; None for those that do not exist.
+
+        make: something that is no folder is refused, for none can be made there.
+        """
         names: list[str] = []
         trail: list[Folder | None] = [self.root]
         todo = directory.split("/")[::-1]
@@ -134,10 +137,11 @@ class Folders:
                 if child.target[0] == "/":
                     del names[:], trail[1:]
                 continue
-            if child is not None and type(child) is not Folder:
+            folder = child if type(child) is Folder else None
+            if make and child is not None and folder is None:
                 raise Refused(f"{printable(name)} in {printable(directory)} is no directory")
             names.append(name)
-            trail.append(child)
+            trail.append(folder)
             if len(names) > DEPTH_LIMIT:
                 raise Refused(f"more than {DEPTH_LIMIT} directories deep")
         return names, trail

@@ -16,7 +16,7 @@ from pipeline.tree import Content, Slice, Tree
 
 
 def flatten(store: Store, layers: list[Digest]) -> Tree:
-    """The tree that the uncompressed `layers` make, the lowest first. Refused names the layer and the entry."""
+    """The tree that the uncompressed `layers` make, the lowest first. Refused names layer and entry; Damaged."""
     result = Flattening()
     for number, layer in enumerate(layers):
         content = (Slice(layer, 0, store.size(layer)),)
@@ -24,6 +24,7 @@ def flatten(store: Store, layers: list[Digest]) -> Tree:
             with buffer(store, content) as archive:
                 result.add(archive, content)
         except Refused as error:
+            store.verify(layer)
             raise Refused(f"layer {number + 1} of {len(layers)} ({layer}): {error}") from None
     return result.tree()
 

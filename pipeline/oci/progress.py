@@ -11,6 +11,8 @@ from typing import TextIO
 
 EVERY = 0.2
 """Seconds between two drawings of the line."""
+WORTH_SAYING = 1.0
+"""Seconds of a transfer from which on it is told that it is done."""
 
 
 class Meter:
@@ -39,7 +41,8 @@ class Meter:
         try:
             yield self._add
             took = self._clock() - begun
-            self._say(f"{name}: {size(total)} in {took:.1f} s ({size(rate(total, took))}/s)")
+            if took >= WORTH_SAYING:
+                self._say(f"{name}: {size(total)} in {took:.1f} s ({size(rate(total, took))}/s)")
         finally:
             with self._guard:
                 self._active.remove(name)

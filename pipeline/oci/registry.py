@@ -73,6 +73,8 @@ class Registry:
                         return
                     raise Weather(f"{self}: {digest} ended at byte {start} of {size}")
                 except Weather as error:
+                    if start >= size > 0:
+                        return
                     idle = idle + 1 if start == before else 0
                     if idle == wire.ATTEMPTS:
                         raise Unreachable(f"{error} ({idle} attempts)") from None

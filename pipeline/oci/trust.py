@@ -44,19 +44,18 @@ def check(url: str, sender: str) -> None:
     if origin(url) == origin(sender) or there.netloc in os.environ.get("NODEKILN_TRUSTED_HOSTS", "").split():
         return
     for address in _addresses(there):
-        private = address.is_private and not (address.is_loopback or address.is_link_local or address.is_unspecified)
-        if address.is_global and not address.is_multicast:
-            continue
-        if private and any(_inside(other) for other in _addresses(here)):
-            continue
-        raise Refused(
-            f"{host(sender)} points to {host(url)}, an address that is not public;"
-            f" NODEKILN_TRUSTED_HOSTS={there.netloc} would allow it"
-        )
+        public = address.is_global and not address.is_multicast
+        if not public and not (_private(address) and any(map(_private, _addresses(here)))):
+            raise Refused(
+                f"{host(sender)} points to {host(url)}, an address that is not public;"
+                f" NODEKILN_TRUSTED_HOSTS={there.netloc} would allow it"
+            )
 
 
-def _inside(address: Any) -> bool:
-    return bool(address.is_private and not address.is_loopback and not address.is_link_local)
+def _private(address: Any) -> bool:
+    """Whether an address is one of a network like 10.0.0.0/8; loopback, link-local and 0.0.0.0 are something else."""
+    special = address.is_loopback or address.is_link_local or address.is_unspecified
+    return bool(address.is_private and not special)
 
 
 def _addresses(url: SplitResult) -> list[Any]:
@@ -91,9 +90,8 @@ def certificates(netloc: str) -> tuple[str | bool, tuple[str, str] | None]:
 
     folders = [os.environ.get("NODEKILN_CERTS", ""), "~/.config/containers/certs.d"]
     folders += ["/etc/containers/certs.d", "/etc/docker/certs.d"]
-    authorities: str | bool = True
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        authorities = os.environ.get(name) or authorities
+    named = map(os.environ.get, ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+    authorities: str | bool = next(filter(None, named), True)
     for folder in filter(None, folders):
         place = Path(folder).expanduser() / netloc
         if place.is_dir():

@@ -12,12 +12,18 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from pipeline.errors import NodekilnError
+
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 IN_MEMORY = 8 << 20
 """A decompressed stream of more than this goes to a temporary file."""
 INFLATED_LIMIT = 64 << 30
 """A stream that grows beyond this is taken for a bomb: it is more than any node, and less than a disk."""
+
+
+class Damaged(NodekilnError, ValueError):
+    """Compressed content that cannot be decompressed: the structure around it is intact, or looks so."""
 
 
 class View(Protocol):
@@ -27,6 +33,7 @@ class View(Protocol):
     def size(self) -> int: ...
     @property
     def identity(self) -> object: ...
+    def __hash__(self) -> int: ...
     def read(self, offset: int, count: int) -> bytes:
         """`count` bytes from `offset` on; fewer only where the view ends."""
         ...
@@ -128,7 +135,10 @@ class Packed:
 
 @lru_cache(RECENT)
 def _unpacked(packed: Packed) -> bytes:
-    return packed.unpack()[: packed.size].ljust(packed.size, b"\0")
+    try:
+        return packed.unpack()[: packed.size].ljust(packed.size, b"\0")
+    except Exception as error:  # each library has an error of its own
+        raise Damaged(f"damaged content: {error}") from None
 
 
 class Inflated:
@@ -141,10 +151,13 @@ class Inflated:
     @cached_property
     def _file(self) -> tempfile.SpooledTemporaryFile[bytes]:
         file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
-        for piece in self._pieces():
-            file.write(piece)
-            if file.tell() > INFLATED_LIMIT:
-                raise ValueError(f"a stream of more than {INFLATED_LIMIT} bytes")
+        try:
+            for piece in self._pieces():
+                file.write(piece)
+                if file.tell() > INFLATED_LIMIT:
+                    raise Damaged(f"a stream of more than {INFLATED_LIMIT} bytes")
+        except ValueError as error:
+            raise Damaged(str(error)) from None
         return file
 
     @cached_property

@@ -21,9 +21,9 @@ VERSION = 1
 
 CONNECTIONS = 4
 """Packages that are fetched at once: enough to hide a mirror's latency, few enough for its patience."""
-TRIES = 3
-"""Times that a repository is asked when the connection breaks or it answers that it is busy."""
-TIMEOUT = (10, 60)
+TRIES = 2
+"""Times that a repository is asked again when the connection stalls or breaks, or it answers that it is busy."""
+TIMEOUT = (10, 20)
 """Seconds to wait for a connection, and for more data on it."""
 
 

@@ -8,7 +8,8 @@ A section module has
 
 and may have
 
-    problems(value, spec)                  what only the whole spec can tell: yields (path below the key, message, hint)
+    problems(value, spec)      what only the whole spec can tell to be wrong: yields (path below the key, message, hint)
+    warnings(value, spec)      the same for what is hardly meant
 """
 
 from __future__ import annotations

@@ -70,23 +70,24 @@ def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Part, ...
     that it may meet.
     """
     entries = [_entry(index, each, context) for index, each in enumerate(value)]
+    paths = [entry["path"] for entry in entries if entry]
+    implied = {above for path in paths for above in parents(path)}
     params: dict[str, Any] = {
         "entries": [entry for entry in entries if entry],
         "ids": _names(value, bundles.ids(context.spec)),
+        "known": sorted(implied & {above for part in below for above in parents(part.prefix)}),
         "epoch": context.epoch,
     }
     if bundles.compat_of(context):
         params["linuxkit"] = True
-    if not params["entries"]:
+    if not paths:
         return []
-    paths = {above for each in value for above in (*parents(relative(each.path)), relative(each.path))}
-    met = tuple(part.tree for part in below if not part.prefix or any(_touch(part.prefix, path) for path in paths))
+    met = tuple(part.tree for part in below if not part.prefix or any(_inside(part.prefix, path) for path in paths))
     return [Part("files", Action("files", files.files, params, met, context.spec.below("files")))]
 
 
-def _touch(prefix: str, path: str) -> bool:
-    """Whether a path is inside the prefix, or a directory on the way to it."""
-    return path == prefix or path.startswith(prefix + "/") or prefix.startswith(path + "/")
+def _inside(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/")
 
 
 def _names(value: tuple[FileEntry, ...], known: Mapping[str, int]) -> dict[str, int]:

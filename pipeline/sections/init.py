@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.action import Action
+from pipeline.bundles import compat_of
 from pipeline.container import Checked
 from pipeline.names import Reference, wrong_reference
 from pipeline.parts import Context, Part
@@ -25,7 +26,8 @@ def parts(value: tuple[str, ...], context: Context, below: tuple[Part, ...]) -> 
     ]
     if len(images) > 1:
         trees = tuple(image.tree for image in images)
-        planned.append(Part("init/apk", Action("init/apk", root_image.packages, params, trees)))
+        stamp = 0 if compat_of(context) else context.epoch
+        planned.append(Part("init/apk", Action("init/apk", root_image.packages, {"epoch": stamp}, trees)))
     return planned
 
 

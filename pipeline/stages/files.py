@@ -17,13 +17,20 @@ VERSION = 1
 
 
 def files(
-    store: Store, *below: Digest, entries: list[dict[str, Any]], ids: dict[str, int], epoch: int, linuxkit: bool = False
+    store: Store,
+    *below: Digest,
+    entries: list[dict[str, Any]],
+    ids: dict[str, int],
+    known: list[str],
+    epoch: int,
+    linuxkit: bool = False,
 ) -> Digest:
     """The tree of `entries`, in their order: a later one wins.
 
-    below: the trees that this one is laid over, the lowest first. A directory that an entry only implies gets the
-    entry's owner and its mode with the rights to enter, and is left out where one of `below` has it already: who adds a
-    file to /etc does not mean to change /etc. (LinuxKit changes it; linuxkit=True does so too.)
+    below: the trees that this one is laid over, the lowest first. known: directories that are in none of these, but
+    below all the same. ids: of containers, by name. A directory that an entry only implies gets the entry's owner and
+    its mode with the rights to enter, and is left out where it is below already: who adds a file to /etc does not mean
+    to change /etc. (LinuxKit changes it; linuxkit=True does so too.) Raises StageProblem.
     """
     lower = [store.tree(each) for each in below]
     tree: Tree = Tree()
@@ -31,8 +38,8 @@ def files(
         owner = (_id(store, entry, "uid", ids, lower), _id(store, entry, "gid", ids, lower))
         made: dict[str, Entry] = {}
         for above in parents(entry["path"]):
-            exists = above in tree or (not linuxkit and type(_topmost(lower, above)) is Directory)
-            if not exists:
+            is_below = above in known or type(_topmost(lower, above)) is Directory
+            if above not in tree and (linuxkit or not is_below):
                 made[above] = Directory(_enterable(entry["mode"]), *owner, epoch)
         made[entry["path"]] = _made(store, entry, owner, epoch)
         tree = overlay(tree, made)

@@ -39,7 +39,7 @@ def pull(store: Store, *, reference: str, manifest: str) -> Digest:
         _put(store, digest, fetched.data)
     document = image_manifest(store, digest)
     check_image(document, str(image))
-    missing = [blob for blob in dict.fromkeys((document.config, *document.layers)) if not store.has(blob.digest)]
+    missing = [blob for blob in dict.fromkeys((document.config, *document.layers)) if not fetch.there(store, blob)]
     total = sum(blob.size for blob in missing)
     with meter.transfer(str(image), total) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda blob: fetch.blob(store, places, blob, f"{image}: {blob.digest}", progress), missing))
@@ -47,7 +47,10 @@ def pull(store: Store, *, reference: str, manifest: str) -> Digest:
 
 
 def unpack(store: Store, image: Digest) -> Digest:
-    """The tree that the layers of `image` (a manifest's digest) make. ImageError names image, layer and entry."""
+    """The tree that the layers of `image` (a manifest's digest) make.
+
+    ImageError names image, layer and entry; pipeline.store.Missing a blob that is not here, or was damaged.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     layers, diff_ids = image_manifest(store, image).layers, image_config(store, image)["diff_ids"]
@@ -93,9 +96,11 @@ def _write(store: Store, layer: Descriptor, diff_id: Digest, budget: Budget, pat
                     checked.update(chunk)
                 out.write(chunk)
     except Refused as error:
+        store.verify(layer.digest)
         raise Refused(f"layer {layer.digest}: {error}") from None
     found = (named if diff_id.algorithm == "sha256" else checked).hexdigest()
     if found != diff_id.hex:
+        store.verify(layer.digest)
         raise Refused(f"layer {layer.digest}: unpacks to {diff_id.algorithm}:{found}, not to its diff id {diff_id}")
     return Digest("sha256:" + named.hexdigest())
 

@@ -91,4 +91,4 @@ stacked(
     "AUFS's own notes", [10], [[f(".wh..wh.aufs", b""), d(".wh..wh.plnk"), f(".wh..wh.plnk/1.2"), f("x")]], paths="x"
 )
 stacked("whiteout of the same layer", [10], [[f("x"), f(".wh.x", b"")]], paths="x")
-stacked("whiteout below a file", [10], [[f("x")], [f("x/.wh.y", b"")]], "is no directory")
+stacked("whiteout below a file", [10], [[f("x")], [f("x/.wh.y", b"")]], paths="x")

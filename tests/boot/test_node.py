@@ -115,13 +115,13 @@ def test_a_failing_onboot_stops_the_boot(other_node, tmp_path, choice):
 
 def every_section(spec):
     """A node that uses what the default one does not: volumes, onshutdown, files, and a service that keeps failing."""
-    shell = {"image": "@pkg:images/sysctl"}
-    say = "echo volume: $(cat /data/word) $(touch /fixed/x && echo writable || echo read-only) > /dev/console"
+    shell = {"image": "@pkg:images/sysctl", "readonly": False}
+    say = "echo volume: $(cat /data/word) $(touch /fixed/x && echo writable || echo read-only)"
     spec["volumes"] = [{"name": "data"}, {"name": "fixed", "image": "@pkg:images/sysctl", "readonly": True}]
     spec["onboot"] = [
         {"name": "write", **shell, "command": ["/bin/sh", "-c", "echo kept > /data/word"], "binds": ["data:/data"]},
         {"name": "read", **shell, "command": ["/bin/sh", "-c", say],
-         "binds": ["data:/data:ro", "fixed:/fixed:ro", "/dev:/dev", "/etc/motd:/etc/motd"]},
+         "binds": ["data:/data:ro", "fixed:/fixed:ro"]},
     ]
     flaky = {"nodekiln.restart": "on-failure", "nodekiln.restart.max": "2", "nodekiln.restart.backoff": "1"}
     spec["services"] = [
@@ -129,7 +129,7 @@ def every_section(spec):
         {"name": "steady", **shell, "command": ["/bin/sleep", "1000000"]},
     ]
     spec["onshutdown"] = [
-        {"name": "last", **shell, "command": ["/bin/sh", "-c", "echo goodbye > /dev/console"], "binds": ["/dev:/dev"]}
+        {"name": "last", **shell, "command": ["/bin/sh", "-c", "echo goodbye"]}
     ]
     spec["files"] = [{"path": "etc/motd", "contents": "made by a file\n", "mode": "0644"}]
     spec["build"] = {"formats": ["kernel+initrd"]}

@@ -23,9 +23,10 @@ def store(tmp_path) -> Store:
 def initrd(tmp_path):
     """An initrd of two zstd archives, the second for services/sshd, whose program has the time stamp `mtime`."""
 
-    def make(mtime: int, content: str = "sshd", cmdline: str = "") -> bytes:
+    def make(mtime: int, content: str = "sshd") -> bytes:
         packed = b""
-        for number, files in enumerate([{"etc/hostname": "node"}, {SSHD: content, CONFIG: '{"process": {"args": ["sshd"]}}'}]):
+        service = {SSHD: content, CONFIG: '{"process": {"args": ["sshd"]}}'}
+        for number, files in enumerate([{"etc/hostname": "node"}, service]):
             root = tmp_path / f"initrd-{mtime}-{content}-{number}"
             for path, text in files.items():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def disk(tmp_path, initrd):
         program.write_bytes(uki({".cmdline": cmdline.encode(), ".initrd": initrd(*given)}))
         os.utime(program, (315532800, 315532800))
         fat = tmp_path / f"{name}.fat"
-        run(need("mkfs.fat", "dosfstools"), "-C", "--invariant", "-F", "16", fat, 8192)
+        run(need("mkfs.fat", "dosfstools"), "-C", "--invariant", "-F", "16", "-s", "1", fat, 8192)
         environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
         need("mmd", "mtools")
         run("mmd", "-i", fat, "::EFI", "::EFI/Linux", env=environment)
@@ -80,6 +81,7 @@ def uki(sections: dict[str, bytes]) -> bytes:
     table, data = b"", b""
     for name, content in sections.items():
         padded = content + bytes(-len(content) % SECTOR)
-        table += struct.pack("<8sIIIIIIHHI", name.encode(), len(content), at + len(data), len(padded), at + len(data), 0, 0, 0, 0, 0)
+        place = at + len(data)
+        table += struct.pack("<8sIIII16x", name.encode(), len(content), place, len(padded), place)
         data += padded
     return (head + table).ljust(at, b"\0") + data

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.difference import Difference, between, differences, json_differences
-from pipeline.listings import of_tree, root_of
+from pipeline.compare.difference import Difference, between, differences, json_differences
+from pipeline.compare.listings import of_tree, root_of
 from pipeline.readers.view import HostFile, Memory
 from pipeline.tree import File, Symlink, Tree, complete
 from tests.compare.conftest import SSHD
@@ -89,7 +89,7 @@ def test_any_two_unequal_views_differ_somewhere(left, right):
 
 def test_entries_of_trees(store):
     def tree(**files):
-        return complete(Tree((path, entry) for path, entry in files.items()))
+        return complete(Tree(files)).ordered()
 
     a = File(0o644, 0, 0, 1, (), store.content(b"a\n"))
     left = tree(one=a, two=a, three=Symlink(0o777, 0, 0, 1, (), "one"), five=a)

@@ -14,12 +14,13 @@ settings.register_profile("oci", deadline=None, max_examples=int(os.environ.get(
 settings.load_profile("oci")
 # NODEKILN_FUZZ=20000 pytest tests/oci -k "any or what_tarfile" is the long run.
 
+TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*PROXIES, *map(str.upper, PROXIES), "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
+    for name in (*PROXIES, *map(str.upper, PROXIES), *TRUST, "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     for name in ("MIRROR", "OFFLINE", "CERTS", "INSECURE", "TRUSTED_HOSTS"):
         monkeypatch.delenv(f"NODEKILN_{name}", raising=False)

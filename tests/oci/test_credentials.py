@@ -273,3 +273,35 @@ def test_http_is_for_loopback_and_for_who_asks(monkeypatch: pytest.MonkeyPatch) 
         assert address(host) == f"http://{host}"
     monkeypatch.setenv("NODEKILN_INSECURE", "lab:5000 other")
     assert (address("lab:5000"), address("lab")) == ("http://lab:5000", "https://lab")
+
+
+def test_certificates_of_a_host_stand_before_those_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/all.pem")
+    monkeypatch.setenv("NODEKILN_CERTS", str(tmp_path))
+    folder = tmp_path / "host:5000"
+    folder.mkdir()
+    for name in ("ca.crt", "client.cert", "client.key"):
+        (folder / name).touch()
+    pair = (f"{folder}/client.cert", f"{folder}/client.key")
+    assert trust.certificates("host:5000") == (f"{folder}/ca.crt", pair)
+    assert trust.certificates("host") == ("/all.pem", None)
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert trust.certificates("host") == (True, None)
+
+
+def test_a_store_of_credentials_knows_all_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper = tmp_path / "docker-credential-all"
+    helper.write_text('#!/bin/sh\nread host\nprintf \'{"Username":"%s","Secret":"s"}\' "$host"\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    (tmp_path / "config.json").write_text('{"credsStore": "all"}')
+    environ = {"DOCKER_CONFIG": str(tmp_path), "HOME": "/none"}
+    assert auth.credentials("quay.io", "x", environ) == Credentials("quay.io", "s")
+    assert auth.credentials("registry-1.docker.io", "x", environ) == Credentials("https://index.docker.io/v1/", "s")
+    helper.write_text("#!/bin/sh\necho credentials not found in native keychain\nexit 1\n")
+    assert auth.credentials("quay.io", "x", environ) is None
+    helper.write_text("#!/bin/sh\necho nonsense\n")
+    with pytest.raises(Unreachable, match="docker-credential-all"):
+        auth.credentials("quay.io", "x", environ)

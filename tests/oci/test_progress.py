@@ -32,7 +32,7 @@ def test_a_line_an_image_elsewhere_and_none_for_nothing() -> None:
     meter = Meter(out, lambda: float(next(seconds)))
     with meter.transfer("nothing", 0) as progress:
         progress(0)
-    with meter.transfer("alpine:3.20", 1500) as progress:
+    with meter.transfer("alpine:3.20", 1500) as progress:  # two seconds: worth saying
         progress(1500)
     assert out.getvalue() == "alpine:3.20: 1.5 kB in 2.0 s (750 B/s)\n"
 

@@ -6,10 +6,13 @@ import hashlib
 import os
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.digest import Digest
 from pipeline.oci.error import Refused
@@ -60,6 +63,41 @@ def test_a_stack_makes_the_tree_that_umoci_makes(name: str, tmp_path: Path) -> N
         return
     assert done.returncode == 0, f"umoci refuses it: {done.stderr}"
     assert ours(store, tree) == theirs(bundle / "rootfs", tree)
+
+
+PATHS = st.sampled_from(["a", "b", "c", "a/b", "a/c", "b/a", "a/b/c", "a/b/a", "b/c/a", "./a/", "/b", "../c", "c/../a"])
+TARGETS = st.sampled_from(["a", "b", "c", "/a", "../b", "a/b", "..", "b/..", "/", "c/a", "gone"])
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> bytes:
+    kind, path, target = draw(st.sampled_from("fffddlhpww")), draw(PATHS), draw(TARGETS)
+    if kind == "w":
+        directory, slash, name = path.strip("/").rpartition("/")
+        name = draw(st.sampled_from([".wh." + name, ".wh..wh..opq"]))
+        return craft.entry(f"{directory}{slash}{name}") if name[4:] not in ("", ".", "..") else b""
+    if kind == "d":
+        return craft.entry(path, "d", mode=draw(st.sampled_from([0o755, 0o700, 0o1777])))
+    data = draw(st.binary(max_size=3)) if kind == "f" else b""
+    return craft.entry(path.rstrip("/"), kind, data, target if kind in "lh" else "", uid=draw(st.integers(0, 3)))
+
+
+@settings(max_examples=max(1, int(os.environ.get("NODEKILN_FUZZ") or 100) // 2))
+@given(stack=st.lists(st.lists(entries(), max_size=8), min_size=1, max_size=3))
+def test_any_stack_that_umoci_takes_makes_the_same_tree(stack: list[list[bytes]]) -> None:
+    """What umoci refuses we may refuse or not: a disk can do less than a tree (a link to what it replaces, say)."""
+    umoci = need("umoci")
+    if os.getuid() != 0:
+        pytest.skip("umoci keeps owners only for root")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        image = craft.image(folder / "layout", [craft.archive(*layer) for layer in stack])
+        bundle = folder / "bundle"
+        if subprocess.run([umoci, "unpack", "--image", f"{folder}/layout:x", bundle], capture_output=True).returncode:
+            return
+        store = Store(folder / "store")
+        tree = store.tree(unpack(store, pull(store, reference=f"oci:{folder}/layout:x", manifest=image)))
+        assert ours(store, tree) == theirs(bundle / "rootfs", tree)
 
 
 def ours(store: Store, tree: Tree) -> dict[str, Facts]:

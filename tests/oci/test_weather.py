@@ -399,3 +399,48 @@ def test_a_compressed_manifest_is_not_inflated(far: Server) -> None:
     far.rules.append(on("manifests", lambda request: request.answer(200, bomb, Content_Encoding="gzip")))
     with pytest.raises(Refused, match=r"not JSON"):
         manifest_of(far)
+
+
+def test_proxies_of_the_environment_are_asked(far: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{far.host}")
+    monkeypatch.setenv("NODEKILN_INSECURE", "registry.invalid")
+    data, _ = Registry("registry.invalid", "a/b").manifest("1")
+    assert data == far.manifests["1"][0]
+    assert far.paths == ["http://registry.invalid/v2/a/b/manifests/1"]
+    monkeypatch.setenv("no_proxy", "registry.invalid")
+    with pytest.raises(Unreachable):
+        Registry("registry.invalid", "a/b", sleep=lambda _: None).manifest("1")
+    assert len(far.paths) == 1
+
+
+@pytest.mark.parametrize("more", [-1000, 1000])
+def test_a_wrong_content_length_does_no_harm(far: Server, store: Store, more: int) -> None:
+    layer = layer_of(far)
+
+    def wrong(request: Request) -> bool:
+        data = far.blobs[layer.digest]
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(data) + more))
+        request.end_headers()
+        request.wfile.write(data)
+        request.close_connection = True
+        return True
+
+    far.rules.append(times(1, on("blobs", wrong)))
+    fetch.blob(store, [Registry(far.host, "a/b", sleep=lambda _: None)], layer, "a/b:1")
+    assert store.get(layer.digest) == far.blobs[layer.digest]
+
+
+def test_retry_after_may_be_a_date(far: Server) -> None:
+    past = "Wed, 21 Oct 2015 07:28:00 GMT"
+    far.rules.append(times(1, on("manifests", lambda request: request.answer(503, Retry_After=past))))
+    waits: list[float] = []
+    Registry(far.host, "a/b", sleep=waits.append).manifest("1")
+    assert waits == [0]
+
+
+def test_nonsense_in_retry_after_is_passed_over(far: Server) -> None:
+    far.rules.append(times(1, on("manifests", lambda request: request.answer(503, Retry_After="soon"))))
+    waits: list[float] = []
+    Registry(far.host, "a/b", sleep=waits.append).manifest("1")
+    assert waits == [0.5]

@@ -8,11 +8,16 @@ from hypothesis import strategies as st
 
 from pipeline import readers
 from pipeline.readers import archives
-from pipeline.readers.view import Extent, Inflated, Memory, Mosaic, chunks, first_unequal, sha256, window
+from pipeline.readers.view import Damaged, Extent, Inflated, Memory, Mosaic, chunks, first_unequal, sha256, window
 from tests.judges import need, run
 
 CONTENT_READ = 1 << 20
 """Bytes of each content that are read: enough to walk into whatever the damage made of it."""
+
+
+class Images(list):
+    def __repr__(self):
+        return "images"  # not megabytes of them, when a test fails
 
 
 def piped(command, given=b""):
@@ -20,7 +25,7 @@ def piped(command, given=b""):
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory) -> list[bytes]:
+def images(tmp_path_factory) -> Images:
     """A small image of every structure."""
     folder = tmp_path_factory.mktemp("images")
     root = folder / "root"
@@ -41,7 +46,7 @@ def images(tmp_path_factory) -> list[bytes]:
     cpio = piped([need("cpio"), "-D", root, "-o", "-H", "newc", "--quiet"], names)
     packed = [piped([need(tool), "-c"], cpio) for tool in ("gzip", "zstd", "xz")]
     files = [(folder / name).read_bytes() for name in ("squashfs", "ext4", "fat", "iso", "qcow2", "vmdk", "vhd")]
-    return [*files, tar, cpio, *packed, cpio + packed[0] + bytes(8) + packed[1]]
+    return Images([*files, tar, cpio, *packed, cpio + packed[0] + bytes(8) + packed[1]])
 
 
 def walk(view, depth=0):
@@ -51,10 +56,8 @@ def walk(view, depth=0):
         if node.content is not None:
             try:
                 node.content.read(0, CONTENT_READ)
-            except (ValueError, OSError, ArithmeticError, EOFError) as error:
+            except Damaged as error:
                 assert str(error)
-            except Exception as error:  # what the decompressors raise
-                assert type(error).__module__ in ("zlib", "_lzma", "zstandard.backend_c", "zstd"), error
             if depth < 3:
                 walk(node.content, depth + 1)
     return opened

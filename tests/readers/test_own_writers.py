@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import compress, listings, readers
+from pipeline import compress, readers
+from pipeline.compare import listings
 from pipeline.readers.view import HostFile, chunks, first_unequal
 from pipeline.store import Store
 from pipeline.tree import File, Slice, Tree, length

@@ -155,13 +155,12 @@ def test_modprobe_finds_what_was_left_of_it(kernel: tuple[Store, Tree, str], tmp
     assert len([path for path in left if path.endswith(".ko")]) < 30
 
 
-def test_the_kernel_recipe_gives_both_kernels(tmp_path: Path) -> None:
+def test_the_kernel_recipe_gives_the_kernel_of_another_machine(tmp_path: Path) -> None:
     recipe, store = load(ROOT / "images/kernel"), Store(tmp_path)
-    for arch in recipe.build.arches:
-        found = debian.resolve(open_archive(tmp_path / "apt", arch), **json.loads(recipe.request(arch)))
-        packages = [package._asdict() for package in found]
-        manifest, _ = actions.image(recipe, arch, packages).perform(store)
-        tree = layer_tree(store, image_manifest(store, manifest).layers[0].digest)
-        kernel, tar = tree["kernel"], tree["kernel.tar"]
-        assert isinstance(kernel, File) and isinstance(tar, File) and kernel.size > 5 << 20
-        assert [arch in release for release in modules.releases(tar_tree(store, tar.content))] == [True]
+    found = debian.resolve(open_archive(tmp_path / "apt", "arm64"), **json.loads(recipe.request("arm64")))
+    packages = [package._asdict() for package in found]
+    manifest, _ = actions.image(recipe, "arm64", packages).perform(store)
+    tree = layer_tree(store, image_manifest(store, manifest).layers[0].digest)
+    kernel, tar = tree["kernel"], tree["kernel.tar"]
+    assert isinstance(kernel, File) and isinstance(tar, File) and kernel.size > 5 << 20
+    assert ["arm64" in release for release in modules.releases(tar_tree(store, tar.content))] == [True]

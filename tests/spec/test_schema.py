@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -16,6 +17,7 @@ from pipeline.problem import Problems
 from pipeline.reader import Kind, Reader, Wrong
 from pipeline.schema import Record, fields, kind, plain
 
+ROOT = Path(describe.__file__).parent.parent
 SCHEMA = describe.json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 SPEC = {name: kind(module.Value) for name, module in sections.modules().items()}
@@ -150,11 +152,11 @@ def test_the_schema_is_one() -> None:
 
 
 def test_schema_json_is_what_the_dataclasses_say() -> None:
-    assert describe.SCHEMA.read_text() == describe.schema_text(), "run: python -m pipeline.describe"
+    assert (ROOT / describe.SCHEMA).read_text() == describe.schema_text(), "run: python -m pipeline.describe"
 
 
 def test_the_manual_is_what_the_dataclasses_say() -> None:
-    assert describe.MANUAL.read_text() == describe.manual(), "run: python -m pipeline.describe"
+    assert (ROOT / describe.MANUAL).read_text() == describe.manual(), "run: python -m pipeline.describe"
 
 
 def test_every_key_is_explained() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import check, spec
@@ -230,3 +230,48 @@ def test_files_are_appended_in_order(tmp_path_factory: pytest.TempPathFactory, i
     names = ["a.yml", *(f"a.d/{number}.yml" for number in range(1, len(inits)))]
     path = write(folder, {name: f"init: [{', '.join(init)}]\n" for name, init in zip(names, inits, strict=True)})
     assert plain(spec.load(path)["init"]) == [each for init in inits for each in init]
+
+
+WHOLE = b"""# everything
+kernel: {image: "k:1", cmdline: 'a=b', ucode: ""}
+init: [a, b@sha256:0000000000000000000000000000000000000000000000000000000000000000]
+services: &all
+  - name: s
+    image: x
+    binds: ["/a:/b:ro"]
+    resources: {memory: {limit: 0x10}}
+    runtime: {bindNS: {net: /n}, interfaces: [{name: e, createInRoot: true}]}
+onboot: *all
+files:
+  - path: etc/x
+    mode: "0644"
+    contents: |
+      text
+volumes: [{name: v, readonly: true}]
+build: {arch: [amd64], epoch: 0}
+"""
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 30), st.binary(max_size=4)), min_size=1, max_size=3)
+)
+def test_whatever_a_file_holds_the_answer_is_a_spec_or_problems(
+    tmp_path: Path, edits: list[tuple[int, int, bytes]]
+) -> None:
+    data = WHOLE
+    for start, count, new in edits:
+        data = data[:start] + new + data[start + count :]
+    (tmp_path / "a.yml").write_bytes(data)
+    try:
+        loaded = spec.load(tmp_path / "a.yml")
+    except Problems as problems:
+        assert str(problems).count("a.yml:") >= len(problems.problems) > 0
+        assert problems.shown()
+    else:
+        assert loaded.name == "a"
+
+
+def test_the_spec_that_is_broken_above_is_right(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_bytes(WHOLE)
+    assert spec.load(tmp_path / "a.yml")["onboot"] == spec.load(tmp_path / "a.yml")["services"]

@@ -360,7 +360,9 @@ def entry(path: str, **said: Any) -> Json:
 
 def laid(store: Store, *entries: Json, below: tuple[Tree, ...] = (), **params: Any) -> Tree:
     trees = [store.put_tree(tree) for tree in below]
-    return store.tree(files.files(store, *trees, entries=list(entries), **{"ids": {}, "epoch": EPOCH} | params))
+    return store.tree(
+        files.files(store, *trees, entries=list(entries), **{"ids": {}, "known": [], "epoch": EPOCH} | params)
+    )
 
 
 class TestFiles:
@@ -467,7 +469,7 @@ def test_golden_digests_by_version(store: Store, tmp_path: Path) -> None:
     boot["kernel.tar"] = File(0o644, 0, 0, STAMP, (), store.content(modules_tar(tmp_path)))
     found = {
         f"bundle-{bundle.VERSION}": bundle.bundle(store, given.manifest, given.tree, **shape, **said),
-        f"files-{files.VERSION}": files.files(store, given.tree, entries=entries, ids={}, epoch=EPOCH),
+        f"files-{files.VERSION}": files.files(store, given.tree, entries=entries, ids={}, known=[], epoch=EPOCH),
         f"kernel-{kernel.VERSION}": kernel.kernel(store, store.put_tree(boot.ordered()), **KERNEL),
         f"layout-{volume.VERSION}": volume.layout(store, given.manifest, reference="a", platforms=[], **shape),
         f"packages-{root_image.VERSION}": root_image.packages(store, given.tree, given.tree, epoch=EPOCH),

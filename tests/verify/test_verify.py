@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline import conditions
+from pipeline.verify import conditions
 
 TOUCHING = """\
 def files(store, *below, **params):
@@ -86,7 +86,7 @@ def test_a_damaged_blob_is_not_taken_along(doit, project):
     """A run starts with blobs that are what the lock says, or without them."""
     from pipeline.digest import Digest
     from pipeline.project import Project
-    from pipeline.verify import prepare
+    from pipeline.verify.runs import prepare
 
     there = Project(project)
     good, bad = there.store.put(b"good"), there.store.put(b"bad")

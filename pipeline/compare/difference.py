@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pipeline.readers import HEADER, Listing, Node, Opened, look_into
-from pipeline.readers.view import View, first_unequal
+from pipeline.readers.view import Damaged, View, first_unequal
 from pipeline.tree import parent
 
 TEXT_LIMIT = 4 << 20
@@ -40,7 +41,14 @@ class Difference(NamedTuple):
         return " → ".join([*self.steps, self.field])
 
     def __str__(self) -> str:
-        return f"{self.way}: {self.left} | {self.right}"
+        return printable(f"{self.way}: {self.left} | {self.right}")
+
+
+def printable(text: str) -> str:
+    """`text` with what no terminal or page may get (control characters, bytes that are no UTF-8) as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterator[Difference]:
@@ -54,9 +62,10 @@ def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterato
         return
     found = False
     inside = (*steps, ours.structure)
-    for difference in between(ours.listing, theirs.listing, inside):
-        found = True
-        yield difference
+    with contextlib.suppress(Damaged):  # the bytes themselves are all that can be told then
+        for difference in between(ours.listing, theirs.listing, inside):
+            found = True
+            yield difference
     if not found:
         yield _bytes(left, right, at, inside)
 

@@ -1,7 +1,7 @@
-"""Rebuild: `python -m pipeline.rebuild` builds in the current folder, as a process for which the world is different.
+"""Rebuild: `python -m pipeline.verify.rebuild` builds in the current folder, in a process for which the world differs.
 
-The user, the umask and the environment are set by who starts it (pipeline.verify); what only the process itself can
-change (the clock, the order of directory listings, the number of processors) comes as JSON on its standard input.
+The user, the umask and the environment are set by who starts it (pipeline.verify.runs); what only the process itself
+can change (the clock, the order of directory listings, the number of processors) comes as JSON on its standard input.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from pipeline.compare.difference import printable
+
 SMALLEST = 0.0004
 """Share of the whole map below which a rectangle would be a dot: such files are drawn as one."""
 
@@ -104,10 +106,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def _cell(value: object) -> str:
-    return f"<td class=n>{value:,}</td>" if isinstance(value, int) else f"<td>{html.escape(str(value))}</td>"
+    return f"<td class=n>{value:,}</td>" if isinstance(value, int) else f"<td>{html.escape(printable(str(value)))}</td>"
 
 
 def _div(box: Box, said: str, colour: str, kind: str) -> str:
     place = f"left:{box.x:.4%};top:{box.y:.4%};width:{box.width:.4%};height:{box.height:.4%};background:{colour}"
-    label = html.escape(box.name if kind else box.name.rpartition("/")[2])
-    return f'<div class="{kind}" style="{place}" title="{html.escape(said, quote=True)}">{label}</div>\n'
+    label = html.escape(printable(box.name if kind else box.name.rpartition("/")[2]))
+    return f'<div class="{kind}" style="{place}" title="{html.escape(printable(said), quote=True)}">{label}</div>\n'

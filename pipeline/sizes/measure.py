@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pipeline.action import Action, closure
-from pipeline.digest import Digest
-from pipeline.listings import of_content
+from pipeline.compare.listings import of_content
 from pipeline.plan import Plan
 from pipeline.readers.view import sha256
 from pipeline.store import Store
-from pipeline.tree import Content, Entry, File
+from pipeline.tree import Content, File
 
 UNPACKED = "pipeline.recipe.deb"
 """The module of the stage whose trees have a folder for every package."""
@@ -73,11 +72,6 @@ def measure(store: Store, made: Plan) -> Sizes:
     return Sizes(tuple(files), _compressed(store, made), tuple(_duplicates(store, contents)))
 
 
-def of_part(tree: Mapping[str, Entry]) -> dict[str, int]:
-    """Path -> bytes of each file of a part; of hard links, one."""
-    return {path: entry.size for path, entry in tree.items() if type(entry) is File and entry.inode in ("", path)}
-
-
 def _inside(path: str) -> str:
     """A path as its package has it: without the container's folder around it."""
     words = path.split("/", 3)
@@ -127,12 +121,3 @@ def _duplicates(store: Store, contents: Iterable[tuple[str, str, Content]]) -> I
 
 def _sum(store: Store, content: Content) -> str:
     return sha256(of_content(store, content))
-
-
-def outputs(store: Store, result: Digest) -> dict[str, int]:
-    """Suffix -> bytes of each file that a format gave, holes not counted."""
-    return {
-        suffix: sum(piece.length for piece in entry.content if piece.blob is not None)
-        for suffix, entry in store.tree(result).items()
-        if type(entry) is File
-    }

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pipeline.explain import Explanation
+from pipeline.compare.explain import Explanation
 
 SUM = 12
 """Hexadecimal digits of a sum that the table shows."""

@@ -6,7 +6,8 @@ import html
 import json
 from collections.abc import Callable, Mapping
 
-from pipeline.comparison import Change, Comparison
+from pipeline.compare.comparison import Change, Comparison
+from pipeline.compare.difference import printable
 
 LONGEST = 60
 """Rows of a topic that people are shown: more is not read, and a pull request's comment has 65 536 characters."""
@@ -28,7 +29,7 @@ def text(comparison: Comparison) -> str:
     for topic, changes in comparison.topics.items():
         if changes:
             lines += ["", f"{topic} ({len(changes)})"]
-            lines += [f"  {change.what}: {change.left} | {change.right}" for change in changes[:LONGEST]]
+            lines += [printable(f"  {change.what}: {change.left} | {change.right}") for change in changes[:LONGEST]]
             lines += _rest(changes, "  ")
     return "\n".join(lines) + "\n"
 
@@ -50,7 +51,9 @@ def markdown(comparison: Comparison) -> str:
 
 def _cell(value: str) -> str:
     """Text as code in a Markdown table: no bar, no back quote, no line break may end it."""
-    plain = value.replace("\\", "\\\\").replace("|", "\\|").replace("`", "'").replace("\n", " ").replace("\r", " ")
+    plain = printable(value).replace("`", "'")
+    if "|" in plain:
+        plain = plain.replace("\\", "\\\\").replace("|", "\\|")
     return f"`{plain}`" if plain.strip() else " "
 
 
@@ -68,7 +71,7 @@ def page(comparison: Comparison) -> str:
 
 
 def _row(cells: tuple[str, ...]) -> str:
-    return f"<tr>{''.join(f'<td>{html.escape(each)}</td>' for each in cells)}</tr>\n"
+    return f"<tr>{''.join(f'<td>{html.escape(printable(each))}</td>' for each in cells)}</tr>\n"
 
 
 def document(comparison: Comparison) -> str:

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import kernel_image, software
-from pipeline.comparison import Side
+from pipeline.compare import kernel_image, software
+from pipeline.compare.comparison import Side
+from pipeline.compare.explain import Made, in_order
+from pipeline.compare.listings import is_root, is_tree, of_blob, of_tree, root_of
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.errors import BadInput
-from pipeline.explain import Made, in_order
-from pipeline.listings import is_root, is_tree, of_blob, of_tree, root_of
 from pipeline.publish import MANIFEST
 from pipeline.readers import HEADER, Listing, Node, look_into
 from pipeline.readers.view import HostFile, View
@@ -98,7 +98,7 @@ def _pulled(store: Store, reference: str) -> Digest:
 def _own_arch() -> str:
     from pipeline.sections import build
 
-    return build.complete(build.Build()).arch[0]  # type: ignore[index]
+    return build.settled(build.Build()).arch[0]
 
 
 def _of_digest(store: Store, name: str, digest: Digest) -> Side:

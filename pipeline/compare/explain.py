@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.difference import Difference, between, differences
+from pipeline.compare.difference import Difference, between, differences
+from pipeline.compare.listings import of_blob, of_result
 from pipeline.digest import Digest, InvalidDigest
-from pipeline.listings import of_blob, of_result
 from pipeline.readers.view import HostFile
 from pipeline.store import Store
 

@@ -1,8 +1,8 @@
 """Verify: every format is built again, from nothing but its locked inputs, under conditions that differ on purpose.
 
 Each run has a copy of the project and a store of its own, which starts with the blobs that the lock names and nothing
-else. A run is a process of its own (pipeline.rebuild). All runs have to agree with each other, and with a record of an
-earlier build where one is given.
+else. A run is a process of its own (pipeline.verify.rebuild). All runs have to agree with each other, and with a record
+of an earlier build where one is given.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import conditions as every
-from pipeline.conditions import Conditions
+from pipeline.compare.explain import Made, explain
 from pipeline.digest import Digest
-from pipeline.explain import Made, explain
 from pipeline.project import CACHE, RESULTS, Project
 from pipeline.publish import MANIFEST
 from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
-from pipeline.verdict import Row
+from pipeline.verify import conditions as every
+from pipeline.verify.conditions import Conditions
+from pipeline.verify.verdict import Row
 
 OWN = ("NODEKILN_CACHE", "NODEKILN_REMOTE", "NODEKILN_RESOLVED", "PYTHONPATH", "XDG_CACHE_HOME")
 """Variables that would let a run share more than it may, or are about the caller."""
@@ -152,7 +152,7 @@ def _rebuild(copy: Path, place: Path, wanted: Conditions, command: list[str], ta
     environment["TMPDIR"] = str(temporary)
     try:
         done = subprocess.run(
-            [*command, sys.executable, "-m", "pipeline.rebuild"], cwd=copy, env=environment,
+            [*command, sys.executable, "-m", "pipeline.verify.rebuild"], cwd=copy, env=environment,
             input=json.dumps({"conditions": dataclasses.asdict(wanted), "targets": targets}), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", umask=wanted.umask, check=False,
         )  # fmt: skip

@@ -1,0 +1,6 @@
+"""Compare: what differs between two results, and where it began.
+
+Reading order: difference (two views, in their formats' words), listings (trees of the store as such views), explain
+(two makings of a format: stages before files), then side, comparison and rendering (any two things, by topic, in any
+form). software and kernel_image read what a node says of itself.
+"""

@@ -1,0 +1,79 @@
+"""`doit compare:NODE --base REV`: the build of the working tree against that of a revision."""
+
+import json
+import subprocess
+
+import pytest
+
+from pipeline.commands import compare
+from pipeline.compare import side as sides
+from pipeline.errors import BadInput
+from pipeline.project import Project
+from tests.judges import need
+
+
+@pytest.fixture
+def committed(project):
+    """The project as a git repository with one commit."""
+    (project / ".gitignore").write_text("/build/\n/cache/\n__pycache__/\n")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "init.defaultBranch=main"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([need("git"), *identity, *words], cwd=project, check=True)
+    return project
+
+
+def test_a_working_tree_with_its_revision(doit, committed):
+    spec = committed / "specs/node.yml"
+    spec.write_text(spec.read_text().replace("welcome", "hello"))
+    said = doit("compare:node", "--base", "HEAD").stdout
+    assert said.startswith("node at HEAD | node\n")
+    assert "etc/deep/motd → line 1: welcome | hello" in said
+    assert "stages (" in said and "  files: sha256:" in said
+    worktrees = subprocess.run(["git", "worktree", "list"], cwd=committed, capture_output=True, text=True, check=True)
+    assert len(worktrees.stdout.splitlines()) == 1
+
+
+def test_nothing_changed(doit, committed):
+    assert "node at HEAD and node are equal" in doit("compare:node").stdout
+
+
+def test_forms(doit, committed):
+    spec = committed / "specs/node.yml"
+    spec.write_text(spec.read_text().replace("welcome", "hello"))
+    doit("compare:node", "--form", "json", "--to", "difference.json")
+    document = json.loads((committed / "difference.json").read_text())
+    assert document["topics"]["sizes"] == [{"what": "etc", "left": "11", "right": "9"}]
+    assert "<details><summary>files (1)</summary>" in doit("compare:node", "--form", "markdown").stdout
+    assert doit("compare:node", "--form", "html").stdout.startswith("<!doctype html>")
+    assert "--form pdf" in doit("compare:node", "--form", "pdf", code=3).stderr
+
+
+def test_a_revision_that_is_not_there(doit, committed):
+    assert "git worktree" in doit("compare:node", "--base", "nowhere", code=1).stderr
+
+
+def test_two_builds(doit, project, capsys, monkeypatch):
+    doit("build:node")
+    (project / "build/node").rename(project / "build/before")
+    spec = project / "specs/node.yml"
+    spec.write_text(spec.read_text().replace("welcome", "hello"))
+    doit("build:node")
+    monkeypatch.chdir(project)
+    compare.run_all(Project(project), ["build/before", "build/node"])
+    assert "etc/deep/motd → line 1: welcome | hello" in capsys.readouterr().out
+    compare.run_all(Project(project), ["build/node", "build/node/node-initrd.img"], form="json")
+    topics = json.loads(capsys.readouterr().out)["topics"]
+    assert topics["files"] == [] and topics["sizes"] == []
+    with pytest.raises(BadInput, match="doit compare A B"):
+        compare.run_all(Project(project), ["build/node"])
+
+
+def test_keys_and_digests_of_the_store(doit, project):
+    doit("build:node")
+    there = Project(project)
+    stages = json.loads((project / "build/node/manifest.json").read_text())["formats"]["kernel+initrd"]["stages"]
+    by_key = sides.side(there.store, stages["files"]["key"])
+    by_digest = sides.side(there.store, stages["files"]["result"])
+    assert set(by_key.root) == set(by_digest.root) >= {"etc/hostname", "etc/deep/motd"}
+    whole = sides.side(there.store, stages["format/kernel+initrd"]["key"])
+    assert set(whole.root) >= {"etc/hostname", "etc/deep/motd"} and list(whole.files) == ["-initrd.img"]
