@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import material
 
@@ -30,6 +32,7 @@ FILES = 20_000
 LAYERS = 3
 OURS = """
 import sys; from pathlib import Path
+from typing import NamedTuple
 from pipeline.digest import Digest
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
@@ -89,28 +92,35 @@ def registry(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     raise SystemExit(log.read_text())
 
 
-def seconds(*command: object) -> float:
+class Cost(NamedTuple):
+    """Of one command: seconds that a person waits, and seconds of CPU, which a busy host changes less."""
+
+    wall: float
+    cpu: float
+
+
+def cost(*command: object) -> Cost:
     words = [str(word) for word in command]
     environment = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH") or str(HOME.parent)}
-    began = time.perf_counter()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
-    took = time.perf_counter() - began
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr[-3000:]}")
-    return took
+    return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def rounds(count: int, folder: Path, digest: str, host: str) -> dict[str, list[float]]:
-    """Seconds of each round of each contestant."""
+def rounds(count: int, folder: Path, digest: str, host: str) -> dict[str, list[Cost]]:
+    """What each round of each contestant cost."""
     layout, store = folder / "layout", folder / "store"
     remote = f"{host}/bench:1"
     ours = [sys.executable, "-c", OURS, store]
-    took: dict[str, list[float]] = {}
+    took: dict[str, list[Cost]] = {}
 
     def turn(name: str, *command: object, keep: bool = False) -> None:
         for rest in ("copy", "bundle") if keep else ("copy", "bundle", "store"):
             shutil.rmtree(folder / rest, ignore_errors=True)
-        took.setdefault(name, []).append(seconds(*command))
+        took.setdefault(name, []).append(cost(*command))
 
     for _ in range(count):
         turn("skopeo copy", "skopeo", "copy", "--src-tls-verify=false", f"docker://{remote}", f"oci:{folder}/copy:x")
@@ -132,16 +142,17 @@ def main() -> None:
         process, host = registry(folder / "registry")
         try:
             push = ["skopeo", "copy", "--preserve-digests", "--dest-tls-verify=false"]
-            seconds(*push, f"oci:{folder}/layout:x", f"docker://{host}/bench:1")
+            cost(*push, f"oci:{folder}/layout:x", f"docker://{host}/bench:1")
             took = rounds(options.rounds, folder, digest, host)
         finally:
             process.terminate()
             process.wait()
-    median = {contestant: statistics.median(times) for contestant, times in took.items()}
-    for contestant, times in took.items():
-        print(f"{contestant:26} {median[contestant]:6.2f} s  ({', '.join(f'{one:.2f}' for one in times)})")
+    median = {name: Cost(*map(statistics.median, zip(*costs, strict=True))) for name, costs in took.items()}
+    for name, (wall, cpu) in median.items():
+        print(f"{name:26} {wall:6.2f} s, {cpu:6.2f} s of CPU")
     for mine, other in (("pull", "skopeo copy"), ("pull and unpack", "skopeo copy"), ("unpack", "umoci unpack")):
-        print(f"{mine}: {median[other] / median[f'nodekiln {mine}']:.2f} times as fast as {other}")
+        ours, theirs = median[f"nodekiln {mine}"], median[other]
+        print(f"{mine}: {theirs.wall / ours.wall:.2f} times as fast as {other}, {ours.cpu / theirs.cpu:.2f} of its CPU")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Export: a content becomes a file of the host. The kernel copies (or shares blocks, where the file system can), while
-other threads hash: one the whole file, unless its sum is known, and one the blobs that go into it whole.
+other threads hash: one the whole file, unless its sum is known, and one the blobs that go into it whole, unless they
+are vouched for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline import tree as trees
+from pipeline import vouch
 from pipeline.digest import Digest, InvalidDigest, canonical_json
 from pipeline.fault import StoreError
 from pipeline.tree import Content
@@ -59,7 +61,7 @@ def _fill(store: Store, content: Content, out: BinaryIO) -> Digest:
     place = store.root / "sums" / name[:2] / name
     known = _whole(store, content) or _sum(place)
     with ThreadPoolExecutor(2) as pool:
-        checks = [pool.submit(store.verify, blob) for blob in _whole_blobs(store, content)]
+        checks = [pool.submit(vouch.verify, store, blob) for blob in _whole_blobs(store, content)]
         summing = None if known else pool.submit(_hash, store, content)
         _copy(store, content, out)
         for check in checks:
@@ -106,11 +108,11 @@ def _copy(store: Store, content: Content, out: BinaryIO) -> None:
         if blob is None or not length:
             place += length
             continue
-        file, end = store.file(blob), place + length
+        file, end = store.reading.file(blob), place + length
         while (place := _copy_range(file.fileno(), out.fileno(), offset, place, end)) < end:
             offset += length - (end - place)
             length = end - place
-            file = store.file(blob, file, offset)
+            file = store.reading.file(blob, file, offset)
 
 
 def _copy_range(source: int, target: int, start: int, place: int, end: int) -> int:

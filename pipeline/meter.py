@@ -1,7 +1,7 @@
 """Meter: how many bytes the work of this thread has moved, for whoever shows progress. Costs nothing where nobody does.
 
-A stage need not know of it: what it reads from the store and writes into it counts. Where it starts threads of its own, or waits for a
-network, `advance` says what has come.
+A stage need not know of it: what it reads from the store and writes into it counts. Where it starts threads of its own,
+or waits for a network, `advance` says what has come.
 """
 
 from __future__ import annotations

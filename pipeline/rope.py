@@ -12,6 +12,7 @@ from pipeline import meter
 from pipeline.digest import Digest
 from pipeline.fault import explained
 from pipeline.tree import Content, Slice
+from pipeline.vouch import vouch
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -50,6 +51,7 @@ class Writer:
             raise explained(error, self._store.root) from None
         digest = Digest("sha256:" + self._hash.hexdigest())
         self._store.adopt(self._path, digest)
+        vouch(self._store, digest)
         return digest
 
     def close(self) -> None:

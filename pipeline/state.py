@@ -19,7 +19,7 @@ BUSY_TIMEOUT = 30
 """Seconds to wait for another doit that is writing."""
 
 
-class StateDB(SqliteDB):
+class StateDB(SqliteDB):  # type: ignore[misc]
     """doit's `sqlite3` backend with write-ahead logging and one commit a task."""
 
     def _sqlite3(self, name: str) -> sqlite3.Connection:

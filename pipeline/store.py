@@ -2,7 +2,7 @@
 
     cache/blobs/sha256/<hex>   immutable content; the folder is an OCI image layout too (image-spec, image-layout.md)
     cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it
-    cache/sums/ab/<hex>        the sha256 of a content that was exported: saves reading its holes again
+    cache/sums/ab/<hex>        what is known of bytes that were read: an exported content's sha256, verified blobs
     cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
     cache/tmp/…                what is being written; renamed into place when it is whole
 
@@ -22,26 +22,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import held, meter
+from pipeline import held
 from pipeline import record as records
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.fault import Damaged, Missing, StoreError, explained
+from pipeline.reading import CHUNK, Reading
 from pipeline.record import Record
 from pipeline.rope import Rope, Writer
 from pipeline.tree import Content, Slice, Tree
 
-CHUNK = 1 << 20
-"""Bytes that are read or copied at a time."""
 TREES_IN_MEMORY = 8
 """Trees that stay parsed for the next stage of this process."""
-BLOBS_OPEN = 16
-"""Blobs that a thread keeps open: the files of a merged tree come from one layer, then another, and back."""
 PARTIAL = "partial-"
 """Names in tmp/ that start so are downloads, which the next process goes on with."""
 
-
-__all__ = ["Damaged", "Missing", "Record", "Rope", "Store", "StoreError", "Writer"]
+__all__ = ["CHUNK", "Damaged", "Missing", "Record", "Rope", "Store", "StoreError", "Writer"]
 
 
 class Store:
@@ -52,7 +48,7 @@ class Store:
         self._trees: dict[Digest, Tree] = {}
         self._guard = threading.Lock()
         self._lease: held.Lease | None = None
-        self._open = threading.local()
+        self.reading = Reading(self)
 
     # the folder itself
 
@@ -125,8 +121,11 @@ class Store:
         return self.path(digest).exists()
 
     def size(self, digest: Digest) -> int:
+        return self.stat(digest).st_size
+
+    def stat(self, digest: Digest) -> os.stat_result:
         with self._present(digest):
-            return self.path(digest).stat().st_size
+            return os.stat(self.path(digest))
 
     def put(self, data: bytes) -> Digest:
         """Store `data` (if it is not there yet) and return its digest."""
@@ -180,7 +179,7 @@ class Store:
         with self.space():
             self.path(digest).unlink(missing_ok=True)
         self._trees.pop(digest, None)
-        self._open = threading.local()
+        self.reading.close()
         return Damaged(digest)
 
     def scratch(self) -> Path:
@@ -190,38 +189,8 @@ class Store:
     # contents
 
     def read(self, content: Content) -> Iterator[bytes]:
-        """The bytes of `content` in chunks of at most CHUNK."""
-        for blob, offset, length in content:
-            if blob is None:
-                while length > 0:
-                    yield b"\0" * min(length, CHUNK)
-                    length -= CHUNK
-            elif length:
-                file = self.file(blob)
-                while length:
-                    data = os.pread(file.fileno(), min(length, CHUNK), offset)
-                    if not data:
-                        file = self.file(blob, file, offset)
-                        continue
-                    meter.advance(len(data))
-                    yield data
-                    offset += len(data)
-                    length -= len(data)
-
-    def file(self, blob: Digest, short: BinaryIO | None = None, offset: int = 0) -> BinaryIO:
-        """`blob`, opened once a thread: only for `os.pread` and the like, and not to be closed.
-
-        Opened anew if `short` is the file that ended at `offset`; Damaged if the blob does end there.
-        """
-        files: dict[Any, BinaryIO] = self._open.__dict__  # of this thread
-        file = files.get(blob) if short is None else None
-        if file is None:
-            if short is not None and self.size(blob) <= offset:
-                raise self.damaged(blob)
-            while len(files) >= BLOBS_OPEN:
-                del files[next(iter(files))]
-            file = files[blob] = self.open(blob)
-        return file
+        """The bytes of `content` in chunks of at most CHUNK. Missing, or Damaged if a blob ends early."""
+        return self.reading.read(content)
 
     def content(self, data: bytes) -> Content:
         """`data` as content, stored."""
@@ -240,7 +209,7 @@ class Store:
     def export(self, content: Content, path: Path) -> Digest:
         """Write `content` to the host file `path` (beside it, then renamed), holes kept; its sha256 is returned.
 
-        Blobs that go into it whole are verified; Damaged if one is not what its name says.
+        Blobs that go into it whole are verified, if they were written to since; Damaged if one is not right.
         """
         from pipeline import export
 

@@ -50,6 +50,6 @@ def _install(package: str) -> None:
     install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", package]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (install, ["apt-get", "update", "-qq"], install):
-        if subprocess.run(command, env=environment, capture_output=True, timeout=INSTALL_SECONDS).returncode == 0:
-            if command == install:
-                return
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=INSTALL_SECONDS)
+        if done.returncode == 0 and command == install:
+            return

@@ -44,7 +44,7 @@ def run_all(project: Project, pair: Sequence[str] = (), base: str = "", form: st
 def run(project: Project, name: str, base: str = "HEAD", form: str = "text", to: str = "") -> None:
     """Build the working tree's spec `name` and the revision `base`'s, in the same store, and compare the two."""
     _build(project, project.root, name)
-    arches = project.load(name).build.arch or ()
+    arches = project.load(name).build.arch
     with _checked_out(project, base) as tree:
         _build(project, tree, name)
         for arch in arches:

@@ -26,7 +26,7 @@ def run(project: Project, name: str, json: str = "", top: int = 10) -> None:
     from pipeline.sizes import treemap
 
     spec = project.load(name)
-    arches = spec.build.arch or ()
+    arches = spec.build.arch
     for arch in arches:
         made = plan(spec, project.lock(name), arch)
         measured = sizes.measure(project.store, made)

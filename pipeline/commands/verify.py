@@ -26,6 +26,10 @@ class NotReproducible(NodekilnError):
     """Runs disagree, or one could not be made."""
 
 
+class OtherVersion(BadInput):
+    """A record that this nodekiln cannot meet, because stages make other bytes by now."""
+
+
 def run(
     project: Project, name: str, runs: int = 2, full: bool = False, formats: str = "", against: str = "", json: str = ""
 ) -> None:
@@ -35,6 +39,8 @@ def run(
 
     targets = _targets(project, name, formats)
     record = _record(project, Path(against)) if against else None
+    if record is not None:
+        _refuse_other_versions(project, name, record)
     rows: list[Row] = []
     for row in verify(project, name, targets, conditions.chosen(runs, full), record):
         rows.append(row)
@@ -52,23 +58,27 @@ def run(
 
 
 def _targets(project: Project, name: str, asked: str) -> dict[str, str]:
-    """Format (with its architecture's folder, where there are several) -> doit's task."""
+    """Format (below its architecture, where there are several) -> doit's task. `all`: what the lock explains."""
     from pipeline import formats
     from pipeline.plan import plan
 
     spec = project.load(name)
-    arches, own = spec.build.arch or (), spec.build.formats or ()
     known = formats.names()
-    wanted = known if asked == "all" else asked.split(",") if asked else own
+    wanted = known if asked == "all" else asked.split(",") if asked else spec.build.formats
     if unknown := [each for each in wanted if each not in known]:
         raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(known)})")
     found: dict[str, str] = {}
-    for arch in arches:
-        missing = plan(spec, project.lock(name), arch).missing(*wanted)
-        if missing:
-            raise NodekilnError(f"{project.lock_path(name)} lacks {missing[0]}: run `doit lock:{name}`")
-        titles = [f"{arch}/{each}" if len(arches) > 1 else each for each in wanted]
-        found |= {title: f"build:{name}:{title}" for title in titles}
+    for arch in spec.build.arch:
+        made = plan(spec, project.lock(name), arch)
+        for each in wanted:
+            title = f"{arch}/{each}" if len(spec.build.arch) > 1 else each
+            missing = made.missing(each)
+            if not missing:
+                found[title] = f"build:{name}:{title}"
+            elif asked == "all":
+                print(f"{title} is left out: {project.lock_path(name)} lacks {missing[0]}", flush=True)
+            else:
+                raise NodekilnError(f"{project.lock_path(name)} lacks {missing[0]}: run `doit lock:{name}`")
     return found
 
 
@@ -87,3 +97,23 @@ def _record(project: Project, path: Path) -> Record:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"--against {path}: not a record of a build (build/NAME/{MANIFEST} is one)") from None
     return Record(str(path), manifest, path.parent, project.store)
+
+
+def _refuse_other_versions(project: Project, name: str, record: Record) -> None:
+    """OtherVersion, with the stages, rather than a table of differences that have to be."""
+    from pipeline import formats
+    from pipeline.plan import plan
+    from pipeline.verify import versions
+
+    spec = project.load(name)
+    known = formats.names()
+    lines = {
+        line: None
+        for arch in spec.build.arch
+        for form, entry in record.manifest["formats"].items()
+        if form in known
+        for line in versions.changed(entry, plan(spec, project.lock(name), arch).format(form))
+    }
+    if lines:
+        maker = record.manifest.get("nodekiln", "another version")
+        raise OtherVersion("\n".join([f"{record.name} can be met by nodekiln {maker}, not by this one:", *lines]))

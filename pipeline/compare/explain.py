@@ -16,6 +16,8 @@ from pipeline.digest import Digest, InvalidDigest
 from pipeline.readers.view import HostFile
 from pipeline.store import Store
 
+DIFFOSCOPE_SECONDS = 600
+"""How long diffoscope may take for a format: it unpacks everything, and its answer is an extra."""
 MOST = 5
 """Differences that are shown of one stage or file: the first few tell the cause, thousands would hide it."""
 
@@ -33,31 +35,38 @@ class Made(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """stage: the first whose result differs ("" if nobody knows). inside: what differs in it; files: in the files."""
+    """stage: the first whose result differs ("" if nobody knows). inside: what differs in it; files: in the files.
+
+    reports: diffoscope's pages, where it is installed.
+    """
 
     stage: str
     inside: tuple[Difference, ...]
     files: tuple[Difference, ...]
+    reports: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For people, the most telling line first."""
         found = [f"the first stage that differs: {self.stage}"] if self.stage else []
         found += [f"  {difference}" for difference in self.inside]
-        return found + [str(difference) for difference in self.files]
+        found += [str(difference) for difference in self.files]
+        return found + [f"diffoscope's report: {report}" for report in self.reports]
 
     def json(self) -> dict[str, Any]:
         return {
             "stage": self.stage,
             "inside": [difference._asdict() for difference in self.inside],
             "files": [difference._asdict() for difference in self.files],
+            "reports": list(self.reports),
         }
 
 
-def explain(left: Made, right: Made) -> Explanation:
-    """What is known of why `left` and `right` differ."""
+def explain(left: Made, right: Made, reports: Path | None = None) -> Explanation:
+    """What is known of why `left` and `right` differ. reports: a folder for diffoscope's pages, if they are wanted."""
     stage = next(iter(unequal_stages(left, right)), "")
     inside = tuple(islice(_in_stage(left, right, stage), MOST)) if stage else ()
-    return Explanation(stage, inside, tuple(islice(_in_files(left, right), MOST)))
+    files = tuple(islice(_in_files(left, right), MOST))
+    return Explanation(stage, inside, files, tuple(_diffoscope(left, right, reports)) if reports else ())
 
 
 def unequal_stages(left: Made, right: Made) -> list[str]:
@@ -118,12 +127,37 @@ def _behind(left: Store, right: Store, difference: Difference) -> Iterator[Diffe
 def _in_files(left: Made, right: Made) -> Iterator[Difference]:
     """Where the files differ, as their formats' readers see them."""
     ours, theirs = left.entry["files"], right.entry["files"]
-    for name in [*ours, *(name for name in theirs if name not in ours)]:
-        if ours.get(name) == theirs.get(name):
-            continue
+    for name in _unequal_files(left, right):
         paths = left.folder / name, right.folder / name
         if all(path.exists() for path in paths):
             yield from islice(differences(HostFile(paths[0]), HostFile(paths[1]), (name,)), MOST)
         else:
             sums = [str(side[name]["sha256"]) if name in side else "(no such file)" for side in (ours, theirs)]
             yield Difference((name,), "sha256", *sums)
+
+
+def _unequal_files(left: Made, right: Made) -> list[str]:
+    ours, theirs = left.entry["files"], right.entry["files"]
+    names = [*ours, *(name for name in theirs if name not in ours)]
+    return [name for name in names if ours.get(name) != theirs.get(name)]
+
+
+def _diffoscope(left: Made, right: Made, reports: Path) -> Iterator[str]:
+    """Have diffoscope compare the files too, one page each. Nothing where it is not installed, or gives up."""
+    import shutil
+    import subprocess
+
+    program = shutil.which("diffoscope")
+    for name in _unequal_files(left, right) if program else ():
+        paths = left.folder / name, right.folder / name
+        if not (paths[0].exists() and paths[1].exists()):
+            continue
+        reports.mkdir(parents=True, exist_ok=True)
+        page = reports / f"{name}.html"
+        command = [str(program), "--html", str(page), *map(str, paths)]
+        try:
+            subprocess.run(command, capture_output=True, timeout=DIFFOSCOPE_SECONDS, check=False)
+        except (subprocess.TimeoutExpired, OSError):
+            continue
+        if page.exists():
+            yield str(page)

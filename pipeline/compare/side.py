@@ -152,9 +152,8 @@ def _recorded_packages(store: Store, stages: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:
-    """The configuration in the kernel's image: the build left it behind, the image's tree in the store has it."""
-    record = store.record(stages["kernel"]["key"]) if "kernel" in stages else None
-    for key in record.facts.get("inputs", {}).values() if record else ():
+    """The configuration beside the kernel: the build left it behind, what the kernel was taken from still has it."""
+    for key in _behind(store, stages["kernel"]["key"]) if "kernel" in stages else ():
         tree = store.recall(key)
         if tree is None or not is_tree(store, tree):
             continue
@@ -162,3 +161,13 @@ def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:
             if CONFIG.fullmatch(path) and node.content is not None:
                 return node.content.read(0, software.LARGEST).decode("utf-8", "replace")
     return ""
+
+
+def _behind(store: Store, key: str) -> Iterator[str]:
+    """The keys of everything that the action `key` was made from, as far as there are records; the nearest first."""
+    todo = [key]
+    while todo:
+        record = store.record(todo.pop(0))
+        inputs = list(record.facts.get("inputs", {}).values()) if record else []
+        yield from inputs
+        todo += inputs

@@ -30,7 +30,7 @@ def find(name: str) -> ModuleType:
 
 def names() -> tuple[str, ...]:
     """Every format's name, in order, without importing any."""
-    texts = (Path(__path__[0], f"{stem}.py").read_text() for stem in _stems())
+    texts = (Path(__path__[0], f"{stem}.py").read_text("utf-8") for stem in _stems())
     return tuple(sorted(name for text in texts for name in re.findall(r'^NAME = "(.+)"$', text, re.MULTILINE)))
 
 

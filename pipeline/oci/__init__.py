@@ -9,4 +9,7 @@
     inflate     a layer uncompressed, within limits      tar (pax, sparse, field)   its index
     flatten (folder)   layers laid over each other       layer       the same for layers in the store
     push        images and build results into a registry
+
+Environment: NODEKILN_MIRROR, NODEKILN_OFFLINE, NODEKILN_INSECURE (hosts that speak http), NODEKILN_TRUSTED_HOSTS (where
+registries may send us although it is not public), NODEKILN_CERTS (a certs.d folder); proxies as everywhere.
 """

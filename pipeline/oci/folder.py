@@ -69,7 +69,7 @@ class Folders:
 
     def find(self, directory: str) -> Folder | None:
         """The folder that `directory` (without `.` and `..`) means; None if it is not there."""
-        return self._reached.get(directory) or self._resolve(directory, make=False)[1][-1]
+        return self._reached.get(directory) or self._resolve(directory)[1][-1]
 
     def reach(self, directory: str) -> Folder:
         """The same, made where it is missing; the whole way to it counts as put there by this layer."""
@@ -102,22 +102,21 @@ class Folders:
         return child
 
     def _make(self, directory: str) -> Folder:
-        names, (_, *trail) = self._resolve(directory, make=True)
+        names, (_, *trail) = self._resolve(directory)
         folder, size = self.root, 0
         for name, known in zip(names, trail, strict=True):
             folder.fresh(self.layer).add(name)
             size += len(name) + 1
             if known is None:
+                if name in folder.children:
+                    raise Refused(f"{printable(name)} in {printable(directory)} is no directory")
                 self.count(size)
                 known = folder.children[name] = Folder(Directory(0o755, 0, 0, EPOCH))
             folder = known
         return folder
 
-    def _resolve(self, directory: str, make: bool) -> tuple[list[str], list[Folder | None]]:
-        """The names from the root to `directory`, and the folders on the way; None for those that do not exist.
-
-        make: something that is no folder is refused, for none can be made there.
-        """
+    def _resolve(self, directory: str) -> tuple[list[str], list[Folder | None]]:
+        """The names from the root to `directory`, and the folders on the way; None where there is no folder."""
         names: list[str] = []
         trail: list[Folder | None] = [self.root]
         todo = directory.split("/")[::-1]
@@ -137,11 +136,8 @@ class Folders:
                 if child.target[0] == "/":
                     del names[:], trail[1:]
                 continue
-            folder = child if type(child) is Folder else None
-            if make and child is not None and folder is None:
-                raise Refused(f"{printable(name)} in {printable(directory)} is no directory")
             names.append(name)
-            trail.append(folder)
+            trail.append(child if type(child) is Folder else None)
             if len(names) > DEPTH_LIMIT:
                 raise Refused(f"more than {DEPTH_LIMIT} directories deep")
         return names, trail

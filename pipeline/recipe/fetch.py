@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from pipeline.tree import Slice, files
 
 if TYPE_CHECKING:
     import requests
+
+    Connect = Callable[[], requests.Session]
 
 VERSION = 1
 
@@ -40,13 +43,14 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> D
     from concurrent.futures import ThreadPoolExecutor
 
     wanted = [Package.parse(package) for package in packages]
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        blobs = list(pool.map(lambda package: _blob(store, package, recipe, arch), wanted))
+    with ThreadPoolExecutor(CONNECTIONS) as pool, ExitStack() as opened:
+        connect = cache(lambda: opened.enter_context(_session()))  # not before something is missing
+        blobs = list(pool.map(lambda package: _blob(store, package, connect, recipe, arch), wanted))
     contents = ((f"{each.name}.deb", (Slice(blob, 0, each.size),)) for each, blob in zip(wanted, blobs, strict=True))
     return store.put_tree(files(contents))
 
 
-def _blob(store: Store, package: Package, recipe: str, arch: str) -> Digest:
+def _blob(store: Store, package: Package, connect: Connect, recipe: str, arch: str) -> Digest:
     """`package` as a blob. Two recipes that want the same one wait for each other instead of fetching it twice."""
     digest = Digest("sha256:" + package.sha256)
     if store.has(digest):
@@ -55,7 +59,7 @@ def _blob(store: Store, package: Package, recipe: str, arch: str) -> Digest:
         if store.has(digest):
             return digest
         complaints: list[_Gone | OSError | PackageError] = []
-        for receive in _ways(arch):
+        for receive in _ways(arch, connect):
             try:
                 receive(store, package)
                 return digest
@@ -65,10 +69,10 @@ def _blob(store: Store, package: Package, recipe: str, arch: str) -> Digest:
     raise PackageError(_explained(what, recipe, complaints))
 
 
-def _ways(arch: str) -> Iterator[Callable[[Store, Package], None]]:
+def _ways(arch: str, connect: Connect) -> Iterator[Callable[[Store, Package], None]]:
     """Functions that put a package into the store, the likeliest first."""
     for repository in repositories():
-        yield partial(_from_repository, repository)
+        yield partial(_from_repository, repository, connect)
     if not os.environ.get(OFFLINE):
         yield partial(_through_apt, arch)
 
@@ -83,7 +87,7 @@ def _explained(what: str, recipe: str, complaints: Sequence[Exception]) -> str:
     return "\n  ".join([f"{what}, which cannot be fetched:", *map(str, complaints)])
 
 
-def _from_repository(repository: str, store: Store, package: Package) -> None:
+def _from_repository(repository: str, connect: Connect, store: Store, package: Package) -> None:
     """Take `package` from the repository at this URI. _Gone if it has it no more, OSError if nobody can tell."""
     from urllib.parse import quote, unquote, urlsplit
 
@@ -95,7 +99,8 @@ def _from_repository(repository: str, store: Store, package: Package) -> None:
     elif os.environ.get(OFFLINE):
         raise OSError(f"{repository}: {OFFLINE} is set")
     else:
-        _receive(store, package, _download(repository.rstrip("/") + "/" + quote(package.filename)))
+        url = repository.rstrip("/") + "/" + quote(package.filename)
+        _receive(store, package, _download(connect(), url))
 
 
 def _local(path: Path) -> Iterator[bytes]:
@@ -107,18 +112,20 @@ def _local(path: Path) -> Iterator[bytes]:
         raise _Gone(f"{path}: no such file") from None
 
 
-def _download(url: str) -> Iterator[bytes]:
+def _download(session: requests.Session, url: str) -> Iterator[bytes]:
     """The body at `url`. _Gone if there is none; requests' own errors are OSErrors."""
-    with _session().get(url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as answer:
+    with session.get(url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as answer:
         if answer.status_code in (404, 410):
             raise _Gone(f"{url}: HTTP {answer.status_code}")
         answer.raise_for_status()
         yield from answer.iter_content(CHUNK)
 
 
-@cache
 def _session() -> requests.Session:
-    """Connections to the mirrors, shared by all threads, so that a hundred small packages need a handful of them."""
+    """Connections to the mirrors, shared by all threads, so that a hundred small packages need a handful of them.
+
+    Not kept longer than that: what lies idle may be dropped on the way, and then the next request waits for nothing.
+    """
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util.retry import Retry

@@ -97,7 +97,7 @@ def _run(
     failed = _rebuild(copy, place, used, command, list(targets.values()))
     made = {} if failed else _made(copy, name, targets)
     explanations = {
-        each: explain(first[each], made[each])
+        each: explain(first[each], made[each], project.root / project.results(name) / "diffoscope" / wanted.name)
         for each in targets
         if each in first and each in made and first[each].entry["files"] != made[each].entry["files"]
     }

@@ -11,6 +11,8 @@ from pipeline.compare.explain import Explanation
 
 SUM = 12
 """Hexadecimal digits of a sum that the table shows."""
+IN_A_LINE = 4
+"""Formats whose sums fit into a line; of more, the table says how many agree, and its JSON has the sums."""
 LINES = 12
 """Lines of a failed run's output that the table shows: the last ones, where the error is."""
 
@@ -64,14 +66,21 @@ class Verdict(NamedTuple):
 def lines(verdict: Verdict) -> list[str]:
     """The last row: its name, a sum a format (`!` where it differs), its conditions; below, why something differs."""
     row = verdict.rows[-1]
-    sums = [f"{name}={_sum(row, name)}{'' if verdict.agrees(row, name) else '!'}" for name in verdict.formats]
-    found = [f"{row.name:<16} {' '.join(sums)} {row.seconds:5.0f} s  {row.said}".rstrip()]
+    found = [f"{row.name:<16} {_sums(verdict, row)} {row.seconds:5.0f} s  {row.said}".rstrip()]
     found += [f"  not done here: {row.left_out}"] if row.left_out else []
     found += [f"  {line}" for line in row.failed.splitlines()[-LINES:]]
     for name, explanation in row.explanations.items():
         found.append(f"  {name} differs from {verdict.rows[0].name}:")
         found += [f"    {line}" for line in explanation.lines()]
     return found
+
+
+def _sums(verdict: Verdict, row: Row) -> str:
+    equal = sum(verdict.agrees(row, name) for name in verdict.formats)
+    if len(verdict.formats) > IN_A_LINE:
+        return f"{equal} of {len(verdict.formats)} formats as the first run"
+    marks = {name: "" if verdict.agrees(row, name) else "!" for name in verdict.formats}
+    return " ".join(f"{name}={_sum(row, name)}{mark}" for name, mark in marks.items())
 
 
 def _sum(row: Row, name: str) -> str:

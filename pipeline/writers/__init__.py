@@ -7,3 +7,8 @@ from pipeline.errors import BadInput
 
 class Unwritable(BadInput):
     """What a tree holds and a structure cannot carry. The message names the path and says what to do instead."""
+
+
+def raw(text: str) -> bytes:
+    """The bytes of a path or a link's target, in UTF-8 whatever the locale is; surrogates are bytes that are none."""
+    return text.encode("utf-8", "surrogateescape")

@@ -6,12 +6,11 @@ extended attributes: they are left out. Sizes, ids and times are 32-bit numbers.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
-from pipeline.writers import Unwritable
+from pipeline.writers import Unwritable, raw
 
 VERSION = 1
 LARGEST_FILE = (1 << 32) - 1
@@ -68,7 +67,7 @@ def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
             yield padding + _header(path or ".", entry, 0o040000, number, 2, 0)
             padding = b""
         elif isinstance(entry, Symlink):
-            target = os.fsencode(entry.target)
+            target = raw(entry.target)
             yield padding + _header(path, entry, 0o120000, number, 1, len(target)) + target
             padding = bytes(-len(target) % 4)
         else:
@@ -80,7 +79,7 @@ def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
 def _header(
     path: str, entry: Entry, kind: int, inode: int, links: int, data: int, major: int = 0, minor: int = 0
 ) -> bytes:
-    name = os.fsencode(path)
+    name = raw(path)
     if len(name) > LONGEST_NAME:
         raise Unwritable(f"{path[:80]}…: a path of {len(name)} bytes; the kernel takes at most {LONGEST_NAME}")
     mtime = min(max(entry.mtime, 0), LATEST)

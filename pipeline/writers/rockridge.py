@@ -6,11 +6,11 @@ attributes have no field and are left out.
 
 from __future__ import annotations
 
-import os
 import time
 from struct import pack
 
 from pipeline.tree import Device, Directory, Entry, File, Symlink
+from pipeline.writers import raw
 
 BLOCK = 2048
 LONGEST = 250
@@ -65,13 +65,13 @@ def first_fields() -> list[bytes]:
 def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
     """The fields of an entry; `name` is its last part, "" in records that stand for a directory itself."""
     found = [b"PX\x24\x01" + _both(_mode(entry), links, entry.uid, entry.gid), b"TF\x1a\x01" + _times(entry.mtime)]
-    raw = os.fsencode(name)
-    for start in range(0, len(raw), LONGEST):
-        more = start + LONGEST < len(raw)
-        part = raw[start : start + LONGEST]
+    text = raw(name)
+    for start in range(0, len(text), LONGEST):
+        more = start + LONGEST < len(text)
+        part = text[start : start + LONGEST]
         found.append(b"NM" + bytes((5 + len(part), 1, more)) + part)
     if isinstance(entry, Symlink):
-        found += _link(os.fsencode(entry.target))
+        found += _link(raw(entry.target))
     if isinstance(entry, Device) and entry.kind != "p":
         found.append(b"PN\x14\x01" + _both(*_device(entry.major, entry.minor)))
     return found

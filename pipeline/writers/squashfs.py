@@ -13,7 +13,7 @@ from struct import pack
 from typing import NamedTuple
 
 from pipeline.tree import EPOCH, Directory, Entry, File, Read, Sink, Symlink, parent
-from pipeline.writers import Unwritable
+from pipeline.writers import Unwritable, raw
 from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Data, Place
 from pipeline.writers.squashmeta import Metadata, listing
@@ -149,7 +149,7 @@ class _Image:
         kind = _type(entry) + (0 if plain else EXTENDED)
         tail = b"" if plain else pack("<I", xattr)
         if isinstance(entry, Symlink):
-            target = _bytes(entry.target)
+            target = raw(entry.target)
             return self._common(name, entry, kind) + pack("<II", links, len(target)) + target + tail
         if isinstance(entry, File):
             return self._file(name, entry, links, xattr)
@@ -195,7 +195,7 @@ class _Image:
 def _pair(path: str, key: str, value: bytes) -> bytes:
     for prefix, number in PREFIXES.items():
         if key.startswith(prefix):
-            name = _bytes(key[len(prefix) :])
+            name = raw(key[len(prefix) :])
             return pack("<HH", number, len(name)) + name + pack("<I", len(value)) + value
     raise Unwritable(f"{path}: squashfs has no place for the attribute {key}; it holds {', '.join(PREFIXES)}…")
 
@@ -211,7 +211,3 @@ def _type(entry: Entry) -> int:
     if isinstance(entry, File):
         return REGULAR
     return SYMLINK if isinstance(entry, Symlink) else TYPES[entry.kind]
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from struct import pack
 
+from pipeline.writers import raw
+
 UNCOMPRESSED = 0x8000
 MOST_ENTRIES = 256
 """Behind one header of a listing."""
@@ -68,9 +70,7 @@ def listing(table: Metadata, rows: Sequence[Row]) -> tuple[tuple[int, int], int,
     start = table.place()
     size = 0
     index = []
-    ordered = sorted(
-        (name.encode("utf-8", "surrogateescape"), inode, number, kind) for name, inode, number, kind in rows
-    )
+    ordered = sorted((raw(name), inode, number, kind) for name, inode, number, kind in rows)
     at = 0
     while at < len(ordered):
         block, offset = table.place()

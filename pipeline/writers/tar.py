@@ -6,10 +6,10 @@ records, as GNU tar, star, bsdtar and OCI layers have them. Names have no leadin
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 
 from pipeline.tree import Directory, Entry, File, Sink, Symlink
+from pipeline.writers import raw
 
 VERSION = 1
 BLOCK = 512
@@ -36,23 +36,23 @@ def write(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:
 
 def _headers(path: str, entry: Entry, linked: bool, magic: bytes) -> Iterator[bytes]:
     """The header of an entry, behind one with its PAX records if it needs any."""
-    name, target = os.fsencode(path or "."), b""
+    name, target = raw(path or "."), b""
     size = major = minor = 0
     if isinstance(entry, File):
         kind = b"1" if linked else b"0"
-        target = os.fsencode(entry.inode) if linked else b""
+        target = raw(entry.inode) if linked else b""
         size = 0 if linked else entry.size
     elif isinstance(entry, Directory):
         kind = b"5"
     elif isinstance(entry, Symlink):
-        kind, target = b"2", os.fsencode(entry.target)
+        kind, target = b"2", raw(entry.target)
     else:
         kind, major, minor = KINDS[entry.kind], entry.major, entry.minor
     numbers = {"uid": entry.uid, "gid": entry.gid, "size": size, "mtime": entry.mtime}
     wide = {key: value for key, value in numbers.items() if not 0 <= value <= LARGEST[key]}
     if wide or entry.xattrs or len(name) > WIDEST_NAME or len(target) > WIDEST_NAME:
         records = {key.encode(): b"%d" % value for key, value in wide.items()}
-        records |= {b"SCHILY.xattr." + os.fsencode(key): value for key, value in entry.xattrs}
+        records |= {b"SCHILY.xattr." + raw(key): value for key, value in entry.xattrs}
         records |= {key: text for key, text in ((b"path", name), (b"linkpath", target)) if len(text) > WIDEST_NAME}
         yield from _extended(records)
         numbers |= dict.fromkeys(wide, 0)

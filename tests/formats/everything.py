@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from pipeline import formats
+from pipeline.digest import Digest
 from pipeline.store import Store
 from pipeline.tree import File
 from tests.formats import node
@@ -18,11 +19,17 @@ def main(folder: str, uid: str = "") -> None:
     store = Store(Path(folder))
     known = {name: make() for name, make in node.products(store).items()}
     if uid:
+        digests_of_all(store, known)  # loads every module: the interpreter may be in a folder that is root's
         for place, _, names in os.walk(folder):
             for name in (".", *names):
                 os.chown(os.path.join(place, name), int(uid), int(uid))
         os.setgid(int(uid))
         os.setuid(int(uid))
+    json.dump(digests_of_all(store, known), sys.stdout)
+
+
+def digests_of_all(store: Store, known: dict[str, Digest]) -> dict[str, str]:
+    """`format suffix` -> sha256 of the file, for every format there is."""
     digests = {}
     for name in formats.names():
         products = {name: lambda digest=digest: digest for name, digest in known.items()}
@@ -32,7 +39,7 @@ def main(folder: str, uid: str = "") -> None:
             for data in store.read(entry.content):
                 digest.update(data)
             digests[f"{name} {suffix}"] = digest.hexdigest()
-    json.dump(digests, sys.stdout)
+    return digests
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ PLAIN = ("-accel", "tcg", "-m", "512", "-nographic", "-no-reboot", "-net", "none
 DRIVES = {
     "virtio": "-drive file={},format={},if=virtio,snapshot=on",
     "ide": "-drive file={},format={},if=ide,snapshot=on",
-    "sata": "-device ahci,id=sata -device ide-hd,drive=d,bus=sata.0 -drive id=d,file={},format={},if=none,snapshot=on",
-    "usb": "-device qemu-xhci -device usb-storage,drive=d,bootindex=1 -drive id=d,file={},format={},if=none,snapshot=on",
+    "sata": "-device ahci,id=s -device ide-hd,drive=d,bus=s.0 -drive id=d,file={},format={},if=none,snapshot=on",
+    "usb": "-device qemu-xhci -device usb-storage,drive=d -drive id=d,file={},format={},if=none,snapshot=on",
     "cd": "-drive file={},format={},media=cdrom,readonly=on",
 }
 

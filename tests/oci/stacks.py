@@ -134,6 +134,8 @@ STACKS: dict[str, list[list[bytes]]] = {
     "symlink in the middle, above the root": [[d("a"), l("s", "../../../a"), f("s/x")]],
     "symlink in the middle, dangling": [[l("s", "gone/dir"), f("s/x")]],
     "symlink in the middle, dangling, with dots": [[l("s", "gone/../dir"), f("s/x")]],
+    "symlink through a file and back": [[f("b"), l("a", "b/.."), f("a/b", b"new")]],
+    "whiteout below a file": [[f("a"), f("a/.wh.b", b"")]],
     "symlink chain": [[d("t"), l("1", "t"), l("2", "1"), l("3", "2/../2"), f("3/x")]],
     "symlink as last component of a directory entry": [[d("t"), l("s", "t"), d("s/sub")]],
     "directory replaced by symlink between entries": [[d("foo"), l("foo", "/"), d("foo/bar"), f("foo/bar/x")]],

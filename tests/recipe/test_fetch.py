@@ -23,10 +23,8 @@ Host = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def needs_apt() -> Iterator[None]:
+def needs_apt() -> None:
     judges.need("apt-get", "apt")
-    yield
-    fetch._session.cache_clear()
 
 
 def locked(distribution: Repository, *names: str, arch: str = "amd64") -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pipeline.action import Action
 from pipeline.digest import canonical_json
 from pipeline.parts import Context, Image, Part
 from pipeline.schema import plain
+from pipeline.stages import volume
 from tests.spec import conformance
 
 NODE = """
@@ -180,3 +181,25 @@ def test_metadata_names_images_with_their_registries(tmp_path: Path) -> None:
     assert document["kernel"]["image"] == "docker.io/library/k"
     assert document["init"][0] == "docker.io/library/i/runc"
     assert document["services"][0]["image"] == "docker.io/library/x"
+
+
+def test_a_volume_may_hold_an_image_itself(tmp_path: Path) -> None:
+    text = "volumes: [{name: v, image: x, format: oci, platforms: [linux/amd64]}]\n"
+    part = planned(tmp_path, text)[0]
+    assert part.tree.stage is volume.layout
+    assert part.tree.params["reference"] == "docker.io/library/x" and part.tree.params["platforms"] == ["linux/amd64"]
+
+
+def test_images_of_recipes_are_passed_on_as_they_are_written(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def noted(text: str) -> Image:
+        asked.append(text)
+        return image(text)
+
+    (tmp_path / "node.yml").write_text(
+        'kernel: {image: "@pkg:images/kernel"}\nfiles: [{path: a, contents: "@reboot x"}]\n'
+    )
+    parts = sections.plan(Context(spec.load(tmp_path / "node.yml"), noted))
+    assert asked == ["@pkg:images/kernel"]
+    assert params(parts, "files")["entries"][0]["contents"] == "@reboot x", "other texts with an @ stay what they are"

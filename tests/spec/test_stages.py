@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,7 @@ class TestBundle:
             ("a: [", "not YAML"),
             ("&a [*a]", "stands inside its own anchor"),
             ('{"bind": ["/a:/a"]}', "did you mean 'binds'?"),
+            ('{"net": "new", "net": "host"}', "'net' stands twice"),
         ],
     )
     def test_a_wrong_label_is_a_problem_of_the_image(self, store: Store, label: str, complaint: str) -> None:
@@ -267,9 +270,6 @@ KERNEL = {
 
 
 def modules_tar(tmp_path: Path) -> bytes:
-    import io
-    import tarfile
-
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, data in (
@@ -313,6 +313,17 @@ class TestKernel:
         with pytest.raises(StageProblem, match=f"the kernel image has no file '{name}'") as caught:
             kernel.kernel(store, self.given(store, tmp_path), **KERNEL | {key: name})
         assert caught.value.path == (key,) and hint in caught.value.hint
+
+    def test_modules_are_chosen_among_those_of_the_tar(self, store: Store, tmp_path: Path) -> None:
+        tree = tree_of(store, "kernel")
+        out = io.BytesIO()
+        tarfile.open(fileobj=out, mode="w").close()
+        tree["kernel.tar"] = File(0o644, 0, 0, STAMP, (), store.content(out.getvalue()))
+        given = store.put_tree(tree.ordered())
+        with pytest.raises(StageProblem, match="the kernel image has no modules to choose from") as caught:
+            kernel.kernel(store, given, **KERNEL | {"modules": ["virtio_net"]})
+        assert caught.value.path == ("modules",)
+        assert "boot/kernel" in store.tree(kernel.kernel(store, given, **KERNEL | {"modules": []}))
 
 
 class TestVolume:

@@ -3,6 +3,7 @@
 import json
 
 from pipeline.verify import conditions
+from tests.judges import need
 
 TOUCHING = """\
 def files(store, *below, **params):
@@ -95,3 +96,28 @@ def test_a_damaged_blob_is_not_taken_along(doit, project):
     prepare(there, project.parent / "copy", conditions.PLAIN, [good, bad, Digest.of(b"absent")])
     taken = [path.name for path in (project.parent / "copy/cache/blobs/sha256").iterdir()]
     assert taken == [good.hex]
+
+
+def test_a_record_of_another_version_is_refused_before_anything_is_built(doit, project):
+    doit("build:node")
+    path = project / "build/node/manifest.json"
+    record = json.loads(path.read_text())
+    stages = record["formats"]["kernel+initrd"]["stages"]
+    stages["files"]["version"] = "older"
+    (project / "record.json").write_text(json.dumps(record))
+    done = doit("verify:node", "--against", "record.json", code=3)
+    assert "files: made by version older of pipeline.stages.files, which is" in done.stderr
+    assert "plain" not in done.stdout
+
+
+def test_formats_that_are_not_there(doit):
+    assert "there is no format 'floppy'" in doit("verify:node", "--formats", "floppy", code=3).stderr
+
+
+def test_diffoscope_is_linked(doit, tamper, project):
+    need("diffoscope", "diffoscope-minimal")
+    tamper("files", "import time\n\n\n" + TOUCHING.format(field="mtime", value="int(time.time()) // 10**9"))
+    said = doit("verify:node", code=1).stdout
+    page = project / "build/node/diffoscope/all other/node-initrd.img.html"
+    assert f"diffoscope's report: {page}" in said
+    assert "motd" in page.read_text()

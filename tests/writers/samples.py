@@ -52,7 +52,8 @@ def special(store: Store, devices: bool = True) -> Tree:
         "etc/same-c": File(0o755, 3, 4, WHEN, (), shared, "x"),
         "etc/empty-a": File(0o600, 0, 0, WHEN, (), (), "y"),
         "etc/empty-b": File(0o600, 0, 0, WHEN, (), (), "y"),
-        "etc/shadow": File(0o640, 0, 42, WHEN + 1, (("user.a", b"1"), ("user.b", bytes(range(256)))), store.content(b"*")),
+        "etc/shadow": File(0o640, 0, 42, WHEN + 1, (("user.a", b"1"), ("user.b", bytes(range(256)))),
+                           store.content(b"*")),
         "tmp": Directory(0o1777, 1000, 65534, WHEN),
         "lib/" + "d" * 120 + "/" + "f" * 200: File(0o644, 0, 0, WHEN, (), store.content(b"long")),
         "lib/long": Symlink(0o777, 0, 0, WHEN, (), "d" * 120 + "/" + "f" * 200),
@@ -92,6 +93,7 @@ def random_files(draw: st.DrawFn) -> dict[str, list[bytes | int]]:
 
 def stored(store: Store, files: dict[str, list[bytes | int]]) -> Tree:
     """The tree of such files, their bytes in `store`."""
+
     def content(pieces: list[bytes | int]) -> Content:
         rope = store.rope()
         for piece in pieces:

@@ -62,7 +62,8 @@ def program(store, stub, tmp_path_factory):
 
 def test_sections_hold_what_was_given(program, tmp_path):
     tool = need("objcopy", "binutils")
-    for name, data in ((".cmdline", b"quiet\0"), (".initrd", samples.noise(100_001)), (".linux", samples.noise(50_000))):
+    given = ((".cmdline", b"quiet\0"), (".initrd", samples.noise(100_001)), (".linux", samples.noise(50_000)))
+    for name, data in given:
         run(tool, "-O", "binary", "--only-section", name, program, tmp_path / "section")
         assert (tmp_path / "section").read_bytes().rstrip(b"\0") == data.rstrip(b"\0")
 
@@ -94,7 +95,7 @@ def test_a_stub_without_room_is_refused(store, stub):
         pe.write(pe.stub(stub), sections, store.read, store.rope())
 
 
-@pytest.mark.parametrize(("text", "size"), [(None, None), ("1024", 1 << 30), (300, 300 * MIB), ("2G", 2 << 30), ("10M", 10 * MIB)])
+@pytest.mark.parametrize(("text", "size"), [(None, None), ("1024", 1 << 30), (300, 300 * MIB), ("2G", 2 << 30)])
 def test_sizes(text, size):
     assert disk.size(text) == size
 

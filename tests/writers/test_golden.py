@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from pipeline import compress
-from pipeline.writers import cpio, fat, qcow2, tar
+from pipeline.tree import Slice
+from pipeline.writers import cpio, disk, fat, gpt, iso9660, mbr, qcow2, squashfs, tar, vhd, vmdk
 from tests.writers import samples
 
 
@@ -23,15 +24,57 @@ def _compressed(name):
     return write
 
 
+def _disk(store):
+    return (
+        samples.plain(store)["boot/kernel"].content
+        + samples.plain(store)["holes.img"].content
+        + (Slice(None, 0, (2 << 20) - 700_004),)
+    )
+
+
+def _squashfs(name):
+    def write(store, out):
+        packing = squashfs.Packing(name, compress.blocks(compress.parse(name)))
+        out.write(squashfs.write(samples.special(store), store.read, out, packing))
+
+    return write
+
+
 WRITERS = {
     f"cpio {cpio.VERSION}": lambda store, out: cpio.write(samples.special(store), out),
     f"tar {tar.VERSION}": lambda store, out: tar.write(samples.special(store), out),
     f"fat {fat.VERSION}": _fat,
     f"qcow2 {qcow2.VERSION}": lambda store, out: qcow2.write(samples.plain(store)["holes.img"].content, out),
+    f"iso9660 {iso9660.VERSION}": lambda store, out: iso9660.write(iso9660.plan(samples.special(store)), out, "NODE"),
+    f"squashfs zstd {squashfs.VERSION} {compress.VERSION}": _squashfs("zstd"),
+    f"squashfs gzip {squashfs.VERSION} {compress.VERSION}": _squashfs("gzip"),
+    f"vhd {vhd.VERSION}": lambda store, out: vhd.write_fixed(_disk(store), out, disk.identity("vhd")),
+    f"dynamic vhd {vhd.VERSION}": lambda store, out: vhd.write_dynamic(_disk(store), out, disk.identity("vhd")),
+    f"vmdk {vmdk.VERSION} {compress.VERSION}": lambda store, out: vmdk.write(
+        _disk(store), store.read, out, compress.zlib(1), 1
+    ),
+    f"gpt {gpt.VERSION}": lambda store, out: gpt.write_one(
+        _disk(store), "EFI System", gpt.EFI_SYSTEM, out, lambda purpose, _: disk.identity(purpose)
+    ),
+    f"mbr {mbr.VERSION}": lambda store, out: out.write(mbr.record([mbr.Partition(2048, 4096, 0x0C, True)], 1, b"code")),
     f"zstd {compress.VERSION}": _compressed("zstd"),
     f"gzip {compress.VERSION}": _compressed("gzip"),
 }
 GOLDEN = {
+    "cpio 1": "141d3a7e7814b7f73b8b02d0cbff786f9b182784b50162b0aa7cbd2271e54943",
+    "tar 1": "f5bfaa5c1053efc10108bbd5861c7674f819c0ee6044a9ca60f3b7e0a0d00435",
+    "fat 1": "b8af61bc3703129485fe1e683ee8f67eaa16af07ae7f8c2fe56fb10733498756",
+    "qcow2 1": "f0ffb8cda075f63d7d88a2c918c583b5644d9fa59733cd34463697a5b018f926",
+    "iso9660 1": "efee784e4908dc893ddb3ecda4b747c22f23d11c05d931d936e938243adef1c4",
+    "squashfs zstd 1 1 zstandard-0.25.0 deflate-0.9.0": "65d555e02ff32483356ccb107349c5a7dd341bafcf4f9e9a575dfd4c05d5cc48",
+    "squashfs gzip 1 1 zstandard-0.25.0 deflate-0.9.0": "93e5b15de55494756fae9ff0357ef2731adec860c1c0d0bdacd6a9179e2e5220",
+    "vhd 1": "c4f1aecc72e3622ee56f6e1c5b1ccb94d62d218ab3a107297a404cc838d8f167",
+    "dynamic vhd 1": "c41db53baacf3a79e372ac19d1ec19cd66b520a0f74174bfbf90a2d996809a5c",
+    "vmdk 1 1 zstandard-0.25.0 deflate-0.9.0": "e3716a1b13f91700d805fb0b490e5d8cdb17ed847ec0b072408305a14847382e",
+    "gpt 1": "b594a5dedf402e7dec14b16b8532b9f89d37884aa9afd9e0feb5ec551b40230f",
+    "mbr 1": "631959196d8762b481d7bc6b4b3f83628de5d7b042e69856589751456de17295",
+    "zstd 1 zstandard-0.25.0 deflate-0.9.0": "c19e152bf06aa1c7f2f0adf38d516fb89f456268e4d0e54244225fda9314da42",
+    "gzip 1 zstandard-0.25.0 deflate-0.9.0": "27ece3f4ec7a4abeae969540daaad3e048f8ec536603be7ce291e6c0842f4a85",
 }
 
 
