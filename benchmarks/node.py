@@ -60,7 +60,8 @@ def report(project: Path, runs: int) -> None:
 
 
 def doit(project: Path, *words: str) -> None:
-    subprocess.run([DOIT, *words], cwd=project, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([DOIT, *words], cwd=project, env=environment, check=True, capture_output=True)
 
 
 def gzip(path: Path) -> None:
@@ -94,9 +95,8 @@ def forget_all_but_packages(project: Path) -> None:
     import json
 
     lock = json.loads((project / "specs/node.lock").read_text())
-    hashes = {
-        package["sha256"] for recipe in lock["packages"].values() for fact in recipe.values() for package in fact["packages"]
-    }
+    facts = [fact for recipe in lock["packages"].values() for fact in recipe.values()]
+    hashes = {package["sha256"] for fact in facts for package in fact["packages"]}
     kept = project / "kept"
     kept.mkdir(exist_ok=True)
     for digest in hashes:

@@ -46,7 +46,7 @@ class Lock:
     packages: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, wanted: Wanted) -> Any:
-        """The platform's facts (image: `manifest`, `config`, `layers`; recipe: a list of packages), None if not locked."""
+        """The platform's facts (image: `manifest`, `config`, `layers`; recipe: its packages), None if not locked."""
         if not wanted.folder:
             return self.images.get(wanted.name, {}).get("platforms", {}).get(wanted.arch)
         entry = self.packages.get(wanted.name, {}).get(wanted.arch)

@@ -32,12 +32,13 @@ OWN_IMAGES = Path(__file__).parent.parent
 class Plan:
     """What a spec comes to on one architecture.
 
-    products: what formats ask for by name: `kernel`, `initrd`, `rootfs`. Formats and further images come when asked for.
+    products: what formats ask for by name: `kernel`, `initrd`, `rootfs`. Formats and further images come when asked.
     """
 
     spec: Spec
     arch: str
     images: Images
+    parts: tuple[Part, ...]
     products: dict[str, Action]
     made: dict[str, Action] = field(default_factory=dict)
 
@@ -52,7 +53,7 @@ class Plan:
         return self.made[name]
 
     def missing(self, *names: str) -> list[Wanted]:
-        """What the lock does not explain of what the formats `names` need: until it does, their actions must not run."""
+        """What the lock does not explain of what the formats `names` need: until it does, they cannot be made."""
         unlocked = self.images.missing
         return [unlocked[action] for action in closure(*map(self.format, names)) if action in unlocked]
 
@@ -94,7 +95,8 @@ class Images:
         found = recipe.load(self._folder(reference.removeprefix(PKG)))
         name = found.build.image
         if self._arch not in found.build.arches:
-            raise BadInput(f"{self._spec.path}: {reference} is made for {', '.join(found.build.arches)}, not {self._arch}")
+            arches = ", ".join(found.build.arches)
+            raise BadInput(f"{self._spec.path}: {reference} is made for {arches}, not for {self._arch}")
         wanted = Wanted(name, self._arch, str(found.folder), found.request(self._arch))
         manifest = recipes.image(found, self._arch, self._lock.get(wanted) or [])
         self._locked(manifest, wanted)
@@ -120,7 +122,7 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     images = Images(spec, lock, arch)
     epoch = _epoch(spec)
     parts = sections.plan(Context(spec, images, epoch))
-    return Plan(spec, arch, images, _products(parts, epoch, spec.build.compress))
+    return Plan(spec, arch, images, tuple(parts), _products(parts, epoch, spec.build.compress))
 
 
 def _epoch(spec: Spec) -> int:

@@ -10,11 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__, budget
+from pipeline import __version__
 from pipeline.action import Action, closure
 from pipeline.digest import Digest
 from pipeline.plan import Plan
 from pipeline.project import Project
+from pipeline.sizes import budget
 from pipeline.tree import File
 
 MANIFEST = "manifest.json"
@@ -22,7 +23,7 @@ SUMS = "SHA256SUMS"
 
 
 def publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> None:
-    """Write the format `name` (what `action` gives) into `folder` and record it there. OverBudget if it is too large."""
+    """Write the format `name` (what `action` gives) into `folder` and record it there. OverBudget if too large."""
     folder.mkdir(parents=True, exist_ok=True)
     before = _known(folder).get("formats", {}).get(name)
     budget.check(project.store, made, name, action, before)

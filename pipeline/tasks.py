@@ -23,10 +23,10 @@ from pipeline import formats, lock, problem, publish, state
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.plan import Plan, plan
-from pipeline.project import CACHE, RESULTS, Project
+from pipeline.problem import Problems, StageProblem, Warned
+from pipeline.project import RESULTS, Project
 from pipeline.reason import difference
 from pipeline.reporter import Explained, LineReporter
-from pipeline.problem import Problems, StageProblem, Warned
 from pipeline.spec import Spec
 
 Task = Any
@@ -125,7 +125,7 @@ def _spec_tasks(project: Project, spec: Spec) -> Iterator[Task]:
 
 
 def _needed(tasks: list[Task], asked: list[str]) -> list[str]:
-    """The names of `asked` and of all that they depend on, in the order of `tasks`: what `doit list` shows of a spec."""
+    """The names of `asked` and of all that they depend on, in the order of `tasks`: what a spec's group runs."""
     needs = {task.name: task.task_dep for task in tasks}
     found: set[str] = set()
     todo = list(asked)
@@ -145,7 +145,7 @@ def _plan_tasks(project: Project, made: Plan, results: Mapping[str, Action]) -> 
         yield _task(name, _perform, [project, action], needs, doc, uptodate=[SameKey(action)])
     for name, action in results.items():
         folder = project.results(made.spec.name, made.arch if len(made.spec.build.arch) > 1 else "")
-        suffixes = getattr(formats.find(name), "SUFFIXES", ()) if made.spec["kernel"].image else ()  # else some parts are empty
+        suffixes = formats.find(name).SUFFIXES if made.spec["kernel"].image else ()  # without one, some are not made
         targets = [f"{folder / made.spec.name}{suffix}" for suffix in suffixes]
         arguments = [project, made, name, action, folder]
         needs = [_task_name(made, action.name)]

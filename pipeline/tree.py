@@ -49,7 +49,7 @@ class File(NamedTuple):
     xattrs: Xattrs = ()
     content: Content = ()
     inode: str = ""
-    """Names that are hard links of each other share an `inode`, the least of their paths; "" where there is one name."""
+    """Names that are hard links of each other share an `inode`, the least of their paths; "" for a single name."""
 
     @property
     def size(self) -> int:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.action import Action, Call, closure, here
@@ -16,6 +16,9 @@ from pipeline.digest import Digest
 from pipeline.store import Store
 
 VERSION = 1
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Nothing here is about time, and the host may be busy."""
 
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),
@@ -56,6 +59,7 @@ def other(store: Store, *inputs: Digest, **params) -> Digest:
     raise AssertionError("never called")
 
 
+@unhurried
 @given(st.dictionaries(st.text(min_size=1), values, max_size=4), values, st.data())
 def test_any_single_change_of_a_parameter_is_another_key(params, to, data):
     given_params = data.draw(st.sampled_from(list(paths(params))))
@@ -66,6 +70,7 @@ def test_any_single_change_of_a_parameter_is_another_key(params, to, data):
     assert (before.hash(["x"]) == after.hash(["x"])) == (bool(given_params) and same)
 
 
+@unhurried
 @given(st.lists(st.sampled_from("abcdef"), max_size=5), st.lists(st.sampled_from("abcdef"), max_size=5))
 def test_other_inputs_or_another_order_are_another_key(first, second):
     def with_inputs(names: list[str]) -> Action:
@@ -192,7 +197,7 @@ def attempt(action, store):
     return True
 
 
-@settings(max_examples=60, deadline=None)
+@settings(unhurried, max_examples=60)
 @given(edits(), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_what_runs_is_what_the_model_says_after_any_edits_in_parallel_and_with_failures(
     tmp_path_factory, history, threads, chance: random.Random

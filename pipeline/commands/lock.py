@@ -7,8 +7,9 @@ from typing import Any
 
 from pipeline import lock
 from pipeline.errors import BadInput, NodekilnError
-from pipeline.plan import plan
+from pipeline.plan import Plan, plan
 from pipeline.project import Project
+from pipeline.spec import Spec
 
 DOC = "resolve tags and packages into specs/NAME.lock"
 PARAMS = [
@@ -25,7 +26,7 @@ def run(project: Project, name: str, update: str = "", check: bool = False) -> N
     """Resolve what specs/NAME.lock lacks, and `update` (a name of the lock, or "all") anew."""
     spec = project.load(name)
     known = project.lock(name)
-    wanted = [each for arch in spec.build.arch for each in plan(spec, known, arch).images.wanted.values()]
+    wanted = [each for arch in spec.build.arch for each in _plan_all(spec, known, arch).images.wanted]
     if check:
         moved = list(_moved(known, known.updated(lock.resolve(wanted, project.cache))))
         if moved:
@@ -41,6 +42,13 @@ def run(project: Project, name: str, update: str = "", check: bool = False) -> N
     for line in _moved(known, found):
         print(line)
     print(f"{project.lock_path(name)}: {len(wanted)} names locked, {len(asked)} resolved now")
+
+
+def _plan_all(spec: Spec, known: lock.Lock, arch: str) -> Plan:
+    """The plan, with the images that the formats it asks for need as well."""
+    made = plan(spec, known, arch)
+    made.missing(*spec.build.formats)
+    return made
 
 
 def _short(name: str) -> str:

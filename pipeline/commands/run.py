@@ -15,7 +15,7 @@ PARAMS = [
     {"name": "memory", "long": "memory", "type": int, "default": 1024, "help": "MiB of memory"},
     {"name": "cpus", "long": "cpus", "type": int, "default": 2, "help": "processors"},
     {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
-    {"name": "drive", "long": "drive", "default": "", "help": "an image to attach, a config drive say"},
+    {"name": "drive", "long": "drive", "default": "", "help": "a further image to attach, a config drive say"},
     {"name": "append", "long": "append", "default": "", "help": "further kernel command line (kernel+initrd only)"},
 ]
 
@@ -34,7 +34,7 @@ def run(
     asked = [format] if format else [*spec.build.formats]
     bootable = [each for each in asked if each in (*DISKS, "kernel+initrd")]
     if not bootable:
-        raise NodekilnError(f"none of {', '.join(asked)} can be booted here: say --format=qcow2-bios or kernel+initrd")
+        raise NodekilnError(f"{', '.join(asked)}: cannot be booted here; try --format=qcow2-bios or kernel+initrd")
     arch = spec.build.arch[0]
     program, machine, processor = MACHINES[arch]
     if shutil.which(program) is None:
@@ -44,7 +44,8 @@ def run(
         program, "-machine", machine, "-cpu", processor, "-accel", accelerator(program), "-m", str(memory),
         "-smp", str(cpus), "-nographic", "-no-reboot", "-device", "virtio-rng-pci",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
-        *_boot(bootable[0], base, append), *(["-drive", f"file={drive},format=raw,if=virtio,readonly=on"] if drive else []),
+        *_boot(bootable[0], base, append),
+        *(["-drive", f"file={drive},format=raw,if=virtio,readonly=on"] if drive else []),
     ]
     print(f"ssh -p {ssh} root@127.0.0.1 reaches it once sshd is up; ^A X ends it", flush=True)
     subprocess.run(words, check=False)
@@ -63,7 +64,7 @@ def accelerator(program: str) -> str:
     words = [program, "-accel", "kvm", "-machine", "q35" if "x86" in program else "virt", "-cpu", "host",
              "-display", "none", "-nodefaults", "-monitor", "stdio"]
     try:
-        tried = subprocess.run(words, input="quit\n", text=True, capture_output=True, timeout=PROBE_SECONDS, check=False)
+    """`kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
     except subprocess.TimeoutExpired:
         return "tcg"
     return "kvm" if tried.returncode == 0 else "tcg"

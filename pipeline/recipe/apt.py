@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,7 +113,6 @@ def configuration(host: str, place: Path, architecture: str) -> str:
     return "\n".join(kept + [f'{key} "{value}";' for key, value in own.items()]) + "\n"
 
 
-@cache
 def repositories() -> tuple[str, ...]:
     """URIs of the repositories in the host's apt configuration, in its order; () where there is no apt.
 
@@ -127,7 +125,6 @@ def repositories() -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.findall(r"^'([^']+?)/+dists/[^']*'", printed, re.MULTILINE)))
 
 
-@cache
 def proxies() -> dict[str, str]:
     """The proxies in the host's apt configuration: scheme -> URL."""
     found = re.findall(r'^Acquire::(https?)::Proxy "(.+)";', run("apt-config", "dump", "Acquire").output, re.MULTILINE)

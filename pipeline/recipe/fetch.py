@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from functools import cache, partial
+from contextlib import closing
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
-from pipeline.recipe.apt import OFFLINE, PackageError, open_archive, proxies, repositories
+from pipeline.recipe.apt import OFFLINE, Archive, PackageError, open_archive, proxies, repositories
 from pipeline.recipe.debian import Package, debian_architecture
 from pipeline.store import CHUNK, Store
 from pipeline.tree import Slice, files
 
 if TYPE_CHECKING:
     import requests
-
-    Connect = Callable[[], requests.Session]
 
 VERSION = 1
 
@@ -34,6 +32,37 @@ class _Gone(Exception):
     """A repository does not have the file."""
 
 
+class _Sources:
+    """Where packages come from. What it takes to ask there is made when it is first needed, once for all packages."""
+
+    def __init__(self, state: Path, arch: str) -> None:
+        self._state = state
+        self._arch = arch
+
+    def ways(self) -> Iterator[Callable[[Store, Package], None]]:
+        """Functions that put a package into the store, the likeliest first."""
+        for repository in self.repositories:
+            yield partial(_from_repository, repository, self)
+        if not os.environ.get(OFFLINE):
+            yield partial(_through_apt, self)
+
+    @cached_property
+    def repositories(self) -> tuple[str, ...]:
+        return repositories()
+
+    @cached_property
+    def session(self) -> requests.Session:
+        return _session()
+
+    @cached_property
+    def archive(self) -> Archive:
+        return open_archive(self._state, debian_architecture(self._arch))
+
+    def close(self) -> None:
+        if "session" in self.__dict__:
+            self.session.close()
+
+
 def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> Digest:
     """A Tree of `packages` (JSON forms of Package), {NAME.deb: File}, every one checked against its size and sha256.
 
@@ -43,14 +72,13 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> D
     from concurrent.futures import ThreadPoolExecutor
 
     wanted = [Package.parse(package) for package in packages]
-    with ThreadPoolExecutor(CONNECTIONS) as pool, ExitStack() as opened:
-        connect = cache(lambda: opened.enter_context(_session()))  # not before something is missing
-        blobs = list(pool.map(lambda package: _blob(store, package, connect, recipe, arch), wanted))
+    with ThreadPoolExecutor(CONNECTIONS) as pool, closing(_Sources(store.root / "apt", arch)) as sources:
+        blobs = list(pool.map(lambda package: _blob(store, package, sources, recipe, arch), wanted))
     contents = ((f"{each.name}.deb", (Slice(blob, 0, each.size),)) for each, blob in zip(wanted, blobs, strict=True))
     return store.put_tree(files(contents))
 
 
-def _blob(store: Store, package: Package, connect: Connect, recipe: str, arch: str) -> Digest:
+def _blob(store: Store, package: Package, sources: _Sources, recipe: str, arch: str) -> Digest:
     """`package` as a blob. Two recipes that want the same one wait for each other instead of fetching it twice."""
     digest = Digest("sha256:" + package.sha256)
     if store.has(digest):
@@ -59,7 +87,7 @@ def _blob(store: Store, package: Package, connect: Connect, recipe: str, arch: s
         if store.has(digest):
             return digest
         complaints: list[_Gone | OSError | PackageError] = []
-        for receive in _ways(arch, connect):
+        for receive in sources.ways():
             try:
                 receive(store, package)
                 return digest
@@ -67,14 +95,6 @@ def _blob(store: Store, package: Package, connect: Connect, recipe: str, arch: s
                 complaints.append(error)
     what = f"{recipe} ({arch}) needs the package {package.name} {package.version}"
     raise PackageError(_explained(what, recipe, complaints))
-
-
-def _ways(arch: str, connect: Connect) -> Iterator[Callable[[Store, Package], None]]:
-    """Functions that put a package into the store, the likeliest first."""
-    for repository in repositories():
-        yield partial(_from_repository, repository, connect)
-    if not os.environ.get(OFFLINE):
-        yield partial(_through_apt, arch)
 
 
 def _explained(what: str, recipe: str, complaints: Sequence[Exception]) -> str:
@@ -87,7 +107,7 @@ def _explained(what: str, recipe: str, complaints: Sequence[Exception]) -> str:
     return "\n  ".join([f"{what}, which cannot be fetched:", *map(str, complaints)])
 
 
-def _from_repository(repository: str, connect: Connect, store: Store, package: Package) -> None:
+def _from_repository(repository: str, sources: _Sources, store: Store, package: Package) -> None:
     """Take `package` from the repository at this URI. _Gone if it has it no more, OSError if nobody can tell."""
     from urllib.parse import quote, unquote, urlsplit
 
@@ -100,7 +120,7 @@ def _from_repository(repository: str, connect: Connect, store: Store, package: P
         raise OSError(f"{repository}: {OFFLINE} is set")
     else:
         url = repository.rstrip("/") + "/" + quote(package.filename)
-        _receive(store, package, _download(connect(), url))
+        _receive(store, package, _download(sources.session, url))
 
 
 def _local(path: Path) -> Iterator[bytes]:
@@ -122,10 +142,7 @@ def _download(session: requests.Session, url: str) -> Iterator[bytes]:
 
 
 def _session() -> requests.Session:
-    """Connections to the mirrors, shared by all threads, so that a hundred small packages need a handful of them.
-
-    Not kept longer than that: what lies idle may be dropped on the way, and then the next request waits for nothing.
-    """
+    """Connections to mirrors, shared by all threads, so that a hundred small packages need a handful of them."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util.retry import Retry
@@ -151,15 +168,14 @@ def _receive(store: Store, package: Package, pieces: Iterable[bytes]) -> None:
             raise OSError(f"{package.filename} is not what was locked, but {digest}")
 
 
-def _through_apt(arch: str, store: Store, package: Package) -> None:
+def _through_apt(sources: _Sources, store: Store, package: Package) -> None:
     """Have apt fetch `package`: it speaks what we do not (mirror lists, tor, repositories that ask for a password)."""
     import shutil
 
-    archive = open_archive(store.root / "apt", debian_architecture(arch))
     folder = store.scratch()
     folder.mkdir()
     try:
-        archive.ask("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=folder)
+        sources.archive.ask("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=folder)
         for path in folder.iterdir():
             _receive(store, package, _local(path))
     finally:

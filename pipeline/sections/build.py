@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,6 +14,8 @@ from pipeline.schema import Pattern, Range, plain
 
 ORDER = 99
 
+COMPAT = "NODEKILN_COMPAT"
+"""Environment variable: what `build.compat` is where a spec does not say it."""
 FORMATS = ("kernel+initrd",)
 """What is made where the spec does not say."""
 
@@ -75,7 +78,8 @@ def settled(value: Build) -> Settled:
     arch = value.arch or MACHINES.get(platform.machine(), "amd64")
     said = {field.name: getattr(value, field.name) for field in fields(value)}
     formats = value.formats or FORMATS
-    return Settled(**said | {"formats": formats, "arch": (arch,) if isinstance(arch, str) else arch})
+    compat = value.compat or os.environ.get(COMPAT) or None
+    return Settled(**said | {"formats": formats, "arch": (arch,) if isinstance(arch, str) else arch, "compat": compat})
 
 
 def parts(value: Build, context: Context, below: tuple[Part, ...]) -> list[Part]:

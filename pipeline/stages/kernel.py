@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pipeline import modules as kernel_modules
 from pipeline.digest import Digest
 from pipeline.oci.layer import tar_tree
 from pipeline.problem import StageProblem, guess
 from pipeline.store import Store
 from pipeline.tree import Directory, File, Tree, overlay
 
-VERSION = 1
+VERSION = f"1 modules-{kernel_modules.VERSION}"
 
 
 def kernel(

@@ -1,9 +1,9 @@
 """The stages between the parts of a spec and the formats: who wins at the root, the whole root file system, what boots.
 
-Parts that may touch any path (kernel, init, files) are laid over each other. An initrd is a row of archives, one a part,
-and the kernel unpacks them one after another: it gives a directory that comes twice the second one's mode, and it knows
-hard links only within one archive. So every path is left in one part only: a directory in the first that has it (what is
-below may come in any later one), everything else in the last.
+Parts that may touch any path (kernel, init, files) are laid over each other. An initrd is a row of archives, one for a
+part, and the kernel unpacks them one after another: it gives a directory that comes twice the second one's mode, and it
+knows hard links only within one archive. So every path is left in one part only: a directory in the first that has it
+(what is below may come in any later one), everything else in the last.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BOOT = ("kernel", "cmdline", "ucode.cpio")
 
 
 def boot(store: Store, *kernel: Digest) -> Digest:
-    """What boots: a flat Tree with those of BOOT that the kernel's tree has in boot/; empty where there is no kernel."""
+    """What boots: a flat Tree with those of BOOT that the kernel's tree has in boot/; empty without a kernel."""
     tree = store.tree(kernel[0]) if kernel else Tree()
     return store.put_tree(Tree((name, tree[f"boot/{name}"]) for name in sorted(BOOT) if f"boot/{name}" in tree))
 
@@ -28,11 +28,12 @@ def boot(store: Store, *kernel: Digest) -> Digest:
 def unbooted(store: Store, root: Digest) -> Digest:
     """`root` without what is below boot/: that is for the bootloader, a running node has no use for it."""
     tree = store.tree(root)
-    return store.put_tree(Tree((path, entry) for path, entry in tree.items() if not path.startswith("boot/")).relinked())
+    kept = Tree((path, entry) for path, entry in tree.items() if not path.startswith("boot/"))
+    return store.put_tree(kept.relinked())
 
 
 def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:
-    """Each of `parts` cut to the entries that win: a flat Tree whose files "0", "1", … hold the cut trees' bytes.
+    """Each part cut to the entries that win: a flat Tree whose files "0", "1", … hold the cut trees' bytes.
 
     `directories` (those that the other parts stand in) come first of all.
     """
@@ -42,7 +43,7 @@ def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) ->
         merged = overlay(merged, tree)
     owner: dict[str, int] = {}
     for number, tree in enumerate(given):
-        for path, entry in tree.items():
+        for path in tree:
             if path not in owner or type(merged.get(path)) is not Directory:
                 owner[path] = number
     cut: list[dict[str, Entry]] = [{} for _ in given] or [{}]

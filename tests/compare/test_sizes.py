@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import budget
 from pipeline.commands import size as command
 from pipeline.plan import plan
 from pipeline.project import Project
+from pipeline.sizes import budget, treemap
 from pipeline.sizes import measure as sizes
-from pipeline.sizes import treemap
 
 SPEC = """\
 files:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.recipe import apt
 from pipeline.store import Store
 from tests.recipe.repository import Repository, configure
 
@@ -22,12 +21,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     def configured(*sources: str | Repository) -> None:
         lines = [source.publish() if isinstance(source, Repository) else source for source in sources]
         monkeypatch.setenv("APT_CONFIG", str(configure(tmp_path, *lines)))
-        apt.repositories.cache_clear()
-        apt.proxies.cache_clear()
 
-    yield configured
-    apt.repositories.cache_clear()
-    apt.proxies.cache_clear()
+    return configured
 
 
 @pytest.fixture

@@ -149,7 +149,6 @@ def test_offline_no_socket_is_used(
 
 def test_without_apt_the_error_says_so(store: Store, distribution: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    apt.repositories.cache_clear()
     with pytest.raises(PackageError, match=r"cannot be fetched:\n  apt-config is missing"):
         get(store, locked(distribution, "tool"))
 

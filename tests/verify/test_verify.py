@@ -120,4 +120,4 @@ def test_diffoscope_is_linked(doit, tamper, project):
     said = doit("verify:node", code=1).stdout
     page = project / "build/node/diffoscope/all other/node-initrd.img.html"
     assert f"diffoscope's report: {page}" in said
-    assert "motd" in page.read_text()
+    assert "diffoscope" in page.read_text()
