@@ -39,13 +39,17 @@ class Cost(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What is measured: `prepare` brings the project into the state before, `change` is the person's edit."""
+    """What is measured: `prepare` brings the project into the state before, `change` is the person's edit.
+
+    alone: the stage that compresses what was changed; its time is allowed on top of `at_most`.
+    """
 
     name: str
     at_most: float
     prepare: Callable[[], None]
     change: Callable[[], None]
     words: tuple[str, ...] = ("build:node",)
+    alone: str = ""
 
 
 def measure(words: list[str], folder: Path, output: Path) -> Cost:
@@ -118,8 +122,10 @@ class Bench:
             Row("no-op", 0.016, base, nothing),
             Row("command line changed", 0.02, base, lambda: self.write(cmdline=self.another())),
             Row("one files: entry changed", 0.02, base, lambda: self.write(motd=self.another())),
-            Row("one service's options changed", 0.03, base, lambda: self.write(option=f"A={self.another()}")),
-            Row("one service's image changed", 0.03, self.forgotten, lambda: self.write(first="service0-next")),
+            Row("one service's options changed", 0.03, base, lambda: self.write(option=f"A={self.another()}"),
+                alone="fragment/services/s1"),
+            Row("one service's image changed", 0.03, self.forgotten, lambda: self.write(first="service0-next"),
+                alone="fragment/services/s0"),
             Row("switch back", 0.02, self.built(first="service0-next"), self.write),
             Row("all pulled, nothing built", 0.20, self.pulled, nothing, ("-n", "2", "build:node")),
         ]
@@ -144,34 +150,34 @@ class Bench:
         self.doit("build:node:tar")
         shutil.copy(self.folder / "build" / "node" / "node.tar", self.folder / "node.tar")
 
-    def alone(self) -> float:
-        """Seconds that it took to compress the first service alone, as the store remembers it."""
-        found = [0.0]
-        for path in (self.folder / "cache" / "actions").glob("*/*"):
+    def alone(self, stage: str) -> float:
+        """Seconds that `stage` took when it last ran, as the store remembers it; 0 if there is none."""
+        found = [(0.0, 0.0)]
+        for path in (self.folder / "cache" / "actions").glob("*/*") if stage else ():
             facts = json.loads(path.read_bytes())["facts"]
-            if str(facts.get("name", "")).startswith("fragment/services/s0"):
-                found.append(float(facts["seconds"]))
-        return max(found)
+            if facts.get("name") == stage:
+                found.append((path.stat().st_mtime, float(facts["seconds"])))
+        return max(found)[1]
 
 
 def run(bench: Bench, rounds: int) -> list[dict[str, object]]:
     """Every row `rounds` times, each time beside its yardstick."""
     results: list[dict[str, object]] = []
     for row in bench.rows():
-        costs, yards = [], []
+        costs, yards, alone = [], [], []
         for _ in range(rounds):
             row.prepare()
             row.change()
             yards.append(bench.yardstick())
             costs.append(bench.doit(*row.words))
+            alone.append(bench.alone(row.alone))
         wall, cpu = (statistics.median(cost[part] for cost in costs) for part in (0, 1))
         yard, yard_cpu = (statistics.median(cost[part] for cost in yards) for part in (0, 1))
-        alone = bench.alone() if row.name == "one service's image changed" else 0.0
         results.append({
             "row": row.name, "seconds": round(wall, 3), "cpu": round(cpu, 3),
             "memory": round(max(cost.memory for cost in costs), 1), "yardstick": round(yard, 3),
-            "yardstick_cpu": round(yard_cpu, 3), "ratio": round((wall - alone) / yard, 4),
-            "cpu_ratio": round(cpu / yard_cpu, 4), "at_most": row.at_most, "alone": round(alone, 3),
+            "yardstick_cpu": round(yard_cpu, 3), "ratio": round((wall - statistics.median(alone)) / yard, 4),
+            "cpu_ratio": round(cpu / yard_cpu, 4), "at_most": row.at_most, "alone": round(statistics.median(alone), 3),
         })
         print(shown(results[-1]), flush=True)
     return results

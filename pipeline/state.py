@@ -6,6 +6,7 @@ first failing task locks the file for every other doit. Here each task is writte
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -52,13 +53,11 @@ def install() -> None:
 
 def saved(path: Path) -> dict[str, dict[str, Any]]:
     """What the tasks of the last successful runs returned, by task name; read beside any doit that is writing."""
-    if not path.exists():
-        return {}
-    connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT)
     try:
-        rows = connection.execute("select task_id, task_data from doit").fetchall()
-    except sqlite3.DatabaseError:  # no state that we understand is no state
+        with contextlib.closing(
+            sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT)
+        ) as connection:
+            rows = connection.execute("select task_id, task_data from doit").fetchall()
+    except sqlite3.DatabaseError:  # no state, or none that we understand
         return {}
-    finally:
-        connection.close()
     return {task: json.loads(data).get("_values_:") or {} for task, data in rows}

@@ -63,8 +63,9 @@ def accelerator(program: str) -> str:
     """`kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
     words = [program, "-accel", "kvm", "-machine", "q35" if "x86" in program else "virt", "-cpu", "host",
              "-display", "none", "-nodefaults", "-monitor", "stdio"]
+    options = {"input": "quit\n", "text": True, "capture_output": True, "timeout": PROBE_SECONDS}
     try:
-    """`kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
+        tried = subprocess.run(words, check=False, **options)  # type: ignore[call-overload]
     except subprocess.TimeoutExpired:
         return "tcg"
     return "kvm" if tried.returncode == 0 else "tcg"

@@ -16,9 +16,13 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
 
 def main() -> int:
     """Build `targets` (doit's words) under `conditions`, both from standard input; doit's exit code."""
+    end_with_parent()
     asked = json.load(sys.stdin)
     conditions = asked["conditions"]
     if conditions["now"] is not None:
@@ -53,6 +57,14 @@ def _forget_half() -> None:
     known = sorted(os.path.join(folder, name) for folder, _, names in os.walk(f"{CACHE}/actions") for name in names)
     for path in known[::2]:
         os.unlink(path)
+
+
+def end_with_parent() -> None:
+    """Have the kernel send SIGTERM when who started this process dies, however that happens (prctl(2))."""
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def pretend_now(now: int) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline import held
 from pipeline.compare.explain import Made, explain
 from pipeline.digest import Digest
 from pipeline.project import CACHE, RESULTS, Project
@@ -31,6 +32,8 @@ from pipeline.verify.verdict import Row
 
 OWN = ("NODEKILN_CACHE", "NODEKILN_REMOTE", "NODEKILN_RESOLVED", "PYTHONPATH", "XDG_CACHE_HOME")
 """Variables that would let a run share more than it may, or are about the caller."""
+KEPT = "kept"
+"""What stands in cache/verify under a name that starts so is not removed."""
 OUTPUT = 4000
 """Characters of a failed build's output that are shown: the end, where the error is."""
 
@@ -53,22 +56,25 @@ def verify(
     """
     base = project.cache.absolute() / "verify"
     base.mkdir(parents=True, exist_ok=True)
+    held.leases(base, KEPT)  # removes what killed verifications left
     lock = json.loads((project.root / project.lock_path(name)).read_text())
     blobs = {Digest.parse(digest) for digest in locked(lock)}
     first: dict[str, Made] = {}
     if record is not None:
         first = _recorded(record, targets)
         yield Row(record.name, "", 0, _sums(first), {})
-    with tempfile.TemporaryDirectory(prefix="run-", dir=base, ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o755)
-        for number, wanted in enumerate(runs):
-            place = Path(folder, str(number))
+    lease = held.Lease(base)
+    try:
+        for wanted in runs:
+            place = lease.name()
             row, made = _run(project, name, targets, wanted, place, blobs, first)
             if not first:
                 first = made
             else:
                 shutil.rmtree(place, ignore_errors=True)
             yield row
+    finally:
+        lease.end()
 
 
 def locked(document: Any) -> Iterator[str]:
@@ -92,6 +98,8 @@ def _run(
 ) -> tuple[Row, dict[str, Made]]:  # fmt: skip
     used, command, left_out = every.possible(wanted, [place.parent, Path(sys.executable), Path(__file__)])
     started = time.monotonic()
+    place.mkdir()
+    place.chmod(0o755)
     copy = place / ("d" * every.DEEP if used.long_path else "") / "project"
     prepare(project, copy, used, blobs)
     failed = _rebuild(copy, place, used, command, list(targets.values()))
@@ -112,8 +120,9 @@ def prepare(project: Project, copy: Path, wanted: Conditions, blobs: Iterable[Di
     """
 
     def skipped(folder: str, names: list[str]) -> list[str]:
-        top = Path(folder) == project.root
-        return [name for name in names if name[0] == "." or name == "__pycache__" or (top and name in (RESULTS, CACHE))]
+        own = (RESULTS, CACHE) if Path(folder) == project.root else ()
+        hidden = [name for name in names if name[0] == "." and Path(folder, name).is_dir()]
+        return [*hidden, "__pycache__", *own]
 
     shutil.copytree(project.root, copy, symlinks=True, ignore=skipped)
     store = copy / CACHE / "blobs"

@@ -14,7 +14,8 @@ ARCH = build.settled(build.Build()).arch[0]
 
 
 def layer(content: bytes, mtime: int = 1) -> bytes:
-    return craft.archive(craft.entry(b"etc/hostname", content, mtime=mtime), craft.entry(b"usr/bin/x", b"program"))
+    hostname = craft.entry(b"etc/hostname", "f", content, mtime=mtime)
+    return craft.archive(hostname, craft.entry(b"usr/bin/x", "f", b"program"))
 
 
 def test_two_images(store, tmp_path):

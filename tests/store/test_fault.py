@@ -277,3 +277,10 @@ def test_a_folder_that_cannot_be_made_and_a_file_in_its_place_are_one_clear_line
     for name in ("file", "nowhere"):
         with pytest.raises(StoreError, match="is no folder"):
             Store(open_path / name).put(b"new")
+
+
+def test_what_a_killed_export_left_is_taken_over(tmp_path, store):
+    (tmp_path / ".out.partial").write_bytes(b"the beginning of another, much longer file")
+    assert store.export(store.content(b"whole"), tmp_path / "out") == Digest.of(b"whole")
+    assert (tmp_path / "out").read_bytes() == b"whole"
+    assert not (tmp_path / ".out.partial").exists()

@@ -121,3 +121,10 @@ def test_diffoscope_is_linked(doit, tamper, project):
     page = project / "build/node/diffoscope/all other/node-initrd.img.html"
     assert f"diffoscope's report: {page}" in said
     assert "diffoscope" in page.read_text()
+
+
+def test_what_a_killed_verification_left_is_removed(doit, project):
+    left = project / "cache/verify/99999-abc.99999-0"
+    (left / "project").mkdir(parents=True)
+    doit("verify:node")
+    assert list((project / "cache/verify").iterdir()) == []

@@ -1,0 +1,79 @@
+"""doit's state survives a kill at once after each task, and two doits in one folder do not lock or undo each other."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline import state
+
+DODO = '''
+import os, signal, subprocess, sys
+from pipeline import state
+
+state.install()
+DOIT_CONFIG = {"backend": "sqlite3", "dep_file": "build/.doit.db", "reporter": "console"}
+
+
+def same(task, values):
+    return values.get("key") == 1
+
+
+def task(*actions, needs=()):
+    return {"actions": [*actions, lambda: {"key": 1}], "uptodate": [same], "task_dep": list(needs)}
+
+
+def task_first():
+    return task()
+
+
+def task_killed():
+    return task(lambda: os.kill(os.getpid(), signal.SIGKILL), needs=["first"])
+
+
+def task_failing():
+    return task(lambda: False)
+
+
+def task_outer():
+    """Another doit runs while this one has the state open, after one of its tasks has failed."""
+    return task(lambda: subprocess.run([sys.executable, "-m", "doit", "inner"], check=True) and None)
+
+
+def task_inner():
+    return task()
+'''
+
+
+@pytest.fixture
+def doit(tmp_path):
+    (tmp_path / "dodo.py").write_text(DODO)
+
+    def run(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-m", "doit", *words], cwd=tmp_path, capture_output=True, text=True)
+
+    run.saved = lambda: {task for task, values in state.saved(tmp_path / "build" / state.NAME).items() if values}
+    run.path = tmp_path / "build" / state.NAME
+    return run
+
+
+def test_a_killed_run_remembers_what_it_had_done(doit):
+    assert doit("killed").returncode == -9
+    assert doit.saved() == {"first"}
+    assert doit("first").stdout == "-- first\n"
+
+
+def test_two_doits_at_once_both_remember_even_when_a_task_has_failed(doit):
+    assert doit("-c", "failing", "outer").returncode == 1
+    assert doit.saved() == {"outer", "inner"}
+    assert doit("inner", "outer").stdout == "-- inner\n-- outer\n"
+
+
+def test_a_state_that_cannot_be_read_is_none(doit):
+    assert state.saved(doit.path) == {}
+    doit.path.parent.mkdir()
+    doit.path.write_bytes(b"no database" * 100)
+    assert state.saved(doit.path) == {}
+    doit.path.unlink()
+    doit.path.mkdir()
+    assert state.saved(doit.path) == {}
