@@ -16,6 +16,7 @@ from pipeline.errors import BadInput
 from pipeline.lock import Lock, Wanted
 from pipeline.oci import reference as references
 from pipeline.parts import Context, Image, Part
+from pipeline.problem import Problem, Problems, guess
 from pipeline.recipe import actions as recipes
 from pipeline.recipe import recipe
 from pipeline.spec import Spec
@@ -118,7 +119,13 @@ class Images:
 
 
 def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
-    """The actions of `spec` for `arch` (an OCI architecture: amd64, arm64)."""
+    """The actions of `spec` for `arch` (an OCI architecture: amd64, arm64). Problems if it asks for unknown formats."""
+    unknown = [each for each in enumerate(spec.build.formats) if each[1] not in formats.names()]
+    if unknown:
+        raise Problems([
+            Problem(spec.where(("build", "formats", at)), f"unknown format {name!r}", guess(name, formats.names()))
+            for at, name in unknown
+        ])  # fmt: skip
     images = Images(spec, lock, arch)
     epoch = _epoch(spec)
     parts = sections.plan(Context(spec, images, epoch))

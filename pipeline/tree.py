@@ -1,7 +1,8 @@
 """Tree: a file system as a value, and the few functions that combine trees.
 
 A Tree maps a path to what stands there. Paths are relative to the tree's root, without a leading, trailing or double
-slash; "" is the root itself. Bytes that are no UTF-8 are kept as surrogates (`os.fsencode` gives them back).
+slash; "" is the root itself. Bytes that are no UTF-8 are kept as surrogates (`path.encode("utf-8", "surrogateescape")`
+gives them back).
 
 What a file holds is not in the tree: `Content` says which slices of which blobs make it up, so a file system of any
 size can be merged, cut and moved without one byte of it being read.

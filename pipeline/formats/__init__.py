@@ -11,6 +11,7 @@ which gives a flat Tree {suffix: File}; an output file is called as the spec, fo
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import re
@@ -28,6 +29,7 @@ def find(name: str) -> ModuleType:
     raise KeyError(name)
 
 
+@functools.cache
 def names() -> tuple[str, ...]:
     """Every format's name, in order, without importing any."""
     texts = (Path(__path__[0], f"{stem}.py").read_text("utf-8") for stem in _stems())

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline import size
+from pipeline import formats, size
 from pipeline.action import Action
 from pipeline.digest import Digest
 from pipeline.errors import BadInput
+from pipeline.problem import guess
 from pipeline.store import Store
 from pipeline.tree import Entry, File
 
@@ -39,6 +40,7 @@ def check(store: Store, made: Plan, name: str, action: Action, before: Mapping[s
     budget = made.spec.build.budget or {}
     lines: list[str] = []
     for key, allowed in _allowed(budget).items():
+        _refuse_unknown(made, key)
         sizes = _sizes(store, made, name, action, key)
         if sizes is not None and sum(sizes.values()) > allowed:
             where = made.spec.where(("build", "budget", key))
@@ -47,6 +49,16 @@ def check(store: Store, made: Plan, name: str, action: Action, before: Mapping[s
             lines += [f"  {line}" for line in _grown(sizes, _before(store, before, name, key))]
     if lines:
         raise OverBudget("\n".join(lines))
+
+
+def _refuse_unknown(made: Plan, key: str) -> None:
+    """BadInput for a key that no format and no part of the spec has: it would never be held against anything."""
+    parts = [part.name for part in made.products["rootfs"].inputs]
+    if key != TOTAL and key not in parts and key not in formats.names():
+        where = made.spec.where(("build", "budget", key))
+        known = f"there are {TOTAL}, the formats, and {', '.join(parts)}"
+        hint = guess(key, [TOTAL, *parts, *formats.names()]) or known
+        raise BadInput(f"{where}: there is no {key!r} to have a budget ({hint})")
 
 
 def of_part(tree: Mapping[str, Entry]) -> dict[str, int]:

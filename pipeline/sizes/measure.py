@@ -14,6 +14,8 @@ from pipeline.tree import Content, File
 
 UNPACKED = "pipeline.recipe.deb"
 """The module of the stage whose trees have a folder for every package."""
+BOOT = "boot"
+"""What the boot loader loads is told apart: it lies beside the initrd, not in its fragments."""
 INSIDE = ("lower/", "rootfs/")
 """Where a container's files are, in its folder."""
 
@@ -67,7 +69,8 @@ def measure(store: Store, made: Plan) -> Sizes:
         for path, entry in trees[part.name].items():
             if type(entry) is File and owner[path] == part.name and entry.inode in ("", path):
                 package = packages.get((_inside(path), entry.size), "")
-                files.append(Measured(part.name, image, package, path, entry.size))
+                name = BOOT if path.startswith(f"{BOOT}/") else part.name
+                files.append(Measured(name, image, package, path, entry.size))
                 contents.append((part.name, path, entry.content))
     return Sizes(tuple(files), _compressed(store, made), tuple(_duplicates(store, contents)))
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.commands import size as command
+from pipeline.errors import BadInput
 from pipeline.plan import plan
 from pipeline.project import Project
 from pipeline.sizes import budget, treemap
@@ -51,6 +52,14 @@ def test_files_parts_and_fragments(build):
     assert measured.duplicates == ()
 
 
+def test_what_boots_is_told_apart(build, tmp_path):
+    store, made, _ = build("")
+    spec = tmp_path / "specs/node.yml"
+    spec.write_text(spec.read_text().replace("etc/motd", "boot/motd"))
+    made = plan(Project(tmp_path).load("node"), Project(tmp_path).lock("node"), "amd64")
+    assert sizes.measure(store, made).by(lambda file: file.part) == {"boot": 7, "files": 4}
+
+
 @pytest.mark.parametrize("limits", ["", "files: '11'", "total: 1K", "kernel+initrd: 1M, files: 1G", "qcow2-bios: '1'"])
 def test_within_the_budget(build, limits):
     store, made, action = build(limits)
@@ -70,6 +79,12 @@ def test_over_the_budget(build, limits, said):
     with pytest.raises(budget.OverBudget, match=said) as caught:
         budget.check(store, made, "kernel+initrd", action)
     assert caught.match("B (etc/motd|-initrd.img)")
+
+
+def test_a_budget_for_nothing(build):
+    store, made, action = build("file: 1K")
+    with pytest.raises(BadInput, match=r"specs/node.yml:6:18: there is no 'file' to have a budget \(.*files"):
+        budget.check(store, made, "kernel+initrd", action)
 
 
 def test_what_grew_is_named(build):
@@ -119,11 +134,11 @@ def test_areas_are_bytes(groups):
     total = sum(size for _, members in groups for _, size in members)
     drawn = list(treemap.boxes(groups))
     for group, members in drawn:
-        assert group.width * group.height == pytest.approx(group.size / total, rel=1e-6)
+        assert group.width * group.height == pytest.approx(group.size / total, rel=1e-6, abs=1e-8)
         for box in members:
-            assert box.width * box.height == pytest.approx(box.size / total, rel=1e-6, abs=1e-12)
-            assert group.x - 1e-9 <= box.x and box.x + box.width <= group.x + group.width + 1e-9
-            assert group.y - 1e-9 <= box.y and box.y + box.height <= group.y + group.height + 1e-9
+            assert box.width * box.height == pytest.approx(box.size / total, rel=1e-6, abs=1e-8)
+            assert group.x - 1e-8 <= box.x and box.x + box.width <= group.x + group.width + 1e-8
+            assert group.y - 1e-8 <= box.y and box.y + box.height <= group.y + group.height + 1e-8
     assert sum(box.size for _, members in drawn for box in members) == total
 
 
