@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pipeline import compat, formats, sections
+from pipeline import compat, compress, formats, sections
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
 from pipeline.lock import Lock, Wanted
@@ -25,6 +27,7 @@ from pipeline.tree import EPOCH, parents
 
 PKG = "@pkg:"
 """A reference that starts so names a recipe's folder."""
+DEFAULT_COMPRESSION = "zstd"
 OWN_IMAGES = Path(__file__).parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
@@ -47,7 +50,7 @@ class Plan:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
         if name not in self.made:
             module = formats.find(name)
-            given = self.spec.build.options()
+            given = self.spec.build.options() | {"compress": _compression(self.spec)}
             options = {option: given[option] for option in module.OPTIONS if option in given}
             needs = tuple(self._product(need) for need in module.NEEDS)
             self.made[name] = Action(f"format/{name}", module.build, options, needs)
@@ -129,7 +132,7 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     images = Images(spec, lock, arch)
     epoch = _epoch(spec)
     parts = sections.plan(Context(spec, images, epoch))
-    return Plan(spec, arch, images, tuple(parts), _products(parts, epoch, spec.build.compress))
+    return Plan(spec, arch, images, tuple(parts), _products(parts, epoch, _compression(spec)))
 
 
 def _epoch(spec: Spec) -> int:
@@ -138,20 +141,34 @@ def _epoch(spec: Spec) -> int:
     return int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH)) if spec.build.epoch is None else spec.build.epoch
 
 
-def _products(parts: list[Part], epoch: int, compress: str | None) -> dict[str, Action]:
+def _compression(spec: Spec) -> str:
+    """With its level, so that another default is another key."""
+    return str(compress.parse(spec.build.compress or DEFAULT_COMPRESSION))
+
+
+def _products(parts: list[Part], epoch: int, compression: str) -> dict[str, Action]:
     stamp = {"directories": sorted({above for part in parts for above in parents(part.prefix)}), "epoch": epoch}
-    products = {"rootfs": Action("rootfs", root.rootfs, stamp, tuple(part.tree for part in parts))}
+    kernel = tuple(part.tree for part in parts if part.name == "kernel")
+    boot = Action("boot", root.boot, {}, kernel)
+    options = {"compress": compression}
+    fragments = [Action(f"fragment/{name}", initrd.fragment, options, (tree,)) for name, tree in _pieces(parts, stamp)]
+    return {
+        "rootfs": Action("rootfs", root.rootfs, stamp, tuple(part.tree for part in parts)),
+        "kernel": boot,
+        "initrd": Action("initrd", initrd.initrd, {}, (boot, *fragments)),
+    }
+
+
+def _pieces(parts: list[Part], stamp: dict[str, Any]) -> Iterator[tuple[str, Action]]:
+    """What becomes one fragment each: (name, tree), in the order in which the kernel unpacks them."""
     loose = [part for part in parts if not part.prefix]
     cut = Action("root", root.winners, stamp, tuple(_unbooted(part) for part in loose))
-    names = [part.name for part in loose] or ["directories"]
-    trees = [(name, Action(f"root/{name}", root.winner, {"number": number}, (cut,)))
-             for number, name in enumerate(names)]
-    trees += [(part.name, part.tree) for part in parts if part.prefix]
-    options = {} if compress is None else {"compress": compress}
-    fragments = [Action(f"fragment/{name}", initrd.fragment, options, (tree,)) for name, tree in trees]
-    kernel = next((part.tree for part in parts if part.name == "kernel"), None)
-    boot = Action("boot", root.boot, {}, (kernel,) if kernel else ())
-    return products | {"kernel": boot, "initrd": Action("initrd", initrd.initrd, {}, (boot, *fragments))}
+    for number, name in enumerate([part.name for part in loose] or ["directories"]):
+        yield name, Action(f"root/{name}", root.winner, {"number": number}, (cut,))
+    for part in parts:
+        if part.prefix:
+            for name, stage in (("frame", root.frame), ("image", root.image)):
+                yield f"{part.name}/{name}", Action(f"{part.name}/{name}", stage, {"prefix": part.prefix}, (part.tree,))
 
 
 def _unbooted(part: Part) -> Action:

@@ -22,14 +22,18 @@ MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 
 
-def publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> None:
-    """Write the format `name` (what `action` gives) into `folder` and record it there. OverBudget if too large."""
+def publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> list[str]:
+    """Write the format `name` (what `action` gives) into `folder` and record it there; returns the files.
+
+    OverBudget if something is larger than the spec allows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     before = _known(folder).get("formats", {}).get(name)
     budget.check(project.store, made, name, action, before)
     files = action.use(project.store, lambda result: _export(project, made, result, folder))
     with project.store.lock(f"publish-{made.spec.name}"):
         _record(project, made, name, action, folder, files)
+    return [str(folder / file) for file in sorted(files)]
 
 
 def _export(project: Project, made: Plan, result: Digest, folder: Path) -> dict[str, Any]:
@@ -61,11 +65,12 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
         "files": files,
         "stages": {each.name: {"key": each.key, "result": project.store.recall(each.key)} for each in closure(action)},
     }
+    lock = project.root / project.lock_path(made.spec.name)
     document = {
         "nodekiln": __version__,
         "arch": made.arch,
         "spec": {str(file): Digest.of(file.read_bytes()) for file in made.spec.files},
-        "lock": Digest.of((project.root / project.lock_path(made.spec.name)).read_bytes()),
+        "lock": Digest.of(lock.read_bytes()) if lock.exists() else None,
         "formats": formats,
     }
     _replace(folder / MANIFEST, json.dumps(document, indent=1, sort_keys=True) + "\n")

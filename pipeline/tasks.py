@@ -7,6 +7,7 @@ last ran with, whatever the store holds.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -25,8 +26,8 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.plan import Plan, plan
 from pipeline.problem import Problems, StageProblem, Warned
 from pipeline.project import RESULTS, Project
-from pipeline.reason import difference
-from pipeline.reporter import Explained, LineReporter
+from pipeline.reason import difference, summary
+from pipeline.reporter import Explained, chosen
 from pipeline.spec import Spec
 
 Task = Any
@@ -39,13 +40,14 @@ def config() -> dict[str, Any]:
     """
     state.install()
     signal.signal(signal.SIGTERM, _terminate)
+    gc.set_threshold(*COLLECT_RARELY)
     return {
         "backend": "sqlite3",
         "dep_file": f"{RESULTS}/.doit.db",
         "default_tasks": ["build"],
         "num_process": os.cpu_count() or 1,
         "par_type": "thread",
-        "reporter": LineReporter,
+        "reporter": chosen(),
         "verbosity": 2,
         "cleanforget": True,
     }
@@ -55,6 +57,8 @@ RESOLVED = "NODEKILN_RESOLVED"
 """Set in the environment of a doit that was started again after it had written a lock."""
 
 
+COLLECT_RARELY = (10_000, 50, 50)
+"""Python's garbage collector: trees are very many small objects without cycles, and are read twice as fast so."""
 DOIT_COMMANDS = ("run",)
 """Commands of ours that doit has too: there is `run:NODE`, but no `run` for all."""
 
@@ -64,15 +68,22 @@ class Unlocked(NodekilnError):
 
 
 class SameKey:
-    """doit's `uptodate` for an action: true when the task last ran with the action's present key."""
+    """doit's `uptodate` for an action: true when the task last ran with the action's present key.
+
+    Printed by `doit info` as why it is not; `summary` says the same in fewer words.
+    """
 
     def __init__(self, action: Action) -> None:
         self.action = action
-        self.reason = "never built here"
+        self.reason = self.summary = "never built here"
 
     def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
-        self.reason = difference(values, record(self.action)) if values else self.reason
-        return values.get("key") == self.action.key
+        if values.get("key") == self.action.key:
+            return True
+        if values:
+            now = record(self.action)
+            self.reason, self.summary = difference(values, now), summary(values, now)
+        return False
 
     def __repr__(self) -> str:
         return self.reason
@@ -149,8 +160,13 @@ def _plan_tasks(project: Project, made: Plan, results: Mapping[str, Action]) -> 
         targets = [f"{folder / made.spec.name}{suffix}" for suffix in suffixes]
         arguments = [project, made, name, action, folder]
         needs = [_task_name(made, action.name)]
-        facts = {"uptodate": [SameKey(action)], "targets": targets, "clean": True}
+        facts = {"uptodate": [SameKey(action), _all_there], "targets": targets, "clean": True}
         yield _task(_task_name(made, name), _publish, arguments, needs, f"-> {', '.join(targets)}", **facts)
+
+
+def _all_there(task: Any, values: Mapping[str, Any]) -> bool:
+    """doit's `uptodate` for outputs: whether the files that were made are still there."""
+    return all(Path(file).exists() for file in values.get("files", ()))
 
 
 def _unlocked(project: Project, made: Plan, name: str, missing: list[lock.Wanted]) -> Iterator[Task]:
@@ -225,8 +241,8 @@ def _located(action: Action, found: StageProblem | Warned) -> str:
 def _publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> dict[str, Any]:
     for warned in made.spec.warned:
         sys.stderr.write(f"warning: {warned}\n")
-    publish.publish(project, made, name, action, folder)
-    return record(action) | {"ran": True}
+    files = publish.publish(project, made, name, action, folder)
+    return record(action) | {"ran": True, "files": files}
 
 
 def _resolve(project: Project, name: str, missing: list[lock.Wanted]) -> NoReturn:

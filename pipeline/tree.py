@@ -201,9 +201,10 @@ def below(prefix: str, tree: Mapping[str, Entry]) -> Tree:
 
 def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: int = 0, mtime: int = EPOCH) -> Tree:
     """`tree` with a directory for every parent that has no entry of its own."""
-    missing = {
-        above: Directory(mode, uid, gid, mtime) for path in tree for above in parents(path) if above not in tree
-    }
+    missing: dict[str, Entry] = {}
+    for path in tree:
+        while (path := path.rpartition("/")[0]) and path not in tree and path not in missing:
+            missing[path] = Directory(mode, uid, gid, mtime)
     return Tree({**tree, **missing}).ordered() if missing else Tree(tree)
 
 

@@ -37,10 +37,11 @@ def run(
     from pipeline.verify import conditions, verdict
     from pipeline.verify.runs import verify
 
-    targets = _targets(project, name, formats)
     record = _record(project, Path(against)) if against else None
     if record is not None:
         _refuse_other_versions(project, name, record)
+        formats = formats or ",".join(record.manifest["formats"])
+    targets = _targets(project, name, formats, record.manifest.get("arch", "") if record else "")
     rows: list[Row] = []
     for row in verify(project, name, targets, conditions.chosen(runs, full), record):
         rows.append(row)
@@ -57,8 +58,11 @@ def run(
         print(f"{name}: {found}", flush=True)
 
 
-def _targets(project: Project, name: str, asked: str) -> dict[str, str]:
-    """Format (below its architecture, where there are several) -> doit's task. `all`: what the lock explains."""
+def _targets(project: Project, name: str, asked: str, only: str) -> dict[str, str]:
+    """Format (below its architecture, where there are several) -> doit's task. `all`: what the lock explains.
+
+    only: the one architecture that counts, "" for all.
+    """
     from pipeline import formats
     from pipeline.plan import plan
 
@@ -68,7 +72,7 @@ def _targets(project: Project, name: str, asked: str) -> dict[str, str]:
     if unknown := [each for each in wanted if each not in known]:
         raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(known)})")
     found: dict[str, str] = {}
-    for arch in spec.build.arch:
+    for arch in [each for each in spec.build.arch if only in ("", each)]:
         made = plan(spec, project.lock(name), arch)
         for each in wanted:
             title = f"{arch}/{each}" if len(spec.build.arch) > 1 else each

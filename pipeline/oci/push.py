@@ -31,6 +31,8 @@ from pipeline.tree import Content, Slice, length
 ARTIFACT = "application/vnd.nodekiln.node.v1"
 FILE = "application/vnd.nodekiln.file.v1"
 EMPTY = "application/vnd.oci.empty.v1+json"
+TITLE = "org.opencontainers.image.title"
+"""Annotation: a node's name on its index, a file's name on its layer."""
 AT_ONCE = 4
 """Blobs that are sent at a time."""
 
@@ -46,6 +48,8 @@ class Target:
         self.reference: Reference = parse(reference)
         if self.reference.transport != "registry":
             raise ImageError(f"{reference}: only a registry can be pushed to")
+        if self.reference.digest:
+            raise ImageError(f"{reference}: a push gives a digest, it takes none: write {self.reference.name}:TAG")
         self.store = store
         self.registry = Registry(self.reference.registry, self.reference.repository)
         self.registry.actions = "pull,push"
@@ -99,11 +103,20 @@ class Target:
 def push_image(store: Store, image: Digest, reference: str, mount_from: Sequence[str] = ()) -> Digest:
     """Push the image `image` (its manifest's digest) of the store as `reference`; its digest there."""
     target = Target(store, reference, mount_from)
-    document = images.image_manifest(store, image)
-    _blobs(target, [(blob.digest, _whole(store, blob.digest)) for blob in (document.config, *document.layers)])
-    data = store.get(image)
-    media_type = json.loads(data).get("mediaType") or MANIFESTS[0]
-    return target.manifest(data, media_type, target.reference.tag or "latest")[0]
+    return target.manifest(*_image(target, image), target.reference.tag or "latest")[0]
+
+
+def push_images(store: Store, found: Mapping[str, Digest], reference: str, mount_from: Sequence[str] = ()) -> Digest:
+    """Push images, architecture -> manifest's digest, as `reference`: an index if there are several; its digest."""
+    if len(found) == 1:
+        return push_image(store, next(iter(found.values())), reference, mount_from)
+    target, entries = Target(store, reference, mount_from), []
+    for architecture, image in sorted(found.items()):
+        data, media_type = _image(target, image)
+        target.manifest(data, media_type)
+        entries.append({"mediaType": media_type, "digest": image, "size": len(data), **_platform(architecture)})
+    index = {"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": entries}
+    return target.manifest(canonical_json(index), INDEXES[0], target.reference.tag or "latest")[0]
 
 
 def push_files(
@@ -118,17 +131,8 @@ def push_files(
     for architecture, outputs in sorted(files.items()):
         data = _artifact(target, ARTIFACT, outputs, annotations or {}, None)
         digest, _ = target.manifest(data, MANIFESTS[0])
-        platform = manifests.wanted(architecture)
-        fields = {"os": platform.os, "architecture": platform.architecture, "variant": platform.variant}
-        entries.append(
-            {
-                "mediaType": MANIFESTS[0],
-                "digest": digest,
-                "size": len(data),
-                "artifactType": ARTIFACT,
-                "platform": {name: value for name, value in fields.items() if value},
-            }
-        )
+        entry = {"mediaType": MANIFESTS[0], "digest": digest, "size": len(data), "artifactType": ARTIFACT}
+        entries.append(entry | _platform(architecture))
     index = {"schemaVersion": 2, "mediaType": INDEXES[0], "artifactType": ARTIFACT, "manifests": entries}
     index |= {"annotations": dict(annotations)} if annotations else {}
     return target.manifest(canonical_json(index), INDEXES[0], target.reference.tag or "latest")[0]
@@ -149,6 +153,20 @@ def attach(store: Store, subject: Digest, reference: str, artifact_type: str, fi
     return digest
 
 
+def _image(target: Target, image: Digest) -> tuple[bytes, str]:
+    """Send the blobs of an image; its manifest, which is not sent yet, and that one's media type."""
+    document = images.image_manifest(target.store, image)
+    blobs = (document.config, *document.layers)
+    _blobs(target, [(blob.digest, _whole(target.store, blob.digest)) for blob in blobs])
+    data = target.store.get(image)
+    return data, json.loads(data).get("mediaType") or MANIFESTS[0]
+
+
+def _platform(architecture: str) -> dict[str, Any]:
+    platform = manifests.wanted(architecture)
+    return {"platform": {name: value for name, value in platform._asdict().items() if value}}
+
+
 def _artifact(
     target: Target, kind: str, files: Mapping[str, Content], annotations: Mapping[str, str], subject: Descriptor | None
 ) -> bytes:
@@ -166,7 +184,7 @@ def _artifact(
                 "mediaType": FILE,
                 "digest": digest,
                 "size": length(content),
-                "annotations": {"org.opencontainers.image.title": name},
+                "annotations": {TITLE: name},
             }
             for name, (digest, content) in named.items()
         ],

@@ -58,8 +58,10 @@ def _starts_archive(view: View, stream: _Stream) -> bool:
     if stream.compression == "none":
         return True
     head = view.read(stream.start, min(FIRST_BLOCK, stream.end - stream.start))
-    start: bytes = _codec(stream.compression).decompress(head)[:6]
-    return start.startswith(cpio.MAGICS)
+    try:
+        return bool(_codec(stream.compression).decompress(head)[:6].startswith(cpio.MAGICS))
+    except Exception as error:  # each library has an error of its own
+        raise Unreadable(f"the {stream.compression} stream at byte {stream.start} is damaged: {error}") from None
 
 
 def _streams(view: View) -> Iterator[_Stream]:

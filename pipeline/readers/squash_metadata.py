@@ -68,15 +68,18 @@ def table(metadata: Metadata, start: int, count: int, fields: str) -> Iterator[t
 
 
 def decompress(data: bytes, compression: str, limit: int) -> bytes:
-    """One block, of at most `limit` bytes."""
-    if compression == "gzip":
-        import zlib
+    """One block, of at most `limit` bytes. Unreadable if it is damaged."""
+    try:
+        if compression == "gzip":
+            import zlib
 
-        return zlib.decompressobj().decompress(data, limit)
-    if compression == "xz":
-        import lzma
+            return zlib.decompressobj().decompress(data, limit)
+        if compression == "xz":
+            import lzma
 
-        return lzma.LZMADecompressor().decompress(data, limit)
-    import zstandard
+            return lzma.LZMADecompressor().decompress(data, limit)
+        import zstandard
 
-    return zstandard.ZstdDecompressor().decompress(data, max_output_size=limit)
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=limit)
+    except Exception as error:  # each library has an error of its own
+        raise Unreadable(f"a damaged {compression} block: {error}") from None

@@ -44,7 +44,6 @@ def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part
     if not value.image:
         return []
     params = {
-        "cmdline": value.cmdline,
         "binary": value.binary or Kernel.binary,
         "tar": "" if value.tar in NO_TAR else value.tar,
         "ucode": value.ucode,
@@ -52,4 +51,6 @@ def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part
         "epoch": context.epoch,
     }
     where = context.spec.below("kernel")
-    return [Part("kernel", Action("kernel", kernel.kernel, params, (context.image(value.image).tree,), where))]
+    contents = Action("kernel/contents", kernel.contents, params, (context.image(value.image).tree,), where)
+    line = {"cmdline": value.cmdline, "epoch": context.epoch}  # a stage of its own: it changes more often than kernels
+    return [Part("kernel", Action("kernel", kernel.kernel, line, (contents,), where))]

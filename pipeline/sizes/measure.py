@@ -96,13 +96,14 @@ def _packages(store: Store, parts: Iterable[Action]) -> dict[tuple[str, int], st
 
 
 def _compressed(store: Store, made: Plan) -> dict[str, int]:
-    """Part -> bytes of its fragment."""
-    sizes = {}
+    """Part -> bytes of its fragments."""
+    sizes: dict[str, int] = {}
     for action in made.products["initrd"].inputs:
         result = store.recall(action.key) if action.name.startswith("fragment/") else None
         if result is not None:
             entry = store.tree(result)["fragment"]
-            sizes[action.name.removeprefix("fragment/")] = entry.size if type(entry) is File else 0
+            part = action.name.removeprefix("fragment/").removesuffix("/frame").removesuffix("/image")
+            sizes[part] = sizes.get(part, 0) + (entry.size if type(entry) is File else 0)
     return sizes
 
 

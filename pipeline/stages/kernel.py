@@ -12,25 +12,22 @@ from pipeline.tree import Directory, File, Tree, overlay
 VERSION = f"1 modules-{kernel_modules.VERSION}"
 
 
-def kernel(
-    store: Store,
-    image: Digest,
-    *,
-    cmdline: str,
-    binary: str,
-    tar: str,
-    ucode: str,
-    modules: list[str] | None,
-    epoch: int,
+def kernel(store: Store, contents: Digest, *, cmdline: str, epoch: int) -> Digest:
+    """The tree `contents` (see below) with the command line as boot/cmdline."""
+    line = Tree({"boot/cmdline": File(0o644, 0, 0, epoch, (), store.content(cmdline.encode()))})
+    return store.put_tree(overlay(store.tree(contents), line))
+
+
+def contents(
+    store: Store, image: Digest, *, binary: str, tar: str, ucode: str, modules: list[str] | None, epoch: int
 ) -> Digest:
-    """A Tree with boot/kernel, boot/cmdline, boot/ucode.cpio (if `ucode` names it) and what the tar `tar` holds.
+    """A Tree with boot/kernel, boot/ucode.cpio (if `ucode` names it) and what the tar `tar` holds.
 
     The image holds more (headers, sources, a build's configuration), which is left behind.
     modules: names or patterns; with them, only those modules stay, and what they need. None for all.
     """
     tree = store.tree(image)
     boot = Tree({"boot": Directory(0o755, 0, 0, epoch)})
-    boot["boot/cmdline"] = File(0o644, 0, 0, epoch, (), store.content(cmdline.encode()))
     boot["boot/kernel"] = _boot_file(_file(tree, binary, "binary"), epoch)
     if ucode:
         boot["boot/ucode.cpio"] = _boot_file(_file(tree, ucode, "ucode"), epoch)

@@ -18,6 +18,9 @@ VERSION = 1
 BOOT = ("kernel", "cmdline", "ucode.cpio")
 """What the kernel section puts into boot/ for the formats to take out again (LinuxKit's names)."""
 
+IMAGE_FOLDERS = ("lower", "rootfs")
+"""Where a bundle or a volume keeps its image (LinuxKit's names)."""
+
 
 def boot(store: Store, *kernel: Digest) -> Digest:
     """What boots: a flat Tree with those of BOOT that the kernel's tree has in boot/; empty without a kernel."""
@@ -30,6 +33,22 @@ def unbooted(store: Store, root: Digest) -> Digest:
     tree = store.tree(root)
     kept = Tree((path, entry) for path, entry in tree.items() if not path.startswith("boot/"))
     return store.put_tree(kept.relinked())
+
+
+def image(store: Store, part: Digest, *, prefix: str) -> Digest:
+    """What a bundle or volume at `prefix` has from its image: large, and the same when only an option changes."""
+    return _split(store, part, prefix, True)
+
+
+def frame(store: Store, part: Digest, *, prefix: str) -> Digest:
+    """What a bundle or volume at `prefix` has besides its image: config.json, runtime.json and directories."""
+    return _split(store, part, prefix, False)
+
+
+def _split(store: Store, part: Digest, prefix: str, inside: bool) -> Digest:
+    below = tuple(f"{prefix}/{folder}/" for folder in IMAGE_FOLDERS)
+    tree = store.tree(part)
+    return store.put_tree(Tree((path, entry) for path, entry in tree.items() if path.startswith(below) is inside))
 
 
 def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:

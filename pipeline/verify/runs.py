@@ -57,8 +57,8 @@ def verify(
     base = project.cache.absolute() / "verify"
     base.mkdir(parents=True, exist_ok=True)
     held.leases(base, KEPT)  # removes what killed verifications left
-    lock = json.loads((project.root / project.lock_path(name)).read_text())
-    blobs = {Digest.parse(digest) for digest in locked(lock)}
+    lock = project.root / project.lock_path(name)
+    blobs = {Digest.parse(digest) for digest in locked(json.loads(lock.read_text()))} if lock.exists() else set()
     first: dict[str, Made] = {}
     if record is not None:
         first = _recorded(record, targets)

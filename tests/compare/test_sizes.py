@@ -122,7 +122,7 @@ def test_the_command(build, tmp_path, capsys):
 
 groups = st.dictionaries(
     st.text(min_size=1, max_size=3),
-    st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 10**9), min_size=1, max_size=8).map(
+    st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 10**4), min_size=1, max_size=8).map(
         lambda found: sorted(found.items(), key=lambda item: -item[1])
     ),
     min_size=1, max_size=6,

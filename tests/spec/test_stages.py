@@ -269,6 +269,12 @@ KERNEL = {
 }
 
 
+def kernel_tree(store: Store, image: Digest, *, cmdline: str, epoch: int, **rest: Any) -> Digest:
+    """What both stages of a kernel come to."""
+    return kernel.kernel(store, kernel.contents(store, image, epoch=epoch, **rest), cmdline=cmdline, epoch=epoch)
+
+
+
 def modules_tar(tmp_path: Path) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -290,7 +296,7 @@ class TestKernel:
         return store.put_tree(tree.ordered())
 
     def test_boot_and_modules(self, store: Store, tmp_path: Path) -> None:
-        tree = store.tree(kernel.kernel(store, self.given(store, tmp_path), **KERNEL))
+        tree = store.tree(kernel_tree(store, self.given(store, tmp_path), **KERNEL))
         assert text(store, tree, "boot/cmdline") == "console=ttyS0"
         assert text(store, tree, "boot/kernel") == "kernel" and tree["boot/kernel"].mode == 0o755
         assert tree["boot/kernel"].mtime == tree["boot"].mtime == EPOCH
@@ -299,7 +305,7 @@ class TestKernel:
 
     def test_everything_has_other_names(self, store: Store, tmp_path: Path) -> None:
         params = KERNEL | {"binary": "vmlinuz", "tar": "", "ucode": "ucode.cpio"}
-        tree = store.tree(kernel.kernel(store, self.given(store, tmp_path), **params))
+        tree = store.tree(kernel_tree(store, self.given(store, tmp_path), **params))
         assert sorted(tree) == ["boot", "boot/cmdline", "boot/kernel", "boot/ucode.cpio"]
         assert text(store, tree, "boot/kernel") == "vmlinuz"
 
@@ -311,7 +317,7 @@ class TestKernel:
         self, store: Store, tmp_path: Path, key: str, name: str, hint: str
     ) -> None:
         with pytest.raises(StageProblem, match=f"the kernel image has no file '{name}'") as caught:
-            kernel.kernel(store, self.given(store, tmp_path), **KERNEL | {key: name})
+            kernel_tree(store, self.given(store, tmp_path), **KERNEL | {key: name})
         assert caught.value.path == (key,) and hint in caught.value.hint
 
     def test_modules_are_chosen_among_those_of_the_tar(self, store: Store, tmp_path: Path) -> None:
@@ -321,9 +327,9 @@ class TestKernel:
         tree["kernel.tar"] = File(0o644, 0, 0, STAMP, (), store.content(out.getvalue()))
         given = store.put_tree(tree.ordered())
         with pytest.raises(StageProblem, match="the kernel image has no modules to choose from") as caught:
-            kernel.kernel(store, given, **KERNEL | {"modules": ["virtio_net"]})
+            kernel_tree(store, given, **KERNEL | {"modules": ["virtio_net"]})
         assert caught.value.path == ("modules",)
-        assert "boot/kernel" in store.tree(kernel.kernel(store, given, **KERNEL | {"modules": []}))
+        assert "boot/kernel" in store.tree(kernel_tree(store, given, **KERNEL | {"modules": []}))
 
 
 class TestVolume:
@@ -460,7 +466,7 @@ def tree_like_linuxkit(store: Store, below: Tree) -> Tree:
 GOLDEN = {
     "bundle-1": "sha256:ea831d53a6040fe5d5c1098a1b8fbd84811117d5628af5f649ca646b59a7f6a7",
     "files-1": "sha256:cbef394b0899c3c7f9b9958c24537d26dbaf0fb8bcff872a9504554a9b1aad2e",
-    "kernel-1": "sha256:1d2071a2fb97379ed5bd10a21d6594dd8296fa41a05b4c17046685ac1977bf7e",
+    "kernel-1 modules-1": "sha256:1d2071a2fb97379ed5bd10a21d6594dd8296fa41a05b4c17046685ac1977bf7e",
     "layout-1": "sha256:59a2f469d1d1ae923953038a922b0c471a05c935a835e0983c3c38163b928261",
     "packages-1": "sha256:fd1f57253c624c24e71217828651fe0852f1c915b91098e740b50c52fd5d6a31",
     "unpack-1": "sha256:7b42cbbaa43c733b20efdaf3dc2f1d9718ed04533f1853f657182cde97dda6d9",
@@ -481,7 +487,7 @@ def test_golden_digests_by_version(store: Store, tmp_path: Path) -> None:
     found = {
         f"bundle-{bundle.VERSION}": bundle.bundle(store, given.manifest, given.tree, **shape, **said),
         f"files-{files.VERSION}": files.files(store, given.tree, entries=entries, ids={}, known=[], epoch=EPOCH),
-        f"kernel-{kernel.VERSION}": kernel.kernel(store, store.put_tree(boot.ordered()), **KERNEL),
+        f"kernel-{kernel.VERSION}": kernel_tree(store, store.put_tree(boot.ordered()), **KERNEL),
         f"layout-{volume.VERSION}": volume.layout(store, given.manifest, reference="a", platforms=[], **shape),
         f"packages-{root_image.VERSION}": root_image.packages(store, given.tree, given.tree, epoch=EPOCH),
         f"unpack-{root_image.VERSION}": root_image.unpack(store, given.tree, epoch=EPOCH),

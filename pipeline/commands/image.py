@@ -1,0 +1,88 @@
+"""doit image: make the image of a recipe, and push it where others can pull it: `doit image --push REF sshd`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import BadInput, NodekilnError
+from pipeline.project import Project
+
+if TYPE_CHECKING:
+    from pipeline.action import Action
+    from pipeline.digest import Digest
+    from pipeline.recipe.recipe import Recipe
+
+DOC = "make the image of a recipe, and push it: `doit image --push REF sshd`"
+PARAMS = [
+    {"name": "push", "long": "push", "default": "", "help": "the reference to push to: registry.example/sshd:v1"},
+    {"name": "arch", "long": "arch", "default": "", "help": "architectures, by commas (default: all that are locked)"},
+    {"name": "mount", "long": "mount", "default": "",
+     "help": "repositories of that registry, by commas, that may have the same layers"},
+]
+POSITIONAL = "recipe"
+"""The parameter of `run_all` that takes the words behind the command."""
+
+
+def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: str = "", mount: str = "") -> None:
+    """Make the image of the recipe in images/`recipe` (or a folder) of the packages that a spec's lock has for it."""
+    from pipeline.action import using
+    from pipeline.oci import push as pushing
+    from pipeline.recipe.recipe import load
+
+    if len(recipe) != 1:
+        raise BadInput("`doit image [--push REF] NAME`, with NAME of images/NAME, or the folder of a recipe")
+    found = load(_folder(project, recipe[0]))
+    actions = _actions(project, found, arch)
+    for name, image in using(project.store, tuple(actions.values()), lambda *images: _by_arch(actions, images)).items():
+        print(f"{found.build.image} ({name}): {image}", flush=True)
+    if push:
+        mounted = [*filter(None, mount.split(","))]
+        digest = using(
+            project.store,
+            tuple(actions.values()),
+            lambda *images: pushing.push_images(project.store, _by_arch(actions, images), push, mounted),
+        )
+        print(f"{push}: {digest}", flush=True)
+
+
+def _by_arch(actions: Mapping[str, Action], images: Sequence[Digest]) -> dict[str, Digest]:
+    return dict(zip(actions, images, strict=True))
+
+
+def _folder(project: Project, asked: str) -> Path:
+    """The folder of the recipe `asked`: of the project, or one that comes with nodekiln."""
+    from pipeline.plan import OWN_IMAGES
+    from pipeline.recipe.recipe import FILE
+
+    places = [project.root / asked, project.root / "images" / asked, OWN_IMAGES / "images" / asked]
+    for place in places:
+        if (place / FILE).exists():
+            return place
+    raise BadInput(f"there is no recipe {asked}: no {FILE} in {' or '.join(map(str, places[:2]))}")
+
+
+def _actions(project: Project, recipe: Recipe, asked: str) -> dict[str, Action]:
+    """Architecture -> the action that makes the image; those of `asked`, else all that some lock explains."""
+    from pipeline.recipe import actions
+
+    arches = asked.split(",") if asked else recipe.build.arches
+    if unknown := [arch for arch in arches if arch not in recipe.build.arches]:
+        raise BadInput(f"{recipe.folder} is made for {', '.join(recipe.build.arches)}, not for {unknown[0]}")
+    locked = {arch: _packages(project, recipe, arch) for arch in arches}
+    found = {arch: packages for arch, packages in locked.items() if packages is not None}
+    if not found or (asked and len(found) < len(arches)):
+        lacking = ", ".join(arch for arch in arches if arch not in found)
+        raise NodekilnError(f"no lock in specs/ has the packages of {recipe.build.image} for {lacking}:"
+                            " name it in a spec, and run `doit lock`")
+    return {arch: actions.image(recipe, arch, packages) for arch, packages in found.items()}
+
+
+def _packages(project: Project, recipe: Recipe, arch: str) -> Sequence[Mapping[str, Any]] | None:
+    """What the first lock (by name) that knows the recipe as it is now says; None if there is none."""
+    from pipeline.lock import Wanted
+
+    wanted = Wanted(recipe.build.image, arch, str(recipe.folder), recipe.request(arch))
+    found = (project.lock(name).get(wanted) for name in project.names())
+    return next((packages for packages in found if packages is not None), None)
