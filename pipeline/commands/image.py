@@ -33,6 +33,8 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
 
     if len(recipe) != 1:
         raise BadInput("`doit image [--push REF] NAME`, with NAME of images/NAME, or the folder of a recipe")
+    if push:
+        pushing.checked(push)
     found = load(_folder(project, recipe[0]))
     actions = _actions(project, found, arch)
     for name, image in using(project.store, tuple(actions.values()), lambda *images: _by_arch(actions, images)).items():

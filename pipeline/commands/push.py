@@ -36,6 +36,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
 
     if not to:
         raise BadInput(f"`doit push:{name} --to REF`, with REF such as registry.example/nodes/{name}:v1")
+    push.checked(to)
     spec = project.load(name)
     made = _made(project, spec, formats)
     actions = tuple(action for of_arch in made.values() for action in of_arch)

@@ -20,6 +20,10 @@ STRING = 1 << 20
 HIGHEST_ID = 2**32 - 2
 """Linux keeps ids in 32 bits; the last one means "none" (CVE-2024-40635: larger ones wrapped around to root)."""
 
+LABEL = "org.mobyproject.config"
+"""The label that says how an image wants to be run, in the words of a spec (pipeline.label reads it)."""
+FACTS = ("created", "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "StopSignal")
+
 _USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,255}\$?")
 
 
@@ -63,6 +67,13 @@ def parse(data: bytes, what: str) -> Config:
         "Labels": _labels(run, what),
         "StopSignal": _string(run, "StopSignal", what),
     }
+
+
+def facts(config: Config) -> dict[str, Any]:
+    """What of `config` a lock keeps: how the image is run, as far as it says so, and of its labels LABEL alone."""
+    labels = {name: text for name, text in config["Labels"].items() if name == LABEL}
+    found = {name: value for name, value in config.items() if name in FACTS and value}
+    return found | ({"Labels": labels} if labels else {})
 
 
 def _object(document: dict[str, Any], field: str, what: str) -> dict[str, Any]:

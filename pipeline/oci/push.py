@@ -22,6 +22,7 @@ from pipeline.oci import manifest as manifests
 from pipeline.oci import trust, wire
 from pipeline.oci.error import ImageError, NotThere, Unreachable
 from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
+from pipeline.oci.progress import meter
 from pipeline.oci.reference import Reference, parse
 from pipeline.oci.registry import Registry
 from pipeline.oci.wire import Weather
@@ -39,17 +40,23 @@ AT_ONCE = 4
 Progress = Callable[[int], object]
 
 
+def checked(reference: str) -> Reference:
+    """`reference`, if it is one that can be pushed to; ImageError otherwise."""
+    found = parse(reference)
+    if found.transport != "registry":
+        raise ImageError(f"{reference}: only a registry can be pushed to")
+    if found.digest:
+        raise ImageError(f"{reference}: a push gives a digest, it takes none: write {found.name}:TAG")
+    return found
+
+
 class Target:
     """A repository that is pushed to. `mount_from`: repositories of the same registry that may have blobs already."""
 
     def __init__(
         self, store: Store, reference: str, mount_from: Sequence[str] = (), progress: Progress = lambda _: None
     ) -> None:
-        self.reference: Reference = parse(reference)
-        if self.reference.transport != "registry":
-            raise ImageError(f"{reference}: only a registry can be pushed to")
-        if self.reference.digest:
-            raise ImageError(f"{reference}: a push gives a digest, it takes none: write {self.reference.name}:TAG")
+        self.reference = checked(reference)
         self.store = store
         self.registry = Registry(self.reference.registry, self.reference.repository)
         self.registry.actions = "pull,push"
@@ -94,8 +101,9 @@ class Target:
         trust.check(place, self.registry.base)
         place += ("&" if "?" in place else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length(content))}
-        body = _Body(self.store, content, self._progress)
-        response = self.registry.request("PUT", place, headers, body, once=True)
+        with meter.transfer(f"{self.reference}: {digest[:19]}", length(content)) as seen:
+            body = _Body(self.store, content, lambda count: (self._progress(count), seen(count)))
+            response = self.registry.request("PUT", place, headers, body, once=True)
         self.registry.expect(response, (201,), f"upload of {digest}")
         response.close()
 

@@ -34,6 +34,7 @@ class Locked(NamedTuple):
             "manifest": self.manifest,
             "config": self.config.document(),
             "layers": [layer.document() for layer in self.layers],
+            "facts": configs.facts(self.facts),
         }
 
 
@@ -47,7 +48,7 @@ class Resolved:
     """By the architecture that was asked for."""
 
     def document(self) -> dict[str, Any]:
-        """As JSON: `{"reference", "index", "platforms": {arch: {"manifest", "config", "layers"}}}`."""
+        """As JSON: `{"reference", "index", "platforms": {arch: {"manifest", "config", "layers", "facts"}}}`."""
         platforms = {name: locked.document() for name, locked in sorted(self.platforms.items())}
         return {"reference": self.reference, "index": self.index, "platforms": platforms}
 
