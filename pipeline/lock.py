@@ -2,7 +2,8 @@
 
 `specs/NAME.lock` is JSON, sorted, one fact a line, and belongs into version control:
 
-    images    reference -> index digest, and for each architecture the manifest, config and layers
+    images    reference -> index digest, and for each architecture the manifest, config, layers and
+              how the image says that it is run (`facts`: for people; what a build does follows from the manifest)
     packages  recipe -> for each architecture what was asked for, and the packages that it came to
 """
 
@@ -46,7 +47,7 @@ class Lock:
     packages: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, wanted: Wanted) -> Any:
-        """The platform's facts (image: `manifest`, `config`, `layers`; recipe: its packages), None if not locked."""
+        """The platform's facts (image: `manifest`, `config`, `layers`, `facts`; recipe: its packages), None if not locked."""
         if not wanted.folder:
             return self.images.get(wanted.name, {}).get("platforms", {}).get(wanted.arch)
         entry = self.packages.get(wanted.name, {}).get(wanted.arch)

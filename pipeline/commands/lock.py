@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline import lock
@@ -18,6 +19,10 @@ PARAMS = [
 ]
 
 
+SHOWN = 200
+"""Characters of a config's field that are shown; a label may hold a whole document."""
+
+
 class Moved(NodekilnError):
     """`--check` found that a name means something else now."""
 
@@ -28,9 +33,10 @@ def run(project: Project, name: str, update: str = "", check: bool = False) -> N
     known = project.lock(name)
     wanted = [each for arch in spec.build.arch for each in _plan_all(spec, known, arch).images.wanted]
     if check:
+        lacking = [f"{each}: not locked" for each in wanted if known.get(each) is None]
         moved = list(_moved(known, known.updated(lock.resolve(wanted, project.cache))))
-        if moved:
-            raise Moved("\n".join(moved))
+        if lacking or moved:
+            raise Moved("\n".join(lacking + moved))
         print(f"{project.lock_path(name)}: nothing moved")
         return
     asked = [each for each in wanted if known.get(each) is None or update in ("all", each.name, _short(each.name))]
@@ -38,7 +44,7 @@ def run(project: Project, name: str, update: str = "", check: bool = False) -> N
         names = ", ".join(sorted({_short(each.name) for each in wanted}))
         raise BadInput(f"{project.path(name)} names no {update!r} (it names {names})")
     found = known.updated(lock.resolve(asked, project.cache)).only(wanted)
-    lock.write(project.lock_path(name), found)
+    lock.write(project.root / project.lock_path(name), found)
     for line in _moved(known, found):
         print(line)
     print(f"{project.lock_path(name)}: {len(wanted)} names locked, {len(asked)} resolved now")
@@ -57,7 +63,7 @@ def _short(name: str) -> str:
 
 
 def _moved(before: lock.Lock, now: lock.Lock) -> Iterator[str]:
-    """One line for every name whose meaning differs between two locks."""
+    """What is to be said of every name whose meaning differs between two locks."""
     for name in sorted(before.images.keys() & now.images.keys()):
         old, new = before.images[name], now.images[name]
         for arch in sorted(old["platforms"].keys() & new["platforms"].keys()):
@@ -69,21 +75,40 @@ def _moved(before: lock.Lock, now: lock.Lock) -> Iterator[str]:
             )
 
 
-def _image_moved(title: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+def _image_moved(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     if old["manifest"] == new["manifest"]:
         return
     sizes = [sum(layer["size"] for layer in facts["layers"]) for facts in (old, new)]
     same = sum(layer in old["layers"] for layer in new["layers"])
-    config = "config changed" if old["config"] != new["config"] else "config as before"
+    config = "config as before" if old["config"] == new["config"] else "config changed"
     yield (
         f"{title}: {old['manifest'][:19]} -> {new['manifest'][:19]}, "
         f"{sizes[0]} -> {sizes[1]} bytes, {same} of {len(new['layers'])} layers as before, {config}"
     )
+    if "facts" in old:  # locks did not always have them
+        yield from (f"    {line}" for line in _fields(old["facts"], new["facts"]))
+
+
+def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of an image's config that differ, and how."""
+    for field in sorted(old.keys() | new.keys()):
+        if field == "Labels":
+            yield from (f"label {line}" for line in _fields(old.get(field, {}), new.get(field, {})))
+        elif old.get(field) != new.get(field):
+            yield f"{field}: {_shown(old.get(field))} -> {_shown(new.get(field))}"
+
+
+def _shown(value: Any) -> str:
+    """A value that an image gave, without its control characters."""
+    text = "(none)" if value is None else json.dumps(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _packages_moved(title: str, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[str]:
-    before = {package["name"]: package["version"] for package in old}
-    after = {package["name"]: package["version"] for package in new}
+    before = {package["name"]: package for package in old}
+    after = {package["name"]: package for package in new}
     for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            yield f"{title}: {name} {before.get(name, '(none)')} -> {after.get(name, '(none)')}"
+        packages = [found.get(name) for found in (before, after)]
+        if len({package and package["sha256"] for package in packages}) > 1:
+            versions, sizes = zip(*((found["version"], found["size"]) if found else ("(none)", 0) for found in packages))
+            yield f"{title}: {name} {' -> '.join(versions)}, {sizes[0]} -> {sizes[1]} bytes"

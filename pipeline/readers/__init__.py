@@ -25,6 +25,10 @@ MOST_ENTRIES = 2_000_000
 """Entries of one listing: ten times the files of a large distribution. Damaged structures pretend to any number."""
 
 
+LARGEST_DIRECTORY = 64 << 20
+"""Bytes of one directory: room for a million names."""
+
+
 class Unreadable(ValueError):
     """Bytes that start like a structure and then are none, or use a part of it that the reader does not know."""
 
@@ -56,6 +60,8 @@ class Opened(NamedTuple):
     listing: Listing
 
 
+DAMAGED = (ValueError, struct.error, LookupError, ArithmeticError, OSError, EOFError, RecursionError)
+"""What a reader stumbles over in bytes that are no such structure. Unreadable is a ValueError."""
 RECENT = 64
 """Views whose listings are kept: what is compared is looked into several times, from the outside in."""
 
@@ -67,7 +73,7 @@ def look_into(view: View) -> Opened | None:
         try:
             if reader.recognises(view):
                 return Opened(reader.NAME, reader.read(view))
-        except (Unreadable, ValueError, struct.error, IndexError, KeyError, OSError, EOFError, RecursionError):
+        except DAMAGED:
             continue
     return None
 

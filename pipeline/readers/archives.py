@@ -19,8 +19,10 @@ ZSTD_RUN, ZSTD_RESERVED = 1, 3
 """Types of blocks: one byte, repeated; and one that does not exist."""
 FIRST_BLOCK = 192 << 10
 """Compressed bytes that are certain to hold the first of the others: a zstd block has at most 128 KiB."""
-LARGEST_WINDOW = 1 << 31
-"""Memory that a zstd frame may ask for: what `zstd --ultra --long=31` makes."""
+LARGEST_WINDOW = 1 << 27
+"""Memory that a zstd frame may ask for: what the kernel grants, and `zstd --ultra -22` needs."""
+FEED = 4 << 10
+"""Compressed bytes that are taken at a time. They become at most 128 MiB (zstd, all of one byte) in memory."""
 
 
 class _Stream(NamedTuple):
@@ -131,7 +133,7 @@ def inflate(view: View, start: int, compression: str, done: Callable[[int], obje
     codec = _codec(compression)
     offset = start
     while not codec.eof:
-        data = view.read(offset, CHUNK)
+        data = view.read(offset, FEED)
         if not data:
             raise Unreadable(f"the {compression} stream at byte {start} has no end")
         offset += len(data)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Unreadable
 from pipeline.readers.view import Extent, Memory, Mosaic, View, window
 
 NAME = "ext4"
@@ -27,6 +27,8 @@ PREFIXES = {
     6: "security.", 7: "system.",
 }  # fmt: skip
 DEEPEST = 256
+LONGEST_TARGET = 4096
+"""PATH_MAX of the kernel."""
 
 
 class _Volume(NamedTuple):
@@ -36,6 +38,8 @@ class _Volume(NamedTuple):
     inode_size: int
     tables: tuple[int, ...]
     """The block of every group's inode table."""
+    walked: set[int]
+    """Directories that were listed: one that comes twice is a ring."""
 
     def inode(self, number: int) -> bytes:
         group, index = divmod(number - 1, self.per_group)
@@ -86,12 +90,14 @@ def _volume(view: View, sb: bytes) -> _Volume:
     wide = incompatible & 0x80 != 0
     size = _u16(sb, 254) if wide else 32
     groups = -(-(_u32(sb, 4) - _u32(sb, 20)) // _u32(sb, 32))
+    if groups * size > view.size:
+        raise Unreadable("more groups than there is room for")
     descriptors = view.read((_u32(sb, 20) + 1) * block, groups * size)
     tables = [
         _u32(descriptors, at + 8) | (_u32(descriptors, at + 40) << 32 if wide else 0)
         for at in range(0, groups * size, size)
     ]
-    return _Volume(view, block, _u32(sb, 40), _u16(sb, 88) if _u32(sb, 76) else 128, tuple(tables))
+    return _Volume(view, block, _u32(sb, 40), _u16(sb, 88) if _u32(sb, 76) else 128, tuple(tables), set())
 
 
 def _walk(volume: _Volume, number: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
@@ -99,8 +105,9 @@ def _walk(volume: _Volume, number: int, path: str, depth: int) -> Iterator[tuple
     content = _content(volume, inode)
     yield path or ".", _node(volume, number, inode, content)
     if stat.S_IFMT(_u16(inode, 0)) == stat.S_IFDIR:
-        if depth > DEEPEST:
+        if depth > DEEPEST or number in volume.walked or content.size > LARGEST_DIRECTORY:
             raise Unreadable("directories without end")
+        volume.walked.add(number)
         for name, child in sorted(_directory(volume, inode, content)):
             yield from _walk(volume, child, f"{path}/{name}" if path else name, depth + 1)
 
@@ -132,7 +139,7 @@ def _node(volume: _Volume, number: int, inode: bytes, content: View) -> Node:
     if kind != "directory" and _u16(inode, 26) > 1:
         facts["links"] = _u16(inode, 26)
     if kind == "symlink":
-        facts["target"] = os.fsdecode(content.read(0, content.size))
+        facts["target"] = os.fsdecode(content.read(0, LONGEST_TARGET))
     if kind == "device":
         facts |= {"type": f"{stat.S_IFMT(mode):o}", "device": inode[40:48].hex()}
     facts |= _xattrs(volume, inode)

@@ -16,6 +16,8 @@ ENTRY = 32
 LONG_NAME, VOLUME, DIRECTORY = 0x0F, 0x08, 0x10
 DELETED, FREE = 0xE5, 0x00
 LOWER_BASE, LOWER_EXTENSION = 0x08, 0x10
+LARGEST_TABLE = 256 << 20
+"""Bytes of a table: 64 Mi clusters, 2 TiB in clusters of 32 KiB."""
 DEEPEST = 64
 """Directories below each other. A path has at most 260 characters, and a damaged table may make a ring."""
 
@@ -30,6 +32,8 @@ class _Volume(NamedTuple):
     table: bytes
     clusters: int
     root: View
+    walked: set[int]
+    """First clusters of the directories that were listed: one that comes twice is a ring."""
 
     def chain(self, first: int) -> Mosaic:
         """What the clusters from `first` on hold."""
@@ -37,7 +41,7 @@ class _Volume(NamedTuple):
         while 2 <= number < self.clusters + 2:
             extents.append(Extent(self.view, self.data + (number - 2) * self.cluster, self.cluster))
             number, seen = self.next(number), seen + 1
-            if seen > self.clusters:
+            if seen > len(self.table) * 8 // self.bits:
                 raise Unreadable("a ring of clusters")
         return Mosaic(extents)
 
@@ -90,7 +94,10 @@ def _volume(view: View, boot: bytes) -> _Volume:
     data = root_start + -(-root_entries * ENTRY // size) * size
     clusters = (_sectors(boot) * size - data) // (per_cluster * size)
     bits = 12 if clusters < 4085 else 16 if clusters < 65525 else 32
-    volume = _Volume(view, bits, per_cluster * size, data, view.read(reserved * size, table * size), clusters, view)
+    if table * size > LARGEST_TABLE:
+        raise Unreadable("a table of more clusters than FAT has")
+    entries = view.read(reserved * size, table * size)
+    volume = _Volume(view, bits, per_cluster * size, data, entries, clusters, view, set())
     if bits == 32:
         return volume._replace(root=volume.chain(int.from_bytes(boot[44:48], "little")))
     return volume._replace(root=window(view, root_start, root_entries * ENTRY))
@@ -126,6 +133,9 @@ def _entry(volume: _Volume, entry: bytes, path: str, depth: int) -> Iterator[tup
     if attributes & VOLUME:
         yield "(label)", Node("label", facts | {"label": _text(entry[:11])}, None)
     elif attributes & DIRECTORY:
+        if first in volume.walked:
+            raise Unreadable("a directory in two places")
+        volume.walked.add(first)
         yield path, Node("directory", facts, None, {"cluster": first})
         yield from _directory(volume, volume.chain(first), path + "/", depth + 1)
     else:

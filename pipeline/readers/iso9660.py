@@ -7,7 +7,7 @@ import stat
 import struct
 from collections.abc import Iterator
 
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Unreadable, disk
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Unreadable, disk
 from pipeline.readers.view import View, window
 
 NAME = "ISO 9660"
@@ -62,9 +62,9 @@ def _skip(view: View, root: bytes) -> int:
 
 
 def _directory(view: View, record: bytes, path: str, depth: int, skip: int) -> Iterator[tuple[str, Node]]:
-    if depth > DEEPEST:
-        raise Unreadable("directories without end")
     start, size = int.from_bytes(record[2:6], "little") * SECTOR, int.from_bytes(record[10:14], "little")
+    if depth > DEEPEST or size > LARGEST_DIRECTORY:
+        raise Unreadable("directories without end")
     data = view.read(start, size)
     at, count = 0, 0
     while at < len(data):

@@ -39,10 +39,15 @@ def read(view: View) -> Listing:
 def _extents(view: View, l1: tuple[int, ...], cluster: int, bits: int, size: int, zstd: bool) -> Iterator[Extent]:
     left = size
     entries = cluster // 8
+    if sum(1 for first in l1 if first & OFFSET) * cluster > view.size:
+        raise Unreadable("more tables than there is room for")
     for first in l1:
         offset = first & OFFSET
-        table = struct.unpack(f">{entries}Q", view.read(offset, cluster)) if offset else (0,) * entries
-        for entry in table:
+        if not offset:
+            yield Extent(None, 0, max(0, min(left, cluster * entries)))
+            left -= cluster * entries
+            continue
+        for entry in struct.unpack(f">{entries}Q", view.read(offset, cluster)):
             if left <= 0:
                 return
             yield _extent(view, entry, min(cluster, left), cluster, bits, zstd)

@@ -11,6 +11,8 @@ from pipeline.readers.view import View
 
 BLOCK = 8192
 RAW = 0x8000
+LARGEST = 256 << 20
+"""Bytes that are taken at once: the block list of a file of 64 TiB."""
 
 
 class Metadata:
@@ -43,6 +45,8 @@ class Stream:
         self._data, self._next = metadata.block(at)
 
     def take(self, count: int) -> bytes:
+        if count > LARGEST:
+            raise Unreadable(f"{count} bytes of metadata at once")
         data = self._data[self._offset : self._offset + count]
         self._offset += len(data)
         while len(data) < count:

@@ -24,6 +24,7 @@ KINDS = {1: "directory", 2: "file", 3: "symlink", 4: "device", 5: "device", 6: "
 LETTERS = {4: "b", 5: "c", 6: "p", 7: "s"}
 PREFIXES = {0: "user.", 1: "trusted.", 2: "security."}
 OUT_OF_LINE = 0x100
+LARGEST_BLOCK = 1 << 20
 DEEPEST = 256
 """Directories below each other: a path of 4096 bytes has hardly more, and a damaged image may make a ring."""
 
@@ -53,9 +54,10 @@ class _Image:
         fields = struct.unpack(FIELDS, view.read(0, struct.calcsize(FIELDS)))
         _, _, self.made, self.block_size, fragments, compression, _, self.flags, ids, major, _, self.root = fields[:12]
         self.used, id_table, self.xattr_table, self.inode_table, self.directory_table, fragment_table, _ = fields[12:]
-        if major != 4 or compression not in COMPRESSIONS:
+        if major != 4 or compression not in COMPRESSIONS or not 0 < self.block_size <= LARGEST_BLOCK:
             raise Unreadable("a squashfs of another version or compression")
         self.view = view
+        self.walked: set[int] = set()
         self.compression = COMPRESSIONS[compression]
         self.metadata = Metadata(view, self.compression)
         self.ids = [number for (number,) in table(self.metadata, id_table, ids, "<I")]
@@ -160,8 +162,9 @@ def _walk(image: _Image, reference: int, path: str, depth: int) -> Iterator[tupl
     inode = image.inode(reference)
     yield path or ".", _node(image, inode)
     if inode.kind == 1:
-        if depth > DEEPEST or inode.number > MOST_ENTRIES:
+        if depth > DEEPEST or reference in image.walked or len(image.walked) > MOST_ENTRIES:
             raise Unreadable("directories without end")
+        image.walked.add(reference)
         for name, child in image.directory(inode):
             yield from _walk(image, child, f"{path}/{name}" if path else name, depth + 1)
 

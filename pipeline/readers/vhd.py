@@ -15,8 +15,8 @@ ORDER = 10
 SECTOR = 512
 FIXED, DYNAMIC = 2, 3
 UNUSED = 0xFFFFFFFF
-MOST_BLOCKS = 1 << 22
-"""Blocks of a dynamic disk: 8 TiB of them at their usual 2 MiB, four times what the format allows."""
+MOST_BLOCKS = 1 << 20
+"""Blocks of a dynamic disk: 2 TiB of them at their usual 2 MiB, which is what the format allows."""
 
 
 def recognises(view: View) -> bool:

@@ -13,6 +13,10 @@ NAME = "VMDK"
 ORDER = 10
 
 SECTOR = 512
+LARGEST_GRAIN, LARGEST_TABLE = 1 << 14, 1 << 12
+"""Sectors of a grain, and entries of a table: everybody has 128 and 512."""
+MOST_TABLES = 1 << 15
+"""Of 32 MiB each: a disk of 1 TiB, half of what the format allows."""
 AT_END = 0xFFFFFFFFFFFFFFFF
 COMPRESSED = 1 << 16
 FIELDS = "<4sIIQQQQIQQQB4sH"
@@ -28,7 +32,7 @@ def read(view: View) -> Listing:
     if struct.unpack(FIELDS, header)[9] == AT_END:
         header = view.read(view.size - 2 * SECTOR, struct.calcsize(FIELDS))
     magic, version, flags, capacity, grain, start, count, per_table, _, directory, *_ = struct.unpack(FIELDS, header)
-    if magic != b"KDMV" or not grain or not per_table:
+    if magic != b"KDMV" or not 0 < grain <= LARGEST_GRAIN or not 0 < per_table <= LARGEST_TABLE:
         raise Unreadable("a VMDK without its footer")
     grains = _grains(view, capacity, grain, per_table, directory)
     disk = Mosaic(_extents(view, grains, capacity, grain, bool(flags & COMPRESSED)))
@@ -43,7 +47,10 @@ def read(view: View) -> Listing:
 def _grains(view: View, capacity: int, grain: int, per_table: int, directory: int) -> Iterator[int]:
     """The sector of every grain, in the order of the disk; 0 where there is none, 1 for zeros."""
     tables = -(-capacity // (grain * per_table))
-    for table in struct.unpack(f"<{tables}I", view.read(directory * SECTOR, tables * 4)):
+    found = struct.unpack(f"<{tables}I", view.read(directory * SECTOR, tables * 4))
+    if sum(map(bool, found)) * per_table * 4 > view.size or tables > MOST_TABLES:
+        raise Unreadable("more tables than there is room for")
+    for table in found:
         entries = view.read(table * SECTOR, per_table * 4) if table else bytes(per_table * 4)
         yield from struct.unpack(f"<{per_table}I", entries)
 

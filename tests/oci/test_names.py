@@ -266,4 +266,4 @@ def test_the_lock_s_document_is_json_and_the_same_each_time(tmp_path: Path) -> N
     craft.image(tmp_path, [LAYER], name="image")
     first, second = (resolve(f"oci:{tmp_path}:image", ["amd64"]).document() for _ in range(2))
     assert json.loads(json.dumps(first)) == second
-    assert first["index"] is None and set(first["platforms"]["amd64"]) == {"manifest", "config", "layers"}
+    assert first["index"] is None and set(first["platforms"]["amd64"]) == {"manifest", "config", "layers", "facts"}
