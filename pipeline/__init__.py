@@ -23,6 +23,7 @@ The modules in reading order; each imports only what stands before it (import-li
 **Pipeline**    stages/    the functions that actions call
                 sections/  one module per top-level key of a spec; the directory is the grammar
                 formats/   one module per output; the directory is the list
+                hostfile   sums of files that a spec takes from the host
                 lock       what every name meant, when somebody last asked
                 plan       a spec and its lock become actions
 **Use**         project, publish         a folder with specs/; results become files

@@ -47,7 +47,7 @@ class Lock:
     packages: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, wanted: Wanted) -> Any:
-        """The platform's facts (image: `manifest`, `config`, `layers`, `facts`; recipe: its packages), None if not locked."""
+        """What is locked (image: `manifest`, `config`, `layers`, `facts`; recipe: its packages), None if nothing is."""
         if not wanted.folder:
             return self.images.get(wanted.name, {}).get("platforms", {}).get(wanted.arch)
         entry = self.packages.get(wanted.name, {}).get(wanted.arch)

@@ -22,6 +22,9 @@ PARAMS = [
 SHOWN = 200
 """Characters of a config's field that are shown; a label may hold a whole document."""
 
+ABSENT = {"version": "(none)", "sha256": "", "size": 0}
+"""A package that a lock does not have."""
+
 
 class Moved(NodekilnError):
     """`--check` found that a name means something else now."""
@@ -108,7 +111,6 @@ def _packages_moved(title: str, old: list[dict[str, Any]], new: list[dict[str, A
     before = {package["name"]: package for package in old}
     after = {package["name"]: package for package in new}
     for name in sorted(before.keys() | after.keys()):
-        packages = [found.get(name) for found in (before, after)]
-        if len({package and package["sha256"] for package in packages}) > 1:
-            versions, sizes = zip(*((found["version"], found["size"]) if found else ("(none)", 0) for found in packages))
-            yield f"{title}: {name} {' -> '.join(versions)}, {sizes[0]} -> {sizes[1]} bytes"
+        was, now = before.get(name, ABSENT), after.get(name, ABSENT)
+        if was["sha256"] != now["sha256"]:
+            yield f"{title}: {name} {was['version']} -> {now['version']}, {was['size']} -> {now['size']} bytes"

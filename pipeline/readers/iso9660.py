@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Unreadable, disk
 from pipeline.readers.view import View, window
@@ -26,6 +27,14 @@ BOOTABLE, NOT_BOOTABLE = 0x88, 0x00
 SECTION, LAST_SECTION = 0x90, 0x91
 
 
+class _Volume(NamedTuple):
+    """skip: bytes to skip in every system use area, -1 where there is no Rock Ridge. walked: directories, by sector."""
+
+    view: View
+    skip: int
+    walked: set[int]
+
+
 def recognises(view: View) -> bool:
     return view.read(FIRST_DESCRIPTOR * SECTOR + 1, 5) == b"CD001"
 
@@ -44,7 +53,8 @@ def read(view: View) -> Listing:
             listing.update(_boot_images(view, int.from_bytes(descriptor[71:75], "little")))
     if not primary:
         raise Unreadable("an ISO 9660 volume without a primary descriptor")
-    listing.update(_directory(view, primary[156:190], "", 0, _skip(view, primary[156:190])))
+    volume = _Volume(view, _skip(view, primary[156:190]), set())
+    listing.update(_directory(volume, primary[156:190], "", 0))
     if disk.recognises(view):
         listing["(partition table)"] = Node("table", {}, window(view, 0, FIRST_DESCRIPTOR * SECTOR))
     facts: dict[str, str | int] = {
@@ -55,17 +65,18 @@ def read(view: View) -> Listing:
 
 
 def _skip(view: View, root: bytes) -> int:
-    """Bytes to skip in every system use area; -1 where there is no Rock Ridge. The root's own record says it (SP)."""
+    """The root's own record says how many bytes are to be skipped (SP)."""
     own = view.read(int.from_bytes(root[2:6], "little") * SECTOR, 255)
     area = own[34 : own[0]]
     return area[6] if area[:2] == b"SP" and area[4:6] == b"\xbe\xef" else -1
 
 
-def _directory(view: View, record: bytes, path: str, depth: int, skip: int) -> Iterator[tuple[str, Node]]:
+def _directory(volume: _Volume, record: bytes, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     start, size = int.from_bytes(record[2:6], "little") * SECTOR, int.from_bytes(record[10:14], "little")
-    if depth > DEEPEST or size > LARGEST_DIRECTORY:
+    if depth > DEEPEST or size > LARGEST_DIRECTORY or start in volume.walked:
         raise Unreadable("directories without end")
-    data = view.read(start, size)
+    volume.walked.add(start)
+    data = volume.view.read(start, size)
     at, count = 0, 0
     while at < len(data):
         entry = data[at : at + data[at]]
@@ -75,13 +86,13 @@ def _directory(view: View, record: bytes, path: str, depth: int, skip: int) -> I
         at += len(entry)
         count += 1
         if entry[33 : 33 + entry[32]] not in (b"\0", b"\1"):
-            yield from _entry(view, entry, path, depth, skip)
+            yield from _entry(volume, entry, path, depth)
         if count > MOST_ENTRIES:
             raise Unreadable(f"more than {MOST_ENTRIES} entries")
 
 
-def _entry(view: View, entry: bytes, above: str, depth: int, skip: int) -> Iterator[tuple[str, Node]]:
-    fields = list(_system_use(view, entry, skip)) if skip >= 0 else []
+def _entry(volume: _Volume, entry: bytes, above: str, depth: int) -> Iterator[tuple[str, Node]]:
+    fields = list(_system_use(volume, entry)) if volume.skip >= 0 else []
     raw = entry[33 : 33 + entry[32]]
     plain = raw.decode("latin-1").partition(";")[0].removesuffix(".")
     name = os.fsdecode(b"".join(data[1:] for tag, data in fields if tag == b"NM")) or plain
@@ -100,15 +111,15 @@ def _entry(view: View, entry: bytes, above: str, depth: int, skip: int) -> Itera
             facts["device"] = f"{_both(data, 0)}:{_both(data, 8)}"
     if kind == "symlink":
         facts["target"] = _target(b"".join(data[1:] for tag, data in fields if tag == b"SL"))
-    content = window(view, start * SECTOR, size) if kind == "file" else None
+    content = window(volume.view, start * SECTOR, size) if kind == "file" else None
     yield path, Node(kind, facts, content, {"sector": start})
     if kind == "directory":
-        yield from _directory(view, entry, path, depth + 1, skip)
+        yield from _directory(volume, entry, path, depth + 1)
 
 
-def _system_use(view: View, entry: bytes, skip: int) -> Iterator[tuple[bytes, bytes]]:
+def _system_use(volume: _Volume, entry: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Tag and data of every SUSP field, those in continuation areas too."""
-    area = entry[33 + entry[32] + (entry[32] + 1) % 2 + skip :]
+    area = entry[33 + entry[32] + (entry[32] + 1) % 2 + volume.skip :]
     for _ in range(64):
         after = b""
         at = 0
@@ -116,7 +127,7 @@ def _system_use(view: View, entry: bytes, skip: int) -> Iterator[tuple[bytes, by
             tag, data = area[at : at + 2], area[at + 4 : at + area[at + 2]]
             if tag == b"CE":
                 block, offset, size = (_both(data, place) for place in (0, 8, 16))
-                after = view.read(block * SECTOR + offset, size)
+                after = volume.view.read(block * SECTOR + offset, size)
             elif tag == b"ST":
                 break
             else:

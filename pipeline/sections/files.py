@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline import bundles, metadata
+from pipeline import bundles, hostfile, metadata
 from pipeline.action import Action
 from pipeline.container import Checked, Id
 from pipeline.names import ImagePath, Octal, relative
@@ -112,7 +112,7 @@ def _entry(index: int, each: FileEntry, context: Context) -> dict[str, Any] | No
         found = files.find_source(each.source, Path(context.spec.folder))
         if found is None and each.optional:
             return None
-        digest = files.sha256(found) if found else ""
+        digest = hostfile.sha256(Path(found).expanduser()) if found else ""
         return entry | {"kind": "source", "source": found or each.source, "sha256": digest}
     text = each.contents if each.metadata is None else metadata.dump(context.spec, each.metadata, context.image)
     return entry | {"kind": "file", "contents": text}

@@ -56,15 +56,6 @@ def find_source(source: str, folder: Path) -> str | None:
     return next((str(each) for each in candidates if each.expanduser().is_file()), None)
 
 
-def sha256(source: str) -> str:
-    """The sha256 (hex) of the host file that find_source found."""
-    digest = hashlib.sha256()
-    with open(Path(source).expanduser(), "rb") as file:
-        while data := file.read(CHUNK):
-            digest.update(data)
-    return digest.hexdigest()
-
-
 def _made(store: Store, entry: Mapping[str, Any], owner: tuple[int, int], epoch: int) -> Entry:
     uid, gid = owner
     if entry["kind"] == "directory":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.oci import auth, trust
 from pipeline.oci.auth import Challenge, Credentials
@@ -232,6 +235,39 @@ def test_redirects_are_counted(far: Server) -> None:
 )
 def test_challenges(header: str, expected: list[tuple[str, dict[str, str]]]) -> None:
     assert auth.challenges(header) == [Challenge(*pair) for pair in expected]
+
+
+PIECES = [*'",=\\ \t/', "Bearer ", "Basic", "realm=", '="', '\\"', "a", "é", "\0", "\n"]
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKENS = st.from_regex(TOKEN, fullmatch=True)
+PARAMETER = st.tuples(TOKENS, TOKENS | st.text(max_size=20))
+PARAMETERS = st.lists(PARAMETER, max_size=3, unique_by=lambda pair: pair[0].lower())
+
+
+@given(said=st.lists(st.tuples(TOKENS, PARAMETERS), max_size=4), comma=st.sampled_from([",", ", ", " , ,\t"]))
+def test_challenges_come_back_as_they_were_written(said: list[tuple[str, list[tuple[str, str]]]], comma: str) -> None:
+    """Written by the grammar of RFC 9110, 11.6.1: values as tokens or quoted, empty elements between commas."""
+
+    def written(value: str) -> str:
+        bare = value.isascii() and re.fullmatch(r"[A-Za-z0-9._-]+", value)
+        return value if bare else '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+
+    header = comma.join(
+        f"{scheme} " + comma.join(f"{name}={written(value)}" for name, value in parameters)
+        for scheme, parameters in said
+    )
+    expected = [
+        Challenge(scheme.lower(), {name.lower(): value for name, value in parameters}) for scheme, parameters in said
+    ]
+    assert auth.challenges(header) == expected
+
+
+@given(header=st.text(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_any_text_is_challenges_or_none(header: str) -> None:
+    for scheme, parameters in auth.challenges(header):
+        assert TOKEN.fullmatch(scheme) and scheme == scheme.lower()
+        for name, value in parameters.items():
+            assert TOKEN.fullmatch(name) and len(name) + len(value) < len(header)
 
 
 def test_where_credentials_are_kept(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.commands.lock import _moved
+from pipeline.lock import Lock
 from tests.oci import craft
 from tests.oci.test_commands import ROOT, doit
 
@@ -21,7 +23,7 @@ build:
 """
 LABEL = "org.mobyproject.config"
 BEFORE = {"Cmd": ["/web"], "Env": ["A=1"], "User": "web", "Labels": {LABEL: '{"pid":"host"}', "other": "1"}}
-AFTER = {"Cmd": ["/web", "-v"], "Env": ["A=1"], "WorkingDir": "/\x1b", "Labels": {LABEL: '{"net":"host"}', "other": "2"}}
+AFTER = {"Cmd": ["/web", "-v"], "Env": ["A=1"], "WorkingDir": "/\x1b", "Labels": {LABEL: '{"net":"host"}'}}
 
 
 @pytest.fixture
@@ -119,3 +121,17 @@ def test_what_is_not_locked_is_told_by_check_and_refused_where_locks_are_final(
     monkeypatch.setenv("NODEKILN_LOCKED", "1")
     assert "NODEKILN_LOCKED=1 is set" in doit("build:node", code=1)
     assert not Path("specs/node.lock").exists()
+
+
+def test_packages_that_moved() -> None:
+    def with_packages(*packages: tuple[str, str, int]) -> Lock:
+        entries = [{"name": name, "version": version, "sha256": version * 2, "size": size}
+                   for name, version, size in packages]
+        return Lock({}, {"sshd": {"amd64": {"request": "", "packages": entries}}})
+
+    before = with_packages(("libc", "1", 5), ("ssh", "1", 7), ("same", "3", 1))
+    assert list(_moved(before, with_packages(("libc", "2", 6), ("same", "3", 1), ("zlib", "4", 2)))) == [
+        "sshd (amd64): libc 1 -> 2, 5 -> 6 bytes",
+        "sshd (amd64): ssh 1 -> (none), 7 -> 0 bytes",
+        "sshd (amd64): zlib (none) -> 4, 0 -> 2 bytes",
+    ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import check, problem, sections, spec
+from pipeline import check, hostfile, problem, sections, spec
 from pipeline.action import Action
 from pipeline.digest import Digest
 from pipeline.parts import Context, Image
@@ -435,7 +435,7 @@ class TestFiles:
         (tmp_path / "f").write_bytes(b"data" * 1000)
         found = files.find_source("f", tmp_path)
         assert found == str(tmp_path / "f")
-        said = entry("a", kind="source", source=found, sha256=files.sha256(found))
+        said = entry("a", kind="source", source=found, sha256=hostfile.sha256(Path(found)))
         assert text(store, laid(store, said), "a") == "data" * 1000
         (tmp_path / "f").write_bytes(b"other")
         with pytest.raises(StageProblem, match="has changed while it was built") as caught:
@@ -454,7 +454,7 @@ class TestFiles:
         specs = Path("specs")
         assert files.find_source("both", specs) == "specs/both"
         assert files.find_source("only-here", specs) == "only-here"
-        assert files.find_source("~/mine", specs) == "~/mine" and files.sha256("~/mine")
+        assert files.find_source("~/mine", specs) == "~/mine" and hostfile.sha256(Path("~/mine").expanduser())
         assert files.find_source("none", specs) is None
         assert files.find_source("specs", specs) is None, "a folder is no file"
 
