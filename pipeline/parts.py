@@ -39,7 +39,8 @@ class Context(NamedTuple):
 
     spec: Any
     """The whole spec (pipeline.spec.Spec), for what crosses sections: volumes, container names, metadata."""
-    image: Callable[[str], Image]
-    """The image behind a reference that the spec wrote (`alpine:3.20`, `@pkg:images/sshd`)."""
+    image: Callable[..., Image]
+    """The image behind a reference that the spec wrote (`alpine:3.20`, `@pkg:images/sshd`): for the architecture of the
+    node, or for another (`image("alpine:3.20", "arm64")`)."""
     epoch: int = EPOCH
     """Seconds since 1970 that entries of our own making are stamped with."""

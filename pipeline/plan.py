@@ -77,32 +77,34 @@ class Images:
 
     def __init__(self, spec: Spec, lock: Lock, arch: str) -> None:
         self._spec, self._lock, self._arch = spec, lock, arch
-        self._known: dict[str, Image] = {}
+        self._known: dict[tuple[str, str], Image] = {}
         self.wanted: list[Wanted] = []
         self.missing: dict[Action, Wanted] = {}
 
-    def __call__(self, reference: str) -> Image:
-        if reference not in self._known:
+    def __call__(self, reference: str, arch: str = "") -> Image:
+        asked = (reference, arch or self._arch)
+        if asked not in self._known:
             make = self._from_recipe if reference.startswith(PKG) else self._from_registry
-            self._known[reference] = make(reference)
-        return self._known[reference]
+            self._known[asked] = make(*asked)
+        return self._known[asked]
 
-    def _from_registry(self, reference: str) -> Image:
+    def _from_registry(self, reference: str, arch: str) -> Image:
         full = references.expand(reference)
-        wanted = Wanted(full, self._arch)
+        wanted = Wanted(full, arch)
         facts = self._lock.get(wanted)
         params = {"reference": full, "manifest": facts["manifest"] if facts else ""}
-        manifest = self._locked(Action(f"pull/{reference}", pull.pull, params), wanted)
-        return Image(full, manifest, Action(f"unpack/{reference}", pull.unpack, {}, (manifest,)))
+        title = reference if arch == self._arch else f"{reference} ({arch})"
+        manifest = self._locked(Action(f"pull/{title}", pull.pull, params), wanted)
+        return Image(full, manifest, Action(f"unpack/{title}", pull.unpack, {}, (manifest,)))
 
-    def _from_recipe(self, reference: str) -> Image:
+    def _from_recipe(self, reference: str, arch: str) -> Image:
         found = recipe.load(self._folder(reference.removeprefix(PKG)))
         name = found.build.image
-        if self._arch not in found.build.arches:
+        if arch not in found.build.arches:
             arches = ", ".join(found.build.arches)
-            raise BadInput(f"{self._spec.path}: {reference} is made for {arches}, not for {self._arch}")
-        wanted = Wanted(name, self._arch, str(found.folder), found.request(self._arch))
-        manifest = recipes.image(found, self._arch, self._lock.get(wanted) or [])
+            raise BadInput(f"{self._spec.path}: {reference} is made for {arches}, not for {arch}")
+        wanted = Wanted(name, arch, str(found.folder), found.request(arch))
+        manifest = recipes.image(found, arch, self._lock.get(wanted) or [])
         self._locked(manifest, wanted)
         return Image(reference, manifest, Action(f"unpack/{name}", pull.unpack, {}, (manifest,)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import NodekilnError
+from pipeline.errors import BadInput, NodekilnError
 
 
 class ImageError(NodekilnError):
@@ -21,5 +21,5 @@ class Offline(ImageError):
     """The network would be needed and NODEKILN_OFFLINE forbids it."""
 
 
-class Refused(ImageError):
+class Refused(ImageError, BadInput):
     """Content that breaks a rule: wrong digest or size, malformed, beyond a limit. Never retried, never used."""

@@ -20,10 +20,10 @@ from pipeline.digest import Digest, canonical_json
 from pipeline.oci import image as images
 from pipeline.oci import manifest as manifests
 from pipeline.oci import trust, wire
-from pipeline.oci.error import ImageError, NotThere, Unreachable
+from pipeline.oci.error import NotThere, Unreachable
 from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
 from pipeline.oci.progress import meter
-from pipeline.oci.reference import Reference, parse
+from pipeline.oci.reference import InvalidReference, Reference, parse
 from pipeline.oci.registry import Registry
 from pipeline.oci.wire import Weather
 from pipeline.store import Store
@@ -41,12 +41,12 @@ Progress = Callable[[int], object]
 
 
 def checked(reference: str) -> Reference:
-    """`reference`, if it is one that can be pushed to; ImageError otherwise."""
+    """`reference`, if it is one that can be pushed to; InvalidReference otherwise."""
     found = parse(reference)
     if found.transport != "registry":
-        raise ImageError(f"{reference}: only a registry can be pushed to")
+        raise InvalidReference(f"{reference}: only a registry can be pushed to")
     if found.digest:
-        raise ImageError(f"{reference}: a push gives a digest, it takes none: write {found.name}:TAG")
+        raise InvalidReference(f"{reference}: a push gives a digest, it takes none: write {found.name}:TAG")
     return found
 
 

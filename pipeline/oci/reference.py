@@ -16,6 +16,7 @@ import re
 from typing import NamedTuple
 
 from pipeline.digest import Digest, InvalidDigest
+from pipeline.errors import BadInput
 from pipeline.oci.error import ImageError
 
 DEFAULT_REGISTRY = "docker.io"
@@ -29,7 +30,7 @@ _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1
 _TRANSPORTS = ("oci", "oci-archive", "docker-archive")
 
 
-class InvalidReference(ImageError):
+class InvalidReference(ImageError, BadInput):
     """A text that names no image; the message says what would be right."""
 
 

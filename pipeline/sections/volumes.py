@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from pipeline.parts import Context, Part
 from pipeline.stages import volume
 
 ORDER = 30
+PLATFORM = re.compile(r"linux/[a-z0-9_]+(/v[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Volume:
     format: Literal["filesystem", "oci"] = "filesystem"
     """`filesystem`: what the image holds. `oci`: the image itself, as an OCI image layout."""
     platforms: tuple[str, ...] | None = None
-    """Which platforms the layout holds (`linux/amd64`); only with format oci. So far it can only be the node's own."""
+    """Which platforms the layout holds (`linux/amd64`), the node's own by default; only with format oci."""
 
     def problems(self) -> Checked:
         if message := wrong_reference(self.image) if self.image else "":
@@ -37,6 +39,9 @@ class Volume:
             yield ("format",), f"the volume {self.name!r} is to hold an image, and names none", "image: ..."
         if self.platforms is not None and self.format != "oci":
             yield ("platforms",), "platforms belong to format: oci", ""
+        for index, each in enumerate(self.platforms or ()):
+            if not PLATFORM.fullmatch(each):
+                yield ("platforms", index), f"{each!r} is no platform", "linux/amd64, linux/arm64, linux/arm/v7, …"
 
 
 Value = tuple[Volume, ...]
@@ -54,8 +59,11 @@ def _part(index: int, each: Volume, context: Context) -> Part:
     image = context.image(each.image)
     if each.format == "filesystem":
         return Part(name, Action(name, volume.volume, params, (image.tree,), where), prefix)
-    params |= {"reference": image.reference, "platforms": list(each.platforms or ())}
-    return Part(name, Action(name, volume.layout, params, (image.manifest,), where), prefix)
+    platforms = each.platforms or ()
+    images = [context.image(each.image, platform.removeprefix("linux/")) for platform in platforms] or [image]
+    params |= {"reference": image.reference, "platforms": list(platforms)}
+    manifests = tuple(found.manifest for found in images)
+    return Part(name, Action(name, volume.layout, params, manifests, where), prefix)
 
 
 def problems(value: tuple[Volume, ...], spec: Any) -> Checked:

@@ -31,30 +31,36 @@ def volume(store: Store, *image: Digest, prefix: str, epoch: int) -> Digest:
     return store.put_tree(_volume(tree, prefix, epoch))
 
 
-def layout(store: Store, manifest: Digest, *, prefix: str, reference: str, platforms: list[str], epoch: int) -> Digest:
+def layout(store: Store, *manifests: Digest, prefix: str, reference: str, platforms: list[str], epoch: int) -> Digest:
     """The tree of a volume that holds an image itself, as an OCI image layout (image-spec, image-layout.md).
 
-    manifest: the image's, for the node's platform. platforms: which the spec wants; others cannot be had yet.
+    manifests: the image's, one for each of `platforms`, or the node's alone where the spec names none.
     """
-    document = json.loads(store.get(manifest))
-    config = image_config(store, manifest)
-    platform = f"{config['os'] or 'linux'}/{config['architecture']}"
-    for index, asked in enumerate(platforms):
-        if asked != platform:
-            raise StageProblem(("platforms", index), f"the layout can only hold the node's own platform, {platform}")
-    entry = {
-        "mediaType": document.get("mediaType", "application/vnd.oci.image.manifest.v1+json"),
-        "digest": manifest,
-        "size": store.size(manifest),
-        "annotations": {"org.opencontainers.image.ref.name": reference},
-        "platform": {"architecture": config["architecture"], "os": config["os"] or "linux"},
-    }
-    index_json = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
     tree = Tree({"oci-layout": _file(store.content(b'{"imageLayoutVersion":"1.0.0"}'), epoch)})
+    entries = []
+    for index, manifest in enumerate(manifests):
+        document, platform = json.loads(store.get(manifest)), _platform(store, manifest)
+        if platforms and not f"{platforms[index]}/".startswith(f"{platform['os']}/{platform['architecture']}/"):
+            found = f"{platform['os']}/{platform['architecture']}"
+            what = f"{reference} has nothing for {platforms[index]}"
+            raise StageProblem(("platforms", index), what, f"it has {found}")
+        for blob in (manifest, *(Digest.parse(each["digest"]) for each in (document["config"], *document["layers"]))):
+            tree[f"blobs/{blob.algorithm}/{blob.hex}"] = _file((Slice(blob, 0, store.size(blob)),), epoch)
+        entries.append({
+            "mediaType": document.get("mediaType", "application/vnd.oci.image.manifest.v1+json"),
+            "digest": manifest,
+            "size": store.size(manifest),
+            "annotations": {"org.opencontainers.image.ref.name": reference},
+            "platform": platform,
+        })  # fmt: skip
+    index_json = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
     tree["index.json"] = _file(store.content(_json(index_json)), epoch)
-    for blob in (manifest, *(Digest.parse(each["digest"]) for each in (document["config"], *document["layers"]))):
-        tree[f"blobs/{blob.algorithm}/{blob.hex}"] = _file((Slice(blob, 0, store.size(blob)),), epoch)
     return store.put_tree(_volume(complete(tree, mtime=epoch), prefix, epoch))
+
+
+def _platform(store: Store, manifest: Digest) -> dict[str, str]:
+    config = image_config(store, manifest)
+    return {"architecture": config["architecture"], "os": config["os"] or "linux"}
 
 
 def _volume(lower: Tree, prefix: str, epoch: int) -> Tree:

@@ -48,7 +48,7 @@ def image(text: str) -> Image:
 
 def planned(folder: Path, text: str) -> list[Part]:
     (folder / "node.yml").write_text(text)
-    return sections.plan(Context(spec.load(folder / "node.yml"), image))
+    return sections.plan(Context(spec.load(folder / "node.yml"), lambda text, *arch: image(text)))
 
 
 def params(parts: list[Part], name: str) -> Any:
@@ -188,6 +188,20 @@ def test_a_volume_may_hold_an_image_itself(tmp_path: Path) -> None:
     part = planned(tmp_path, text)[0]
     assert part.tree.stage is volume.layout
     assert part.tree.params["reference"] == "docker.io/library/x" and part.tree.params["platforms"] == ["linux/amd64"]
+
+
+def test_a_volume_may_hold_an_image_for_several_platforms(tmp_path: Path) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def noted(*words: str) -> Image:
+        asked.append(words)
+        return image(words[0])
+
+    text = "volumes: [{name: v, image: x, format: oci, platforms: [linux/amd64, linux/arm64]}]\n"
+    (tmp_path / "node.yml").write_text(text)
+    (part,) = sections.plan(Context(spec.load(tmp_path / "node.yml"), noted))
+    assert asked == [("x",), ("x", "amd64"), ("x", "arm64")]
+    assert len(part.tree.inputs) == 2
 
 
 def test_images_of_recipes_are_passed_on_as_they_are_written(tmp_path: Path) -> None:

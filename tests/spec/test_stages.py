@@ -366,8 +366,8 @@ class TestVolume:
         assert given.manifest.hex in blobs and len(blobs) == 2
         for name in blobs:
             assert Digest.of(text(store, tree, f"v/lower/blobs/sha256/{name}").encode()).hex == name
-        with pytest.raises(StageProblem, match="only hold the node's own platform, linux/amd64") as caught:
-            volume.layout(store, given.manifest, platforms=["linux/amd64", "linux/arm64"], **params)
+        with pytest.raises(StageProblem, match="has nothing for linux/arm64") as caught:
+            volume.layout(store, given.manifest, given.manifest, platforms=["linux/amd64", "linux/arm64"], **params)
         assert caught.value.path == ("platforms", 1)
 
 
