@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.action import Action
     from pipeline.digest import Digest
+    from pipeline.plan import Plan
     from pipeline.spec import Spec
     from pipeline.store import Store
     from pipeline.tree import Content
@@ -30,41 +30,53 @@ def run_all(project: Project, to: str = "", formats: str = "", mount: str = "") 
 
 
 def run(project: Project, name: str, to: str = "", formats: str = "", mount: str = "") -> None:
-    """Push the results of the spec `name`, every architecture's, to the reference `to`; what is not built is built."""
+    """Push the results of the spec `name`, every architecture's, to the reference `to`.
+
+    What is not built yet is built. BadInput for what is larger than its budget, as a build would fail of it.
+    """
     from pipeline.action import using
     from pipeline.oci import push
+    from pipeline.sizes import budget
 
     if not to:
         raise BadInput(f"`doit push:{name} --to REF`, with REF such as registry.example/nodes/{name}:v1")
     push.checked(to)
     spec = project.load(name)
-    made = _made(project, spec, formats)
-    actions = tuple(action for of_arch in made.values() for action in of_arch)
+    wanted = _wanted(spec, formats)
+    plans = _plans(project, spec, wanted)
+    actions = tuple(planned.format(each) for planned in plans.values() for each in wanted)
 
     def send(*results: Digest) -> Digest:
-        by_action = dict(zip(actions, results, strict=True))
-        files = {arch: _files(project.store, name, [by_action[each] for each in found]) for arch, found in made.items()}
+        made = dict(zip(actions, results, strict=True))
+        files = {}
+        for arch, planned in plans.items():
+            for each in wanted:
+                budget.check(project.store, planned, each, planned.format(each))
+            files[arch] = _files(project.store, name, [made[planned.format(each)] for each in wanted])
         return push.push_files(project.store, files, to, {push.TITLE: name}, [*filter(None, mount.split(","))])
 
     print(f"{to}: {using(project.store, actions, send)}", flush=True)
 
 
-def _made(project: Project, spec: Spec, asked: str) -> Mapping[str, Sequence[Action]]:
-    """Architecture -> the actions whose results are pushed."""
+def _wanted(spec: Spec, asked: str) -> list[str]:
+    """The names of the formats that are pushed."""
     from pipeline import formats
-    from pipeline.plan import plan
 
     wanted = asked.split(",") if asked else spec.build.formats
     if unknown := [each for each in wanted if each not in formats.names()]:
         raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(formats.names())})")
-    found: dict[str, Sequence[Action]] = {}
-    for arch in spec.build.arch:
-        planned = plan(spec, project.lock(spec.name), arch)
+    return list(dict.fromkeys(wanted))
+
+
+def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Plan]:
+    """Architecture -> the plan; everything that the formats `wanted` need is locked."""
+    from pipeline.plan import plan
+
+    plans: dict[str, Plan] = {arch: plan(spec, project.lock(spec.name), arch) for arch in spec.build.arch}
+    for planned in plans.values():
         if missing := planned.missing(*wanted):
-            lock = project.lock_path(spec.name)
-            raise NodekilnError(f"{lock} lacks {missing[0]}: run `doit lock:{spec.name}`")
-        found[arch] = [planned.format(each) for each in dict.fromkeys(wanted)]
-    return found
+            raise NodekilnError(f"{project.lock_path(spec.name)} lacks {missing[0]}: run `doit lock:{spec.name}`")
+    return plans
 
 
 def _files(store: Store, name: str, results: Sequence[Digest]) -> dict[str, Content]:

@@ -2,7 +2,7 @@
 
 A node is pushed as an OCI artifact: an index with one manifest an architecture; each manifest is of artifact type
 ARTIFACT, has the empty config, and a layer of type FILE for every output file, its name in the annotation
-org.opencontainers.image.title. oras and skopeo understand them.
+org.opencontainers.image.title (docs/registries.md).
 
 What belongs to an image (an SBOM, a signature) names it as its `subject`; where a registry does not list referrers, the
 index under the tag sha256-<hex> does (the specification's "Referrers Tag Schema").

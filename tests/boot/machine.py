@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.formats.node import cache
 from tests.judges import need
 
-BOOT_SECONDS = 300
+BOOT_SECONDS = 200
 """What a boot may take under software emulation on a busy machine; a quiet one needs a tenth of it."""
 SSH_OPTIONS = (
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
@@ -43,7 +43,12 @@ class Machine:
 
     def wait_for_the_end(self, seconds: float = BOOT_SECONDS) -> None:
         """Read the console until the machine is off."""
-        assert self._read(lambda: False, seconds) or self.process.wait(10) == 0, self.console[-3000:]
+        self._read(lambda: False, seconds)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the machine does not power off: {self.console[-3000:]}") from None
+        assert self.process.returncode == 0, self.console[-3000:]
 
     def _read(self, done: Callable[[], bool], seconds: float) -> bool:
         assert self.process.stdout is not None
@@ -78,11 +83,15 @@ class Machine:
         return done.stdout
 
     def press_power_button(self) -> None:
+        prompt = b"(qemu) "
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.connect(str(self._monitor))
-            monitor.recv(4096)
-            monitor.sendall(b"system_powerdown\n")
-            monitor.recv(4096)
+            said = b""
+            for command in (b"system_powerdown\n", b""):  # it is done when the next prompt is there
+                while prompt not in said:
+                    said += monitor.recv(4096)
+                said = said.partition(prompt)[2]
+                monitor.sendall(command)
 
 
 @contextmanager

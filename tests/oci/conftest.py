@@ -22,7 +22,7 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (*PROXIES, *map(str.upper, PROXIES), *TRUST, "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("MIRROR", "OFFLINE", "CERTS", "INSECURE", "TRUSTED_HOSTS"):
+    for name in ("CACHE", "CERTS", "INSECURE", "LOCKED", "MIRROR", "OFFLINE", "RESOLVED", "TRUSTED_HOSTS"):
         monkeypatch.delenv(f"NODEKILN_{name}", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))

@@ -117,6 +117,12 @@ def test_what_cannot_be_pushed(project: Path, words: list[str], said: str) -> No
     assert not list(project.glob("cache/actions/**/*")), "found out before anything was made"
 
 
+def test_what_is_over_its_budget_is_not_pushed(project: Path, host: str) -> None:
+    (project / "specs/node.yml").write_text(SPEC + "  budget: {tar: 1K}\n")
+    assert "tar has" in doit("push:node", "--to", f"{host}/node:1", code=3)
+    doit("push:node", "--to", f"{host}/node:1", "--formats", "kernel+initrd")
+
+
 def test_an_image_that_is_not_locked(project: Path) -> None:
     (project / "specs/node.lock").write_text(json.dumps(LOCK))
     assert "no lock in specs/ has the packages of hello for amd64, arm64" in doit("image", "hello", code=1)

@@ -123,6 +123,25 @@ def test_what_is_not_locked_is_told_by_check_and_refused_where_locks_are_final(
     assert not Path("specs/node.lock").exists()
 
 
+def test_an_image_that_is_refused_is_bad_input(layout: Path) -> None:
+    (layout / "index.json").unlink()
+    for name in ("base", "web"):
+        craft.image(layout, [craft.archive(craft.entry("x" * 300))], name=f"docker.io/library/{name}:1")
+    doit("lock")
+    told = doit("build:node", code=3)
+    assert "a name of more than 255 bytes" in told and "Traceback" not in told
+
+
+def test_offline_only_what_needs_the_network_fails(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODEKILN_OFFLINE", "1")
+    assert "2 names locked, 2 resolved now" in doit("lock")
+    told = doit("push:node", "--to", "127.0.0.1:1/x:1", code=1)
+    assert "NODEKILN_OFFLINE is set, and 127.0.0.1:1/v2/x/" in told
+    monkeypatch.delenv("NODEKILN_MIRROR")
+    told = doit("lock", "--update", "web:1", code=1)
+    assert "NODEKILN_OFFLINE is set" in told and "docker.io" in told
+
+
 def test_packages_that_moved() -> None:
     def with_packages(*packages: tuple[str, str, int]) -> Lock:
         entries = [{"name": name, "version": version, "sha256": version * 2, "size": size}
