@@ -88,6 +88,11 @@ class Action:
     inputs: tuple[Action, ...] = ()
     where: Callable[[tuple[str | int, ...]], str] | None = None
 
+    @property
+    def version(self) -> str:
+        """The VERSION of the stage's module: it changes whenever the stage's bytes do."""
+        return str(sys.modules[self.stage.__module__].VERSION)
+
     @cached_property
     def key(self) -> str:
         return self.hash([action.key for action in self.inputs])

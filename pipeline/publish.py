@@ -16,6 +16,7 @@ from pipeline.digest import Digest
 from pipeline.plan import Plan
 from pipeline.project import Project
 from pipeline.sizes import budget
+from pipeline.store import Store
 from pipeline.tree import File
 
 MANIFEST = "manifest.json"
@@ -63,7 +64,7 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
     formats[name] = {
         "key": action.key,
         "files": files,
-        "stages": {each.name: {"key": each.key, "result": project.store.recall(each.key)} for each in closure(action)},
+        "stages": {each.name: _stage(project.store, each) for each in closure(action)},
     }
     lock = project.root / project.lock_path(made.spec.name)
     document = {
@@ -76,6 +77,10 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
     _replace(folder / MANIFEST, json.dumps(document, indent=1, sort_keys=True) + "\n")
     sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
     _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+
+
+def _stage(store: Store, action: Action) -> dict[str, Any]:
+    return {"key": action.key, "version": action.version, "result": store.recall(action.key)}
 
 
 def _replace(path: Path, text: str) -> None:

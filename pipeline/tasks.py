@@ -189,7 +189,8 @@ def commands() -> Iterator[Task]:
     """What the modules of pipeline/commands do: `NAME` for all specs (or the whole project), `NAME:SPEC` for one.
 
     A module has DOC, PARAMS (doit's), `run(project, spec, **options)` for one spec, and may have
-    `run_all(project, **options)` for the project, and POSITIONAL, the parameter of `run_all` that takes words.
+    `run_all(project, **options)` for the project, POSITIONAL, the parameter of `run_all` that takes words, and
+    `names(project)`, what `run` is for where that is not specs.
     """
     project = Project(Path.cwd())
     for path in sorted(Path(__file__).with_name("commands").glob("[a-z]*.py")):
@@ -202,7 +203,8 @@ def _command(project: Project, name: str, module: ModuleType) -> Iterator[Task]:
     if group:
         run = getattr(module, "run_all", None) or partial(_for_all, run=module.run)
         yield _task(name, run, [project], [], module.DOC, **facts, pos_arg=getattr(module, "POSITIONAL", None))
-    for spec in project.names() if hasattr(module, "run") else ():
+    names = getattr(module, "names", Project.names)(project) if hasattr(module, "run") else ()
+    for spec in names:
         task = _task(f"{name}:{spec}", module.run, [project, spec], [], f"{module.DOC}: {spec}", **facts)
         task.subtask_of = name if group else None  # keeps `doit list` short
         yield task

@@ -1,4 +1,4 @@
-"""doit image: make the image of a recipe, and push it where others can pull it: `doit image --push REF sshd`."""
+"""doit image: make the image of a recipe, and push it where others can pull it: `doit image:sshd --push REF`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.digest import Digest
     from pipeline.recipe.recipe import Recipe
 
-DOC = "make the image of a recipe, and push it: `doit image --push REF sshd`"
+DOC = "make the image of a recipe, and push it: `doit image:sshd --push REF`"
 PARAMS = [
     {"name": "push", "long": "push", "default": "", "help": "the reference to push to: registry.example/sshd:v1"},
     {"name": "arch", "long": "arch", "default": "", "help": "architectures, by commas (default: all that are locked)"},
@@ -23,6 +23,16 @@ PARAMS = [
 ]
 POSITIONAL = "recipe"
 """The parameter of `run_all` that takes the words behind the command."""
+
+
+def names(project: Project) -> list[str]:
+    """What there is an `image:NAME` for: the recipes in images/."""
+    return sorted(path.parent.name for path in project.root.glob("images/*/build.yml"))
+
+
+def run(project: Project, recipe: str, push: str = "", arch: str = "", mount: str = "") -> None:
+    """The same for one recipe of images/."""
+    run_all(project, (recipe,), push, arch, mount)
 
 
 def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: str = "", mount: str = "") -> None:
