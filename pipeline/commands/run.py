@@ -13,7 +13,7 @@ DOC = "boot the node in QEMU (^A X ends it)"
 PARAMS = [
     {"name": "format", "long": "format", "default": "", "help": "what to boot (default: the first that can be booted)"},
     {"name": "memory", "long": "memory", "type": int, "default": 1024, "help": "MiB of memory"},
-    {"name": "cpus", "long": "cpus", "type": int, "default": 2, "help": "processors"},
+    {"name": "cpus", "long": "cpus", "type": int, "default": 1, "help": "processors (emulated ones are not faster for being more)"},
     {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
     {"name": "drive", "long": "drive", "default": "", "help": "a further image to attach, a config drive say"},
     {"name": "append", "long": "append", "default": "", "help": "further kernel command line (kernel+initrd only)"},
@@ -26,7 +26,7 @@ PROBE_SECONDS = 10
 
 
 def run(
-    project: Project, name: str, format: str = "", memory: int = 1024, cpus: int = 2, ssh: int = 2222,
+    project: Project, name: str, format: str = "", memory: int = 1024, cpus: int = 1, ssh: int = 2222,
     drive: str = "", append: str = "",
 ) -> None:
     """Boot what `doit build:NAME` left in build/NAME."""
