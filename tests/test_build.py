@@ -1,0 +1,123 @@
+"""doit build, as a person runs it: what runs, what does not, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.oci import craft
+from tests.oci.test_commands import ROOT, doit
+
+SPEC = """\
+init: ["base:1"]
+services:
+  - {name: web, image: "web:1"}
+  - {name: log, image: "log:1"}
+build:
+  formats: [kernel+initrd, tar]
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: a project with one spec, and an OCI layout for its registry."""
+    root = tmp_path / "project"
+    (root / "specs").mkdir(parents=True)
+    shutil.copy(ROOT / "dodo.py", root)
+    (root / "specs/node.yml").write_text(SPEC)
+    for name in ("base", "web", "log"):
+        layer = craft.archive(craft.entry(f"bin-{name}", data=name.encode()))
+        config = {"config": {"Cmd": [f"/bin-{name}"]}}
+        craft.image(tmp_path / "layout", [layer], name=f"docker.io/library/{name}:1", config=config)
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=oci:{tmp_path}/layout")
+    return root
+
+
+def ran(output: str) -> set[str]:
+    """The stages that ran, out of a build's lines."""
+    return set(re.findall(r"^build:node:(\S+): ran", output, re.M))
+
+
+def edit(before: str, after: str) -> None:
+    spec = Path("specs/node.yml")
+    assert before in spec.read_text()
+    spec.write_text(spec.read_text().replace(before, after))
+
+
+def sums() -> str:
+    return Path("build/node/SHA256SUMS").read_text()
+
+
+def test_a_first_build_locks_and_builds_and_a_second_does_nothing() -> None:
+    assert {"services/web", "initrd", "tar"} <= ran(doit("build:node"))
+    assert Path("specs/node.lock").exists()
+    for line in sums().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256(Path("build/node", name).read_bytes()).hexdigest() == digest
+    second = doit("build:node")
+    assert not ran(second) and re.search(r"0 ran, 0 restored, \d+ up to date", second)
+
+
+def test_a_changed_service_runs_alone_and_going_back_restores() -> None:
+    doit("build:node")
+    before = sums()
+    edit('image: "web:1"', 'image: "web:1", env: ["A=1"]')
+    changed = ran(doit("build:node"))
+    assert "services/web" in changed and "fragment/services/web/frame" in changed
+    assert not any("log" in stage or "unpack" in stage or stage.startswith("root") for stage in changed - {"rootfs"})
+    assert "fragment/services/web/image" not in changed, "the image is as it was"
+    assert sums() != before
+    edit(', env: ["A=1"]', "")
+    assert ran(doit("build:node")) <= {"kernel+initrd", "tar"}, "only the files are written again"
+    assert sums() == before
+
+
+def test_what_was_deleted_comes_back_the_same() -> None:
+    doit("build:node")
+    before = sums()
+    Path("build/node/node.tar").unlink()
+    doit("build:node")
+    assert sums() == before and Path("build/node/node.tar").exists()
+    shutil.rmtree("cache")
+    edit('image: "web:1"', 'image: "web:1", env: ["A=1"]')
+    doit("build:node")
+    edit(', env: ["A=1"]', "")
+    doit("build:node")
+    assert sums() == before
+
+
+def test_a_format_that_nobody_asked_for_can_be_built_by_its_name() -> None:
+    doit("build:node")
+    assert ran(doit("build:node:tar-kernel-initrd")) == {"format/tar-kernel-initrd", "tar-kernel-initrd"}
+    assert Path("build/node/node-initrd.tar").exists()
+
+
+def test_a_wrong_spec_is_one_line_a_mistake_and_exit_code_3_and_leaves_others_alone() -> None:
+    Path("specs/bad.yml").write_text("services:\n  - {name: x, imaeg: y}\n")
+    told = doit("build:bad", code=3)
+    assert "specs/bad.yml:2:15: unknown key 'imaeg' under services[0] (did you mean 'image'?)" in told
+    assert "Traceback" not in told
+    assert doit("build:bad:tar", code=3)
+    doit("build:node")
+
+
+def test_what_only_an_image_can_tell_is_told_at_the_line_that_asked() -> None:
+    edit('image: "web:1"', 'image: "web:1", uid: nobody-here')
+    assert re.search(r"specs/node\.yml:3:\d+: .*nobody-here", doit("build:node", code=3))
+
+
+def test_nothing_is_resolved_where_that_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODEKILN_LOCKED", "1")
+    assert "not locked" in doit("build:node", code=1)
+    assert not Path("specs/node.lock").exists()
+
+
+def test_info_says_why() -> None:
+    doit("build:node")
+    edit('image: "web:1"', 'image: "web:1", env: ["A=1"]')
+    assert "entry.env: (none) -> ['A=1']" in doit("info", "build:node:services/web", code=1)
