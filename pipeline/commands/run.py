@@ -13,7 +13,7 @@ DOC = "boot the node in QEMU (^A X ends it)"
 PARAMS = [
     {"name": "format", "long": "format", "default": "", "help": "what to boot (default: the first that can be booted)"},
     {"name": "memory", "long": "memory", "type": int, "default": 1024, "help": "MiB of memory"},
-    {"name": "cpus", "long": "cpus", "type": int, "default": 1, "help": "processors (emulated ones are not faster for being more)"},
+    {"name": "cpus", "long": "cpus", "type": int, "default": 1, "help": "processors (emulated, two are not faster)"},
     {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
     {"name": "drive", "long": "drive", "default": "", "help": "a further image to attach, a config drive say"},
     {"name": "append", "long": "append", "default": "", "help": "further kernel command line (kernel+initrd only)"},
