@@ -17,6 +17,8 @@ import pytest
 INSTALL_SECONDS = 600
 """A mirror that takes longer than this to hand over a package is taken for missing."""
 
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="takes root: other users, owners, security attributes")
+
 
 @cache
 def need(tool: str, package: str = "") -> str:

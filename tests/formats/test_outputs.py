@@ -14,7 +14,7 @@ from pipeline.stages import initrd
 from pipeline.tree import File, Tree, files
 from pipeline.writers import Unwritable
 from tests.formats import node
-from tests.judges import need, run
+from tests.judges import need, needs_root, run
 from tests.writers import samples
 
 
@@ -79,6 +79,7 @@ def test_tar_kernel_initrd(store, tmp_path):
         assert archive.extractfile("cmdline").read() == node.CMDLINE
 
 
+@needs_root
 def test_docker_archives_are_read_by_skopeo(store, tmp_path):
     found = made(store, "docker", tmp_path)
     tool = need("skopeo")

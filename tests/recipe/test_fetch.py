@@ -124,6 +124,7 @@ def test_a_body_that_ends_early_is_no_package(store: Store, host: Host, distribu
     assert not store.has(fetch.Digest("sha256:" + wanted[0]["sha256"]))
 
 
+@judges.needs_root
 def test_what_only_apt_speaks_is_left_to_apt(
     tmp_path: Path, store: Store, host: Host, distribution: Repository
 ) -> None:

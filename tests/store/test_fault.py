@@ -17,6 +17,7 @@ from pipeline.digest import Digest
 from pipeline.fsck import check
 from pipeline.store import Damaged, Missing, Store, StoreError
 from pipeline.tree import File, Slice, only
+from tests.judges import needs_root
 from tests.store.graphs import build, check_whole, graph, mix
 from tests.store.test_kill import in_a_child
 
@@ -47,6 +48,7 @@ def test_any_blobs_may_be_cut_short(store, seed):
     right = build(store, actions)
     for _, path in list(blobs(store)):
         if chance.random() < 0.3:
+            path.chmod(0o644)
             os.truncate(path, chance.randrange(path.stat().st_size))
     assert build(Store(store.root), actions) == right
 
@@ -266,6 +268,7 @@ def test_a_read_only_or_foreign_store_serves_what_it_has_and_says_what_it_cannot
     assert as_nobody(restricted) == 0
 
 
+@needs_root
 def test_a_folder_that_cannot_be_made_and_a_file_in_its_place_are_one_clear_line(open_path):
     def restricted() -> None:
         with pytest.raises(StoreError, match="cannot be written: Permission denied"):

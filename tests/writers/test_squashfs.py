@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from pipeline import compress
 from pipeline.tree import Directory, File, Slice, Tree, complete
 from pipeline.writers import Unwritable, squashfs
-from tests.judges import need, run
+from tests.judges import need, needs_root, run
 from tests.writers import samples
 from tests.writers.test_cpio import compare
 
@@ -30,6 +30,7 @@ def unpacked(path, folder):
     return folder
 
 
+@needs_root
 @pytest.mark.parametrize("name", ["zstd:3", "zstd:19", "gzip"])
 def test_unsquashfs_gives_the_tree_back(store, tmp_path, name):
     tree = samples.special(store, devices=False)
