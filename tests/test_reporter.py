@@ -50,7 +50,9 @@ def task_talk():
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a dodo.py that is rewritten within a second looks unchanged
+
     def write(*names: str, key: str = "1") -> None:
         (tmp_path / "dodo.py").write_text(f"NAMES = {names!r}\n" + DODO.replace("KEY", key))
 
