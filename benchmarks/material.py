@@ -13,6 +13,7 @@ import os
 import random
 import stat
 import subprocess
+import sys
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -150,3 +151,7 @@ def spec(cmdline: str = "console=ttyS0", motd: str = "hello", option: str = "A=1
         f"files:\n  - path: etc/motd\n    contents: {motd}\nbuild:\n  formats: [{formats}]\n",
     ]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    node(Path(sys.argv[1]))

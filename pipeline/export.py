@@ -33,14 +33,19 @@ BY_HAND = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXT
 def export(store: Store, content: Content, path: Path) -> Digest:
     """Write `content` to `path`: beside it, then renamed. Returns its sha256. Missing or Damaged if a blob is.
 
-    A killed export leaves `.NAME.partial`, which the next one of the same file takes over.
+    A large file that was exported before and that nobody wrote to since is left as it is. A killed export leaves
+    `.NAME.partial`, which the next one of the same file takes over.
     """
     partial = path.with_name(f".{path.name}.partial")
     with store.lock("export-" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()):
+        if (known := _there(store, content, path)) is not None:
+            return known
         try:
             with open(partial, "wb", buffering=0) as out:
                 digest = _fill(store, content, out)
             os.replace(partial, path)
+            if trees.length(content) > SMALL:
+                store.note(_memory(store, path), _mark(store, content, path))
         except OSError as error:
             partial.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -52,13 +57,24 @@ def export(store: Store, content: Content, path: Path) -> Digest:
     return digest
 
 
+def digest(store: Store, content: Content) -> Digest:
+    """The sha256 of `content`, which is read only if nobody summed it before."""
+    if trees.length(content) <= SMALL:
+        return Digest.of(b"".join(store.read(content)))
+    place = _place(store, content)
+    found = _whole(store, content) or _sum(place)
+    if found is None:
+        found = _hash(store, content)
+        store.note(place, found.encode())
+    return found
+
+
 def _fill(store: Store, content: Content, out: BinaryIO) -> Digest:
     if trees.length(content) <= SMALL:
         data = b"".join(store.read(content))
         out.write(data)
         return Digest.of(data)
-    name = hashlib.sha256(canonical_json(content)).hexdigest()
-    place = store.root / "sums" / name[:2] / name
+    place = _place(store, content)
     known = _whole(store, content) or _sum(place)
     with ThreadPoolExecutor(2) as pool:
         checks = [pool.submit(vouch.verify, store, blob) for blob in _whole_blobs(store, content)]
@@ -73,6 +89,30 @@ def _fill(store: Store, content: Content, out: BinaryIO) -> Digest:
         return summing.result()
 
 
+def _there(store: Store, content: Content, path: Path) -> Digest | None:
+    """The digest of `content`, if it is large and the file `path` is what an export of it left."""
+    if trees.length(content) <= SMALL:
+        return None
+    try:
+        if _memory(store, path).read_bytes() != _mark(store, content, path):
+            return None
+    except OSError:
+        return None
+    return _sum(_place(store, content)) or _whole(store, content)
+
+
+def _memory(store: Store, path: Path) -> Path:
+    """Where the store remembers what it exported to `path`."""
+    name = hashlib.sha256(b"export " + os.fsencode(path.absolute())).hexdigest()
+    return store.root / "sums" / name[:2] / name
+
+
+def _mark(store: Store, content: Content, path: Path) -> bytes:
+    """Says which content a file got, and which state of the file that is: see `vouch`."""
+    found = os.stat(path)
+    return f"{_place(store, content).name} {found.st_ino} {found.st_size} {found.st_ctime_ns}".encode()
+
+
 def _whole(store: Store, content: Content) -> Digest | None:
     """The digest of the blob that `content` is, all of it and nothing else."""
     piece = content[0]
@@ -85,6 +125,12 @@ def _whole_blobs(store: Store, content: Content) -> Iterator[Digest]:
     """The blobs that go into `content` whole, each once."""
     whole = {blob for blob, offset, length in content if blob and not offset and store.size(blob) == length}
     return iter(sorted(whole))
+
+
+def _place(store: Store, content: Content) -> Path:
+    """Where the store remembers the sum of `content`."""
+    name = hashlib.sha256(canonical_json(content)).hexdigest()
+    return store.root / "sums" / name[:2] / name
 
 
 def _sum(place: Path) -> Digest | None:

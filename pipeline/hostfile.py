@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipeline.seen import observation
 from pipeline.store import CHUNK
 
 LARGE = 4 << 20
@@ -21,13 +22,14 @@ REMEMBERED = 1000
 """Sums that are kept: the last ones."""
 
 
-def sha256(path: Path) -> str:
+@observation
+def sha256(path: Path | str) -> str:
     """The sha256 (hex) of the host file `path`. OSError if it cannot be read."""
-    if path.stat().st_size < LARGE:
+    if os.stat(path).st_size < LARGE:
         return _digest(path, hashlib.sha256())
     import xxhash
 
-    quick = f"{path.stat().st_size}-{_digest(path, xxhash.xxh3_128())}"
+    quick = f"{os.stat(path).st_size}-{_digest(path, xxhash.xxh3_128())}"
     known = _known()
     if quick not in known:
         known[quick] = _digest(path, hashlib.sha256())
@@ -35,7 +37,7 @@ def sha256(path: Path) -> str:
     return known[quick]
 
 
-def _digest(path: Path, digest: Any) -> str:
+def _digest(path: Path | str, digest: Any) -> str:
     with open(path, "rb") as file:
         while data := file.read(CHUNK):
             digest.update(data)

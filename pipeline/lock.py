@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline import seen
 from pipeline.errors import NodekilnError
 
 VERSION = 1
@@ -81,7 +82,7 @@ class Lock:
 def read(path: Path) -> Lock:
     """The lock at `path`; an empty one if there is none. LockError if it is not a lock."""
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(seen.contents(path))
     except FileNotFoundError:
         return Lock()
     except ValueError as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline import lock
-from pipeline.spec import Spec, load
-from pipeline.store import Store
+if TYPE_CHECKING:
+    from pipeline.lock import Lock
+    from pipeline.spec import Spec
+    from pipeline.store import Store
 
 SPECS = "specs"
 RESULTS = "build"
@@ -26,6 +28,8 @@ class Project:
 
     @cached_property
     def store(self) -> Store:
+        from pipeline.store import Store
+
         return Store(self.cache)
 
     @property
@@ -42,12 +46,16 @@ class Project:
 
     def load(self, name: str) -> Spec:
         """The spec; Problems with everything that is wrong with it."""
+        from pipeline.spec import load
+
         return load(self.path(name))
 
     def lock_path(self, name: str) -> Path:
         return Path(SPECS, f"{name}.lock")
 
-    def lock(self, name: str) -> lock.Lock:
+    def lock(self, name: str) -> Lock:
+        from pipeline import lock
+
         return lock.read(self.root / self.lock_path(name))
 
     def results(self, name: str, arch: str = "") -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +16,7 @@ from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
 from pipeline import journal
+from pipeline.errors import BadInput, NodekilnError
 from pipeline.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 
 BAD_INPUT = 3
@@ -28,6 +29,15 @@ class Explained(TaskFailed):  # type: ignore[misc]
     def __init__(self, message: str, bad_input: bool) -> None:
         super().__init__(message)
         self.bad_input = bad_input
+
+
+def explained(run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call `run` as a doit action; an error that a person can mend becomes a failure without a traceback."""
+    try:
+        return run(*arguments, **options)
+    except NodekilnError as error:
+        shown = getattr(error, "shown", None)  # problems, with the lines that they are in
+        return Explained(shown() if shown and sys.stderr.isatty() else str(error), isinstance(error, BadInput))
 
 
 class LineReporter(ConsoleReporter):  # type: ignore[misc]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import document, sections
+from pipeline import document, sections, seen
 from pipeline.document import Node
 from pipeline.kinds import ListOf
 from pipeline.problem import KeyPath, Place, Problem, Problems, guess
@@ -83,7 +83,8 @@ def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
     nodes = []
     first = _parse(path, problems)
     appended = _appended(first, path, problems) if first else []
-    files = [path, *appended, *sorted(path.with_suffix(".d").glob("*.yml"))]
+    folder = path.with_suffix(".d")
+    files = [path, *appended, *(folder / name for name in seen.listing(folder, ".yml"))]
     for number, file in enumerate(files):
         node = _parse(file, problems) if number else first
         if node:
@@ -96,7 +97,7 @@ def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
 
 def _parse(path: Path, problems: list[Problem]) -> Node | None:
     try:
-        return document.parse(path.read_bytes(), str(path))
+        return document.parse(seen.contents(path), str(path))
     except Problems as found:
         problems += found.problems
     except OSError as error:
@@ -112,7 +113,7 @@ def _appended(node: Node, path: Path, problems: list[Problem]) -> list[Path]:
         if not isinstance(item, document.Scalar):
             continue
         file = path.parent / item.text
-        if file.is_file():
+        if seen.is_file(file):
             found.append(file)
         else:
             problems.append(

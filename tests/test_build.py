@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.oci import craft
+from tests.oci.stacks import pax_sparse_1
 from tests.oci.test_commands import ROOT, doit
 
 SPEC = """\
@@ -77,6 +78,18 @@ def test_a_changed_service_runs_alone_and_going_back_restores() -> None:
     assert sums() == before
 
 
+def test_the_kernel_decides_the_compression_and_its_command_line_does_not(tmp_path: Path) -> None:
+    files = {"kernel": b"", "kernel-config": b"CONFIG_RD_GZIP=y\n"}
+    layer = craft.archive(*(craft.entry(name, data=data) for name, data in files.items()))
+    craft.image(tmp_path / "layout", [layer], name="docker.io/library/kernel:1")
+    edit("init:", 'kernel: {image: "kernel:1", cmdline: quiet, tar: none}\ninit:')
+    assert {"compression", "fragment/init/base"} <= {each.replace(":1", "") for each in ran(doit("build:node"))}
+    assert Path("build/node/node-initrd.img").read_bytes().startswith(b"\x1f\x8b")
+    edit("quiet", "debug")
+    changed = ran(doit("build:node"))
+    assert "kernel" in changed and not any(stage.startswith(("fragment", "compression")) for stage in changed)
+
+
 def test_what_was_deleted_comes_back_the_same() -> None:
     doit("build:node")
     before = sums()
@@ -106,6 +119,15 @@ def test_a_wrong_spec_is_one_line_a_mistake_and_exit_code_3_and_leaves_others_al
     doit("build:node")
 
 
+def test_a_file_that_no_initrd_has_room_for_is_told_with_the_formats_that_have(tmp_path: Path) -> None:
+    layer = craft.archive(pax_sparse_1(b"var/large", 5 << 30, [(0, b"some")]))
+    craft.image(tmp_path / "layout", [layer], name="docker.io/library/large:1")
+    edit("base:1", "large:1")
+    told = doit("build:node:kernel+initrd", code=3)
+    assert "var/large: 5368709120 bytes; a cpio archive (initrd) holds files of at most 4294967295 (" in told
+    assert re.search(r"\(docker, .*kernel\+squashfs, tar have room for it\)", told)
+
+
 def test_what_only_an_image_can_tell_is_told_at_the_line_that_asked() -> None:
     edit('image: "web:1"', 'image: "web:1", uid: nobody-here')
     assert re.search(r"specs/node\.yml:3:\d+: .*nobody-here", doit("build:node", code=3))
@@ -121,3 +143,17 @@ def test_info_says_why() -> None:
     doit("build:node")
     edit('image: "web:1"', 'image: "web:1", env: ["A=1"]')
     assert "entry.env: (none) -> ['A=1']" in doit("info", "build:node:services/web", code=1)
+
+
+@pytest.mark.parametrize(("words", "starts", "locked"), [
+    (["build"], 2, {"node", "other", "third"}), ([], 2, {"node", "other", "third"}), (["build:other"], 2, {"other"}),
+])  # fmt: skip
+def test_what_is_not_locked_is_resolved_before_one_new_start(words: list[str], starts: int, locked: set[str]) -> None:
+    for name in ("other", "third"):
+        shutil.copy("specs/node.yml", f"specs/{name}.yml")
+    dodo = Path("dodo.py")
+    dodo.write_text(dodo.read_text() + "open('starts', 'a').write('.')\n")
+    doit(*words)
+    assert len(Path("starts").read_text()) == starts
+    assert {path.stem for path in Path("specs").glob("*.lock")} == locked
+    assert all(Path(f"build/{name}/{name}.tar").exists() for name in locked)

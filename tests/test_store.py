@@ -149,3 +149,18 @@ def test_closure_gives_inputs_first_and_each_action_once():
     b = Action("b", constant, {"text": "b"}, (a,))
     c = Action("c", constant, {"text": "c"}, (a, b))
     assert [action.name for action in closure(c, b)] == ["a", "b", "c"]
+
+
+def test_a_file_that_was_exported_is_left_as_long_as_it_is_that(store, tmp_path):
+    large, other = store.content(bytes(range(256)) * 8192), store.content(b"other" * 500000)
+    target = tmp_path / "exported"
+    digest = store.export(large, target)
+    first = target.stat()
+    assert store.export(large, target) == digest and target.stat() == first
+    with target.open("r+b") as file:
+        file.write(b"\0")  # what was there already
+    assert store.export(large, target) == digest and target.stat().st_ino != first.st_ino
+    overwritten = b"x" * first.st_size
+    for change in (lambda: target.write_bytes(overwritten), target.unlink, lambda: store.export(other, target)):
+        change()
+        assert store.export(large, target) == digest and target.read_bytes() == bytes(range(256)) * 8192

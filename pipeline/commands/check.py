@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from typing import TYPE_CHECKING
 
-from pipeline import check
 from pipeline.errors import BadInput
-from pipeline.plan import plan
-from pipeline.problem import Problems
 from pipeline.project import Project
+
+if TYPE_CHECKING:
+    from pipeline.check import Found
 
 DOC = "say what is wrong with a spec, without building it"
 PARAMS = [
@@ -25,6 +26,9 @@ class Wrong(BadInput):
 
 def run(project: Project, name: str, json: bool = False, alone: bool = False) -> None:
     """Print the problems and warnings of the spec; Wrong if there are problems."""
+    from pipeline import check
+    from pipeline.problem import Problems
+
     found = check.check(project.path(name))
     if not alone and not found.errors:
         found = _with_images(project, name, found)
@@ -40,8 +44,11 @@ def run(project: Project, name: str, json: bool = False, alone: bool = False) ->
         print(f"{project.path(name)}: right, {len(found.warnings)} warnings")
 
 
-def _with_images(project: Project, name: str, found: check.Found) -> check.Found:
+def _with_images(project: Project, name: str, found: Found) -> Found:
     """`found`, and what the images say; they have to be locked for that."""
+    from pipeline import check
+    from pipeline.plan import plan
+
     spec = project.load(name)
     for arch in spec.build.arch:
         made = plan(spec, project.lock(name), arch)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import lock
 from pipeline.errors import BadInput, NodekilnError
-from pipeline.plan import Plan, plan
+from pipeline.offline import go_offline
 from pipeline.project import Project
-from pipeline.spec import Spec
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
+    from pipeline.spec import Spec
 
 DOC = "resolve tags and packages into specs/NAME.lock"
 PARAMS = [
     {"name": "update", "long": "update", "default": "", "help": "ask again for this one name (or 'all')"},
     {"name": "check", "long": "check", "type": bool, "default": False, "help": "say what moved, write nothing"},
+    {"name": "offline", "long": "offline", "type": bool, "default": False,
+     "help": "ask layouts, archives and what was read before, and no network"},
 ]
 
 
@@ -30,31 +36,76 @@ class Moved(NodekilnError):
     """`--check` found that a name means something else now."""
 
 
-def run(project: Project, name: str, update: str = "", check: bool = False) -> None:
+class Subject(NamedTuple):
+    """A spec's lock as it is, and the names that it has to explain."""
+
+    name: str
+    path: Path
+    known: lock.Lock
+    wanted: list[lock.Wanted]
+
+
+def run_all(project: Project, update: str = "", check: bool = False, offline: bool = False) -> None:
+    """The same for every spec; a name that several have is asked for once."""
+    _run(project, project.names(), update, check, offline)
+
+
+def run(project: Project, name: str, update: str = "", check: bool = False, offline: bool = False) -> None:
     """Resolve what specs/NAME.lock lacks, and `update` (a name of the lock, or "all") anew."""
-    spec = project.load(name)
-    known = project.lock(name)
-    wanted = [each for arch in spec.build.arch for each in _plan_all(spec, known, arch).images.wanted]
+    _run(project, [name], update, check, offline)
+
+
+def _run(project: Project, names: Sequence[str], update: str, check: bool, offline: bool) -> None:
+    if offline:
+        go_offline()
+    subjects = [_subject(project, name) for name in names]
     if check:
-        lacking = [f"{each}: not locked" for each in wanted if known.get(each) is None]
-        moved = list(_moved(known, known.updated(lock.resolve(wanted, project.cache))))
-        if lacking or moved:
-            raise Moved("\n".join(lacking + moved))
-        print(f"{project.lock_path(name)}: nothing moved")
+        _check(project, subjects)
         return
-    asked = [each for each in wanted if known.get(each) is None or update in ("all", each.name, _short(each.name))]
-    if update and update != "all" and not any(update in (each.name, _short(each.name)) for each in wanted):
-        names = ", ".join(sorted({_short(each.name) for each in wanted}))
-        raise BadInput(f"{project.path(name)} names no {update!r} (it names {names})")
-    found = known.updated(lock.resolve(asked, project.cache)).only(wanted)
-    lock.write(project.root / project.lock_path(name), found)
-    for line in _moved(known, found):
-        print(line)
-    print(f"{project.lock_path(name)}: {len(wanted)} names locked, {len(asked)} resolved now")
+    if update not in ("", "all") and not any(_meant(each, update) for subject in subjects for each in subject.wanted):
+        there = ", ".join(sorted({_short(each.name) for subject in subjects for each in subject.wanted}))
+        raise BadInput(f"{' '.join(str(project.path(name)) for name in names)} names no {update!r} (it names {there})")
+    asked = {
+        subject.name: [each for each in subject.wanted if subject.known.get(each) is None or _meant(each, update)]
+        for subject in subjects
+    }
+    facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its), project.cache))
+    for name, path, known, wanted in subjects:
+        found = known.updated((each, facts[each]) for each in asked[name]).only(wanted)
+        lock.write(project.root / path, found)
+        for line in _moved(known, found):
+            print(line)
+        print(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
+
+
+def _check(project: Project, subjects: Sequence[Subject]) -> None:
+    """Say what the locks say no more; Moved with what it is."""
+    facts = dict(lock.resolve(dict.fromkeys(each for its in subjects for each in its.wanted), project.cache))
+    told: list[str] = []
+    for _, path, known, wanted in subjects:
+        lines = [f"{each}: not locked" for each in wanted if known.get(each) is None]
+        lines += _moved(known, known.updated((each, facts[each]) for each in wanted))
+        if not lines:
+            print(f"{path}: nothing moved")
+        told += [f"{path}:", *lines] if lines and len(subjects) > 1 else lines
+    if told:
+        raise Moved("\n".join(told))
+
+
+def _subject(project: Project, name: str) -> Subject:
+    spec, known = project.load(name), project.lock(name)
+    wanted = [each for arch in spec.build.arch for each in _plan_all(spec, known, arch).images.wanted]
+    return Subject(name, project.lock_path(name), known, wanted)
+
+
+def _meant(wanted: lock.Wanted, update: str) -> bool:
+    return update in ("all", wanted.name, _short(wanted.name))
 
 
 def _plan_all(spec: Spec, known: lock.Lock, arch: str) -> Plan:
     """The plan, with the images that the formats it asks for need as well."""
+    from pipeline.plan import plan
+
     made = plan(spec, known, arch)
     made.missing(*spec.build.formats)
     return made

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline import size
 from pipeline.commands.why import counted
 from pipeline.project import RESULTS, Project
-from pipeline.publish import MANIFEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +64,8 @@ def _at(base: Path, suffix: str) -> Path:
 
 def _last(base: Path, task: str) -> dict[str, int]:
     """The sizes of the files of a format as it was last published, by their names."""
+    from pipeline.publish import MANIFEST
+
     try:
         formats = json.loads((base.parent / MANIFEST).read_bytes())["formats"]
         files = formats[task.rpartition("/")[2].rpartition(":")[2]]["files"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.action import Action
 from pipeline.digest import canonical_json
-from pipeline.label import LABEL
+from pipeline.oci.config import LABEL
 from pipeline.recipe import assemble, deb, fetch
 from pipeline.recipe.recipe import OwnFile, Recipe
 from pipeline.schema import plain

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import NodekilnError
+from pipeline.offline import is_offline
 
 ORIGIN = "Debian"
 """`Origin` of the repositories whose packages are taken (Release files, apt-secure(8))."""
-OFFLINE = "NODEKILN_OFFLINE"
-"""Environment variable: when it is set and not empty, no socket is opened; lists that were read before still serve."""
 
 _KEPT = re.compile(r"(Acquire|Dir::(Bin|Etc|Ignore-Files-Silently)|APT::Default-Release)\b")
 _DROPPED = re.compile(r"(Acquire::(IndexTargets|Languages|ForceHash|GzipIndexes)|Dir::Etc::(main|parts))\b")
 
+_NOWHERE = "Unable to locate package"
 _UNMET = re.compile(r"(Depends|Conflicts|Breaks): ")
 
 
@@ -57,9 +57,18 @@ class Archive(NamedTuple):
         """What one of apt's programs prints about this archive. PackageError, with apt's own words, if it fails."""
         done = run(*command, config=self.config, folder=folder)
         if done.status:
+            done = done._replace(errors=tuple(map(self._located, done.errors)))
             unmet = [line.strip() for line in done.output.splitlines() if _UNMET.search(line)]
             raise PackageError("\n".join(dict.fromkeys([*done.errors, *unmet, *self.complaints])))
         return done.output
+
+    def _located(self, error: str) -> str:
+        """`error`, and where was looked if it says that a package is not there: it may be in another component."""
+        if not error.startswith(_NOWHERE):
+            return error
+        printed = run("apt-get", "indextargets", "--format", "$(COMPONENT)", "Created-By: Packages", config=self.config)
+        components = " and ".join(sorted(set(printed.output.split())))
+        return f"{error} (of Debian, the host's apt sources have {components}: is it in non-free-firmware, say?)"
 
 
 def open_archive(state: Path, architecture: str) -> Archive:
@@ -80,7 +89,8 @@ def open_archive(state: Path, architecture: str) -> Archive:
         partial = place / "apt.conf.new"
         partial.write_text(text)
         os.replace(partial, config)
-        complaints = () if os.environ.get(OFFLINE) else run("apt-get", "update", "-q", config=config).errors
+        # offline, lists that were read before still serve
+        complaints = () if is_offline() else run("apt-get", "update", "-q", config=config).errors
         readable = _forget_others(config)
     if not readable:
         wanted = f"no {ORIGIN} repository for {architecture} can be read through the host's apt configuration"

@@ -21,13 +21,16 @@ from pipeline.store import Store
 from pipeline.tree import EPOCH, Content, Directory, Entry, File, Symlink, Tree, complete, overlay
 from pipeline.writers import tar
 
-VERSION = f"1 tar-{tar.VERSION} modules-{modules.VERSION}"
+VERSION = f"2 tar-{tar.VERSION} modules-{modules.VERSION}"
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 CREATED = "1980-01-01T00:00:00Z"
 """EPOCH, as RFC 3339 has it."""
+DEVICE_TREES = "lib/linux-image-"
+"""Debian's kernels have theirs below usr/ in a folder that is called so, followed by the release."""
+DTB = "boot/dtb"
 VARIANTS = {"arm64": "v8", "arm": "v7"}
 """What Debian's packages need of architectures that have variants (containerd's platforms, normalized)."""
 
@@ -102,19 +105,25 @@ def own(store: Store, concatenated: Mapping[str, Content], files: Sequence[Mappi
 
 
 def as_kernel(store: Store, tree: Tree) -> Tree:
-    """`tree` as LinuxKit has kernel images: /kernel, and /kernel.tar with the modules and their dependency data."""
+    """`tree` as LinuxKit has kernel images: /kernel, and /kernel.tar with the modules and their dependency data, and
+    the device trees, if the recipe keeps them, in boot/dtb.
+
+    Its configuration, if the recipe keeps it, is /kernel-config: it says what the kernel can unpack.
+    """
     kernels = [path for path in tree if path.startswith("boot/vmlinuz-")]
     if len(kernels) != 1:
         raise StageProblem(("kernel",), f"one boot/vmlinuz-* is wanted, there is {', '.join(kernels) or 'none'}")
     release = kernels[0].removeprefix("boot/vmlinuz-")
-    moved = {path.removeprefix("usr/"): entry for path, entry in tree.items()}
-    parts = {path: entry for path, entry in moved.items() if (path + "/").startswith("lib/modules/")}
+    moved = {path.removeprefix("usr/").replace(DEVICE_TREES + release, DTB, 1): tree[path] for path in tree}
+    parts = {path: entry for path, entry in moved.items() if (path + "/").startswith(("lib/modules/", DTB + "/"))}
     if (found := modules.releases(parts)) != [release]:
         raise StageProblem(("kernel",), f"the kernel is {release}, its modules are for {', '.join(found) or 'none'}")
     rope = store.rope()
     tar.write(modules.with_data(store, complete(parts), release), rope)
-    rest = selected(tree, (), ("boot", "lib/modules", "usr/lib/modules"))
-    return overlay(rest, {"kernel": tree[kernels[0]], "kernel.tar": File(0o644, 0, 0, EPOCH, (), rope.finish())})
+    rest = selected(tree, (), ("boot", "lib/modules", "usr/lib/modules", f"usr/{DEVICE_TREES}{release}"))
+    made: dict[str, Entry] = {"kernel": tree[kernels[0]], "kernel.tar": File(0o644, 0, 0, EPOCH, (), rope.finish())}
+    config = tree.get(f"boot/config-{release}")
+    return overlay(rest, made | ({"kernel-config": config} if config else {}))
 
 
 def _packages(unpacked: Tree) -> dict[str, Tree]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property, partial
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
-from pipeline.recipe.apt import OFFLINE, Archive, PackageError, open_archive, proxies, repositories
+from pipeline.offline import VARIABLE, is_offline
+from pipeline.recipe.apt import Archive, PackageError, open_archive, proxies, repositories
 from pipeline.recipe.debian import Package, debian_architecture
 from pipeline.store import CHUNK, Store
 from pipeline.tree import Slice, files
@@ -43,7 +43,7 @@ class _Sources:
         """Functions that put a package into the store, the likeliest first."""
         for repository in self.repositories:
             yield partial(_from_repository, repository, self)
-        if not os.environ.get(OFFLINE):
+        if not is_offline():
             yield partial(_through_apt, self)
 
     @cached_property
@@ -99,8 +99,8 @@ def _blob(store: Store, package: Package, sources: _Sources, recipe: str, arch: 
 
 def _explained(what: str, recipe: str, complaints: Sequence[Exception]) -> str:
     """The error's text: `what` is needed, and everything that was tried ended in `complaints`."""
-    if os.environ.get(OFFLINE):
-        return f"{what}, which is not in the store, and {OFFLINE} is set"
+    if is_offline():
+        return f"{what}, which is not in the store, and {VARIABLE} is set"
     kinds = {type(error) for error in complaints}
     if _Gone in kinds and kinds <= {_Gone, PackageError}:
         return f"{what}, which no mirror has any more: `doit lock --update {recipe}` moves it to the version of today"
@@ -116,8 +116,8 @@ def _from_repository(repository: str, sources: _Sources, store: Store, package: 
         _receive(store, package, _local(Path(unquote(where.path), package.filename)))
     elif where.scheme not in ("http", "https"):
         raise OSError(f"{repository}: only apt speaks {where.scheme}")
-    elif os.environ.get(OFFLINE):
-        raise OSError(f"{repository}: {OFFLINE} is set")
+    elif is_offline():
+        raise OSError(f"{repository}: {VARIABLE} is set")
     else:
         url = repository.rstrip("/") + "/" + quote(package.filename)
         _receive(store, package, _download(sources.session, url))

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pipeline import document
+from pipeline import document, seen
 from pipeline.container import Config
 from pipeline.digest import canonical_json
 from pipeline.problem import KeyPath, Place, Problem, Problems, spell
@@ -174,15 +174,14 @@ def relative(target: str, path: str) -> str:
 def _read(file: Path) -> document.Node:
     start = Place(str(file), 1, 1)
     try:
-        node = document.parse(file.read_bytes(), str(file))
+        node = document.parse(seen.contents(file), str(file))
     except OSError as error:
         raise Problems([Problem(start, f"no recipe here: {error.strerror}")]) from None
     return node or document.Mapping(start, [])
 
 
 def _bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        data = file.read(SOURCE_LIMIT + 1)
+    data = seen.contents(path)
     if len(data) > SOURCE_LIMIT:
         raise ValueError(f"more than {SOURCE_LIMIT >> 20} MiB; make it part of a package")
     return data

@@ -24,7 +24,7 @@ def packed(store, name, chunks):
 
 
 @pytest.mark.parametrize(("text", "means"), [
-    ("zstd", Compression("zstd", 9)), ("zstd:19", Compression("zstd", 19)), ("gzip:9", Compression("gzip", 9)),
+    ("zstd", Compression("zstd", 4)), ("zstd:19", Compression("zstd", 19)), ("gzip:9", Compression("gzip", 9)),
     ("gzip", Compression("gzip", 6)), ("none", Compression("none", 0)),
 ])  # fmt: skip
 def test_names(text, means):

@@ -5,8 +5,25 @@ import hashlib
 import pytest
 
 from pipeline import compress
-from pipeline.tree import Slice
-from pipeline.writers import cpio, disk, fat, gpt, iso9660, mbr, qcow2, squashfs, tar, vhd, vmdk
+from pipeline.stages import packed
+from pipeline.tree import Slice, files, length
+from pipeline.writers import (
+    cpio,
+    disk,
+    erofs,
+    fat,
+    gpt,
+    iso9660,
+    mbr,
+    qcow2,
+    qcow2packed,
+    squashfs,
+    swap,
+    tar,
+    vhd,
+    vhdx,
+    vmdk,
+)
 from tests.writers import samples
 
 
@@ -32,6 +49,22 @@ def _disk(store):
     )
 
 
+def _qcow2_of_zstd(store, out):
+    body = store.rope()
+    content = (*_disk(store), *store.content(b"alike" * 100_000))
+    out.write(qcow2packed.write(content, store.read, body, compress.zstd(3)))
+    out.extend(body.finish())
+
+
+def _packed(stage):
+    def write(store, out):
+        disk = (*_disk(store), Slice(None, 0, 66 << 20), *_disk(store))
+        ((_, entry),) = store.tree(stage(store, store.put_tree(files([("", disk)])))).items()
+        out.extend(entry.content)
+
+    return write
+
+
 LEVELS = {"zstd": "zstd:12", "gzip": "gzip:6"}
 """Spelled out, so that another default is no other golden digest."""
 
@@ -44,6 +77,14 @@ def _squashfs(name):
     return write
 
 
+def _erofs(level):
+    def write(store, out):
+        tree = samples.special(store)
+        out.write(erofs.write(tree, store.read, out, compress.lz4(level) if level else None))
+
+    return write
+
+
 WRITERS = {
     f"cpio {cpio.VERSION}": lambda store, out: cpio.write(samples.special(store), out),
     f"tar {tar.VERSION}": lambda store, out: tar.write(samples.special(store), out),
@@ -52,13 +93,23 @@ WRITERS = {
     f"iso9660 {iso9660.VERSION}": lambda store, out: iso9660.write(iso9660.plan(samples.special(store)), out, "NODE"),
     f"squashfs of zstd {squashfs.VERSION}": _squashfs("zstd"),
     f"squashfs of gzip {squashfs.VERSION}": _squashfs("gzip"),
+    f"erofs {erofs.VERSION}": _erofs(None),
+    f"erofs {erofs.VERSION} lz4-{compress.LZ4}": _erofs(9),
     f"vhd {vhd.VERSION}": lambda store, out: vhd.write_fixed(_disk(store), out, disk.identity("vhd")),
     f"dynamic vhd {vhd.VERSION}": lambda store, out: vhd.write_dynamic(_disk(store), out, disk.identity("vhd")),
+    f"vhdx {vhdx.VERSION}": lambda store, out: vhdx.write(_disk(store), out, disk.identity),
+    f"qcow2 of zstd {qcow2packed.VERSION}": _qcow2_of_zstd,
+    f"swap {swap.VERSION}": lambda store, out: swap.write(1 << 20, out, "SWAP", disk.identity("swap")),
+    f"zst of a disk {packed.VERSION}": _packed(packed.zst),
+    f"gz of a disk {packed.VERSION}": _packed(packed.gz),
     f"vmdk {vmdk.VERSION} {compress.VERSION}": lambda store, out: vmdk.write(
         _disk(store), store.read, out, compress.zlib(1), 1
     ),
-    f"gpt {gpt.VERSION}": lambda store, out: gpt.write_one(
-        _disk(store), "EFI System", gpt.EFI_SYSTEM, out, lambda purpose, _: disk.identity(purpose)
+    f"gpt {gpt.VERSION}": lambda store, out: gpt.write_disk(
+        [gpt.Volume(_disk(store), "EFI System", gpt.EFI_SYSTEM)],
+        length(_disk(store)) + (2 << 20),
+        out,
+        lambda purpose, _: disk.identity(purpose),
     ),
     f"mbr {mbr.VERSION}": lambda store, out: out.write(mbr.record([mbr.Partition(2048, 4096, 0x0C, True)], 1, b"code")),
     f"zstd {compress.VERSION}": _compressed("zstd"),
@@ -74,11 +125,16 @@ GOLDEN = {
     "squashfs of gzip 1": "93e5b15de55494756fae9ff0357ef2731adec860c1c0d0bdacd6a9179e2e5220",
     "vhd 1": "c4f1aecc72e3622ee56f6e1c5b1ccb94d62d218ab3a107297a404cc838d8f167",
     "dynamic vhd 1": "c41db53baacf3a79e372ac19d1ec19cd66b520a0f74174bfbf90a2d996809a5c",
-    "vmdk 1 1 zstandard-0.25.0 deflate-0.9.0": "e3716a1b13f91700d805fb0b490e5d8cdb17ed847ec0b072408305a14847382e",
+    "vmdk 1 2 zstandard-0.25.0 deflate-0.9.0": "e3716a1b13f91700d805fb0b490e5d8cdb17ed847ec0b072408305a14847382e",
+    "vhdx 1": "deea099cc657206eac05caea86e3ff65206ace85deebadf1cb7261e317a5c0df",
+    "qcow2 of zstd 1": "4fe3ebc3053abc130a62cc763a593769d3a98388a97b2beabd28a7a041216093",
+    "swap 1": "90f559377d88b352839163ae258ebc2d1c163814072fb855c136fb0003db8e3d",
+    "zst of a disk 1 2 zstandard-0.25.0 deflate-0.9.0": "e807d661dd384a6985a1f632a2f60097099b18483310a78d578fccd342d62d18",
+    "gz of a disk 1 2 zstandard-0.25.0 deflate-0.9.0": "a944616178196bcc0cd5a0aaf46b11f5c144dd07c207f62d1109753819ad25b4",
     "gpt 1": "b594a5dedf402e7dec14b16b8532b9f89d37884aa9afd9e0feb5ec551b40230f",
     "mbr 1": "631959196d8762b481d7bc6b4b3f83628de5d7b042e69856589751456de17295",
-    "zstd 1 zstandard-0.25.0 deflate-0.9.0": "c19e152bf06aa1c7f2f0adf38d516fb89f456268e4d0e54244225fda9314da42",
-    "gzip 1 zstandard-0.25.0 deflate-0.9.0": "27ece3f4ec7a4abeae969540daaad3e048f8ec536603be7ce291e6c0842f4a85",
+    "zstd 2 zstandard-0.25.0 deflate-0.9.0": "baf6b74bbebd42af1bd1752a7ae15dd2b145ed282ae6f17b2cc255982ea7a56b",
+    "gzip 2 zstandard-0.25.0 deflate-0.9.0": "27ece3f4ec7a4abeae969540daaad3e048f8ec536603be7ce291e6c0842f4a85",
 }
 
 
