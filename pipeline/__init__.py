@@ -10,7 +10,7 @@ The modules in reading order; each imports only what stands before it (import-li
 **Actions**     action     the promise to call a stage; keys, performing, lost results made again
                 reason, forecast, journal, drawing    why it runs, what a build would do, what the last did
 **Language**    document, problem, kinds, reader, schema   YAML with places -> dataclasses -> errors, schema, manual
-                container, cgroup, capabilities, names     what an entry of a spec may say
+                container, cgroup, capabilities, names, arches     what an entry of a spec may say
                 spec, check, describe                      a spec; what is wrong with it; its schema and manual
                 runtime_spec, label, lookup, metadata, bundles, compat    from an entry to a container's bundle
 **Images**      oci/       references, registries, layouts, layers; nothing of what they say is believed
@@ -27,6 +27,7 @@ The modules in reading order; each imports only what stands before it (import-li
                 lock       what every name meant, when somebody last asked
                 plan       a spec and its lock become actions
 **Use**         project, publish         a folder with specs/; results become files
+                generation               which bytes this nodekiln makes, as one number
                 sizes/, verify/, compare/    what each byte is for; building again; what differs
                 tasks, state, reporter, progress    the only modules that know doit
                 commands/  one module per command

@@ -18,9 +18,9 @@ COLOURS = {
     "": "#e9ecef",
 }
 """What a stage is filled with; "" is one that no build has come to yet."""
-ROW, COLUMN, WIDTH, HEIGHT = 34, 250, 220, 24
+ROW, COLUMN, WIDTH, HEIGHT = 34, 300, 250, 24
 """Pixels of the HTML page's drawing: distance of rows and columns, and size of a box."""
-LETTERS = 30
+LETTERS = 36
 """Letters of a name that fit into a box."""
 
 

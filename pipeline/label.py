@@ -7,10 +7,9 @@ from typing import Any
 
 from pipeline import document
 from pipeline.container import Config
+from pipeline.oci.config import LABEL
 from pipeline.problem import Problems, StageProblem
 from pipeline.schema import Reader, Wrong, checked, kind, plain
-
-LABEL = "org.mobyproject.config"
 
 
 def read_label(labels: Mapping[str, str]) -> dict[str, Any]:

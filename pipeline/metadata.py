@@ -6,11 +6,12 @@ registries. What comes out is a spec again, but for what LinuxKit's language has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from pipeline.arches import for_arch
 from pipeline.document import plain_value
-from pipeline.parts import Image
+from pipeline.parts import Context
 from pipeline.schema import plain
 
 _SECTIONS = ("kernel", "init", "onboot", "onshutdown", "services", "files", "volumes")
@@ -21,9 +22,9 @@ _VOLUME = {"readonly": False, "format": "filesystem"}
 """Values that are not written, because they are what it is anyway."""
 
 
-def dump(spec: Any, form: str, image: Callable[[str], Image]) -> str:
-    """The spec as text; `form` is "yaml" or "json"."""
-    document = {name: _section(name, plain(spec[name]), image) for name in _SECTIONS}
+def dump(context: Context, form: str) -> str:
+    """The spec as text, for the node's architecture; `form` is "yaml" or "json"."""
+    document = {name: _section(name, plain(context.spec[name]), context) for name in _SECTIONS}
     if form == "json":
         from pipeline.runtime_spec import marshal
 
@@ -47,8 +48,10 @@ def _yaml(document: Any) -> str:
     return str(yaml.dump(document, Dumper=Dumper, sort_keys=False, width=1 << 30, allow_unicode=True))
 
 
-def _section(name: str, value: Any, image: Callable[[str], Image]) -> Any:
+def _section(name: str, value: Any, context: Context) -> Any:
+    image = context.image
     if name == "kernel":
+        value |= {"cmdline": for_arch(value["cmdline"], context.arch)}
         kernel = {"image": image(value["image"]).reference if "image" in value else ""}
         return kernel | {key: value[key] for key, usual in _KERNEL.items() if value[key] != usual}
     if name == "init":

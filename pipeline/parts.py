@@ -44,3 +44,5 @@ class Context(NamedTuple):
     node, or for another (`image("alpine:3.20", "arm64")`)."""
     epoch: int = EPOCH
     """Seconds since 1970 that entries of our own making are stamped with."""
+    arch: str = "amd64"
+    """The node's architecture, as images name it."""

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import compat, compress, formats, sections
+from pipeline import compat, compress, formats, sections, seen
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
 from pipeline.lock import Lock, Wanted
@@ -22,12 +21,13 @@ from pipeline.problem import Problem, Problems, guess
 from pipeline.recipe import actions as recipes
 from pipeline.recipe import recipe
 from pipeline.spec import Spec
-from pipeline.stages import initrd, pull, root
+from pipeline.stages import bootrd, compression, initrd, pull, root
 from pipeline.tree import EPOCH, parents
 
 PKG = "@pkg:"
 """A reference that starts so names a recipe's folder."""
-DEFAULT_COMPRESSION = "zstd"
+COMPRESSIONS = ("zstd", "gzip")
+"""For what a spec does not say how to compress. Of an initrd: the first that its kernel can unpack."""
 OWN_IMAGES = Path(__file__).parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
@@ -43,6 +43,8 @@ class Plan:
     arch: str
     images: Images
     parts: tuple[Part, ...]
+    fragment: Callable[[str, Action], Action]
+    """Plans a piece of an initrd: its name, and the action that gives its tree."""
     products: dict[str, Action]
     made: dict[str, Action] = field(default_factory=dict)
 
@@ -50,10 +52,11 @@ class Plan:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
         if name not in self.made:
             module = formats.find(name)
-            given = self.spec.build.options() | {"compress": _compression(self.spec)}
+            given = {"name": self.spec.name} | self.spec.build.options() | {"compress": _compression(self.spec)}
             options = {option: given[option] for option in module.OPTIONS if option in given}
             needs = tuple(self._product(need) for need in module.NEEDS)
-            self.made[name] = Action(f"format/{name}", module.build, options, needs)
+            where = self.spec.below("build")
+            self.made[name] = Action(f"format/{name}", module.build, options, needs, where)
         return self.made[name]
 
     def missing(self, *names: str) -> list[Wanted]:
@@ -62,11 +65,21 @@ class Plan:
         return [unlocked[action] for action in closure(*map(self.format, names)) if action in unlocked]
 
     def _product(self, name: str) -> Action:
+        if name == "bootrd" and name not in self.products:
+            self.products[name] = self._bootrd()
         if name in self.products:
             return self.products[name]
         if name in formats.names():
             return self.format(name)
         return self.images(self.spec.build.bootloader or f"{PKG}images/{name}").tree
+
+    def _bootrd(self) -> Action:
+        """The RAM disk that mounts a root file system; planned when a format asks, for it needs an image of its own."""
+        contents = next((part.tree.inputs[0] for part in self.parts if part.name == "kernel"), None)
+        image, tar = (contents.inputs, contents.params["tar"]) if contents else ((), "")
+        modules = Action("bootrd/modules", bootrd.modules, {"tar": tar}, image)
+        tree = Action("bootrd/tree", bootrd.ramdisk, {}, (modules, self.images(f"{PKG}images/init").tree))
+        return Action("bootrd/initrd", initrd.initrd, {}, (self.products["kernel"], self.fragment("bootrd", tree)))
 
 
 class Images:
@@ -112,7 +125,7 @@ class Images:
         """The recipe's folder: in the project, beside the spec, or with nodekiln itself."""
         places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
         for place in places:
-            if (place / recipe.FILE).exists():
+            if seen.is_file(place / recipe.FILE):
                 return place
         raise BadInput(f"{self._spec.path}: {PKG}{path}: no {recipe.FILE} in {' or '.join(map(str, places[:2]))}")
 
@@ -125,35 +138,59 @@ class Images:
 
 def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     """The actions of `spec` for `arch` (an OCI architecture: amd64, arm64). Problems if it asks for unknown formats."""
-    unknown = [each for each in enumerate(spec.build.formats) if each[1] not in formats.names()]
-    if unknown:
-        raise Problems([
-            Problem(spec.where(("build", "formats", at)), f"unknown format {name!r}", guess(name, formats.names()))
-            for at, name in unknown
-        ])  # fmt: skip
+    if problems := list(_wrong_formats(spec)):
+        raise Problems(problems)
     images = Images(spec, lock, arch)
     epoch = _epoch(spec)
-    parts = sections.plan(Context(spec, images, epoch))
-    return Plan(spec, arch, images, tuple(parts), _products(parts, epoch, _compression(spec)))
+    parts = sections.plan(Context(spec, images, epoch, arch))
+    fragment = _fragments(spec, parts)
+    return Plan(spec, arch, images, tuple(parts), fragment, _products(parts, epoch, fragment))
+
+
+def _wrong_formats(spec: Spec) -> Iterator[Problem]:
+    """What is wrong with `build.formats`: names of no format, and two that give different files of one name."""
+    asked = spec.build.formats
+    for at, name in enumerate(asked):
+        where = spec.where(("build", "formats", at))
+        if not formats.known(name):
+            yield Problem(where, f"unknown format {name!r}", guess(name, [*formats.names(), *formats.packed()]))
+            continue
+        for other in getattr(formats.find(name), "CLASHES", ()):
+            if other in asked:
+                (suffix,) = formats.find(other).SUFFIXES
+                yield Problem(where, f"{name} and {other} both give {spec.name}{suffix}", "leave one of them out")
 
 
 def _epoch(spec: Spec) -> int:
     if spec.build.compat == "linuxkit":
         return compat.MTIME
-    return int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH)) if spec.build.epoch is None else spec.build.epoch
+    return int(seen.variable("SOURCE_DATE_EPOCH") or EPOCH) if spec.build.epoch is None else spec.build.epoch
 
 
 def _compression(spec: Spec) -> str:
     """With its level, so that another default is another key."""
-    return str(compress.parse(spec.build.compress or DEFAULT_COMPRESSION))
+    return str(compress.parse(spec.build.compress or COMPRESSIONS[0]))
 
 
-def _products(parts: list[Part], epoch: int, compression: str) -> dict[str, Action]:
+def _fragments(spec: Spec, parts: list[Part]) -> Callable[[str, Action], Action]:
+    """How the pieces of an initrd are planned: compressed as the spec says, else as its kernel can unpack them."""
+    kernel = next((part.tree.inputs[0] for part in parts if part.name == "kernel"), None)
+    options: dict[str, str] = {}
+    how: tuple[Action, ...] = ()
+    if spec.build.compress or kernel is None:
+        options = {"compress": _compression(spec)}
+    else:
+        choices = [str(compress.parse(name)) for name in COMPRESSIONS]
+        params = {"binary": kernel.params["binary"], "choices": choices}
+        how = (Action("compression", compression.compression, params, kernel.inputs, kernel.where),)
+    return lambda name, tree: Action(f"fragment/{name}", initrd.fragment, options, (tree, *how))
+
+
+def _products(parts: list[Part], epoch: int, fragment: Callable[[str, Action], Action]) -> dict[str, Action]:
     stamp = {"directories": sorted({above for part in parts for above in parents(part.prefix)}), "epoch": epoch}
     kernel = tuple(part.tree for part in parts if part.name == "kernel")
     boot = Action("boot", root.boot, {}, kernel)
-    options = {"compress": compression}
-    fragments = [Action(f"fragment/{name}", initrd.fragment, options, (tree,)) for name, tree in _pieces(parts, stamp)]
+    fragments = [fragment(name, tree) for name, tree in _pieces(parts, stamp)]
     return {
         "rootfs": Action("rootfs", root.rootfs, stamp, tuple(part.tree for part in parts)),
         "kernel": boot,

@@ -80,6 +80,17 @@ class LiveReporter(LineReporter):
             return dict(self.events), dict(self.work)
 
 
+def told(moved: meter.Meter, seconds: float) -> str:
+    """How much a stage has moved in `seconds`, of how much and until when where it knows; "" for nothing."""
+    if not moved.count:
+        return ""
+    rate = moved.count / max(seconds, 0.001)
+    if not moved.total:
+        return f"{size.shown(moved.count)}, {size.shown(rate)}/s"
+    left = max(moved.total - moved.count, 0) / rate
+    return f"{size.shown(moved.count)} of {size.shown(moved.total)}, {size.shown(rate)}/s, {left:.0f} s left"
+
+
 def closure(tasks: Mapping[str, Any], selected: list[str]) -> list[Any]:
     """The tasks that a run of `selected` comes to."""
     found: dict[str, Any] = {}
@@ -125,10 +136,9 @@ def _view(reporter: LiveReporter) -> Any:
     rows.add_row(head)
     its = Table.grid(padding=(0, 2))
     for name, (begun, moved) in list(work.items())[:SHOWN]:
-        rate = moved.count / max(now - begun, 0.001)
         its.add_row(
             Text(f"  {name}", style="bold"), Text(f"{now - begun:.1f} s", style="dim"),
-            Text(f"{size.shown(moved.count)}, {size.shown(rate)}/s" if moved.count else "", style="green"),
+            Text(told(moved, now - begun), style="green"),
         )
     rows.add_row(its)
     if len(work) > SHOWN:

@@ -7,6 +7,7 @@ every stage, and digest and size of every file. It says nothing of time, host or
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,19 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
         for format_name, entry in _known(folder).get("formats", {}).items()
         if all((folder / file).exists() for file in entry["files"])
     }
-    formats[name] = {
-        "key": action.key,
-        "files": files,
-        "stages": {each.name: _stage(project.store, each) for each in closure(action)},
-    }
+    formats[name] = entry_of(project.store, action, files)
+    _replace(folder / MANIFEST, record(project, made, formats))
+    sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
+    _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+
+
+def entry_of(store: Store, action: Action, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a record says of the format that `action` made. files: name -> {"sha256": hexadecimal, "size": bytes}."""
+    return {"key": action.key, "files": files, "stages": {each.name: _stage(store, each) for each in closure(action)}}
+
+
+def record(project: Project, made: Plan, formats: Mapping[str, Any]) -> str:
+    """The text of manifest.json. formats: name -> `entry_of`."""
     lock = project.root / project.lock_path(made.spec.name)
     document = {
         "nodekiln": __version__,
@@ -74,13 +83,12 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
         "lock": Digest.of(lock.read_bytes()) if lock.exists() else None,
         "formats": formats,
     }
-    _replace(folder / MANIFEST, json.dumps(document, indent=1, sort_keys=True) + "\n")
-    sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
-    _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def _stage(store: Store, action: Action) -> dict[str, Any]:
-    return {"key": action.key, "version": action.version, "result": store.recall(action.key)}
+    known = store.record(action.key)
+    return {"key": action.key, "version": action.version, "result": known and known.result}
 
 
 def _replace(path: Path, text: str) -> None:

@@ -31,10 +31,17 @@ OUTPUT = 4000
 
 
 def run_all(project: Project, pair: Sequence[str] = (), base: str = "", form: str = "text", to: str = "") -> None:
-    """Compare the two things that `pair` names."""
+    """Compare the two things that `pair` names. Options may stand behind them too, where doit leaves them in `pair`."""
+    import getopt
+
     from pipeline.compare import side as sides
     from pipeline.compare.comparison import compare
 
+    try:
+        behind, pair = getopt.gnu_getopt(list(pair), "", ["form=", "to="])
+    except getopt.GetoptError as error:
+        raise BadInput(f"doit compare: {error}") from None
+    form, to = dict(behind).get("--form", form), dict(behind).get("--to", to)
     if len(pair) != 2:
         raise BadInput("`doit compare A B`: each a build's folder, a file, a key or digest in the store, or an image")
     left, right = (sides.side(project.store, asked) for asked in pair)
@@ -55,11 +62,12 @@ def run(project: Project, name: str, base: str = "HEAD", form: str = "text", to:
 
 def _compared(project: Project, before: Path, after: Path, title: str, base: str) -> Comparison:
     from pipeline.compare import explain
+    from pipeline.compare import record as records
     from pipeline.compare import side as sides
     from pipeline.compare.comparison import compare
 
-    left = sides.of_build(project.store, f"{title} at {base}", before)
-    right = sides.of_build(project.store, title, after)
+    left = sides.of_record(project.store, f"{title} at {base}", records.read(project.store, str(before)))
+    right = sides.of_record(project.store, title, records.read(project.store, str(after)))
     ours, theirs = sides.made(project.store, before), sides.made(project.store, after)
     explained = [explain.explain(ours[form], theirs[form]) for form in ours if form in theirs]
     return compare(left, right, tuple(dict.fromkeys(each for found in explained for each in found.inside)))

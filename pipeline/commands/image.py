@@ -47,20 +47,17 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
         pushing.checked(push)
     found = load(_folder(project, recipe[0]))
     actions = _actions(project, found, arch)
-    for name, image in using(project.store, tuple(actions.values()), lambda *images: _by_arch(actions, images)).items():
-        print(f"{found.build.image} ({name}): {image}", flush=True)
-    if push:
+
+    def send(*made: Digest) -> tuple[dict[str, Digest], str]:
+        images = dict(zip(actions, made, strict=True))
         mounted = [*filter(None, mount.split(","))]
-        digest = using(
-            project.store,
-            tuple(actions.values()),
-            lambda *images: pushing.push_images(project.store, _by_arch(actions, images), push, mounted),
-        )
-        print(f"{push}: {digest}", flush=True)
+        return images, pushing.push_images(project.store, images, push, mounted) if push else ""
 
-
-def _by_arch(actions: Mapping[str, Action], images: Sequence[Digest]) -> dict[str, Digest]:
-    return dict(zip(actions, images, strict=True))
+    images, pushed = using(project.store, tuple(actions.values()), send)
+    for name, image in images.items():
+        print(f"{found.build.image} ({name}): {image}", flush=True)
+    if pushed:
+        print(f"{push}: {pushed}", flush=True)
 
 
 def _folder(project: Project, asked: str) -> Path:

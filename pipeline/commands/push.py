@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput, NodekilnError
@@ -36,6 +36,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
     """
     from pipeline.action import using
     from pipeline.oci import push
+    from pipeline.publish import MANIFEST
     from pipeline.sizes import budget
 
     if not to:
@@ -52,8 +53,11 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
         for arch, planned in plans.items():
             for each in wanted:
                 budget.check(project.store, planned, each, planned.format(each))
-            files[arch] = _files(project.store, name, [made[planned.format(each)] for each in wanted])
-        return push.push_files(project.store, files, to, {push.TITLE: name}, [*filter(None, mount.split(","))])
+            outputs = {each: _files(project.store, name, made[planned.format(each)]) for each in wanted}
+            files[arch] = _record(project, planned, outputs)
+            files[arch] |= {file: content for each in outputs.values() for file, content in each.items()}
+        types = {MANIFEST: push.RECORD, f"{name}.lock": push.LOCK}
+        return push.push_files(project.store, files, to, {push.TITLE: name}, [*filter(None, mount.split(","))], types)
 
     print(f"{to}: {using(project.store, actions, send)}", flush=True)
 
@@ -63,7 +67,7 @@ def _wanted(spec: Spec, asked: str) -> list[str]:
     from pipeline import formats
 
     wanted = asked.split(",") if asked else spec.build.formats
-    if unknown := [each for each in wanted if each not in formats.names()]:
+    if unknown := [each for each in wanted if not formats.known(each)]:
         raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(formats.names())})")
     return list(dict.fromkeys(wanted))
 
@@ -79,9 +83,25 @@ def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Pla
     return plans
 
 
-def _files(store: Store, name: str, results: Sequence[Digest]) -> dict[str, Content]:
-    """Output files of some formats, as build/NAME has them. Formats that share a suffix give the same file."""
+def _files(store: Store, name: str, result: Digest) -> dict[str, Content]:
+    """The output files of a format, as build/NAME has them."""
     from pipeline.tree import File
 
-    trees = [store.tree(result) for result in results]
-    return {f"{name}{suffix}": entry.content for tree in trees for suffix, entry in tree.items() if type(entry) is File}
+    return {f"{name}{suffix}": entry.content for suffix, entry in store.tree(result).items() if type(entry) is File}
+
+
+def _record(project: Project, planned: Plan, outputs: Mapping[str, Mapping[str, Content]]) -> dict[str, Content]:
+    """manifest.json of what is pushed (format -> its files), and the lock: what others need to make it again."""
+    from pipeline import export, publish
+    from pipeline.tree import length
+
+    entries = {
+        each: publish.entry_of(project.store, planned.format(each), {
+            file: {"sha256": export.digest(project.store, content).hex, "size": length(content)}
+            for file, content in files.items()
+        })
+        for each, files in outputs.items()
+    }  # fmt: skip
+    found = {publish.MANIFEST: project.store.content(publish.record(project, planned, entries).encode())}
+    lock = project.root / project.lock_path(planned.spec.name)
+    return found | ({lock.name: project.store.content(lock.read_bytes())} if lock.exists() else {})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,17 +12,23 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.verify.runs import Record
-    from pipeline.verify.verdict import Row
+    from pipeline.compare.record import Record
+    from pipeline.plan import Plan
+    from pipeline.verify.runs import Target
 
 DOC = "build again under other conditions, compare, explain what differs"
 PARAMS = [
     {"name": "runs", "long": "runs", "type": int, "default": 2, "help": "how many runs, each under other conditions"},
     {"name": "full", "long": "full", "type": bool, "default": False, "help": "all conditions, one at a time too"},
     {"name": "formats", "long": "formats", "default": "", "help": "these formats, comma-separated, or 'all'"},
-    {"name": "against", "long": "against", "default": "", "help": "a manifest.json of an earlier build to be met"},
+    {"name": "against", "long": "against", "default": "",
+     "help": "an earlier build to be met: its manifest.json, or the reference that it was pushed to"},
     {"name": "json", "long": "json", "default": "", "help": "write the table to this file as JSON ('-': to stdout)"},
+    {"name": "jobs", "long": "jobs", "type": int, "default": 0,
+     "help": "how many runs go side by side (default: one for each processor, at most 4)"},
 ]
+JOBS = 4
+"""Runs side by side where nobody says it: each may need a GiB of memory, and a few of the disk."""
 
 
 class NotReproducible(NodekilnError):
@@ -31,93 +40,122 @@ class OtherVersion(BadInput):
 
 
 def run(
-    project: Project, name: str, runs: int = 2, full: bool = False, formats: str = "", against: str = "", json: str = ""
-) -> None:
+    project: Project, name: str, runs: int = 2, full: bool = False, formats: str = "", against: str = "",
+    json: str = "", jobs: int = 0,
+) -> None:  # fmt: skip
     """Print the table; NotReproducible (exit code 1) unless every run made the same of every format."""
+    from pipeline.compare import record as records
     from pipeline.verify import conditions, verdict
-    from pipeline.verify.runs import verify
+    from pipeline.verify.runs import Asked, verify
 
-    record = _record(project, Path(against)) if against else None
+    record = records.read(project.store, against) if against else None
+    lock = record.lock if record and record.lock else project.root / project.lock_path(name)
+    plans = _plans(project, name, lock)
     if record is not None:
-        _refuse_other_versions(project, name, record)
-        formats = formats or ",".join(record.manifest["formats"])
-    targets = _targets(project, name, formats, record.manifest.get("arch", "") if record else "")
-    rows: list[Row] = []
-    for row in verify(project, name, targets, conditions.chosen(runs, full), record):
-        rows.append(row)
-        found = verdict.Verdict(tuple(targets), tuple(rows))
+        _refuse_other_versions(plans, record)
+        _say_what_moved(project, name, record)
+    asked = Asked(project, name, lock, _targets(project, name, plans, formats, record))
+    found = verdict.Verdict(tuple(asked.targets), ())
+    for row in verify(asked, conditions.chosen(runs, full), record, jobs or min(os.cpu_count() or 1, JOBS)):
+        found = found._replace(rows=(*found.rows, row))
         if json != "-":
             print("\n".join(verdict.lines(found)), flush=True)
     if json == "-":
         print(verdict.document(found), end="", flush=True)
-    elif json:
-        Path(json).write_text(verdict.document(found))
+    else:
+        print("\n".join(["", *verdict.by_format(found)]), flush=True)
+        if json:
+            Path(json).write_text(verdict.document(found))
     if found.agreeing < found.all:
         raise NotReproducible(f"{name}: {found}")
     if json != "-":
         print(f"{name}: {found}", flush=True)
 
 
-def _targets(project: Project, name: str, asked: str, only: str) -> dict[str, str]:
-    """Format (below its architecture, where there are several) -> doit's task. `all`: what the lock explains.
-
-    only: the one architecture that counts, "" for all.
-    """
-    from pipeline import formats
+def _plans(project: Project, name: str, lock: Path) -> dict[str, Plan]:
+    from pipeline.lock import read
     from pipeline.plan import plan
 
     spec = project.load(name)
-    known = formats.names()
-    wanted = known if asked == "all" else asked.split(",") if asked else spec.build.formats
-    if unknown := [each for each in wanted if each not in known]:
-        raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(known)})")
-    found: dict[str, str] = {}
-    for arch in [each for each in spec.build.arch if only in ("", each)]:
-        made = plan(spec, project.lock(name), arch)
-        for each in wanted:
-            title = f"{arch}/{each}" if len(spec.build.arch) > 1 else each
-            missing = made.missing(each)
-            if not missing:
-                found[title] = f"build:{name}:{title}"
-            elif asked == "all":
-                print(f"{title} is left out: {project.lock_path(name)} lacks {missing[0]}", flush=True)
-            else:
-                raise NodekilnError(f"{project.lock_path(name)} lacks {missing[0]}: run `doit lock:{name}`")
+    return {arch: plan(spec, read(lock), arch) for arch in spec.build.arch}
+
+
+def _targets(
+    project: Project, name: str, plans: dict[str, Plan], asked: str, record: Record | None
+) -> dict[str, Target]:
+    """What is built, by what the table calls it. `all`: what the lock explains; else the record's, or the spec's."""
+    from pipeline.verify.runs import Target
+
+    found: dict[str, Target] = {}
+    for arch, made in plans.items():
+        if record is not None and arch not in record.manifests:
+            continue
+        meant = list(record.manifests[arch]["formats"]) if record else made.spec.build.formats
+        folder = arch if len(plans) > 1 else ""
+        for each in _chosen(project, made, asked, meant):
+            title = f"{folder}/{each}" if folder else each
+            found[title] = Target(each, arch, f"build:{name}:{title}", folder)
+    if not found:
+        recorded = f"{record.name} is for {', '.join(record.manifests)}, " if record else ""
+        raise BadInput(f"{name}: nothing to build: {recorded}{project.path(name)} for {', '.join(plans)}")
     return found
 
 
-def _record(project: Project, path: Path) -> Record:
-    import json
+def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tuple[str, ...]) -> Iterator[str]:
+    """The formats that are meant and can be built. What `all` leaves out is said, with the reason."""
+    from pipeline import formats
 
-    from pipeline.publish import MANIFEST
-    from pipeline.verify.runs import Record
+    every = dict.fromkeys((*formats.names(), *otherwise))  # compressed disks only where the spec asks for them
+    wanted = every if asked == "all" else asked.split(",") if asked else otherwise
+    if unknown := [each for each in wanted if not formats.known(each)]:
+        raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(formats.names())})")
+    path = project.lock_path(made.spec.name)
+    for each in wanted:
+        try:
+            missing = made.missing(each)
+        except BadInput as error:  # a format that this node cannot have
+            if asked != "all":
+                raise
+            print(f"{each} ({made.arch}) is left out: {error}", file=sys.stderr, flush=True)
+            continue
+        if not missing:
+            yield each
+        elif asked == "all":
+            print(f"{each} ({made.arch}) is left out: {path} lacks {missing[0]}", file=sys.stderr, flush=True)
+        else:
+            raise NodekilnError(f"{path} lacks {missing[0]}: run `doit lock:{made.spec.name}`")
 
-    path = path / MANIFEST if path.is_dir() else path
-    try:
-        manifest = json.loads(path.read_text())
-        manifest["formats"].items()
-    except OSError as error:
-        raise BadInput(f"--against {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadInput(f"--against {path}: not a record of a build (build/NAME/{MANIFEST} is one)") from None
-    return Record(str(path), manifest, path.parent, project.store)
 
-
-def _refuse_other_versions(project: Project, name: str, record: Record) -> None:
+def _refuse_other_versions(plans: dict[str, Plan], record: Record) -> None:
     """OtherVersion, with the stages, rather than a table of differences that have to be."""
     from pipeline import formats
-    from pipeline.plan import plan
     from pipeline.verify import versions
 
-    spec = project.load(name)
-    known = formats.names()
     lines = {
         line: None
-        for arch in spec.build.arch
-        for form, entry in record.manifest["formats"].items()
-        if form in known
-        for line in versions.changed(entry, plan(spec, project.lock(name), arch).format(form))
+        for arch, made in plans.items()
+        for form, entry in record.manifests.get(arch, {}).get("formats", {}).items()
+        if formats.known(form)
+        for line in versions.changed(entry, made.format(form))
     }
     if lines:
-        maker = record.manifest.get("nodekiln", "another version")
+        makers = {str(manifest.get("nodekiln", "another version")) for manifest in record.manifests.values()}
+        maker = ", ".join(sorted(makers))
         raise OtherVersion("\n".join([f"{record.name} can be met by nodekiln {maker}, not by this one:", *lines]))
+
+
+def _say_what_moved(project: Project, name: str, record: Record) -> None:
+    """Name the spec's files (and the lock, unless it came with the record) that are not what the record was made from.
+
+    They may come to the same all the same, so this is no error.
+    """
+    from pipeline.digest import Digest
+
+    lock = str(project.lock_path(name))
+    here = {str(file) for file in project.load(name).files} | ({lock} if not record.lock else set())
+    for manifest in record.manifests.values():
+        then = {**manifest.get("spec", {}), lock: manifest.get("lock")}
+        for file in sorted(here | set(manifest.get("spec", {}))):
+            path = project.root / file
+            if then.get(file) != (Digest.of(path.read_bytes()) if path.exists() else None):
+                print(f"{file} is not what {record.name} was made from", file=sys.stderr, flush=True)

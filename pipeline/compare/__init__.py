@@ -2,5 +2,5 @@
 
 Reading order: difference (two views, in their formats' words), listings (trees of the store as such views), explain
 (two makings of a format: stages before files), then side, comparison and rendering (any two things, by topic, in any
-form). software and kernel_image read what a node says of itself.
+form). software reads what a node says of itself, as pipeline.kernel_image does.
 """

@@ -5,7 +5,7 @@ differs is where it began, and what it gave says what began there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from pipeline.compare.difference import Difference, between, differences
 from pipeline.compare.listings import of_blob, of_result
 from pipeline.digest import Digest, InvalidDigest
-from pipeline.readers.view import HostFile
+from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
 
-DIFFOSCOPE_SECONDS = 600
+DIFFOSCOPE_SECONDS = 120
 """How long diffoscope may take for a format: it unpacks everything, and its answer is an extra."""
 MOST = 5
 """Differences that are shown of one stage or file: the first few tell the cause, thousands would hide it."""
@@ -25,13 +25,19 @@ MOST = 5
 class Made(NamedTuple):
     """A format as one build made it.
 
-    entry: what manifest.json says of it (`files`, `stages`). folder: where its files are. store: where its stages'
-    results are, or were; None if they are on another machine.
+    entry: what manifest.json says of it (`files`, `stages`). file: a file's name -> where it lies, None if it is not to
+    be had. store: where its stages' results are, or were; None if they are on another machine.
     """
 
     entry: Mapping[str, Any]
-    folder: Path
+    file: Callable[[str], Path | None]
     store: Store | None
+
+    def path(self, name: str) -> Path | None:
+        """Where the file `name` lies as it was made; None if it cannot be had, or another format overwrote it since."""
+        path = self.file(name) if name in self.entry["files"] else None
+        same = path is not None and sha256(HostFile(path)) == self.entry["files"][name]["sha256"]
+        return path if same else None
 
 
 class Explanation(NamedTuple):
@@ -75,8 +81,13 @@ def unequal_stages(left: Made, right: Made) -> list[str]:
     return [
         name
         for name in in_order(ours, [made.store for made in (left, right) if made.store])
-        if name in theirs and ours[name]["result"] != theirs[name]["result"]
+        if name in theirs and _differ(ours[name]["result"], theirs[name]["result"])
     ]
+
+
+def _differ(ours: str | None, theirs: str | None) -> bool:
+    """Whether two results are known, and unequal."""
+    return ours is not None and theirs is not None and ours != theirs
 
 
 def in_order(stages: Mapping[str, Any], stores: list[Store]) -> list[str]:
@@ -128,8 +139,8 @@ def _in_files(left: Made, right: Made) -> Iterator[Difference]:
     """Where the files differ, as their formats' readers see them."""
     ours, theirs = left.entry["files"], right.entry["files"]
     for name in _unequal_files(left, right):
-        paths = left.folder / name, right.folder / name
-        if all(path.exists() for path in paths):
+        paths = left.path(name), right.path(name)
+        if paths[0] and paths[1]:
             yield from islice(differences(HostFile(paths[0]), HostFile(paths[1]), (name,)), MOST)
         else:
             sums = [str(side[name]["sha256"]) if name in side else "(no such file)" for side in (ours, theirs)]
@@ -149,8 +160,8 @@ def _diffoscope(left: Made, right: Made, reports: Path) -> Iterator[str]:
 
     program = shutil.which("diffoscope")
     for name in _unequal_files(left, right) if program else ():
-        paths = left.folder / name, right.folder / name
-        if not (paths[0].exists() and paths[1].exists()):
+        paths = left.path(name), right.path(name)
+        if not (paths[0] and paths[1]):
             continue
         reports.mkdir(parents=True, exist_ok=True)
         page = reports / f"{name}.html"

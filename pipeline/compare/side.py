@@ -1,5 +1,5 @@
 """Side: what `doit compare` was asked for becomes something that can be compared: a build's folder, a file, a stage's
-result in the store, an image in a registry.
+result in the store, an image or a node in a registry.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.compare import kernel_image, software
+from pipeline import kernel_image
+from pipeline.compare import record as records
+from pipeline.compare import software
 from pipeline.compare.comparison import Side
 from pipeline.compare.explain import Made, in_order
 from pipeline.compare.listings import is_root, is_tree, of_blob, of_tree, root_of
+from pipeline.compare.record import Record
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.errors import BadInput
 from pipeline.publish import MANIFEST
@@ -24,18 +27,19 @@ from pipeline.store import Store
 KEY = re.compile(r"[0-9a-f]{64}")
 DEEPEST = 8
 """Structures inside each other that are looked into for a kernel and its command line."""
-CONFIG = re.compile(r"(?:.*/)?(?:config-\d[^/]*|kernel[-_]config)")
-"""A kernel's configuration beside it, as distributions name it."""
+ROOTS = ("archives", "cpio", "squashfs", "erofs", "ext4")
+"""Structures of root file systems: what boots a node lies beside them."""
 
 
 def side(store: Store, asked: str) -> Side:
-    """What `asked` means: a folder with a manifest.json, a file, an action's key, a digest, else an image's reference.
+    """What `asked` means: a folder with a manifest.json, a file, an action's key, a digest, a reference (of an
+    image or a pushed node).
 
     BadInput if it is none of them.
     """
     path = Path(asked)
     if (path / MANIFEST).is_file():
-        return of_build(store, asked, path)
+        return of_record(store, asked, records.read(store, asked))
     if path.is_file():
         return _of_views(asked, {path.name: HostFile(path)})
     if path.is_dir():
@@ -45,21 +49,22 @@ def side(store: Store, asked: str) -> Side:
     try:
         return _of_digest(store, asked, Digest.parse(asked))
     except InvalidDigest:
-        return _of_digest(store, asked, _pulled(store, asked))
+        return _of_reference(store, asked)
 
 
-def of_build(store: Store, name: str, folder: Path) -> Side:
-    """The build in `folder`, with what the store still knows of its stages."""
-    formats = json.loads((folder / MANIFEST).read_text())["formats"]
-    views: dict[str, View] = {}
-    for entry in formats.values():
-        views |= {file: HostFile(folder / file) for file in entry["files"] if (folder / file).exists()}
-    found = _of_views(name, views)
+def of_record(store: Store, name: str, record: Record) -> Side:
+    """The build of a record, with what the store knows of its stages; of several architectures, this machine's."""
+    arch = next(iter(record.manifests)) if len(record.manifests) == 1 else _own_arch()
+    if arch not in record.manifests:
+        raise BadInput(f"{name}: is not there for {arch}, only for {', '.join(record.manifests)}")
+    formats = record.manifests[arch]["formats"]
+    paths = {file: record.file(arch, file) for entry in formats.values() for file in entry["files"]}
+    found = _of_views(name, {file: HostFile(path) for file, path in paths.items() if path})
     stages = {stage: facts for entry in formats.values() for stage, facts in entry["stages"].items()}
     order = in_order(stages, [store])
     recorded = dict(_recorded_packages(store, stages))
     return found._replace(
-        stages={stage: str(stages[stage]["result"]) for stage in order},
+        stages={stage: stages[stage]["result"] for stage in order if stages[stage]["result"]},
         packages={**recorded, **found.packages},
         config=found.config or _kernel_config(store, stages),
     )
@@ -68,7 +73,7 @@ def of_build(store: Store, name: str, folder: Path) -> Side:
 def made(store: Store, folder: Path) -> dict[str, Made]:
     """Format -> how the build in `folder` made it."""
     formats = json.loads((folder / MANIFEST).read_text())["formats"]
-    return {name: Made(entry, folder, store) for name, entry in formats.items()}
+    return {name: Made(entry, records.inside(folder), store) for name, entry in formats.items()}
 
 
 def _recalled(store: Store, key: str) -> Digest:
@@ -78,21 +83,29 @@ def _recalled(store: Store, key: str) -> Digest:
     return result
 
 
-def _pulled(store: Store, reference: str) -> Digest:
-    """The tree of an image, fetched if it is not there. BadInput if `reference` is no reference."""
+def _of_reference(store: Store, reference: str) -> Side:
+    """A node or an image in a registry, fetched if it is not there. BadInput if `reference` is no reference."""
     from pipeline.oci import reference as references
-    from pipeline.oci import resolve
     from pipeline.oci.error import ImageError
-    from pipeline.stages import pull
 
     try:
         full = references.expand(reference)
     except ImageError as error:
         known = "neither a build, nor a file, nor a key or digest in the store, nor an image"
         raise BadInput(f"{reference}: {known}: {error}") from None
+    if record := records.pushed(store, full):
+        return of_record(store, reference, record)
+    return _of_digest(store, reference, _pulled(store, full))
+
+
+def _pulled(store: Store, reference: str) -> Digest:
+    """The tree of an image."""
+    from pipeline.oci import resolve
+    from pipeline.stages import pull
+
     arch = _own_arch()
-    manifest = resolve.resolve(full, [arch]).platforms[arch].manifest
-    return pull.unpack(store, pull.pull(store, reference=full, manifest=manifest))
+    manifest = resolve.resolve(reference, [arch]).platforms[arch].manifest
+    return pull.unpack(store, pull.pull(store, reference=reference, manifest=manifest))
 
 
 def _own_arch() -> str:
@@ -133,7 +146,7 @@ def _complete(found: Side) -> Side:
 def _beside(view: View, depth: int) -> Iterator[tuple[str, Node]]:
     """Files and sections around a root file system: the kernel, its command line, the boot loader's configuration."""
     opened = look_into(view) if depth < DEEPEST else None
-    if opened is None or opened.structure in ("archives", "cpio", "squashfs", "ext4") or is_root(opened.listing):
+    if opened is None or opened.structure in ROOTS or is_root(opened.listing):
         return
     for path, node in opened.listing.items():
         if path != HEADER and node.content is not None:
@@ -158,7 +171,7 @@ def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:
         if tree is None or not is_tree(store, tree):
             continue
         for path, node in of_tree(store, store.tree(tree)).items():
-            if CONFIG.fullmatch(path) and node.content is not None:
+            if kernel_image.CONFIG.fullmatch(path) and node.content is not None:
                 return node.content.read(0, software.LARGEST).decode("utf-8", "replace")
     return ""
 

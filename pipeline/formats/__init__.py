@@ -6,7 +6,11 @@ that it takes), SUFFIXES (of the files that it gives) and
 
     def build(store: Store, *needs: Digest, **options) -> Digest
 
-which gives a flat Tree {suffix: File}; an output file is called as the spec, followed by the suffix.
+which gives a flat Tree {suffix: File}; an output file is called as the spec, followed by the suffix. It may say
+
+    DISK = True         it gives one file, a disk: `NAME.zst` and `NAME.gz` are formats too, the same disk compressed
+    CLASHES = (…)       formats that give another file of the same name
+    LARGEST_FILE = …    bytes of the largest file that it has room for
 """
 
 from __future__ import annotations
@@ -15,12 +19,35 @@ import functools
 import importlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from typing import Any, NamedTuple
+
+from pipeline.digest import Digest
+
+ENDINGS = ("zst", "gz")
+"""Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
 
 
-def find(name: str) -> ModuleType:
-    """The module of the format `name`, the only one that is imported; KeyError if there is none."""
+class Packed(NamedTuple):
+    """A disk, compressed: what a format's module says, for `raw-efi.zst`."""
+
+    NAME: str
+    VERSION: int | str
+    NEEDS: tuple[str, ...]
+    SUFFIXES: tuple[str, ...]
+    build: Callable[..., Digest]
+    OPTIONS: tuple[str, ...] = ("compress",)
+
+
+def find(name: str) -> Any:
+    """The module of the format `name`, the only one that is imported, or a Packed; KeyError if there is none."""
+    base, _, ending = name.rpartition(".")
+    if ending in ENDINGS and base in _disks():
+        from pipeline.stages import packed
+
+        suffixes = tuple(f"{suffix}.{ending}" for suffix in find(base).SUFFIXES)
+        return Packed(name, packed.VERSION, (base,), suffixes, getattr(packed, ending))
     stem = re.sub(r"[^a-z0-9]+", "_", name)
     if stem in _stems():
         module = importlib.import_module(f"{__name__}.{stem}")
@@ -31,9 +58,47 @@ def find(name: str) -> ModuleType:
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Every format's name, in order, without importing any."""
-    texts = (Path(__path__[0], f"{stem}.py").read_text("utf-8") for stem in _stems())
-    return tuple(sorted(name for text in texts for name in re.findall(r'^NAME = "(.+)"$', text, re.MULTILINE)))
+    """Every format's name, in order, without importing any; compressed disks are not among them."""
+    return tuple(sorted(_texts()))
+
+
+@functools.cache
+def packed() -> tuple[str, ...]:
+    """The names of compressed disks, which `find` knows too."""
+    return tuple(f"{name}.{ending}" for name in _disks() for ending in ENDINGS)
+
+
+def known(name: str) -> bool:
+    """Whether there is such a format."""
+    return name in names() or name in packed()
+
+
+def carrying(size: int) -> tuple[str, ...]:
+    """The formats that hold the root file system in a form that has room for a file of `size` bytes: not in an initrd.
+
+    Imports them all.
+    """
+    rooted = (name for name in names() if "rootfs" in needs(name) and "initrd" not in needs(name))
+    return tuple(name for name in rooted if size <= getattr(find(name), "LARGEST_FILE", size))
+
+
+def needs(name: str) -> set[str]:
+    """All that the format `name` needs, what that needs included."""
+    direct = find(name).NEEDS
+    made = [need for need in direct if need in names() and need != name]  # a product may have the name of its format
+    return {*direct, *(each for need in made for each in needs(need))}
+
+
+@functools.cache
+def _disks() -> tuple[str, ...]:
+    return tuple(sorted(name for name, text in _texts().items() if re.search("^DISK = True$", text, re.MULTILINE)))
+
+
+@functools.cache
+def _texts() -> dict[str, str]:
+    """Each format's name and source."""
+    texts = [Path(__path__[0], f"{stem}.py").read_text("utf-8") for stem in _stems()]
+    return {name: text for text in texts for name in re.findall(r'^NAME = "(.+)"$', text, re.MULTILINE)}
 
 
 def _stems() -> set[str]:

@@ -12,6 +12,7 @@ VERSION = 1
 NEEDS = ("raw-bios",)
 OPTIONS = ()
 SUFFIXES = (".raw",)
+DISK = True
 
 
 def build(store: Store, raw: Digest) -> Digest:

@@ -1,11 +1,10 @@
-"""dynamic-vhd: the disk of raw-bios as a dynamic VHD (Hyper-V)."""
+"""dynamic-vhd: the disk of raw-bios as a dynamic VHD, for Hyper-V's first generation of machines."""
 
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.stages.bootvolume import part
+from pipeline.stages.diskimage import converted
 from pipeline.store import Store
-from pipeline.tree import files
 from pipeline.writers import disk, vhd
 
 NAME = "dynamic-vhd"
@@ -13,11 +12,9 @@ VERSION = vhd.VERSION
 NEEDS = ("raw-bios",)
 OPTIONS = ()
 SUFFIXES = ("-dynamic.vhd",)
+DISK = True
 
 
 def build(store: Store, raw: Digest) -> Digest:
     """Tree {"-dynamic.vhd"}."""
-    content = part(store, raw, "-bios.img")
-    out = store.rope()
-    vhd.write_dynamic(content, out, disk.identity(NAME, content))
-    return store.put_tree(files([("-dynamic.vhd", out.finish())]))
+    return converted(store, raw, "-dynamic.vhd", lambda raw, out: vhd.write_dynamic(raw, out, disk.identity(NAME, raw)))

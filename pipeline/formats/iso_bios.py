@@ -10,10 +10,12 @@ from pipeline.tree import files
 NAME = "iso-bios"
 VERSION = bootdisc.VERSION
 NEEDS = ("kernel", "initrd", "syslinux")
-OPTIONS = ()
+OPTIONS = ("label",)
 SUFFIXES = (".iso",)
+DISK = True
 
 
-def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest) -> Digest:
+def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, label: str | None = None) -> Digest:
     """Tree {".iso"}."""
-    return store.put_tree(files([(".iso", bootdisc.write(store, bootdisc.bios(store, kernel, initrd, syslinux)))]))
+    contents = bootdisc.bios(store, kernel, initrd, syslinux)
+    return store.put_tree(files([(".iso", bootdisc.write(store, contents, label))]))

@@ -10,10 +10,11 @@ from pipeline.tree import files
 NAME = "iso-efi"
 VERSION = bootdisc.VERSION
 NEEDS = ("uki",)
-OPTIONS = ()
+OPTIONS = ("label",)
 SUFFIXES = ("-efi.iso",)
+DISK = True
 
 
-def build(store: Store, uki: Digest) -> Digest:
+def build(store: Store, uki: Digest, label: str | None = None) -> Digest:
     """Tree {"-efi.iso"}."""
-    return store.put_tree(files([("-efi.iso", bootdisc.write(store, bootdisc.efi(store, uki)))]))
+    return store.put_tree(files([("-efi.iso", bootdisc.write(store, bootdisc.efi(store, uki, label), label))]))

@@ -10,10 +10,11 @@ from pipeline.tree import files
 NAME = "iso-efi-initrd"
 VERSION = bootdisc.VERSION
 NEEDS = ("uki",)
-OPTIONS = ()
+OPTIONS = ("label",)
 SUFFIXES = ("-efi-initrd.iso",)
+DISK = True
 
 
-def build(store: Store, uki: Digest) -> Digest:
+def build(store: Store, uki: Digest, label: str | None = None) -> Digest:
     """Tree {"-efi-initrd.iso"}."""
-    return store.put_tree(files([("-efi-initrd.iso", bootdisc.write(store, bootdisc.efi(store, uki)))]))
+    return store.put_tree(files([("-efi-initrd.iso", bootdisc.write(store, bootdisc.efi(store, uki, label), label))]))

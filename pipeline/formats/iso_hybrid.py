@@ -11,12 +11,15 @@ from pipeline.writers import isolinux
 NAME = "iso-hybrid"
 VERSION = bootdisc.VERSION
 NEEDS = ("kernel", "initrd", "uki", "syslinux")
-OPTIONS = ()
+OPTIONS = ("label",)
 SUFFIXES = ("-hybrid.iso",)
+DISK = True
 
 
-def build(store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: Digest) -> Digest:
+def build(
+    store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: Digest, label: str | None = None
+) -> Digest:
     """Tree {"-hybrid.iso"}, which holds the kernel and the initrd twice: each firmware has its own way to load them."""
-    contents = bootdisc.bios(store, kernel, initrd, syslinux) | bootdisc.efi(store, uki)
+    contents = bootdisc.bios(store, kernel, initrd, syslinux) | bootdisc.efi(store, uki, label)
     code = store.bytes(bootvolume.part(store, syslinux, isolinux.HYBRID_SOURCE))
-    return store.put_tree(files([("-hybrid.iso", bootdisc.write(store, contents, code))]))
+    return store.put_tree(files([("-hybrid.iso", bootdisc.write(store, contents, label, code))]))

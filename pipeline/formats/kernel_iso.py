@@ -13,6 +13,8 @@ NEEDS = ("kernel", "rootfs")
 OPTIONS = ()
 SUFFIXES = ()
 """None that another format does not give, too."""
+CLASHES = ("iso-bios",)
+"""LinuxKit, too, calls both discs NAME.iso."""
 LABEL = "LINUXKIT"
 """As LinuxKit calls such a disc."""
 

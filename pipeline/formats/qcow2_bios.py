@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.stages.bootvolume import part
+from pipeline.stages import diskimage
 from pipeline.store import Store
-from pipeline.tree import files
-from pipeline.writers import qcow2
 
 NAME = "qcow2-bios"
-VERSION = qcow2.VERSION
+VERSION = diskimage.VERSION
 NEEDS = ("raw-bios",)
-OPTIONS = ()
+OPTIONS = ("clusters",)
 SUFFIXES = (".qcow2",)
+DISK = True
 
 
-def build(store: Store, raw: Digest) -> Digest:
-    """Tree {".qcow2"}; its clusters refer to the raw disk."""
-    out = store.rope()
-    qcow2.write(part(store, raw, "-bios.img"), out)
-    return store.put_tree(files([(".qcow2", out.finish())]))
+def build(store: Store, raw: Digest, clusters: str = "plain") -> Digest:
+    """Tree {".qcow2"}; its clusters refer to the raw disk. clusters: `plain`, or compressed: `zstd[:level]`."""
+    return diskimage.qcow(store, raw, ".qcow2", clusters)

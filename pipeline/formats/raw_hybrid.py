@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
 from pipeline.digest import Digest
 from pipeline.stages import bootvolume
+from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.tree import files
-from pipeline.writers import disk, gpt
+from pipeline.writers import gpt
 
 NAME = "raw-hybrid"
-VERSION = f"1 gpt-{gpt.VERSION} {bootvolume.VERSION}"
+VERSION = disks.VERSION
 NEEDS = ("kernel", "initrd", "uki", "syslinux")
-OPTIONS = ("size",)
+OPTIONS = ("size", "label", "partitions")
 SUFFIXES = ("-hybrid.img",)
+DISK = True
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 """Starts the volume that is marked as bootable by BIOS."""
 
 
 def build(
-    store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: Digest, size: str | None = None
+    store: Store,
+    kernel: Digest,
+    initrd: Digest,
+    uki: Digest,
+    syslinux: Digest,
+    size: str | None = None,
+    label: str | None = None,
+    partitions: Sequence[Mapping[str, Any]] = (),
 ) -> Digest:
     """Tree {"-hybrid.img"}, which holds the kernel and the initrd twice: each firmware has its own way to load them."""
-    wanted = disk.size(size)
+    wanted = disks.Disk(size, label, partitions)
     contents = bootvolume.linux_files(store, kernel, initrd) | bootvolume.efi_files(store, uki)
-    volume = bootvolume.bios(store, contents, syslinux, wanted and wanted - 2 * disk.MIB)
+    volume = disks.booted(partial(bootvolume.bios, store, contents, syslinux), wanted, disks.GPT_SPARE)
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
-    out = store.rope()
-    gpt.write_one(volume.content, "EFI System", gpt.EFI_SYSTEM, out, disk.identity, gpt.BIOS_BOOTABLE, code)
-    return store.put_tree(files([("-hybrid.img", out.finish())]))
+    content = disks.write_gpt(store, volume, wanted, gpt.BIOS_BOOTABLE, code)
+    return store.put_tree(files([("-hybrid.img", content)]))

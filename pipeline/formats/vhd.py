@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
-from pipeline.stages.bootvolume import part
+from pipeline.stages.diskimage import converted
 from pipeline.store import Store
-from pipeline.tree import files
 from pipeline.writers import disk, vhd
 
 NAME = "vhd"
@@ -13,11 +12,9 @@ VERSION = vhd.VERSION
 NEEDS = ("raw-bios",)
 OPTIONS = ()
 SUFFIXES = (".vhd",)
+DISK = True
 
 
 def build(store: Store, raw: Digest) -> Digest:
     """Tree {".vhd"}."""
-    content = part(store, raw, "-bios.img")
-    out = store.rope()
-    vhd.write_fixed(content, out, disk.identity(NAME, content))
-    return store.put_tree(files([(".vhd", out.finish())]))
+    return converted(store, raw, ".vhd", lambda raw, out: vhd.write_fixed(raw, out, disk.identity(NAME, raw)))

@@ -7,19 +7,22 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest
 from pipeline.oci.source import Source
-from pipeline.store import Missing, Store
+from pipeline.store import PARTIAL, Missing, Store
 
 T = TypeVar("T")
 
+CHUNK = 1 << 20
+"""Bytes of an unfinished download that are read at a time."""
+
 Progress = Callable[[int], object]
-"""Told how many bytes have arrived since it was last told; negative when they turned out useless."""
+"""Told how many bytes have been written since it was last told; negative when they turned out useless."""
 
 
 class Fetched(NamedTuple):
@@ -70,14 +73,19 @@ def blob(
     with store.lock(f"blob-{wanted.digest.hex}"):
         if there(store, wanted):
             return
-        partial = store.scratch().with_name(f"partial-{wanted.digest.algorithm}-{wanted.digest.hex}")
+        path = partial(store, wanted.digest)
 
         def take(source: Source) -> None:
             with store.space():
-                _download(source, wanted, partial, str(source), progress)
-            store.adopt(partial, wanted.digest)
+                _download(source, wanted, path, progress)
+            store.adopt(path, wanted.digest)
 
         _first(sources, take, what)
+
+
+def partial(store: Store, digest: Digest) -> Path:
+    """Where the blob `digest` grows while it is downloaded, by this process or by one that goes on with it."""
+    return store.scratch().with_name(f"{PARTIAL}{digest.algorithm}-{digest.hex}")
 
 
 def there(store: Store, wanted: Descriptor) -> bool:
@@ -92,37 +100,53 @@ def there(store: Store, wanted: Descriptor) -> bool:
     return False
 
 
-def _download(source: Source, wanted: Descriptor, partial: Path, what: str, progress: Progress) -> None:
-    """Bring the file `partial` to its full length and check it; what cannot become right is deleted."""
-    digest = hashlib.new(wanted.digest.algorithm)
-    with open(partial, "a+b") as file:
-        file.seek(0)
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-        size = resumed = file.tell()
-        if size > wanted.size:
-            os.unlink(partial)
-            return _download(source, wanted, partial, what, progress)
-        progress(size)
-        if size < wanted.size or not size:
-            for chunk in source.blob(wanted.digest, wanted.size, size):
-                size += len(chunk)
-                if size > wanted.size:
-                    break
-                digest.update(chunk)
-                file.write(chunk)
-                progress(len(chunk))
+def _download(source: Source, wanted: Descriptor, path: Path, progress: Progress) -> None:
+    """Bring the file `path` to its full length and check it; what cannot become right is deleted."""
+    resumed, told = path.exists(), 0
+
+    def tell(count: int) -> None:
+        nonlocal told
+        told += count
+        progress(count)
+
     try:
-        _check_size(size, wanted, what)
-        if digest.hexdigest() != wanted.digest.hex:
-            raise Refused(f"{what}: its digest is {wanted.digest.algorithm}:{digest.hexdigest()}, not {wanted.digest}")
+        with open(path, "a+b") as file:
+            size, digest = _completed(source, wanted, file, tell)
+    except ImageError:
+        progress(-told)  # whoever goes on tells it again
+        raise
+    try:
+        _check_size(size, wanted, str(source))
+        if digest != wanted.digest:
+            raise Refused(f"{source}: its digest is {digest}, not {wanted.digest}")
     except Refused:
-        progress(-size)
-        os.unlink(partial)
+        progress(-told)
+        os.unlink(path)
         if not resumed:
             raise
-        return _download(source, wanted, partial, what, progress)
-    return None
+        _download(source, wanted, path, progress)
+
+
+def _completed(source: Source, wanted: Descriptor, file: BinaryIO, progress: Progress) -> tuple[int, Digest]:
+    """Append what `file` lacks of a blob. How many bytes it came to (or would, if they are too many), and their digest.
+
+    What `progress` was told of can be read from the file.
+    """
+    digest = hashlib.new(wanted.digest.algorithm)
+    file.seek(0)
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    size = file.tell()
+    progress(size)
+    for chunk in source.blob(wanted.digest, wanted.size, size) if size < wanted.size or not size else ():
+        size += len(chunk)
+        if size > wanted.size:
+            break
+        digest.update(chunk)
+        file.write(chunk)
+        file.flush()
+        progress(len(chunk))
+    return size, Digest(f"{wanted.digest.algorithm}:{digest.hexdigest()}")
 
 
 def _verified(data: bytes | bytearray, wanted: str, what: str) -> Digest:

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from pipeline.oci.error import Refused
 
@@ -34,6 +34,13 @@ FREE = 256 << 20
 """Bytes up to which the ratio is not looked at."""
 
 
+class Packed(Protocol):
+    """A layer as it is stored: a file, or one that still arrives."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def seek(self, position: int, /) -> object: ...
+
+
 class Budget:
     """What all layers of an image together may grow to. Used by several threads."""
 
@@ -49,14 +56,14 @@ class Budget:
                 raise Refused(f"{self._compressed} compressed bytes grow beyond {self._limit}; that is no image")
 
 
-def inflate(source: BinaryIO, budget: Budget) -> Iterator[bytes]:
+def inflate(source: Packed, budget: Budget) -> Iterator[bytes]:
     """The uncompressed bytes of the layer `source`, in chunks of at most CHUNK."""
     for chunk in _decoded(source):
         budget.take(len(chunk))
         yield chunk
 
 
-def _decoded(source: BinaryIO) -> Iterator[bytes]:
+def _decoded(source: Packed) -> Iterator[bytes]:
     magic = source.read(4)
     source.seek(0)
     if magic[:2] == b"\x1f\x8b":
@@ -66,7 +73,7 @@ def _decoded(source: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: source.read(CHUNK), b"")
 
 
-def _gzip(source: BinaryIO) -> Iterator[bytes]:
+def _gzip(source: Packed) -> Iterator[bytes]:
     zlib: Any
     try:
         from isal import isal_zlib as zlib
@@ -89,7 +96,7 @@ def _gzip(source: BinaryIO) -> Iterator[bytes]:
         data = _next_member(member.unused_data, source)
 
 
-def _next_member(data: bytes, source: BinaryIO) -> bytes:
+def _next_member(data: bytes, source: Packed) -> bytes:
     """What follows a member: another one, zeros (tapes pad with them), or nothing."""
     while len(data) < 2 and (more := source.read(FEED)):
         data += more
@@ -102,7 +109,7 @@ def _next_member(data: bytes, source: BinaryIO) -> bytes:
     return b""
 
 
-def _zstd(source: BinaryIO) -> Iterator[bytes]:
+def _zstd(source: Any) -> Iterator[bytes]:
     import zstandard
 
     # A frame that is cut off ends quietly here; the diff id tells.

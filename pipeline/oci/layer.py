@@ -1,18 +1,67 @@
-"""Layers that are in the store, as trees: mapped into memory, indexed, laid over each other."""
+"""Layers: uncompressed into the store, mapped into memory, indexed, laid over each other to make trees."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import mmap
 from collections.abc import Iterator
+from pathlib import Path
 
+from pipeline import meter
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.oci.error import Refused
 from pipeline.oci.flatten import Flattening
+from pipeline.oci.inflate import Budget, Packed, ahead, inflate
 from pipeline.oci.sparse import Buffer
 from pipeline.store import Store
 from pipeline.tree import Content, Slice, Tree
+from pipeline.vouch import vouch
+
+UNPACKING = 1
+"""Version of `uncompressed`: raised if what it accepts changes, so that nothing is believed that another one found."""
+
+
+def uncompressed(store: Store, layer: Digest, diff_id: Digest, budget: Budget, packed: Packed | None = None) -> Digest:
+    """The blob (by sha256) that holds `layer` uncompressed; made if it is not there, and its diff id checked.
+
+    packed: the layer's bytes, if they are not in the store yet; they must end only after they were verified. That a tar
+    belongs to a layer is only believed where this function found it out itself, never from the config.
+    """
+    key = hashlib.sha256(f"{__name__}.uncompressed {UNPACKING} {layer} {diff_id}".encode()).hexdigest()
+    with store.lock(f"layer-{layer.hex}"):
+        if (known := store.recall(key)) is not None:
+            budget.take(store.size(known))
+            return known
+        path = store.scratch()
+        try:
+            with contextlib.closing(store.open(layer)) if packed is None else contextlib.nullcontext(packed) as source:
+                digest = _written(store, source, diff_id, budget, path)
+            store.adopt(path, digest)
+        except Refused as error:
+            raise Refused(f"layer {layer}: {error}") from None
+        finally:
+            path.unlink(missing_ok=True)
+        vouch(store, digest)
+        store.remember(key, digest)
+    return digest
+
+
+def _written(store: Store, source: Packed, diff_id: Digest, budget: Budget, path: Path) -> Digest:
+    """Write the uncompressed `source` to `path`, check it, and return its sha256 digest."""
+    named, checked = hashlib.sha256(), hashlib.new(diff_id.algorithm)
+    with store.space(), open(path, "xb") as out:
+        for chunk in ahead(inflate(source, budget)):
+            named.update(chunk)
+            if diff_id.algorithm != "sha256":
+                checked.update(chunk)
+            out.write(chunk)
+            meter.advance(len(chunk))
+    found = (named if diff_id.algorithm == "sha256" else checked).hexdigest()
+    if found != diff_id.hex:
+        raise Refused(f"unpacks to {diff_id.algorithm}:{found}, not to its diff id {diff_id}")
+    return Digest("sha256:" + named.hexdigest())
 
 
 def flatten(store: Store, layers: list[Digest]) -> Tree:

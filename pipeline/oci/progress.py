@@ -1,4 +1,7 @@
-"""Progress: one line about everything that this process fetches, where a person watches; else a line an image."""
+"""Progress: one line about everything that this process transfers, where a person watches; else a line an image.
+
+While a build shows what its stages do (pipeline.progress), their transfers are part of that.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
+from pipeline import meter
+from pipeline.size import shown
+
 EVERY = 0.2
 """Seconds between two drawings of the line."""
 WORTH_SAYING = 1.0
 """Seconds of a transfer from which on it is told that it is done."""
 
 
-class Meter:
+class Line:
     """Counts what all transfers of a process bring. `out` None: standard error, as it is when something is written."""
 
     def __init__(self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +48,7 @@ class Meter:
             yield self._add
             took = self._clock() - begun
             if took >= WORTH_SAYING:
-                self._say(f"{name}: {size(total)} in {took:.1f} s ({size(rate(total, took))}/s)")
+                self._say(f"{name}: {shown(total)} in {took:.1f} s ({shown(rate(total, took))}/s)")
         finally:
             with self._guard:
                 self._active.remove(name)
@@ -61,7 +67,7 @@ class Meter:
         speed = rate(self._done, took)
         left = f"{(self._total - self._done) / speed:.0f} s left" if speed else "waiting"
         more = f" and {len(self._active) - 1} more" if len(self._active) > 1 else ""
-        return f"{self._active[0][-50:]}{more}  {size(self._done)} of {size(self._total)}  {size(speed)}/s  {left}"
+        return f"{self._active[0][-50:]}{more}  {shown(self._done)} of {shown(self._total)}  {shown(speed)}/s  {left}"
 
     def _say(self, text: str) -> None:
         with self._guard:
@@ -73,18 +79,24 @@ class Meter:
         return self._out or sys.stderr
 
 
-meter = Meter()
+line = Line()
+
+
+@contextlib.contextmanager
+def transfer(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A transfer of `total` bytes: what is given wants to know how many more have come (negative: came in vain).
+
+    In a stage whose reporter shows what it moves it goes there, otherwise to the line.
+    """
+    stage = meter.current.get()
+    if stage is None:
+        with line.transfer(name, total) as tell:
+            yield tell
+    else:
+        stage.expect(total)
+        yield stage.advance
 
 
 def rate(count: float, seconds: float) -> float:
     """Bytes a second."""
     return count / seconds if seconds > 0 else 0.0
-
-
-def size(count: float) -> str:
-    """Bytes in words: 999 B, 1.5 kB, 20 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -2,7 +2,8 @@
 
 A node is pushed as an OCI artifact: an index with one manifest an architecture; each manifest is of artifact type
 ARTIFACT, has the empty config, and a layer of type FILE for every output file, its name in the annotation
-org.opencontainers.image.title (docs/registries.md).
+org.opencontainers.image.title; the record of the build and the lock that it was made from lie beside them
+(docs/registries.md). pipeline.oci.artifact reads all that back.
 
 What belongs to an image (an SBOM, a signature) names it as its `subject`; where a registry does not list referrers, the
 index under the tag sha256-<hex> does (the specification's "Referrers Tag Schema").
@@ -10,19 +11,19 @@ index under the tag sha256-<hex> does (the specification's "Referrers Tag Schema
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
+from pipeline import export
 from pipeline.digest import Digest, canonical_json
 from pipeline.oci import image as images
 from pipeline.oci import manifest as manifests
 from pipeline.oci import trust, wire
 from pipeline.oci.error import NotThere, Unreachable
 from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
-from pipeline.oci.progress import meter
+from pipeline.oci.progress import transfer
 from pipeline.oci.reference import InvalidReference, Reference, parse
 from pipeline.oci.registry import Registry
 from pipeline.oci.wire import Weather
@@ -31,6 +32,8 @@ from pipeline.tree import Content, Slice, length
 
 ARTIFACT = "application/vnd.nodekiln.node.v1"
 FILE = "application/vnd.nodekiln.file.v1"
+RECORD, LOCK = "application/vnd.nodekiln.record.v1+json", "application/vnd.nodekiln.lock.v1+json"
+"""manifest.json, and specs/NAME.lock: not a node's files, but how it was made."""
 EMPTY = "application/vnd.oci.empty.v1+json"
 TITLE = "org.opencontainers.image.title"
 """Annotation: a node's name on its index, a file's name on its layer."""
@@ -101,7 +104,7 @@ class Target:
         trust.check(place, self.registry.base)
         place += ("&" if "?" in place else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length(content))}
-        with meter.transfer(f"{self.reference}: {digest[:19]}", length(content)) as seen:
+        with transfer(f"{self.reference}: {digest[:19]}", length(content)) as seen:
             body = _Body(self.store, content, lambda count: (self._progress(count), seen(count)))
             response = self.registry.request("PUT", place, headers, body, once=True)
         self.registry.expect(response, (201,), f"upload of {digest}")
@@ -133,11 +136,15 @@ def push_files(
     reference: str,
     annotations: Mapping[str, str] | None = None,
     mount_from: Sequence[str] = (),
+    types: Mapping[str, str] | None = None,
 ) -> Digest:
-    """Push build results, architecture -> file name -> content, as an artifact; the digest of its index."""
+    """Push build results, architecture -> file name -> content, as an artifact; the digest of its index.
+
+    types: media types of files that are no results.
+    """
     target, entries = Target(store, reference, mount_from), []
     for architecture, outputs in sorted(files.items()):
-        data = _artifact(target, ARTIFACT, outputs, annotations or {}, None)
+        data = _artifact(target, ARTIFACT, outputs, annotations or {}, None, types or {})
         digest, _ = target.manifest(data, MANIFESTS[0])
         entry = {"mediaType": MANIFESTS[0], "digest": digest, "size": len(data), "artifactType": ARTIFACT}
         entries.append(entry | _platform(architecture))
@@ -176,11 +183,12 @@ def _platform(architecture: str) -> dict[str, Any]:
 
 
 def _artifact(
-    target: Target, kind: str, files: Mapping[str, Content], annotations: Mapping[str, str], subject: Descriptor | None
-) -> bytes:
+    target: Target, kind: str, files: Mapping[str, Content], annotations: Mapping[str, str], subject: Descriptor | None,
+    types: Mapping[str, str] | None = None,
+) -> bytes:  # fmt: skip
     """Send the blobs of an artifact; its manifest, which is not sent yet."""
     empty = target.store.put(b"{}")
-    named = {name: (_digest(target.store, content), content) for name, content in sorted(files.items())}
+    named = {name: (export.digest(target.store, content), content) for name, content in sorted(files.items())}
     _blobs(target, [(empty, _whole(target.store, empty)), *named.values()])
     document: dict[str, Any] = {
         "schemaVersion": 2,
@@ -189,7 +197,7 @@ def _artifact(
         "config": {"mediaType": EMPTY, "digest": empty, "size": 2},
         "layers": [
             {
-                "mediaType": FILE,
+                "mediaType": (types or {}).get(name, FILE),
                 "digest": digest,
                 "size": length(content),
                 "annotations": {TITLE: name},
@@ -226,13 +234,6 @@ def _blobs(target: Target, blobs: Iterable[tuple[Digest, Content]]) -> None:
 
 def _whole(store: Store, blob: Digest) -> Content:
     return (Slice(blob, 0, store.size(blob)),)
-
-
-def _digest(store: Store, content: Content) -> Digest:
-    digest = hashlib.sha256()
-    for chunk in store.read(content):
-        digest.update(chunk)
-    return Digest("sha256:" + digest.hexdigest())
 
 
 class _Body:

@@ -7,7 +7,6 @@ the network that a registry outside points to, a body without a limit, waiting w
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import urljoin
 from pipeline.oci import trust
 from pipeline.oci.error import ImageError, Offline, Refused, Unreachable
 from pipeline.oci.trust import host, origin, split
+from pipeline.offline import VARIABLE, is_offline
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -145,8 +145,8 @@ def _follow(method: str, url: str, headers: Mapping[str, str], body: Any) -> Res
 def _once(method: str, url: str, headers: Mapping[str, str], body: Any) -> Response:
     import requests
 
-    if os.environ.get("NODEKILN_OFFLINE", "") not in ("", "0"):
-        raise Offline(f"NODEKILN_OFFLINE is set, and {host(url)}{split(url).path} is needed")
+    if is_offline():
+        raise Offline(f"{VARIABLE} is set, and {host(url)}{split(url).path} is needed")
     verify, certificate = trust.certificates(split(url).netloc)
     try:
         response = session().request(

@@ -43,11 +43,15 @@ def read(view: View) -> Listing:
     A stream that does not start with an archive continues the one before it.
     """
     members: list[tuple[_Stream, list[View]]] = []
+    known: dict[object, View] = {}
     for stream in _streams(view):
+        content = _content(view, stream)
+        if content.identity is not None:  # the holes of a disk are one stream, again and again
+            content = known.setdefault(content.identity, content)
         if members and not _starts_archive(view, stream):
-            members[-1][1].append(_content(view, stream))
+            members[-1][1].append(content)
         else:
-            members.append((stream, [_content(view, stream)]))
+            members.append((stream, [content]))
     return {f"archive {number}": _node(*member) for number, member in enumerate(members, 1)}
 
 

@@ -114,7 +114,7 @@ def _entry(index: int, each: FileEntry, context: Context) -> dict[str, Any] | No
             return None
         digest = hostfile.sha256(Path(found).expanduser()) if found else ""
         return entry | {"kind": "source", "source": found or each.source, "sha256": digest}
-    text = each.contents if each.metadata is None else metadata.dump(context.spec, each.metadata, context.image)
+    text = each.contents if each.metadata is None else metadata.dump(context, each.metadata)
     return entry | {"kind": "file", "contents": text}
 
 

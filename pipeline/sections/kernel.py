@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pipeline import arches
 from pipeline.action import Action
+from pipeline.arches import ByArch, for_arch
 from pipeline.container import Checked
 from pipeline.names import ReferenceOrNone, wrong_reference
 from pipeline.parts import Context, Part
+from pipeline.problem import KeyPath, Problem, Problems
 from pipeline.stages import kernel
 
 ORDER = 10
@@ -21,20 +25,24 @@ class Kernel:
 
     image: ReferenceOrNone | None = None
     """The image. Without one the node has no /boot."""
-    cmdline: str = ""
-    """The kernel's command line, as it stands."""
+    cmdline: ByArch = ""
+    """The kernel's command line, as it stands; or one for each architecture: `{amd64: …, arm64: …}`."""
     binary: str = "kernel"
     """The kernel's file in the image."""
     tar: str = "kernel.tar"
     """An uncompressed tar in the image that is unpacked over the root: modules, firmware. `""` or `none` for none."""
     ucode: str = ""
     """A cpio archive in the image with the processor's microcode; it goes before the initrd."""
-    modules: tuple[str, ...] | None = None
-    """Which modules to keep, by name or pattern (`virtio_*`), with all that they need; left out: every one."""
+    modules: tuple[ByArch, ...] | None = None
+    """Which modules to keep, by name or pattern (`virtio_*`), with all that they need; left out: every one. What only
+    one architecture's kernel has is written `{amd64: aesni-intel}`."""
 
     def problems(self) -> Checked:
         if message := wrong_reference(self.image) if self.image else "":
             yield ("image",), message, ""
+        yield from arches.problems(self.cmdline, ("cmdline",))
+        for number, each in enumerate(self.modules or ()):
+            yield from arches.problems(each, ("modules", number))
 
 
 Value = Kernel
@@ -43,14 +51,25 @@ Value = Kernel
 def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part]:
     if not value.image:
         return []
+    arch = context.arch
+    cmdline = for_arch(value.cmdline, arch)
+    if cmdline is None:
+        raise Problems([Problem(context.spec.where(("kernel", "cmdline")), f"it says nothing for {arch}")])
+    chosen = {number: found for number, each in enumerate(value.modules or ()) if (found := for_arch(each, arch))}
     params = {
         "binary": value.binary or Kernel.binary,
         "tar": "" if value.tar in NO_TAR else value.tar,
         "ucode": value.ucode,
-        "modules": None if value.modules is None else list(value.modules),
+        "modules": None if value.modules is None else [*chosen.values()],
         "epoch": context.epoch,
     }
-    where = context.spec.below("kernel")
+    places: dict[KeyPath, KeyPath] = {("modules", at): ("modules", number) for at, number in enumerate(chosen)}
+    where = _where(context.spec.below("kernel"), places)
     contents = Action("kernel/contents", kernel.contents, params, (context.image(value.image).tree,), where)
-    line = {"cmdline": value.cmdline, "epoch": context.epoch}  # a stage of its own: it changes more often than kernels
+    line = {"cmdline": cmdline, "epoch": context.epoch}  # a stage of its own: it changes more often than kernels
     return [Part("kernel", Action("kernel", kernel.kernel, line, (contents,), where))]
+
+
+def _where(below: Callable[[KeyPath], str], places: Mapping[KeyPath, KeyPath]) -> Callable[[KeyPath], str]:
+    """`below` for paths in what a stage was given, where these stood elsewhere in the spec."""
+    return lambda path: below(places.get(path, path))

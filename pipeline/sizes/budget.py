@@ -54,7 +54,7 @@ def check(store: Store, made: Plan, name: str, action: Action, before: Mapping[s
 def _refuse_unknown(made: Plan, key: str) -> None:
     """BadInput for a key that no format and no part of the spec has: it would never be held against anything."""
     parts = [part.name for part in made.products["rootfs"].inputs]
-    if key != TOTAL and key not in parts and key not in formats.names():
+    if key != TOTAL and key not in parts and not formats.known(key):
         where = made.spec.where(("build", "budget", key))
         known = f"there are {TOTAL}, the formats, and {', '.join(parts)}"
         hint = guess(key, [TOTAL, *parts, *formats.names()]) or known

@@ -43,7 +43,7 @@ class Duplicate(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """files: the root file system's. compressed: part -> bytes of its fragment of the initrd, where one was made."""
+    """files: the root file system's. compressed: part -> bytes of its fragment of the initrd, if it has one."""
 
     files: tuple[Measured, ...]
     compressed: Mapping[str, int]
@@ -58,7 +58,7 @@ class Sizes(NamedTuple):
 
 
 def measure(store: Store, made: Plan) -> Sizes:
-    """Measure what `made` comes to. Parts are built if they are not there."""
+    """Measure what `made` comes to. Parts, and their fragments, are built if they are not there."""
     parts = made.products["rootfs"].inputs
     trees = {part.name: store.tree(part.perform(store)[0]) for part in parts}
     owner: dict[str, str] = {path: part for part, tree in trees.items() for path in tree}
@@ -99,9 +99,8 @@ def _compressed(store: Store, made: Plan) -> dict[str, int]:
     """Part -> bytes of its fragments."""
     sizes: dict[str, int] = {}
     for action in made.products["initrd"].inputs:
-        result = store.recall(action.key) if action.name.startswith("fragment/") else None
-        if result is not None:
-            entry = store.tree(result)["fragment"]
+        if action.name.startswith("fragment/"):
+            entry = store.tree(action.perform(store)[0])["fragment"]
             part = action.name.removeprefix("fragment/").removesuffix("/frame").removesuffix("/image")
             sizes[part] = sizes.get(part, 0) + (entry.size if type(entry) is File else 0)
     return sizes

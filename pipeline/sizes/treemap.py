@@ -16,9 +16,10 @@ SMALLEST = 0.0004
 
 STYLE = """
 :root { color-scheme: light dark; } body { font: 13px/1.4 system-ui, sans-serif; margin: 1.5em; }
-.map { position: relative; width: 100%; aspect-ratio: 16 / 9; }
+.map { position: relative; overflow: hidden; width: 100%; aspect-ratio: 16 / 9; }
 .map div { position: absolute; box-sizing: border-box; overflow: hidden; white-space: nowrap; padding: 0 .2em;
   border: 1px solid Canvas; font-size: 11px; }
+.map .first { padding-top: 1.5em; }
 .part { font-weight: 600; pointer-events: none; z-index: 1; border-width: 2px !important; }
 table { border-collapse: collapse; margin: 1em 0; } td, th { padding: .1em .8em; text-align: left; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; } tr:nth-child(even) { background: #8881; }
@@ -92,7 +93,8 @@ def page(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, int]]]], ta
     drawn = []
     for number, (group, members) in enumerate(boxes(groups)):
         colour = f"hsl({number * 137 % 360} 45% 50% / .55)"  # the golden angle: neighbours never look alike
-        drawn += [_div(box, f"{box.name}: {box.size:,} bytes", colour, "") for box in members]
+        for place, box in enumerate(members):
+            drawn.append(_div(box, f"{box.name}: {box.size:,} bytes", colour, "" if place else "first"))
         drawn.append(_div(group, group.name, "transparent", "part"))
     head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
     return f"{head}\n<h1>{html.escape(title)}</h1>\n<div class=map>\n{''.join(drawn)}</div>\n{''.join(tables)}"
@@ -111,5 +113,5 @@ def _cell(value: object) -> str:
 
 def _div(box: Box, said: str, colour: str, kind: str) -> str:
     place = f"left:{box.x:.4%};top:{box.y:.4%};width:{box.width:.4%};height:{box.height:.4%};background:{colour}"
-    label = html.escape(printable(box.name if kind else box.name.rpartition("/")[2]))
+    label = html.escape(printable(box.name if kind == "part" else box.name.rpartition("/")[2]))
     return f'<div class="{kind}" style="{place}" title="{html.escape(printable(said), quote=True)}">{label}</div>\n'

@@ -10,7 +10,6 @@ from pipeline.tree import Content, Tree, complete, files, length
 from pipeline.writers import disk, iso9660, isolinux, mbr, syslinux
 
 VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {bootvolume.VERSION}"
-LABEL = "NODE"
 EFI_IMAGE = "boot/efi.img"
 HIDDEN = 0x17
 """Type of the partition that stands for the whole disc: nothing else touches it."""
@@ -29,12 +28,12 @@ def bios(store: Store, kernel: Digest, initrd: Digest, image: Digest) -> dict[st
     }
 
 
-def efi(store: Store, uki: Digest) -> dict[str, Content]:
+def efi(store: Store, uki: Digest, label: str | None) -> dict[str, Content]:
     """What UEFI boots: a FAT volume in a file."""
-    return {EFI_IMAGE: bootvolume.efi(store, bootvolume.efi_files(store, uki), None, hidden=0).content}
+    return {EFI_IMAGE: bootvolume.efi(store, bootvolume.efi_files(store, uki), None, label, hidden=0).content}
 
 
-def write(store: Store, contents: dict[str, Content], hybrid_code: bytes = b"") -> Content:
+def write(store: Store, contents: dict[str, Content], label: str | None, hybrid_code: bytes = b"") -> Content:
     """A disc with `contents`; with `hybrid_code` (isohdpfx.bin) it starts from a disk, too."""
     boots = []
     if isolinux.PROGRAM in contents:
@@ -44,7 +43,7 @@ def write(store: Store, contents: dict[str, Content], hybrid_code: bytes = b"") 
         contents = {**contents, isolinux.PROGRAM: store.content(isolinux.install(program, block))}
     plan = iso9660.plan(_tree(contents), [*boots, *_efi_boot(contents)])
     out = store.rope()
-    iso9660.write(plan, out, LABEL, _record(plan, contents, hybrid_code) if hybrid_code else b"")
+    iso9660.write(plan, out, label or bootvolume.LABEL, _record(plan, contents, hybrid_code) if hybrid_code else b"")
     out.zeros(-out.tell() % disk.MIB)
     return out.finish()
 

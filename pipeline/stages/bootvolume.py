@@ -11,6 +11,7 @@ from pipeline.writers import Unwritable, disk, fat, mbr, pe, syslinux
 
 VERSION = f"fat-{fat.VERSION} syslinux-{syslinux.VERSION}"
 LABEL = "NODE"
+"""Unless the spec gives another."""
 PROGRAM = "usr/bin/syslinux"
 PROGRAM_HEAD = 4096
 """Bytes of an EFI program that its headers are in."""
@@ -52,24 +53,30 @@ def linux_files(store: Store, kernel: Digest, initrd: Digest) -> dict[str, Conte
     }
 
 
-def efi(store: Store, contents: dict[str, Content], size: int | None, hidden: int = mbr.FIRST) -> Volume:
+def efi(
+    store: Store, contents: dict[str, Content], size: int | None, label: str | None = None, hidden: int = mbr.FIRST
+) -> Volume:
     """A volume with `contents`: the smallest of whole MiB, or of `size` bytes; it lies `hidden` sectors into a disk."""
+    label = label or LABEL
     plan = fat.plan(complete(files(contents.items())), size)
     serial = disk.identity("volume", *contents.values()).time_low
     out = store.rope()
-    fat.write(plan, out, LABEL, fat.boot_sector(plan, LABEL, serial, hidden))
+    fat.write(plan, out, label, fat.boot_sector(plan, label, serial, hidden))
     return Volume(out.finish(), plan.geometry.sectors, plan.geometry.bits)
 
 
-def bios(store: Store, contents: dict[str, Content], image: Digest, size: int | None) -> Volume:
+def bios(
+    store: Store, contents: dict[str, Content], image: Digest, size: int | None, label: str | None = None
+) -> Volume:
     """The same with Syslinux (from `image`, its package) installed."""
+    label = label or LABEL
     loader = syslinux.loader(store.bytes(part(store, image, PROGRAM)))
     contents = {**contents, "ldlinux.c32": store.content(loader.module), "ldlinux.sys": (Slice(None, 0, loader.size),)}
     plan = fat.plan(complete(files(contents.items())), size)
     serial = disk.identity("volume", *contents.values()).time_low
-    plain = fat.boot_sector(plan, LABEL, serial, mbr.FIRST)
+    plain = fat.boot_sector(plan, label, serial, mbr.FIRST)
     sector, system = syslinux.install(loader, plain, plan.sector("ldlinux.sys"))
     contents["ldlinux.sys"] = store.content(system)
     out = store.rope()
-    fat.write(plan._replace(tree=complete(files(contents.items()))), out, LABEL, sector)
+    fat.write(plan._replace(tree=complete(files(contents.items()))), out, label, sector)
     return Volume(out.finish(), plan.geometry.sectors, plan.geometry.bits)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from pipeline import compress as compression
 from pipeline.digest import Digest
+from pipeline.stages.compression import choice
 from pipeline.store import Store
 from pipeline.tree import Content, Entry, File, Tree, length, only
 from pipeline.writers import cpio
@@ -21,13 +22,14 @@ GZIP_ARCHIVE = 64 << 20
 """gzip is made of whole buffers, so a large part becomes several archives of about this size."""
 
 
-def fragment(store: Store, tree: Digest, *, compress: str = "zstd") -> Digest:
+def fragment(store: Store, tree: Digest, *kernel: Digest, compress: str = "zstd") -> Digest:
     """The tree as a compressed archive: Tree {"fragment": File}, its size a multiple of 4.
 
-    compress: `zstd[:level]`, `gzip[:level]` or `none`. What lies below boot/ is left out: it is the boot loader's.
-    Extended attributes cannot be carried. Unwritable for a file of 4 GiB or more.
+    compress: `zstd[:level]`, `gzip[:level]` or `none`; where `kernel` is given, what it chose (stages.compression).
+    What lies below boot/ is left out: it is the boot loader's. Extended attributes cannot be carried. TooLarge for a
+    file of 4 GiB or more.
     """
-    chosen = compression.parse(compress)
+    chosen = compression.parse(choice(store, kernel[0]) if kernel else compress)
     entries = Tree((path, entry) for path, entry in store.tree(tree).items() if not path.startswith("boot/"))
     out = store.rope()
     for archive in _archives(entries) if chosen.name == "gzip" else [entries]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from pipeline import meter
 from pipeline.digest import Digest
-from pipeline.oci import fetch
+from pipeline.oci import fetch, progress
+from pipeline.oci.arriving import Arriving
 from pipeline.oci.error import ImageError, Refused
 from pipeline.oci.image import image_config, image_manifest
-from pipeline.oci.inflate import Budget, ahead, inflate
-from pipeline.oci.layer import flatten
+from pipeline.oci.inflate import Budget
+from pipeline.oci.layer import flatten, uncompressed
 from pipeline.oci.manifest import Descriptor, Manifest, check_image
-from pipeline.oci.progress import meter
 from pipeline.oci.reference import parse
 from pipeline.oci.source import sources
-from pipeline.store import Store
+from pipeline.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 VERSION = 1
 
@@ -26,10 +31,9 @@ AT_ONCE = 4
 def pull(store: Store, *, reference: str, manifest: str) -> Digest:
     """Fetch the image `reference` at the manifest digest `manifest`; that digest is the result.
 
-    Whatever the store has already, under whatever name it came, is not fetched.
+    Whatever the store has already, under whatever name it came, is not fetched. Layers are uncompressed while they
+    arrive, for `unpack`, which says so if one cannot be.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     image, digest = parse(reference), Digest.parse(manifest)
     places = sources(image)
     if not store.has(digest):
@@ -40,10 +44,41 @@ def pull(store: Store, *, reference: str, manifest: str) -> Digest:
     document = image_manifest(store, digest)
     check_image(document, str(image))
     missing = [blob for blob in dict.fromkeys((document.config, *document.layers)) if not fetch.there(store, blob)]
-    total = sum(blob.size for blob in missing)
-    with meter.transfer(str(image), total) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda blob: fetch.blob(store, places, blob, f"{image}: {blob.digest}", progress), missing))
+    with progress.transfer(str(image), sum(blob.size for blob in missing)) as arrived:
+
+        def bring(blob: Descriptor, wrote: fetch.Progress) -> None:
+            fetch.blob(store, places, blob, f"{image}: {blob.digest}", lambda count: (arrived(count), wrote(count)))
+
+        _bring(store, digest, missing, bring)
     return digest
+
+
+def _bring(
+    store: Store, image: Digest, missing: Sequence[Descriptor], bring: Callable[[Descriptor, fetch.Progress], None]
+) -> None:
+    """Have `bring` fetch the blobs `missing` of `image`, and uncompress the layers among them as they arrive."""
+    document = image_manifest(store, image)
+    budget = Budget(sum(layer.size for layer in document.layers))
+
+    def fetched(blob: Descriptor, file: Arriving) -> None:
+        with file.writing() as wrote:
+            bring(blob, wrote)
+
+    def unpacked(layer: Descriptor, file: Arriving) -> None:
+        with file, contextlib.suppress(ImageError, StoreError):  # `unpack` says what is wrong, when all is verified
+            if document.config in coming:
+                coming[document.config].result()
+            for found, diff_id in zip(document.layers, image_config(store, image)["diff_ids"], strict=False):
+                if found == layer:
+                    uncompressed(store, layer.digest, diff_id, budget, file)
+                    break
+
+    files = {blob: Arriving(fetch.partial(store, blob.digest), store.path(blob.digest)) for blob in missing}
+    with _threads() as fetchers, _threads() as unpackers:
+        coming = {blob: fetchers.submit(fetched, blob, file) for blob, file in files.items()}
+        layers = [unpackers.submit(unpacked, blob, files[blob]) for blob in missing if blob != document.config]
+        for job in (*coming.values(), *layers):
+            job.result()
 
 
 def unpack(store: Store, image: Digest) -> Digest:
@@ -51,58 +86,31 @@ def unpack(store: Store, image: Digest) -> Digest:
 
     ImageError names image, layer and entry; pipeline.store.Missing a blob that is not here, or was damaged.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     layers, diff_ids = image_manifest(store, image).layers, image_config(store, image)["diff_ids"]
     if len(layers) != len(diff_ids):
         raise Refused(f"image {image}: {len(layers)} layers, but {len(diff_ids)} diff ids")
+    budget = Budget(sum(layer.size for layer in layers))
+
+    def tar(layer: Descriptor, diff_id: Digest) -> Digest:
+        try:
+            return uncompressed(store, layer.digest, diff_id, budget)
+        except Refused:
+            store.verify(layer.digest)
+            raise
+
     try:
-        with ThreadPoolExecutor(2) as pool:
-            budget = Budget(sum(layer.size for layer in layers))
-            tars = list(pool.map(lambda layer, diff_id: uncompressed(store, layer, diff_id, budget), layers, diff_ids))
-        tree = flatten(store, tars)
+        with _threads(meter.current.get()) as pool:
+            tree = flatten(store, list(pool.map(tar, layers, diff_ids)))
     except ImageError as error:
         raise Refused(f"image {image}: {error}") from None
     return store.put_tree(tree)
 
 
-def uncompressed(store: Store, layer: Descriptor, diff_id: Digest, budget: Budget) -> Digest:
-    """The blob (by sha256) that holds `layer` uncompressed; made if it is not there, and its diff id checked.
+def _threads(counting: meter.Meter | None = None) -> ThreadPoolExecutor:
+    """Threads for the layers of an image. `counting`: what they move through the store counts there."""
+    from concurrent.futures import ThreadPoolExecutor
 
-    That a tar belongs to a layer is only believed where this function found it out itself, never from the config.
-    """
-    key = hashlib.sha256(f"{__name__}.uncompressed {VERSION} {layer.digest} {diff_id}".encode()).hexdigest()
-    with store.lock(f"layer-{layer.digest.hex}"):
-        if (known := store.recall(key)) is not None:
-            return known
-        path = store.scratch()
-        try:
-            digest = _write(store, layer, diff_id, budget, path)
-            store.adopt(path, digest)
-        finally:
-            path.unlink(missing_ok=True)
-        store.remember(key, digest)
-    return digest
-
-
-def _write(store: Store, layer: Descriptor, diff_id: Digest, budget: Budget, path: Path) -> Digest:
-    """Write the uncompressed `layer` to `path`, check it, and return its sha256 digest."""
-    named, checked = hashlib.sha256(), hashlib.new(diff_id.algorithm)
-    try:
-        with store.space(), store.open(layer.digest) as source, open(path, "xb") as out:
-            for chunk in ahead(inflate(source, budget)):
-                named.update(chunk)
-                if diff_id.algorithm != "sha256":
-                    checked.update(chunk)
-                out.write(chunk)
-    except Refused as error:
-        store.verify(layer.digest)
-        raise Refused(f"layer {layer.digest}: {error}") from None
-    found = (named if diff_id.algorithm == "sha256" else checked).hexdigest()
-    if found != diff_id.hex:
-        store.verify(layer.digest)
-        raise Refused(f"layer {layer.digest}: unpacks to {diff_id.algorithm}:{found}, not to its diff id {diff_id}")
-    return Digest("sha256:" + named.hexdigest())
+    return ThreadPoolExecutor(AT_ONCE, initializer=meter.current.set, initargs=(counting,))
 
 
 def _put(store: Store, digest: Digest, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -130,7 +131,7 @@ def _as_other_user(needed: list[Path]) -> tuple[list[str], str]:
         closed = any(not folder.stat().st_mode & 0o001 for path in needed for folder in _above(path))
         rights = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"] if closed else []
         command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *rights, "--"]
-    tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    tried = subprocess.run([*command, sys.executable, "-c", ""], capture_output=True, text=True, check=False)
     return (command, "") if tried.returncode == 0 else ([], f"another user: {tried.stderr.strip()}")
 
 

@@ -1,12 +1,13 @@
 """Verify: every format is built again, from nothing but its locked inputs, under conditions that differ on purpose.
 
 Each run has a copy of the project and a store of its own, which starts with the blobs that the lock names and nothing
-else. A run is a process of its own (pipeline.verify.rebuild). All runs have to agree with each other, and with a record
-of an earlier build where one is given.
+else. A run is a process of its own (pipeline.verify.rebuild); some go side by side. All runs have to agree with each
+other, and with a record of an earlier build where one is given.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,18 +16,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline import held
 from pipeline.compare.explain import Made, explain
+from pipeline.compare.record import Record, inside
 from pipeline.digest import Digest
 from pipeline.project import CACHE, RESULTS, Project
 from pipeline.publish import MANIFEST
-from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
 from pipeline.verify import conditions as every
+from pipeline.verify import copies
 from pipeline.verify.conditions import Conditions
 from pipeline.verify.verdict import Row
 
@@ -36,155 +40,156 @@ KEPT = "kept"
 """What stands in cache/verify under a name that starts so is not removed."""
 OUTPUT = 4000
 """Characters of a failed build's output that are shown: the end, where the error is."""
+SAID = "output.txt"
 
 
-class Record(NamedTuple):
-    """A build that was made before: its manifest.json, and where its files and stages may still be."""
+class Target(NamedTuple):
+    """A format on an architecture. task: doit's. folder: where the results go, below those of the spec."""
 
+    format: str
+    arch: str
+    task: str
+    folder: str = ""
+
+
+class Asked(NamedTuple):
+    """What every run makes: the spec `name` of the project, from `lock`.
+
+    targets: by what the table calls them. blobs: what a run's store starts with.
+    """
+
+    project: Project
     name: str
-    manifest: Mapping[str, Any]
-    folder: Path
-    store: Store | None
+    lock: Path
+    targets: Mapping[str, Target]
+    blobs: Sequence[Digest] = ()
+
+
+class Run(NamedTuple):
+    """A run that was started. used: `wanted` without what cannot be had here, which `left_out` says."""
+
+    wanted: Conditions
+    used: Conditions
+    left_out: str
+    place: Path
+    temporary: Path
+    started: float
+    process: subprocess.Popen[bytes]
+
+    @property
+    def copy(self) -> Path:
+        """The copy of the project that it builds in."""
+        return _copy(self.place, self.used)
 
 
 def verify(
-    project: Project, name: str, targets: Mapping[str, str], runs: Sequence[Conditions], record: Record | None = None
+    asked: Asked, runs: Sequence[Conditions], record: Record | None = None, side_by_side: int = 1
 ) -> Iterator[Row]:
-    """Run after run, each compared with the first (or with `record`) as soon as it is there.
+    """The runs in their order, each compared with the first (or with `record`), as soon as it is there.
 
-    targets: format (with its architecture's folder, where there are several) -> doit's task.
+    side_by_side: how many go at a time.
     """
-    base = project.cache.absolute() / "verify"
+    base = asked.project.cache.absolute() / "verify"
     base.mkdir(parents=True, exist_ok=True)
     held.leases(base, KEPT)  # removes what killed verifications left
-    lock = project.root / project.lock_path(name)
-    blobs = {Digest.parse(digest) for digest in locked(json.loads(lock.read_text()))} if lock.exists() else set()
+    asked = asked._replace(blobs=copies.whole(asked.project, copies.blobs(asked.lock)))
     first: dict[str, Made] = {}
+    reported: set[str] = set()
     if record is not None:
-        first = _recorded(record, targets)
+        first = _recorded(record, asked)
         yield Row(record.name, "", 0, _sums(first), {})
     lease = held.Lease(base)
+    waiting, running = deque(runs), deque[Run]()
     try:
-        for wanted in runs:
-            place = lease.name()
-            row, made = _run(project, name, targets, wanted, place, blobs, first)
-            if not first:
-                first = made
-            else:
-                shutil.rmtree(place, ignore_errors=True)
+        while waiting or running:
+            while waiting and len(running) < side_by_side:
+                running.append(_start(asked, waiting.popleft(), lease.name()))
+            run = running.popleft()
+            row, made = _finish(asked, run, first, reported)
+            if first:
+                shutil.rmtree(run.place, ignore_errors=True)
+            first = first or made
+            reported |= row.explanations.keys()
             yield row
     finally:
+        for run in running:
+            run.process.terminate()
+            run.process.wait()
+            shutil.rmtree(run.temporary, ignore_errors=True)
         lease.end()
 
 
-def locked(document: Any) -> Iterator[str]:
-    """Every digest that a lock names: manifests, configs, layers, packages."""
-    if isinstance(document, dict):
-        for key, value in document.items():
-            if key == "sha256" and isinstance(value, str):
-                yield f"sha256:{value}"
-            else:
-                yield from locked(value)
-    elif isinstance(document, list):
-        for value in document:
-            yield from locked(value)
-    elif isinstance(document, str) and document.startswith(("sha256:", "sha512:")):
-        yield document
-
-
-def _run(
-    project: Project, name: str, targets: Mapping[str, str], wanted: Conditions, place: Path, blobs: Iterable[Digest],
-    first: Mapping[str, Made],
-) -> tuple[Row, dict[str, Made]]:  # fmt: skip
+def _start(asked: Asked, wanted: Conditions, place: Path) -> Run:
+    """Prepare a copy of the project below `place`, and start a process that builds there under `wanted`."""
     used, command, left_out = every.possible(wanted, [place.parent, Path(sys.executable), Path(__file__)])
-    started = time.monotonic()
     place.mkdir()
     place.chmod(0o755)
-    copy = place / ("d" * every.DEEP if used.long_path else "") / "project"
-    prepare(project, copy, used, blobs)
-    failed = _rebuild(copy, place, used, command, list(targets.values()))
-    made = {} if failed else _made(copy, name, targets)
+    copy = _copy(place, used)
+    copies.prepare(asked.project, copy, used, asked.blobs)
+    if asked.lock.exists():
+        shutil.copyfile(asked.lock, copy / asked.project.lock_path(asked.name))
+    copies.hand_over(copy, used)
+    temporary = Path(tempfile.mkdtemp(prefix="nodekiln-", dir=every.SHARED_MEMORY if used.shared_memory else place))
+    if used.other_user and os.getuid() == 0:
+        os.chown(temporary, every.NOBODY, every.NOBODY)
+    environment = {name: value for name, value in os.environ.items() if name not in OWN} | used.environment()
+    environment |= {"NODEKILN_LOCKED": "1", "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(temporary)}
+    started = time.monotonic()
+    with open(place / SAID, "wb") as output:
+        process = subprocess.Popen(
+            [*command, sys.executable, "-m", "pipeline.verify.rebuild"], cwd=copy, env=environment, umask=used.umask,
+            stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    question = {"conditions": dataclasses.asdict(used), "targets": [target.task for target in asked.targets.values()]}
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin:  # one that ends at once says why in its output
+        process.stdin.write(json.dumps(question).encode())
+    return Run(wanted, used, left_out, place, temporary, started, process)
+
+
+def _copy(place: Path, used: Conditions) -> Path:
+    return place / ("d" * every.DEEP if used.long_path else "") / "project"
+
+
+def _finish(
+    asked: Asked, run: Run, first: Mapping[str, Made], reported: Container[str]
+) -> tuple[Row, dict[str, Made]]:
+    """Wait for the run's end; what it made, and how that compares with `first`.
+
+    reported: what diffoscope has said its word about: once a format, which may take it minutes, is enough.
+    """
+    code = run.process.wait()
+    seconds = time.monotonic() - run.started
+    shutil.rmtree(run.temporary, ignore_errors=True)
+    said = (run.place / SAID).read_text(errors="replace")
+    failed = f"exit code {code}: {said[-OUTPUT:].strip()}" if code else ""
+    made = {} if failed else _made(run.copy, asked)
+    reports = asked.project.root / asked.project.results(asked.name) / "diffoscope" / run.wanted.name
     explanations = {
-        each: explain(first[each], made[each], project.root / project.results(name) / "diffoscope" / wanted.name)
-        for each in targets
+        each: explain(first[each], made[each], None if each in reported else reports)
+        for each in asked.targets
         if each in first and each in made and first[each].entry["files"] != made[each].entry["files"]
     }
-    seconds = time.monotonic() - started
-    return Row(wanted.name, used.said(), seconds, _sums(made), explanations, failed, left_out), made
+    return Row(run.wanted.name, run.used.said(), seconds, _sums(made), explanations, failed, run.left_out), made
 
 
-def prepare(project: Project, copy: Path, wanted: Conditions, blobs: Iterable[Digest]) -> None:
-    """Put a copy of the project's sources into the new folder `copy`, with a store that holds `blobs`, as far as known.
-
-    Each blob is hashed on the way: what is damaged here is fetched anew by the run.
-    """
-
-    def skipped(folder: str, names: list[str]) -> list[str]:
-        own = (RESULTS, CACHE) if Path(folder) == project.root else ()
-        hidden = [name for name in names if name[0] == "." and Path(folder, name).is_dir()]
-        return [*hidden, "__pycache__", *own]
-
-    shutil.copytree(project.root, copy, symlinks=True, ignore=skipped)
-    store = copy / CACHE / "blobs"
-    for digest in sorted(blobs):
-        source, target = project.store.path(digest), store / digest.algorithm / digest.hex
-        if not source.exists() or digest.algorithm != "sha256" or sha256(HostFile(source)) != digest.hex:
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _share(source, target, wanted.hard_links and not wanted.other_user)
-    for folder, _, names in os.walk(copy):
-        for path in (folder, *(os.path.join(folder, name) for name in names)):
-            if wanted.other_user and os.getuid() == 0:
-                os.chown(path, every.NOBODY, every.NOBODY, follow_symlinks=False)
-            if wanted.now is not None and not path.startswith(str(store)):
-                os.utime(path, (wanted.now, wanted.now), follow_symlinks=False)
-
-
-def _share(source: Path, target: Path, link: bool) -> None:
-    try:
-        if link:
-            os.link(source, target)
-            return
-    except OSError:  # another file system, or links to others' files are forbidden: a copy does
-        pass
-    shutil.copyfile(source, target)
-    os.chmod(target, 0o444)
-
-
-def _rebuild(copy: Path, place: Path, wanted: Conditions, command: list[str], targets: list[str]) -> str:
-    """Build `targets` in `copy` under `wanted`, as a process of `command`; "", or the end of its output if it fails."""
-    environment = {name: value for name, value in os.environ.items() if name not in OWN}
-    environment |= wanted.environment() | {"NODEKILN_LOCKED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    temporary = Path(tempfile.mkdtemp(prefix="nodekiln-", dir=every.SHARED_MEMORY if wanted.shared_memory else place))
-    if wanted.other_user and os.getuid() == 0:
-        os.chown(temporary, every.NOBODY, every.NOBODY)
-    environment["TMPDIR"] = str(temporary)
-    try:
-        done = subprocess.run(
-            [*command, sys.executable, "-m", "pipeline.verify.rebuild"], cwd=copy, env=environment,
-            input=json.dumps({"conditions": dataclasses.asdict(wanted), "targets": targets}), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", umask=wanted.umask, check=False,
-        )  # fmt: skip
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return "" if done.returncode == 0 else f"exit code {done.returncode}: {done.stdout[-OUTPUT:].strip()}"
-
-
-def _made(copy: Path, name: str, targets: Iterable[str]) -> dict[str, Made]:
+def _made(copy: Path, asked: Asked) -> dict[str, Made]:
     store = Store(copy / CACHE)
     made: dict[str, Made] = {}
-    for target in targets:
-        arch, _, form = target.rpartition("/")
-        folder = copy / RESULTS / name / arch
-        entry = json.loads((folder / MANIFEST).read_text())["formats"][form]
-        made[target] = Made(entry, folder, store)
+    for title, target in asked.targets.items():
+        folder = copy / RESULTS / asked.name / target.folder
+        entry = json.loads((folder / MANIFEST).read_text())["formats"][target.format]
+        made[title] = Made(entry, inside(folder), store)
     return made
 
 
-def _recorded(record: Record, targets: Iterable[str]) -> dict[str, Made]:
-    formats = record.manifest["formats"]
-    names = ((target, target.rpartition("/")[2]) for target in targets)
-    return {target: Made(formats[name], record.folder, record.store) for target, name in names if name in formats}
+def _recorded(record: Record, asked: Asked) -> dict[str, Made]:
+    """What the record says of the targets that it knows."""
+    return {
+        title: Made(entry, partial(record.file, target.arch), asked.project.store)
+        for title, target in asked.targets.items()
+        if (entry := record.manifests.get(target.arch, {}).get("formats", {}).get(target.format)) is not None
+    }
 
 
 def _sums(made: Mapping[str, Made]) -> dict[str, dict[str, str]]:

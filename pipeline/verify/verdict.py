@@ -52,15 +52,7 @@ class Verdict(NamedTuple):
         return len(self.rows) * len(self.formats)
 
     def __str__(self) -> str:
-        table = f"{self.agreeing} of {self.all} agree ({len(self.rows)} runs × {len(self.formats)} formats)"
-        unequal = ", ".join(self._unequal())
-        return f"{table}: {unequal}" if unequal else table
-
-    def _unequal(self) -> Iterator[str]:
-        """`format (run, run)` for every format that some run did not make as the first."""
-        for name in self.formats:
-            if runs := [row.name for row in self.rows if not self.agrees(row, name)]:
-                yield f"{name} ({', '.join(runs)})"
+        return f"{self.agreeing} of {self.all} agree ({len(self.rows)} runs × {len(self.formats)} formats)"
 
 
 def lines(verdict: Verdict) -> list[str]:
@@ -75,10 +67,19 @@ def lines(verdict: Verdict) -> list[str]:
     return found
 
 
+def by_format(verdict: Verdict) -> Iterator[str]:
+    """One verdict a format: the first row's sum, and whether all rows have it."""
+    width = max(map(len, verdict.formats))
+    for name in verdict.formats:
+        unequal = [row.name for row in verdict.rows if not verdict.agrees(row, name)]
+        said = f"all {len(verdict.rows)} agree" if not unequal else f"not the same: {', '.join(unequal)}"
+        yield f"{name:<{width}}  {_sum(verdict.rows[0], name)}  {said}"
+
+
 def _sums(verdict: Verdict, row: Row) -> str:
     equal = sum(verdict.agrees(row, name) for name in verdict.formats)
     if len(verdict.formats) > IN_A_LINE:
-        return f"{equal} of {len(verdict.formats)} formats as the first run"
+        return f"{equal} of {len(verdict.formats)} formats as the first"
     marks = {name: "" if verdict.agrees(row, name) else "!" for name in verdict.formats}
     return " ".join(f"{name}={_sum(row, name)}{mark}" for name, mark in marks.items())
 

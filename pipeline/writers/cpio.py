@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import TooLarge, Unwritable, raw
 
 VERSION = 1
 LARGEST_FILE = (1 << 32) - 1
@@ -28,8 +28,8 @@ TRAILER = HEADER % (0, 0, 0, 0, 1, 0, 0, 0, 0, 11) + b"TRAILER!!!\0"
 def write(tree: Mapping[str, Entry], out: Sink) -> None:
     """Write the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
 
-    Of a hard-linked file the last name carries the data, as GNU cpio has it. Unwritable for files of 4 GiB and more
-    and for names over 4095 bytes.
+    Of a hard-linked file the last name carries the data, as GNU cpio has it. TooLarge for files of 4 GiB and more,
+    Unwritable for names over 4095 bytes.
     """
     for piece in _pieces(tree):
         if isinstance(piece, bytes):
@@ -58,7 +58,7 @@ def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
                 content = () if left[entry.inode] else content
             data = length(content)
             if data > LARGEST_FILE:
-                raise Unwritable(f"{path}: {data} bytes; a cpio archive (initrd) holds files of at most {LARGEST_FILE}")
+                raise TooLarge(path, data, "a cpio archive (initrd)", LARGEST_FILE)
             yield padding + _header(path, entry, 0o100000, inode, count, data)
             if content:
                 yield content

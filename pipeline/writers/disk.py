@@ -17,14 +17,20 @@ LARGEST = 2 << 40
 """2 TiB: what the 32-bit sector numbers of a boot record reach."""
 
 
-def size(unsafe_text: str | int | None) -> int | None:
-    """The bytes that `1024`, `1024M`, `2G` or `1T` stands for; None for None; Unwritable for anything else."""
+def size(unsafe_text: str | int | None, above: int = 2 * MIB) -> int | None:
+    """The bytes that `1024`, `1024M`, `2G` or `1T` stands for; None for None; Unwritable for anything else.
+
+    above: what it has to be more than; the tables of a disk take 2 MiB.
+    """
     if unsafe_text is None:
         return None
     match = re.fullmatch(r"([0-9]{1,7})(M|G|T|)i?B?", str(unsafe_text))
     count = int(match[1]) * UNITS[match[2]] if match else 0
-    if not 2 * MIB < count <= LARGEST:
-        raise Unwritable(f"size {unsafe_text!r}: wanted MiB (1024M), GiB (2G) or TiB, more than 2M and at most 2T")
+    if not above < count <= LARGEST:
+        least = above // MIB
+        raise Unwritable(
+            f"size {unsafe_text!r}: wanted MiB (1024M), GiB (2G) or TiB, more than {least}M and at most 2T"
+        )
     return count
 
 

@@ -14,7 +14,7 @@ from struct import pack
 from typing import NamedTuple
 
 from pipeline.tree import Directory, Entry, File, Sink, parent
-from pipeline.writers import Unwritable, fatname
+from pipeline.writers import TooLarge, Unwritable, fatname
 from pipeline.writers.extents import words
 
 VERSION = 1
@@ -142,7 +142,7 @@ def _children(tree: Mapping[str, Entry]) -> dict[str, list[str]]:
         elif type(entry) is not File:
             raise Unwritable(f"{path}: a {type(entry).__name__.lower()}; FAT holds only files and directories")
         elif entry.size > LARGEST_FILE:
-            raise Unwritable(f"{path}: {entry.size} bytes; FAT holds files of at most {LARGEST_FILE}")
+            raise TooLarge(path, entry.size, "FAT", LARGEST_FILE)
         if path:
             children[parent(path)].append(path.rpartition("/")[2])
     return children

@@ -24,6 +24,9 @@ TAIL = TABLE + 1
 """Sectors at the end of a disk that hold the copy."""
 EFI_SYSTEM = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 LINUX_DATA = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
+LINUX_SWAP = UUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f")
+BASIC_DATA = UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
+"""FAT, unless it is what UEFI boots from."""
 BIOS_BOOTABLE = 1 << 2
 """Attribute "legacy BIOS bootable", which Syslinux's GPT boot code looks for."""
 
@@ -36,6 +39,15 @@ class Partition(NamedTuple):
     identity: UUID
     name: str
     """At most 36 UTF-16 units."""
+    attributes: int = 0
+
+
+class Volume(NamedTuple):
+    """What becomes a partition."""
+
+    content: Content
+    name: str
+    kind: UUID
     attributes: int = 0
 
 
@@ -54,26 +66,28 @@ def write(
     return head + first_header + table, table + _header(last, 1, last - TABLE, sectors, disk, table)
 
 
-def write_one(
-    content: Content,
-    name: str,
-    kind: UUID,
-    out: Sink,
-    identify: Callable[[str, Content], UUID],
-    attributes: int = 0,
-    code: bytes = b"",
+def write_disk(
+    volumes: Sequence[Volume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
 ) -> None:
-    """Write a disk with one partition, `content` (whole MiB): it starts at 1 MiB and ends 1 MiB before the disk does.
+    """Write a disk of `size` bytes with `volumes` (whole MiB each): from 1 MiB on, one behind the other.
 
-    `identify` gives the identities of the disk and of the partition, called with a purpose and the content.
+    They end at least 1 MiB before the disk does. `identify` gives the identities of the disk and of the partitions,
+    called with a purpose and contents.
     """
-    size = length(content) // SECTOR
-    partition = Partition(mbr.FIRST, size, kind, identify("partition", content), name, attributes)
-    head, tail = write([partition], size + 2 * mbr.FIRST, identify("disk", content), code)
+    partitions, place = [], mbr.FIRST
+    for number, volume in enumerate(volumes):
+        sectors = length(volume.content) // SECTOR
+        identity = identify(f"partition {number} {volume.name}" if number else "partition", volume.content)
+        partitions.append(Partition(place, sectors, volume.kind, identity, volume.name, volume.attributes))
+        place += sectors
+    identity = identify("disk", *(volume.content for volume in volumes))
+    start = out.tell()
+    head, tail = write(partitions, size // SECTOR, identity, code)
     out.write(head)
     out.zeros(mbr.FIRST * SECTOR - len(head))
-    out.extend(content)
-    out.zeros(mbr.FIRST * SECTOR - len(tail))
+    for volume in volumes:
+        out.extend(volume.content)
+    out.zeros(start + size - len(tail) - out.tell())
     out.write(tail)
 
 

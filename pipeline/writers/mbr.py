@@ -5,9 +5,12 @@ Source: UEFI 2.10, 5.2.1; the partition types are those that every system's part
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import pack
 from typing import NamedTuple
+from uuid import UUID
+
+from pipeline.tree import Content, Sink, length
 
 VERSION = 1
 SECTOR = 512
@@ -16,9 +19,12 @@ FIRST = 2048
 FAT = {16: 0x0E, 32: 0x0C}
 """By the width of the table; addressed by sector (LBA)."""
 LINUX = 0x83
+LINUX_SWAP = 0x82
 EFI_SYSTEM = 0xEF
 PROTECTIVE = 0xEE
 CODE = 440
+MOST = 4
+"""Partitions. (Extended ones are not made.)"""
 LAST_CYLINDER = (254, 255, 255)
 """Head, sector and cylinder of what lies beyond the reach of such addresses."""
 
@@ -31,10 +37,37 @@ class Partition(NamedTuple):
     active: bool = False
 
 
+class Volume(NamedTuple):
+    """What becomes a partition."""
+
+    content: Content
+    kind: int
+
+
+def write_disk(
+    volumes: Sequence[Volume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
+) -> None:
+    """Write a disk of `size` bytes with `volumes` (whole MiB each): from 1 MiB on, one behind the other.
+
+    The first is active. `identify` gives the disk's identity, called with the volumes' contents.
+    """
+    partitions, place = [], FIRST
+    for number, volume in enumerate(volumes):
+        sectors = length(volume.content) // SECTOR
+        partitions.append(Partition(place, sectors, volume.kind, active=not number))
+        place += sectors
+    start = out.tell()
+    out.write(record(partitions, identify(*(volume.content for volume in volumes)).time_low, code))
+    out.zeros((FIRST - 1) * SECTOR)
+    for volume in volumes:
+        out.extend(volume.content)
+    out.zeros(start + size - out.tell())
+
+
 def record(partitions: Sequence[Partition], disk: int, code: bytes = b"") -> bytes:
     """The first sector of a disk. `disk` is its 32-bit id, `code` what the BIOS starts (at most 440 bytes)."""
-    if len(code) > CODE or len(partitions) > 4:
-        raise ValueError(f"a boot record holds {CODE} bytes of code and 4 partitions")
+    if len(code) > CODE or len(partitions) > MOST:
+        raise ValueError(f"a boot record holds {CODE} bytes of code and {MOST} partitions")
     table = b"".join(_entry(partition) for partition in partitions)
     return code.ljust(CODE, b"\0") + pack("<IH", disk, 0) + table.ljust(64, b"\0") + b"\x55\xaa"
 

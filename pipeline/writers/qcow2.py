@@ -25,6 +25,10 @@ COPIED = 1 << 63
 """In a table's entry: what it points to has a reference count of one."""
 HEADER = ">4sIQIIQIIQQIIQQQQII"
 HEADER_LENGTH = 104
+ZSTD = 1
+"""Compression type of the clusters that are compressed."""
+COMPRESSION_TYPE = 1 << 3
+"""Incompatible feature: the header is longer, and says which it is."""
 
 
 class Layout(NamedTuple):
@@ -49,14 +53,15 @@ def write(content: Content, out: Sink) -> None:
     layout = _layout(entries, len(tables), sum(run.blocks for run in found))
 
     second = 1 + layout.first + layout.references + layout.blocks
-    _header(out, length(content), layout, entries)
+    references = (1 + layout.first) * CLUSTER
+    out.write(header(length(content), (CLUSTER, entries), (references, layout.references)))
     first_table = array("Q", bytes(8 * entries))
     for number, index in enumerate(tables):
         first_table[index] = (second + number) * CLUSTER | COPIED
-    _clusters(out, words(first_table, "big"))
+    clusters(out, words(first_table, "big"))
     blocks = 1 + layout.first + layout.references
-    _clusters(out, words(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
-    _clusters(out, b"\0\1" * layout.total)
+    clusters(out, words(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
+    clusters(out, b"\0\1" * layout.total)
     _second_tables(out, found, tables, second + layout.seconds)
     for _, data in held(content, CLUSTER):
         out.extend(data)
@@ -76,10 +81,16 @@ def _layout(entries: int, tables: int, data: int) -> Layout:
         references = -(-blocks // ENTRIES)
 
 
-def _header(out: Sink, size: int, layout: Layout, entries: int) -> None:
-    references = (1 + layout.first) * CLUSTER
-    fields = (b"QFI\xfb", 3, 0, 0, CLUSTER_BITS, size, 0, entries, CLUSTER, references, layout.references)
-    _clusters(out, pack(HEADER, *fields, 0, 0, 0, 0, 0, 4, HEADER_LENGTH))
+def header(size: int, first: tuple[int, int], references: tuple[int, int], compression: int = 0) -> bytes:
+    """The first cluster of the image of a disk of `size` bytes.
+
+    first: the L1 table's place and its number of entries. references: the refcount table's, and its number of clusters.
+    """
+    place, count = references
+    fields = (b"QFI\xfb", 3, 0, 0, CLUSTER_BITS, size, 0, first[1], first[0], place, count, 0, 0)
+    features = (COMPRESSION_TYPE if compression else 0, 0, 0)
+    more = pack(">Q", compression << 56) if compression else b""
+    return (pack(HEADER, *fields, *features, 4, HEADER_LENGTH + len(more)) + more).ljust(CLUSTER, b"\0")
 
 
 def _second_tables(out: Sink, found: list[Run], tables: list[int], data: int) -> None:
@@ -93,6 +104,7 @@ def _second_tables(out: Sink, found: list[Run], tables: list[int], data: int) ->
         out.write(words(filled[index], "big"))
 
 
-def _clusters(out: Sink, data: bytes) -> None:
+def clusters(out: Sink, data: bytes) -> None:
+    """Write `data` in whole clusters."""
     out.write(data)
     out.zeros(-len(data) % CLUSTER)

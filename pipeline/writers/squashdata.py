@@ -1,19 +1,18 @@
 """The data area of squashfs: the blocks of files, and fragment blocks that hold the ends of many.
 
-Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.2 and 3.5. Blocks are compressed in two
-threads; what is written does not depend on that.
+Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.2 and 3.5.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from struct import pack
 
-from pipeline.tree import Content, Entry, File, Read, Sink, length
+from pipeline.tree import Content, Read, Sink, length
+from pipeline.writers.inorder import InOrder
+from pipeline.writers.twins import identities
 
 BLOCK_LOG = 17
 BLOCK = 1 << BLOCK_LOG
@@ -21,9 +20,6 @@ BLOCK = 1 << BLOCK_LOG
 RAW = 1 << 24
 """In the size of a block: it is stored as it is."""
 NO_FRAGMENT = 0xFFFFFFFF
-WORKERS = 2
-WAITING = 16
-"""Blocks that may wait to be compressed or written."""
 ZEROS = bytes(BLOCK)
 
 
@@ -49,47 +45,40 @@ class Data:
         self.fragments = b""
         """The fragment table's records, once everything is written."""
         self._read, self._out, self._compress, self._origin = read, out, compress, origin
-        self._ends = bytearray()
+        self._ends: list[bytes] = []
+        self._filled = 0
         self._fragment = 0
-        self._queue: deque[tuple[Future[bytes], bytes, Placed]] = deque()
 
-    def write(self, tree: Mapping[str, Entry]) -> dict[str, Place]:
-        """Write every content once: path (of a hard-linked file: its inode's name) -> place."""
-        contents = {
-            entry.inode or path: entry.content for path, entry in tree.items() if type(entry) is File and entry.size
-        }
-        places: dict[str, Place] = {}
+    def write(self, contents: Mapping[str, Content]) -> dict[str, Place]:
+        """Write every content of `contents`, none of which is empty, once, and say where it is."""
         known: dict[object, Place] = {}
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for path, identity in self._identities(contents):
-                if identity not in known:
-                    known[identity] = self._file(pool, contents[path])
+        places: dict[str, Place] = {}
+        large = {path: content for path, content in contents.items() if length(content) >= BLOCK}
+        named = identities(large, self._read)
+        with InOrder(self._compress) as threads:
+            for path, content in contents.items():
+                if path in large:
+                    _, identity = next(named)
+                    if identity not in known:
+                        known[identity] = self._file(threads, content)
+                else:
+                    data = b"".join(self._read(content))
+                    identity = hashlib.sha256(data).digest()
+                    if identity not in known:
+                        known[identity] = Place(0, [], *self._end(threads, data))
                 places[path] = known[identity]
-            self._flush_ends(pool)
-            self._drain(0)
+            self._flush_ends(threads)
         return places
 
-    def _identities(self, contents: Mapping[str, Content]) -> Iterator[tuple[str, object]]:
-        """Each path with what names its bytes: their digest where another file has the same size."""
-        sizes = Counter(length(content) for content in contents.values())
-        for path, content in contents.items():
-            if sizes[length(content)] == 1:
-                yield path, path
-            else:
-                digest = hashlib.sha256()
-                for data in self._read(content):
-                    digest.update(data)
-                yield path, digest.digest()
-
-    def _file(self, pool: ThreadPoolExecutor, content: Content) -> Place:
+    def _file(self, threads: InOrder, content: Content) -> Place:
         place = Place()
         for data in self._blocks(content):
             if len(data) < BLOCK:
-                place.fragment, place.offset = self._end(pool, data)
+                place.fragment, place.offset = self._end(threads, data)
             elif data == ZEROS:
                 place.sizes.append(0)
             else:
-                self._submit(pool, data, self._recorder(place))
+                self._submit(threads, data, self._recorder(place))
         return place
 
     def _recorder(self, place: Place) -> Placed:
@@ -115,34 +104,31 @@ class Data:
         if rest:
             yield rest
 
-    def _end(self, pool: ThreadPoolExecutor, data: bytes) -> tuple[int, int]:
+    def _end(self, threads: InOrder, data: bytes) -> tuple[int, int]:
         """Put the end of a file into a fragment block: its number, and the offset in it."""
-        if len(self._ends) + len(data) > BLOCK:
-            self._flush_ends(pool)
-        offset = len(self._ends)
-        self._ends += data
+        if self._filled + len(data) > BLOCK:
+            self._flush_ends(threads)
+        offset = self._filled
+        self._ends.append(data)
+        self._filled += len(data)
         return self._fragment, offset
 
-    def _flush_ends(self, pool: ThreadPoolExecutor) -> None:
+    def _flush_ends(self, threads: InOrder) -> None:
         def placed(start: int, size: int) -> None:
             self.fragments += pack("<QII", start, size, 0)
 
         if self._ends:
-            self._submit(pool, bytes(self._ends), placed)
+            self._submit(threads, b"".join(self._ends), placed)
             self._fragment += 1
             self._ends.clear()
+            self._filled = 0
 
-    def _submit(self, pool: ThreadPoolExecutor, data: bytes, placed: Placed) -> None:
-        self._queue.append((pool.submit(self._compress, data), data, placed))
-        self._drain(WAITING)
-
-    def _drain(self, waiting: int) -> None:
-        """Write blocks, in order, until no more than `waiting` are left."""
-        while len(self._queue) > waiting:
-            future, data, placed = self._queue.popleft()
-            packed, flag = future.result(), 0
+    def _submit(self, threads: InOrder, data: bytes, placed: Placed) -> None:
+        def take(packed: bytes) -> None:
+            start, flag = self._out.tell() - self._origin, 0
             if len(packed) >= len(data):
                 packed, flag = data, RAW
-            start = self._out.tell() - self._origin
             self._out.write(packed)
             placed(start, len(packed) | flag)
+
+        threads.submit(data, take)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from struct import pack
 from typing import NamedTuple
 
-from pipeline.tree import EPOCH, Directory, Entry, File, Read, Sink, Symlink, parent
+from pipeline.tree import EPOCH, Content, Directory, Entry, File, Read, Sink, Symlink, parent
 from pipeline.writers import Unwritable, raw
 from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Data, Place
@@ -37,6 +37,7 @@ SMALL = (1 << 32) - 1
 LARGEST_LISTING = 65535 - 3
 """Of a directory in the basic form."""
 PAD = 4096
+EMPTY = Place()
 
 
 class Packing(NamedTuple):
@@ -54,8 +55,8 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     start = out.tell()
     data = Data(read, out, packing.compress, start - SUPERBLOCK)
-    places = data.write(tree)
-    image = _Image(tree, places, packing)
+    image = _Image(tree, packing)
+    image.places = data.write(image.contents)
     root = image.add_all()
     tables = [image.inodes.finish(), image.directories.finish()]
     offset = out.tell() - start + SUPERBLOCK
@@ -94,44 +95,52 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
 class _Image:
     """Inodes, directories, ids and attributes, as they are collected from the deepest directory up."""
 
-    def __init__(self, tree: Mapping[str, Entry], places: Mapping[str, Place], packing: Packing) -> None:
+    def __init__(self, tree: Mapping[str, Entry], packing: Packing) -> None:
         self.inodes, self.directories, self.attributes = (Metadata(packing.compress) for _ in range(3))
         self.ids: dict[int, int] = {}
         self.xattrs: dict[object, int] = {}
         self.xattr_records = b""
-        self._tree, self._places = tree, places
+        self.places: Mapping[str, Place] = {}
+        self._children: dict[str, list[tuple[bytes, str, int]]] = {}
+        """Of each directory: name, inode, type."""
+        self._inodes: dict[str, Entry] = {}
+        """Each once, under the path that stands for all names of a hard-linked file, which rules what it is."""
         self._numbers: dict[str, int] = {}
         self._links: dict[str, int] = {}
         self._made: dict[str, int] = {}
         for path, entry in tree.items():
-            name = _own(path, entry)
+            name, kind = entry.inode or path if type(entry) is File else path, _type(entry)
+            self._inodes.setdefault(name, entry)
             self._numbers.setdefault(name, len(self._numbers) + 1)
             self._links[name] = self._links.get(name, 0) + 1
+            if kind == DIRECTORY:
+                self._children[path] = []
+            if path:
+                above, _, last = path.rpartition("/")
+                self._children[above].append((raw(last), name, kind))
         self.count = len(self._numbers)
+
+    @property
+    def contents(self) -> dict[str, Content]:
+        """Of the files that are not empty."""
+        found = ((name, entry) for name, entry in self._inodes.items() if type(entry) is File)
+        return {name: entry.content for name, entry in found if entry.size}
 
     def add_all(self) -> int:
         """Add every inode; the reference of the root's is returned."""
-        children: dict[str, list[str]] = {}
-        for path, entry in self._tree.items():
-            if type(entry) is Directory:
-                children.setdefault(path, [])
-            if path:
-                children[parent(path)].append(path)
-        for path in sorted(children, key=lambda path: (-path.count("/") - bool(path), path)):
-            self._add_directory(path, children[path])
+        for path in sorted(self._children, key=lambda path: (-path.count("/") - bool(path), path)):
+            self._add_directory(path)
         return self._made[""]
 
-    def _add_directory(self, path: str, children: list[str]) -> None:
-        rows = []
-        for child in children:
-            entry = self._tree[child]
-            name = _own(child, entry)
-            if name not in self._made:
-                self._made[name] = self._reference(self._leaf(name, entry))
-            rows.append((child.rpartition("/")[2], self._made[name], self._numbers[name], _type(entry)))
+    def _add_directory(self, path: str) -> None:
+        rows, made = [], self._made
+        for last, name, kind in self._children[path]:
+            if name not in made:
+                made[name] = self._reference(self._leaf(name, self._inodes[name], kind))
+            rows.append((last, made[name], self._numbers[name], kind))
         place, size, index = listing(self.directories, rows)
-        entry = self._tree[path]
-        links = 2 + sum(type(self._tree[child]) is Directory for child in children)
+        entry = self._inodes[path]
+        links = 2 + sum(kind == DIRECTORY for _, _, kind in self._children[path])
         above = self._numbers[parent(path)] if path else self.count + 1
         xattr = self._xattr(path, entry)
         if size <= LARGEST_LISTING and not index and xattr == NO_XATTRS:
@@ -142,39 +151,39 @@ class _Image:
             record = self._common(path, entry, DIRECTORY + EXTENDED) + body + b"".join(index)
         self._made[path] = self._reference(record)
 
-    def _leaf(self, name: str, entry: Entry) -> bytes:
+    def _leaf(self, name: str, entry: Entry, kind: int) -> bytes:
         """The inode of what is no directory."""
         links, xattr = self._links[name], self._xattr(name, entry)
+        if isinstance(entry, File):
+            return self._file(name, entry, links, xattr)
         plain = xattr == NO_XATTRS
-        kind = _type(entry) + (0 if plain else EXTENDED)
+        kind += 0 if plain else EXTENDED
         tail = b"" if plain else pack("<I", xattr)
         if isinstance(entry, Symlink):
             target = raw(entry.target)
             return self._common(name, entry, kind) + pack("<II", links, len(target)) + target + tail
-        if isinstance(entry, File):
-            return self._file(name, entry, links, xattr)
         if isinstance(entry, Directory) or entry.kind == "p":
             return self._common(name, entry, kind) + pack("<I", links) + tail
         device = entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12
         return self._common(name, entry, kind) + pack("<II", links, device) + tail
 
     def _file(self, name: str, entry: File, links: int, xattr: int) -> bytes:
-        place = self._places.get(name, Place())
-        sizes = words(array("I", place.sizes), "little")
+        place, size = self.places.get(name, EMPTY), entry.size
+        sizes = words(array("I", place.sizes), "little") if place.sizes else b""
         holes = place.sizes.count(0)
-        if links == 1 and xattr == NO_XATTRS and not holes and max(place.start, entry.size) <= SMALL:
-            body = pack("<IIII", place.start, place.fragment, place.offset, entry.size)
+        if links == 1 and xattr == NO_XATTRS and not holes and max(place.start, size) <= SMALL:
+            body = pack("<IIII", place.start, place.fragment, place.offset, size)
             return self._common(name, entry, REGULAR) + body + sizes
-        sparse = min(holes * BLOCK, max(entry.size - 1, 0))
-        body = pack("<QQQIIII", place.start, entry.size, sparse, links, place.fragment, place.offset, xattr)
+        sparse = min(holes * BLOCK, max(size - 1, 0))
+        body = pack("<QQQIIII", place.start, size, sparse, links, place.fragment, place.offset, xattr)
         return self._common(name, entry, REGULAR + EXTENDED) + body + sizes
 
     def _common(self, name: str, entry: Entry, kind: int) -> bytes:
-        mtime = min(max(entry.mtime, 0), LATEST)
-        ids = [self.ids.setdefault(number, len(self.ids)) for number in (entry.uid, entry.gid)]
-        if len(self.ids) > MOST_IDS:
+        ids, mtime = self.ids, min(max(entry.mtime, 0), LATEST)
+        owner, group = ids.setdefault(entry.uid, len(ids)), ids.setdefault(entry.gid, len(ids))
+        if len(ids) > MOST_IDS:
             raise Unwritable(f"{name}: squashfs holds at most {MOST_IDS} different owners")
-        return pack("<HHHHII", kind, entry.mode & 0o7777, *ids, mtime, self._numbers[name])
+        return pack("<HHHHII", kind, entry.mode & 0o7777, owner, group, mtime, self._numbers[name])
 
     def _reference(self, record: bytes) -> int:
         block, offset = self.inodes.write(record)
@@ -198,11 +207,6 @@ def _pair(path: str, key: str, value: bytes) -> bytes:
             name = raw(key[len(prefix) :])
             return pack("<HH", number, len(name)) + name + pack("<I", len(value)) + value
     raise Unwritable(f"{path}: squashfs has no place for the attribute {key}; it holds {', '.join(PREFIXES)}…")
-
-
-def _own(path: str, entry: Entry) -> str:
-    """The path that stands for all names of a hard-linked file."""
-    return entry.inode if isinstance(entry, File) and entry.inode else path
 
 
 def _type(entry: Entry) -> int:

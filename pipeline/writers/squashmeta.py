@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from struct import pack
 
-from pipeline.writers import raw
-
 UNCOMPRESSED = 0x8000
 MOST_ENTRIES = 256
 """Behind one header of a listing."""
@@ -58,7 +56,7 @@ class Metadata:
         self._done += len(block)
 
 
-Row = tuple[str, int, int, int]
+Row = tuple[bytes, int, int, int]
 """Of a listing: name, reference of the inode, its number, its type."""
 
 
@@ -70,7 +68,7 @@ def listing(table: Metadata, rows: Sequence[Row]) -> tuple[tuple[int, int], int,
     start = table.place()
     size = 0
     index = []
-    ordered = sorted((raw(name), inode, number, kind) for name, inode, number, kind in rows)
+    ordered = sorted(rows)
     at = 0
     while at < len(ordered):
         block, offset = table.place()

@@ -71,7 +71,8 @@ def test_all_of_it_takes_bounded_memory_and_time(tmp_path: Path) -> None:
         "    with tempfile.TemporaryDirectory() as folder: test_corpus.check(name, pathlib.Path(folder))\n"
         "print('done')\n"
     )
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    # Each thread would reserve 64 MiB of addresses, used or not.
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "MALLOC_ARENA_MAX": "2"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.stdout == "done\n", done.stderr[-3000:]
 

@@ -31,23 +31,29 @@ def node() -> Path:
     return ROOT / "build" / "node"
 
 
-@pytest.fixture
-def other_node(tmp_path):
-    """A function: a spec derived from specs/node.yml by `change` -> the folder with its results."""
+@pytest.fixture(scope="session")
+def derived():
+    """A function: a spec derived from `base` by `change`, built in `folder` -> the folder with its results."""
     import yaml
 
-    def make(change) -> Path:
-        (tmp_path / "specs").mkdir()
-        shutil.copy(ROOT / "dodo.py", tmp_path)
-        (tmp_path / "images").symlink_to(ROOT / "images")
-        spec = yaml.safe_load((ROOT / "specs" / "node.yml").read_text())
+    def make(change, folder: Path, base: Path = ROOT / "specs" / "node.yml") -> Path:
+        (folder / "specs").mkdir()
+        shutil.copy(ROOT / "dodo.py", folder)
+        (folder / "images").symlink_to(ROOT / "images")
+        spec = yaml.safe_load(base.read_text())
         change(spec)
-        (tmp_path / "specs" / "other.yml").write_text(yaml.safe_dump(spec))
-        shutil.copy(ROOT / "specs" / "node.lock", tmp_path / "specs" / "other.lock")
-        doit("build:other", cwd=tmp_path)
-        return tmp_path / "build" / "other"
+        (folder / "specs" / "other.yml").write_text(yaml.safe_dump(spec))
+        shutil.copy(ROOT / "specs" / "node.lock", folder / "specs" / "other.lock")
+        doit("build:other", cwd=folder)
+        return folder / "build" / "other"
 
     return make
+
+
+@pytest.fixture
+def other_node(derived, tmp_path):
+    """A function: a spec derived from specs/node.yml by `change` -> the folder with its results."""
+    return lambda change: derived(change, tmp_path)
 
 
 @pytest.fixture(scope="session")

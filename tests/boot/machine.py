@@ -16,7 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
+from pipeline import qemu
+from pipeline.httpd import Server
 from tests.formats.node import cache
 from tests.judges import need
 
@@ -95,13 +98,12 @@ class Machine:
 
 
 @contextmanager
-def running(folder: Path, *words: str, network: str = "") -> Iterator[Machine]:
+def running(folder: Path, *words: str, network: str = "", arch: str = "amd64") -> Iterator[Machine]:
     """A machine with what `words` say (a disk, or a kernel); `network` are more options of QEMU's user network."""
     port, monitor = _free_port(), folder / "monitor"
+    need(qemu.EMULATORS[arch].program, qemu.EMULATORS[arch].packages.split()[0])
     command = [
-        need("qemu-system-x86_64", "qemu-system-x86"),
-        "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-nographic", "-no-reboot",
-        "-serial", "stdio", "-monitor", f"unix:{monitor},server=on,wait=off", "-device", "virtio-rng-pci",
+        *qemu.machine(arch, "tcg"), "-serial", "stdio", "-monitor", f"unix:{monitor},server=on,wait=off",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22{network}", "-device", "virtio-net-pci,netdev=net",
         *words,
     ]  # fmt: skip
@@ -111,6 +113,20 @@ def running(folder: Path, *words: str, network: str = "") -> Iterator[Machine]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[int, list[str]]]:
+    """The files of `folder` over HTTP, as `doit serve` does it: the port, and what is asked for meanwhile."""
+    asked: list[str] = []
+    with Server(folder, ("127.0.0.1", 0), asked.append) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1], asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def once(name: str, inputs: list[Path], session: Callable[[], Transcript]) -> Transcript:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.compare import kernel_image, rendering, software
+from pipeline import kernel_image
+from pipeline.compare import rendering, software
 from pipeline.compare import side as sides
 from pipeline.compare.comparison import Change, Comparison, compare
 from pipeline.compare.difference import printable

@@ -6,6 +6,7 @@ import json
 from pipeline.compare import side as sides
 from pipeline.compare.comparison import Change, compare
 from pipeline.compare.explain import Made, explain, in_order
+from pipeline.compare.record import inside
 from pipeline.sections import build
 from pipeline.store import Store
 from tests.oci import craft
@@ -33,7 +34,7 @@ def build_of(folder, mtime):
     data = gzip.compress(layer(b"node", mtime), mtime=0)
     manifest = {"layers": [{"digest": store.put(data), "size": len(data)}]}
     stage = {"key": "0" * 64, "result": store.put(json.dumps(manifest).encode())}
-    return Made({"stages": {"sshd/image": stage}, "files": {"a": {"sha256": str(mtime)}}}, folder, store)
+    return Made({"stages": {"sshd/image": stage}, "files": {"a": {"sha256": str(mtime)}}}, inside(folder), store)
 
 
 def test_a_stage_that_gives_an_image_is_explained_by_its_layers(tmp_path):

@@ -6,51 +6,98 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
+from typing import NamedTuple
 
 from tests.formats.node import UP, cache
 from tests.judges import need
 
 LONGEST_BOOT = 300
 """Seconds after which a machine that has not powered off is ended; the slowest takes 10 where nothing else runs."""
-FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
+
+class Emulator(NamedTuple):
+    """QEMU for an architecture: its program and package, the machine, and its UEFI firmware and that one's package."""
+
+    program: str
+    package: str
+    machine: tuple[str, ...]
+    firmware: str
+    variables: str
+    firmware_package: str
+
+
+EMULATORS = {
+    "amd64": Emulator(
+        "qemu-system-x86_64", "qemu-system-x86", (),
+        "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf",
+    ),
+    "arm64": Emulator(
+        "qemu-system-aarch64", "qemu-system-arm", ("-machine", "virt", "-cpu", "cortex-a57"),
+        "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", "qemu-efi-aarch64",
+    ),
+}  # fmt: skip
 PLAIN = ("-accel", "tcg", "-m", "512", "-nographic", "-no-reboot", "-net", "none")
+RASPBERRY = (
+    "-machine", "raspi3b", "-accel", "tcg", "-display", "none", "-monitor", "none",
+    "-serial", "null", "-serial", "stdio",
+)  # fmt: skip
+"""Its console is the second serial port."""
 DRIVES = {
     "virtio": "-drive file={},format={},if=virtio,snapshot=on",
     "ide": "-drive file={},format={},if=ide,snapshot=on",
     "sata": "-device ahci,id=s -device ide-hd,drive=d,bus=s.0 -drive id=d,file={},format={},if=none,snapshot=on",
     "usb": "-device qemu-xhci -device usb-storage,drive=d -drive id=d,file={},format={},if=none,snapshot=on",
     "cd": "-drive file={},format={},media=cdrom,readonly=on",
+    "scsi-cd": "-device virtio-scsi-pci -device scsi-cd,drive=d -drive id=d,file={},format={},if=none,readonly=on",
 }
 
 
-def boot(image: Path, kind: str = "raw", drive: str = "virtio", efi: bool = False) -> str:
+def boot(image: Path, kind: str = "raw", drive: str = "virtio", efi: bool = False, arch: str = "amd64") -> str:
     """The console of a machine that boots `image` from a drive until it powers itself off."""
     words = DRIVES[drive].format(image, kind).split()
-    return _console([image], [*words, *(["-machine", "q35"] if efi else [])], efi)
+    return _console([image], [*words, *(["-machine", "q35"] if efi and arch == "amd64" else [])], efi, arch)
 
 
-def boot_kernel(kernel: Path, initrd: Path, cmdline: Path, *more: str) -> str:
+def boot_kernel(kernel: Path, initrd: Path, cmdline: Path, *more: str, arch: str = "amd64") -> str:
     """The console of a machine that is handed a kernel and its initrd."""
     words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline.read_text(), *more]
     others = [Path(word.partition("file=")[2].partition(",")[0]) for word in more if "file=" in word]
-    return _console([kernel, initrd, cmdline, *others], words, efi=False)
+    return _console([kernel, initrd, cmdline, *others], words, False, arch)
 
 
-def _console(inputs: list[Path], words: list[str], efi: bool) -> str:
-    qemu = need("qemu-system-x86_64", "qemu-system-x86")
+def boot_raspberry(card: Path, u_boot: Path) -> str:
+    """The console of a Raspberry Pi 3 whose firmware has started U-Boot, up to the node's line: it has no switch."""
+    emulator = EMULATORS["arm64"]
+    words = [*RASPBERRY, "-kernel", str(u_boot), "-drive", f"if=sd,format=raw,snapshot=on,file={card}"]
+    qemu = need(emulator.program, emulator.package)
+    return _once([u_boot, card], " ".join(words), "", lambda: _watch([qemu, *words]))
+
+
+def _console(inputs: list[Path], words: list[str], efi: bool, arch: str) -> str:
+    emulator = EMULATORS[arch]
+    words = [*emulator.machine, *words]
+
+    def run() -> str:
+        qemu = need(emulator.program, emulator.package)
+        return _run([qemu, *PLAIN, *words, *(_firmware(emulator, inputs[0].parent) if efi else [])])
+
+    return _once(inputs, " ".join(words), f"{efi} {PLAIN}", run)
+
+
+def _once(inputs: list[Path], settings: str, more: str, run: Callable[[], str]) -> str:
+    """What `run` returns, remembered for the bytes of `inputs` and the settings, once the node came up."""
     key = hashlib.sha256()
     for path in inputs:
         with path.open("rb") as file:
             key.update(hashlib.file_digest(file, "sha256").digest())
-    settings = " ".join(words)
-    for path in inputs:
         settings = settings.replace(str(path), path.name)
-    key.update(f"{settings} {efi} {PLAIN}".encode())
+    key.update(f"{settings} {more}".encode())
     kept = cache() / "boots" / key.hexdigest()
     if not kept.exists():
-        console = _run([qemu, *PLAIN, *words, *(_firmware(inputs[0].parent) if efi else [])])
+        console = run()
         if UP not in console:
             return console
         kept.parent.mkdir(exist_ok=True)
@@ -60,11 +107,12 @@ def _console(inputs: list[Path], words: list[str], efi: bool) -> str:
     return kept.read_text()
 
 
-def _firmware(folder: Path) -> list[str]:
+def _firmware(emulator: Emulator, folder: Path) -> list[str]:
     variables = folder / "variables.fd"
-    shutil.copy(need(VARIABLES, "ovmf"), variables)
+    shutil.copy(need(emulator.variables, emulator.firmware_package), variables)
+    program = need(emulator.firmware, emulator.firmware_package)
     return [
-        "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={need(FIRMWARE, 'ovmf')}",
+        "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={program}",
         "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
     ]  # fmt: skip
 
@@ -73,4 +121,24 @@ def _run(command: list[str]) -> str:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_BOOT)
     console = done.stdout.decode(errors="replace")
     assert done.returncode == 0, f"{command[0]} gave {done.returncode}: {done.stderr.decode()} {console[-2000:]}"
+    return console
+
+
+def _watch(command: list[str]) -> str:
+    """The console of a machine up to the line that says that the node is up; then the machine is ended."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    limit = Timer(LONGEST_BOOT, process.kill)
+    limit.start()
+    console = ""
+    try:
+        for line in process.stdout:
+            console += line.decode(errors="replace")
+            if UP in line.decode(errors="replace"):
+                break
+    finally:
+        limit.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
     return console

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,19 @@ import pytest
 
 from pipeline import formats
 from pipeline.digest import Digest
+from pipeline.recipe.apt import Archive, PackageError, open_archive
 from pipeline.stages import initrd
 from pipeline.store import Store
 from pipeline.tree import Device, Directory, File, Symlink, Tree, complete, files
 from tests.judges import need, run
 
 UP = "services are up"
-CMDLINE = b"console=ttyS0 quiet panic=-1"
+CMDLINES = {"amd64": b"console=ttyS0 quiet panic=-1", "arm64": b"console=ttyAMA0 quiet panic=-1"}
+"""Architecture -> command line: where a machine's first serial port is called what."""
+CMDLINE = CMDLINES["amd64"]
+PI_CMDLINE = b"console=ttyS1,115200 quiet panic=-1"
+PI_FIRMWARE = [f"usr/lib/raspi-firmware/{name}" for name in ("bootcode.bin", "fixup.dat", "start.elf")]
+STUBS = {"amd64": "linuxx64.efi.stub", "arm64": "linuxaa64.efi.stub"}
 INIT = b"""#!/bin/busybox sh
 /bin/busybox echo "services are up on $(/bin/busybox uname -m)"
 /bin/busybox poweroff -f
@@ -36,33 +41,50 @@ def cache() -> Path:
 
 
 @functools.cache
+def archive(arch: str) -> Archive:
+    """Debian's packages for `arch`, through the host's apt, which needs no other architecture for that."""
+    need("apt-get", "apt")
+    return open_archive(cache() / "apt", arch)
+
+
+def ask(arch: str, *command: str, folder: Path | None = None) -> str:
+    """What apt prints about the packages for `arch`; skipped where it cannot be asked."""
+    try:
+        return archive(arch).ask(*command, folder=folder)
+    except PackageError as error:
+        reason = f"{' '.join(command)} ({arch}): {error}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+@functools.cache
 def package(name: str, arch: str = "amd64") -> Path:
     """The unpacked Debian package `name`. Nothing is installed and no root is needed; skipped where that cannot be."""
     folder = cache() / "packages" / f"{name}_{arch}"
     if not folder.exists():
         download = folder.with_name(f"{folder.name}.{os.getpid()}")
         download.mkdir(parents=True)
-        command = [need("apt-get", "apt"), "download", "-q", f"{name}:{arch}"]
-        done = subprocess.run(command, cwd=download, capture_output=True, text=True)
-        if done.returncode:
-            reason = f"apt-get download {name}:{arch}: {done.stderr.strip()[-200:]}"
-            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-        (archive,) = download.glob("*.deb")
-        run(need("dpkg-deb", "dpkg"), "-x", archive, download / "root")
+        ask(arch, "apt-get", "download", "-q", name, folder=download)
+        (deb,) = download.glob("*.deb")
+        run(need("dpkg-deb", "dpkg"), "-x", deb, download / "root")
         (download / "root").rename(folder)
-        archive.unlink()
+        deb.unlink()
         download.rmdir()
     return folder
 
 
 @functools.cache
-def kernel_package() -> Path:
-    """Debian's newest kernel for virtual machines, whose name has its version in it."""
-    text = run(need("apt-cache", "apt"), "depends", "--important", "linux-image-cloud-amd64").stdout
+def kernel_package(arch: str = "amd64", flavour: str = "cloud-") -> Path:
+    """Debian's kernel for virtual machines (flavour "": for any), whose name has its version in it.
+
+    One that is here already serves; else it is the newest.
+    """
+    pattern = re.compile(rf"linux-image-[0-9.-]+-{flavour}{arch}_{arch}")
+    here = [path for path in (cache() / "packages").glob("linux-image-*") if pattern.fullmatch(path.name)]
+    if here:
+        return max(here)
+    text = ask(arch, "apt-cache", "depends", "--important", f"linux-image-{flavour}{arch}")
     names = [line.split()[-1] for line in text.splitlines() if "Depends: linux-image-" in line]
-    if not names:
-        pytest.skip("apt knows no kernel: apt-get update")
-    return package(names[0])
+    return package(names[0], arch)
 
 
 def host(store: Store, path: Path, mode: int = 0o644) -> File:
@@ -70,16 +92,17 @@ def host(store: Store, path: Path, mode: int = 0o644) -> File:
     return File(mode, 0, 0, MTIME, (), store.content(path.read_bytes()))
 
 
-def kernel(store: Store, cmdline: bytes = CMDLINE) -> Digest:
-    (image,) = (kernel_package() / "boot").glob("vmlinuz-*")
-    tree = files([("cmdline", store.content(cmdline))])
+def kernel(store: Store, cmdline: bytes = b"", arch: str = "amd64", flavour: str = "cloud-") -> Digest:
+    """The product `kernel`, with a command line of its own or the usual one."""
+    (image,) = (kernel_package(arch, flavour) / "boot").glob("vmlinuz-*")
+    tree = files([("cmdline", store.content(cmdline or CMDLINES[arch]))])
     return store.put_tree(Tree({**tree, "kernel": host(store, image)}).ordered())
 
 
-def rootfs(store: Store, init: bytes = INIT) -> Digest:
+def rootfs(store: Store, init: bytes = INIT, arch: str = "amd64") -> Digest:
     """A root file system with /init and /sbin/init."""
     tree = Tree({
-        "bin/busybox": host(store, package("busybox-static") / "bin/busybox", 0o755),
+        "bin/busybox": host(store, package("busybox-static", arch) / "bin/busybox", 0o755),
         "bin/sh": Symlink(0o777, 0, 0, MTIME, (), "busybox"),
         "dev": Directory(0o755, 0, 0, MTIME),
         "dev/console": Device(0o600, 0, 0, MTIME, (), "c", 5, 1),
@@ -90,9 +113,9 @@ def rootfs(store: Store, init: bytes = INIT) -> Digest:
     return store.put_tree(complete(tree))
 
 
-def image(store: Store, package_name: str, *paths: str) -> Digest:
+def image(store: Store, package_name: str, *paths: str, arch: str = "amd64") -> Digest:
     """What a recipe for the boot loader in `package_name` gives."""
-    root = package(package_name)
+    root = package(package_name, arch)
     return store.put_tree(complete(Tree({path: host(store, root / path) for path in paths}).ordered()))
 
 
@@ -107,18 +130,39 @@ def syslinux(store: Store) -> Digest:
     return store.put_tree(Tree({path: entry for part in parts for path, entry in store.tree(part).items()}).ordered())
 
 
-def products(store: Store, compress: str = "zstd:3") -> dict[str, Any]:
+def products(store: Store, compress: str = "zstd:3", arch: str = "amd64") -> dict[str, Any]:
     """What formats may need, by name, each made when it is asked for."""
 
     def ramdisk() -> Digest:
-        return initrd.initrd(store, kernel(store), initrd.fragment(store, rootfs(store), compress=compress))
+        fragment = initrd.fragment(store, rootfs(store, arch=arch), compress=compress)
+        return initrd.initrd(store, kernel(store, arch=arch), fragment)
 
     return {
-        "kernel": lambda: kernel(store),
-        "rootfs": lambda: rootfs(store),
+        "kernel": lambda: kernel(store, arch=arch),
+        "rootfs": lambda: rootfs(store, arch=arch),
         "initrd": ramdisk,
         "syslinux": lambda: syslinux(store),
-        "systemd-boot": lambda: image(store, "systemd-boot-efi", "usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
+        "systemd-boot": lambda: image(store, "systemd-boot-efi", f"usr/lib/systemd/boot/efi/{STUBS[arch]}", arch=arch),
+    }
+
+
+def raspberry(store: Store) -> dict[str, Any]:
+    """The same for a Raspberry Pi: another kernel, and its device trees; no firmware, which QEMU is itself."""
+    trees = kernel_package("arm64", "") / "usr/lib"
+
+    def root() -> Digest:
+        found = {f"boot/dtb/broadcom/{path.name}": host(store, path) for path in trees.rglob("bcm2837-*.dtb")}
+        return store.put_tree(complete(Tree({**store.tree(rootfs(store, arch="arm64")), **found}).ordered()))
+
+    def boot_parts() -> Digest:
+        u_boot = image(store, "u-boot-rpi", "usr/lib/u-boot/rpi_3/u-boot.bin", arch="arm64")
+        firmware = files((name, store.content(b"stands in for " + name.encode())) for name in PI_FIRMWARE)
+        return store.put_tree(complete(Tree({**store.tree(u_boot), **firmware}).ordered()))
+
+    return products(store, arch="arm64") | {
+        "kernel": lambda: kernel(store, PI_CMDLINE, "arm64", ""),
+        "rootfs": root,
+        "raspi": boot_parts,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -83,9 +84,15 @@ def test_a_node(project: Path, host: str) -> None:
         folder = project / "build/node" / entry["platform"]["architecture"]
         manifest = inspected(f"{host}/nodes/node@{entry['digest']}")
         sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
-        assert {
-            layer["annotations"][push.TITLE]: layer["digest"].removeprefix("sha256:") for layer in manifest["layers"]
-        } == sums
+        files, others = {}, {}
+        for layer in manifest["layers"]:
+            found = files if layer["mediaType"] == push.FILE else others
+            found[layer["annotations"][push.TITLE]] = layer["digest"].removeprefix("sha256:")
+        assert files == sums
+        assert others == {
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in (("manifest.json", folder / "manifest.json"), ("node.lock", project / "specs/node.lock"))
+        }
     again = doit("push:node", "--to", f"{host}/nodes/node:v1")
     assert again.split()[-1] == said.split()[-1]
 
@@ -94,7 +101,8 @@ def test_some_formats_of_a_node_that_was_not_built(project: Path, host: str) -> 
     doit("push:node", "--to", f"{host}/node", "--formats", "tar")
     assert not (project / "build/node").exists()
     manifest = inspected(f"{host}/node@{inspected(f'{host}/node')['manifests'][0]['digest']}")
-    assert [layer["annotations"][push.TITLE] for layer in manifest["layers"]] == ["node.tar"]
+    titles = [layer["annotations"][push.TITLE] for layer in manifest["layers"]]
+    assert titles == ["manifest.json", "node.lock", "node.tar"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from pipeline.digest import Digest
 from pipeline.oci.error import Refused
 from pipeline.oci.image import image_manifest
 from pipeline.oci.inflate import Budget
-from pipeline.stages.pull import pull, uncompressed, unpack
+from pipeline.oci.layer import uncompressed
+from pipeline.stages.pull import pull, unpack
 from pipeline.store import Missing, Store
 from tests.oci import craft
 
@@ -26,8 +27,11 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def image(store: Store, tmp_path: Path) -> Digest:
+    """An image whose layer is only there as it came."""
     digest = craft.image(tmp_path / "layout", [LAYER])
-    return pull(store, reference=f"oci:{tmp_path}/layout", manifest=digest)
+    pull(store, reference=f"oci:{tmp_path}/layout", manifest=digest)
+    store.path(Digest(craft.digest(LAYER))).unlink()
+    return Digest(digest)
 
 
 def spoil(store: Store, blob: Digest, change: Callable[[bytes], bytes]) -> None:
@@ -64,7 +68,7 @@ def test_a_layer_of_the_wrong_length_is_fetched_again_at_once(store: Store, imag
 def test_a_damaged_tar_is_missing_and_is_unpacked_again(store: Store, image: Digest) -> None:
     tree = unpack(store, image)
     layer = image_manifest(store, image).layers[0]
-    tar = uncompressed(store, layer, Digest(craft.digest(LAYER)), Budget(layer.size))
+    tar = uncompressed(store, layer.digest, Digest(craft.digest(LAYER)), Budget(layer.size))
     spoil(store, tar, lambda data: b"\1" + data[1:])
     with pytest.raises(Missing):
         unpack(store, image)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 
 from pipeline.commands.lock import _moved
 from pipeline.lock import Lock
-from tests.oci import craft
+from tests.oci import craft, servers
+from tests.oci.servers import Request
 from tests.oci.test_commands import ROOT, doit
 
 SPEC = """\
@@ -140,6 +143,74 @@ def test_offline_only_what_needs_the_network_fails(layout: Path, monkeypatch: py
     monkeypatch.delenv("NODEKILN_MIRROR")
     told = doit("lock", "--update", "web:1", code=1)
     assert "NODEKILN_OFFLINE is set" in told and "docker.io" in told
+
+
+@pytest.mark.parametrize("words", [["lock:node", "--offline"], ["lock", "offline=1"], ["build:node", "offline=1"]])
+def test_offline_as_a_word_of_doit(layout: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=http://127.0.0.1:{listener.getsockname()[1]}")
+        told = doit(*words, code=1)
+        assert "NODEKILN_OFFLINE is set, and 127.0.0.1" in told and "Traceback" not in told
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_specs_that_share_names(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each name is asked for once, so that one word has one meaning, and all that moved is told."""
+    Path("specs/other.yml").write_text("init: ['base:1']\nbuild: {formats: [tar]}\n")
+    with servers.server(layout) as far:
+        for name in ("base", "web"):
+            far.manifests[name] = far.manifests[f"docker.io/library/{name}:1"]
+        far.rules.append(_by_repository)
+        monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=http://{far.host}")
+        told = doit("lock")
+        assert "specs/node.lock: 2 names locked" in told and "specs/other.lock: 1 names locked" in told
+        assert sorted(path for path in far.paths if path.endswith("/1")) == [
+            f"/v2/library/{name}/manifests/1" for name in ("base", "web")
+        ]
+    monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=oci:{layout}")
+    (layout / "index.json").unlink()
+    for name in ("base", "web"):
+        craft.image(layout, [craft.archive(craft.entry("new"))], name=f"docker.io/library/{name}:1")
+    lines = doit("lock", "--check", code=1).splitlines()
+    assert [line for line in lines if line.endswith(".lock:")] == ["specs/node.lock:", "specs/other.lock:"]
+    assert sum("base:1 (amd64): sha256:" in line for line in lines) == 2
+    assert sum("web:1 (amd64): sha256:" in line for line in lines) == 1
+    assert "2 names locked, 1 resolved now" in doit("lock", "--update", "web:1")
+
+
+def test_offline_0_is_online(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with servers.server() as empty:
+        monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=http://{empty.host}")
+        assert "answers 404" in doit("lock", "offline=0", code=1)
+
+
+def test_names_are_resolved_side_by_side(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry answers the first question for a tag only once the second has been asked."""
+    both = threading.Barrier(2)
+
+    def together(request: Request) -> bool:
+        if request.path.endswith("/manifests/1"):
+            both.wait(60)
+        return False
+
+    with servers.server(layout) as far:
+        for name in ("base", "web"):
+            far.manifests[name] = far.manifests[f"docker.io/library/{name}:1"]
+        far.rules += [together, _by_repository]
+        monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=http://{far.host}")
+        assert "2 names locked, 2 resolved now" in doit("lock")
+    assert not both.broken
+
+
+def _by_repository(request: Request) -> bool:
+    """`library/NAME/manifests/1` is what the server holds as NAME."""
+    *_, repository, kind, tag = request.path.split("/")
+    if (kind, tag) != ("manifests", "1"):
+        return False
+    data, media_type = request.server.manifests[repository]
+    return request.answer(200, data, Content_Type=media_type)
 
 
 def test_packages_that_moved() -> None:

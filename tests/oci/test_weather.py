@@ -63,7 +63,7 @@ def times(count: int, rule: Rule) -> Rule:
     left = [count]
 
     def limited(request: Request) -> bool:
-        if left[0] and rule(request):
+        if left[0] > 0 and rule(request):
             left[0] -= 1
             return True
         return False

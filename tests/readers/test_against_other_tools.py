@@ -59,6 +59,20 @@ def test_squashfs(unix, tmp_path, compression, options):
         assert listing["etc/hostname"].facts["xattr user.test"] == b"value".hex()
 
 
+@pytest.mark.parametrize("options", [
+    [], ["-zlz4hc"], ["-zlz4hc", "-C65536"], ["-zlz4", "-C8192"], ["-zlz4hc", "-C16384", "-Elegacy-compress"],
+    ["-x1", "-Enoinline_data"], ["--chunksize=4096"], ["--chunksize=16384"],
+])  # fmt: skip
+def test_erofs(unix, tmp_path, options):
+    image = tmp_path / "image"
+    run(need("mkfs.erofs", "erofs-utils"), "--quiet", *options, image, unix)
+    listing = opened(image, "erofs")
+    check(listing, unix)
+    assert listing["etc/big"].facts["links"] == 2
+    if "user.test" in os.listxattr(unix / "etc/hostname"):
+        assert listing["etc/hostname"].facts["xattr user.test"] == b"value".hex()
+
+
 @pytest.mark.parametrize("kind", ["ext2", "ext3", "ext4"])
 @pytest.mark.parametrize("options", [["-b", "4096"], ["-b", "1024", "-I", "128"], ["-b", "1024", "-O", "inline_data"]])
 def test_ext(unix, tmp_path, kind, options):
@@ -151,6 +165,8 @@ def test_a_compressed_archive(unix, tmp_path, command):
         ("qcow2", ["-c", "-o", "compression_type=zstd,cluster_size=128k"], "qcow2"),
         ("vmdk", ["-o", "subformat=streamOptimized"], "VMDK"),
         ("vmdk", ["-o", "subformat=monolithicSparse"], "VMDK"),
+        ("vhdx", ["-o", "subformat=dynamic"], "VHDX"),
+        ("vhdx", ["-o", "subformat=fixed,block_size=8M"], "VHDX"),
         ("vpc", ["-o", "subformat=dynamic,force_size=on"], "VHD"),
         ("vpc", ["-o", "subformat=fixed,force_size=on"], "VHD"),
     ],

@@ -15,6 +15,9 @@ CONTENT_READ = 1 << 20
 """Bytes of each content that are read: enough to walk into whatever the damage made of it."""
 
 
+NAMES = ("squashfs", "erofs", "ext4", "fat", "iso", "qcow2", "vmdk", "vhd")
+
+
 class Images(list):
     def __repr__(self):
         return "images"  # not megabytes of them, when a test fails
@@ -34,6 +37,7 @@ def images(tmp_path_factory) -> Images:
     (root / "etc/large").write_bytes(bytes(range(256)) * 100)
     (root / "etc/link").symlink_to("hostname")
     run(need("mksquashfs", "squashfs-tools"), root, folder / "squashfs", "-quiet", "-no-progress", "-comp", "zstd")
+    run(need("mkfs.erofs", "erofs-utils"), "--quiet", "-zlz4hc", folder / "erofs", root)
     run(need("mke2fs", "e2fsprogs"), "-q", "-t", "ext4", "-d", root, folder / "ext4", "512k")
     run(need("mkfs.fat", "dosfstools"), "-C", folder / "fat", "720")
     run(need("mcopy", "mtools"), "-s", "-i", folder / "fat", root / "etc/hostname", "::")
@@ -45,7 +49,7 @@ def images(tmp_path_factory) -> Images:
     names = b".\netc\netc/hostname\netc/large\netc/link\n"
     cpio = piped([need("cpio"), "-D", root, "-o", "-H", "newc", "--quiet"], names)
     packed = [piped([need(tool), "-c"], cpio) for tool in ("gzip", "zstd", "xz")]
-    files = [(folder / name).read_bytes() for name in ("squashfs", "ext4", "fat", "iso", "qcow2", "vmdk", "vhd")]
+    files = [(folder / name).read_bytes() for name in NAMES]
     return Images([*files, tar, cpio, *packed, cpio + packed[0] + bytes(8) + packed[1]])
 
 

@@ -1,5 +1,6 @@
 """A reader gives back the tree that our own writer of the same structure was given."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from pipeline.compare import listings
 from pipeline.readers.view import HostFile, chunks, first_unequal
 from pipeline.store import Store
 from pipeline.tree import File, Slice, Tree, length
-from pipeline.writers import cpio, fat, iso9660, qcow2, squashfs, tar, vhd, vmdk
+from pipeline.writers import cpio, erofs, fat, iso9660, squashfs, tar
 from tests.writers import samples
-from tests.writers.test_disks import IDENTITY
+from tests.writers.test_disks import WRITERS
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,24 @@ def test_squashfs(store, tmp_path, name):
     check(store, without(tree), opened.listing)
 
 
+@pytest.mark.parametrize("level", [None, 9])
+def test_erofs(store, tmp_path, level):
+    tree = Tree(samples.special(store))
+    bottles = b"".join(b"%d bottles\n" % number for number in range(90_000))
+    shared = (("user.a", b"1"), ("user.b", b"2"))
+    tree |= {
+        "mixed": File(0o644, 70_000, 0, 5, shared, store.content(samples.noise(300_001) + bottles)),
+        "shared": File(0o644, 0, 0, 5, shared, store.content(bottles)),
+        "sparse": File(0o644, 0, 0, 5, (), (*store.content(b"x"), Slice(None, 0, 70_000_000), *store.content(b"end"))),
+    }
+    out = store.rope()
+    first = erofs.write(tree.ordered(), store.read, out, compress.lz4(level) if level else None)
+    store.export(store.content(first) + out.finish(), tmp_path / "a")
+    opened = readers.look_into(HostFile(tmp_path / "a"))
+    assert opened.structure == "erofs"
+    check(store, without(tree.ordered()), opened.listing)
+
+
 def test_iso9660(store, tmp_path):
     tree = without(samples.special(store), "xattrs", "inode")
     plan = iso9660.plan(tree)
@@ -92,18 +111,13 @@ def test_fat(store, tmp_path):
             assert b"".join(chunks(listing[path].content)) == samples.read(store, entry.content), path
 
 
-@pytest.mark.parametrize("kind", ["qcow2", "vhd", "dynamic-vhd", "vmdk"])
+@pytest.mark.parametrize("kind", ["qcow2", "qcow2 of zstd", "vhd", "dynamic-vhd", "vhdx", "vmdk"])
 def test_disk_images(store, tmp_path, kind):
     content = (
         *store.content(samples.noise(100 << 10)), Slice(None, 0, 5 << 20), *store.content(samples.noise(70 << 10, "b")),
     )  # fmt: skip
     content += (Slice(None, 0, -length(content) % (1 << 20)),)
-    write = {
-        "qcow2": lambda out: qcow2.write(content, out),
-        "vhd": lambda out: vhd.write_fixed(content, out, IDENTITY),
-        "dynamic-vhd": lambda out: vhd.write_dynamic(content, out, IDENTITY),
-        "vmdk": lambda out: vmdk.write(content, store.read, out, compress.zlib(1), 0x1234),
-    }[kind]
+    write = partial(WRITERS[kind][1], content, store)
     disk = written(store, tmp_path / "a", write)["disk"].content
     assert first_unequal(disk, listings.of_content(store, content)) is None
 

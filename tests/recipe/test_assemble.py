@@ -185,6 +185,19 @@ def test_a_kernel_gets_the_shape_that_linuxkit_wants(store: Store, usr: str) -> 
     assert modules[f"lib/modules/{RELEASE}/kernel/a.ko"].mtime == repository.MTIME
 
 
+def test_a_kernel_s_device_trees_are_in_its_tar(store: Store) -> None:
+    trees = {f"usr/lib/linux-image-{RELEASE}/broadcom/bcm2837-rpi-3-b.dtb": "device tree"}
+    tree = build(store, {"linux": KERNEL | trees}, kernel=True)
+    modules = tar_tree(store, tree["kernel.tar"].content)  # type: ignore[union-attr]
+    assert text(store, modules, "boot/dtb/broadcom/bcm2837-rpi-3-b.dtb") == "device tree"
+    assert not [path for path in tree if "linux-image" in path or path.endswith(".dtb")]
+
+
+def test_a_kernel_s_configuration_is_beside_it(store: Store) -> None:
+    tree = build(store, {"linux": KERNEL | {f"boot/config-{RELEASE}": "CONFIG_RD_ZSTD=y"}}, kernel=True)
+    assert text(store, tree, "kernel-config") == "CONFIG_RD_ZSTD=y" and "boot" not in tree
+
+
 def test_a_kernel_without_modules_of_its_own_is_refused(store: Store) -> None:
     without = {path: data for path, data in KERNEL.items() if "vmlinuz" not in path}
     for packages, message in (
@@ -262,8 +275,8 @@ def test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image(
     assert first == second
 
 
-def test_golden_image_assemble_version_1_tar_1_modules_1(store: Store) -> None:
-    assert assemble.VERSION == "1 tar-1 modules-1"
+def test_golden_image_assemble_version_2_tar_1_modules_1(store: Store) -> None:
+    assert assemble.VERSION == "2 tar-1 modules-1"
     manifest = made(
         store, {"one": ONE, "linux": KERNEL}, kernel=True, files=[own("x", contents="y")], config={"User": "1"}
     )

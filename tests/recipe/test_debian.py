@@ -100,7 +100,8 @@ def test_every_recipe_that_fails_is_named_with_what_apt_says(
     with pytest.raises(PackageError) as error:
         debian_all(*asked, cache=tmp_path)
     assert str(error.value).splitlines() == [
-        "images/a/build.yml: amd64: Unable to locate package nothing",
+        "images/a/build.yml: amd64: Unable to locate package nothing"
+        " (of Debian, the host's apt sources have main: is it in non-free-firmware, say?)",
         "images/c/build.yml: amd64: Unable to correct problems, you have held broken packages.",
         "images/c/build.yml: amd64: broken : Depends: libc (>= 7) but it is not going to be installed",
     ]

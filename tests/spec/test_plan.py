@@ -167,7 +167,7 @@ def test_compat_forgets_what_linuxkit_forgets() -> None:
 def test_metadata_is_a_spec_again(tmp_path: Path, form: str) -> None:
     (tmp_path / "node.yml").write_text(NODE)
     loaded = spec.load(tmp_path / "node.yml")
-    text = metadata.dump(loaded, form, lambda name: Image(name, image(name).manifest, image(name).tree))
+    text = metadata.dump(Context(loaded, lambda name: Image(name, image(name).manifest, image(name).tree)), form)
     (tmp_path / "again.yml").write_text(text)
     again = spec.load(tmp_path / "again.yml")
     for section in ("kernel", "init", "onboot", "onshutdown", "services", "files", "volumes"):
@@ -177,7 +177,7 @@ def test_metadata_is_a_spec_again(tmp_path: Path, form: str) -> None:
 
 def test_metadata_names_images_with_their_registries(tmp_path: Path) -> None:
     (tmp_path / "node.yml").write_text(NODE)
-    document = json.loads(metadata.dump(spec.load(tmp_path / "node.yml"), "json", image))
+    document = json.loads(metadata.dump(Context(spec.load(tmp_path / "node.yml"), image), "json"))
     assert document["kernel"]["image"] == "docker.io/library/k"
     assert document["init"][0] == "docker.io/library/i/runc"
     assert document["services"][0]["image"] == "docker.io/library/x"

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.sections.build import Build, settled
+
 ROOT = Path(__file__).parents[2]
+ARCH = settled(Build()).arch[0]
+"""This machine's, as images are called for it."""
 SPEC = """\
 files:
   - path: etc/hostname

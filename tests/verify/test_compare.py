@@ -60,6 +60,9 @@ def test_two_builds(doit, project, capsys, monkeypatch):
     doit("build:node")
     said = doit("compare", "build/before", "build/node").stdout
     assert "etc/deep/motd → line 1: welcome | hello" in said
+    for words in (["--form", "html", "build/before", "build/node"], ["build/before", "build/node", "--form", "html"]):
+        assert doit("compare", *words).stdout.startswith("<!doctype html>")
+    assert "option --from not recognized" in doit("compare", "build/before", "build/node", "--from", "x", code=3).stderr
     monkeypatch.chdir(project)
     compare.run_all(Project(project), ["build/node", "build/node/node-initrd.img"], form="json")
     topics = json.loads(capsys.readouterr().out)["topics"]

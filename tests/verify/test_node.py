@@ -1,22 +1,88 @@
-"""specs/node.yml itself, built twice under conditions that differ in everything at once."""
+"""specs/node.yml itself: every condition for three formats, the quick set for all. How many agree is printed."""
+
+from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline import formats, lock
+from pipeline.errors import BadInput
+from pipeline.plan import Plan, plan
+from pipeline.project import Project
+from pipeline.sections import build
+from pipeline.verify import conditions
+
 ROOT = Path(__file__).parents[2]
+ARCH = build.settled(build.Build()).arch[0]
+THREE = {"amd64": ("kernel+initrd", "qcow2-bios", "uki"), "arm64": ("kernel+initrd", "raw-efi", "uki")}[ARCH]
+pytestmark = [pytest.mark.verify, pytest.mark.network]
 
 
-@pytest.mark.boot  # as long as a boot
-@pytest.mark.network
-def test_the_default_node_is_reproducible(tmp_path):
-    table = tmp_path / "table.json"
-    command = [str(Path(sys.executable).with_name("doit")), "verify:node", "--json", str(table)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def doit(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NODEKILN_CACHE": str(ROOT / "cache")}
+    command = [sys.executable, "-m", "doit", *words]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, whose lock explains every format that this machine's architecture can have."""
+    root = tmp_path_factory.mktemp("checkout") / "project"
+    for name in ("pipeline", "images", "specs"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dodo.py", root)
+    known = lock.read(root / "specs/node.lock")
+    missing = planned(root).missing(*possible(root))
+    lock.write(root / "specs/node.lock", known.updated(lock.resolve(missing, ROOT / "cache")))
+    return root
+
+
+def planned(root: Path) -> Plan:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return plan(Project(root).load("node"), Project(root).lock("node"), ARCH)
+
+
+def possible(root: Path) -> list[str]:
+    """The formats that the node can have."""
+    made = planned(root)
+
+    def can_be(name: str) -> bool:
+        try:
+            made.format(name)
+        except BadInput:
+            return False
+        return True
+
+    return [name for name in formats.names() if can_be(name)]
+
+
+def verified(folder: Path, *words: str) -> dict[str, object]:
+    table = folder / "table.json"
+    done = doit("verify:node", *words, "--json", str(table), cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
-    assert json.loads(table.read_text())
-    assert "4 of 4 agree" in done.stdout
+    found: dict[str, object] = json.loads(table.read_text())
+    return found
+
+
+def test_every_condition_for_three_formats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = verified(folder, "--full", "--formats", ",".join(THREE))
+    runs = len(conditions.chosen(0, True))
+    with capsys.disabled():
+        print(f"\nspecs/node.yml: {found['agree']} of {found['of']} agree: {runs} conditions × {', '.join(THREE)}")
+    assert found["agree"] == found["of"] == 3 * runs
+
+
+def test_the_quick_set_for_all_formats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = verified(folder, "--formats", "all")
+    names = sorted(found["formats"])
+    with capsys.disabled():
+        print(f"\nspecs/node.yml: {found['agree']} of {found['of']} agree: 2 conditions × {', '.join(names)}")
+    assert found["agree"] == found["of"] == 2 * len(names)
+    assert names == possible(folder)

@@ -1,9 +1,13 @@
 """Runs agree, or what made them differ is found and named."""
 
 import json
+import os
+import re
+import sys
+from pathlib import Path
 
 from pipeline.verify import conditions
-from tests.judges import need
+from tests.judges import need, needs_root, run
 
 TOUCHING = """\
 def files(store, *below, **params):
@@ -17,6 +21,7 @@ def test_an_honest_project_agrees(doit):
     done = doit("verify:node")
     assert "2 of 2 agree (2 runs × 1 formats)" in done.stdout
     assert "!" not in done.stdout
+    assert re.search(r"^kernel\+initrd  [0-9a-f]{12}  all 2 agree$", done.stdout, re.MULTILINE)
 
 
 def test_every_condition_agrees(doit, project):
@@ -34,6 +39,7 @@ def test_a_stage_that_looks_at_the_clock_is_named(doit, tamper):
     assert "etc/deep/motd → mtime: 1 | 2" in done.stdout
     assert "node-initrd.img → archives → archive 1 (etc) → cpio → etc/deep/motd → mtime: 1 | 2" in done.stdout
     assert "1 of 2 agree" in done.stderr + done.stdout
+    assert re.search(r"^kernel\+initrd  [0-9a-f]{12}  not the same: all other$", done.stdout, re.MULTILINE)
 
 
 def test_each_condition_is_told_from_the_others(doit, tamper, project):
@@ -87,13 +93,13 @@ def test_a_damaged_blob_is_not_taken_along(doit, project):
     """A run starts with blobs that are what the lock says, or without them."""
     from pipeline.digest import Digest
     from pipeline.project import Project
-    from pipeline.verify.runs import prepare
+    from pipeline.verify.copies import prepare, whole
 
     there = Project(project)
     good, bad = there.store.put(b"good"), there.store.put(b"bad")
     there.store.path(bad).chmod(0o644)
     there.store.path(bad).write_bytes(b"BAD")
-    prepare(there, project.parent / "copy", conditions.PLAIN, [good, bad, Digest.of(b"absent")])
+    prepare(there, project.parent / "copy", conditions.PLAIN, whole(there, [good, bad, Digest.of(b"absent")]))
     taken = [path.name for path in (project.parent / "copy/cache/blobs/sha256").iterdir()]
     assert taken == [good.hex]
 
@@ -128,3 +134,17 @@ def test_what_a_killed_verification_left_is_removed(doit, project):
     (left / "project").mkdir(parents=True)
     doit("verify:node")
     assert list((project / "cache/verify").iterdir()) == []
+
+
+@needs_root
+def test_verified_by_somebody_who_is_not_root(doit, project):
+    """Nobody verifies; the other user is root then, of a namespace. A machine that forbids those says so."""
+    for path in (project, *project.rglob("*")):
+        os.chown(path, conditions.NOBODY, conditions.NOBODY, follow_symlinks=False)
+    _, command, missing = conditions.possible(conditions.OTHER, [project, Path(sys.executable)])
+    assert not missing
+    words = [*command, sys.executable, "-m", "doit", "verify:node", "--json", "table.json"]
+    said = run(*words, cwd=project, env={"HOME": str(project)}).stdout
+    assert "2 of 2 agree" in said
+    row = json.loads((project / "table.json").read_text())["runs"][1]
+    assert "other user" in row["said"] or "another user: unshare" in row["left_out"]

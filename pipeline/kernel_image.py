@@ -17,6 +17,8 @@ HEADER = 0x202
 START, END = b"IKCFG_ST", b"IKCFG_ED"
 LARGEST_LINE = 64 << 10
 """Bytes of a file that may be a command line: the kernel itself takes 2 to 4 KiB."""
+CONFIG = re.compile(r"(?:.*/)?(?:config-\d[^/]*|kernel[-_]config)")
+"""A kernel's configuration beside it, as distributions name it."""
 MODULE = re.compile(r"(?:usr/)?lib/modules/[^/]+/(.*)\.ko(?:\.gz|\.xz|\.zst)?")
 
 
@@ -39,16 +41,17 @@ def config(view: View) -> str:
 
 
 def _unpacked(view: View) -> Iterator[bytes]:
-    """The kernel's own bytes: those of the file, and those of a bzImage's payload, decompressed."""
-    if view.read(HEADER, 4) != b"HdrS":
-        yield b"".join(chunks(view))
-        return
-    setup = (view.read(0x1F1, 1)[0] or 4) + 1
-    offset, size = (int.from_bytes(view.read(at, 4), "little") for at in (0x248, 0x24C))
-    payload = window(view, setup * 512 + offset, size)
+    """The kernel's own bytes: those of the file (arm64's may be gzip), or of a bzImage's payload, decompressed."""
+    payload = view
+    if view.read(HEADER, 4) == b"HdrS":
+        setup = (view.read(0x1F1, 1)[0] or 4) + 1
+        offset, size = (int.from_bytes(view.read(at, 4), "little") for at in (0x248, 0x24C))
+        payload = window(view, setup * 512 + offset, size)
     compression = archives.compression_of(payload.read(0, 6))
     if compression is not None:
         yield b"".join(chunks(Inflated(lambda: archives.inflate(payload, 0, compression, lambda end: None))))
+    elif payload is view:
+        yield b"".join(chunks(view))
 
 
 def command_line(path: str, view: View) -> str | None:

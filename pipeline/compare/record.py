@@ -1,0 +1,130 @@
+"""Record: a build that was made before, here or elsewhere: its manifest.json (pipeline.publish), and what else of it
+can be had. It lies in a folder with the build's files, alone, or in a registry with all that was pushed.
+
+A record that comes from elsewhere is a claim: it is checked for its shape, and never for more than what it is held
+against.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.digest import Digest
+from pipeline.errors import BadInput
+from pipeline.oci.error import ImageError
+from pipeline.publish import MANIFEST
+from pipeline.store import Store
+
+LARGEST = 64 << 20
+"""Bytes of a record, or a lock: some hundred times the default node's."""
+HEX = re.compile(r"[0-9a-f]{64}")
+TRANSPORTS = ("oci:", "oci-archive:")
+"""What a reference may start with that names no registry."""
+
+
+class Record(NamedTuple):
+    """A build that was made before.
+
+    manifests: architecture -> its manifest.json. file: (architecture, file name) -> where it lies on this host, fetched
+    if it has to be; None if it cannot be had. lock: the one that it was made from, where that came along.
+    """
+
+    name: str
+    manifests: Mapping[str, Mapping[str, Any]]
+    file: Callable[[str, str], Path | None]
+    lock: Path | None = None
+
+
+def read(store: Store, asked: str) -> Record:
+    """The record that `asked` names: a manifest.json, the folder that it is in, or what `doit push` put there.
+
+    BadInput if it is none of them.
+    """
+    path = Path(asked) / MANIFEST if Path(asked).is_dir() else Path(asked)
+    if path.exists():
+        manifest = parse(path.read_bytes(), asked)
+        return Record(asked, {manifest["arch"]: manifest}, lambda arch, name: inside(path.parent)(name))
+    if not is_remote(asked):
+        raise BadInput(f"{asked}: no such file, nor a reference with its registry (registry.example/nodes/node:v1)")
+    found = pushed(store, asked)
+    if found is None:
+        raise BadInput(f"{asked}: an image, not what `doit push:NODE --to {asked}` puts there")
+    return found
+
+
+def is_remote(asked: str) -> bool:
+    """Whether `asked` names a registry or layout outright, so that it cannot be meant as a path."""
+    from pipeline.oci import reference as references
+
+    try:
+        return asked.startswith(TRANSPORTS) or references.expand(asked) == asked
+    except ImageError:
+        return False
+
+
+def pushed(store: Store, reference: str) -> Record | None:
+    """The record of the node that was pushed as `reference`; None if that is something else."""
+    from pipeline.oci import artifact
+
+    found = artifact.find(reference)
+    if found is None:
+        return None
+    manifests, places = {}, {}
+    for arch in found.files:
+        manifest = parse(_small(found.fetch(store, arch, MANIFEST)), f"{reference}: {MANIFEST}")
+        manifests[manifest["arch"]] = manifest
+        places[manifest["arch"]] = arch
+
+    def file(arch: str, name: str) -> Path | None:
+        there = name in found.files[places[arch]]
+        return found.fetch(store, places[arch], name) if there else None
+
+    locks = [(arch, name) for arch, names in found.files.items() for name in names if name.endswith(".lock")]
+    return Record(reference, manifests, file, found.fetch(store, *locks[0]) if locks else None)
+
+
+def inside(folder: Path) -> Callable[[str], Path | None]:
+    """File name -> where it lies in `folder`, None if it does not; a name is never a path out of it."""
+
+    def find(name: str) -> Path | None:
+        path = folder / name
+        return path if Path(name).name == name and path.exists() else None
+
+    return find
+
+
+def _small(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise BadInput(f"{path}: larger than {LARGEST} bytes")
+    return data
+
+
+def parse(data: bytes, what: str) -> dict[str, Any]:
+    """The manifest.json in `data`; BadInput if it is not one. what: names it in the error."""
+    try:
+        manifest: dict[str, Any] = json.loads(data)
+        entries = manifest["formats"].values()
+        whole = isinstance(manifest["arch"], str) and all(map(_is_entry, entries))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise BadInput(f"{what}: not a record of a build (build/NAME/{MANIFEST} is one)")
+    return manifest
+
+
+def _is_entry(entry: Mapping[str, Any]) -> bool:
+    """Whether `entry` is what pipeline.publish writes of a format; or an error of Python's, if it is far from it."""
+    files: Iterable[Mapping[str, Any]] = entry["files"].values()
+    stages: Iterable[Mapping[str, Any]] = entry["stages"].values()
+    return all(HEX.fullmatch(facts["sha256"]) and type(facts["size"]) is int for facts in files) and all(
+        HEX.fullmatch(stage["key"])
+        and isinstance(stage["version"], str)
+        and (stage["result"] is None or Digest.parse(stage["result"]))
+        for stage in stages
+    )

@@ -1,0 +1,23 @@
+"""bootrd: the small initrd that mounts a root file system from a disk, for kernel+squashfs, kernel+erofs and the like.
+
+It goes between a kernel whose drivers are modules and a disk: boot it with `root=/dev/vda`, or as README.md of
+images/init says. The disk of the format ext4 has it inside.
+"""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages import bootvolume
+from pipeline.store import Store
+from pipeline.tree import files
+
+NAME = "bootrd"
+VERSION = 1
+NEEDS = ("bootrd",)
+OPTIONS = ()
+SUFFIXES = ("-bootrd.img",)
+
+
+def build(store: Store, bootrd: Digest) -> Digest:
+    """Tree {"-bootrd.img"}."""
+    return store.put_tree(files([("-bootrd.img", bootvolume.part(store, bootrd, "initrd.img"))]))

@@ -1,0 +1,36 @@
+"""kernel+erofs: the kernel, its command line, and the root file system as a read-only erofs.
+
+Compressed with LZ4, the only algorithm of erofs that every kernel has: `compress` says how well, in the levels of zstd
+or gzip up to 12. `none` stores files as they are, which takes less time to make, and to read.
+"""
+
+from __future__ import annotations
+
+from pipeline import compress
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import File, Tree, files
+from pipeline.writers import erofs
+
+NAME = "kernel+erofs"
+VERSION = f"{erofs.VERSION} lz4-{compress.LZ4}"
+NEEDS = ("kernel", "rootfs")
+OPTIONS = ("compress",)
+SUFFIXES = ("-erofs.img",)
+HIGHEST = 12
+"""LZ4's best level."""
+
+
+def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Digest:
+    """Tree {"-kernel", "-cmdline", "-erofs.img"}; what is below boot/ is not in the file system.
+
+    compress: `zstd[:level]` or `gzip[:level]` for LZ4 of that level, `none` for files as they are.
+    """
+    chosen = compress.parse(options.get("compress", "zstd"))
+    packing = None if chosen.name == "none" else compress.lz4(min(chosen.level, HIGHEST))
+    tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
+    body = store.rope()
+    first = erofs.write(tree, store.read, body, packing)
+    found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
+    outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
+    return store.put_tree(files([*outputs, ("-erofs.img", store.content(first) + body.finish())]))

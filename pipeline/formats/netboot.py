@@ -1,0 +1,50 @@
+"""netboot: a node that machines start over the network: an iPXE script beside the kernel and the initrd that it names.
+
+The script's names are relative to its own URL, so the three files may lie in any folder that HTTP (or TFTP) reaches;
+`doit serve:NODE` is one such place. Source: iPXE's commands (ipxe.org/cmd) and rules for scripts (ipxe.org/scripting).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from pipeline.digest import Digest
+from pipeline.stages.bootvolume import part
+from pipeline.store import Store
+from pipeline.tree import files
+from pipeline.writers import Unwritable
+
+NAME = "netboot"
+VERSION = 1
+NEEDS = ("kernel", "initrd")
+OPTIONS = ("name",)
+SUFFIXES = (".ipxe",)
+INITRD = "initrd.img"
+"""What iPXE calls the initrd: the kernel finds it under this name where UEFI started it."""
+SEPARATORS = ("||", "&&", ";")
+"""Words that end a command of a script."""
+
+
+def build(store: Store, kernel: Digest, initrd: Digest, name: str = "node") -> Digest:
+    """Tree {".ipxe", "-kernel", "-initrd.img"}; the latter two are those of kernel+initrd. name: that of the files.
+
+    Unwritable where there is no kernel, or iPXE cannot pass on the command line.
+    """
+    cmdline = store.bytes(part(store, kernel, "cmdline")).decode()
+    outputs = [
+        (".ipxe", store.content(script(name, cmdline).encode())),
+        ("-kernel", part(store, kernel, "kernel")),
+        ("-initrd.img", part(store, initrd, "initrd.img")),
+    ]
+    return store.put_tree(files(outputs))
+
+
+def script(name: str, cmdline: str) -> str:
+    """The iPXE script that starts `name`-kernel with `name`-initrd.img and the command line."""
+    words = cmdline.split()
+    for word in words:
+        if word.startswith("#") or word in SEPARATORS or "${" in word:
+            raise Unwritable(f"netboot: iPXE would take {word!r}, in the kernel's command line, for a word of its own")
+    url = quote(name)
+    command = " ".join([f"kernel {url}-kernel", f"initrd={INITRD}", *words])
+    return f"#!ipxe\n{command}\ninitrd --name {INITRD} {url}-initrd.img\nboot\n"

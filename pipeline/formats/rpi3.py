@@ -1,0 +1,89 @@
+"""rpi3: an SD card that a Raspberry Pi 3 boots (arm64): one FAT partition with the Pi's firmware, U-Boot, the kernel,
+its device trees and the initrd.
+
+The GPU's own boot code looks for `bootcode.bin` and, as config.txt says, starts U-Boot; that reads extlinux.conf
+(U-Boot, doc/develop/distro.rst) and gives the kernel the device tree of the board that it finds itself on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pipeline.digest import Digest
+from pipeline.stages import bootvolume
+from pipeline.stages import partitions as disks
+from pipeline.stages.bootvolume import part
+from pipeline.store import Store
+from pipeline.tree import Content, File, complete, files
+from pipeline.writers import Unwritable, tar
+
+NAME = "rpi3"
+VERSION = f"1 {disks.VERSION} tar-{tar.VERSION}"
+NEEDS = ("kernel", "initrd", "rootfs", "raspi")
+OPTIONS = ("size", "label", "partitions")
+SUFFIXES = ("-rpi3.img", "-rpi3.tar")
+FIRMWARE = ("bootcode.bin", "fixup.dat", "start.elf")
+"""What the GPU runs, out of the `raspi` image (Debian's raspi-firmware has it in usr/lib/raspi-firmware)."""
+FIRMWARE_FOLDER = "usr/lib/raspi-firmware/"
+U_BOOT = "usr/lib/u-boot/rpi_3/u-boot.bin"
+CONFIG = b"arm_64bit=1\nenable_uart=1\nkernel=u-boot.bin\n"
+"""config.txt. enable_uart also fixes the clock that the serial console (ttyS1) depends on."""
+TREES = "boot/dtb/"
+"""Where a kernel image's tar has the device trees (as LinuxKit's kernels for arm64 have them)."""
+BOARDS = "broadcom/bcm2837-"
+"""Of those, the ones for a Pi 3 and its relatives: U-Boot looks for broadcom/bcm2837-rpi-3-b.dtb, say."""
+
+
+def build(
+    store: Store,
+    kernel: Digest,
+    initrd: Digest,
+    rootfs: Digest,
+    raspi: Digest,
+    size: str | None = None,
+    label: str | None = None,
+    partitions: Sequence[Mapping[str, Any]] = (),
+) -> Digest:
+    """Tree {"-rpi3.img": the card, "-rpi3.tar": the same files for a card that there is already}.
+
+    Unwritable where there is no kernel for the Pi, or the image lacks firmware. StageProblem where `size` is too small.
+    """
+    contents = boot_files(store, kernel, initrd, rootfs, raspi)
+    wanted = disks.Disk(size, label, partitions)
+    volume = disks.booted(partial(bootvolume.efi, store, contents), wanted, disks.MBR_SPARE)
+    archive = store.rope()
+    tar.write(complete(files(contents.items())), archive)
+    card = disks.write_mbr(store, volume, wanted, NAME, b"")
+    return store.put_tree(files([("-rpi3.img", card), ("-rpi3.tar", archive.finish())]))
+
+
+def boot_files(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, raspi: Digest) -> dict[str, Content]:
+    """The files of the partition, by path."""
+    cmdline = store.bytes(part(store, kernel, "cmdline")).decode()
+    trees = {
+        path.removeprefix(TREES): entry.content
+        for path, entry in store.tree(rootfs).items()
+        if path.startswith(TREES + BOARDS) and type(entry) is File
+    }
+    if not trees:
+        wanted = f"{TREES}{BOARDS}*.dtb in its tar, such as @pkg:images/kernel-generic for arm64"
+        raise Unwritable(f"rpi3 needs a kernel with {wanted}")
+    return {
+        **{name: part(store, raspi, FIRMWARE_FOLDER + name) for name in FIRMWARE},
+        "config.txt": store.content(CONFIG),
+        "u-boot.bin": part(store, raspi, U_BOOT),
+        "extlinux/extlinux.conf": store.content(extlinux(cmdline).encode()),
+        "kernel": part(store, kernel, "kernel"),
+        "initrd.img": part(store, initrd, "initrd.img"),
+        **trees,
+    }
+
+
+def extlinux(cmdline: str) -> str:
+    """extlinux.conf: what U-Boot starts. Unwritable for a command line that U-Boot would read otherwise."""
+    if "${" in cmdline:
+        raise Unwritable("rpi3: U-Boot would take ${…}, in the kernel's command line, for a variable of its own")
+    append = " ".join(cmdline.split())
+    return f"default node\nlabel node\n  kernel /kernel\n  initrd /initrd.img\n  fdtdir /\n  append {append}\n"

@@ -1,0 +1,25 @@
+"""vhdx: the disk of raw-efi as a dynamic VHDX, for Hyper-V's second generation of machines.
+
+Those boot by UEFI and from nothing but VHDX (their first generation, by BIOS, takes dynamic-vhd), so it is raw-efi's
+disk and not raw-hybrid's, which would hold the kernel and the initrd twice. The node's program is not signed: Secure
+Boot is to be switched off in the machine's settings.
+"""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages.diskimage import converted
+from pipeline.store import Store
+from pipeline.writers import disk, vhdx
+
+NAME = "vhdx"
+VERSION = vhdx.VERSION
+NEEDS = ("raw-efi",)
+OPTIONS = ()
+SUFFIXES = (".vhdx",)
+DISK = True
+
+
+def build(store: Store, raw: Digest) -> Digest:
+    """Tree {".vhdx"}; its blocks refer to the raw disk."""
+    return converted(store, raw, ".vhdx", lambda raw, out: vhdx.write(raw, out, disk.identity))

@@ -1,0 +1,104 @@
+"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)). It says what to run, and
+runs nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.errors import NodekilnError
+
+
+class Emulator(NamedTuple):
+    """QEMU for an architecture.
+
+    program, packages: what runs, and Debian's packages that have it and the firmware. machine, processor: its values
+    of -machine and, where the processor is emulated, -cpu. firmware, variables: UEFI's program and its first settings.
+    """
+
+    program: str
+    packages: str
+    machine: str
+    processor: str
+    firmware: str
+    variables: str
+
+
+EMULATORS = {
+    "amd64": Emulator(
+        "qemu-system-x86_64", "qemu-system-x86 ovmf", "q35", "max",
+        "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    ),
+    "arm64": Emulator(
+        "qemu-system-aarch64", "qemu-system-arm qemu-efi-aarch64", "virt", "cortex-a72",
+        "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd",
+    ),
+}  # fmt: skip
+
+
+class Disk(NamedTuple):
+    """A file that a machine's firmware starts from: what QEMU calls its kind, whether UEFI does it, and the device."""
+
+    suffix: str
+    kind: str = "raw"
+    efi: bool = False
+    device: str = "virtio-blk-pci"
+
+
+CD = "scsi-cd"
+DISKS = {
+    "qcow2-bios": Disk(".qcow2", "qcow2"),
+    "qcow2-efi": Disk("-efi.qcow2", "qcow2", efi=True),
+    "raw-bios": Disk("-bios.img"),
+    "raw-efi": Disk("-efi.img", efi=True),
+    "raw-hybrid": Disk("-hybrid.img"),
+    "aws": Disk(".raw"),
+    "vmdk": Disk(".vmdk", "vmdk"),
+    "vhd": Disk(".vhd", "vpc"),
+    "dynamic-vhd": Disk("-dynamic.vhd", "vpc"),
+    "vhdx": Disk(".vhdx", "vhdx", efi=True),
+    "iso-bios": Disk(".iso", device=CD),
+    "iso-efi": Disk("-efi.iso", efi=True, device=CD),
+    "iso-efi-initrd": Disk("-efi-initrd.iso", efi=True, device=CD),
+    "iso-hybrid": Disk("-hybrid.iso", device=CD),
+}
+KERNEL = "kernel+initrd"
+BOOTABLE = (KERNEL, *DISKS)
+"""Formats that a machine boots by itself, without anything on the network."""
+
+
+def machine(arch: str, accelerator: str, memory: int = 1024, cpus: int = 1) -> list[str]:
+    """A machine for `arch` with `memory` MiB, its serial console on this terminal."""
+    emulator = EMULATORS[arch]
+    processor = emulator.processor if accelerator == "tcg" else "host"
+    return [
+        emulator.program, "-machine", emulator.machine, "-cpu", processor, "-accel", accelerator,
+        "-m", str(memory), "-smp", str(cpus), "-nographic", "-no-reboot", "-device", "virtio-rng-pci",
+    ]  # fmt: skip
+
+
+def start(format: str, base: Path, arch: str, append: str = "") -> list[str]:
+    """What the machine starts from: the output `format`, whose files are called `base` and a suffix. They stay as they
+    are. append: more of the kernel's command line, for kernel+initrd. NodekilnError if its firmware is not installed.
+    """
+    if format == KERNEL:
+        cmdline = Path(f"{base}-cmdline").read_text()
+        return ["-kernel", f"{base}-kernel", "-initrd", f"{base}-initrd.img", "-append", f"{cmdline} {append}".strip()]
+    disk = DISKS[format]
+    words = efi(arch) if disk.efi else []
+    words += ["-drive", f"id=node,if=none,format={disk.kind},file={base}{disk.suffix},snapshot=on"]
+    controller = ["-device", "virtio-scsi-pci"] if disk.device == CD else []
+    return [*words, *controller, "-device", f"{disk.device},drive=node"]
+
+
+def efi(arch: str) -> list[str]:
+    """UEFI instead of a BIOS; what it stores is forgotten. NodekilnError if it is not installed."""
+    emulator = EMULATORS[arch]
+    if not Path(emulator.firmware).exists():
+        raise NodekilnError(f"{emulator.firmware} is missing (Debian: apt-get install {emulator.packages})")
+    unit = "if=pflash,format=raw,unit="
+    return [
+        "-drive", f"{unit}0,readonly=on,file={emulator.firmware}",
+        "-drive", f"{unit}1,snapshot=on,file={emulator.variables}",
+    ]  # fmt: skip

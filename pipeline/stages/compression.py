@@ -1,0 +1,59 @@
+"""How initrds are compressed where a spec does not say: as the kernel says that it can unpack them.
+
+A kernel's configuration tells (CONFIG_RD_ZSTD, CONFIG_RD_GZIP; usr/Kconfig of the kernel). It stands beside the kernel,
+as distributions have it, or in it (CONFIG_IKCONFIG, as LinuxKit's kernels have it).
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline import compress
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import File, Tree, only
+
+VERSION = 1
+NAME = "compression"
+LARGEST_CONFIG = 4 << 20
+"""Bytes of a file that may be a configuration: a distribution's has 300 kB."""
+LARGEST_KERNEL = 128 << 20
+"""Bytes of a kernel that is looked into: a distribution's has 15 MB, and it is unpacked in memory."""
+
+
+def compression(store: Store, image: Digest, *, binary: str, choices: list[str]) -> Digest:
+    """Tree {"compression": File}: the first of `choices` that the kernel in `image` can unpack, `none` if it can none.
+
+    binary: the kernel's path. choices: `zstd:9`, `gzip:6`, the first of which counts if no configuration is found.
+    """
+    config = _config(store, store.tree(image), binary.removeprefix("/"))
+    able = {name.lower() for name in re.findall("^CONFIG_RD_([A-Z0-9]+)=y$", config, re.MULTILINE)}
+    chosen = next((each for each in choices if not config or compress.parse(each).name in able), "none")
+    return store.put_tree(only(NAME, store.content(chosen.encode())))
+
+
+def choice(store: Store, chosen: Digest) -> str:
+    """What `compression` chose."""
+    entry = store.tree(chosen)[NAME]
+    assert type(entry) is File
+    return store.bytes(entry.content).decode()
+
+
+def _config(store: Store, image: Tree, binary: str) -> str:
+    """The kernel's configuration, "" if it is not to be found."""
+    import zlib
+
+    from pipeline import kernel_image
+    from pipeline.readers import DAMAGED
+    from pipeline.readers.view import Memory
+
+    for path, entry in image.items():
+        if kernel_image.CONFIG.fullmatch(path) and type(entry) is File and entry.size <= LARGEST_CONFIG:
+            return store.bytes(entry.content).decode("utf-8", "replace")
+    kernel = image.get(binary)
+    if type(kernel) is not File or kernel.size > LARGEST_KERNEL:
+        return ""
+    try:
+        return kernel_image.config(Memory(store.bytes(kernel.content, LARGEST_KERNEL)))
+    except (*DAMAGED, zlib.error):
+        return ""

@@ -1,0 +1,37 @@
+"""Disk images made of another disk image: the same disk, kept in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline import compress
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import Content, File, Sink, files
+from pipeline.writers import qcow2, qcow2packed
+
+VERSION = f"qcow2-{qcow2.VERSION} qcow2packed-{qcow2packed.VERSION} {compress.VERSION}"
+
+
+def disk(store: Store, image: Digest) -> tuple[str, Content]:
+    """The one file that a format gave: its suffix, and what it holds."""
+    ((suffix, entry),) = store.tree(image).items()
+    assert type(entry) is File
+    return suffix, entry.content
+
+
+def converted(store: Store, image: Digest, suffix: str, write: Callable[[Content, Sink], object]) -> Digest:
+    """Tree {suffix}: what `write` makes of the disk in `image`."""
+    out = store.rope()
+    write(disk(store, image)[1], out)
+    return store.put_tree(files([(suffix, out.finish())]))
+
+
+def qcow(store: Store, image: Digest, suffix: str, clusters: str) -> Digest:
+    """Tree {suffix}: the disk in `image` as a qcow2 image, its clusters `plain` or compressed (`zstd[:level]`)."""
+    if clusters == "plain":
+        return converted(store, image, suffix, qcow2.write)
+    body = store.rope()
+    pack = compress.blocks(compress.parse(clusters))
+    header = qcow2packed.write(disk(store, image)[1], store.read, body, pack)
+    return store.put_tree(files([(suffix, store.content(header) + body.finish())]))

@@ -1,0 +1,81 @@
+"""A disk image as a `.zst` or `.gz` file, as people hand disks around; `zstd -d` and `gzip -d` give the disk back.
+
+A stretch of data becomes a zstd frame of its own, or a row of gzip members; a hole becomes ready-made frames of zeros,
+which are taken by reference, so that it costs next to nothing whatever its size. Every tool unpacks such a row as one
+stream (RFC 8878, 3.1; RFC 1952, 2.2). No byte depends on how many threads there were.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+from pipeline import compress as compression
+from pipeline.digest import Digest
+from pipeline.stages import diskimage
+from pipeline.store import Store
+from pipeline.tree import Content, Sink, Slice, cut, files, length
+from pipeline.writers.extents import held
+from pipeline.writers.inorder import InOrder
+
+VERSION = f"1 {compression.VERSION}"
+GRAIN = 1 << 20
+"""A hole of less than this, or not at a multiple of it, is packed with the data around it."""
+HOLE = 64 << 20
+"""Bytes of a ready-made hole."""
+WAITING = 2
+"""Members of 8 MiB that wait for a thread."""
+
+
+def zst(store: Store, image: Digest, *, compress: str = "zstd") -> Digest:
+    """Tree {suffix + ".zst"}: the one file that `image` holds. compress: its level counts if it is zstd's."""
+    return _packed(store, image, ".zst", _chosen(compress, "zstd"))
+
+
+def gz(store: Store, image: Digest, *, compress: str = "gzip") -> Digest:
+    """Tree {suffix + ".gz"}: the one file that `image` holds. compress: its level counts if it is gzip's."""
+    return _packed(store, image, ".gz", _chosen(compress, "gzip"))
+
+
+def _chosen(asked: str, name: str) -> compression.Compression:
+    chosen = compression.parse(asked)
+    return chosen if chosen.name == name else compression.parse(name)
+
+
+def _packed(store: Store, image: Digest, ending: str, chosen: compression.Compression) -> Digest:
+    suffix, content = diskimage.disk(store, image)
+    out, position = store.rope(), 0
+    hole = cache(partial(_hole, store, chosen))
+
+    def zeros(count: int) -> None:
+        for size in (*[HOLE] * (count // HOLE), count % HOLE):
+            out.extend(hole(size) if size else ())
+
+    for run, data in held(content, GRAIN):
+        zeros(run.first * GRAIN - position)
+        _pack(store, chosen, data, out)
+        position = run.first * GRAIN + length(data)
+    zeros(length(content) - position)
+    return store.put_tree(files([(suffix + ending, out.finish())]))
+
+
+def _hole(store: Store, chosen: compression.Compression, size: int) -> Content:
+    out = store.rope()
+    _pack(store, chosen, (Slice(None, 0, size),), out)
+    return out.finish()
+
+
+def _pack(store: Store, chosen: compression.Compression, content: Content, out: Sink) -> None:
+    """`content` as one frame (zstd), or as members (gzip)."""
+    if chosen.name == "zstd":
+        with compression.compressing(chosen, length(content), out, store.read) as sink:
+            sink.extend(content)
+        return
+
+    def take(member: bytes) -> None:
+        out.write(member)
+
+    with InOrder(compression.gzip(chosen.level)) as work:
+        for start in range(0, length(content), compression.MEMBER):
+            piece = cut(content, start, min(compression.MEMBER, length(content) - start))
+            work.submit(store.bytes(piece), take)
+            work.drain(WAITING)

@@ -1,0 +1,46 @@
+"""The unified kernel image (UAPI group's specification): stub, kernel, initrd and command line as one EFI program."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.stages.bootvolume import part
+from pipeline.store import Store
+from pipeline.tree import Content, File
+from pipeline.writers import Unwritable, pe
+
+VERSION = pe.VERSION
+STUBS = "usr/lib/systemd/boot/efi/linux"
+"""The stub of each architecture is there, called linuxx64.efi.stub, linuxaa64.efi.stub, …"""
+RELEASES = ("etc/os-release", "usr/lib/os-release")
+OS_RELEASE = b'ID=nodekiln\nNAME="nodekiln"\nPRETTY_NAME="nodekiln node"\n'
+MODULES = ("lib/modules/", "usr/lib/modules/")
+
+
+def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Content:
+    """The program with sections .osrel, .cmdline, .uname, .initrd and, last, .linux (which unpacks itself in place)."""
+    paths = [path for path in store.tree(systemd_boot) if path.startswith(STUBS) and path.endswith(".efi.stub")]
+    if len(paths) != 1:
+        raise Unwritable(f"the systemd-boot image must have one {STUBS}….efi.stub, and it has {len(paths)}")
+    stub = pe.stub(store.bytes(part(store, systemd_boot, paths[0])))
+    cmdline = store.bytes(part(store, kernel, "cmdline")).strip()
+    sections = [
+        (".osrel", _os_release(store, rootfs)),
+        (".cmdline", store.content(b" ".join(cmdline.splitlines()) + b"\0")),
+        (".uname", store.content(_release(store, rootfs))),
+        (".initrd", part(store, initrd, "initrd.img")),
+        (".linux", part(store, kernel, "kernel")),
+    ]
+    out = store.rope()
+    pe.write(stub, [(name, content) for name, content in sections if content], store.read, out)
+    return out.finish()
+
+
+def _os_release(store: Store, rootfs: Digest) -> Content:
+    found = [entry for path in RELEASES if type(entry := store.tree(rootfs).get(path)) is File and entry.content]
+    return found[0].content if found else store.content(OS_RELEASE)
+
+
+def _release(store: Store, rootfs: Digest) -> bytes:
+    """The kernel's release, as `uname -r` says it: the name of its modules' directory, if there is one."""
+    names = [path[len(start) :] for path in store.tree(rootfs) for start in MODULES if path.startswith(start)]
+    return min((name for name in names if "/" not in name), default="").encode()

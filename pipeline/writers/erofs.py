@@ -1,0 +1,208 @@
+"""erofs file systems: read-only, their data as it is (taken by reference) or compressed with LZ4.
+
+Source: Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h of the kernel. The order on disk is: superblock,
+data of files, inodes (with ends of files, attributes and indexes behind them), directories, shared attributes. Files
+with the same bytes are stored once. Linux 5.15 reads all of it, except that compressed files which share their bytes
+take 6.1; older ones see by a flag that they do not know them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from struct import pack
+
+from pipeline.tree import EPOCH, Device, Directory, Entry, File, Read, Sink, Symlink, parent
+from pipeline.writers import Unwritable, raw
+from pipeline.writers.disk import identity
+from pipeline.writers.erofsdata import (
+    BLOCK,
+    BLOCK_LOG,
+    CHUNKS,
+    COMPRESSED,
+    INLINE,
+    LARGEST_CLUSTER,
+    PLAIN,
+    Data,
+    Place,
+)  # fmt: skip
+from pipeline.writers.erofsinode import EXTENDED, KINDS, LARGE, kind, record
+from pipeline.writers.erofsmeta import SLOT, Attributes, Listing, Name, Shelf
+
+VERSION = 1
+MAGIC = 0xE0F5E1E2
+SUPERBLOCK = 1024
+"""Where it stands in the first block, which is known last."""
+CHECKSUM, MTIME = 1, 2
+"""Compatible features: the superblock has a checksum; times are those of the last change."""
+PADDED, CLUSTERS, CHUNKED, SHARED = 1, 2, 4, 0x20
+"""Features that a kernel has to know: compressed bytes behind zeros; clusters of several blocks; files in chunks;
+compressed bytes that several files refer to."""
+LZ4_DISTANCE = 65535
+"""How far back LZ4 refers at most."""
+LONGEST_NAME = 255
+
+
+def write(tree: Mapping[str, Entry], read: Read, out: Sink, compress: Callable[[bytes], bytes] | None) -> bytes:
+    """Write the ordered, complete `tree` without its first block, which is returned.
+
+    compress: makes a raw LZ4 block, in any thread; None for files that are stored as they are. Unwritable for names
+    and attributes that erofs has no place for.
+    """
+    begin = out.tell() - BLOCK
+
+    def here() -> int:
+        return (out.tell() - begin) >> BLOCK_LOG
+
+    image = _Image({"": Directory(0o755, 0, 0, EPOCH), **tree})
+    data = Data(read, out, BLOCK, compress)
+    contents = {path: entry.content for path, entry in image.inodes.items() if isinstance(entry, File) and entry.size}
+    image.places = data.write(contents, image.room)
+    metadata, written = here(), hashlib.sha256()
+    for piece in image.pieces(metadata, read):
+        written.update(piece)
+        out.write(piece)
+    attributes = here()
+    out.write(image.attributes.shared)
+    out.zeros(-len(image.attributes.shared) % BLOCK)
+    if here() > LARGE:
+        raise Unwritable(f"erofs holds at most {LARGE} blocks of {BLOCK} bytes, not {here()}")
+    name = identity(f"erofs {written.hexdigest()}", *contents.values()).bytes
+    return _first_block(image, data.shared, name, metadata, attributes, here())
+
+
+def _first_block(image: _Image, shared: bool, name: bytes, metadata: int, attributes: int, blocks: int) -> bytes:
+    layouts = {place.layout for place in image.places.values()}
+    features = (CHUNKED if CHUNKS in layouts else 0) | (SHARED if shared else 0)
+    settings = b""
+    if COMPRESSED in layouts:
+        features |= PADDED | CLUSTERS
+        settings = pack("<HHH10x", 14, LZ4_DISTANCE, LARGEST_CLUSTER)
+    fields = pack(
+        "<IIIBBHQqIIII16s16sIH42x",
+        MAGIC, 0, CHECKSUM | MTIME, BLOCK_LOG, 0, image.nids[""], len(image.inodes), image.time, 0, blocks, metadata,
+        attributes, name, b"", features, 1 if settings else 0,
+    )  # fmt: skip
+    fields = (fields + settings).ljust(BLOCK - SUPERBLOCK, b"\0")
+    return bytes(SUPERBLOCK) + fields[:4] + pack("<I", crc32c(fields)) + fields[8:]
+
+
+class _Image:
+    """Inodes and directories: first their sizes, then their places, then their bytes.
+
+    inodes: the entries, each once, under the path that stands for all names of a hard-linked file.
+    """
+
+    def __init__(self, tree: Mapping[str, Entry]) -> None:
+        self.inodes: dict[str, Entry] = {}
+        self.places: dict[str, Place] = {}
+        self.nids: dict[str, int] = {}
+        self._links: Counter[str] = Counter()
+        names: dict[str, list[Name]] = {}
+        for path, entry in tree.items():
+            inode = _own(path, entry)
+            self.inodes.setdefault(inode, entry)
+            self._links[inode] += 1
+            if isinstance(entry, Directory):
+                names[path] = [Name(b".", path, 2), Name(b"..", parent(path), 2)]
+                self._links.update((path, parent(path)) if path else ("",))
+            if path:
+                names[parent(path)].append(Name(_name(path), inode, KINDS[kind(entry)]))
+        self._listings = {path: Listing(each) for path, each in names.items()}
+        self._numbers = {inode: number for number, inode in enumerate(self.inodes, 1)}
+        self.attributes = Attributes(self.inodes)
+        times = Counter(entry.mtime for entry in self.inodes.values())
+        self.time = max(times, key=lambda time: (times[time], time))
+        """The commonest: an inode that has another is larger."""
+
+    def room(self, path: str) -> int:
+        """Bytes that fit behind the inode of `path`, into its block."""
+        return BLOCK - EXTENDED - len(self.attributes.of(self.inodes[path]))
+
+    def pieces(self, start: int, read: Read) -> Iterator[bytes]:
+        """The inodes, which begin at block `start` of the image, and the blocks of directories behind them."""
+        shelf, offsets, apart = Shelf(), dict[str, int](), list[Place]()
+        for path, entry in self.inodes.items():
+            if path not in self.places:
+                self.places[path] = self._place(path, entry)
+                apart += [self.places[path]] if self.places[path].blocks else []
+            offsets[path] = shelf.take(len(self._record(path)) + self._tail(path))
+        self.nids = {path: offset // SLOT for path, offset in offsets.items()}
+        end = start + shelf.blocks
+        for place in apart:
+            place.start, end = end, end + place.blocks
+        at = 0
+        for path, offset in sorted(offsets.items(), key=lambda item: item[1]):
+            piece = b"".join((bytes(offset - at), self._record(path), self._ending(path, read)))
+            at += len(piece)
+            yield piece
+        yield bytes(shelf.blocks * BLOCK - at)
+        for path, entry in self.inodes.items():
+            for number in range(0 if isinstance(entry, File | Device) else self.places[path].blocks):
+                yield self._block(path, number).ljust(BLOCK, b"\0")
+
+    def _size(self, path: str) -> int:
+        entry = self.inodes[path]
+        if isinstance(entry, Directory):
+            return self._listings[path].size
+        return entry.size if isinstance(entry, File) else len(raw(getattr(entry, "target", "")))
+
+    def _place(self, path: str, entry: Entry) -> Place:
+        """Of what has no place in the data area."""
+        if isinstance(entry, Device):
+            return Place(PLAIN, entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12)
+        size = self._size(path)
+        whole, rest = max(size - 1, 0) // BLOCK, (size - 1) % BLOCK + 1
+        if isinstance(entry, Symlink) and size >= BLOCK:
+            raise Unwritable(f"{path}: erofs has no place for a link's target of {size} bytes")
+        if isinstance(entry, File):
+            return Place(PLAIN, 0)
+        return Place(INLINE, blocks=whole) if rest <= self.room(path) else Place(PLAIN, blocks=whole + 1)
+
+    def _record(self, path: str) -> bytes:
+        entry = self.inodes[path]
+        attributes, links = self.attributes.of(entry), self._links[path]
+        return record(entry, self.places[path], self._size(path), links, self._numbers[path], attributes, self.time)
+
+    def _tail(self, path: str) -> int:
+        """Bytes of the inode's data that stand behind it."""
+        place = self.places[path]
+        return self._size(path) - place.blocks * BLOCK if place.layout == INLINE else 0
+
+    def _ending(self, path: str, read: Read) -> bytes:
+        """Those bytes."""
+        place = self.places[path]
+        if place.layout != INLINE:
+            return b""
+        return b"".join(read(place.tail)) if place.tail else self._block(path, place.blocks)
+
+    def _block(self, path: str, number: int) -> bytes:
+        """A block of what a directory or link says."""
+        entry = self.inodes[path]
+        return raw(entry.target) if isinstance(entry, Symlink) else self._listings[path].block(number, self.nids)
+
+
+def _own(path: str, entry: Entry) -> str:
+    """The path that stands for all names of a hard-linked file."""
+    return entry.inode if isinstance(entry, File) and entry.inode else path
+
+
+def _name(path: str) -> bytes:
+    name = raw(path.rpartition("/")[2])
+    if len(name) > LONGEST_NAME:
+        raise Unwritable(f"{path}: erofs has no place for a name of {len(name)} bytes")
+    return name
+
+
+def crc32c(data: bytes) -> int:
+    """Castagnoli's checksum (RFC 3720, appendix B.4), not inverted at the end, as the kernel has it."""
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = table[(value ^ byte) & 0xFF] ^ value >> 8
+    return value

@@ -1,0 +1,154 @@
+"""erofs' metadata: places for inodes, directory blocks, extended attributes.
+
+Source: fs/erofs/erofs_fs.h, dir.c, namei.c and xattr.c of the kernel.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from struct import pack
+from typing import NamedTuple
+
+from pipeline.tree import Entry, Xattrs
+from pipeline.writers import Unwritable, raw
+from pipeline.writers.erofsdata import BLOCK
+
+SLOT = 32
+"""Inodes start at multiples of this, and are numbered by it."""
+SLOTS = BLOCK // SLOT
+PREFIXES = {
+    "user.": 1, "system.posix_acl_access": 2, "system.posix_acl_default": 3, "trusted.": 4, "security.": 6,
+}  # fmt: skip
+MOST_SHARED = 255
+"""Shared attributes of one inode: their number is a byte."""
+LONGEST_NAME, LARGEST_VALUE = 255, 65535
+LARGEST_RECORD = 65535 * 4
+"""Attributes of one inode, in bytes."""
+DIRENT = 12
+
+
+class Shelf:
+    """Places for inodes, in a row of blocks: each goes where the least room that suffices is left.
+
+    What fits into a block lies in one: data behind an inode may not cross a boundary. The first slot stays empty,
+    since tools take an inode of number 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.blocks = 1
+        self._free: list[list[int]] = [[] for _ in range(SLOTS + 1)]
+        self._rooms = 0
+        """Bit n is set where a block with n free slots is known."""
+        self._put(SLOT, SLOTS - 1)
+
+    def take(self, size: int) -> int:
+        """The offset of a new place of `size` bytes."""
+        slots = -(-size // SLOT)
+        fitting = self._rooms >> slots
+        if fitting and slots <= SLOTS:
+            room = slots + (fitting & -fitting).bit_length() - 1
+            offset = self._free[room].pop()
+            if not self._free[room]:
+                self._rooms &= ~(1 << room)
+        else:
+            offset = self.blocks * BLOCK
+            self.blocks += -(-slots // SLOTS)
+            room = -(-slots // SLOTS) * SLOTS
+        self._put(offset + slots * SLOT, room - slots)
+        return offset
+
+    def _put(self, offset: int, slots: int) -> None:
+        if slots:
+            self._free[slots].append(offset)
+            self._rooms |= 1 << slots
+
+
+class Name(NamedTuple):
+    """An entry of a directory: its name, the path that stands for its inode, its type (1 to 7)."""
+
+    name: bytes
+    inode: str
+    kind: int
+
+
+class Listing:
+    """A directory's entries, cut into blocks. Names stand behind the entries of their block, all in order of bytes."""
+
+    def __init__(self, names: Iterable[Name]) -> None:
+        self._blocks: list[list[Name]] = [[]]
+        used = 0
+        for entry in sorted(names):
+            if used + DIRENT + len(entry.name) > BLOCK:
+                self._blocks.append([])
+                used = 0
+            self._blocks[-1].append(entry)
+            used += DIRENT + len(entry.name)
+        self.whole = len(self._blocks) - 1
+        """Blocks before the last."""
+        self.rest = used
+        """Bytes in the last one."""
+
+    @property
+    def size(self) -> int:
+        return self.whole * BLOCK + self.rest
+
+    def block(self, number: int, nids: Mapping[str, int]) -> bytes:
+        """The block `number`, all but the last filled up. `nids`: the inodes' numbers, by path."""
+        entries = self._blocks[number]
+        at = len(entries) * DIRENT
+        rows = []
+        for name, inode, kind in entries:
+            rows.append(pack("<QHBx", nids[inode], at, kind))
+            at += len(name)
+        data = b"".join([*rows, *(entry.name for entry in entries)])
+        return data if number == self.whole else data.ljust(BLOCK, b"\0")
+
+
+class Attributes:
+    """Extended attributes: one that several inodes have stands in a table of its own, any other behind its inode."""
+
+    def __init__(self, inodes: Mapping[str, Entry]) -> None:
+        self.shared = b""
+        """The table."""
+        pairs = Counter(pair for entry in inodes.values() for pair in entry.xattrs)
+        self._numbers: dict[tuple[str, bytes], int] = {}
+        table = bytearray()
+        for pair in sorted(pair for pair, count in pairs.items() if count > 1):
+            self._numbers[pair] = len(table) // 4
+            table += _pair(*pair)
+        self.shared = bytes(table)
+        self._records: dict[Xattrs, bytes] = {(): b""}
+        for path, entry in inodes.items():
+            if entry.xattrs not in self._records:
+                self._records[entry.xattrs] = self._record(path, entry.xattrs)
+
+    def of(self, entry: Entry) -> bytes:
+        """What stands behind the inode of `entry`: a multiple of 4 bytes."""
+        return self._records[entry.xattrs]
+
+    def _record(self, path: str, xattrs: Xattrs) -> bytes:
+        shared = [pair for pair in sorted(xattrs) if pair in self._numbers][:MOST_SHARED]
+        try:
+            own = [_pair(*pair) for pair in sorted(xattrs) if pair not in shared]
+        except Unwritable as error:
+            raise Unwritable(f"{path}: {error}") from None
+        record = _shared([self._numbers[pair] for pair in shared]) + b"".join(own)
+        if len(record) > LARGEST_RECORD:
+            raise Unwritable(f"{path}: erofs has no place for {len(record)} bytes of attributes")
+        return record
+
+
+def _shared(numbers: Sequence[int]) -> bytes:
+    return pack(f"<4xB7x{len(numbers)}I", len(numbers), *numbers)
+
+
+def _pair(key: str, value: bytes) -> bytes:
+    for prefix, number in PREFIXES.items():
+        name = raw(key[len(prefix) :])
+        if key == prefix or (prefix.endswith(".") and key.startswith(prefix)):
+            if len(name) > LONGEST_NAME or len(value) > LARGEST_VALUE:
+                break
+            record = pack("<BBH", len(name), number, len(value)) + name + value
+            return record + bytes(-len(record) % 4)
+    raise Unwritable(f"erofs has no place for the attribute {key} of {len(value)} bytes")

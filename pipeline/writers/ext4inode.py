@@ -1,0 +1,208 @@
+"""Inodes of ext4, the extent trees that say where their content lies, and their extended attributes.
+
+Source: kernel, Documentation/filesystems/ext4/{inodes,ifork,attributes}.rst; fs/ext4/xattr.c for the hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from struct import iter_unpack, pack, pack_into
+from typing import NamedTuple
+
+from pipeline.tree import Xattrs
+from pipeline.writers import Unwritable, raw
+from pipeline.writers.crc32c import crc32c
+
+BLOCK = 4096
+SIZE = 256
+EXTRA = 32
+"""Bytes of an inode's later fields; attributes come behind them."""
+EXTENTS, INDEX = 0x80000, 0x1000
+"""Flags: its content has an extent tree; it is a hashed directory."""
+INLINE = 4
+"""Extents that fit into the inode."""
+PER_BLOCK = (BLOCK - 16) // 12
+LONGEST = 32768
+"""Blocks of one extent."""
+XATTR_MAGIC = 0xEA020000
+XATTR_ROOM = SIZE - 128 - EXTRA - 4
+XATTR_HEAD = 32
+MOST_SHARED = 1024
+"""Inodes that may refer to one block of attributes."""
+PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6, "system.": 7}
+ACLS = {"system.posix_acl_access": 2, "system.posix_acl_default": 3}
+ACL_NAMED = (2, 8)
+"""Tags of those entries of an access control list that are for one user or one group."""
+EARLIEST, LATEST = -(1 << 31), (1 << 34) - (1 << 31) - 1
+"""What 34 bits of seconds reach: 1901 to 2446. What is outside is moved to the nearest end."""
+MASK = 0xFFFFFFFF
+
+
+class Extent(NamedTuple):
+    """Some `blocks` of the disk from `place` on, which are a file's from its block `logical` on."""
+
+    logical: int
+    place: int
+    blocks: int
+
+
+class Inode(NamedTuple):
+    mode: int
+    """With the type."""
+    uid: int
+    gid: int
+    mtime: int
+    links: int = 1
+    size: int = 0
+    blocks: int = 0
+    """Of the disk: content, extent tree and attributes."""
+    flags: int = 0
+    body: bytes = b""
+    """60 bytes: extents, a device's number or a short link's target."""
+    attributes: bytes = b""
+    """As `inside` gives them."""
+    attribute_block: int = 0
+
+
+def seed(filesystem: int, number: int) -> int:
+    """What the checksums of the inode `number` start with. filesystem: what those of the file system do."""
+    return crc32c(filesystem, pack("<II", number, 0))
+
+
+def packed(inode: Inode, seed: int) -> bytes:
+    """The 256 bytes of an inode on the disk."""
+    i = inode
+    low, extra = _time(i.mtime)
+    sectors = i.blocks * (BLOCK // 512)
+    data = bytearray(pack(
+        "<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIII4x",
+        i.mode, i.uid & 0xFFFF, i.size & MASK, low, low, low, 0, i.gid & 0xFFFF, i.links, sectors & MASK, i.flags, 0,
+        i.body, 0, i.attribute_block & MASK, i.size >> 32, 0, sectors >> 32, i.attribute_block >> 32, i.uid >> 16,
+        i.gid >> 16, 0, 0, EXTRA, 0, extra, extra, extra, low, extra, 0,
+    ) + i.attributes.ljust(SIZE - 128 - EXTRA, b"\0"))  # fmt: skip
+    checksum = crc32c(seed, data)
+    pack_into("<H", data, 124, checksum & 0xFFFF)
+    pack_into("<H", data, 130, checksum >> 16)
+    return bytes(data)
+
+
+def device(major: int, minor: int) -> bytes:
+    """The body of a device's inode: the old form where both numbers have 8 bits."""
+    if major < 256 and minor < 256:
+        return pack("<II", major << 8 | minor, 0)
+    return pack("<II", 0, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
+
+
+def node_count(extents: int) -> int:
+    """Blocks of the tree over so many extents."""
+    total = 0
+    while extents > INLINE:
+        extents = -(-extents // PER_BLOCK)
+        total += extents
+    return total
+
+
+def tree(extents: Sequence[Extent], places: Sequence[int], seed: int) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """The body of the inode and the blocks (place, bytes) of the tree over `extents`. `places` are for the blocks."""
+    rows = [pack("<IHHI", e.logical, e.blocks, e.place >> 32, e.place & MASK) for e in extents]
+    firsts = [extent.logical for extent in extents]
+    found: list[tuple[int, bytes]] = []
+    depth, free = 0, iter(places)
+    while len(rows) > INLINE:
+        parts = [rows[start : start + PER_BLOCK] for start in range(0, len(rows), PER_BLOCK)]
+        firsts = firsts[::PER_BLOCK]
+        here = [next(free) for _ in parts]
+        for place, part in zip(here, parts, strict=True):
+            block = _node(part, PER_BLOCK, depth).ljust(BLOCK - 4, b"\0")
+            found.append((place, block + pack("<I", crc32c(seed, block))))
+        rows = [pack("<IIHH", first, at & MASK, at >> 32, 0) for first, at in zip(firsts, here, strict=True)]
+        depth += 1
+    return _node(rows, INLINE, depth), found
+
+
+def inside(xattrs: Xattrs) -> bytes | None:
+    """The attributes as they stand in an inode, or None if they do not fit."""
+    table = _table(xattrs, 0, XATTR_ROOM)
+    return pack("<I", XATTR_MAGIC) + table if table else table
+
+
+def outside(xattrs: Xattrs, path: str) -> bytes:
+    """The block of the attributes of `path`, with neither its checksum nor its count of users (see `shared`)."""
+    table = _table(xattrs, XATTR_HEAD, BLOCK)
+    if table is None:
+        raise Unwritable(f"{path}: its extended attributes take more than the {BLOCK} bytes that ext4 has for them")
+    total = 0
+    for *_, value in _hashed(xattrs):
+        total = (total << 16 ^ total >> 16 ^ value) & MASK
+    return pack("<IIII", XATTR_MAGIC, 0, 1, total).ljust(XATTR_HEAD, b"\0") + table
+
+
+def shared(block: bytes, users: int, place: int, filesystem: int) -> bytes:
+    """The block of attributes `block` at its place on the disk, for so many inodes."""
+    data = bytearray(block)
+    pack_into("<I", data, 4, users)
+    pack_into("<I", data, 16, crc32c(crc32c(filesystem, pack("<Q", place)), data))
+    return bytes(data)
+
+
+def _node(rows: Sequence[bytes], limit: int, depth: int) -> bytes:
+    return pack("<HHHHI", 0xF30A, len(rows), limit, depth, 0) + b"".join(rows)
+
+
+def _time(mtime: int) -> tuple[int, int]:
+    """Lower 32 bits, and two more for the later field: they count from where 32 signed bits end."""
+    seconds = min(max(mtime, EARLIEST), LATEST)
+    return seconds & MASK, seconds + (1 << 31) >> 32
+
+
+def _hashed(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
+    """Prefix, rest of the name, value and hash of each attribute, in ext4's order."""
+    found = []
+    for text, value in xattrs:
+        if text in ACLS:
+            index, name, value = ACLS[text], b"", _access_list(value)
+        else:
+            prefix = text.partition(".")[0] + "."
+            if prefix not in PREFIXES:
+                raise Unwritable(f"extended attribute {text}: ext4 knows {', '.join(PREFIXES)}")
+            index, name = PREFIXES[prefix], raw(text.removeprefix(prefix))
+        found.append((index, len(name), name, value))
+    for index, _, name, value in sorted(found):
+        yield index, name, value, _hash(name, value)
+
+
+def _table(xattrs: Xattrs, start: int, end: int) -> bytes | None:
+    """The attributes between `start` and `end`: entries from the front, values from the back; None if too long."""
+    found = list(_hashed(xattrs))
+    if not found:
+        return b""
+    if sum(16 + len(_padded(name)) + len(_padded(value)) for _, name, value, _ in found) + 4 > end - start:
+        return None
+    entries = values = b""
+    for index, name, value, number in found:
+        values = _padded(value) + values
+        place = end - len(values) if value else 0
+        entries += pack("<BBHIII", len(name), index, place, 0, len(value), number) + _padded(name)
+    return entries.ljust(end - start - len(values), b"\0") + values
+
+
+def _padded(data: bytes) -> bytes:
+    return data.ljust(len(data) + 3 & ~3, b"\0")
+
+
+def _hash(name: bytes, value: bytes) -> int:
+    result = 0
+    for byte in name:
+        result = (result << 5 ^ result >> 27 ^ byte) & MASK
+    for (word,) in iter_unpack("<I", _padded(value)):
+        result = (result << 16 ^ result >> 16 ^ word) & MASK
+    return result
+
+
+def _access_list(value: bytes) -> bytes:
+    """An access control list as ext4 keeps it: version 1, and an id only where there is one."""
+    if len(value) % 8 != 4 or value[:4] != pack("<I", 2):
+        raise Unwritable("an access control list that is not of version 2")
+    entries = iter_unpack("<HHI", value[4:])
+    rows = (pack("<HHI", *e) if e[0] in ACL_NAMED else pack("<HH", *e[:2]) for e in entries)
+    return pack("<I", 1) + b"".join(rows)

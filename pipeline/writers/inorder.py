@@ -1,0 +1,45 @@
+"""Work that threads do at once and that is taken in order: compression block by block, whose output no core decides."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+WORKERS = min(os.cpu_count() or 1, 8)
+"""Threads beside the one that reads and writes. More than these it could not keep busy."""
+WAITING = 8 * WORKERS
+"""Blocks that may wait to be worked on or taken: memory, and how far reading runs ahead."""
+
+
+class InOrder:
+    """`submit(data, take)` calls `take(work(data))` in this thread, in the order of submission; all are taken when the
+    `with` block ends. `work` releases the interpreter's lock, or nothing is gained."""
+
+    def __init__(self, work: Callable[[bytes], bytes]) -> None:
+        self._work = work
+        self._pool = ThreadPoolExecutor(WORKERS)
+        self._queue: deque[tuple[Future[bytes], Callable[[bytes], None]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.drain()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, data: bytes, take: Callable[[bytes], None]) -> None:
+        self._queue.append((self._pool.submit(self._work, data), take))
+        self.drain(WAITING)
+
+    def drain(self, waiting: int = 0) -> None:
+        """Take results until no more than `waiting` are left."""
+        while len(self._queue) > waiting:
+            future, take = self._queue.popleft()
+            take(future.result())

@@ -1,0 +1,210 @@
+"""What `doit serve` does: files of one folder, and nothing else, over HTTP."""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import httpd
+from pipeline.formats import netboot
+from pipeline.writers import Unwritable
+
+ROOT = Path(__file__).parent.parent
+DATA = bytes(range(256)) * 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("serve")
+    (place / "secret").write_text("not for others")
+    served = place / "build"
+    (served / "below").mkdir(parents=True)
+    (served / "below" / "deep").write_text("a folder's")
+    (served / "node.img").write_bytes(DATA)
+    (served / "a b%41?#.img").write_bytes(b"odd")
+    (served / "empty").write_bytes(b"")
+    (served / ".partial").write_bytes(b"half")
+    (served / "link").symlink_to("../secret")
+    return served
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    with httpd.Server(folder, ("127.0.0.1", 0), lambda line: None) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def asked(server, path, method="GET", **headers):
+    connection = http.client.HTTPConnection(*server.server_address, timeout=30)
+    try:
+        connection.putrequest(method, path, skip_host=False, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+def test_a_file_is_served_whole(server):
+    with asked(server, "/node.img") as answer:
+        assert (answer.status, answer.read()) == (200, DATA)
+        assert answer.headers["Accept-Ranges"] == "bytes"
+    with asked(server, "/node.img", "HEAD") as answer:
+        assert (answer.status, answer.headers["Content-Length"], answer.read()) == (200, str(len(DATA)), b"")
+    with asked(server, "/a%20b%2541%3F%23.img") as answer:
+        assert (answer.status, answer.read()) == (200, b"odd")
+
+
+def test_the_list_of_files(server):
+    with asked(server, "/") as answer:
+        assert answer.read().decode().split() == ["a%20b%2541%3F%23.img", "empty", "node.img"]
+
+
+@pytest.mark.parametrize("path", [
+    "/../secret", "/%2e%2e/secret", "/..%2fsecret", "/below/../../secret", "//etc/passwd", "/etc/passwd", "/./node.img",
+    "/below/deep", "/below", "/link", "/.partial", "/nothing", "/node.img/", "/node.img%00", "/%ff", "http://other/secret",
+    "/" + "x" * 5000,
+])  # fmt: skip
+def test_what_is_not_a_file_of_the_folder_is_not_there(server, path):
+    with asked(server, path) as answer:
+        assert answer.status == 404
+        assert b"not for others" not in answer.read()
+
+
+def test_other_methods_are_refused(server):
+    for method in ("PUT", "POST", "DELETE"):
+        with asked(server, "/node.img", method) as answer:
+            assert answer.status == 501
+
+
+@given(first=st.integers(0, len(DATA) + 10), count=st.integers(1, len(DATA) + 10))
+def test_a_range_is_that_part(server, first, count):
+    with asked(server, "/node.img", Range=f"bytes={first}-{first + count - 1}") as answer:
+        part = DATA[first : first + count]
+        assert answer.status == (206 if part else 416)
+        assert answer.read() == part
+        last = f"{first}-{first + len(part) - 1}" if part else "*"
+        assert answer.headers["Content-Range"] == f"bytes {last}/{len(DATA)}"
+
+
+@pytest.mark.parametrize(("header", "size", "wanted"), [
+    ("", 10, None), ("bytes=-", 10, None), ("bytes=0-1,4-5", 10, None), ("lines=1-2", 10, None),
+    ("bytes=5-4", 10, None), ("bytes=1e3-", 10, None), ("bytes=" + "9" * 30 + "-", 10, None),
+    ("bytes=0-0", 10, range(1)), ("bytes=7-", 10, range(7, 10)), ("bytes=-3", 10, range(7, 10)),
+    ("bytes=-30", 10, range(10)), ("bytes=-0", 10, range(0)), ("bytes=10-", 10, range(0)), ("bytes=0-", 0, range(0)),
+])  # fmt: skip
+def test_range_headers(header, size, wanted):
+    found = httpd.requested(header, size)
+    assert found is None if wanted is None else found is not None and list(found) == list(wanted)
+
+
+def test_a_connection_serves_several_requests(server):
+    connection = http.client.HTTPConnection(*server.server_address, timeout=30)
+    for _ in range(3):
+        connection.request("GET", "/node.img", headers={"Range": "bytes=0-3"})
+        assert connection.getresponse().read() == DATA[:4]
+    connection.close()
+
+
+def test_what_is_logged_has_no_control_characters(folder):
+    lines = []
+    with httpd.Server(folder, ("127.0.0.1", 0), lines.append) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        with socket.create_connection(server.server_address, 30) as client:
+            client.sendall("GET /\x1b[31m\x9b HTTP/1.0\r\n\r\n".encode("latin-1"))
+            assert client.recv(64).startswith(b"HTTP/1.1 404")
+        server.shutdown()
+        thread.join()
+    assert lines and all(line.isprintable() for line in lines)
+
+
+# the command
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "one.yml").write_text("build: {arch: amd64}\nfiles: [{path: a, contents: b}]\n")
+    shutil.copy(ROOT / "dodo.py", tmp_path)
+    (tmp_path / "build" / "one").mkdir(parents=True)
+    (tmp_path / "build" / "one" / "one.ipxe").write_text("#!ipxe\n")
+    return tmp_path
+
+
+def serve(project, *words):
+    command = [str(Path(sys.executable).with_name("doit")), "serve:one", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_ended(project, number):
+    process = serve(project, "--port", "0")
+    try:
+        first = process.stdout.readline()
+        port = int(re.fullmatch(r"build/one is at http://127\.0\.0\.1:(\d+)/\n", first)[1])
+        assert process.stdout.readline() == f"iPXE:     chain http://127.0.0.1:{port}/one.ipxe\n"
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/one.ipxe")
+        assert connection.getresponse().read() == b"#!ipxe\n"
+        connection.close()
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert "Traceback" not in rest and '"GET /one.ipxe HTTP/1.1" 200' in rest
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_port_that_is_taken_is_an_error(project):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said, _ = serve(project, "--port", str(port)).communicate(timeout=60)
+    assert f"cannot listen at 127.0.0.1, port {port}: " in said and "Traceback" not in said
+
+
+def test_nothing_built_is_nothing_to_serve(project):
+    shutil.rmtree(project / "build" / "one")
+    said, _ = serve(project, "--port", "0").communicate(timeout=60)
+    assert "build/one is not there: `doit build:one` first" in said
+
+
+# the iPXE script
+
+
+def test_the_script():
+    assert netboot.script("my node", "console=ttyS0  quiet\n").splitlines() == [
+        "#!ipxe",
+        "kernel my%20node-kernel initrd=initrd.img console=ttyS0 quiet",
+        "initrd --name initrd.img my%20node-initrd.img",
+        "boot",
+    ]
+
+
+@pytest.mark.parametrize("cmdline", ["a #b", "a || b", "x=${net0/mac}", "a ; b"])
+def test_a_command_line_that_ipxe_would_read_otherwise_is_refused(cmdline):
+    with pytest.raises(Unwritable, match="iPXE"):
+        netboot.script("node", cmdline)

@@ -1,0 +1,82 @@
+"""What makes other bytes has another VERSION, which the CHANGELOG lists; specs may insist on a generation of them."""
+
+import re
+
+import pytest
+
+import pipeline
+from pipeline import generation, spec
+from pipeline.problem import Problems
+from tests import versions
+
+
+def test_the_changelog_lists_every_version():
+    text = versions.CHANGELOG.read_text()
+    assert text == versions.updated(text), "a VERSION was raised: the CHANGELOG has to say why; python -m tests.versions"
+
+
+def test_a_raised_version_is_listed_with_the_release_that_raises_it(monkeypatch):
+    text = versions.CHANGELOG.read_text()
+    monkeypatch.setattr("pipeline.formats.tar.VERSION", "raised")
+    monkeypatch.setattr(pipeline, "__version__", "7.0.0")
+    assert versions.updated(text) != text
+    before, after = versions.listed(text), versions.listed(versions.updated(text))
+    assert {name for name in after if after[name] != before[name]} == {"formats.tar"}
+    assert after["formats.tar"] == ("raised", "7.0.0")
+    assert versions.updated(versions.updated(text)) == versions.updated(text)
+
+
+def test_a_release_that_raises_a_version_begins_a_generation():
+    """New modules may come with any release; what is raised in one needs a generation that begins there."""
+    sinces = {since for _, since in versions.listed(versions.CHANGELOG.read_text()).values()}
+    raised = {since for since in sinces if not since.startswith(versions.NEW)}
+    assert raised <= set(generation.FIRST.values()), "pipeline.generation.FIRST lacks a release that raises a VERSION"
+    assert numbers(generation.FIRST[generation.PRESENT]) <= numbers(pipeline.__version__)
+
+
+def numbers(release):
+    return [int(number) for number in release.split(".")]
+
+
+def test_every_stage_and_format_has_a_version():
+    from pipeline import formats
+
+    listed = versions.present()
+    for name in formats.names():
+        assert formats.find(name).VERSION
+    assert {"stages.pull", "stages.initrd", "recipe.assemble", "formats.tar", "writers.cpio"} <= listed.keys()
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def load(compat):
+        (tmp_path / "node.yml").write_text(f"build:\n  compat: {compat}\n")
+        return spec.load(tmp_path / "node.yml")
+
+    return load
+
+
+def test_a_spec_may_insist_on_the_present_generation(load):
+    assert load(generation.PRESENT).build.compat == generation.PRESENT
+    assert load("linuxkit").build.compat == "linuxkit"
+
+
+def test_a_newer_generation_is_refused(load):
+    with pytest.raises(Problems, match=r"node\.yml:2:11: build\.compat: nodekiln .* generation 900 takes a newer one"):
+        load(900)
+
+
+def test_an_older_generation_is_refused_with_the_releases_that_make_it(load, monkeypatch):
+    monkeypatch.setattr(generation, "FIRST", {1: "0.1.0", 2: "0.3.0"})
+    monkeypatch.setattr(generation, "PRESENT", 2)
+    said = "generation 1 takes nodekiln 0.1.0 or a later one before 0.3.0"
+    with pytest.raises(Problems, match=re.escape(said)):
+        load(1)
+
+
+@pytest.mark.parametrize("compat", ["0", "linux", "[1]", "1.5"])
+def test_what_is_no_generation(load, compat):
+    with pytest.raises(Problems, match="linuxkit or a whole number from 1 to 999 is wanted"):
+        load(compat)
