@@ -20,6 +20,7 @@ The modules in reading order; each imports only what stands before it (import-li
                 compress   named, reproducible compression
                 writers/   one on-disk structure per module
                 readers/   the same, opened again
+                kernel_image    what a kernel's file says: version, configuration
 **Pipeline**    stages/    the functions that actions call
                 sections/  one module per top-level key of a spec; the directory is the grammar
                 formats/   one module per output; the directory is the list

@@ -17,14 +17,14 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6
 from socketserver import TCPServer, ThreadingMixIn
 from typing import BinaryIO
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 TIMEOUT = 60
 """Seconds without a word from a client, after which its connection is dropped."""
 BUFFER = 1 << 18
 """Bytes that are sent at a time."""
 
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class Server(ThreadingMixIn, TCPServer):
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, body: bool) -> None:
-        unsafe_name = unquote(urlsplit(self.path).path).removeprefix("/")
+        unsafe_name = unquote(self.path.partition("?")[0]).removeprefix("/")
         names = files(self._folder)
         if not unsafe_name:
             self._send("text/plain; charset=utf-8", "".join(f"{quote(name)}\n" for name in names).encode(), body)

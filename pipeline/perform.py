@@ -11,6 +11,7 @@ from pipeline import formats, lock, problem
 from pipeline import publish as publishing
 from pipeline.action import Action
 from pipeline.errors import BadInput, NodekilnError
+from pipeline.oci.error import ImageError
 from pipeline.outline import Step
 from pipeline.planned import Planned, record
 from pipeline.problem import StageProblem, Warned
@@ -32,6 +33,9 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
             _, ran = action.perform(planned.project.store)
         except StageProblem as found:
             raise BadInput(_located(action, found)) from None
+        except ImageError as error:
+            # a stage knows an image that is its input by its digest alone
+            raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
         except TooLarge as found:
             raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
     for warned in heard:

@@ -53,6 +53,7 @@ DISKS = {
     "raw-bios": Disk("-bios.img"),
     "raw-efi": Disk("-efi.img", efi=True),
     "raw-hybrid": Disk("-hybrid.img"),
+    "ext4": Disk("-ext4.img"),
     "aws": Disk(".raw"),
     "vmdk": Disk(".vmdk", "vmdk"),
     "vhd": Disk(".vhd", "vpc"),
@@ -76,6 +77,12 @@ def machine(arch: str, accelerator: str, memory: int = 1024, cpus: int = 1) -> l
         emulator.program, "-machine", emulator.machine, "-cpu", processor, "-accel", accelerator,
         "-m", str(memory), "-smp", str(cpus), "-nographic", "-no-reboot", "-device", "virtio-rng-pci",
     ]  # fmt: skip
+
+
+def files(format: str, base: Path) -> list[Path]:
+    """What `start` boots from."""
+    suffixes = ("-kernel", "-initrd.img", "-cmdline") if format == KERNEL else (DISKS[format].suffix,)
+    return [Path(f"{base}{suffix}") for suffix in suffixes]
 
 
 def start(format: str, base: Path, arch: str, append: str = "") -> list[str]:

@@ -110,6 +110,16 @@ def test_a_format_that_nobody_asked_for_can_be_built_by_its_name() -> None:
     assert Path("build/node/node-initrd.tar").exists()
 
 
+def test_compressed_disks_are_there_by_name_and_in_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODEKILN_LOCKED", "1")
+    listed = doit("list", "--all").split()
+    assert "build:node:vhdx" in listed
+    assert not any(word.endswith((".zst", ".gz")) for word in listed)
+    assert "build:node:raw-bios.gz" in doit("info", "build:node:raw-bios.gz", code=1)
+    assert "not locked" in doit("build:node:vhdx.zst", code=1)
+    assert "build:node:tar.zst" in doit("build:node:tar.zst", code=3)
+
+
 def test_a_wrong_spec_is_one_line_a_mistake_and_exit_code_3_and_leaves_others_alone() -> None:
     Path("specs/bad.yml").write_text("services:\n  - {name: x, imaeg: y}\n")
     told = doit("build:bad", code=3)

@@ -79,7 +79,8 @@ def test_the_list_of_files(server):
 
 @pytest.mark.parametrize("path", [
     "/../secret", "/%2e%2e/secret", "/..%2fsecret", "/below/../../secret", "//etc/passwd", "/etc/passwd", "/./node.img",
-    "/below/deep", "/below", "/link", "/.partial", "/nothing", "/node.img/", "/node.img%00", "/%ff", "http://other/secret",
+    "/below/deep", "/below", "/link", "/.partial", "/nothing", "/node.img/", "/node.img%00", "/%ff", "*",
+    "http://other/secret",
     "/" + "x" * 5000,
 ])  # fmt: skip
 def test_what_is_not_a_file_of_the_folder_is_not_there(server, path):

@@ -45,9 +45,10 @@ def updated(text: str) -> str:
     for module, version in present().items():
         before, since = known.get(module, (version, NEW + pipeline.__version__))
         rows.append(f"| {module} | {version} | {since if before == version else pipeline.__version__} |\n")
-    before, _, _ = text.partition(HEADING)
     intro = "What makes which bytes; part of the keys of what it makes (`python -m tests.versions` writes this).\n"
-    return f"{before.rstrip()}\n\n{HEADING}\n\n{intro}\n{HEAD}{''.join(rows)}"
+    section = f"{HEADING}\n\n{intro}\n{HEAD}{''.join(rows)}"
+    written = re.compile(rf"^{HEADING}\n\n.*\n\n(?:\|.*\n)*", re.MULTILINE)
+    return written.sub(lambda _: section, text) if written.search(text) else f"{text.rstrip()}\n\n{section}"
 
 
 if __name__ == "__main__":

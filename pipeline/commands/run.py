@@ -40,13 +40,16 @@ def run(
     if shutil.which(emulator.program) is None:
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
     base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
+    if missing := [file for file in qemu.files(bootable[0], base) if not file.exists()]:
+        raise NodekilnError(f"{missing[0]} is not there: `doit build:{name}:{bootable[0]}` first")
     words = [
         *qemu.machine(arch, accelerator(emulator), memory, cpus), *qemu.start(bootable[0], base, arch, append),
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
         *(["-drive", f"file={drive},format=raw,if=virtio,readonly=on"] if drive else []),
     ]
     print(f"ssh -p {ssh} root@127.0.0.1 reaches it once sshd is up; ^A X ends it", flush=True)
-    subprocess.run(words, check=False)
+    if status := subprocess.run(words, check=False).returncode:
+        raise NodekilnError(f"{emulator.program} ended with exit code {status}")
 
 
 def accelerator(emulator: qemu.Emulator) -> str:

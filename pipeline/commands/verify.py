@@ -26,6 +26,8 @@ PARAMS = [
     {"name": "json", "long": "json", "default": "", "help": "write the table to this file as JSON ('-': to stdout)"},
     {"name": "jobs", "long": "jobs", "type": int, "default": 0,
      "help": "how many runs go side by side (default: one for each processor, at most 4)"},
+    {"name": "diffoscope", "long": "diffoscope", "type": bool, "default": True, "inverse": "no-diffoscope",
+     "help": "have diffoscope explain a difference too, where it is installed"},
 ]
 JOBS = 4
 """Runs side by side where nobody says it: each may need a GiB of memory, and a few of the disk."""
@@ -41,7 +43,7 @@ class OtherVersion(BadInput):
 
 def run(
     project: Project, name: str, runs: int = 2, full: bool = False, formats: str = "", against: str = "",
-    json: str = "", jobs: int = 0,
+    json: str = "", jobs: int = 0, diffoscope: bool = True,
 ) -> None:  # fmt: skip
     """Print the table; NotReproducible (exit code 1) unless every run made the same of every format."""
     from pipeline.compare import record as records
@@ -54,9 +56,10 @@ def run(
     if record is not None:
         _refuse_other_versions(plans, record)
         _say_what_moved(project, name, record)
-    asked = Asked(project, name, lock, _targets(project, name, plans, formats, record))
+    asked = Asked(project, name, lock, _targets(project, name, plans, formats, record), diffoscope)
     found = verdict.Verdict(tuple(asked.targets), ())
-    for row in verify(asked, conditions.chosen(runs, full), record, jobs or min(os.cpu_count() or 1, JOBS)):
+    jobs = jobs or min(os.cpu_count() or 1, JOBS)
+    for row in verify(asked, conditions.chosen(runs, full), record, jobs):
         found = found._replace(rows=(*found.rows, row))
         if json != "-":
             print("\n".join(verdict.lines(found)), flush=True)

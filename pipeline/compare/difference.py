@@ -63,11 +63,25 @@ def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterato
     found = False
     inside = (*steps, ours.structure)
     with contextlib.suppress(Damaged):  # the bytes themselves are all that can be told then
-        for difference in between(ours.listing, theirs.listing, inside):
+        for difference in between(ours.listing, _aligned(ours.listing, theirs.listing), inside):
             found = True
             yield difference
     if not found:
         yield _bytes(left, right, at, inside)
+
+
+def _aligned(left: Listing, right: Listing) -> Listing:
+    """`right`, its archives called as those of the same subject in `left`: one that is new moves no other."""
+    if len(left) == len(right) or not all(node.kind == "archive" for node in [*left.values(), *right.values()]):
+        return right
+    names: dict[str, list[str]] = {}
+    for path, node in left.items():
+        names.setdefault(_subject(node), []).append(path)
+    aligned = {}
+    for path, node in right.items():
+        same = names.get(_subject(node))
+        aligned[same.pop(0) if same else f"new {path}"] = node
+    return aligned
 
 
 def between(left: Listing, right: Listing, steps: tuple[str, ...] = ()) -> Iterator[Difference]:
@@ -97,13 +111,12 @@ def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, .
     step = f"{node.kind} {path}" if node.kind in OWN_WORDS else path
     here = (*steps, step)
     if left is None or right is None or left.kind != right.kind:
-        yield Difference(here, "kind", _kind(left), _kind(right))
+        yield Difference((*steps, step + _subject(node)), "kind", _kind(left), _kind(right))
         return
     yield from _facts(left.facts, right.facts, here)
     if left.content is None or right.content is None or first_unequal(left.content, right.content) is None:
         return
-    subject = _subject(left.content) if left.kind == "archive" else ""
-    yield from differences(left.content, right.content, (*steps, step + subject))
+    yield from differences(left.content, right.content, (*steps, step + _subject(left)))
 
 
 def _kind(node: Node | None) -> str:
@@ -123,9 +136,11 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
 
 
-def _subject(content: View) -> str:
-    """What an archive is about: the directory that all its files are in, " (services/sshd)" say."""
-    opened: Opened | None = look_into(content)
+def _subject(node: Node) -> str:
+    """What an archive is about: the directory that all its files are in, " (services/sshd)" say; "" of all else."""
+    if node.kind != "archive" or node.content is None:
+        return ""
+    opened: Opened | None = look_into(node.content)
     folders = {parent(path) for path, node in opened.listing.items() if node.kind != "directory"} if opened else set()
     shared = os.path.commonpath(folders) if folders else ""
     return f" ({shared})" if shared else ""

@@ -75,7 +75,7 @@ def _roots(view: View, depth: int) -> Iterator[Listing]:
             yield from _roots(node.content, depth + 1)
 
 
-CONTAINERS = ("archives", "disk", "FAT", "ISO 9660", "PE", "qcow2", "VMDK", "VHD", "tar", "cpio")
+CONTAINERS = ("archives", "disk", "FAT", "ISO 9660", "PE", "qcow2", "VMDK", "VHD", "VHDX", "tar", "cpio")
 """Structures that a root file system may be inside of, in a file."""
 
 

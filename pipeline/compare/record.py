@@ -11,16 +11,20 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline import lock
 from pipeline.digest import Digest
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
 from pipeline.publish import MANIFEST
 from pipeline.store import Store
 
-LARGEST = 64 << 20
-"""Bytes of a record, or a lock: some hundred times the default node's."""
+if TYPE_CHECKING:
+    from pipeline.oci.artifact import Pushed
+
+LARGEST = 16 << 20
+"""Bytes of a record, or a lock, that somebody else pushed: some hundred times the default node's."""
 HEX = re.compile(r"[0-9a-f]{64}")
 TRANSPORTS = ("oci:", "oci-archive:")
 """What a reference may start with that names no registry."""
@@ -75,7 +79,7 @@ def pushed(store: Store, reference: str) -> Record | None:
         return None
     manifests, places = {}, {}
     for arch in found.files:
-        manifest = parse(_small(found.fetch(store, arch, MANIFEST)), f"{reference}: {MANIFEST}")
+        manifest = parse(found.small(store, arch, MANIFEST, LARGEST), f"{reference}: {MANIFEST}")
         manifests[manifest["arch"]] = manifest
         places[manifest["arch"]] = arch
 
@@ -84,7 +88,18 @@ def pushed(store: Store, reference: str) -> Record | None:
         return found.fetch(store, places[arch], name) if there else None
 
     locks = [(arch, name) for arch, names in found.files.items() for name in names if name.endswith(".lock")]
-    return Record(reference, manifests, file, found.fetch(store, *locks[0]) if locks else None)
+    return Record(reference, manifests, file, _lock(store, found, *locks[0]) if locks else None)
+
+
+def _lock(store: Store, found: Pushed, arch: str, name: str) -> Path:
+    """Where the lock that was pushed lies; BadInput if it is none."""
+    found.small(store, arch, name, LARGEST)
+    path = found.fetch(store, arch, name)
+    try:
+        lock.read(path)
+    except (NodekilnError, KeyError):
+        raise BadInput(f"{found.reference}: {name} is no lock that this nodekiln can read") from None
+    return path
 
 
 def inside(folder: Path) -> Callable[[str], Path | None]:
@@ -95,14 +110,6 @@ def inside(folder: Path) -> Callable[[str], Path | None]:
         return path if Path(name).name == name and path.exists() else None
 
     return find
-
-
-def _small(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise BadInput(f"{path}: larger than {LARGEST} bytes")
-    return data
 
 
 def parse(data: bytes, what: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from pipeline.compare.comparison import Change, Comparison
 from pipeline.compare.difference import printable
 
 LONGEST = 60
-"""Rows of a topic that people are shown: more is not read, and a pull request's comment has 65 536 characters."""
+"""Rows of a topic that people are shown: more is not read."""
+COMMENT = 65_000
+"""Bytes of a comment: GitHub takes 65 536 characters, and some are for what stands around it."""
 
 STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 80em; padding: 0 1em; }
@@ -35,17 +37,24 @@ def text(comparison: Comparison) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """A line that says how much differs, and a table a topic, folded where it is long."""
+    """A line that says how much differs, and a folded table a topic, with as many rows as a comment has room for."""
     if comparison.equal:
         return f"`{comparison.left}` and `{comparison.right}` are equal.\n"
+    rows = LONGEST
+    while len((text := _markdown(comparison, rows)).encode()) > COMMENT and rows:
+        rows //= 2
+    return text
+
+
+def _markdown(comparison: Comparison, longest: int) -> str:
     counted = ", ".join(f"{len(changes)} {topic}" for topic, changes in comparison.topics.items() if changes)
     blocks = [f"**`{comparison.left}` → `{comparison.right}`**: {counted}"]
     for topic, changes in comparison.topics.items():
         if changes:
             rows = ["| | before | after |", "|---|---|---|"]
-            rows += [f"| {' | '.join(_cell(each) for each in change)} |" for change in changes[:LONGEST]]
+            rows += [f"| {' | '.join(_cell(each) for each in change)} |" for change in changes[:longest]]
             folded = f"<details><summary>{topic} ({len(changes)})</summary>"
-            blocks.append("\n".join([folded, "", *rows, *_rest(changes, "\n"), "", "</details>"]))
+            blocks.append("\n".join([folded, "", *rows, *_rest(changes, "\n", longest), "", "</details>"]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -81,8 +90,8 @@ def document(comparison: Comparison) -> str:
     return json.dumps(said, indent=1) + "\n"
 
 
-def _rest(changes: tuple[Change, ...], before: str) -> list[str]:
-    return [f"{before}… and {len(changes) - LONGEST} more"] if len(changes) > LONGEST else []
+def _rest(changes: tuple[Change, ...], before: str, longest: int = LONGEST) -> list[str]:
+    return [f"{before}… and {len(changes) - longest} more"] if len(changes) > longest else []
 
 
 FORMS: Mapping[str, Callable[[Comparison], str]] = {"text": text, "json": document, "markdown": markdown, "html": page}

@@ -45,7 +45,7 @@ def build(
     """
     tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
     identity = disk.identity(f"{NAME} {store.put_tree(tree)}")
-    started = _with_root(store, kernel, f"root=PARTUUID={identity} rootfstype=ext4 rootwait ro")
+    started = _with_root(store, kernel, f"root=PARTUUID={identity} rootfstype=ext4 ro")
     program = store.put_tree(files([(".efi", unified.program(store, started, bootrd, rootfs, systemd_boot))]))
     contents = bootvolume.linux_files(store, started, bootrd) | bootvolume.efi_files(store, program)
     boot = bootvolume.bios(store, contents, syslinux, None, label).content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,27 +14,19 @@ from pipeline.tree import files
 NAME = "raw-bios"
 VERSION = disks.VERSION
 NEEDS = ("kernel", "initrd", "syslinux")
-OPTIONS = ("size", "label", "partitions")
+OPTIONS = disks.Disk._fields
 SUFFIXES = ("-bios.img",)
 DISK = True
 BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/EXTLINUX/mbr.bin", "usr/lib/syslinux/mbr/mbr.bin")
 """The same code in each of Debian's packages."""
 
 
-def build(
-    store: Store,
-    kernel: Digest,
-    initrd: Digest,
-    syslinux: Digest,
-    size: str | None = None,
-    label: str | None = None,
-    partitions: Sequence[Mapping[str, Any]] = (),
-) -> Digest:
-    """Tree {"-bios.img"}: the smallest disk of whole MiB that has room for all, or one of `size` (`1024M`, `2G`).
+def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, **options: Any) -> Digest:
+    """Tree {"-bios.img"}: a disk as `options` want it (stages.partitions.Disk).
 
     Unwritable where there is no kernel, or the image has no Syslinux. StageProblem where `size` is too small.
     """
-    wanted = disks.Disk(size, label, partitions)
+    wanted = disks.Disk(**options)
     contents = bootvolume.linux_files(store, kernel, initrd)
     volume = disks.booted(partial(bootvolume.bios, store, contents, syslinux), wanted, disks.MBR_SPARE)
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))

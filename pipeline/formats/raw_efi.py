@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,20 +14,14 @@ from pipeline.tree import files
 NAME = "raw-efi"
 VERSION = disks.VERSION
 NEEDS = ("uki",)
-OPTIONS = ("size", "label", "partitions")
+OPTIONS = disks.Disk._fields
 SUFFIXES = ("-efi.img",)
 DISK = True
 
 
-def build(
-    store: Store,
-    uki: Digest,
-    size: str | None = None,
-    label: str | None = None,
-    partitions: Sequence[Mapping[str, Any]] = (),
-) -> Digest:
-    """Tree {"-efi.img"}: the smallest disk of whole MiB that has room for all, or one of `size` (`1024M`, `2G`)."""
-    wanted = disks.Disk(size, label, partitions)
+def build(store: Store, uki: Digest, **options: Any) -> Digest:
+    """Tree {"-efi.img"}: a disk as `options` want it (stages.partitions.Disk)."""
+    wanted = disks.Disk(**options)
     make = partial(bootvolume.efi, store, bootvolume.efi_files(store, uki))
     volume = disks.booted(make, wanted, disks.GPT_SPARE)
     return store.put_tree(files([("-efi.img", disks.write_gpt(store, volume, wanted))]))

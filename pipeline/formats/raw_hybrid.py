@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,25 +15,19 @@ from pipeline.writers import gpt
 NAME = "raw-hybrid"
 VERSION = disks.VERSION
 NEEDS = ("kernel", "initrd", "uki", "syslinux")
-OPTIONS = ("size", "label", "partitions")
+OPTIONS = disks.Disk._fields
 SUFFIXES = ("-hybrid.img",)
 DISK = True
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 """Starts the volume that is marked as bootable by BIOS."""
 
 
-def build(
-    store: Store,
-    kernel: Digest,
-    initrd: Digest,
-    uki: Digest,
-    syslinux: Digest,
-    size: str | None = None,
-    label: str | None = None,
-    partitions: Sequence[Mapping[str, Any]] = (),
-) -> Digest:
-    """Tree {"-hybrid.img"}, which holds the kernel and the initrd twice: each firmware has its own way to load them."""
-    wanted = disks.Disk(size, label, partitions)
+def build(store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: Digest, **options: Any) -> Digest:
+    """Tree {"-hybrid.img"}, which holds the kernel and the initrd twice: each firmware has its own way to load them.
+
+    options: see stages.partitions.Disk.
+    """
+    wanted = disks.Disk(**options)
     contents = bootvolume.linux_files(store, kernel, initrd) | bootvolume.efi_files(store, uki)
     volume = disks.booted(partial(bootvolume.bios, store, contents, syslinux), wanted, disks.GPT_SPARE)
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))

@@ -4,10 +4,10 @@
     source      a place that gives bytes by name: registry, layout (and tars of it), archive (docker save)
     wire        HTTP, the only socket; trust and auth are its policy: where to, with whose credentials
     manifest, config      the documents of an image, checked
-    fetch       bytes out of sources into the store, verified           progress   what a person sees of it
+    fetch (arriving)      bytes out of sources into the store, verified  progress   what a person sees of it
     resolve     what a reference means today             image       an image that is in the store
     inflate     a layer uncompressed, within limits      tar (pax, sparse, field)   its index
-    flatten (folder)   layers laid over each other       layer       the same for layers in the store
+    flatten (folder)   layers laid over each other       layer       uncompressed into the store, and trees of that
     push        images and build results into a registry
 
 Environment: NODEKILN_MIRROR, NODEKILN_OFFLINE, NODEKILN_INSECURE (hosts that speak http), NODEKILN_TRUSTED_HOSTS (where

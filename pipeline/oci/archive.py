@@ -36,6 +36,9 @@ class DockerArchive:
     def __str__(self) -> str:
         return f"docker-archive:{self.file}"
 
+    def named(self, wanted: str) -> str:
+        return wanted
+
     def manifest(self, wanted: str) -> tuple[bytes, str]:
         self._read()
         return self._manifest, MANIFESTS[0]

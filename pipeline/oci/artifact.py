@@ -37,11 +37,22 @@ class Pushed(NamedTuple):
 
     def fetch(self, store: Store, arch: str, name: str) -> Path:
         """Where the file lies, in the store, once it is fetched. NotThere if the node has no such file."""
-        if name not in self.files.get(arch, {}):
-            raise NotThere(f"{self.reference}: no {name} for {arch or 'any architecture'} was pushed")
-        blob = self.files[arch][name]
+        blob = self._blob(arch, name)
         fetch.blob(store, self.sources, blob, f"{self.reference}: {name}")
         return store.path(blob.digest)
+
+    def small(self, store: Store, arch: str, name: str, limit: int) -> bytes:
+        """The bytes of a file, which is in the store then. Refused if they are more than `limit`."""
+        blob = self._blob(arch, name)
+        if blob.size > limit:
+            raise Refused(f"{self.reference}: {name} claims {blob.size} bytes; {limit} is the limit")
+        self.fetch(store, arch, name)
+        return store.get(blob.digest)
+
+    def _blob(self, arch: str, name: str) -> Descriptor:
+        if name not in self.files.get(arch, {}):
+            raise NotThere(f"{self.reference}: no {name} for {arch or 'any architecture'} was pushed")
+        return self.files[arch][name]
 
 
 def find(reference: str) -> Pushed | None:

@@ -41,8 +41,9 @@ def document(sources: Sequence[Source], wanted: str, what: str) -> Fetched:
     """
 
     def take(source: Source) -> Fetched:
-        data, media_type = source.manifest(wanted)
-        digest = _verified(data, wanted, str(source))
+        named = source.named(wanted)
+        data, media_type = source.manifest(named)
+        digest = _verified(data, named, str(source))
         return Fetched(source, digest, data, manifests.parse(data, str(source), media_type))
 
     return _first(sources, take, what)
@@ -71,7 +72,7 @@ def blob(
 ) -> None:
     """Put the blob `wanted` into `store`, unless it is there. What an earlier run left unfinished is gone on with."""
     with store.lock(f"blob-{wanted.digest.hex}"):
-        if there(store, wanted):
+        if there(store, wanted, what):
             return
         path = partial(store, wanted.digest)
 
@@ -88,7 +89,7 @@ def partial(store: Store, digest: Digest) -> Path:
     return store.scratch().with_name(f"{PARTIAL}{digest.algorithm}-{digest.hex}")
 
 
-def there(store: Store, wanted: Descriptor) -> bool:
+def there(store: Store, wanted: Descriptor, what: str) -> bool:
     """Whether the blob is in the store, with the size that it should have. A damaged one is removed."""
     if not store.has(wanted.digest):
         return False
@@ -96,7 +97,7 @@ def there(store: Store, wanted: Descriptor) -> bool:
         return True
     with contextlib.suppress(Missing):
         store.verify(wanted.digest)
-        _check_size(size, wanted, "the store")
+        _check_size(size, wanted, f"{what}: the store")
     return False
 
 

@@ -58,6 +58,8 @@ def _written(store: Store, source: Packed, diff_id: Digest, budget: Budget, path
                 checked.update(chunk)
             out.write(chunk)
             meter.advance(len(chunk))
+    if source.read(1):  # whoever gets to the end of what arrives knows that it was verified
+        raise Refused("something follows what it unpacks to")
     found = (named if diff_id.algorithm == "sha256" else checked).hexdigest()
     if found != diff_id.hex:
         raise Refused(f"unpacks to {diff_id.algorithm}:{found}, not to its diff id {diff_id}")

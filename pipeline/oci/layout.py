@@ -29,6 +29,10 @@ class Layout:
     def __str__(self) -> str:
         return f"oci:{self.path}"
 
+    def named(self, wanted: str) -> str:
+        entry = self._entry(wanted)
+        return entry.digest if entry else wanted
+
     def manifest(self, wanted: str) -> tuple[bytes, str]:
         entry = self._entry(wanted)
         size = entry.size if entry else MANIFEST_LIMIT

@@ -47,6 +47,9 @@ class Registry:
     def __str__(self) -> str:
         return f"{self.base}/{self.repository}"
 
+    def named(self, wanted: str) -> str:
+        return wanted
+
     def manifest(self, wanted: str) -> tuple[bytes, str]:
         accept = {"Accept": ", ".join(MANIFESTS + INDEXES)}
         for attempt in range(wire.ATTEMPTS):

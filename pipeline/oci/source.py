@@ -16,6 +16,10 @@ class Source(Protocol):
 
     def __str__(self) -> str: ...
 
+    def named(self, wanted: str) -> str:
+        """The digest that `wanted` (a tag or digest) stands for, where the place has a list of that; else `wanted`."""
+        ...
+
     def manifest(self, wanted: str) -> tuple[bytes, str]:
         """Manifest or index `wanted` (a tag or digest): its bytes, and their media type ("" if unsaid).
 

@@ -26,6 +26,10 @@ PREFIXES = {
     1: "user.", 2: "system.posix_acl_access", 3: "system.posix_acl_default", 4: "trusted.",
     6: "security.", 7: "system.",
 }  # fmt: skip
+ACLS = (2, 3)
+"""Those of PREFIXES that are whole names: of access control lists, which have a form of their own here."""
+ACL_NAMED, NOBODY = (2, 8), 0xFFFFFFFF
+"""Tags of those entries that are for one user or one group; the id that others have elsewhere."""
 DEEPEST = 256
 LONGEST_TARGET = 4096
 """PATH_MAX of the kernel."""
@@ -235,5 +239,17 @@ def _pairs(data: bytes, at: int, values: int) -> Iterator[tuple[str, bytes]]:
     while _u32(data, at):
         length, prefix, offset, _, size, _ = struct.unpack_from("<BBHIII", data, at)
         name = PREFIXES.get(prefix, f"{prefix}.") + os.fsdecode(data[at + 16 : at + 16 + length])
-        yield name, data[values + offset : values + offset + size]
+        value = data[values + offset : values + offset + size]
+        yield name, _access_list(value) if prefix in ACLS else value
         at += 16 + -(-length // 4) * 4
+
+
+def _access_list(value: bytes) -> bytes:
+    """The access control list `value` as every other file system has it: with an id in every entry."""
+    result, at = struct.pack("<I", 2), 4
+    while at < len(value):
+        tag, permissions = struct.unpack_from("<HH", value, at)
+        named = tag in ACL_NAMED
+        result += struct.pack("<HHI", tag, permissions, _u32(value, at + 4) if named else NOBODY)
+        at += 8 if named else 4
+    return result

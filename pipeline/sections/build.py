@@ -52,7 +52,8 @@ class Partition:
     format: Literal["none", "ext4", "swap", "fat"] | None = None
     """What is made in it: an empty file system (ext4 with a journal), a swap area, or nothing (the default)."""
     type: Annotated[str, Pattern(_GUID, "a GUID")] | None = None
-    """Its type in a GUID partition table, where the usual one of its format is not the right one: a GUID."""
+    """Its type in a GUID partition table: a GUID, where that of its format (Linux data, Linux swap, basic data) will
+    not do. The first is the EFI system partition."""
 
     def problems(self) -> Checked:
         longest = LONGEST_LABEL[self.format or "none"]
@@ -79,7 +80,8 @@ class Build:
     label: BootLabel | None = None
     """Label of the volume that the node boots from, on disks and ISOs. `NODE` by default."""
     partitions: tuple[Partition, ...] | None = None
-    """Partitions of disk images, the one that is booted first. It is the only one by default, and fills the disk."""
+    """Partitions of raw-bios, raw-efi, raw-hybrid, rpi3 and all disks that are made of them. The first is the one that
+    the node boots from; it is the only one by default, and fills the disk."""
     clusters: Annotated[str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]")] | None = None
     """How qcow2 images keep their clusters: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads
     since its version 5.1."""
@@ -93,7 +95,8 @@ class Build:
     epoch: Annotated[int, Range(0, (1 << 32) - 1)] | None = None
     """Time stamp, in seconds since 1970, of what nodekiln makes itself; SOURCE_DATE_EPOCH, else 1980, by default."""
     budget: Mapping[str, Size] | None = None
-    """Largest size of every output (`total`), of one (`qcow2-bios`), or of a part (`services/sshd`): more is an error."""
+    """Largest size of every output (`total`), of one (`qcow2-bios`), or of a part (`services/sshd`): more is an
+    error."""
 
     def problems(self) -> Checked:
         yield from _wrong_partitions(self.partitions or (), self.size, self.label)
@@ -127,6 +130,8 @@ def _wrong_partitions(partitions: tuple[Partition, ...], size: str | None, label
 def _wrong_boot_volume(first: Partition) -> Checked:
     if first.format not in (None, "fat"):
         yield ("format",), "the first partition is the FAT volume that the node boots from", "leave its format out"
+    if first.type is not None:
+        yield ("type",), "the first partition is what firmware boots from: its type is fixed", "leave it out"
     if first.format is None:
         yield from _wrong_fat_label(first.label)
 
@@ -140,14 +145,19 @@ def _wrong_fat_label(label: str | None) -> Checked:
 def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Checked:
     from pipeline.writers import Unwritable, disk
 
+    sizes = [disk.MIB] * len(partitions)
+    for number, each in enumerate(partitions):
+        try:
+            sizes[number] = disk.size(each.size, above=0) or disk.MIB
+        except Unwritable as error:
+            yield ("partitions", number, "size"), str(error), ""
     try:
         whole = disk.size(size)
-        taken = sum(disk.size(each.size, above=0) or disk.MIB for each in partitions)
     except Unwritable as error:
         yield ("size",), str(error), ""
         return
-    if whole and taken + disk.MIB > whole:
-        yield ("size",), f"{size} is too small: the partitions alone take {taken // disk.MIB}M", ""
+    if whole and sum(sizes) + disk.MIB > whole:
+        yield ("size",), f"{size} is too small: the partitions alone take {sum(sizes) // disk.MIB}M", ""
 
 
 Value = Build

@@ -19,8 +19,7 @@ STYLE = """
 .map { position: relative; overflow: hidden; width: 100%; aspect-ratio: 16 / 9; }
 .map div { position: absolute; box-sizing: border-box; overflow: hidden; white-space: nowrap; padding: 0 .2em;
   border: 1px solid Canvas; font-size: 11px; }
-.map .first { padding-top: 1.5em; }
-.part { font-weight: 600; pointer-events: none; z-index: 1; border-width: 2px !important; }
+.map .part { pointer-events: none; z-index: 1; border-width: 2px; }
 table { border-collapse: collapse; margin: 1em 0; } td, th { padding: .1em .8em; text-align: left; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; } tr:nth-child(even) { background: #8881; }
 """
@@ -94,8 +93,8 @@ def page(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, int]]]], ta
     for number, (group, members) in enumerate(boxes(groups)):
         colour = f"hsl({number * 137 % 360} 45% 50% / .55)"  # the golden angle: neighbours never look alike
         for place, box in enumerate(members):
-            drawn.append(_div(box, f"{box.name}: {box.size:,} bytes", colour, "" if place else "first"))
-        drawn.append(_div(group, group.name, "transparent", "part"))
+            drawn.append(_div(box, f"background:{colour}", "" if place else f"<b>{_text(group.name)}</b><br>"))
+        drawn.append(f'<div class=part style="{_place(group)}"></div>\n')
     head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
     return f"{head}\n<h1>{html.escape(title)}</h1>\n<div class=map>\n{''.join(drawn)}</div>\n{''.join(tables)}"
 
@@ -108,10 +107,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def _cell(value: object) -> str:
-    return f"<td class=n>{value:,}</td>" if isinstance(value, int) else f"<td>{html.escape(printable(str(value)))}</td>"
+    return f"<td class=n>{value:,}</td>" if isinstance(value, int) else f"<td>{_text(str(value))}</td>"
 
 
-def _div(box: Box, said: str, colour: str, kind: str) -> str:
-    place = f"left:{box.x:.4%};top:{box.y:.4%};width:{box.width:.4%};height:{box.height:.4%};background:{colour}"
-    label = html.escape(printable(box.name if kind == "part" else box.name.rpartition("/")[2]))
-    return f'<div class="{kind}" style="{place}" title="{html.escape(printable(said), quote=True)}">{label}</div>\n'
+def _div(box: Box, style: str, above: str) -> str:
+    """A file's rectangle. above: HTML that stands over its name: what the first of a part belongs to."""
+    said = _text(f"{box.name}: {box.size:,} bytes")
+    name = _text(box.name.rpartition("/")[2])
+    return f'<div style="{_place(box)};{style}" title="{said}">{above}{name}</div>\n'
+
+
+def _place(box: Box) -> str:
+    return f"left:{box.x:.4%};top:{box.y:.4%};width:{box.width:.4%};height:{box.height:.4%}"
+
+
+def _text(text: str) -> str:
+    return html.escape(printable(text), quote=True)

@@ -24,11 +24,13 @@ GPT_NAME = "EFI System"
 
 
 class Disk(NamedTuple):
-    """What a spec says of the disk."""
+    """What a spec says of the disk: the options of the formats that are one."""
 
-    size: str | None
-    label: str | None
-    partitions: Sequence[Mapping[str, Any]]
+    size: str | None = None
+    """Of all of it: `1024M`, `2G`; the smallest of whole MiB that has room for everything if None."""
+    label: str | None = None
+    """Of the volume that is booted."""
+    partitions: Sequence[Mapping[str, Any]] = ()
     """As JSON: label, size, format, type."""
 
     @property
@@ -54,6 +56,22 @@ class Ready(NamedTuple):
     name: str = ""
 
 
+class Space(NamedTuple):
+    """Where a partition is to be: its number (the first has 0), start and size in bytes, label."""
+
+    number: int
+    start: int
+    size: int
+    label: str
+
+    @property
+    def hole(self) -> Content:
+        return (Slice(None, 0, self.size),)
+
+    def identity(self, purpose: str) -> UUID:
+        return disk.identity(f"{purpose} {self.number} {self.label}", self.hole)
+
+
 def booted(make: Callable[..., bootvolume.Volume], wanted: Disk, spare: int) -> bootvolume.Volume:
     """The first partition, made by `make(size=…, label=…)`; a problem of its size, if it has one that is too small."""
     size = wanted.boot_size(spare)
@@ -67,9 +85,9 @@ def booted(make: Callable[..., bootvolume.Volume], wanted: Disk, spare: int) -> 
 
 def write_gpt(store: Store, boot: bootvolume.Volume, wanted: Disk, attributes: int = 0, code: bytes = b"") -> Content:
     """A disk with a GUID partition table. attributes, code: of the first partition, and for a BIOS."""
+    _refuse_more(wanted, gpt.ENTRIES)
     rest = _behind(store, length(boot.content), wanted, GPT_SPARE)
-    kind = UUID(wanted.boot.get("type", str(gpt.EFI_SYSTEM)))
-    volumes = [gpt.Volume(boot.content, wanted.boot["label"] or GPT_NAME, kind, attributes)]
+    volumes = [gpt.Volume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)]
     volumes += [gpt.Volume(each.content, each.name, each.gpt_kind) for each in rest]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + GPT_SPARE
@@ -79,8 +97,7 @@ def write_gpt(store: Store, boot: bootvolume.Volume, wanted: Disk, attributes: i
 
 def write_mbr(store: Store, boot: bootvolume.Volume, wanted: Disk, purpose: str, code: bytes) -> Content:
     """A disk with a boot record. purpose: what its identity is for; code: what a BIOS starts."""
-    if len(wanted.partitions) > mbr.MOST:
-        raise StageProblem(("partitions", mbr.MOST), f"a disk for a BIOS has {mbr.MOST} partitions at most")
+    _refuse_more(wanted, mbr.MOST)
     rest = _behind(store, length(boot.content), wanted, MBR_SPARE)
     volumes = [mbr.Volume(boot.content, mbr.FAT[boot.bits])]
     volumes += [mbr.Volume(each.content, each.mbr_kind) for each in rest]
@@ -88,6 +105,11 @@ def write_mbr(store: Store, boot: bootvolume.Volume, wanted: Disk, purpose: str,
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + MBR_SPARE
     mbr.write_disk(volumes, size, out, lambda *contents: disk.identity(purpose, *contents), code)
     return out.finish()
+
+
+def _refuse_more(wanted: Disk, most: int) -> None:
+    if len(wanted.partitions) > most:
+        raise StageProblem(("partitions", most), f"the partition table of this format has room for {most} at most")
 
 
 def _behind(store: Store, boot: int, wanted: Disk, spare: int) -> list[Ready]:
@@ -105,22 +127,6 @@ def _behind(store: Store, boot: int, wanted: Disk, spare: int) -> list[Ready]:
             raise StageProblem(("partitions", number), str(error)) from None
         start += size
     return found
-
-
-class Space(NamedTuple):
-    """Where a partition is to be: its number (the first has 0), start and size in bytes, label."""
-
-    number: int
-    start: int
-    size: int
-    label: str
-
-    @property
-    def hole(self) -> Content:
-        return (Slice(None, 0, self.size),)
-
-    def identity(self, purpose: str) -> UUID:
-        return disk.identity(f"{purpose} {self.number} {self.label}", self.hole)
 
 
 def _formatted(store: Store, space: Space, each: Mapping[str, Any]) -> Ready:

@@ -43,7 +43,8 @@ def pull(store: Store, *, reference: str, manifest: str) -> Digest:
         _put(store, digest, fetched.data)
     document = image_manifest(store, digest)
     check_image(document, str(image))
-    missing = [blob for blob in dict.fromkeys((document.config, *document.layers)) if not fetch.there(store, blob)]
+    blobs = dict.fromkeys((document.config, *document.layers))
+    missing = [blob for blob in blobs if not fetch.there(store, blob, str(image))]
     with progress.transfer(str(image), sum(blob.size for blob in missing)) as arrived:
 
         def bring(blob: Descriptor, wrote: fetch.Progress) -> None:

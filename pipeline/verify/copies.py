@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.digest import Digest
+from pipeline.digest import Digest, InvalidDigest
 from pipeline.project import CACHE, RESULTS, Project
 from pipeline.readers.view import HostFile, sha256
 from pipeline.verify.conditions import NOBODY, Conditions
@@ -17,7 +18,11 @@ from pipeline.verify.conditions import NOBODY, Conditions
 
 def blobs(lock: Path) -> set[Digest]:
     """Every digest that the lock at `lock` names: manifests, configs, layers, packages. Empty if there is none."""
-    return {Digest.parse(digest) for digest in _named(json.loads(lock.read_text()))} if lock.exists() else set()
+    found = set()
+    for unsafe_digest in _named(json.loads(lock.read_text())) if lock.exists() else ():
+        with contextlib.suppress(InvalidDigest):  # the build says what is wrong with it
+            found.add(Digest.parse(unsafe_digest))
+    return found
 
 
 def _named(document: Any) -> Iterator[str]:
@@ -43,6 +48,19 @@ def whole(project: Project, wanted: Iterable[Digest]) -> list[Digest]:
         and (path := project.store.path(digest)).exists()
         and sha256(HostFile(path)) == digest.hex
     ]
+
+
+def bring_home(project: Project, copy: Path, wanted: Iterable[Digest]) -> None:
+    """Take what a run fetched of `wanted` into the project's store, each blob hashed: no other run fetches it again."""
+    for digest in wanted:
+        source = copy / CACHE / "blobs" / digest.algorithm / digest.hex
+        if digest.algorithm == "sha256" and source.exists() and not project.store.has(digest):
+            taken = project.store.scratch()
+            shutil.copyfile(source, taken)
+            if sha256(HostFile(taken)) == digest.hex:
+                project.store.adopt(taken, digest)
+            else:
+                taken.unlink()
 
 
 def prepare(project: Project, copy: Path, wanted: Conditions, taken: Iterable[Digest]) -> None:

@@ -55,13 +55,14 @@ class Target(NamedTuple):
 class Asked(NamedTuple):
     """What every run makes: the spec `name` of the project, from `lock`.
 
-    targets: by what the table calls them. blobs: what a run's store starts with.
+    targets: by what the table calls them. diffoscope: whether it is asked too. blobs: what a run's store starts with.
     """
 
     project: Project
     name: str
     lock: Path
     targets: Mapping[str, Target]
+    diffoscope: bool = True
     blobs: Sequence[Digest] = ()
 
 
@@ -92,9 +93,10 @@ def verify(
     base = asked.project.cache.absolute() / "verify"
     base.mkdir(parents=True, exist_ok=True)
     held.leases(base, KEPT)  # removes what killed verifications left
-    asked = asked._replace(blobs=copies.whole(asked.project, copies.blobs(asked.lock)))
+    locked = copies.blobs(asked.lock)
+    asked = asked._replace(blobs=copies.whole(asked.project, locked))
     first: dict[str, Made] = {}
-    reported: set[str] = set()
+    reported = set() if asked.diffoscope else set(asked.targets)
     if record is not None:
         first = _recorded(record, asked)
         yield Row(record.name, "", 0, _sums(first), {})
@@ -104,8 +106,11 @@ def verify(
         while waiting or running:
             while waiting and len(running) < side_by_side:
                 running.append(_start(asked, waiting.popleft(), lease.name()))
+            row, made = _finish(asked, running[0], first, reported)
             run = running.popleft()
-            row, made = _finish(asked, run, first, reported)
+            if made and len(asked.blobs) < len(locked):
+                copies.bring_home(asked.project, run.copy, locked)
+                asked = asked._replace(blobs=copies.whole(asked.project, locked))
             if first:
                 shutil.rmtree(run.place, ignore_errors=True)
             first = first or made

@@ -27,8 +27,10 @@ GRAIN = disk.MIB // BLOCK
 """A file system without a given size ends at a whole MiB."""
 BYTES_PER_INODE = 16384
 """Of a file system with a given size, which is one to write into (mke2fs has the same)."""
-JOURNAL_BLOCKS = 1024
-"""4 MiB: the least that there may be."""
+LEAST_JOURNAL, MOST_JOURNAL = 1024, 16384
+"""4 MiB: the least that there may be; 64 MiB: that of a file system of 4 GiB, and more is no use to a node."""
+JOURNAL_SHARE = 64
+"""The journal's part of a file system."""
 LARGEST_FILE = ext4tree.LARGEST_FILE
 
 Piece = tuple[int, bytes | Content]
@@ -68,7 +70,7 @@ def write(
     name = raw(label)
     if len(name) > ext4tree.LONGEST_LABEL:
         raise Unwritable(f"label {label!r}: ext4 has room for {ext4tree.LONGEST_LABEL} bytes")
-    contents = ext4tree.numbered(tree, f"{label} {size} {journal}", JOURNAL_BLOCKS * journal)
+    contents = ext4tree.numbered(tree, f"{label} {size} {journal}", _journal_blocks(size) if journal else 0)
     layout = _fitted(contents) if size is None else _fixed(contents, size)
     start = out.tell()
     for block, data in sorted(_pieces(contents, layout, name), key=itemgetter(0)):
@@ -76,6 +78,10 @@ def write(
         out.write(data) if isinstance(data, bytes) else out.extend(data)
     out.zeros(start + (size or layout.geometry.blocks * BLOCK) - out.tell())
     return contents.identity
+
+
+def _journal_blocks(size: int | None) -> int:
+    return min(max((size or 0) // BLOCK // JOURNAL_SHARE, LEAST_JOURNAL), MOST_JOURNAL)
 
 
 def _fixed(contents: Contents, size: int) -> _Layout:

@@ -96,9 +96,8 @@ def write(content: Content, read: Read, body: Sink, pack: Callable[[bytes], byte
     first = array("Q", bytes(8 * -(-length(content) // (CLUSTER * ENTRIES))))
     for index in sorted(image.tables):
         first[index] = image.add_table(image.tables[index]) | COPIED
-    l1 = image.add_table(first)
-    references, blocks = _references(image)
-    return header(length(content), (l1, len(first)), (references, blocks), ZSTD)
+    place = image.add_table(first)
+    return header(length(content), (place, len(first)), _references(image), ZSTD)
 
 
 def _clusters(content: Content, read: Read) -> Iterator[tuple[int, Content, bytes]]:

@@ -4,8 +4,8 @@ Rows group them: 1-9 names that lead outside (CVE-2007-4559 and its many heirs, 
 10 whiteouts, 11-15 headers that lie (CVE-2025-62518, CVE-2025-8194, CVE-2025-58183), 16 compression, 17 and 26
 documents that can be read in two ways (CVE-2021-41190), 18 digests as paths (CVE-2024-3727), 19 sizes, 20 foreign
 layers (CVE-2020-15157), 23-24 endless or too many things, 27 layers that claim to be others, 30 and 32 configs
-(CVE-2024-40635), 37-38 special and conflicting entries. Registries that lie (21, 22, 25, 40) have tests of their own,
-tests/oci/test_weather.py and test_credentials.py.
+(CVE-2024-40635), 31, 33, 35 and 36 what is taken for a file to read, a place to write to, or a path (CVE-2024-9676,
+CVE-2024-1753, CVE-2015-9258, CVE-2024-1485), 37-38 special and conflicting entries. test_corpus.ELSEWHERE has the rest.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ config("NUL in a command", [30], "NUL", config={"Cmd": ["a\0b"]})
 
 
 def build_huge_index(folder: Path) -> str:
-    digest = craft.image(folder, [SMALL])
+    digest = craft.image(folder, [archive(f("huge"))])
     with open(folder / "index.json", "r+b") as file:
         file.truncate(1 << 30)
     return digest

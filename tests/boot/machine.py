@@ -107,6 +107,13 @@ def running(folder: Path, *words: str, network: str = "", arch: str = "amd64") -
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22{network}", "-device", "virtio-net-pci,netdev=net",
         *words,
     ]  # fmt: skip
+    with started(command, port, monitor) as machine:
+        yield machine
+
+
+@contextmanager
+def started(command: list[str], port: int = 0, monitor: Path = Path()) -> Iterator[Machine]:
+    """The machine that `command` runs, its console on standard output. port: that of ssh; monitor: its socket."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         yield Machine(process, port, monitor)
@@ -130,9 +137,9 @@ def serving(folder: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def once(name: str, inputs: list[Path], session: Callable[[], Transcript]) -> Transcript:
-    """What `session` returns; remembered for these inputs' bytes and this version of the tests."""
+    """What `session` returns; remembered for these inputs' bytes, and for this and the test's module as they are."""
     key = hashlib.sha256(name.encode())
-    for path in [*inputs, *sorted(Path(__file__).parent.glob("*.py"))]:
+    for path in [*inputs, Path(__file__), Path(session.__code__.co_filename)]:
         with path.open("rb") as file:
             key.update(hashlib.file_digest(file, "sha256").digest())
     kept = cache() / "nodes" / key.hexdigest()

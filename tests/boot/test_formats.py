@@ -61,10 +61,8 @@ def up(name, inputs, folder, arch, *words, network=""):
 @pytest.mark.parametrize(("arch", "name"), [(arch, name) for arch, names in FORMATS.items() for name in names])
 def test_the_node_comes_up_from(built, tmp_path, arch, name):
     base = built(arch) / "other"
-    suffixes = [qemu.DISKS[name].suffix] if name in qemu.DISKS else ["-kernel", "-initrd.img", "-cmdline"]
     need(qemu.EMULATORS[arch].firmware, qemu.EMULATORS[arch].packages.split()[-1])
-    inputs = [Path(f"{base}{suffix}") for suffix in suffixes]
-    console = up(name, inputs, tmp_path, arch, *qemu.start(name, base, arch))
+    console = up(name, qemu.files(name, base), tmp_path, arch, *qemu.start(name, base, arch))
     assert re.findall(r"\[onboot\] (\d{3}-\w+): (ok|failed)", console) == [
         ("000-sysctl", "ok"), ("001-dhcpcd", "ok"), ("002-metadata", "ok"),
     ]  # fmt: skip

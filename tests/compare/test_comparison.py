@@ -204,6 +204,14 @@ def test_a_markdown_table_keeps_its_columns(comparison):
             assert line.replace("\\\\", "").replace("\\|", "").count("|") == 4
 
 
+def test_a_comment_has_room_for_it():
+    """However much differs, and however long its names are."""
+    changes = tuple(Change(f"{n}/" + "ä" * 300, "1" * 160, "2" * 160) for n in range(1000))
+    text = rendering.markdown(Comparison("a", "b", dict.fromkeys(("stages", "files", "sizes"), changes)))
+    assert len(text.encode()) <= rendering.COMMENT
+    assert text.count("… and 985 more") == 3 and "1000 stages, 1000 files" in text
+
+
 def test_text():
     comparison = Comparison("a", "b", {"files": tuple(Change(str(n), "1", "2") for n in range(100))})
     text = rendering.text(comparison)

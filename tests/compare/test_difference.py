@@ -12,6 +12,8 @@ from pipeline.tree import File, Symlink, Tree, complete
 from tests.compare.conftest import SSHD
 from tests.judges import need, run
 
+ZSTD = b"\x28\xb5\x2f\xfd"
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -44,6 +46,16 @@ def test_through_a_converted_disk(disk, tmp_path):
     difference = first(*map(HostFile, images))
     assert difference.steps[:3] == ("qcow2", "disk", "disk")
     assert str(difference).endswith(f"{SSHD} → line 1: sshd | another program")
+
+
+def test_an_archive_that_is_new_moves_no_other(initrd):
+    """Otherwise every service behind it would differ."""
+    whole = initrd(1)
+    service = whole[whole.index(ZSTD, 1) :]
+    added, removed = first(Memory(service), Memory(whole)), first(Memory(whole), Memory(service))
+    assert added.way == "archives → new archive 1 (etc) → kind" and added.left == "(nothing)"
+    assert removed.way == "archives → archive 1 (etc) → kind" and removed.right == "(nothing)"
+    assert len(list(differences(Memory(service), Memory(whole)))) == 1
 
 
 def test_a_command_line(disk):

@@ -52,6 +52,15 @@ def test_a_stage_whose_result_is_gone_still_has_its_name(tmp_path):
     assert explain(left, right).stage == "sshd/image"
 
 
+def test_a_file_that_was_overwritten_since_is_not_taken_for_what_was_made(tmp_path):
+    """Formats whose files have one name; a folder that was built again."""
+    left, right = (build_of(tmp_path / name, mtime) for name, mtime in (("left", 1), ("right", 2)))
+    for each in (left, right):
+        (tmp_path / each.store.root.name / "a").write_text("something else")
+    found = explain(left, right)
+    assert [str(each) for each in found.files] == ["a → sha256: 1 | 2"]
+
+
 def test_stages_are_in_the_order_of_the_build(store):
     stages = {name: {"key": f"{number:064}"} for number, name in enumerate(["z", "a", "m"])}
     store.remember(stages["a"]["key"], store.put(b"a"), {"inputs": {"z": stages["z"]["key"]}})

@@ -68,6 +68,12 @@ def boot_kernel(kernel: Path, initrd: Path, cmdline: Path, *more: str, arch: str
     return _console([kernel, initrd, cmdline, *others], words, False, arch)
 
 
+def boot_network(program: Path, arch: str) -> str:
+    """The console of a machine whose UEFI gets `program` by PXE: DHCP says its name, TFTP brings it."""
+    words = ["-netdev", f"user,id=net,tftp=.,bootfile={program.name}", "-device", "virtio-net-pci,netdev=net"]
+    return _console([program], words, True, arch)
+
+
 def boot_raspberry(card: Path, u_boot: Path) -> str:
     """The console of a Raspberry Pi 3 whose firmware has started U-Boot, up to the node's line: it has no switch."""
     emulator = EMULATORS["arm64"]
@@ -82,7 +88,7 @@ def _console(inputs: list[Path], words: list[str], efi: bool, arch: str) -> str:
 
     def run() -> str:
         qemu = need(emulator.program, emulator.package)
-        return _run([qemu, *PLAIN, *words, *(_firmware(emulator, inputs[0].parent) if efi else [])])
+        return _run([qemu, *PLAIN, *words, *(_firmware(emulator, inputs[0].parent) if efi else [])], inputs[0].parent)
 
     return _once(inputs, " ".join(words), f"{efi} {PLAIN}", run)
 
@@ -117,8 +123,8 @@ def _firmware(emulator: Emulator, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _run(command: list[str]) -> str:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_BOOT)
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_BOOT)
     console = done.stdout.decode(errors="replace")
     assert done.returncode == 0, f"{command[0]} gave {done.returncode}: {done.stderr.decode()} {console[-2000:]}"
     return console

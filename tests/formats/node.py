@@ -13,9 +13,11 @@ import pytest
 from pipeline import formats
 from pipeline.digest import Digest
 from pipeline.recipe.apt import Archive, PackageError, open_archive
+from pipeline.stages import bootrd as mounting
 from pipeline.stages import initrd
 from pipeline.store import Store
 from pipeline.tree import Device, Directory, File, Symlink, Tree, complete, files
+from pipeline.writers import tar
 from tests.judges import need, run
 
 UP = "services are up"
@@ -30,6 +32,16 @@ INIT = b"""#!/bin/busybox sh
 /bin/busybox poweroff -f
 """
 MTIME = 1700000000
+DISKS = (
+    "virtio_pci", "virtio_blk", "ahci", "ata_piix", "sd_mod", "xhci_pci", "usb_storage", "ext4", "crc32c_generic",
+    "squashfs", "erofs",
+)  # fmt: skip
+"""Modules of the kernel: drives in QEMU, and what may be on them."""
+APPLETS = (
+    "blkid", "cat", "cut", "echo", "grep", "hexdump", "ls", "mount", "printf", "readlink", "sed", "sh", "sleep",
+    "sort", "switch_root", "tr", "umount",
+)  # fmt: skip
+"""What mount-root runs, of busybox."""
 
 
 def cache() -> Path:
@@ -141,6 +153,7 @@ def products(store: Store, compress: str = "zstd:3", arch: str = "amd64") -> dic
         "kernel": lambda: kernel(store, arch=arch),
         "rootfs": lambda: rootfs(store, arch=arch),
         "initrd": ramdisk,
+        "bootrd": lambda: bootrd(store),
         "syslinux": lambda: syslinux(store),
         "systemd-boot": lambda: image(store, "systemd-boot-efi", f"usr/lib/systemd/boot/efi/{STUBS[arch]}", arch=arch),
     }
@@ -202,13 +215,17 @@ def modules(*names: str) -> list[Path]:
     return ordered
 
 
-def mounting(store: Store, kind: str, device: str, *names: str) -> Digest:
-    """An initrd that mounts a disk as the root file system and starts its /sbin/init, as a node's kernel would."""
-    paths = modules("virtio_pci", "virtio_blk", *names)
-    script = ["#!/bin/busybox sh", *(f"/bin/busybox insmod /{path.name}" for path in paths)]
-    script += ["/bin/busybox mount -t devtmpfs dev /dev", f"/bin/busybox mount -t {kind} -o ro {device} /mnt"]
-    script += ["exec /bin/busybox switch_root /mnt /sbin/init"]
-    tree = Tree(store.tree(rootfs(store, "\n".join(script).encode() + b"\n")))
-    tree |= {path.name: host(store, path) for path in paths}
-    tree["mnt"] = Directory(0o755, 0, 0, MTIME)
-    return initrd.fragment(store, store.put_tree(tree.ordered()), compress="zstd:1")
+def bootrd(store: Store) -> Digest:
+    """The initrd that mounts a root file system, as a plan has it; of its modules those that QEMU's disks need."""
+    package = kernel_package()
+    tree = {str(path.relative_to(package)): host(store, path) for path in modules(*DISKS)}
+    archive = store.rope()
+    tar.write(complete(Tree(tree).ordered()), archive)
+    found = mounting.modules(store, store.put_tree(files([("kernel.tar", archive.finish())])), tar="kernel.tar")
+    busybox = {"bin/busybox": store.tree(rootfs(store))["bin/busybox"]}
+    links = {f"bin/{name}": Symlink(0o777, 0, 0, MTIME, (), "busybox") for name in APPLETS}
+    links["sbin/modprobe"] = Symlink(0o777, 0, 0, MTIME, (), "/bin/busybox")
+    script = {mounting.MOUNT_ROOT: host(store, Path(__file__).parents[2] / "images/init/mount-root", 0o755)}
+    init = store.put_tree(complete(Tree({**busybox, **links, **script}).ordered()))
+    fragment = initrd.fragment(store, mounting.ramdisk(store, found, init), compress="zstd:3")
+    return initrd.initrd(store, kernel(store), fragment)

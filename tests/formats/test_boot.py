@@ -1,8 +1,14 @@
 """Every format that boots, booted to the node's own line on the console."""
 
+import hashlib
+
 import pytest
 
+from pipeline import readers
+from pipeline.readers.view import HostFile
+from pipeline.tree import File, Tree, below, complete, files
 from tests.formats import machine, node
+from tests.writers import samples
 
 pytestmark = pytest.mark.boot
 
@@ -32,6 +38,9 @@ DISKS = [
     ("raw-hybrid", "-hybrid.img", "raw", "virtio", True),
     ("raw-hybrid", "-hybrid.img", "raw", "usb", False),
     ("raw-hybrid", "-hybrid.img", "raw", "usb", True),
+    ("ext4", "-ext4.img", "raw", "virtio", False),
+    ("ext4", "-ext4.img", "raw", "virtio", True),
+    ("ext4", "-ext4.img", "raw", "ide", False),
 ]
 
 
@@ -82,6 +91,11 @@ def test_kernel_and_initrd_on_arm64(outputs):
     assert f"{node.UP} on aarch64" in machine.boot_kernel(*paths, arch="arm64")
 
 
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_a_unified_kernel_image_from_the_network(outputs, arch):
+    assert node.UP in machine.boot_network(outputs("uki", ".efi", arch), arch)
+
+
 def test_a_card_for_a_raspberry_pi(store, tmp_path):
     """From U-Boot on: QEMU is the firmware that starts it. Cards have sizes that are powers of two, says QEMU."""
     made = node.make(store, "rpi3", node.raspberry(store), size="128M")
@@ -103,17 +117,75 @@ def test_a_disk_of_compressed_clusters(outputs):
     assert node.UP in machine.boot(image, "qcow2")
 
 
-@pytest.mark.parametrize(("name", "suffix", "kind", "module"), [
-    ("kernel+squashfs", "-squashfs.img", "squashfs", "squashfs"),
-    ("kernel+erofs", "-erofs.img", "erofs", "erofs"),
+@pytest.mark.parametrize(("name", "suffix", "kind"), [
+    ("kernel+squashfs", "-squashfs.img", "squashfs"),
+    ("kernel+erofs", "-erofs.img", "erofs"),
 ])  # fmt: skip
 @pytest.mark.parametrize("compress", ["zstd:3", "gzip", "none"])
-def test_a_root_file_system_that_the_kernel_mounts(store, tmp_path, name, suffix, kind, module, compress):
+def test_a_root_file_system_that_the_kernel_mounts(store, tmp_path, name, suffix, kind, compress):
     if kind == "squashfs" and compress == "none":
         pytest.skip("squashfs is made compressed only")
     result = node.make(store, name, node.products(store), compress=compress)
-    disk, kernel, cmdline = (node.output(store, result, each, tmp_path) for each in (suffix, "-kernel", "-cmdline"))
-    entry = store.tree(node.mounting(store, kind, "/dev/vda", module))["fragment"]
-    store.export(entry.content, tmp_path / "initrd")
+    disk, kernel = (node.output(store, result, each, tmp_path) for each in (suffix, "-kernel"))
+    bootrd = node.output(store, node.bootrd(store), "initrd.img", tmp_path)
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_text(f"{node.CMDLINE.decode()} root=/dev/vda")
     drive = f"file={disk},format=raw,if=virtio,snapshot=on"
-    assert node.UP in machine.boot_kernel(kernel, tmp_path / "initrd", cmdline, "-drive", drive)
+    assert f"({kind}, ro)" in (console := machine.boot_kernel(kernel, bootrd, cmdline, "-drive", drive))
+    assert node.UP in console
+
+
+@pytest.mark.parametrize("root", ["LABEL=root", "PARTLABEL=root", "UUID={}", "/dev/vda2", "PARTUUID={} rootdelay=1"])
+def test_names_of_a_root(outputs, store, tmp_path, root):
+    """Besides that of the disk's own command line; the last names no partition, which the node says before it ends."""
+    image = outputs("ext4", "-ext4.img")
+    volume = readers.look_into(HostFile(image)).listing["partition 2"].content
+    identity = readers.look_into(volume).listing[""].facts["UUID"]
+    kernel = node.output(store, node.kernel(store), "kernel", tmp_path)
+    bootrd = node.output(store, node.bootrd(store), "initrd.img", tmp_path)
+    (tmp_path / "cmdline").write_text(f"{node.CMDLINE.decode()} root={root.format(identity)}")
+    drive = f"file={image},format=raw,if=virtio,snapshot=on"
+    console = machine.boot_kernel(kernel, bootrd, tmp_path / "cmdline", "-drive", drive)
+    if root.startswith("PARTUUID"):
+        assert f"no root file system: PARTUUID={identity} is not there; the disks are: vda vda1 vda2" in console
+    else:
+        assert "/dev/vda2 is the root file system (ext4, ro)" in console
+        assert node.UP in console
+
+
+READER = b"""#!/bin/busybox sh
+busybox=/bin/busybox
+$busybox mount -t proc proc /proc
+for number in 0 1 77 1234 1999; do $busybox cat "/many/file $number"; done
+$busybox find /many -name "file *" | $busybox wc -l
+cd /sample
+$busybox find . -type f -print0 | $busybox xargs -0 $busybox sha256sum | $busybox grep -oE "^[0-9a-f]{64}" |
+    $busybox sort | $busybox sha256sum
+$busybox stat -c "%n %a %u %g %h %Y %F" bin/su etc/shadow tmp dev/console lib/long bin/same-a
+$busybox touch /new
+$busybox echo "services are up"
+$busybox poweroff -f
+"""
+READ = """\
+bin/su 4755 0 0 1 1700000000 regular file
+etc/shadow 640 0 42 1 1700000001 regular file
+tmp 1777 1000 65534 2 1700000000 directory
+dev/console 600 0 5 1 1700000000 character special file
+lib/long 777 0 0 1 1700000000 symbolic link
+bin/same-a 755 3 4 3 1700000000 regular file
+touch: /new: Read-only file system
+"""
+
+
+def test_what_the_kernel_reads_from_ext4(store, tmp_path):
+    """A hashed directory by name and as a whole; contents, holes included; owners, modes, links and times."""
+    sample = samples.special(store)
+    many = {f"many/file {number}": store.content(f"number {number}\n".encode()) for number in range(2000)}
+    tree = {**store.tree(node.rootfs(store, READER)), **below("sample", sample), **files(many.items())}
+    root = store.put_tree(complete(Tree(tree).ordered()))
+    result = node.make(store, "ext4", node.products(store) | {"rootfs": lambda: root})
+    console = machine.boot(node.output(store, result, "-ext4.img", tmp_path)).replace("\r", "")
+    assert "".join(f"number {number}\n" for number in (0, 1, 77, 1234, 1999)) + "2000\n" in console
+    contents = [samples.read(store, entry.content) for entry in sample.values() if type(entry) is File]
+    sums = "".join(sorted(hashlib.sha256(content).hexdigest() + "\n" for content in contents))
+    assert hashlib.sha256(sums.encode()).hexdigest() + "  -\n" + READ in console

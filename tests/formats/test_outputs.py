@@ -114,3 +114,36 @@ def test_size_is_the_size_of_the_disk(store, tmp_path):
         assert made(store, name, tmp_path, size="100M")[suffix].stat().st_size == 100 << 20
         with pytest.raises(StageProblem, match="size"):
             made(store, name, tmp_path, size="8M")
+
+
+def test_netboot_has_the_files_of_kernel_initrd(store, tmp_path):
+    found, usual = (made(store, name, tmp_path) for name in ("netboot", "kernel+initrd"))
+    assert found.keys() == {".ipxe", "-kernel", "-initrd.img"}
+    for suffix in ("-kernel", "-initrd.img"):
+        assert found[suffix].read_bytes() == usual[suffix].read_bytes()
+    assert node.CMDLINE.decode() in found[".ipxe"].read_text()
+
+
+def test_rpi3_is_a_card_and_the_files_on_it(store, tmp_path):
+    result = node.make(store, "rpi3", node.raspberry(store))
+    card, archive = (node.output(store, result, suffix, tmp_path) for suffix in ("-rpi3.img", "-rpi3.tar"))
+    volume = tmp_path / "volume"
+    volume.write_bytes(card.read_bytes()[1 << 20 :])
+    assert run(need("fsck.fat", "dosfstools"), "-n", volume).stdout.endswith("clusters\n")
+    need("mcopy", "mtools")
+    with tarfile.open(archive) as members:
+        files = [member for member in members if member.isfile()]
+        for member in files:
+            run("mcopy", "-n", "-i", volume, f"::{member.name}", tmp_path / "file")
+            assert (tmp_path / "file").read_bytes() == members.extractfile(member).read()
+    assert {member.name for member in files} > {
+        "bootcode.bin", "broadcom/bcm2837-rpi-3-b.dtb", "config.txt", "extlinux/extlinux.conf", "fixup.dat",
+        "initrd.img", "kernel", "start.elf", "u-boot.bin",
+    }  # fmt: skip
+    table = run(need("sfdisk", "fdisk"), "-l", card).stdout
+    assert re.search(r"img1 +\* +2048 +\d+ +\d+ +\S+ +[ce] W95 FAT", table)
+
+
+def test_rpi3_needs_device_trees(store, tmp_path):
+    with pytest.raises(Unwritable, match="kernel-generic"):
+        node.make(store, "rpi3", node.raspberry(store) | {"rootfs": node.products(store)["rootfs"]})

@@ -126,7 +126,7 @@ def test_a_label_is_the_name_of_the_volume(store, tmp_path):
     ({"partitions": [{}, *({"label": str(number), "size": "1"} for number in range(4))]}, ("partitions", 4)),
 ])  # fmt: skip
 def test_what_does_not_fit_is_told_at_its_place(store, options, path):
-    with pytest.raises(StageProblem, match=r"small|hold|most") as caught:
+    with pytest.raises(StageProblem, match=r"small|hold|at most") as caught:
         node.make(store, "raw-bios", node.products(store), **options)
     assert caught.value.path == path
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -12,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.digest import Digest
-from pipeline.oci.error import NotThere, Unreachable
+from pipeline.oci.error import ImageError, NotThere, Unreachable
 from pipeline.oci.resolve import resolve
+from pipeline.recipe import tag
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 from tests.judges import need, run
@@ -172,10 +175,86 @@ def test_behind_nginx_with_a_password(
         check(f"{host}/team/node:1", layout, store)
 
 
-def test_sha512_names_a_blob_too(tmp_path: Path, store: Store) -> None:
-    import hashlib
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (["--format", "v2s2"], "application/vnd.docker.distribution.manifest.list.v2+json"),
+        (["--dest-compress", "--dest-compress-format", "zstd"], "application/vnd.oci.image.index.v1+json"),
+        (["--dest-decompress"], "application/vnd.oci.image.index.v1+json"),
+    ],
+    ids=["Docker's schema 2", "zstd", "not compressed"],
+)
+def test_whatever_skopeo_makes_of_it(
+    layout: Path, store: Store, tmp_path: Path, options: list[str], kind: str
+) -> None:
+    """The same trees, from other manifests and layers."""
+    plain, changed = tmp_path / "plain", tmp_path / "changed"
+    run(need("skopeo"), "copy", "--all", "--dest-decompress", f"oci:{layout}:both", f"dir:{plain}")
+    run(need("skopeo"), "copy", "--all", *options, f"dir:{plain}", f"dir:{changed}")
+    with servers.docker_registry(tmp_path / "registry") as host:
+        target = f"docker://{host}/team/node:1"
+        run(need("skopeo"), "copy", "--all", "--preserve-digests", "--dest-tls-verify=false", f"dir:{changed}", target)
+        assert json.loads((changed / "manifest.json").read_text())["mediaType"] == kind
+        resolved = resolve(f"{host}/team/node:1", ["amd64", "arm64"])
+        for architecture, locked in resolved.platforms.items():
+            image = pull(store, reference=f"{host}/team/node:1", manifest=locked.manifest)
+            original = resolve(f"oci:{layout}:both", [architecture]).platforms[architecture].manifest
+            pull(store, reference=f"oci:{layout}:both", manifest=original)
+            assert image != original and unpack(store, image) == unpack(store, original)
 
+
+def test_all_that_is_named_by_sha512(tmp_path: Path, store: Store) -> None:
+    """Manifest, config and layer, in a layout and in a registry; the tar gets its own name."""
+    blobs = {}
+
+    def put(data: bytes) -> dict[str, object]:
+        digest = "sha512:" + hashlib.sha512(data).hexdigest()
+        blobs[digest] = data
+        return {"digest": digest, "size": len(data)}
+
+    prefix, layer = "application/vnd.oci.image.", craft.archive(craft.entry("x"))
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [put(layer)["digest"]]}}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{prefix}manifest.v1+json",
+        "config": {"mediaType": f"{prefix}config.v1+json", **put(json.dumps(config).encode())},
+        "layers": [{"mediaType": f"{prefix}layer.v1.tar+gzip", **put(gzip.compress(layer))}],
+    }
+    described = {"mediaType": f"{prefix}manifest.v1+json", **put(json.dumps(manifest).encode())}
+    folder, image = tmp_path / "layout", str(described["digest"])
+    (folder / "blobs" / "sha512").mkdir(parents=True)
+    for name, data in blobs.items():
+        (folder / "blobs" / "sha512" / name[7:]).write_bytes(data)
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
+    with servers.server() as far:
+        far.blobs, far.manifests[image] = blobs, (blobs[image], f"{prefix}manifest.v1+json")
+        places = [f"oci:{folder}", f"{far.host}/a/b@{image}"]
+        for number, reference in enumerate(places):
+            assert resolve(reference, ["amd64"]).platforms["amd64"].manifest == image
+            fresh = Store(tmp_path / f"store{number}")
+            assert list(fresh.tree(unpack(fresh, pull(fresh, reference=reference, manifest=image)))) == ["x"]
+            assert fresh.has(Digest.of(layer))
+        far.blobs = {name: data + b"!" for name, data in blobs.items()}
+        with pytest.raises(ImageError, match=r"sha512:"):
+            pull(store, reference=places[1], manifest=image)
+
+
+def test_a_diff_id_may_be_a_sha512(tmp_path: Path, store: Store) -> None:
     layer = craft.archive(craft.entry("x"))
     image = craft.image(tmp_path / "layout", [layer], diff_ids=["sha512:" + hashlib.sha512(layer).hexdigest()])
     pull(store, reference=f"oci:{tmp_path}/layout", manifest=image)
     assert list(store.tree(unpack(store, Digest(image)))) == ["x"]
+
+
+def test_the_store_is_a_place_too(layout: Path, store: Store, tmp_path: Path) -> None:
+    """It is an OCI layout: what it names can be asked for, by us and by skopeo, and it feeds another store."""
+    digest = resolve(f"oci:{layout}:both", ["amd64"]).platforms["amd64"].manifest
+    pull(store, reference=f"oci:{layout}:both", manifest=digest)
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    tag.tag(store, "node:1", tag.describe(store, kind, digest, platform={"os": "linux", "architecture": "amd64"}))
+    reference = f"oci:{store.root}:node:1"
+    assert resolve(reference, ["amd64"]).platforms["amd64"].manifest == digest
+    assert pull(store, reference=reference, manifest=digest) == digest
+    other = Store(tmp_path / "other")
+    assert unpack(other, pull(other, reference=reference, manifest=digest)) == unpack(store, digest)
+    run(need("skopeo"), "inspect", f"oci:{store.root}:node:1")

@@ -19,7 +19,7 @@ from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachab
 from pipeline.oci.manifest import Descriptor, Manifest
 from pipeline.oci.registry import Registry
 from pipeline.oci.resolve import resolve
-from pipeline.stages.pull import pull, unpack
+from pipeline.stages.pull import AT_ONCE, pull, unpack
 from pipeline.store import Store
 from tests.oci import craft, servers
 from tests.oci.servers import Request, Rule, Server
@@ -148,6 +148,27 @@ def test_a_server_without_ranges_starts_again_and_nothing_is_lost(far: Server, s
     ]
     fetch.blob(store, [Registry(far.host, "a/b", sleep=lambda _: None)], layer, "a/b:1")
     assert store.get(layer.digest) == far.blobs[layer.digest]
+
+
+def test_layers_come_side_by_side_and_no_more_than_the_limit(tmp_path: Path, store: Store) -> None:
+    """Nobody is answered before as many have asked as may; of those that wait for an answer there are never more."""
+    layers = [craft.archive(craft.entry(f"{n}")) for n in range(3 * AT_ONCE - 1)]
+    image = craft.image(tmp_path / "many", layers, name="1")
+    together, guard, asking, most = threading.Barrier(AT_ONCE), threading.Lock(), [0], [0]
+
+    def wait(request: Request) -> bool:
+        with guard:
+            asking[0] += 1
+            most[0] = max(most[0], asking[0])
+        together.wait(60)
+        with guard:
+            asking[0] -= 1
+        return False
+
+    with servers.server(tmp_path / "many") as far:
+        far.rules.append(on("blobs", wait))
+        assert pull(store, reference=f"{far.host}/a/b:1", manifest=image) == image
+    assert most[0] == AT_ONCE
 
 
 def test_a_run_that_was_killed_is_gone_on_with(far: Server, store: Store) -> None:

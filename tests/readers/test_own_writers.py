@@ -10,7 +10,7 @@ from pipeline.compare import listings
 from pipeline.readers.view import HostFile, chunks, first_unequal
 from pipeline.store import Store
 from pipeline.tree import File, Slice, Tree, length
-from pipeline.writers import cpio, erofs, fat, iso9660, squashfs, tar
+from pipeline.writers import cpio, disk, erofs, ext4, fat, gpt, iso9660, squashfs, tar
 from tests.writers import samples
 from tests.writers.test_disks import WRITERS
 
@@ -92,6 +92,26 @@ def test_erofs(store, tmp_path, level):
     opened = readers.look_into(HostFile(tmp_path / "a"))
     assert opened.structure == "erofs"
     check(store, without(tree.ordered()), opened.listing)
+
+
+def test_ext4(store, tmp_path):
+    tree = samples.special(store)
+    listing = written(store, tmp_path / "a", lambda out: ext4.write(tree, out, label="ROOT"))
+    assert "lost+found" in listing
+    check(store, without(tree), {path: node for path, node in listing.items() if path != "lost+found"})
+
+
+def test_a_file_in_ext4_on_a_disk(store, tmp_path):
+    tree, volume = samples.special(store), store.rope()
+    ext4.write(tree, volume)
+    content = volume.finish()
+    volumes = [gpt.Volume(content, name, gpt.LINUX_DATA) for name in ("one", "two")]
+    partitions = written(
+        store, tmp_path / "a", lambda out: gpt.write_disk(volumes, length(content) * 2 + (2 << 20), out, disk.identity)
+    )
+    opened = readers.look_into(partitions["partition 2"].content)
+    assert opened.structure == "ext4"
+    assert first_unequal(opened.listing["bin/su"].content, listings.of_content(store, tree["bin/su"].content)) is None
 
 
 def test_iso9660(store, tmp_path):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from pipeline.digest import canonical_json
+from pipeline.offline import VARIABLE
 from pipeline.recipe import apt, debian
 from pipeline.recipe.apt import PackageError, configuration, open_archive
 from tests import judges
@@ -139,9 +140,9 @@ def test_new_versions_are_seen_at_once_unless_offline(
     names(tmp_path, "tool")
     distribution.add("tool", version="3:0")
     distribution.publish()
-    monkeypatch.setenv(apt.OFFLINE, "1")
+    monkeypatch.setenv(VARIABLE, "1")
     [(_, [old])] = debian_all(wanted(["tool"], False), cache=tmp_path)
-    monkeypatch.delenv(apt.OFFLINE)
+    monkeypatch.delenv(VARIABLE)
     [(_, [new])] = debian_all(wanted(["tool"], False), cache=tmp_path)
     assert (old["version"], new["version"]) == ("2:1.5+b1~x", "3:0")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import BadInput
+from pipeline.offline import VARIABLE
 from pipeline.recipe import apt, debian, fetch
 from pipeline.recipe.apt import PackageError
 from pipeline.store import Store
@@ -138,7 +139,7 @@ def test_what_only_apt_speaks_is_left_to_apt(
 def test_offline_no_socket_is_used(
     store: Store, host: Host, distribution: Repository, served: str, no_sockets: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(apt.OFFLINE, "1")
+    monkeypatch.setenv(VARIABLE, "1")
     host(f"deb [trusted=yes] {served} test main")
     with pytest.raises(
         PackageError, match=r"needs the package tool .*, which is not in the store, and NODEKILN_OFFLINE is set"

@@ -54,12 +54,15 @@ def seen(doit, project, tmp_path):
     text = text.replace("    module, _, name = call.stage", "    watch(call)\n    module, _, name = call.stage", 1)
     module.write_text(text)
     doit("verify:node", "--full", "--json", "table.json")
-    rows = json.loads((project / "table.json").read_text())["runs"]
+    table = json.loads((project / "table.json").read_text())
+    assert table["formats"] == {"kernel+initrd": True} and (table["agree"], table["of"]) == (17, 17)
+    rows = table["runs"]
+    assert [row["name"] for row in rows] == [each.name for each in conditions.chosen(0, True)]
+    assert len({json.dumps(row["sums"]) for row in rows}) == 1
     found = {
         row["name"]: [json.loads(line) for line in (folder / str(number)).read_text().splitlines()]
         for number, row in enumerate(rows)
     }
-    assert len(found) == 17
     return {row["name"]: found[row["name"]] for row in rows if not row["left_out"]}
 
 

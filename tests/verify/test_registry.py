@@ -164,6 +164,24 @@ def test_names_of_files_are_no_paths(tmp_path, host, name):
         artifact.find(pushed(store, host, {name: b"x"}))
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 900, "images": {}, "packages": {}}'])
+def test_a_lock_of_somebody_elses_is_checked(tmp_path, host, text):
+    store = Store(tmp_path / "store")
+    files = {"manifest.json": json.dumps(RECORD).encode(), "n.lock": text.encode()}
+    with pytest.raises(BadInput, match=r"n\.lock is no lock that this nodekiln can read"):
+        records.read(store, pushed(store, host, files))
+
+
+def test_a_record_may_not_be_large(tmp_path, host, monkeypatch):
+    """Nothing of it is fetched then."""
+    store = Store(tmp_path / "store")
+    reference = pushed(store, host, {"manifest.json": json.dumps(RECORD).encode()})
+    monkeypatch.setattr(records, "LARGEST", 10)
+    with pytest.raises(ImageError, match="10 is the limit"):
+        records.read(Store(tmp_path / "other"), reference)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_node_without_a_record(tmp_path, host):
     store = Store(tmp_path / "store")
     with pytest.raises(ImageError, match=r"no manifest\.json for amd64 was pushed"):

@@ -65,13 +65,15 @@ def test_content_and_holes_go_in_by_reference(store):
     assert samples.read(store, out.finish()) == packed(store, "zstd", [data + bytes(4000)])
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_workers(store, monkeypatch):
+@pytest.mark.parametrize("name", ["zstd:3", "zstd:19"])
+def test_the_bytes_do_not_depend_on_the_number_of_workers(store, monkeypatch, name):
     monkeypatch.setattr(compress, "JOB", 1 << 20)
+    monkeypatch.setattr(compress, "HIGHEST_JOB", 1 << 20)
     data = [samples.noise(1 << 20) + bytes(1 << 20)] * 4
     results = set()
     for workers in (1, 2, 5):
         monkeypatch.setattr(compress, "WORKERS", workers)
-        results.add(packed(store, "zstd:3", data))
+        results.add(packed(store, name, data))
     assert len(results) == 1
 
 

@@ -1,0 +1,295 @@
+"""Our writers beside the usual tools, on the same material, in turns: medians; and what they need for 4 GiB.
+
+    python benchmarks/writers.py [--rounds N] [--folder DIR] [--large] [ROW ...]
+
+The material is a tree of 260 MB from the host's Debian packages, in the store as an unpacked layer, as a tar, and as a
+folder; a boot volume of 160 MB; and a disk of 1 GiB that is a quarter full. Every turn is a process of its own. Ours is
+timed from the opened store to the file in its place, without Python's start and without the file's sum, since a build
+starts once and the tools make no sum; CPU is that of the whole process, start included.
+
+--large: 4 GiB that do not compress instead, only ours, once: the process' peak memory is what matters.
+
+Appends to benchmarks/history/writers.jsonl. Packages: squashfs-tools-ng, erofs-utils, mtools, e2fsprogs, qemu-utils.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import material
+from incremental import Cost, environment, measure
+
+HOME = Path(__file__).resolve().parent
+HISTORY = HOME / "history" / "writers.jsonl"
+MIB = 1 << 20
+DISK = 1 << 30
+KERNEL, INITRD = 12 * MIB, 148 * MIB
+LARGE, PART = 4 << 30, 64 * MIB
+LEVEL = 9
+
+
+class Row(NamedTuple):
+    """`ours` is called in a process of its own, with a store, the material and a sink; `theirs` is a shell's line."""
+
+    name: str
+    ours: Callable[[Any, Any, Any], bytes | None]
+    theirs: str
+
+
+def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
+    def write(store: Any, made: Any, out: Any) -> bytes:
+        from pipeline import compress
+        from pipeline.writers import squashfs
+
+        chosen = compress.parse(compression)
+        return squashfs.write(made.tree(), store.read, out, squashfs.Packing(chosen.name, compress.blocks(chosen)))
+
+    return write
+
+
+def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
+    def write(store: Any, made: Any, out: Any) -> bytes:
+        from pipeline import compress
+        from pipeline.writers import erofs
+
+        return erofs.write(made.tree(), store.read, out, compress.lz4(level) if level else None)
+
+    return write
+
+
+def _ext4(store: Any, made: Any, out: Any) -> None:
+    from pipeline.writers import ext4
+
+    ext4.write(made.tree(), out, None, "root")
+
+
+def _fat(store: Any, made: Any, out: Any) -> None:
+    from pipeline.writers import fat
+
+    plan = fat.plan(made.boot(), None)
+    fat.write(plan, out, "NODE", fat.boot_sector(plan, "NODE", 1, 0))
+
+
+def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
+    def write(store: Any, made: Any, out: Any) -> None:
+        from pipeline import compress
+        from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
+
+        writers: dict[str, Callable[[], None]] = {
+            "qcow2": lambda: qcow2.write(made.disk(), out),
+            "vmdk": lambda: vmdk.write(made.disk(), store.read, out, compress.zlib(1), 1),
+            "vhd": lambda: vhd.write_fixed(made.disk(), out, disk.identity("vhd")),
+            "dynamic-vhd": lambda: vhd.write_dynamic(made.disk(), out, disk.identity("vhd")),
+            "vhdx": lambda: vhdx.write(made.disk(), out, disk.identity),
+        }
+        writers[kind]()
+
+    return write
+
+
+def _tar(store: Any, made: Any, out: Any) -> None:
+    from pipeline.writers import tar
+
+    tar.write(made.tree(), out)
+
+
+def _initrd(level: str) -> Callable[[Any, Any, Any], None]:
+    def write(store: Any, made: Any, out: Any) -> None:
+        from pipeline.stages import initrd
+
+        fragment = store.tree(initrd.fragment(store, store.put_tree(made.tree()), compress=level))["fragment"]
+        out.extend(fragment.content)
+
+    return write
+
+
+CONVERT = "qemu-img convert -f raw -O {} disk.raw theirs"
+ROWS = (
+    Row(f"squashfs, zstd:{LEVEL}", _squashfs(f"zstd:{LEVEL}"), f"tar2sqfs -qf -c zstd -X level={LEVEL} theirs < tar"),
+    Row(f"squashfs, gzip:{LEVEL}", _squashfs(f"gzip:{LEVEL}"), f"tar2sqfs -qf -c gzip -X level={LEVEL} theirs < tar"),
+    Row("erofs", _erofs(0), "mkfs.erofs --quiet theirs root"),
+    Row(f"erofs, lz4hc:{LEVEL}", _erofs(LEVEL), f"mkfs.erofs --quiet -zlz4hc,{LEVEL} -C65536 theirs root"),
+    Row("ext4", _ext4, "mke2fs -q -t ext4 -d root theirs 400M"),
+    Row("FAT", _fat, "mformat -C -F -T 409600 -i theirs && mcopy -i theirs boot/* ::"),
+    Row("qcow2", _disk("qcow2"), CONVERT.format("qcow2")),
+    Row("vmdk", _disk("vmdk"), CONVERT.format("vmdk -o subformat=streamOptimized")),
+    Row("vhd", _disk("vhd"), CONVERT.format("vpc -o subformat=fixed,force_size=on")),
+    Row("dynamic-vhd", _disk("dynamic-vhd"), CONVERT.format("vpc -o force_size=on")),
+    Row("vhdx", _disk("vhdx"), CONVERT.format("vhdx")),
+    Row("tar", _tar, "tar -C root -cf theirs ."),
+    Row("initrd, zstd:4", _initrd("zstd:4"), "cd root; find . | cpio --quiet -oH newc | zstd -q4T2 > ../theirs"),
+)
+
+
+class Made(NamedTuple):
+    """The material as our writers take it, each made when it is asked for."""
+
+    tree: Callable[[], Any]
+    boot: Callable[[], Any]
+    """The files of a boot volume."""
+    disk: Callable[[], Any]
+    """A disk's content."""
+
+
+def prepare(folder: Path) -> None:
+    """Put the material into `folder`."""
+    from pipeline.oci.layer import flatten
+    from pipeline.store import Store
+
+    names = b"\0".join(os.fsencode(path) for path in material.chosen(material.SIZE, material.FILES))
+    tar = ["tar", "--null", "--no-recursion", "--numeric-owner", "-P", "--transform=s,^/,,", "-cf", "tar", "-T", "-"]
+    subprocess.run(tar, cwd=folder, input=names, check=True)
+    (folder / "root").mkdir()
+    subprocess.run(["tar", "-xf", "tar", "-C", "root"], cwd=folder, check=True)
+    store = Store(folder / "store")
+    with store.create() as blob, (folder / "tar").open("rb") as source:
+        while data := source.read(MIB):
+            blob.write(data)
+        layer = blob.commit()
+    tree = flatten(store, [layer])
+    (folder / "boot").mkdir()
+    for name, start, size in (("kernel", 0, KERNEL), ("initrd.img", KERNEL, INITRD)):
+        with (folder / "tar").open("rb") as source, (folder / "boot" / name).open("wb") as out:
+            source.seek(start)
+            out.write(source.read(size))
+    with (folder / "disk.raw").open("wb") as raw, (folder / "tar").open("rb") as source:
+        raw.seek(MIB)
+        shutil.copyfileobj(source, raw)
+        raw.truncate(DISK)
+    (folder / "digests").write_text(json.dumps([layer, store.put_tree(tree)]))
+
+
+def made(folder: Path, store: Any) -> Made:
+    from pipeline.digest import Digest
+    from pipeline.tree import Slice, files
+
+    layer, tree = map(Digest, json.loads((folder / "digests").read_text()))
+    size = store.size(layer)
+    boot = [("kernel", (Slice(layer, 0, KERNEL),)), ("initrd.img", (Slice(layer, KERNEL, INITRD),))]
+    disk = (Slice(None, 0, MIB), Slice(layer, 0, size), Slice(None, 0, DISK - MIB - size))
+    return Made(lambda: store.tree(tree), lambda: files(boot), lambda: disk)
+
+
+def prepare_large(folder: Path) -> None:
+    from pipeline.store import Store
+
+    store = Store(folder / "store")
+    with store.create() as blob:
+        for number in range(2 * PART // MIB):
+            blob.write(random.Random(number).randbytes(MIB))
+        (folder / "digests").write_text(json.dumps([blob.commit(), ""]))
+
+
+def large(folder: Path, store: Any) -> Made:
+    """4 GiB in files of 64 MiB, no two the same: they start at different places of one blob."""
+    from pipeline.digest import Digest
+    from pipeline.tree import Slice, files
+
+    blob = Digest(json.loads((folder / "digests").read_text())[0])
+    tree = files((f"part{number:02}", (Slice(blob, number * 4096 + number, PART),)) for number in range(LARGE // PART))
+    disk = tuple(piece for entry in tree.values() for piece in entry.content)  # type: ignore[union-attr]
+    return Made(lambda: tree, lambda: tree, lambda: disk)
+
+
+def write(name: str, folder: Path) -> None:
+    """One turn of ours: the file `ours`. Prints how long it took."""
+    from pipeline.export import _copy
+    from pipeline.store import Store
+
+    store = Store(folder / "store")
+    (row,) = (row for row in ROWS if row.name == name)
+    made_of = large if folder.name == "large" else made
+    began = time.perf_counter()
+    out = store.rope()
+    first = row.ours(store, made_of(folder, store), out)
+    content = (store.content(first) if first else ()) + out.finish()
+    with (folder / "ours").open("wb") as file:
+        _copy(store, content, file)
+    print(time.perf_counter() - began)
+
+
+def turn(row: Row, who: str, folder: Path) -> Cost:
+    (folder / who).unlink(missing_ok=True)
+    words = [sys.executable, __file__, "--write", row.name] if who == "ours" else ["sh", "-c", row.theirs]
+    cost = measure(words, folder, folder / "log")
+    return cost._replace(wall=float((folder / "log").read_text())) if who == "ours" else cost
+
+
+def run(folder: Path, rounds: int, wanted: list[str], who: tuple[str, ...]) -> list[dict[str, object]]:
+    results = []
+    for row in ROWS:
+        if wanted and not any(word in row.name for word in wanted):
+            continue
+        costs = {each: [turn(row, each, folder)] for each in who}
+        for _ in range(rounds - 1):
+            for each in who:
+                costs[each].append(turn(row, each, folder))
+        result: dict[str, object] = {"row": row.name}
+        for each, found in costs.items():
+            wall, cpu, memory = (statistics.median(cost[part] for cost in found) for part in range(3))
+            size = (folder / each).stat().st_size
+            result[each] = {"seconds": round(wall, 3), "cpu": round(cpu, 3), "memory": round(memory), "bytes": size}
+        results.append(result)
+        print(shown(result), flush=True)
+    return results
+
+
+def shown(result: dict[str, Any]) -> str:
+    line = "{seconds:7.2f} s {cpu:6.2f} s CPU {memory:5.0f} MiB {size:7.1f} MB"
+    text = [f"{result['row']:18}"]
+    text += [f"{who} {line.format(**result[who], size=result[who]['bytes'] / 1e6)}" for who in result if who != "row"]
+    if "theirs" in result:
+        text.append(f"{result['theirs']['seconds'] / result['ours']['seconds']:5.2f} times as fast")
+    return "  ".join(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="only rows whose names have one of these words")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where to work; kept, and its material used again")
+    parser.add_argument("--large", action="store_true", help="4 GiB, for the memory that it takes")
+    parser.add_argument("--write", metavar="ROW", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.write:
+        write(given.write, Path.cwd())
+        return
+    home = given.folder or Path(tempfile.mkdtemp(prefix="nodekiln-bench-"))
+    folder = home / ("large" if given.large else "usual")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if not (folder / "digests").exists():
+            # in a process of its own: a child's peak memory counts from what its parent had when it was started
+            preparing = "prepare_large" if given.large else "prepare"
+            code = f"import sys, pathlib; sys.path.insert(0, {str(HOME)!r}); import writers; "
+            subprocess.run([sys.executable, "-c", f"{code}writers.{preparing}(pathlib.Path('.'))"], cwd=folder,
+                           env=environment(), check=True)
+        if given.large:
+            results = run(folder, 1, given.rows, ("ours",))
+        else:
+            results = run(folder, given.rounds, given.rows, ("ours", "theirs"))
+    finally:
+        if not given.folder:
+            shutil.rmtree(home)
+    with HISTORY.open("a") as history:
+        entry = {"when": f"{datetime.now(UTC):%Y-%m-%d}", "cores": os.cpu_count(), "python": platform.python_version(),
+                 "large": given.large}
+        history.write(json.dumps({**entry, "rows": results}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
