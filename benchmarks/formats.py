@@ -2,11 +2,11 @@
 
     python benchmarks/formats.py [--rounds N] [--folder DIR] [FORMAT ...]
 
-The node is that of incremental.py: 260 MB of content in six services. For each round and format the option of one
-service changes, everything that the format is made of is built first (the initrd, or the root), and then the format:
-that `doit build`, less a `doit build` that finds nothing to do, is set beside `cp` of the file that came out. Formats
-that are made of another format are timed with it. A format should take at most twice the time of copying; those that
-compress the whole root (squashfs, erofs, docker) cannot.
+The node is that of incremental.py: 260 MB of content in six services. In each round the option of one service changes,
+what every format is made of (kernel, initrd, root) is brought up to date, and then the format is made, with those that
+it is made of in turn, and written to its place: that is timed, and set beside `cp` of the files that came out. It
+should take at most twice as long; formats that compress the whole root (squashfs, erofs, docker) or a disk (gcp)
+cannot. doit's own start is in incremental.py's rows.
 
 Appends to benchmarks/history/formats.jsonl. Boot loaders are fetched from the host's Debian mirror the first time.
 """
@@ -22,65 +22,71 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import material
-from incremental import Bench, Cost, measure
+from incremental import Bench, environment, measure
 
 HOME = Path(__file__).resolve().parent
 HISTORY = HOME / "history" / "formats.jsonl"
-LIST = "from pipeline import formats; print(*formats.names())"
-SKIPPED = ("rpi3", "kernel+initrd", "bootrd")
-"""For another machine; what all others are made of; part of others."""
+SKIPPED = ("rpi3", "kernel+initrd", "bootrd", "netboot")
+"""For another machine; what all others are made of; a part of others; a script."""
 
 
 def names() -> list[str]:
     """Every format, as the package lists them."""
-    listed = subprocess.run([sys.executable, "-c", LIST], cwd=HOME.parent, capture_output=True, text=True, check=True)
+    code = "from pipeline import formats; print(*formats.names())"
+    listed = subprocess.run([sys.executable, "-c", code], cwd=HOME.parent, capture_output=True, text=True, check=True)
     return [name for name in listed.stdout.split() if name not in SKIPPED]
 
 
-class Formats(Bench):
-    def change(self, *formats: str) -> None:
-        """A spec that no build has seen, with another option of one service."""
-        self.write(option=f"A={self.another()}", formats=", ".join(("kernel+initrd", *formats)))
+def turn(name: str, folder: Path) -> None:
+    """Make the format `name` once, in this process, and print what that took, in seconds and seconds of CPU."""
+    from pipeline.action import closure
+    from pipeline.plan import plan
+    from pipeline.project import Project
 
-    def turn(self, name: str) -> tuple[Cost, Cost, int]:
-        """What the format `name` costs when its inputs are there, what copying it costs, and its bytes."""
-        self.change(name)
-        self.doit("build:node:kernel+initrd")
-        self.doit("build:node:rootfs")
-        made, nothing = self.doit(f"build:node:{name}"), self.doit(f"build:node:{name}")
-        build, copy = self.folder / "build" / "node", self.folder / "copy"
-        newest = max((path for path in build.iterdir() if path.name not in ("SHA256SUMS", "manifest.json")),
-                     key=lambda path: path.stat().st_mtime_ns)  # fmt: skip
-        copy.unlink(missing_ok=True)
-        copied = measure(["cp", str(newest), str(copy)], self.folder, self.folder / "cp.log")
-        return made._replace(wall=made.wall - nothing.wall, cpu=made.cpu - nothing.cpu), copied, newest.stat().st_size
+    project = Project(folder)
+    store, planned = project.store, plan(project.load("node"), project.lock("node"), "amd64")
+    action = planned.format(name)
+    for each in (*planned.products.values(), *closure(action)):
+        if not each.name.startswith("format/"):
+            each.perform(store)
+    began, cpu = time.perf_counter(), time.process_time()
+    result, _ = action.perform(store)
+    for suffix, entry in store.tree(result).items():
+        if suffix not in ("-kernel", "-cmdline"):
+            store.export(entry.content, folder / "made" / f"node{suffix}")  # type: ignore[union-attr]
+    print(json.dumps([time.perf_counter() - began, time.process_time() - cpu]))
 
 
-def run(bench: Formats, rounds: int, wanted: list[str]) -> list[dict[str, object]]:
-    results: list[dict[str, object]] = []
-    for name in wanted:
-        try:
-            bench.change(name)
-            bench.doit(f"build:node:{name}")  # fetches what it is made of
-        except SystemExit as error:
-            print(f"{name:20} {str(error).splitlines()[-1]}", flush=True)
-            continue
-        turns = [bench.turn(name) for _ in range(rounds)]
-        medians = [statistics.median(turn[who][part] for turn in turns) for who in (0, 1) for part in (0, 1)]
-        made, cpu, copied, copied_cpu = (round(each, 3) for each in medians)
-        results.append({"format": name, "seconds": made, "cpu": cpu, "copied": copied, "copied_cpu": copied_cpu,
-                        "bytes": turns[-1][2], "ratio": round(made / copied, 2)})
-        print(shown(results[-1]), flush=True)
-    return results
+def turns(bench: Bench, name: str, rounds: int) -> dict[str, Any]:
+    folder = bench.folder
+    made, copied = [], []
+    for _ in range(rounds):
+        bench.write(option=f"A={bench.another()}", formats=f"kernel+initrd, {name}")
+        for place in ("made", "copied"):
+            shutil.rmtree(folder / place, ignore_errors=True)
+            (folder / place).mkdir()
+        words = [sys.executable, __file__, "--turn", name]
+        done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+        made.append(json.loads(done.stdout.splitlines()[-1]))
+        files = sorted(map(str, (folder / "made").iterdir()))
+        copied.append(measure(["cp", *files, str(folder / "copied")], folder, folder / "cp.log"))
+    seconds, cpu = (statistics.median(each[part] for each in made) for part in (0, 1))
+    copy, copy_cpu = (statistics.median(each[part] for each in copied) for part in (0, 1))
+    return {"format": name, "bytes": sum(map(os.path.getsize, files)), "seconds": round(seconds, 3),
+            "cpu": round(cpu, 3), "copied": round(copy, 3), "copied_cpu": round(copy_cpu, 3),
+            "ratio": round(seconds / copy, 2)}  # fmt: skip
 
 
 def shown(result: dict[str, Any]) -> str:
-    line = "{format:20} {size:7.1f} MB  {seconds:6.2f} s {cpu:5.2f} s CPU  copied {copied:5.2f} s {copied_cpu:5.2f} s CPU"
+    line = "{format:20} {size:7.1f} MB  {seconds:6.2f} s {cpu:5.2f} s CPU  copied {copied:5.2f} s {copied_cpu:5.2f} s"
     return f"{line}  {{ratio:5.2f}} times".format(**result, size=result["bytes"] / 1e6)
 
 
@@ -89,10 +95,20 @@ def main() -> None:
     parser.add_argument("formats", nargs="*", metavar="FORMAT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to work; kept, and its images used again")
+    parser.add_argument("--turn", metavar="FORMAT", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.turn:
+        turn(given.turn, Path.cwd())
+        return
     folder = given.folder or Path(tempfile.mkdtemp(prefix="nodekiln-bench-"))
+    wanted, results = given.formats or names(), []
     try:
-        results = run(Formats(folder), given.rounds, given.formats or names())
+        bench = Bench(folder)
+        for name in wanted:
+            bench.write(formats=f"kernel+initrd, {name}")
+            bench.doit("lock:node")  # what the boot loaders are made of, too
+            results.append(turns(bench, name, given.rounds))
+            print(shown(results[-1]), flush=True)
     finally:
         if not given.folder:
             shutil.rmtree(folder)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from pipeline.errors import BadInput
+from pipeline.inorder import InOrder
 from pipeline.tree import Content, Read, Sink
 
 ZSTANDARD = "0.25.0"
@@ -224,28 +224,33 @@ def _zstd(level: int, size: int) -> Codec:
 
 
 class _Gzip:
-    """Members (RFC 1952) through libdeflate, which takes each of them whole."""
+    """Members (RFC 1952) through libdeflate, which takes each of them whole; several are made at once."""
 
     def __init__(self, level: int, size: int, members: bool) -> None:
         if size > WHOLE and not members:
             raise InvalidCompression(f"gzip needs its input in memory: {size} bytes are too many (use zstd)")
-        import deflate
-
-        _pinned("deflate", deflate.__version__, DEFLATE)
-        self._member = partial(deflate.gzip_compress, compresslevel=level)
         self._limit = MEMBER if members else WHOLE
         self._data = bytearray()
+        self._packed: list[bytes] = []
+        self._threads = InOrder(gzip(level))
 
     def compress(self, data: bytes) -> bytes:
         self._data += data
-        packed = b""
         while len(self._data) > self._limit:
-            packed += self._member(self._data[: self._limit])
+            self._threads.submit(bytes(self._data[: self._limit]), self._packed.append)
+            self._threads.drain(WORKERS)
             del self._data[: self._limit]
-        return packed
+        return self._taken()
 
     def flush(self) -> bytes:
-        return bytes(self._member(self._data))
+        with self._threads:
+            self._threads.submit(bytes(self._data), self._packed.append)
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        packed = b"".join(self._packed)
+        self._packed.clear()
+        return packed
 
 
 class _Plain:

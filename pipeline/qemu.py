@@ -54,6 +54,7 @@ DISKS = {
     "raw-efi": Disk("-efi.img", efi=True),
     "raw-hybrid": Disk("-hybrid.img"),
     "ext4": Disk("-ext4.img"),
+    "ext4-efi": Disk("-ext4-efi.img", efi=True),
     "aws": Disk(".raw"),
     "vmdk": Disk(".vmdk", "vmdk"),
     "vhd": Disk(".vhd", "vpc"),

@@ -45,6 +45,8 @@ class _Inode(NamedTuple):
     target: str = ""
     device: int = 0
     xattr: int = NOTHING
+    lookups: int = 0
+    """Places in a directory's listing that can be looked up."""
 
 
 class _Image:
@@ -85,8 +87,8 @@ class _Image:
         inode = _Inode((kind - 1) % 7 + 1, mode, self.ids[uid], self.ids[gid], mtime, number)
         extended = kind > 7
         if inode.kind == 1 and extended:
-            links, size, start, _, _, offset, xattr = stream.unpack("<IIIIHHI")
-            return inode._replace(links=links, size=size - 3, start=start, offset=offset, xattr=xattr)
+            links, size, start, _, index, offset, xattr = stream.unpack("<IIIIHHI")
+            return inode._replace(links=links, size=size - 3, start=start, offset=offset, xattr=xattr, lookups=index)
         if inode.kind == 1:
             start, links, size, offset, _ = stream.unpack("<IIHHI")
             return inode._replace(links=links, size=size - 3, start=start, offset=offset)
@@ -183,4 +185,5 @@ def _node(image: _Image, inode: _Inode) -> Node:
     if inode.xattr != NOTHING:
         facts |= image.xattrs[inode.xattr]
     content = image.content(inode) if inode.kind == 2 else None
-    return Node(KINDS[inode.kind], facts, content, {"inode": inode.number})
+    place = {"inode": inode.number} | ({"index": inode.lookups} if inode.lookups else {})
+    return Node(KINDS[inode.kind], facts, content, place)

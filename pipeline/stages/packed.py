@@ -11,11 +11,11 @@ from functools import cache, partial
 
 from pipeline import compress as compression
 from pipeline.digest import Digest
+from pipeline.inorder import InOrder
 from pipeline.stages import diskimage
 from pipeline.store import Store
 from pipeline.tree import Content, Sink, Slice, cut, files, length
 from pipeline.writers.extents import held
-from pipeline.writers.inorder import InOrder
 
 VERSION = f"1 {compression.VERSION}"
 GRAIN = 1 << 20

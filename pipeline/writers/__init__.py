@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from pipeline.errors import BadInput
+from pipeline.tree import Entry, File
 
 
 class Unwritable(BadInput):
@@ -20,3 +23,13 @@ class TooLarge(Unwritable):
 def raw(text: str) -> bytes:
     """The bytes of a path or a link's target, in UTF-8 whatever the locale is; surrogates are bytes that are none."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def agreed(tree: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
+    """The entries of the ordered `tree`; every name of a hard-linked file says what the first of them does."""
+    first: dict[str, File] = {}
+    for path, entry in tree.items():
+        if type(entry) is File and entry.inode:
+            yield path, first.setdefault(entry.inode, entry)
+        else:
+            yield path, entry

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
-from pipeline.writers import TooLarge, Unwritable, raw
+from pipeline.writers import TooLarge, Unwritable, agreed, raw
 
-VERSION = 1
+VERSION = 2
 LARGEST_FILE = (1 << 32) - 1
 """The size field has 8 hexadecimal digits."""
 LONGEST_NAME = 4095
@@ -49,7 +49,7 @@ def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
     left = Counter(links)
     inodes: dict[str, int] = {}
     padding = b""
-    for number, (path, entry) in enumerate(tree.items(), 1):
+    for number, (path, entry) in enumerate(agreed(tree), 1):
         if isinstance(entry, File):
             inode, count, content = number, 1, entry.content
             if entry.inode:

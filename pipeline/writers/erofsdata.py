@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from struct import pack
 
+from pipeline.inorder import InOrder
 from pipeline.tree import Content, Read, Sink, cut, length
 from pipeline.writers.extents import held, words
-from pipeline.writers.inorder import InOrder
 from pipeline.writers.twins import identities
 
 BLOCK_LOG = 12

@@ -87,12 +87,14 @@ def _journal_blocks(size: int | None) -> int:
 def _fixed(contents: Contents, size: int) -> _Layout:
     """The layout of a file system of `size` bytes."""
     blocks = size // BLOCK
-    layout = _layout(contents, ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, max(contents.owners))))
-    last = blocks - (blocks // PER_GROUP) * PER_GROUP
-    if layout.space.next > blocks or 0 < last <= layout.geometry.head or blocks < GRAIN:
-        least = _fitted(contents).geometry.blocks * BLOCK
-        raise Unwritable(f"an ext4 file system of {size} bytes is too small: this one takes {least}; give another size")
-    return layout
+    geometry = ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, max(contents.owners)))
+    if geometry.inodes_per_group <= PER_GROUP:
+        layout = _layout(contents, geometry)
+        rest = blocks % PER_GROUP
+        if layout.space.next <= blocks and (not rest or rest > geometry.head):
+            return layout
+    least = _fitted(contents).geometry.blocks * BLOCK
+    raise Unwritable(f"an ext4 file system of {size} bytes is too small: this one takes {least}; give another size")
 
 
 def _fitted(contents: Contents) -> _Layout:

@@ -12,9 +12,9 @@ from struct import pack
 from typing import NamedTuple
 
 from pipeline.tree import EPOCH, Content, Directory, Entry, File, Sink, length, parent
-from pipeline.writers import isoname, rockridge
+from pipeline.writers import agreed, isoname, rockridge
 
-VERSION = 1
+VERSION = 2
 BLOCK = 2048
 SYSTEM = 16 * BLOCK
 """Bytes before the descriptors, free for a boot record."""
@@ -68,7 +68,7 @@ class _Hierarchy(NamedTuple):
 
 def plan(tree: Mapping[str, Entry], boots: Sequence[Boot] = ()) -> Plan:
     """Lay out the ordered, complete `tree`."""
-    tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
+    tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(agreed(tree))}
     catalog = SYSTEM // BLOCK + 3 + bool(boots)
     tables = catalog + bool(boots)
     drafts = [_draft(tree, joliet) for joliet in (False, True)]

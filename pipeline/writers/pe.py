@@ -122,8 +122,8 @@ def _checksum(pieces: Sequence[Content | bytes], read: Read) -> int:
     for chunk in _bytes(pieces, read):
         data = odd + chunk
         whole = len(data) & ~1
-        # 2^16 is 1 modulo 65535, so a number has there the sum of its 16-bit words.
-        total += int.from_bytes(data[:whole], "little") % 0xFFFF
+        # 2^16 is 1 modulo 65535, so a number has there the sum of its 16-bit words; chunks add up before that is taken
+        total += int.from_bytes(data[:whole], "little")
         odd = data[whole:]
     return (total + int.from_bytes(odd, "little") - 1) % 0xFFFF + 1
 

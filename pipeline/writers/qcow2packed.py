@@ -12,9 +12,9 @@ from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from pipeline.inorder import InOrder
 from pipeline.tree import Content, Read, Sink, cut, length
 from pipeline.writers.extents import held, words
-from pipeline.writers.inorder import InOrder
 from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, ZSTD, clusters, header
 
 VERSION = 1

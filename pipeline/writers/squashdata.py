@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from struct import pack
 
+from pipeline.inorder import InOrder
 from pipeline.tree import Content, Read, Sink, length
-from pipeline.writers.inorder import InOrder
 from pipeline.writers.twins import identities
 
 BLOCK_LOG = 17

@@ -18,7 +18,7 @@ from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Data, Place
 from pipeline.writers.squashmeta import Metadata, listing
 
-VERSION = 1
+VERSION = 2
 COMPRESSORS = {"gzip": 1, "zstd": 6}
 SUPERBLOCK = 96
 """Bytes; they are known last and come first."""

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from struct import pack
 
+from pipeline.inorder import InOrder
 from pipeline.tree import Content, Read, Sink, length
 from pipeline.writers.extents import held, words
-from pipeline.writers.inorder import InOrder
 
 VERSION = 2
 SECTOR = 512

@@ -23,7 +23,7 @@ from pipeline.httpd import Server
 from tests.formats.node import cache
 from tests.judges import need
 
-BOOT_SECONDS = 200
+BOOT_SECONDS = 400
 """What a boot may take under software emulation on a busy machine; a quiet one needs a tenth of it."""
 SSH_OPTIONS = (
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",

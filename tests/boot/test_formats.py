@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +22,8 @@ FORMATS = {
     "amd64": [*qemu.BOOTABLE],
     "arm64": [qemu.KERNEL, "raw-efi", "iso-efi"],
 }
+BOOTS = "test_the_node_comes_up_from"
+"""The test that boots them."""
 
 
 def only(arch, formats):
@@ -47,23 +51,44 @@ def built(derived):
         yield build
 
 
-def up(name, inputs, folder, arch, *words, network=""):
-    """The console up to the node's line; then the machine is ended."""
+def up(inputs, folder, arch, *words):
+    """The console up to the node's line; then the machine is ended. Equal disks (raw-bios, aws) are booted once."""
 
     def session():
-        with running(folder, *words, arch=arch, network=network) as machine:
+        with running(folder, *words, arch=arch) as machine:
             machine.wait_for(UP)
             return {"console": machine.console}
 
-    return once(f"{name} {arch}", inputs, session)["console"]
+    settings = " ".join(word for word in words if "file=" not in word and "/" not in word)
+    return once(f"{arch} {settings} {'pflash' in str(words)}", inputs, session)["console"]
+
+
+@pytest.fixture(scope="module")
+def consoles(built, request, tmp_path_factory):
+    """A function: architecture, format -> the machine's console.
+
+    As many machines run at a time as there are processors, unless the tests themselves are run side by side.
+    """
+
+    def boot(arch, name):
+        base = built(arch) / "other"
+        return up(qemu.files(name, base), tmp_path_factory.mktemp("boot"), arch, *qemu.start(name, base, arch))
+
+    tests = [item.callspec.params for item in request.session.items if getattr(item, "originalname", "") == BOOTS]
+    asked = [] if "PYTEST_XDIST_WORKER" in os.environ else [(each["arch"], each["name"]) for each in tests]
+    for arch in {arch for arch, _ in asked}:
+        need(qemu.EMULATORS[arch].program, qemu.EMULATORS[arch].packages.split()[0])
+        need(qemu.EMULATORS[arch].firmware, qemu.EMULATORS[arch].packages.split()[-1])
+        built(arch)
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    begun = {each: pool.submit(boot, *each) for each in asked}
+    yield lambda *each: begun[each].result() if each in begun else boot(*each)
+    pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize(("arch", "name"), [(arch, name) for arch, names in FORMATS.items() for name in names])
-def test_the_node_comes_up_from(built, tmp_path, arch, name):
-    base = built(arch) / "other"
-    need(qemu.EMULATORS[arch].firmware, qemu.EMULATORS[arch].packages.split()[-1])
-    console = up(name, qemu.files(name, base), tmp_path, arch, *qemu.start(name, base, arch))
-    assert re.findall(r"\[onboot\] (\d{3}-\w+): (ok|failed)", console) == [
+def test_the_node_comes_up_from(consoles, arch, name):
+    assert re.findall(r"\[onboot\] (\d{3}-\w+): (ok|failed)", consoles(arch, name)) == [
         ("000-sysctl", "ok"), ("001-dhcpcd", "ok"), ("002-metadata", "ok"),
     ]  # fmt: skip
 
@@ -73,7 +98,7 @@ def test_the_node_comes_up_from_gcp_s_disk(built, tmp_path):
     with tarfile.open(archive) as members:
         members.extract("disk.raw", tmp_path, filter="data")
     drive = f"file={tmp_path / 'disk.raw'},format=raw,if=virtio,snapshot=on"
-    assert UP in up("gcp", [archive], tmp_path, "amd64", "-drive", drive)
+    assert UP in up([archive], tmp_path, "amd64", "-drive", drive)
 
 
 def test_the_node_comes_up_from_the_network(built, tmp_path):

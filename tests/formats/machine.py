@@ -39,6 +39,7 @@ EMULATORS = {
         "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", "qemu-efi-aarch64",
     ),
 }  # fmt: skip
+EFI_MACHINE = {"amd64": ["-machine", "q35"], "arm64": []}
 PLAIN = ("-accel", "tcg", "-m", "512", "-nographic", "-no-reboot", "-net", "none")
 RASPBERRY = (
     "-machine", "raspi3b", "-accel", "tcg", "-display", "none", "-monitor", "none",
@@ -58,7 +59,7 @@ DRIVES = {
 def boot(image: Path, kind: str = "raw", drive: str = "virtio", efi: bool = False, arch: str = "amd64") -> str:
     """The console of a machine that boots `image` from a drive until it powers itself off."""
     words = DRIVES[drive].format(image, kind).split()
-    return _console([image], [*words, *(["-machine", "q35"] if efi and arch == "amd64" else [])], efi, arch)
+    return _console([image], [*words, *(EFI_MACHINE[arch] if efi else [])], efi, arch)
 
 
 def boot_kernel(kernel: Path, initrd: Path, cmdline: Path, *more: str, arch: str = "amd64") -> str:
@@ -68,10 +69,14 @@ def boot_kernel(kernel: Path, initrd: Path, cmdline: Path, *more: str, arch: str
     return _console([kernel, initrd, cmdline, *others], words, False, arch)
 
 
-def boot_network(program: Path, arch: str) -> str:
-    """The console of a machine whose UEFI gets `program` by PXE: DHCP says its name, TFTP brings it."""
-    words = ["-netdev", f"user,id=net,tftp=.,bootfile={program.name}", "-device", "virtio-net-pci,netdev=net"]
-    return _console([program], words, True, arch)
+def boot_network(files: list[Path], arch: str, efi: bool, ipxe: bool) -> str:
+    """The console of a machine that gets the first of `files` from the network: DHCP says its name, TFTP brings it.
+
+    ipxe: whether the network card's ROM does that (QEMU's have iPXE), or UEFI itself.
+    """
+    card = "virtio-net-pci,netdev=net" + ("" if ipxe else ",romfile=")
+    words = ["-netdev", f"user,id=net,tftp=.,bootfile={files[0].name}", "-device", card]
+    return _console(files, [*words, *(EFI_MACHINE[arch] if efi else [])], efi, arch)
 
 
 def boot_raspberry(card: Path, u_boot: Path) -> str:

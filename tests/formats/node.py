@@ -37,6 +37,11 @@ DISKS = (
     "squashfs", "erofs",
 )  # fmt: skip
 """Modules of the kernel: drives in QEMU, and what may be on them."""
+LIBRARIES = {
+    "amd64": ("lib/x86_64-linux-gnu", "lib64/ld-linux-x86-64.so.2"),
+    "arm64": ("lib/aarch64-linux-gnu", "lib/ld-linux-aarch64.so.1"),
+}
+"""Where libc6 has what busybox is linked with, and where its loader is looked for."""
 APPLETS = (
     "blkid", "cat", "cut", "echo", "grep", "hexdump", "ls", "mount", "printf", "readlink", "sed", "sh", "sleep",
     "sort", "switch_root", "tr", "umount",
@@ -153,7 +158,7 @@ def products(store: Store, compress: str = "zstd:3", arch: str = "amd64") -> dic
         "kernel": lambda: kernel(store, arch=arch),
         "rootfs": lambda: rootfs(store, arch=arch),
         "initrd": ramdisk,
-        "bootrd": lambda: bootrd(store),
+        "bootrd": lambda: bootrd(store, arch),
         "syslinux": lambda: syslinux(store),
         "systemd-boot": lambda: image(store, "systemd-boot-efi", f"usr/lib/systemd/boot/efi/{STUBS[arch]}", arch=arch),
     }
@@ -197,9 +202,9 @@ def output(store: Store, result: Digest, suffix: str, folder: Path) -> Path:
     return path
 
 
-def modules(*names: str) -> list[Path]:
+def modules(*names: str, arch: str = "amd64") -> list[Path]:
     """The kernel's modules `names` and what they need, in the order in which they are to be inserted."""
-    known = {path.stem.replace("-", "_"): path for path in (kernel_package() / "lib/modules").rglob("*.ko")}
+    known = {path.stem.replace("-", "_"): path for path in (kernel_package(arch) / "lib/modules").rglob("*.ko")}
     ordered: list[Path] = []
 
     def add(name: str) -> None:
@@ -215,17 +220,21 @@ def modules(*names: str) -> list[Path]:
     return ordered
 
 
-def bootrd(store: Store) -> Digest:
+def bootrd(store: Store, arch: str = "amd64") -> Digest:
     """The initrd that mounts a root file system, as a plan has it; of its modules those that QEMU's disks need."""
-    package = kernel_package()
-    tree = {str(path.relative_to(package)): host(store, path) for path in modules(*DISKS)}
+    kernels = kernel_package(arch)
+    tree = {str(path.relative_to(kernels)): host(store, path) for path in modules(*DISKS, arch=arch)}
     archive = store.rope()
     tar.write(complete(Tree(tree).ordered()), archive)
     found = mounting.modules(store, store.put_tree(files([("kernel.tar", archive.finish())])), tar="kernel.tar")
-    busybox = {"bin/busybox": store.tree(rootfs(store))["bin/busybox"]}
+    folder, loader = LIBRARIES[arch]
+    libc = package("libc6", arch) / folder
+    paths = {f"{folder}/{name}": libc / name for name in ("libc.so.6", "libresolv.so.2")}
+    paths |= {loader: libc / Path(loader).name, "bin/busybox": package("busybox", arch) / "bin/busybox"}
+    paths[mounting.MOUNT_ROOT] = Path(__file__).parents[2] / "images/init/mount-root"
     links = {f"bin/{name}": Symlink(0o777, 0, 0, MTIME, (), "busybox") for name in APPLETS}
     links["sbin/modprobe"] = Symlink(0o777, 0, 0, MTIME, (), "/bin/busybox")
-    script = {mounting.MOUNT_ROOT: host(store, Path(__file__).parents[2] / "images/init/mount-root", 0o755)}
-    init = store.put_tree(complete(Tree({**busybox, **links, **script}).ordered()))
-    fragment = initrd.fragment(store, mounting.ramdisk(store, found, init), compress="zstd:3")
-    return initrd.initrd(store, kernel(store), fragment)
+    init = {path: host(store, source, 0o755) for path, source in paths.items()} | links
+    tools = store.put_tree(complete(Tree(init).ordered()))
+    fragment = initrd.fragment(store, mounting.ramdisk(store, found, tools), compress="zstd:3")
+    return initrd.initrd(store, kernel(store, arch=arch), fragment)

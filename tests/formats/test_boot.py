@@ -1,13 +1,16 @@
 """Every format that boots, booted to the node's own line on the console."""
 
 import hashlib
+from functools import partial
 
 import pytest
 
 from pipeline import readers
 from pipeline.readers.view import HostFile
-from pipeline.tree import File, Tree, below, complete, files
+from pipeline.tree import File, Slice, Tree, below, complete, files, length
+from pipeline.writers import disk, ext4, mbr
 from tests.formats import machine, node
+from tests.judges import need
 from tests.writers import samples
 
 pytestmark = pytest.mark.boot
@@ -41,6 +44,7 @@ DISKS = [
     ("ext4", "-ext4.img", "raw", "virtio", False),
     ("ext4", "-ext4.img", "raw", "virtio", True),
     ("ext4", "-ext4.img", "raw", "ide", False),
+    ("ext4-efi", "-ext4-efi.img", "raw", "virtio", True),
 ]
 
 
@@ -50,6 +54,7 @@ ARM_DISKS = [
     ("raw-efi", "-efi.img", "raw", "usb"),
     ("qcow2-efi", "-efi.qcow2", "qcow2", "virtio"),
     ("iso-efi", "-efi.iso", "raw", "scsi-cd"),
+    ("ext4-efi", "-ext4-efi.img", "raw", "virtio"),
 ]
 
 
@@ -93,7 +98,15 @@ def test_kernel_and_initrd_on_arm64(outputs):
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
 def test_a_unified_kernel_image_from_the_network(outputs, arch):
-    assert node.UP in machine.boot_network(outputs("uki", ".efi", arch), arch)
+    assert node.UP in machine.boot_network([outputs("uki", ".efi", arch)], arch, efi=True, ipxe=False)
+
+
+@pytest.mark.parametrize("efi", [False, True])
+def test_netboot(store, tmp_path, efi):
+    need("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu")
+    made = node.make(store, "netboot", node.products(store))
+    files = [node.output(store, made, suffix, tmp_path) for suffix in (".ipxe", "-kernel", "-initrd.img")]
+    assert node.UP in machine.boot_network(files, "amd64", efi, ipxe=True)
 
 
 def test_a_card_for_a_raspberry_pi(store, tmp_path):
@@ -151,6 +164,26 @@ def test_names_of_a_root(outputs, store, tmp_path, root):
     else:
         assert "/dev/vda2 is the root file system (ext4, ro)" in console
         assert node.UP in console
+
+
+def test_a_root_by_its_number_in_a_boot_record(store, tmp_path):
+    root = store.rope()
+    ext4.write(store.tree(node.rootfs(store)), root)
+    content = root.finish()
+    volumes = [mbr.Volume((Slice(None, 0, disk.MIB),), mbr.LINUX), mbr.Volume(content, mbr.LINUX)]
+    image = samples.written(
+        store,
+        lambda out: mbr.write_disk(volumes, length(content) + 2 * disk.MIB, out, partial(disk.identity, "test")),
+        tmp_path / "disk.img",
+    )
+    kernel = node.output(store, node.kernel(store), "kernel", tmp_path)
+    bootrd = node.output(store, node.bootrd(store), "initrd.img", tmp_path)
+    signature = int.from_bytes(image.read_bytes()[440:444], "little")
+    (tmp_path / "cmdline").write_text(f"{node.CMDLINE.decode()} root=PARTUUID={signature:08X}-02 rootwait")
+    drive = f"file={image},format=raw,if=virtio,snapshot=on"
+    console = machine.boot_kernel(kernel, bootrd, tmp_path / "cmdline", "-drive", drive)
+    assert "/dev/vda2 is the root file system (ext4, ro)" in console
+    assert node.UP in console
 
 
 READER = b"""#!/bin/busybox sh

@@ -43,7 +43,7 @@ def everything(store):
         "sparse": (*store.content(samples.noise(5000)), Slice(None, 0, 70_000_000), *store.content(b"end")),
         **{f"sizes/{size}": store.content(bottles[:size]) for size in (4032, 4096, 4097, 8191, 8192, 131_073, 135_168)},
         **{name: store.content(bottles) for name in TWINS},
-        **{f"many/{number}": store.content(b"%d" % number) for number in range(800)},
+        **{f"many/a file with the number {number}": store.content(b"%d" % number) for number in range(3000)},
     }
     tree |= {path: File(0o644, 70_000, 0, 5, (), content) for path, content in more.items()}
     capability = (("security.capability", bytes.fromhex("0100000200200000") + bytes(12)), ("user.c", b"3"))

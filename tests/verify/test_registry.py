@@ -20,9 +20,9 @@ from tests.oci import craft, servers
 from tests.verify.conftest import ARCH
 
 
-@pytest.fixture
-def host(tmp_path):
-    with servers.docker_registry(tmp_path / "registry") as found:
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    with servers.docker_registry(tmp_path_factory.mktemp("registry")) as found:
         yield found
 
 

@@ -1,8 +1,10 @@
 """Runs agree, or what made them differ is found and named."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,6 +24,12 @@ def test_an_honest_project_agrees(doit):
     assert "2 of 2 agree (2 runs × 1 formats)" in done.stdout
     assert "!" not in done.stdout
     assert re.search(r"^kernel\+initrd  [0-9a-f]{12}  all 2 agree$", done.stdout, re.MULTILINE)
+
+
+def test_json_for_programs(doit):
+    table = json.loads(doit("verify:node", "--runs", "3", "--jobs", "1", "--formats", "tar", "--json", "-").stdout)
+    assert [row["name"] for row in table["runs"]] == [each.name for each in conditions.chosen(3, False)]
+    assert table["agree"] == table["of"] == 3 * len(table["formats"]) and all(table["formats"].values())
 
 
 def test_a_stage_that_looks_at_the_clock_is_named(doit, tamper):
@@ -60,6 +68,30 @@ def test_a_run_that_fails_is_shown_and_counts_against(doit, tamper):
     done = doit("verify:node", code=1)
     assert "the stage broke" in done.stdout
     assert "0 of 2 agree" in done.stdout + done.stderr
+
+
+def test_a_record_says_what_a_build_was_made_of(doit, project):
+    doit("build:node")
+    path = project / "build/node/manifest.json"
+    record = json.loads(path.read_text())
+    assert record["spec"] == {"specs/node.yml": summed(project / "specs/node.yml")}
+    assert record["lock"] == summed(project / "specs/node.lock")
+    entry = record["formats"]["kernel+initrd"]
+    assert all(re.fullmatch("[0-9a-f]{64}", stage["key"]) for stage in entry["stages"].values())
+    assert all(re.fullmatch("sha256:[0-9a-f]{64}", stage["result"]) for stage in entry["stages"].values())
+    assert re.search(r"cpio-\d.* zstandard-\d.* deflate-\d", entry["stages"]["fragment/files"]["version"])
+    for name, facts in entry["files"].items():
+        file = project / "build/node" / name
+        assert (f"sha256:{facts['sha256']}", facts["size"]) == (summed(file), file.stat().st_size)
+    before = path.read_bytes()
+    for name in ("cache", "build"):
+        shutil.rmtree(project / name)
+    doit("build:node")
+    assert path.read_bytes() == before
+
+
+def summed(path: Path) -> str:
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_against_a_record(doit, project):

@@ -132,7 +132,7 @@ def test_access_control_lists_are_kept_in_ext4_s_form(store, tmp_path):
 
 @pytest.mark.parametrize(("count", "length"), [(200, 20), (10_000, 10), (8_000, 250)])
 def test_large_directories_are_hashed(store, tmp_path, count, length):
-    names = [f"{number:05d}".ljust(length, "x") for number in range(count)]
+    names = [f"{number:05d}ü".ljust(length, "x") for number in range(count)]
     tree = Tree({f"many/{name}": File(0o644, number, 0, EPOCH) for number, name in enumerate(names)})
     tree = complete(tree).ordered()
     path = image(store, tree, tmp_path / "ext4.img")
@@ -255,6 +255,15 @@ def test_a_size_that_does_not_do_is_refused(store, size):
     tree = Tree({"data": File(0o644, 0, 0, EPOCH, (), store.content(samples.noise(3 * MIB)))})
     with pytest.raises(Unwritable, match=r"takes [0-9]+; give another size"):
         ext4.write(tree, store.rope(), size)
+
+
+def test_more_files_than_a_group_has_inodes(store, tmp_path):
+    tree = Tree({f"{number:05d}": File(0o644, 0, 0, EPOCH) for number in range(33_000)})
+    with pytest.raises(Unwritable, match="takes 135266304"):
+        ext4.write(tree, store.rope(), 128 * MIB)
+    path = image(store, tree, tmp_path / "ext4.img")
+    assert path.stat().st_size == 129 * MIB
+    check(path)
 
 
 def test_crc32c_is_the_known_one():

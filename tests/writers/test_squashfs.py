@@ -5,7 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pipeline import compress
+from pipeline import compress, readers
+from pipeline.readers.view import HostFile
 from pipeline.tree import Directory, File, Slice, Tree, complete
 from pipeline.writers import Unwritable, squashfs
 from tests.judges import need, needs_root, run
@@ -61,6 +62,13 @@ def test_large_directories_and_files(store, tmp_path):
     tree = samples.stored(store, many)
     tree |= samples.stored(store, {"large": [samples.noise(700_000), 3_000_000, b"x" * 1_000_000, 131072, b"end"]})
     compare(store, tree.ordered(), unpacked(image(store, tree.ordered(), tmp_path / "image"), tmp_path / "out"))
+
+
+def test_a_large_directory_has_an_index(store, tmp_path):
+    many = {f"directory/a file with the number {number:04}": [b""] for number in range(9000)}
+    path = image(store, samples.stored(store, many), tmp_path / "image")
+    found = readers.look_into(HostFile(path)).listing["directory"].place
+    assert found["index"] > 9000 * 30 // 8192 / 2  # an entry for most of the blocks that its names fill
 
 
 def test_equal_files_are_stored_once(store, tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 WORKERS = min(os.cpu_count() or 1, 8)
 """Threads beside the one that reads and writes. More than these it could not keep busy."""
@@ -20,6 +22,8 @@ class InOrder:
     `with` block ends. `work` releases the interpreter's lock, or nothing is gained."""
 
     def __init__(self, work: Callable[[bytes], bytes]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self._work = work
         self._pool = ThreadPoolExecutor(WORKERS)
         self._queue: deque[tuple[Future[bytes], Callable[[bytes], None]]] = deque()
