@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from pipeline.errors import BadInput
@@ -32,8 +32,9 @@ VERSION = f"3 zstandard-{ZSTANDARD} deflate-{DEFLATE}"
 WINDOW_LOG = 25
 """How far back zstd looks for a repetition: 32 MiB. Go programs repeat each other at that distance, which saves 14 %
 of a node; the machine that boots needs this much memory for a moment. The kernel's limit is 2^27."""
-JOB = 16 << 20
-"""Bytes that one zstd worker compresses at a time; part of the format's bytes, so it is fixed."""
+JOB = 12 << 20
+"""Bytes that one zstd worker compresses at a time; part of the format's bytes, so it is fixed. zstd holds up to twelve
+jobs' worth of memory, where nothing can be compressed; with 8 MiB the result is a per cent larger."""
 WORKERS = 2
 """Threads of one zstd stream, each on a job of its own. More would cost 50 MB of memory each; at least one, always:
 the bytes do not depend on how many."""
@@ -52,6 +53,8 @@ MEMBER = 8 << 20
 """Bytes of a gzip member, where a file may have several."""
 WHOLE = 1 << 30
 """libdeflate needs its input whole: more than this is refused rather than held in memory."""
+PIECE = 1 << 20
+"""Bytes of output that are handed on at a time: many jobs may have ended when the next byte goes in."""
 ZERO_RUN = bytes(1 << 20)
 
 LEVELS = {"zstd": (1, 4, 22), "gzip": (1, 6, 12), "none": (0, 0, 0)}
@@ -88,10 +91,10 @@ def parse(unsafe_text: str) -> Compression:
 
 
 class Codec(Protocol):
-    """What compresses one stream: `compress` may keep input back, `flush` ends the frame."""
+    """What compresses one stream: `compress` may keep input back, `finish` ends the frame. Output comes in pieces."""
 
-    def compress(self, data: bytes) -> bytes: ...
-    def flush(self) -> bytes: ...
+    def compress(self, data: bytes) -> Iterable[bytes]: ...
+    def finish(self) -> Iterable[bytes]: ...
 
 
 class Compressing:
@@ -105,7 +108,7 @@ class Compressing:
 
     def write(self, data: bytes) -> None:
         self._size += len(data)
-        if packed := self._codec.compress(data):
+        for packed in self._codec.compress(data):
             self._out.write(packed)
 
     def extend(self, content: Content) -> None:
@@ -124,7 +127,8 @@ class Compressing:
 
     def close(self) -> None:
         """End the frame; nothing may be written afterwards."""
-        self._out.write(self._codec.flush())
+        for packed in self._codec.finish():
+            self._out.write(packed)
 
 
 @contextlib.contextmanager
@@ -220,7 +224,7 @@ def _zstd(level: int, size: int) -> Codec:
         ldm_hash_rate_log=FAR_RATE_LOG,
         write_checksum=True,
     )
-    return zstandard.ZstdCompressor(compression_params=parameters).compressobj(size=size)
+    return zstandard.ZstdCompressor(compression_params=parameters).chunker(size=size, chunk_size=PIECE)
 
 
 class _Gzip:
@@ -234,7 +238,7 @@ class _Gzip:
         self._packed: list[bytes] = []
         self._threads = InOrder(gzip(level))
 
-    def compress(self, data: bytes) -> bytes:
+    def compress(self, data: bytes) -> Iterable[bytes]:
         self._data += data
         while len(self._data) > self._limit:
             self._threads.submit(bytes(self._data[: self._limit]), self._packed.append)
@@ -242,23 +246,22 @@ class _Gzip:
             del self._data[: self._limit]
         return self._taken()
 
-    def flush(self) -> bytes:
+    def finish(self) -> Iterable[bytes]:
         with self._threads:
             self._threads.submit(bytes(self._data), self._packed.append)
         return self._taken()
 
-    def _taken(self) -> bytes:
-        packed = b"".join(self._packed)
-        self._packed.clear()
-        return packed
+    def _taken(self) -> list[bytes]:
+        taken, self._packed[:] = list(self._packed), []
+        return taken
 
 
 class _Plain:
-    def compress(self, data: bytes) -> bytes:
-        return data
+    def compress(self, data: bytes) -> Iterable[bytes]:
+        return (data,)
 
-    def flush(self) -> bytes:
-        return b""
+    def finish(self) -> Iterable[bytes]:
+        return ()
 
 
 def _pinned(package: str, installed: str, wanted: str) -> None:
