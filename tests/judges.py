@@ -6,9 +6,13 @@ and under CI it fails.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -25,12 +29,22 @@ def need(tool: str, package: str = "") -> str:
     """The path of `tool` (a command, or a file by its absolute path), from the Debian package `package`."""
     found = _find(tool)
     if found is None and os.getuid() == 0 and shutil.which("apt-get"):
-        _install(package or tool)
+        with alone("apt"):
+            if _find(tool) is None:
+                _install(package or tool)
         found = _find(tool)
     if found is None:
         reason = f"{tool} is missing: apt-get install {package or tool}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     return found
+
+
+@contextlib.contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Keep other test processes of this user from doing `what` at the same time."""
+    with open(Path(tempfile.gettempdir(), f"nodekiln-tests-{os.getuid()}-{what}"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -49,7 +63,7 @@ def _find(tool: str) -> str | None:
 
 
 def _install(package: str) -> None:
-    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", package]
+    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", package]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (install, ["apt-get", "update", "-qq"], install):
         done = subprocess.run(command, env=environment, capture_output=True, timeout=INSTALL_SECONDS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.judges import need, run
+from tests.judges import alone, need, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,9 @@ def key(tmp_path_factory) -> Path:
     from tests.formats.node import cache
 
     path = cache() / "id_ed25519"
-    if not path.exists():
+    with alone("ssh-keygen"):
+        if path.exists():
+            return path
         run(need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path)
     return path
 

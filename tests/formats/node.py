@@ -18,7 +18,7 @@ from pipeline.stages import initrd
 from pipeline.store import Store
 from pipeline.tree import Device, Directory, File, Symlink, Tree, complete, files
 from pipeline.writers import tar
-from tests.judges import need, run
+from tests.judges import alone, need, run
 
 UP = "services are up"
 CMDLINES = {"amd64": b"console=ttyS0 quiet panic=-1", "arm64": b"console=ttyAMA0 quiet panic=-1"}
@@ -77,16 +77,21 @@ def ask(arch: str, *command: str, folder: Path | None = None) -> str:
 def package(name: str, arch: str = "amd64") -> Path:
     """The unpacked Debian package `name`. Nothing is installed and no root is needed; skipped where that cannot be."""
     folder = cache() / "packages" / f"{name}_{arch}"
-    if not folder.exists():
-        download = folder.with_name(f"{folder.name}.{os.getpid()}")
-        download.mkdir(parents=True)
-        ask(arch, "apt-get", "download", "-q", name, folder=download)
-        (deb,) = download.glob("*.deb")
-        run(need("dpkg-deb", "dpkg"), "-x", deb, download / "root")
-        (download / "root").rename(folder)
-        deb.unlink()
-        download.rmdir()
+    with alone("packages"):
+        if not folder.exists():
+            _unpack(name, arch, folder)
     return folder
+
+
+def _unpack(name: str, arch: str, folder: Path) -> None:
+    download = folder.with_name(f"{folder.name}.{os.getpid()}")
+    download.mkdir(parents=True)
+    ask(arch, "apt-get", "download", "-q", name, folder=download)
+    (deb,) = download.glob("*.deb")
+    run(need("dpkg-deb", "dpkg"), "-x", deb, download / "root")
+    (download / "root").rename(folder)
+    deb.unlink()
+    download.rmdir()
 
 
 @functools.cache
