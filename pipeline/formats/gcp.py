@@ -5,15 +5,15 @@ Source: cloud.google.com/compute/docs/import/import-existing-image ("Requirement
 
 from __future__ import annotations
 
-from pipeline import compress
 from pipeline.digest import Digest
+from pipeline.stages import packed
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import EPOCH, File, Slice, Tree, files, length
 from pipeline.writers import tar
 
 NAME = "gcp"
-VERSION = f"2 tar-{tar.VERSION} {compress.VERSION}"
+VERSION = f"2 tar-{tar.VERSION} packed-{packed.VERSION}"
 NEEDS = ("raw-bios",)
 OPTIONS = ()
 SUFFIXES = (".img.tar.gz",)
@@ -28,8 +28,4 @@ def build(store: Store, raw: Digest) -> Digest:
     disk += (Slice(None, 0, -length(disk) % UNIT),) if length(disk) % UNIT else ()
     archive = store.rope()
     tar.write(Tree({"disk.raw": File(0o644, 0, 0, EPOCH, (), disk)}), archive, tar.GNU)
-    content = archive.finish()
-    out = store.rope()
-    with compress.compressing(compress.parse(COMPRESSION), length(content), out, store.read, members=True) as sink:
-        sink.extend(content)
-    return store.put_tree(files([(".img.tar.gz", out.finish())]))
+    return packed.gz(store, store.put_tree(files([(".img.tar", archive.finish())])), compress=COMPRESSION)
