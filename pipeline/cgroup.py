@@ -8,10 +8,9 @@ groups").
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pipeline.schema import Range
+from pipeline.schema import Range, mapping
 
 Signed = Annotated[int, Range(-(1 << 63), (1 << 63) - 1)]
 Unsigned = Annotated[int, Range(0, (1 << 64) - 1)]
@@ -19,7 +18,7 @@ Number32 = Annotated[int, Range(0, (1 << 32) - 1)]
 Weight = Annotated[int, Range(0, 65535)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class DeviceRule:
     """A rule of the devices cgroup."""
 
@@ -35,7 +34,7 @@ class DeviceRule:
     """Of r (read), w (write), m (mknod)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Memory:
     """Limits of memory, in bytes; -1 for none."""
 
@@ -55,7 +54,7 @@ class Memory:
     """Whether processes wait instead of being killed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Cpu:
     """Shares of the processors."""
 
@@ -75,7 +74,7 @@ class Cpu:
     """Which memory nodes."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Pids:
     """How many processes."""
 
@@ -83,7 +82,7 @@ class Pids:
     """At most so many; -1 for no limit."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class WeightDevice:
     """A block device's own weight."""
 
@@ -97,7 +96,7 @@ class WeightDevice:
     """Weight of the container's own tasks against its children."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class ThrottleDevice:
     """A block device's limit."""
 
@@ -109,7 +108,7 @@ class ThrottleDevice:
     """Bytes or operations in a second."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class BlockIO:
     """Shares of block devices."""
 
@@ -129,7 +128,7 @@ class BlockIO:
     """Writes in a second."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class HugepageLimit:
     """A limit of huge pages."""
 
@@ -139,7 +138,7 @@ class HugepageLimit:
     """Bytes."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class InterfacePriority:
     """The priority of a network interface."""
 
@@ -149,7 +148,7 @@ class InterfacePriority:
     """Its priority."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Network:
     """What marks the container's packets."""
 
@@ -159,7 +158,7 @@ class Network:
     """Priorities of the net_prio cgroup."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Resources:
     """Limits of the container's cgroup (runtime-spec, config-linux.md, "Control groups")."""
 

@@ -8,14 +8,14 @@ replaces the label's as a whole: `binds: []` drops the binds that the label asks
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated
 
 from pipeline.capabilities import CAPABILITIES
 from pipeline.cgroup import Number32, Resources, Signed
 from pipeline.names import MAX_ID, ContainerName, Octal, Reference, wrong_reference
 from pipeline.problem import KeyPath, guess
-from pipeline.schema import Pattern, Range, key
+from pipeline.schema import Pattern, Range, key, mapping
 
 Checked = Iterator[tuple[KeyPath, str, str]]
 
@@ -48,7 +48,7 @@ MOUNTPOINTS = {
 """Kernel file systems that a mount may name by its source alone, and where they go."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class IdMapping:
     """A range of ids inside a user namespace and what it is outside."""
 
@@ -60,7 +60,7 @@ class IdMapping:
     """How many ids."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Mount:
     """A mount, as the OCI runtime specification has it."""
 
@@ -90,7 +90,7 @@ def mount_type(type: str | None, source: str | None, destination: str | None) ->
     return type or (source if source in MOUNTPOINTS else "") or ("tmpfs" if destination == "/dev" else "") or ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Device:
     """A device node inside the container. Path `all` stands for every device of the type: a rule, and no node."""
 
@@ -110,7 +110,7 @@ class Device:
             yield (), f"the device {self.path} has no mode", 'mode: "0600"'
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Interface:
     """A network interface that is moved into the container, or made there."""
 
@@ -124,7 +124,7 @@ class Interface:
     """Whether it is made outside and then moved."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class BindNS:
     """Files that the container's namespaces are bound to, so that others can join them."""
 
@@ -144,7 +144,7 @@ class BindNS:
     """Path for the UTS namespace."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Runtime:
     """What is done on the node before the container starts. Each key replaces the label's by itself."""
 
@@ -162,7 +162,7 @@ class Runtime:
     """containerd's namespace (services only)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Config:
     """What an image's label `org.mobyproject.config` may say, and every entry too."""
 
@@ -258,7 +258,7 @@ def unknown_capabilities(name: str, asked: tuple[str, ...]) -> Checked:
             yield (name, index), f"unknown capability: {capability}", hint
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Container(Config):
     """A container: an image, and how it runs."""
 

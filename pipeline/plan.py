@@ -18,10 +18,8 @@ from pipeline.lock import Lock, Wanted
 from pipeline.oci import reference as references
 from pipeline.parts import Context, Image, Part
 from pipeline.problem import Problem, Problems, guess
-from pipeline.recipe import actions as recipes
-from pipeline.recipe import recipe
 from pipeline.spec import Spec
-from pipeline.stages import bootrd, compression, initrd, pull, root
+from pipeline.stages import compression, initrd, pull, root
 from pipeline.tree import EPOCH, parents
 
 PKG = "@pkg:"
@@ -75,6 +73,8 @@ class Plan:
 
     def _bootrd(self) -> Action:
         """The RAM disk that mounts a root file system; planned when a format asks, for it needs an image of its own."""
+        from pipeline.stages import bootrd
+
         contents = next((part.tree.inputs[0] for part in self.parts if part.name == "kernel"), None)
         image, tar = (contents.inputs, contents.params["tar"]) if contents else ((), "")
         modules = Action("bootrd/modules", bootrd.modules, {"tar": tar}, image)
@@ -111,6 +111,9 @@ class Images:
         return Image(full, manifest, Action(f"unpack/{title}", pull.unpack, {}, (manifest,)))
 
     def _from_recipe(self, reference: str, arch: str) -> Image:
+        from pipeline.recipe import actions as recipes
+        from pipeline.recipe import recipe
+
         found = recipe.load(self._folder(reference.removeprefix(PKG)))
         name = found.build.image
         if arch not in found.build.arches:
@@ -123,11 +126,13 @@ class Images:
 
     def _folder(self, path: str) -> Path:
         """The recipe's folder: in the project, beside the spec, or with nodekiln itself."""
+        from pipeline.recipe.recipe import FILE
+
         places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
         for place in places:
-            if seen.is_file(place / recipe.FILE):
+            if seen.is_file(place / FILE):
                 return place
-        raise BadInput(f"{self._spec.path}: {PKG}{path}: no {recipe.FILE} in {' or '.join(map(str, places[:2]))}")
+        raise BadInput(f"{self._spec.path}: {PKG}{path}: no {FILE} in {' or '.join(map(str, places[:2]))}")
 
     def _locked(self, action: Action, wanted: Wanted) -> Action:
         self.wanted.append(wanted)

@@ -30,8 +30,19 @@ from pipeline.reader import Define, Kind, Reader, Wrong
 
 __all__ = [
     "Kind", "Pattern", "Problem", "Problems", "Range", "Reader", "StageProblem", "Wrong",
-    "checked", "fields", "key", "kind", "listening", "plain", "warn",
+    "checked", "fields", "key", "kind", "listening", "mapping", "plain", "warn",
 ]  # fmt: skip
+
+Class = typing.TypeVar("Class")
+
+
+@typing.dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+def mapping(cls: type[Class]) -> type[Class]:
+    """Class decorator for what a mapping of YAML becomes: a frozen dataclass that is made from keywords.
+
+    It cannot be compared or printed by its fields: to generate that for some thirty classes is a tenth of a start-up.
+    """
+    return dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
 
 
 def key(name: str) -> Mapping[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated, Any, Literal, get_args
 
 from pipeline import generation, seen
 from pipeline.arches import Arch
 from pipeline.container import Checked
 from pipeline.parts import Context, Part
-from pipeline.schema import Pattern, Range, plain
+from pipeline.schema import Pattern, Range, mapping, plain
 
 ORDER = 99
 
@@ -40,7 +40,7 @@ LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
 """Characters. What holds nothing is named by the GUID partition table alone; FAT has a pattern of its own, above."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Partition:
     """A partition of disk images. The first is the FAT volume that the node boots from; others come behind it."""
 
@@ -63,7 +63,7 @@ class Partition:
             yield from _wrong_fat_label(self.label)
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Build:
     """What comes out of the spec. LinuxKit says these things on its command line."""
 
@@ -163,7 +163,7 @@ def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Checked
 Value = Build
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Settled(Build):
     """A Build whose defaults are filled in."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from pipeline.action import Action
 from pipeline.container import Checked, Id
 from pipeline.names import ImagePath, Octal, relative
 from pipeline.parts import Context, Part
+from pipeline.schema import mapping
 from pipeline.stages import files
 from pipeline.tree import parents
 
@@ -20,7 +20,7 @@ LOST_AT_BOOT = ("run", "tmp", "var")
 """LinuxKit's init mounts an empty tmpfs over each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class FileEntry:
     """A file, directory or symlink. A file says what it holds: `contents`, `source` or `metadata`."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from pipeline import arches
 from pipeline.action import Action
@@ -12,6 +11,7 @@ from pipeline.container import Checked
 from pipeline.names import ReferenceOrNone, wrong_reference
 from pipeline.parts import Context, Part
 from pipeline.problem import KeyPath, Problem, Problems
+from pipeline.schema import mapping
 from pipeline.stages import kernel
 
 ORDER = 10
@@ -19,7 +19,7 @@ NO_TAR = ("", "none")
 """What `tar` says where a kernel image brings no tar of modules."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Kernel:
     """The kernel: an image that holds it as a file, and beside it a tar with its modules."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.container import Checked
 from pipeline.parts import Context, Part
+from pipeline.schema import mapping
 
 ORDER = 90
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Trust:
     """Which images were to be verified by Docker Content Trust. Has no effect; a warning says so."""
 

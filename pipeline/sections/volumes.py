@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.action import Action
@@ -11,13 +10,14 @@ from pipeline.bundles import VOLUMES
 from pipeline.container import Checked
 from pipeline.names import ReferenceOrNone, VolumeName, wrong_reference
 from pipeline.parts import Context, Part
+from pipeline.schema import mapping
 from pipeline.stages import volume
 
 ORDER = 30
 PLATFORM = re.compile(r"linux/[a-z0-9_]+(/v[0-9]+)?")
 
 
-@dataclass(frozen=True, kw_only=True)
+@mapping
 class Volume:
     """A volume. Containers mount it by its name: `binds: ["data:/var/data"]`."""
 

@@ -274,4 +274,5 @@ def test_whatever_a_file_holds_the_answer_is_a_spec_or_problems(
 
 def test_the_spec_that_is_broken_above_is_right(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_bytes(WHOLE)
-    assert spec.load(tmp_path / "a.yml")["onboot"] == spec.load(tmp_path / "a.yml")["services"]
+    found = spec.load(tmp_path / "a.yml")
+    assert [plain(each) for each in found["onboot"]] == [plain(each) for each in found["services"]]
