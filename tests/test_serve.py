@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -153,9 +154,11 @@ def project(tmp_path):
 def serve(project, *words):
     command = [str(Path(sys.executable).with_name("doit")), "serve:one", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests may run where ^C is ignored
     return subprocess.Popen(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=heeding,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

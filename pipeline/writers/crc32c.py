@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import cache
 from struct import unpack_from
 
+ONES = 0xFFFFFFFF
+"""What to start with, and how the usual checksum is inverted at the end."""
 POLYNOMIAL = 0x82F63B78
 """0x1EDC6F41 with its bits in the order in which they are processed."""
 

@@ -15,6 +15,7 @@ from struct import pack
 
 from pipeline.tree import EPOCH, Device, Directory, Entry, File, Read, Sink, Symlink, parent
 from pipeline.writers import Unwritable, raw
+from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity
 from pipeline.writers.erofsdata import (
     BLOCK,
@@ -85,7 +86,7 @@ def _first_block(image: _Image, shared: bool, name: bytes, metadata: int, attrib
         attributes, name, b"", features, 1 if settings else 0,
     )  # fmt: skip
     fields = (fields + settings).ljust(BLOCK - SUPERBLOCK, b"\0")
-    return bytes(SUPERBLOCK) + fields[:4] + pack("<I", crc32c(fields)) + fields[8:]
+    return bytes(SUPERBLOCK) + fields[:4] + pack("<I", crc32c(ONES, fields)) + fields[8:]
 
 
 class _Image:
@@ -193,16 +194,3 @@ def _name(path: str) -> bytes:
     if len(name) > LONGEST_NAME:
         raise Unwritable(f"{path}: erofs has no place for a name of {len(name)} bytes")
     return name
-
-
-def crc32c(data: bytes) -> int:
-    """Castagnoli's checksum (RFC 3720, appendix B.4), not inverted at the end, as the kernel has it."""
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = table[(value ^ byte) & 0xFF] ^ value >> 8
-    return value

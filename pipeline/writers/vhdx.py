@@ -14,7 +14,7 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.tree import Content, Sink, length
-from pipeline.writers.crc32c import crc32c
+from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.extents import held, runs, words
 
 VERSION = 1
@@ -28,8 +28,6 @@ CHUNK = (1 << 23) * SECTOR // BLOCK
 PRESENT = 6
 """PAYLOAD_BLOCK_FULLY_PRESENT (2.5.1.1)."""
 CREATOR = "nodekiln"
-ONES = 0xFFFFFFFF
-"""What a checksum starts with, and is turned over by."""
 LOG, METADATA, BAT = 1 * MIB, 2 * MIB, 3 * MIB
 """Where these areas start; the BAT takes what it needs."""
 BAT_REGION = UUID("2dc27766-f623-4200-9d64-115e9bfd4a08")

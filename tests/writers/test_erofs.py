@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline import compress
 from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import Unwritable, erofs
+from pipeline.writers.crc32c import ONES, crc32c
 from tests.judges import need, needs_root, run
 from tests.writers import samples
 from tests.writers.test_cpio import compare
@@ -82,7 +83,11 @@ def test_any_tree_comes_back(store, tmp_path_factory, files, level):
 sizes = st.one_of(st.integers(0, 20_000), st.integers(120_000, 140_000), st.integers(250_000, 280_000))
 
 
-@given(st.lists(st.tuples(sizes, st.sampled_from(["noise", "text", "both"])), max_size=6), st.sampled_from([None, 9]))
+# different ones: fsck.erofs 1.5 does not know compressed files that share their bytes; test_mounts.py has those
+several = st.lists(st.tuples(sizes, st.sampled_from(["noise", "text", "both"])), max_size=6, unique=True)
+
+
+@given(several, st.sampled_from([None, 9]))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_files_of_any_size_come_back(store, tmp_path_factory, files, level):
     """Around the sizes of blocks and extents, with what compresses, what does not, and either in turn."""
@@ -164,11 +169,11 @@ def test_data_that_is_not_compressed_is_taken_by_reference(store):
 def test_the_checksum_is_the_one_of_mkfs_erofs(tmp_path):
     run(need("mkfs.erofs", "erofs-utils"), "--quiet", tmp_path / "image", samples.__file__.rpartition("/")[0])
     block = (tmp_path / "image").read_bytes()[1024:4096]
-    assert erofs.crc32c(block[:4] + bytes(4) + block[8:]) == struct.unpack_from("<I", block, 4)[0]
+    assert crc32c(ONES, block[:4] + bytes(4) + block[8:]) == struct.unpack_from("<I", block, 4)[0]
 
 
 def test_crc32c():
-    assert erofs.crc32c(b"123456789") ^ 0xFFFFFFFF == 0xE3069283  # RFC 3720's polynomial, the usual check value
+    assert crc32c(ONES, b"123456789") ^ 0xFFFFFFFF == 0xE3069283  # RFC 3720's polynomial, the usual check value
 
 
 @pytest.mark.parametrize(("tree", "words"), [
