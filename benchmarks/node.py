@@ -51,7 +51,7 @@ def report(project: Path, runs: int) -> None:
 
     row("nothing changed", lambda: None)
     row("a service's options changed", lambda: edit(project, 'image: "@pkg:images/rngd"', "    env: [\"N=%d\"]"))
-    row("the command line changed", lambda: edit(project, "cmdline:", "", suffix=" n=%d\""))
+    row("the command line changed", lambda: edit(project, "cmdline:", "", suffix=" n=%d\"}"))
     row("empty cache, packages fetched", lambda: forget_all_but_packages(project), count=min(runs, 3))
     sizes(project, "default")
     spec = project / "specs/node.yml"
@@ -82,7 +82,7 @@ def edit(project: Path, line: str, addition: str, suffix: str = "") -> None:
     original = (ROOT / "specs/node.yml").read_text().splitlines()
     at = next(number for number, text in enumerate(original) if line in text)
     if suffix:
-        original[at] = original[at].rstrip('"') + suffix % edit.count  # type: ignore[attr-defined]
+        original[at] = original[at].rstrip('"}') + suffix % edit.count  # type: ignore[attr-defined]
     else:
         original.insert(at + 1, addition % edit.count)  # type: ignore[attr-defined]
     spec.write_text("\n".join(original) + "\n")
