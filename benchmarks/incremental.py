@@ -124,9 +124,9 @@ class Bench:
             Row("command line changed", 0.02, base, lambda: self.write(cmdline=self.another())),
             Row("one files: entry changed", 0.02, base, lambda: self.write(motd=self.another())),
             Row("one service's options changed", 0.03, base, lambda: self.write(option=f"A={self.another()}"),
-                alone="fragment/services/s1"),
+                alone="fragment/services/s1/frame"),
             Row("one service's image changed", 0.03, self.forgotten, lambda: self.write(first="service0-next"),
-                alone="fragment/services/s0"),
+                alone="fragment/services/s0/image"),
             Row("switch back", 0.02, self.built(first="service0-next"), self.write),
             Row("all pulled, nothing built", 0.20, self.pulled, nothing, ("-n", "2", "build:node")),
         ]

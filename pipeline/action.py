@@ -73,7 +73,7 @@ def here(store: Store, call: Call) -> Digest:
     return result
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Action:
     """One call of a stage.
 

@@ -8,14 +8,13 @@ replaces the label's as a whole: `binds: []` drops the binds that the label asks
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from typing import Annotated
 
 from pipeline.capabilities import CAPABILITIES
 from pipeline.cgroup import Number32, Resources, Signed
 from pipeline.names import MAX_ID, ContainerName, Octal, Reference, wrong_reference
 from pipeline.problem import KeyPath, guess
-from pipeline.schema import Pattern, Range, key, mapping
+from pipeline.schema import Key, Pattern, Range, mapping
 
 Checked = Iterator[tuple[KeyPath, str, str]]
 
@@ -174,7 +173,7 @@ class Config:
     """Working directory. Empty: the image's, else `/`."""
     capabilities: tuple[str, ...] | None = None
     """Capabilities, `CAP_…` each; or only `all`, or only `none`. None by default."""
-    capabilities_add: tuple[str, ...] | None = field(default=None, metadata=key("capabilities.add"))
+    capabilities_add: Annotated[tuple[str, ...] | None, Key("capabilities.add")] = None
     """Capabilities on top of the label's."""
     ambient: tuple[str, ...] | None = None
     """Ambient capabilities, `CAP_…` each; or only `all`, or only `none`."""
@@ -182,7 +181,7 @@ class Config:
     """Mounts, on top of the usual ones and of binds; the same destination replaces."""
     binds: tuple[Bind, ...] | None = None
     """`source:destination[:option,…]` each. A source without a leading `/` is a volume. By default: rw, rshared."""
-    binds_add: tuple[Bind, ...] | None = field(default=None, metadata=key("binds.add"))
+    binds_add: Annotated[tuple[Bind, ...] | None, Key("binds.add")] = None
     """Binds on top of the label's. Ignored where `binds` is written."""
     tmpfs: tuple[Tmpfs, ...] | None = None
     """`/destination[:option,…]` each."""

@@ -1,4 +1,4 @@
-"""The language described, out of the dataclasses that read it: specs/schema.json for editors, docs/spec.md for people.
+"""The language described, out of the classes that read it: specs/schema.json for editors, docs/spec.md for people.
 
     python -m pipeline.describe     writes both
 
@@ -9,7 +9,6 @@ attribute docstrings).
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 import json
 import textwrap
@@ -21,7 +20,7 @@ from typing import Any
 from pipeline import sections
 from pipeline.kinds import Either, ListOf, MapOf
 from pipeline.reader import Kind
-from pipeline.schema import Record, fields, kind
+from pipeline.schema import Record, fields, is_mapping, kind
 
 SCHEMA = Path("specs/schema.json")
 MANUAL = Path("docs/spec.md")
@@ -69,10 +68,10 @@ def _object(record: type, define: Any) -> dict[str, Any]:
 
 
 def meanings(record: type) -> Mapping[str, str]:
-    """The text under each field of a dataclass, those of its bases included."""
+    """The text under each field of a class, those of its bases included."""
     found: dict[str, str] = {}
     for base in reversed(record.__mro__):
-        if dataclasses.is_dataclass(base):
+        if is_mapping(base):
             found |= _texts(base)
     return found
 
@@ -120,7 +119,7 @@ def _table(record: type, heading: bool) -> Iterator[str]:
 
 
 def _words(value: Kind) -> str:
-    """What may stand there, for a reader; dataclasses are linked."""
+    """What may stand there, for a reader; classes are linked."""
     if isinstance(value, Record):
         return f"[{value.type.__name__}](#{value.type.__name__.lower()})"
     if isinstance(value, ListOf):
@@ -133,7 +132,7 @@ def _words(value: Kind) -> str:
 
 
 def _records(value: Kind) -> Iterator[type]:
-    """The dataclasses that a kind names itself."""
+    """The classes that a kind names itself."""
     if isinstance(value, Record):
         yield value.type
     elif isinstance(value, ListOf | MapOf):
@@ -144,7 +143,7 @@ def _records(value: Kind) -> Iterator[type]:
 
 
 def _reachable(records: list[type]) -> list[type]:
-    """`records` and every dataclass below, each before those that it names."""
+    """`records` and every class below, each before those that it names."""
     found: dict[type, None] = {}
 
     def visit(record: type) -> None:

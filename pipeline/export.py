@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -27,7 +28,7 @@ BUFFER = 1 << 20
 SMALL = 1 << 20
 """Contents up to this size are not worth threads."""
 BY_HAND = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY, errno.EBADF, errno.EPERM)
-"""What the kernel says where it cannot copy from one file to another itself."""
+"""What the kernel says where it cannot copy from one file to another itself, or cannot reserve room."""
 
 
 def export(store: Store, content: Content, path: Path) -> Digest:
@@ -41,11 +42,10 @@ def export(store: Store, content: Content, path: Path) -> Digest:
         if (known := _there(store, content, path)) is not None:
             return known
         try:
-            with open(partial, "wb", buffering=0) as out:
-                digest = _fill(store, content, out)
-            os.replace(partial, path)
-            if trees.length(content) > SMALL:
-                store.note(_memory(store, path), _mark(store, content, path))
+            if trees.length(content) <= SMALL:
+                return _small(store, content, partial, path)
+            digest = _large(store, content, partial, path)
+            store.note(_memory(store, path), _mark(store, content, path))
         except OSError as error:
             partial.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -69,24 +69,43 @@ def digest(store: Store, content: Content) -> Digest:
     return found
 
 
-def _fill(store: Store, content: Content, out: BinaryIO) -> Digest:
-    if trees.length(content) <= SMALL:
-        data = b"".join(store.read(content))
-        out.write(data)
-        return Digest.of(data)
+def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
+    data = b"".join(store.read(content))
+    partial.write_bytes(data)
+    os.replace(partial, path)
+    return Digest.of(data)
+
+
+def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
+    """The file gets its name once the blobs are known to be right; that need not wait for its own sum."""
+    from concurrent.futures import ThreadPoolExecutor
+
     place = _place(store, content)
     known = _whole(store, content) or _sum(place)
     with ThreadPoolExecutor(2) as pool:
         checks = [pool.submit(vouch.verify, store, blob) for blob in _whole_blobs(store, content)]
         summing = None if known else pool.submit(_hash, store, content)
-        _copy(store, content, out)
+        with open(partial, "wb", buffering=0) as out:
+            _copy(store, content, out)
         for check in checks:
             check.result()
+        _replace(partial, path)
         if summing is None:
             assert known is not None
             return known
         store.note(place, summing.result().encode())
         return summing.result()
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Rename, and let a thread wait while the system frees the old file: that takes about as long as copying it."""
+    try:
+        old = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        old = -1
+    os.replace(partial, path)
+    if old >= 0:
+        threading.Thread(target=os.close, args=(old,), daemon=True).start()
 
 
 def _there(store: Store, content: Content, path: Path) -> Digest | None:
@@ -149,6 +168,7 @@ def _hash(store: Store, content: Content) -> Digest:
 
 def _copy(store: Store, content: Content, out: BinaryIO) -> None:
     os.truncate(out.fileno(), trees.length(content))
+    _reserve(content, out)
     place = 0
     for blob, offset, length in content:
         if blob is None or not length:
@@ -159,6 +179,22 @@ def _copy(store: Store, content: Content, out: BinaryIO) -> None:
             offset += length - (end - place)
             length = end - place
             file = store.reading.file(blob, file, offset)
+
+
+def _reserve(content: Content, out: BinaryIO) -> None:
+    """Have room where data will come, holes left out. Without it ext4 looks for room when the file is renamed over an
+    older one, and whoever renames waits for the disk."""
+    place = 0
+    for hole, pieces in groupby(content, lambda piece: piece.blob is None):
+        count = sum(piece.length for piece in pieces)
+        if not hole and count:
+            try:
+                os.posix_fallocate(out.fileno(), place, count)
+            except OSError as error:
+                if error.errno not in BY_HAND:
+                    raise
+                return  # a file system that cannot
+        place += count
 
 
 def _copy_range(source: int, target: int, start: int, place: int, end: int) -> int:

@@ -12,7 +12,6 @@ import fcntl
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 LOCK = ".lock"
@@ -48,17 +47,6 @@ def sweep(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if (file := take(path, wait=False)) is not None:
                 drop(path, file)
-
-
-@contextlib.contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Hold the lock `path` for the body, against every other thread and process."""
-    file = take(path)
-    assert file is not None
-    try:
-        yield
-    finally:
-        drop(path, file)
 
 
 class Lease:

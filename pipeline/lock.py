@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline import seen
 from pipeline.errors import NodekilnError
@@ -26,8 +25,7 @@ class LockError(NodekilnError):
     """A lock that cannot be read, or a name that may not be resolved now."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A name that a lock has to explain: an image's reference, or the packages of a recipe.
 
     folder: the recipe's folder, "" for an image. request: what of the recipe decides the packages.
@@ -42,10 +40,9 @@ class Wanted:
         return f"{self.name} ({self.arch})"
 
 
-@dataclass(frozen=True)
-class Lock:
-    images: Mapping[str, Any] = field(default_factory=dict)
-    packages: Mapping[str, Any] = field(default_factory=dict)
+class Lock(NamedTuple):
+    images: Mapping[str, Any] = {}
+    packages: Mapping[str, Any] = {}
 
     def get(self, wanted: Wanted) -> Any:
         """What is locked (image: `manifest`, `config`, `layers`, `facts`; recipe: its packages), None if nothing is."""

@@ -32,6 +32,10 @@ class Part(NamedTuple):
     """Gives a Tree whose paths are those of the root file system."""
     prefix: str = ""
     """Where every path of the tree lies (`containers/services/sshd`), "" for anywhere. Two prefixes never overlap."""
+    running: Action | None = None
+    """Gives what a running node has of the tree, where that is not all of it: what is below boot/ is left out."""
+    boot: Action | None = None
+    """Gives what boots, of the part that has it: a flat Tree {"kernel", "cmdline", "ucode.cpio"}."""
 
 
 class Context(NamedTuple):

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ OWN_IMAGES = Path(__file__).parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What a spec comes to on one architecture.
 
@@ -75,7 +75,7 @@ class Plan:
         """The RAM disk that mounts a root file system; planned when a format asks, for it needs an image of its own."""
         from pipeline.stages import bootrd
 
-        contents = next((part.tree.inputs[0] for part in self.parts if part.name == "kernel"), None)
+        contents = _kernel(self.parts)
         image, tar = (contents.inputs, contents.params["tar"]) if contents else ((), "")
         modules = Action("bootrd/modules", bootrd.modules, {"tar": tar}, image)
         tree = Action("bootrd/tree", bootrd.ramdisk, {}, (modules, self.images(f"{PKG}images/init").tree))
@@ -179,7 +179,7 @@ def _compression(spec: Spec) -> str:
 
 def _fragments(spec: Spec, parts: list[Part]) -> Callable[[str, Action], Action]:
     """How the pieces of an initrd are planned: compressed as the spec says, else as its kernel can unpack them."""
-    kernel = next((part.tree.inputs[0] for part in parts if part.name == "kernel"), None)
+    kernel = _kernel(parts)
     options: dict[str, str] = {}
     how: tuple[Action, ...] = ()
     if spec.build.compress or kernel is None:
@@ -191,10 +191,14 @@ def _fragments(spec: Spec, parts: list[Part]) -> Callable[[str, Action], Action]
     return lambda name, tree: Action(f"fragment/{name}", initrd.fragment, options, (tree, *how))
 
 
+def _kernel(parts: Iterable[Part]) -> Action | None:
+    """The stage that takes the kernel and its modules out of an image."""
+    return next((part.boot.inputs[0] for part in parts if part.boot), None)
+
+
 def _products(parts: list[Part], epoch: int, fragment: Callable[[str, Action], Action]) -> dict[str, Action]:
     stamp = {"directories": sorted({above for part in parts for above in parents(part.prefix)}), "epoch": epoch}
-    kernel = tuple(part.tree for part in parts if part.name == "kernel")
-    boot = Action("boot", root.boot, {}, kernel)
+    boot = next((part.boot for part in parts if part.boot), Action("boot", root.nothing))
     fragments = [fragment(name, tree) for name, tree in _pieces(parts, stamp)]
     return {
         "rootfs": Action("rootfs", root.rootfs, stamp, tuple(part.tree for part in parts)),
@@ -206,15 +210,10 @@ def _products(parts: list[Part], epoch: int, fragment: Callable[[str, Action], A
 def _pieces(parts: list[Part], stamp: dict[str, Any]) -> Iterator[tuple[str, Action]]:
     """What becomes one fragment each: (name, tree), in the order in which the kernel unpacks them."""
     loose = [part for part in parts if not part.prefix]
-    cut = Action("root", root.winners, stamp, tuple(_unbooted(part) for part in loose))
+    cut = Action("root", root.winners, stamp, tuple(part.running or part.tree for part in loose))
     for number, name in enumerate([part.name for part in loose] or ["directories"]):
         yield name, Action(f"root/{name}", root.winner, {"number": number}, (cut,))
     for part in parts:
         if part.prefix:
             for name, stage in (("frame", root.frame), ("image", root.image)):
                 yield f"{part.name}/{name}", Action(f"{part.name}/{name}", stage, {"prefix": part.prefix}, (part.tree,))
-
-
-def _unbooted(part: Part) -> Action:
-    """The part's tree for a running node: a new command line, say, changes no fragment."""
-    return Action("modules", root.unbooted, {}, (part.tree,)) if part.name == "kernel" else part.tree

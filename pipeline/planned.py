@@ -55,7 +55,10 @@ class Planned:
     def action(self, step: Step) -> Action:
         """The action of a step, as the spec is now. Any thread may ask."""
         with self._guard:
-            return self.actions[step.arch][step.action]
+            found = self.actions[step.arch].get(step.action)
+        if found is None:
+            raise BadInput(f"{self.project.path(self.name)} was edited meanwhile: {step.action} is gone; build again")
+        return found
 
     def plan(self, step: Step) -> Plan:
         """The plan that a step belongs to. Any thread may ask."""

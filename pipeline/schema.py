@@ -1,22 +1,23 @@
-"""Schema: dataclasses are the grammar of a spec. Their annotations read YAML nodes, check them and describe themselves.
+"""Schema: classes are the grammar of a spec. Their annotations read YAML nodes, check them and describe themselves.
 
     str int bool                      as they are; nothing is converted
     int | str                         either
     Literal["a", "b"]                 one of these
     tuple[X, ...]                     a list of X
     Mapping[str, X]                   a mapping with any keys
-    a dataclass                       a mapping with these keys; a field without default is required
+    a class marked `@mapping`         a mapping with these keys; a field without default is required
     Annotated[str, Pattern(…)]        text that matches a regular expression as a whole
     Annotated[int, Range(low, high)]  a number in the range, both ends included
     X | None = None                   a key that may be left out; written out, it may not be null
 
-A field's key is its name, or what `metadata=key("…")` says. A dataclass may have a method `problems()` for what its
-fields mean together: it yields (path below the value, message, hint), and only it is unknown to the JSON Schema.
+    Annotated[X, Key("a.b")]          X, under a key that is no Python name
+
+Such a class may have a method `problems()` for what its fields mean together: it yields (path below the value, message,
+hint), and only it is unknown to the JSON Schema.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import types
 import typing
@@ -29,29 +30,50 @@ from pipeline.problem import KeyPath, Problem, Problems, StageProblem, guess, li
 from pipeline.reader import Define, Kind, Reader, Wrong
 
 __all__ = [
-    "Kind", "Pattern", "Problem", "Problems", "Range", "Reader", "StageProblem", "Wrong",
-    "checked", "fields", "key", "kind", "listening", "mapping", "plain", "warn",
+    "Key", "Kind", "Pattern", "Problem", "Problems", "Range", "Reader", "StageProblem", "Wrong",
+    "checked", "fields", "is_mapping", "kind", "listening", "mapping", "plain", "warn",
 ]  # fmt: skip
 
 Class = typing.TypeVar("Class")
 
 
-@typing.dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+class Key(typing.NamedTuple):
+    """Says the key of a field whose key is no Python name: `binds.add`."""
+
+    name: str
+
+
+@typing.dataclass_transform(kw_only_default=True, frozen_default=True)
 def mapping(cls: type[Class]) -> type[Class]:
-    """Class decorator for what a mapping of YAML becomes: a frozen dataclass that is made from keywords.
+    """Class decorator for what a mapping of YAML becomes: a value that is made from keywords and never changed.
 
-    It cannot be compared or printed by its fields: to generate that for some thirty classes is a tenth of a start-up.
+    A frozen dataclass without generated code, which for some thirty classes is a tenth of a start-up.
     """
-    return dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+    cls.__init__ = _init  # type: ignore[method-assign]
+    cls.__setattr__ = _frozen  # type: ignore[method-assign]
+    return cls
 
 
-def key(name: str) -> Mapping[str, str]:
-    """Metadata of a field whose key is no Python name: `binds.add`."""
-    return {"key": name}
+def _init(self: Any, **values: Any) -> None:
+    known = fields(self.__class__).values()
+    if wrong := values.keys() - {field.name for field in known}:
+        raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(wrong))}")
+    if missing := [field.name for field in known if field.required and field.name not in values]:
+        raise TypeError(f"{type(self).__name__} lacks {', '.join(missing)}")
+    self.__dict__.update(values)  # all others are as their class has them
+
+
+def _frozen(self: Any, name: str, value: Any) -> None:
+    raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")
+
+
+def is_mapping(record: Any) -> bool:
+    """Whether `record` is a class that `mapping` made."""
+    return getattr(record, "__init__", None) is _init
 
 
 class Record(typing.NamedTuple):
-    """A dataclass. Its fields are looked at when it is first read, so that importing a section stays cheap."""
+    """A class marked `@mapping`. Its fields are looked at when it is first read: importing a section stays cheap."""
 
     type: type
 
@@ -89,20 +111,19 @@ class Field(typing.NamedTuple):
 
 
 @functools.cache
-def fields(record: type) -> Mapping[str, Field]:
-    """The keys of a dataclass and what may stand there, the required ones first."""
-    hints = typing.get_type_hints(record, include_extras=True)
+def fields(record: Any) -> Mapping[str, Field]:
+    """The keys of a class and what may stand there, the required ones first."""
     found = {}
-    for field in dataclasses.fields(record):
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        found[field.metadata.get("key", field.name)] = Field(
-            field.name, kind(hints[field.name]), required, field.default
-        )
+    for name, hint in typing.get_type_hints(record, include_extras=True).items():
+        key, arguments = name, typing.get_args(hint)
+        if typing.get_origin(hint) is typing.Annotated and isinstance(arguments[-1], Key):
+            hint, key = arguments[0], arguments[-1].name
+        found[key] = Field(name, kind(hint), not hasattr(record, name), getattr(record, name, None))
     return dict(sorted(found.items(), key=lambda item: not item[1].required))
 
 
 @functools.cache
-def kind(annotation: typing.Hashable) -> Kind:
+def kind(annotation: Any) -> Kind:
     """What an annotation stands for."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
@@ -117,8 +138,8 @@ def kind(annotation: typing.Hashable) -> Kind:
         return ListOf(kind(arguments[0]))
     if origin is not None and issubclass(origin, Mapping):
         return MapOf(kind(arguments[1]))
-    if dataclasses.is_dataclass(annotation):
-        return Record(typing.cast(type, annotation))
+    if is_mapping(annotation):
+        return Record(annotation)
     return _SIMPLE[annotation]
 
 
@@ -126,9 +147,9 @@ _SIMPLE: Mapping[typing.Hashable, Kind] = {str: Text(), int: Number(), bool: Fla
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON: dataclasses as mappings of the keys that were written (or have a default)."""
-    if dataclasses.is_dataclass(value):
-        pairs = ((name, getattr(value, field.name)) for name, field in fields(typing.cast(type, type(value))).items())
+    """A value as JSON: mappings with the keys that were written (or have a default)."""
+    if is_mapping(value.__class__):
+        pairs = ((name, getattr(value, field.name)) for name, field in fields(value.__class__).items())
         return {name: plain(each) for name, each in pairs if each is not None}
     if isinstance(value, tuple):
         return [plain(each) for each in value]
@@ -138,11 +159,11 @@ def plain(value: Any) -> Any:
 
 
 def checked(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, str]]:
-    """What `problems()` of the dataclasses in `value` say: path, message, hint."""
-    if dataclasses.is_dataclass(value):
+    """What `problems()` of the mappings in `value` say: path, message, hint."""
+    if is_mapping(value.__class__):
         for below, message, hint in getattr(value, "problems", tuple)():
             yield (*path, *below), message, hint
-        for name, field in fields(typing.cast(type, type(value))).items():
+        for name, field in fields(value.__class__).items():
             yield from checked(getattr(value, field.name), (*path, name))
     elif isinstance(value, tuple):
         for index, each in enumerate(value):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.schema import Reader, Wrong, checked, kind
 from pipeline.sections import build
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Spec:
     """A spec. `spec["services"]` is what stands under the key (pipeline.sections), or the empty value."""
 
@@ -33,7 +33,7 @@ class Spec:
     path: Path
     sections: Mapping[str, Any]
     """Key -> value, for every section, in the order of the root file system."""
-    places: Mapping[KeyPath, Place] = field(repr=False)
+    places: Mapping[KeyPath, Place]
     warned: tuple[Problem, ...] = ()
     """What is hardly meant, as far as it can be told without images."""
     files: tuple[Path, ...] = ()

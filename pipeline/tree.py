@@ -160,16 +160,17 @@ def overlay(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Tree:
     `lower` has an entry for every parent (see `complete`); `upper` need not.
     """
     tree = Tree(lower)
-    hidden = set()
+    hidden, clear = set(), {""}
     for path, entry in upper.items():
         if type(entry) is not Directory and type(tree.get(path)) is Directory:
             hidden.add(path)
-        for above in parents(path):
-            below = tree.get(above)
+        while (path := path.rpartition("/")[0]) not in clear:
+            clear.add(path)
+            below = tree.get(path)
             if type(below) is Directory:
                 break
             if below is not None:
-                del tree[above]
+                del tree[path]
     if hidden:
         tree = Tree((path, tree[path]) for path in tree if not any(above in hidden for above in parents(path)))
     tree.update(_unshared(tree, upper))
@@ -197,6 +198,12 @@ def below(prefix: str, tree: Mapping[str, Entry]) -> Tree:
             entry = entry._replace(inode=start + entry.inode)
         result[start + path if path else prefix] = entry
     return result
+
+
+def outside(folder: str, tree: Mapping[str, Entry]) -> Tree:
+    """`tree` without what is below the directory `folder`; that itself stays."""
+    start = folder + "/"
+    return Tree((path, entry) for path, entry in tree.items() if not path.startswith(start)).relinked()
 
 
 def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: int = 0, mtime: int = EPOCH) -> Tree:

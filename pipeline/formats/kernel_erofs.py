@@ -9,7 +9,7 @@ from __future__ import annotations
 from pipeline import compress
 from pipeline.digest import Digest
 from pipeline.store import Store
-from pipeline.tree import File, Tree, files
+from pipeline.tree import File, files, outside
 from pipeline.writers import erofs
 
 NAME = "kernel+erofs"
@@ -28,7 +28,7 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     """
     chosen = compress.parse(options.get("compress", "zstd"))
     packing = None if chosen.name == "none" else compress.lz4(min(chosen.level, HIGHEST))
-    tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
+    tree = outside("boot", store.tree(rootfs))
     body = store.rope()
     first = erofs.write(tree, store.read, body, packing)
     found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}

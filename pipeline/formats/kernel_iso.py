@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.digest import Digest
 from pipeline.store import Store
-from pipeline.tree import File, Tree, files
+from pipeline.tree import File, files, outside
 from pipeline.writers import iso9660
 
 NAME = "kernel+iso"
@@ -21,7 +21,7 @@ LABEL = "LINUXKIT"
 
 def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", ".iso"}; what is below boot/ is not on the disc, and attributes are left out."""
-    tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
+    tree = outside("boot", store.tree(rootfs))
     out = store.rope()
     iso9660.write(iso9660.plan(tree), out, LABEL)
     found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline import compress
 from pipeline.digest import Digest
 from pipeline.store import Store
-from pipeline.tree import File, Tree, files
+from pipeline.tree import File, files, outside
 from pipeline.writers import squashfs
 
 NAME = "kernel+squashfs"
@@ -22,7 +22,7 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     """
     chosen = compress.parse(options.get("compress", "zstd"))
     packing = squashfs.Packing(chosen.name, compress.blocks(chosen))
-    tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
+    tree = outside("boot", store.tree(rootfs))
     body = store.rope()
     superblock = squashfs.write(tree, store.read, body, packing)
     found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}

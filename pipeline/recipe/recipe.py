@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 from pipeline import document, seen
 from pipeline.container import Config
 from pipeline.digest import canonical_json
 from pipeline.problem import KeyPath, Place, Problem, Problems, spell
-from pipeline.schema import Pattern, Reader, Wrong, checked, kind, plain
+from pipeline.schema import Pattern, Reader, Wrong, checked, kind, mapping, plain
 
 FILE = "build.yml"
 SOURCE_LIMIT = 1 << 20
@@ -33,7 +34,7 @@ Glob = Annotated[str, Pattern(r"[^/].*", "a pattern of paths in the image, witho
 Mode = Annotated[str, Pattern(r"[0-7]{3,4}", 'a mode: three or four octal digits in quotes, as "0755"')]
 
 
-@dataclass(frozen=True)
+@mapping
 class OwnFile:
     """A file, symlink or directory that the recipe brings itself. It wins over what packages have in its place."""
 
@@ -57,7 +58,7 @@ class OwnFile:
                 yield (name,), f"{name} {getattr(self, name)} is not between 0 and {2**32 - 2}", ""
 
 
-@dataclass(frozen=True)
+@mapping
 class Build:
     """What a build.yml may say.
 
@@ -77,12 +78,12 @@ class Build:
     """Only what matches is taken from the packages (all, if there is no `keep`)."""
     drop: tuple[Glob, ...] = ()
     """What matches is left out. Matters to packages' files alone, as `keep`; a directory takes along what is in it."""
-    concatenate: Mapping[str, tuple[Glob, ...]] = field(default_factory=dict)
+    concatenate: Mapping[str, tuple[Glob, ...]] = MappingProxyType({})
     """Files made of others: a path, and what is strung together there, sorted by path, whether it is kept or not."""
     kernel: bool = False
     """boot/vmlinuz-* becomes /kernel and lib/modules becomes /kernel.tar, with dependency data, as LinuxKit has it."""
     files: tuple[OwnFile, ...] = ()
-    symlinks: Mapping[str, tuple[ImagePath, ...]] = field(default_factory=dict)
+    symlinks: Mapping[str, tuple[ImagePath, ...]] = MappingProxyType({})
     """Many names for one file: `{bin/busybox: [bin/sh, sbin/init]}`. The links are relative."""
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None

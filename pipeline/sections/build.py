@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any, Literal, get_args
 
 from pipeline import generation, seen
 from pipeline.arches import Arch
 from pipeline.container import Checked
 from pipeline.parts import Context, Part
-from pipeline.schema import Pattern, Range, mapping, plain
+from pipeline.schema import Pattern, Range, fields, mapping, plain
 
 ORDER = 99
 
@@ -99,7 +98,8 @@ class Build:
     error."""
 
     def problems(self) -> Checked:
-        yield from _wrong_partitions(self.partitions or (), self.size, self.label)
+        if self.partitions or self.size:
+            yield from _wrong_partitions(self.partitions or (), self.size, self.label)
         if isinstance(self.compat, int) and (refusal := generation.refusal(self.compat)):
             yield ("compat",), f"build.compat: {refusal}", ""
         for name, values in (("formats", self.formats), ("arch", self.arch if isinstance(self.arch, tuple) else None)):
@@ -174,7 +174,7 @@ class Settled(Build):
 def settled(value: Build) -> Settled:
     """`value`, with the host's architecture and the usual format where it says nothing."""
     arch = value.arch or MACHINES.get(os.uname().machine, "amd64")
-    said = {field.name: getattr(value, field.name) for field in fields(value)}
+    said = {field.name: getattr(value, field.name) for field in fields(Build).values()}
     formats = value.formats or FORMATS
     compat = value.compat or seen.variable(COMPAT) or None
     return Settled(**said | {"formats": formats, "arch": (arch,) if isinstance(arch, str) else arch, "compat": compat})

@@ -82,7 +82,11 @@ def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Part, ...
         params["linuxkit"] = True
     if not paths:
         return []
-    met = tuple(part.tree for part in below if not part.prefix or any(_inside(part.prefix, path) for path in paths))
+    in_boot = any(_inside("boot", path) for path in paths)
+    met = tuple(
+        part.tree if in_boot else part.running or part.tree
+        for part in below if not part.prefix or any(_inside(part.prefix, path) for path in paths)
+    )  # fmt: skip
     return [Part("files", Action("files", files.files, params, met, context.spec.below("files")))]
 
 

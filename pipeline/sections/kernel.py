@@ -66,8 +66,11 @@ def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part
     places: dict[KeyPath, KeyPath] = {("modules", at): ("modules", number) for at, number in enumerate(chosen)}
     where = _where(context.spec.below("kernel"), places)
     contents = Action("kernel/contents", kernel.contents, params, (context.image(value.image).tree,), where)
-    line = {"cmdline": cmdline, "epoch": context.epoch}  # a stage of its own: it changes more often than kernels
-    return [Part("kernel", Action("kernel", kernel.kernel, line, (contents,), where))]
+    # stages of their own for the command line, which changes more often than kernels, and for what it does not change
+    line = {"cmdline": cmdline, "epoch": context.epoch}
+    boot = Action("boot", kernel.boot, line, (contents,), where)
+    running = Action("modules", kernel.running, {}, (contents,), where)
+    return [Part("kernel", Action("kernel", kernel.kernel, line, (contents,), where), "", running, boot)]
 
 
 def _where(below: Callable[[KeyPath], str], places: Mapping[KeyPath, KeyPath]) -> Callable[[KeyPath], str]:

@@ -14,7 +14,7 @@ from pipeline import compress as compression
 from pipeline.digest import Digest
 from pipeline.stages.compression import choice
 from pipeline.store import Store
-from pipeline.tree import Content, Entry, File, Tree, length, only
+from pipeline.tree import Content, Entry, File, Tree, length, only, outside
 from pipeline.writers import cpio
 
 VERSION = f"1 cpio-{cpio.VERSION} {compression.VERSION}"
@@ -30,7 +30,7 @@ def fragment(store: Store, tree: Digest, *kernel: Digest, compress: str = "zstd"
     file of 4 GiB or more.
     """
     chosen = compression.parse(choice(store, kernel[0]) if kernel else compress)
-    entries = Tree((path, entry) for path, entry in store.tree(tree).items() if not path.startswith("boot/"))
+    entries = outside("boot", store.tree(tree))
     out = store.rope()
     for archive in _archives(entries) if chosen.name == "gzip" else [entries]:
         with compression.compressing(chosen, cpio.size(archive), out, store.read) as sink:

@@ -7,15 +7,31 @@ from pipeline.digest import Digest
 from pipeline.oci.layer import tar_tree
 from pipeline.problem import StageProblem, guess
 from pipeline.store import Store
-from pipeline.tree import Directory, File, Tree, overlay
+from pipeline.tree import Directory, File, Tree, outside, overlay
 
 VERSION = f"1 modules-{kernel_modules.VERSION}"
 
 
+BOOT = ("kernel", "ucode.cpio")
+"""What boots, beside the command line (LinuxKit's names)."""
+
+
 def kernel(store: Store, contents: Digest, *, cmdline: str, epoch: int) -> Digest:
     """The tree `contents` (see below) with the command line as boot/cmdline."""
-    line = Tree({"boot/cmdline": File(0o644, 0, 0, epoch, (), store.content(cmdline.encode()))})
+    line = Tree({"boot/cmdline": _line(store, cmdline, epoch)})
     return store.put_tree(overlay(store.tree(contents), line))
+
+
+def boot(store: Store, contents: Digest, *, cmdline: str, epoch: int) -> Digest:
+    """What boots: a flat Tree {"cmdline", "kernel"}, and "ucode.cpio" if the tree `contents` has one."""
+    tree = store.tree(contents)
+    found = Tree((name, tree[f"boot/{name}"]) for name in BOOT if f"boot/{name}" in tree)
+    return store.put_tree(overlay(found, {"cmdline": _line(store, cmdline, epoch)}))
+
+
+def running(store: Store, contents: Digest) -> Digest:
+    """What a running node has of the tree `contents`: all but what is below boot/, which is the bootloader's."""
+    return store.put_tree(outside("boot", store.tree(contents)))
 
 
 def contents(
@@ -39,6 +55,10 @@ def contents(
 
         unpacked = cut(store, unpacked, modules)
     return store.put_tree(overlay(unpacked, boot.ordered()))
+
+
+def _line(store: Store, cmdline: str, epoch: int) -> File:
+    return File(0o644, 0, 0, epoch, (), store.content(cmdline.encode()))
 
 
 def _boot_file(entry: File, epoch: int) -> File:

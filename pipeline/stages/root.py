@@ -11,28 +11,17 @@ from __future__ import annotations
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.store import Store
-from pipeline.tree import Directory, Entry, File, Tree, complete, overlay
+from pipeline.tree import Content, Directory, Entry, File, Slice, Tree, complete, overlay
 
 VERSION = 1
-
-BOOT = ("kernel", "cmdline", "ucode.cpio")
-"""What the kernel section puts into boot/ for the formats to take out again (LinuxKit's names)."""
 
 IMAGE_FOLDERS = ("lower", "rootfs")
 """Where a bundle or a volume keeps its image (LinuxKit's names)."""
 
 
-def boot(store: Store, *kernel: Digest) -> Digest:
-    """What boots: a flat Tree with those of BOOT that the kernel's tree has in boot/; empty without a kernel."""
-    tree = store.tree(kernel[0]) if kernel else Tree()
-    return store.put_tree(Tree((name, tree[f"boot/{name}"]) for name in sorted(BOOT) if f"boot/{name}" in tree))
-
-
-def unbooted(store: Store, root: Digest) -> Digest:
-    """`root` without what is below boot/: that is for the bootloader, a running node has no use for it."""
-    tree = store.tree(root)
-    kept = Tree((path, entry) for path, entry in tree.items() if not path.startswith("boot/"))
-    return store.put_tree(kept.relinked())
+def nothing(store: Store) -> Digest:
+    """The empty Tree: what boots where there is no kernel."""
+    return store.put_tree(Tree())
 
 
 def image(store: Store, part: Digest, *, prefix: str) -> Digest:
@@ -68,8 +57,14 @@ def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) ->
     cut: list[dict[str, Entry]] = [{} for _ in given] or [{}]
     for path, entry in complete(merged, mtime=epoch).items():
         cut[owner.get(path, 0)][path] = entry
-    numbered = ((str(number), store.content(trees.dump(Tree(part).ordered()))) for number, part in enumerate(cut))
+    numbered = ((str(number), _dumped(store, Tree(part).ordered(), parts)) for number, part in enumerate(cut))
     return store.put_tree(trees.files(numbered))
+
+
+def _dumped(store: Store, tree: Tree, known: tuple[Digest, ...]) -> Content:
+    """The bytes of `tree`, which need not be made if it is one of `known`."""
+    same = next((digest for digest in known if store.tree(digest) == tree), None)
+    return store.content(trees.dump(tree)) if same is None else (Slice(same, 0, store.size(same)),)
 
 
 def winner(store: Store, cut: Digest, *, number: int) -> Digest:

@@ -11,7 +11,7 @@ from uuid import UUID
 from pipeline.digest import Digest
 from pipeline.stages import bootvolume, unified
 from pipeline.store import Store
-from pipeline.tree import Content, File, Tree, files, length
+from pipeline.tree import Content, File, Tree, files, length, outside
 from pipeline.writers import disk, ext4, gpt
 
 VERSION = f"1 ext4-{ext4.VERSION} gpt-{gpt.VERSION} {bootvolume.VERSION} uki-{unified.VERSION}"
@@ -35,8 +35,7 @@ class Node(NamedTuple):
 
 def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Node:
     """`rootfs` as the root of a disk. Unwritable where there is no kernel."""
-    tree = Tree((path, entry) for path, entry in store.tree(rootfs).items() if not path.startswith("boot/"))
-    root = store.put_tree(tree.relinked())
+    root = store.put_tree(outside("boot", store.tree(rootfs)))
     identity = disk.identity(f"ext4 root {root}")
     started = _with_root(store, kernel, f"root=PARTUUID={identity} rootfstype=ext4 ro")
     program = unified.program(store, started, bootrd, rootfs, systemd_boot)

@@ -97,9 +97,15 @@ def test_volumes_are_resolved(tmp_path: Path) -> None:
 
 
 def test_files_look_at_the_trees_that_they_may_meet(tmp_path: Path) -> None:
-    below = [action.name for part in planned(tmp_path, NODE) if part.name == "files" for action in part.tree.inputs]
-    assert below == ["kernel", "init/runc", "init/init", "init/runc-2", "init/apk", "services/svc"]
+    assert _met(tmp_path, NODE) == ["modules", "init/runc", "init/init", "init/runc-2", "init/apk", "services/svc"]
     assert params(planned(tmp_path, NODE), "files")["known"] == ["containers", "containers/services"]
+    in_boot = NODE.replace("trust:", "  - {path: boot/extra/notes, contents: x}\ntrust:")
+    assert _met(tmp_path, in_boot)[0] == "kernel"
+
+
+def _met(folder: Path, text: str) -> list[str]:
+    """The names of the stages whose trees the files of the spec look at."""
+    return [action.name for part in planned(folder, text) if part.name == "files" for action in part.tree.inputs]
 
 
 def test_parameters_are_json_and_say_no_lines(tmp_path: Path) -> None:
