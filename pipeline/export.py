@@ -14,8 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pipeline import midstate, vouch
 from pipeline import tree as trees
-from pipeline import vouch
 from pipeline.digest import Digest, InvalidDigest, canonical_json
 from pipeline.fault import StoreError
 from pipeline.tree import Content
@@ -84,7 +84,7 @@ def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     known = _whole(store, content) or _sum(place)
     with ThreadPoolExecutor(2) as pool:
         checks = [pool.submit(vouch.verify, store, blob) for blob in _whole_blobs(store, content)]
-        summing = None if known else pool.submit(_hash, store, content)
+        summing = None if known else pool.submit(midstate.digest, store, content, _memory(store, path, "states"))
         with open(partial, "wb", buffering=0) as out:
             _copy(store, content, out)
         for check in checks:
@@ -120,9 +120,9 @@ def _there(store: Store, content: Content, path: Path) -> Digest | None:
     return _sum(_place(store, content)) or _whole(store, content)
 
 
-def _memory(store: Store, path: Path) -> Path:
+def _memory(store: Store, path: Path, what: str = "export") -> Path:
     """Where the store remembers what it exported to `path`."""
-    name = hashlib.sha256(b"export " + os.fsencode(path.absolute())).hexdigest()
+    name = hashlib.sha256(f"{what} ".encode() + os.fsencode(path.absolute())).hexdigest()
     return store.root / "sums" / name[:2] / name
 
 

@@ -208,12 +208,21 @@ def _products(parts: list[Part], epoch: int, fragment: Callable[[str, Action], A
 
 
 def _pieces(parts: list[Part], stamp: dict[str, Any]) -> Iterator[tuple[str, Action]]:
-    """What becomes one fragment each: (name, tree), in the order in which the kernel unpacks them."""
+    """What becomes one fragment each: (name, tree), in the order in which the kernel unpacks them.
+
+    That is the parts' order, but what changes most comes late, so that an initrd starts as the one before did: images,
+    then what a spec says of them, then the loose parts that are laid over all.
+    """
     loose = [part for part in parts if not part.prefix]
+    placed = [part for part in parts if part.prefix]
     cut = Action("root", root.winners, stamp, tuple(part.running or part.tree for part in loose))
-    for number, name in enumerate([part.name for part in loose] or ["directories"]):
-        yield name, Action(f"root/{name}", root.winner, {"number": number}, (cut,))
-    for part in parts:
-        if part.prefix:
-            for name, stage in (("frame", root.frame), ("image", root.image)):
-                yield f"{part.name}/{name}", Action(f"{part.name}/{name}", stage, {"prefix": part.prefix}, (part.tree,))
+    winners = [
+        (name, Action(f"root/{name}", root.winner, {"number": number}, (cut,)))
+        for number, name in enumerate([part.name for part in loose] or ["directories"])
+    ]
+    under = sum(parts.index(part) < parts.index(placed[0]) for part in loose) if placed else len(loose)
+    yield from winners[: max(under, 1)]
+    for name, stage in (("image", root.image), ("frame", root.frame)):
+        for part in placed:
+            yield f"{part.name}/{name}", Action(f"{part.name}/{name}", stage, {"prefix": part.prefix}, (part.tree,))
+    yield from winners[max(under, 1) :]

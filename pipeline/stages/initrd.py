@@ -50,7 +50,7 @@ def initrd(store: Store, kernel: Digest, *fragments: Digest) -> Digest:
     contents += [_only_file(store.tree(digest)) for digest in fragments]
     for content in contents:
         out.extend(content)
-        out.write(bytes(-length(content) % 4))
+        out.zeros(-length(content) % 4)
     return store.put_tree(only("initrd.img", out.finish()))
 
 

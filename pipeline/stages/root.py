@@ -13,7 +13,7 @@ from pipeline.digest import Digest
 from pipeline.store import Store
 from pipeline.tree import Content, Directory, Entry, File, Slice, Tree, complete, overlay
 
-VERSION = 1
+VERSION = 2
 
 IMAGE_FOLDERS = ("lower", "rootfs")
 """Where a bundle or a volume keeps its image (LinuxKit's names)."""
@@ -25,19 +25,23 @@ def nothing(store: Store) -> Digest:
 
 
 def image(store: Store, part: Digest, *, prefix: str) -> Digest:
-    """What a bundle or volume at `prefix` has from its image: large, and the same when only an option changes."""
+    """What a bundle or volume at `prefix` has from its image, and the directories that this stands in: large, and the
+    same when only an option changes."""
     return _split(store, part, prefix, True)
 
 
 def frame(store: Store, part: Digest, *, prefix: str) -> Digest:
-    """What a bundle or volume at `prefix` has besides its image: config.json, runtime.json and directories."""
+    """What a bundle or volume at `prefix` has besides: config.json, runtime.json and directories to work in."""
     return _split(store, part, prefix, False)
 
 
 def _split(store: Store, part: Digest, prefix: str, inside: bool) -> Digest:
-    below = tuple(f"{prefix}/{folder}/" for folder in IMAGE_FOLDERS)
-    tree = store.tree(part)
-    return store.put_tree(Tree((path, entry) for path, entry in tree.items() if path.startswith(below) is inside))
+    folders = (prefix, *(f"{prefix}/{folder}" for folder in IMAGE_FOLDERS))
+    below = tuple(f"{folder}/" for folder in folders[1:])
+    found = store.tree(part).items()
+    return store.put_tree(
+        Tree((path, entry) for path, entry in found if (path in folders or path.startswith(below)) is inside)
+    )
 
 
 def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:

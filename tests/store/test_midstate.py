@@ -1,0 +1,92 @@
+"""Sums that go on from where an earlier one was: always what hashlib says of all the bytes, and less is read."""
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import midstate
+from pipeline.digest import Digest
+from pipeline.store import Missing, Store
+from pipeline.tree import Slice
+
+BIG = midstate.APART
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cache")
+
+
+@pytest.fixture
+def no_library(monkeypatch):
+    """A host whose OpenSSL is not to be found."""
+    monkeypatch.setattr(midstate, "LIBRARIES", ("libnone.so",))
+    midstate._library.cache_clear()
+    yield
+    midstate._library.cache_clear()
+
+
+def put(store, *texts):
+    return tuple(Slice(store.put(text), 0, len(text)) for text in texts)
+
+
+def expected(*texts):
+    return Digest("sha256:" + hashlib.sha256(b"".join(texts)).hexdigest())
+
+
+@given(st.lists(st.binary(max_size=200), max_size=8), st.integers(0, 8))
+def test_a_state_goes_on_where_it_was(chunks, at):
+    first = midstate.Sha256()
+    for chunk in chunks[:at]:
+        first.update(chunk)
+    second = midstate.Sha256(first.state)
+    for each in (first, second):
+        for chunk in chunks[at:]:
+            each.update(chunk)
+        assert each.hexdigest() == hashlib.sha256(b"".join(chunks)).hexdigest() == each.hexdigest()
+
+
+@given(st.lists(st.lists(st.sampled_from(["a" * 40, "b" * 40, "c" * 7, ""]), max_size=6), max_size=5))
+@settings(max_examples=40)
+def test_whatever_came_before_the_sum_is_right(tmp_path_factory, contents):
+    store = Store(tmp_path_factory.getbasetemp() / "shared")
+    memory = store.root / "sums" / "memory"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(midstate, "APART", 50)
+        for texts in contents:
+            data = [text.encode() for text in texts]
+            assert midstate.digest(store, put(store, *data), memory) == expected(*data)
+
+
+def test_what_is_the_same_at_the_beginning_is_not_read_again(store):
+    memory = store.root / "sums" / "memory"
+    start, end, other = bytes(BIG), b"1" * BIG, b"2" * 100
+    midstate.digest(store, put(store, start, end), memory)
+    store.path(Digest.of(start)).unlink()
+    store = Store(store.root)  # which has it open no more
+    content = (Slice(Digest.of(start), 0, BIG), *put(store, other))
+    assert midstate.digest(store, content, memory) == expected(start, other)
+    for different in (content[1:] + content[:1], (Slice(content[0].blob, 1, BIG - 1), *content[1:])):
+        with pytest.raises(Missing):
+            midstate.digest(store, different, memory)
+
+
+def test_a_note_that_was_damaged_is_not_believed(store):
+    memory = store.root / "sums" / "memory"
+    contents = put(store, bytes(BIG), b"1" * BIG), put(store, bytes(BIG), b"2")
+    midstate.digest(store, contents[0], memory)
+    whole = memory.read_bytes()
+    for place in range(0, len(whole), 17):
+        memory.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert midstate.digest(store, contents[1], memory) == expected(bytes(BIG), b"2")
+    memory.write_bytes(whole[:-40])
+    assert midstate.digest(store, contents[1], memory) == expected(bytes(BIG), b"2")
+
+
+def test_without_the_library_everything_is_read(store, no_library):
+    memory = store.root / "sums" / "memory"
+    for last in (b"1", b"2"):
+        assert midstate.digest(store, put(store, bytes(BIG), last), memory) == expected(bytes(BIG), last)
+    assert not memory.exists()
