@@ -51,7 +51,8 @@ from pathlib import Path
 from pipeline.digest import Digest
 from pipeline.oci import fetch, source
 from pipeline.oci.reference import parse
-from pipeline.stages.pull import AT_ONCE, pull, unpack
+from pipeline.oci.bring import AT_ONCE
+from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 gc.set_threshold(10_000, 50, 50)  # as in doit's process
 store, (what, reference, image) = Store(Path(sys.argv[1])), sys.argv[2:]

@@ -9,13 +9,13 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline import midstate, vouch
 from pipeline import tree as trees
+from pipeline.beside import Beside
 from pipeline.digest import Digest, InvalidDigest, canonical_json
 from pipeline.fault import StoreError
 from pipeline.tree import Content
@@ -78,23 +78,19 @@ def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
 
 def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     """The file gets its name once the blobs are known to be right; that need not wait for its own sum."""
-    from concurrent.futures import ThreadPoolExecutor
-
     place = _place(store, content)
     known = _whole(store, content) or _sum(place)
-    with ThreadPoolExecutor(2) as pool:
-        checks = [pool.submit(vouch.verify, store, blob) for blob in _whole_blobs(store, content)]
-        summing = None if known else pool.submit(midstate.digest, store, content, _memory(store, path, "states"))
-        with open(partial, "wb", buffering=0) as out:
-            _copy(store, content, out)
-        for check in checks:
-            check.result()
-        _replace(partial, path)
-        if summing is None:
-            assert known is not None
-            return known
-        store.note(place, summing.result().encode())
-        return summing.result()
+    checking = Beside(lambda: _verify(store, content))
+    summing = None if known else Beside(lambda: midstate.digest(store, content, _memory(store, path, "states")))
+    with open(partial, "wb", buffering=0) as out:
+        _copy(store, content, out)
+    checking.result()
+    _replace(partial, path)
+    if summing is not None:
+        known = summing.result()
+        store.note(place, known.encode())
+    assert known is not None
+    return known
 
 
 def _replace(partial: Path, path: Path) -> None:
@@ -140,10 +136,10 @@ def _whole(store: Store, content: Content) -> Digest | None:
     return None
 
 
-def _whole_blobs(store: Store, content: Content) -> Iterator[Digest]:
-    """The blobs that go into `content` whole, each once."""
-    whole = {blob for blob, offset, length in content if blob and not offset and store.size(blob) == length}
-    return iter(sorted(whole))
+def _verify(store: Store, content: Content) -> None:
+    """Damaged if a blob that goes into `content` whole is not right."""
+    for blob in {blob for blob, offset, length in content if blob and not offset and store.size(blob) == length}:
+        vouch.verify(store, blob)
 
 
 def _place(store: Store, content: Content) -> Path:

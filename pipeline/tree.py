@@ -220,24 +220,22 @@ _KINDS = {Directory: "d", File: "f", Symlink: "l", Device: "n"}
 
 def dump(tree: Mapping[str, Entry]) -> bytes:
     """The bytes that name a tree: JSON, one array an entry, blobs listed once. The tree must be ordered."""
-    blobs: dict[Digest, int] = {}
+    blobs: dict[Digest | None, int] = {None: -1}
+    number = blobs.setdefault
     rows: list[list[Any]] = []
     for path, entry in tree.items():
-        xattrs = [[name, value.decode("latin-1")] for name, value in entry.xattrs]
-        row = [path, _KINDS[type(entry)], entry.mode, entry.uid, entry.gid, entry.mtime, xattrs]
+        xattrs = [[name, value.decode("latin-1")] for name, value in entry.xattrs] if entry.xattrs else ()
+        row: list[Any] = [path, _KINDS[type(entry)], *entry[:4], xattrs]
         if type(entry) is File:
-            row.append([[_number(blobs, blob), offset, size] for blob, offset, size in entry.content])
+            row.append([(number(blob, len(blobs) - 1), offset, size) for blob, offset, size in entry.content])
             row.append(entry.inode)
         elif type(entry) is Symlink:
             row.append(entry.target)
         elif type(entry) is Device:
             row += [entry.kind, entry.major, entry.minor]
         rows.append(row)
+    del blobs[None]
     return json.dumps({"tree": 1, "blobs": list(blobs), "entries": rows}, separators=(",", ":")).encode()
-
-
-def _number(blobs: dict[Digest, int], blob: Digest | None) -> int:
-    return -1 if blob is None else blobs.setdefault(blob, len(blobs))
 
 
 def load(data: bytes) -> Tree:
@@ -245,14 +243,14 @@ def load(data: bytes) -> Tree:
     document = json.loads(data)
     blobs: list[Digest | None] = [Digest(text) for text in document["blobs"]]
     blobs.append(None)
-    tree = Tree()
+    tree, new = Tree(), tuple.__new__  # a named tuple's own takes twice as long
     for path, kind, mode, uid, gid, mtime, xattrs, *rest in document["entries"]:
         pairs = tuple((name, value.encode("latin-1")) for name, value in xattrs) if xattrs else ()
         if kind == "f":
-            content = tuple([Slice(blobs[blob], offset, size) for blob, offset, size in rest[0]])
-            tree[path] = File(mode, uid, gid, mtime, pairs, content, rest[1])
+            content = tuple([new(Slice, (blobs[blob], offset, size)) for blob, offset, size in rest[0]])
+            tree[path] = new(File, (mode, uid, gid, mtime, pairs, content, rest[1]))
         elif kind == "d":
-            tree[path] = Directory(mode, uid, gid, mtime, pairs)
+            tree[path] = new(Directory, (mode, uid, gid, mtime, pairs))
         elif kind == "l":
             tree[path] = Symlink(mode, uid, gid, mtime, pairs, rest[0])
         else:

@@ -15,11 +15,12 @@ import pytest
 
 from pipeline.digest import Digest
 from pipeline.oci import fetch, wire
+from pipeline.oci.bring import AT_ONCE
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
 from pipeline.oci.manifest import Descriptor, Manifest
 from pipeline.oci.registry import Registry
 from pipeline.oci.resolve import resolve
-from pipeline.stages.pull import AT_ONCE, pull, unpack
+from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 from tests.oci import craft, servers
 from tests.oci.servers import Request, Rule, Server
