@@ -154,12 +154,20 @@ def parents(path: str) -> Iterator[str]:
         yield path
 
 
-def overlay(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Tree:
-    """`upper` laid over `lower`: the upper entry wins; what is no directory hides everything below it.
+def overlay(lower: Mapping[str, Entry], *uppers: Mapping[str, Entry]) -> Tree:
+    """`uppers` laid over `lower`, one after another: the upper entry wins; what is no directory hides everything below.
 
-    `lower` has an entry for every parent (see `complete`); `upper` need not.
+    `lower` has an entry for every parent (see `complete`); the others need not.
     """
-    tree = Tree(lower)
+    tree = dict(lower)
+    for number, upper in enumerate(uppers, 1):
+        tree = _laid(tree, upper)
+        tree.update(_unshared(tree, upper, "//" * number))
+    return Tree(tree).ordered()
+
+
+def _laid(tree: dict[str, Entry], upper: Mapping[str, Entry]) -> dict[str, Entry]:
+    """`tree`, which may be changed, without what cannot be there together with `upper`."""
     hidden, clear = set(), {""}
     for path, entry in upper.items():
         if type(entry) is not Directory and type(tree.get(path)) is Directory:
@@ -172,21 +180,22 @@ def overlay(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Tree:
             if below is not None:
                 del tree[path]
     if hidden:
-        tree = Tree((path, tree[path]) for path in tree if not any(above in hidden for above in parents(path)))
-    tree.update(_unshared(tree, upper))
-    return tree.ordered()
+        return {path: tree[path] for path in tree if not any(above in hidden for above in parents(path))}
+    return tree
 
 
-def _unshared(lower: Mapping[str, Entry], upper: Mapping[str, Entry]) -> Mapping[str, Entry]:
-    """`upper` with hard-link groups renamed where the same name means another group in `lower`."""
-    taken = {entry.inode for entry in lower.values() if type(entry) is File and entry.inode}
-    clash = {entry.inode for entry in upper.values() if type(entry) is File and entry.inode in taken}
-    if not clash:
+def _unshared(lower: Mapping[str, Entry], upper: Mapping[str, Entry], apart: str) -> Mapping[str, Entry]:
+    """`upper` with hard-link groups renamed (`apart` in front) where the same name means another group in `lower`."""
+    if not (own := _groups(upper)) or not (clash := own & _groups(lower)):
         return upper
     return {
-        path: entry._replace(inode="//" + entry.inode) if type(entry) is File and entry.inode in clash else entry
+        path: entry._replace(inode=apart + entry.inode) if type(entry) is File and entry.inode in clash else entry
         for path, entry in upper.items()
     }
+
+
+def _groups(tree: Mapping[str, Entry]) -> set[str]:
+    return {entry.inode for entry in tree.values() if type(entry) is File and entry.inode}
 
 
 def below(prefix: str, tree: Mapping[str, Entry]) -> Tree:

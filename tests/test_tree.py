@@ -55,6 +55,24 @@ def test_overlay_is_associative_where_no_directory_turns_into_something_else(fir
     assert overlay(overlay(first, second), third) == overlay(first, overlay(second, third))
 
 
+def linked(tree: Tree, groups: list[str]) -> Tree:
+    """`tree` with its files in hard-link groups."""
+    names = [path for path, entry in tree.items() if type(entry) is File]
+    shared = {path: link(group) for path, group in zip(names, groups, strict=False)}
+    return Tree(tree | shared).ordered()
+
+
+linked_trees = st.builds(linked, some_trees, st.lists(st.sampled_from(["", "one", "two"]), max_size=8))
+
+
+@given(linked_trees, st.lists(linked_trees, max_size=4))
+def test_laying_several_at_once_is_laying_one_after_another(lower, uppers):
+    tree = lower
+    for upper in uppers:
+        tree = complete(overlay(tree, upper))
+    assert complete(overlay(lower, *uppers)) == tree
+
+
 @given(some_trees)
 def test_the_empty_tree_is_neutral(tree):
     assert overlay(tree, Tree()) == overlay(Tree(), tree) == tree == overlay(tree, tree)

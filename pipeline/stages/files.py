@@ -94,9 +94,8 @@ def _id(store: Store, entry: Mapping[str, Any], key: str, ids: Mapping[str, int]
     if value in ids:
         return ids[value]
     database = "passwd" if key == "uid" else "group"
-    root: Tree = Tree()
-    for tree in lower:
-        root = overlay(root, {path: each for path, each in tree.items() if path == "etc" or path.startswith("etc/")})
+    in_etc = [{path: each for path, each in tree.items() if path == "etc" or path.startswith("etc/")} for tree in lower]
+    root = overlay({}, *in_etc)
     known = lookup.names_of(store, root, f"etc/{database}")
     if value not in known:
         message = f"{value!r} is no container of this spec and not in the root's /etc/{database}"

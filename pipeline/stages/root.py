@@ -50,9 +50,7 @@ def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) ->
     `directories` (those that the other parts stand in) come first of all.
     """
     given = [store.tree(part) for part in parts]
-    merged: Tree = Tree((path, Directory(0o755, 0, 0, epoch)) for path in directories)
-    for tree in given:
-        merged = overlay(merged, tree)
+    merged = overlay({path: Directory(0o755, 0, 0, epoch) for path in directories}, *given)
     owner: dict[str, int] = {}
     for number, tree in enumerate(given):
         for path in tree:
@@ -61,7 +59,7 @@ def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) ->
     cut: list[dict[str, Entry]] = [{} for _ in given] or [{}]
     for path, entry in complete(merged, mtime=epoch).items():
         cut[owner.get(path, 0)][path] = entry
-    numbered = ((str(number), _dumped(store, Tree(part).ordered(), parts)) for number, part in enumerate(cut))
+    numbered = ((str(number), _dumped(store, Tree(part).relinked(), parts)) for number, part in enumerate(cut))
     return store.put_tree(trees.files(numbered))
 
 
@@ -82,7 +80,5 @@ def winner(store: Store, cut: Digest, *, number: int) -> Digest:
 
 def rootfs(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:
     """All parts laid over each other, in order, boot/ included: the root file system as one Tree."""
-    merged: Tree = Tree((path, Directory(0o755, 0, 0, epoch)) for path in directories)
-    for part in parts:
-        merged = overlay(merged, store.tree(part))
+    merged = overlay({path: Directory(0o755, 0, 0, epoch) for path in directories}, *map(store.tree, parts))
     return store.put_tree(complete(merged, mtime=epoch))
