@@ -124,3 +124,9 @@ def test_equal_names_of_link_groups_in_two_trees_stay_two_groups():
     tree = overlay(Tree(a=link("a"), z=link("a")), Tree(a=link("a"), y=link("a")))
     assert tree["a"].inode == tree["y"].inode == "a"
     assert tree["z"].inode == ""
+
+
+def test_link_groups_of_one_name_in_three_trees_stay_three_groups():
+    first, second, third = (Tree(a=link("a")) | {name: link("a")} for name in "zyx")
+    tree = overlay(first, second, third)
+    assert [tree[name].inode for name in "axyz"] == ["a", "a", "", ""]
