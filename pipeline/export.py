@@ -13,10 +13,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline import midstate, vouch
+from pipeline import facts, midstate, vouch
 from pipeline import tree as trees
 from pipeline.beside import Beside
-from pipeline.digest import Digest, InvalidDigest, canonical_json
+from pipeline.digest import Digest, canonical_json
 from pipeline.fault import StoreError
 from pipeline.tree import Content
 
@@ -45,7 +45,7 @@ def export(store: Store, content: Content, path: Path) -> Digest:
             if trees.length(content) <= SMALL:
                 return _small(store, content, partial, path)
             digest = _large(store, content, partial, path)
-            store.note(_memory(store, path), _mark(store, content, path))
+            facts.know(store, f"export {path.absolute()}", _mark(content, path))
         except OSError as error:
             partial.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -61,11 +61,10 @@ def digest(store: Store, content: Content) -> Digest:
     """The sha256 of `content`, which is read only if nobody summed it before."""
     if trees.length(content) <= SMALL:
         return Digest.of(b"".join(store.read(content)))
-    place = _place(store, content)
-    found = _whole(store, content) or _sum(place)
+    found = _known(store, content)
     if found is None:
         found = _hash(store, content)
-        store.note(place, found.encode())
+        facts.know(store, _name(content), found)
     return found
 
 
@@ -78,17 +77,16 @@ def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
 
 def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     """The file gets its name once the blobs are known to be right; that need not wait for its own sum."""
-    place = _place(store, content)
-    known = _whole(store, content) or _sum(place)
+    known = _known(store, content)
     checking = Beside(lambda: _verify(store, content))
-    summing = None if known else Beside(lambda: midstate.digest(store, content, _memory(store, path, "states")))
+    summing = None if known else Beside(lambda: midstate.digest(store, content, str(path.absolute())))
     with open(partial, "wb", buffering=0) as out:
         _copy(store, content, out)
     checking.result()
     _replace(partial, path)
     if summing is not None:
         known = summing.result()
-        store.note(place, known.encode())
+        facts.know(store, _name(content), known)
     assert known is not None
     return known
 
@@ -109,50 +107,37 @@ def _there(store: Store, content: Content, path: Path) -> Digest | None:
     if trees.length(content) <= SMALL:
         return None
     try:
-        if _memory(store, path).read_bytes() != _mark(store, content, path):
+        if facts.known(store, f"export {path.absolute()}") != _mark(content, path):
             return None
     except OSError:
         return None
-    return _sum(_place(store, content)) or _whole(store, content)
+    return _known(store, content)
 
 
-def _memory(store: Store, path: Path, what: str = "export") -> Path:
-    """Where the store remembers what it exported to `path`."""
-    name = hashlib.sha256(f"{what} ".encode() + os.fsencode(path.absolute())).hexdigest()
-    return store.root / "sums" / name[:2] / name
-
-
-def _mark(store: Store, content: Content, path: Path) -> bytes:
+def _mark(content: Content, path: Path) -> str:
     """Says which content a file got, and which state of the file that is: see `vouch`."""
     found = os.stat(path)
-    return f"{_place(store, content).name} {found.st_ino} {found.st_size} {found.st_ctime_ns}".encode()
+    return f"{_name(content)} {found.st_ino} {found.st_size} {found.st_ctime_ns}"
 
 
-def _whole(store: Store, content: Content) -> Digest | None:
-    """The digest of the blob that `content` is, all of it and nothing else."""
+def _known(store: Store, content: Content) -> Digest | None:
+    """The sha256 of `content`, if it is known without reading it."""
     piece = content[0]
     if len(content) == 1 and piece.blob and piece.blob.algorithm == "sha256" and store.size(piece.blob) == piece.length:
         return piece.blob
-    return None
+    fact = facts.known(store, _name(content))
+    return None if fact is None else Digest.parse(fact)
+
+
+def _name(content: Content) -> str:
+    """How the store calls the sum of `content`."""
+    return f"sha256 {hashlib.sha256(canonical_json(content)).hexdigest()}"
 
 
 def _verify(store: Store, content: Content) -> None:
     """Damaged if a blob that goes into `content` whole is not right."""
     for blob in {blob for blob, offset, length in content if blob and not offset and store.size(blob) == length}:
         vouch.verify(store, blob)
-
-
-def _place(store: Store, content: Content) -> Path:
-    """Where the store remembers the sum of `content`."""
-    name = hashlib.sha256(canonical_json(content)).hexdigest()
-    return store.root / "sums" / name[:2] / name
-
-
-def _sum(place: Path) -> Digest | None:
-    try:
-        return Digest.parse(place.read_text())
-    except (OSError, InvalidDigest, UnicodeDecodeError):
-        return None
 
 
 def _hash(store: Store, content: Content) -> Digest:

@@ -11,10 +11,10 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pipeline import facts
 from pipeline.digest import Digest
 from pipeline.tree import Content
 
@@ -63,21 +63,21 @@ class Sha256:
         return bytes(digest).hex()
 
 
-def digest(store: Store, content: Content, memory: Path) -> Digest:
-    """The sha256 of `content`. `memory`: the store's note of how far the last content got, which becomes that of this
-    one."""
-    known, kept = _recall(memory), {}
+def digest(store: Store, content: Content, name: str) -> Digest:
+    """The sha256 of `content`. Under `name` the store knows the states of the last content that was hashed so; they are
+    those of this one from then on."""
+    known, kept = _recall(store, name), {}
     stretches = list(_stretches(content))
-    done = max((number for number, (name, _) in enumerate(stretches, 1) if name in known), default=0)
+    done = max((number for number, (start, _) in enumerate(stretches, 1) if start in known), default=0)
     found = Sha256(known[stretches[done - 1][0]] if done else b"")
-    for number, (name, pieces) in enumerate(stretches):
+    for number, (start, pieces) in enumerate(stretches):
         if number >= done:
             for data in store.read(pieces):
                 found.update(data)
-        if state := found.state if number >= done else known.get(name):
-            kept[name] = state
+        if state := found.state if number >= done else known.get(start):
+            kept[start] = state.hex()
     if kept:
-        store.note(memory, _dump(kept))
+        facts.know(store, f"states {name}", json.dumps(kept))
     return Digest("sha256:" + found.hexdigest())
 
 
@@ -94,18 +94,10 @@ def _stretches(content: Content) -> Iterator[tuple[str, Content]]:
         yield so_far.hexdigest(), content[start:]
 
 
-def _dump(states: Mapping[str, bytes]) -> bytes:
-    text = json.dumps({name: state.hex() for name, state in states.items()}).encode()
-    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
-
-
-def _recall(memory: Path) -> dict[str, bytes]:
-    """The states by name, none if the note is not there or not as it was written."""
-    with contextlib.suppress(OSError, ValueError):
-        checksum, _, text = memory.read_bytes().partition(b"\n")
-        if _library() is not None and checksum == hashlib.sha256(text).hexdigest().encode():
-            return {name: bytes.fromhex(state) for name, state in json.loads(text).items()}
-    return {}
+def _recall(store: Store, name: str) -> dict[str, bytes]:
+    """The states by the names of what was hashed then."""
+    fact = facts.known(store, f"states {name}") if _library() is not None else None
+    return {} if fact is None else {name: bytes.fromhex(state) for name, state in json.loads(fact).items()}
 
 
 @functools.cache

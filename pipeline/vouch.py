@@ -6,9 +6,9 @@ nobody can set it back; so only what goes wrong beneath the file system stays fo
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import facts
 from pipeline.digest import Digest
 
 if TYPE_CHECKING:
@@ -21,27 +21,16 @@ SMALL = 1 << 20
 def vouch(store: Store, blob: Digest) -> None:
     """Note that the file of `blob` is right as it stands."""
     if store.size(blob) > SMALL:
-        store.note(_place(store, blob), _mark(store, blob))
+        facts.know(store, f"file {blob}", _mark(store, blob))
 
 
 def verify(store: Store, blob: Digest) -> None:
     """Damaged if `blob` is not what its name says. Reads it unless its file is vouched for."""
-    if _known(_place(store, blob)) != _mark(store, blob):
+    if facts.known(store, f"file {blob}") != _mark(store, blob):
         store.verify(blob)
         vouch(store, blob)
 
 
-def _place(store: Store, blob: Digest) -> Path:
-    return store.root / "sums" / blob.hex[:2] / blob.hex
-
-
-def _mark(store: Store, blob: Digest) -> bytes:
+def _mark(store: Store, blob: Digest) -> str:
     found = store.stat(blob)
-    return b"%d %d %d" % (found.st_ino, found.st_size, found.st_ctime_ns)
-
-
-def _known(place: Path) -> bytes:
-    try:
-        return place.read_bytes()
-    except OSError:
-        return b""
+    return f"{found.st_ino} {found.st_size} {found.st_ctime_ns}"

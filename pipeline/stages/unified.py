@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline.digest import Digest
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import Content, File
+from pipeline.wordsum import wordsum
 from pipeline.writers import Unwritable, pe
 
 VERSION = pe.VERSION
@@ -31,7 +34,7 @@ def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, system
         (".linux", part(store, kernel, "kernel")),
     ]
     out = store.rope()
-    pe.write(stub, [(name, content) for name, content in sections if content], store.read, out)
+    pe.write(stub, [(name, content) for name, content in sections if content], partial(wordsum, store), out)
     return out.finish()
 
 

@@ -7,11 +7,11 @@ dropped. Works for any machine that the stub is for (x86-64, AArch64).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from struct import error, pack, pack_into, unpack_from
 from typing import NamedTuple
 
-from pipeline.tree import Content, Read, Sink, length
+from pipeline.tree import Content, Sink, length
 from pipeline.writers import Unwritable
 
 VERSION = 1
@@ -30,6 +30,9 @@ CERTIFICATES = 4
 
 MACHINES = {0x8664: "X64", 0xAA64: "AA64", 0x5064: "RISCV64"}
 """How UEFI (2.10, 3.5.1.1) calls the machines in the name of the file that it boots by default."""
+
+Wordsum = Callable[[Content], int]
+"""The sum of a content's little-endian 16-bit words, modulo 2^16 - 1."""
 
 
 class Stub(NamedTuple):
@@ -58,8 +61,8 @@ def stub(unsafe_data: bytes) -> Stub:
         raise Unwritable(f"the EFI stub is no PE program: {problem}") from None
 
 
-def write(stub: Stub, sections: Sequence[tuple[str, Content]], read: Read, out: Sink) -> None:
-    """Write the program with `sections` (name, content) appended; their contents are read for the checksum alone."""
+def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum, out: Sink) -> None:
+    """Write the program with `sections` (name, content) appended; of their contents only the sums are wanted."""
     added, place, address = b"", _aligned(len(stub.data), stub.file_alignment), stub.end
     padded: list[Content | bytes] = [bytes(place - len(stub.data))]
     for name, content in sections:
@@ -72,8 +75,8 @@ def write(stub: Stub, sections: Sequence[tuple[str, Content]], read: Read, out: 
     if max(place, address) > LARGEST:
         raise Unwritable(f"an EFI program holds at most {LARGEST} bytes; this one has {place}: make the node smaller")
     head = bytearray(_headers(stub, added, len(sections), _aligned(address, stub.section_alignment)))
-    checksum = _checksum([bytes(head), *padded], read)
-    pack_into("<I", head, stub.optional + 64, (checksum + place) & 0xFFFFFFFF)
+    total = int.from_bytes(head, "little") + sum(wordsum(content) for _, content in sections)  # 2^16 is 1 modulo 65535
+    pack_into("<I", head, stub.optional + 64, ((total - 1) % 0xFFFF + 1 + place) & 0xFFFFFFFF)
     out.write(bytes(head))
     for piece in padded:
         if isinstance(piece, bytes):
@@ -90,6 +93,8 @@ def _stub(data: bytes) -> Stub:
     machine, count, _, _, _, optional_size, _ = unpack_from("<HHIIIHH", data, header)
     (magic,) = unpack_from("<H", data, optional)
     section_alignment, file_alignment = unpack_from("<II", data, optional + 32)
+    if not file_alignment or file_alignment % 2:
+        raise ValueError(f"its sections are aligned to {file_alignment} bytes")
     (directories,) = unpack_from("<I", data, optional + OPTIONAL[magic] - 4)
     table = optional + optional_size
     rows = [unpack_from("<8sIIIIIIHHI", data, table + number * SECTION) for number in range(count)]
@@ -114,26 +119,6 @@ def _headers(stub: Stub, added: bytes, count: int, image_size: int) -> bytes:
     pack_into("<I", data, stub.optional + 56, image_size)
     pack_into("<I", data, stub.optional + 64, 0)
     return bytes(data)
-
-
-def _checksum(pieces: Sequence[Content | bytes], read: Read) -> int:
-    """The PE checksum without the size: 16-bit words, summed with the carry coming back in."""
-    total, odd = 0, b""
-    for chunk in _bytes(pieces, read):
-        data = odd + chunk
-        whole = len(data) & ~1
-        # 2^16 is 1 modulo 65535, so a number has there the sum of its 16-bit words; chunks add up before that is taken
-        total += int.from_bytes(data[:whole], "little")
-        odd = data[whole:]
-    return (total + int.from_bytes(odd, "little") - 1) % 0xFFFF + 1
-
-
-def _bytes(pieces: Sequence[Content | bytes], read: Read) -> Iterator[bytes]:
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            yield piece
-        else:
-            yield from read(piece)
 
 
 def _aligned(value: int, alignment: int) -> int:

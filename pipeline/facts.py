@@ -1,0 +1,41 @@
+"""Facts: what was found out about bytes by reading them, kept in sums/ab/<hex> so that they need not be read again.
+
+A fact is a text under a name. It is sealed with a hash of both: one that was damaged is not known any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+
+def known(store: Store, name: str) -> str | None:
+    """The fact `name`; None if there is none, or it is not what was written."""
+    try:
+        seal, end, fact = _path(store, name).read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return fact.decode() if end and seal == _seal(name, fact) else None
+
+
+def know(store: Store, name: str, fact: str) -> None:
+    """Keep `fact` under `name`, in place of what was there. StoreError."""
+    data = fact.encode()
+    store.note(_path(store, name), _seal(name, data) + b"\n" + data)
+
+
+def _path(store: Store, name: str) -> Path:
+    key = _hash(name.encode("utf-8", "surrogateescape"))
+    return store.root / "sums" / key[:2] / key
+
+
+def _seal(name: str, fact: bytes) -> bytes:
+    return _hash(name.encode("utf-8", "surrogateescape") + b"\0" + fact).encode()
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
