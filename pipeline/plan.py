@@ -34,7 +34,8 @@ OWN_IMAGES = Path(__file__).parent.parent
 class Plan:
     """What a spec comes to on one architecture.
 
-    products: what formats ask for by name: `kernel`, `initrd`, `rootfs`. Formats and further images come when asked.
+    products: what formats ask for by name: `kernel`, `initrd`, `rootfs`. Others, formats and further images come when
+    asked.
     """
 
     spec: Spec
@@ -63,8 +64,8 @@ class Plan:
         return [unlocked[action] for action in closure(*map(self.format, names)) if action in unlocked]
 
     def _product(self, name: str) -> Action:
-        if name == "bootrd" and name not in self.products:
-            self.products[name] = self._bootrd()
+        if name not in self.products and (planned := {"bootrd": self._bootrd, "release": self._release}.get(name)):
+            self.products[name] = planned()
         if name in self.products:
             return self.products[name]
         if name in formats.names():
@@ -80,6 +81,12 @@ class Plan:
         modules = Action("bootrd/modules", bootrd.modules, {"tar": tar}, image)
         tree = Action("bootrd/tree", bootrd.ramdisk, {}, (modules, self.images(f"{PKG}images/init").tree))
         return Action("bootrd/initrd", initrd.initrd, {}, (self.products["kernel"], self.fragment("bootrd", tree)))
+
+    def _release(self) -> Action:
+        """What a node is called. Only loose parts know: no change of a service changes what this is made of."""
+        from pipeline.stages import unified
+
+        return Action("release", unified.release, {}, tuple(_running(part) for part in self.parts if not part.prefix))
 
 
 class Images:
@@ -191,6 +198,10 @@ def _fragments(spec: Spec, parts: list[Part]) -> Callable[[str, Action], Action]
     return lambda name, tree: Action(f"fragment/{name}", initrd.fragment, options, (tree, *how))
 
 
+def _running(part: Part) -> Action:
+    return part.running or part.tree
+
+
 def _kernel(parts: Iterable[Part]) -> Action | None:
     """The stage that takes the kernel and its modules out of an image."""
     return next((part.boot.inputs[0] for part in parts if part.boot), None)
@@ -215,7 +226,7 @@ def _pieces(parts: list[Part], stamp: dict[str, Any]) -> Iterator[tuple[str, Act
     """
     loose = [part for part in parts if not part.prefix]
     placed = [part for part in parts if part.prefix]
-    cut = Action("root", root.winners, stamp, tuple(part.running or part.tree for part in loose))
+    cut = Action("root", root.winners, stamp, tuple(map(_running, loose)))
     winners = [
         (name, Action(f"root/{name}", root.winner, {"number": number}, (cut,)))
         for number, name in enumerate([part.name for part in loose] or ["directories"])

@@ -9,11 +9,11 @@ from pipeline.tree import files
 
 NAME = "uki"
 VERSION = unified.VERSION
-NEEDS = ("kernel", "initrd", "rootfs", "systemd-boot")
+NEEDS = ("kernel", "initrd", "release", "systemd-boot")
 OPTIONS = ()
 SUFFIXES = (".efi",)
 
 
-def build(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Digest:
+def build(store: Store, kernel: Digest, initrd: Digest, release: Digest, systemd_boot: Digest) -> Digest:
     """Tree {".efi"}."""
-    return store.put_tree(files([(".efi", unified.program(store, kernel, initrd, rootfs, systemd_boot))]))
+    return store.put_tree(files([(".efi", unified.program(store, kernel, initrd, release, systemd_boot))]))

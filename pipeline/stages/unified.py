@@ -7,7 +7,7 @@ from functools import partial
 from pipeline.digest import Digest
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
-from pipeline.tree import Content, File
+from pipeline.tree import Content, File, overlay, parent
 from pipeline.wordsum import wordsum
 from pipeline.writers import Unwritable, pe
 
@@ -20,7 +20,10 @@ MODULES = ("lib/modules/", "usr/lib/modules/")
 
 
 def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Content:
-    """The program with sections .osrel, .cmdline, .uname, .initrd and, last, .linux (which unpacks itself in place)."""
+    """The program with sections .osrel, .cmdline, .uname, .initrd and, last, .linux (which unpacks itself in place).
+
+    rootfs: the node's root, or what `release` cuts out of it.
+    """
     paths = [path for path in store.tree(systemd_boot) if path.startswith(STUBS) and path.endswith(".efi.stub")]
     if len(paths) != 1:
         raise Unwritable(f"the systemd-boot image must have one {STUBS}….efi.stub, and it has {len(paths)}")
@@ -36,6 +39,19 @@ def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, system
     out = store.rope()
     pe.write(stub, [(name, content) for name, content in sections if content], partial(wordsum, store), out)
     return out.finish()
+
+
+def release(store: Store, *parts: Digest) -> Digest:
+    """What `program` reads of a root file system, without the rest: a Tree with os-release and the modules'
+    directories. parts: the trees that are laid over each other and may have these."""
+    cut = [{path: entry for path, entry in store.tree(part).items() if _told(path)} for part in parts]
+    return store.put_tree(overlay({}, *cut))
+
+
+def _told(path: str) -> bool:
+    """Whether `program` looks at `path`, or what is there decides whether it sees what is below."""
+    wanted = (*RELEASES, *MODULES)
+    return f"{parent(path)}/" in MODULES or path in RELEASES or any(each.startswith(f"{path}/") for each in wanted)
 
 
 def _os_release(store: Store, rootfs: Digest) -> Content:

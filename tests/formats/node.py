@@ -14,7 +14,7 @@ from pipeline import formats
 from pipeline.digest import Digest
 from pipeline.recipe.apt import Archive, PackageError, open_archive
 from pipeline.stages import bootrd as mounting
-from pipeline.stages import initrd
+from pipeline.stages import initrd, unified
 from pipeline.store import Store
 from pipeline.tree import Device, Directory, File, Symlink, Tree, complete, files
 from pipeline.writers import tar
@@ -162,6 +162,7 @@ def products(store: Store, compress: str = "zstd:3", arch: str = "amd64") -> dic
     return {
         "kernel": lambda: kernel(store, arch=arch),
         "rootfs": lambda: rootfs(store, arch=arch),
+        "release": lambda: unified.release(store, rootfs(store, arch=arch)),
         "initrd": ramdisk,
         "bootrd": lambda: bootrd(store, arch),
         "syslinux": lambda: syslinux(store),
