@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.plan import plan
+from pipeline.project import Project
+from pipeline.tree import Directory, Entry, parent
 from tests.oci import craft
 from tests.oci.stacks import pax_sparse_1
 from tests.oci.test_commands import ROOT, doit
@@ -62,6 +65,30 @@ def test_a_first_build_locks_and_builds_and_a_second_does_nothing() -> None:
         assert hashlib.sha256(Path("build/node", name).read_bytes()).hexdigest() == digest
     second = doit("build:node")
     assert not ran(second) and re.search(r"0 ran, 0 restored, \d+ up to date", second)
+
+
+def test_what_the_kernel_unpacks_is_the_root_file_system() -> None:
+    edit("services:", """volumes: [{name: data, image: "log:1"}]
+onboot: [{name: first, image: "web:1", readonly: true}]
+files:
+  - {path: etc/motd, contents: hello}
+  - {path: containers/services/web/lower/bin-web, contents: another, mode: "0755"}
+  - {path: containers/services/log/lower/etc/log.conf, contents: new}
+services:""")
+    edit('name: web, image: "web:1"', 'name: web, image: "base:1"')
+    edit('init: ["base:1"]', 'init: ["base:1", "web:1"]')
+    doit("build:node")
+    project = Project(Path.cwd())
+    loaded = project.load("node")
+    made = plan(loaded, project.lock("node"), loaded.build.arch[0])
+    fragments = [fragment.inputs[0] for fragment in made.products["initrd"].inputs[1:]]
+    unpacked: dict[str, Entry] = {}
+    for tree in (project.store.tree(fragment.perform(project.store)[0]) for fragment in fragments):
+        for path, entry in tree.items():
+            assert not parent(path) or type(unpacked[parent(path)]) is Directory, f"{path} comes before its directory"
+            assert (type(unpacked.get(path, entry)) is Directory) == (type(entry) is Directory)
+            unpacked[path] = entry
+    assert unpacked == project.store.tree(made.products["rootfs"].perform(project.store)[0])
 
 
 def test_a_changed_service_runs_alone_and_going_back_restores() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import ascii_encode, utf_16_be_encode
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.tree import Directory, Entry
@@ -15,47 +16,63 @@ LONGEST_JOLIET = 64
 """Units of UTF-16 in a name."""
 
 
+class _Table(dict[int, str]):
+    """For str.translate: what stands for a character; those that come often are looked up once."""
+
+    def __init__(self, spelled: Callable[[str], str]) -> None:
+        super().__init__((code, spelled(chr(code))) for code in range(128))
+        self.spelled = spelled
+
+    def __missing__(self, code: int) -> str:
+        return self.spelled(chr(code))
+
+
+PRIMARY = _Table(lambda character: character if character in ALLOWED else "_")
+JOLIET = _Table(
+    lambda character: "_" if character in FORBIDDEN or not character.isprintable() or character > "\uffff" else character
+)
+
+
 def primary(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes, str]]:
     """Identifier and path of each of a directory's `paths`, in the order that the standard asks for."""
-    return _identified(tree, paths, _primary)
+    return _identified(tree, paths, _primary, ascii_encode)
 
 
 def joliet(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes, str]]:
     """The same in Joliet's hierarchy."""
-    return _identified(tree, paths, _joliet)
+    return _identified(tree, paths, _joliet, utf_16_be_encode)
 
 
 def _identified(
-    tree: Mapping[str, Entry], paths: Sequence[str], identify: Callable[[str, bool, str], bytes]
+    tree: Mapping[str, Entry],
+    paths: Sequence[str],
+    cut: Callable[[str, bool], tuple[str, int, str]],
+    encode: Callable[[str], tuple[bytes, int]],
 ) -> list[tuple[bytes, str]]:
+    """A name whose identifier is taken has a number in it; it is looked for from the last such name's on."""
     taken: dict[bytes, str] = {}
+    numbers: dict[bytes, int] = {}
     for path in paths:
-        name, directory = path.rpartition("/")[2], isinstance(tree[path], Directory)
-        identifier = identify(name, directory, "")
-        number = 0
+        stem, longest, end = cut(path.rpartition("/")[2], type(tree[path]) is Directory)
+        identifier = plain = encode(stem[:longest] + end)[0]
         while identifier in taken:
-            number += 1
-            identifier = identify(name, directory, f"{number:03}")
+            numbers[plain] = number = numbers.get(plain, 0) + 1
+            suffix = f"{number:03}"
+            identifier = encode(stem[: longest - len(suffix)] + suffix + end)[0]
         taken[identifier] = path
     return sorted(taken.items())
 
 
-def _primary(name: str, directory: bool, suffix: str) -> bytes:
-    """Upper-case letters, digits and `_`; a file has a dot and a version number. `suffix` tells it from a twin."""
-    stem, _, extension = (name.upper(), "", "") if directory else name.upper().rpartition(".")
+def _primary(name: str, directory: bool) -> tuple[str, int, str]:
+    """Upper-case letters, digits and `_`; a file has a dot and a version number. What may be cut, where, and the end."""
+    name = name.upper()
+    if directory:
+        return name.translate(PRIMARY), LONGEST_DIRECTORY, ""
+    stem, _, extension = name.rpartition(".")
     if not stem:
         stem, extension = extension, ""
-    stem, extension = (
-        "".join(character if character in ALLOWED else "_" for character in text) for text in (stem, extension)
-    )
-    if directory:
-        return (stem[: LONGEST_DIRECTORY - len(suffix)] + suffix).encode()
-    return f"{stem[: LONGEST_STEM - len(suffix)]}{suffix}.{extension[:LONGEST_EXTENSION]};1".encode()
+    return stem.translate(PRIMARY), LONGEST_STEM, f".{extension[:LONGEST_EXTENSION].translate(PRIMARY)};1"
 
 
-def _joliet(name: str, directory: bool, suffix: str) -> bytes:
-    text = "".join(
-        "_" if character in FORBIDDEN or character < " " or not character.isprintable() or character > "\uffff"
-        else character for character in name
-    )  # fmt: skip
-    return (text[: LONGEST_JOLIET - len(suffix)] + suffix).encode("utf-16-be")
+def _joliet(name: str, directory: bool) -> tuple[str, int, str]:
+    return name.translate(JOLIET), LONGEST_JOLIET, ""

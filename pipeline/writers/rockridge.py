@@ -7,6 +7,7 @@ attributes have no field and are left out.
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from struct import pack
 
 from pipeline.tree import Device, Directory, Entry, File, Symlink
@@ -21,7 +22,10 @@ TIMES = 0x0E
 """Modification, access and attribute change."""
 LATEST = 5869583999
 """2155-12-31 23:59:59: the year is one byte, counted from 1900."""
+TYPES = {Directory: 0o040000, File: 0o100000, Symlink: 0o120000}
 KINDS = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
+FEW = 1024
+"""Owners and times that are remembered: a tree has few different ones, and many entries."""
 IDENTITY = b"RRIP_1991A"
 DESCRIPTION = b"THE ROCK RIDGE INTERCHANGE PROTOCOL PROVIDES SUPPORT FOR POSIX FILE SYSTEM SEMANTICS"
 SOURCE = (
@@ -64,15 +68,15 @@ def first_fields() -> list[bytes]:
 
 def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
     """The fields of an entry; `name` is its last part, "" in records that stand for a directory itself."""
-    found = [b"PX\x24\x01" + _both(_mode(entry), links, entry.uid, entry.gid), b"TF\x1a\x01" + _times(entry.mtime)]
+    found = [_owner(_mode(entry), links, entry.uid, entry.gid), _times(entry.mtime)]
     text = raw(name)
     for start in range(0, len(text), LONGEST):
         more = start + LONGEST < len(text)
         part = text[start : start + LONGEST]
         found.append(b"NM" + bytes((5 + len(part), 1, more)) + part)
-    if isinstance(entry, Symlink):
+    if type(entry) is Symlink:
         found += _link(raw(entry.target))
-    if isinstance(entry, Device) and entry.kind != "p":
+    if type(entry) is Device and entry.kind != "p":
         found.append(b"PN\x14\x01" + _both(*_device(entry.major, entry.minor)))
     return found
 
@@ -84,11 +88,13 @@ def date(mtime: int) -> bytes:
 
 
 def _mode(entry: Entry) -> int:
-    if isinstance(entry, Device):
-        kind = KINDS[entry.kind]
-    else:
-        kind = {Directory: 0o040000, File: 0o100000, Symlink: 0o120000}[type(entry)]
+    kind = KINDS[entry.kind] if type(entry) is Device else TYPES[type(entry)]
     return kind | entry.mode & 0o7777
+
+
+@lru_cache(FEW)
+def _owner(mode: int, links: int, uid: int, gid: int) -> bytes:
+    return b"PX\x24\x01" + _both(mode, links, uid, gid)
 
 
 def _device(major: int, minor: int) -> tuple[int, int]:
@@ -96,8 +102,9 @@ def _device(major: int, minor: int) -> tuple[int, int]:
     return (0, major << 8 | minor) if major < 256 and minor < 256 else (major, minor)
 
 
+@lru_cache(FEW)
 def _times(mtime: int) -> bytes:
-    return bytes((TIMES,)) + date(mtime) * 3
+    return b"TF\x1a\x01" + bytes((TIMES,)) + date(mtime) * 3
 
 
 def _link(target: bytes) -> list[bytes]:
