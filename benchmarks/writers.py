@@ -207,8 +207,8 @@ def large(folder: Path, store: Any) -> Made:
 
 def write(name: str, folder: Path) -> None:
     """One turn of ours: the file `ours`. Prints how long it took."""
-    from pipeline.export import _copy
     from pipeline.store import Store
+    from pipeline.store.export import _copy
 
     store = Store(folder / "store")
     (row,) = (row for row in ROWS if row.name == name)

@@ -29,8 +29,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pipeline.digest import Digest, canonical_json
 from pipeline.errors import NodekilnError
-from pipeline.references import damage, references
 from pipeline.store import Damaged, Missing, Store, StoreError
+from pipeline.store.references import damage, references
 
 Stage = Callable[..., Digest]
 Result = TypeVar("Result")

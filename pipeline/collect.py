@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import held, record
 from pipeline.action import Action, closure
 from pipeline.digest import LENGTHS, Digest
-from pipeline.references import references
-from pipeline.store import PARTIAL, Store
+from pipeline.store import Store, held, record
+from pipeline.store.references import references
+from pipeline.store.store import PARTIAL
 
 
 class Freed(NamedTuple):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from pipeline import tree as trees
 from pipeline.collect import blobs, records
 from pipeline.digest import Digest
-from pipeline.record import Record
-from pipeline.references import is_tree, references
 from pipeline.store import Damaged, Missing, Store
+from pipeline.store.record import Record
+from pipeline.store.references import is_tree, references
 from pipeline.tree import File, Tree
 
 

@@ -42,7 +42,7 @@ class Context(NamedTuple):
     """What a section may ask while it plans. Nothing here reads an image: planning is pure."""
 
     spec: Any
-    """The whole spec (pipeline.spec.Spec), for what crosses sections: volumes, container names, metadata."""
+    """The whole spec (pipeline.language.spec.Spec), for what crosses sections: volumes, container names, metadata."""
     image: Callable[..., Image]
     """The image behind a reference that the spec wrote (`alpine:3.20`, `@pkg:images/sshd`): for the architecture of the
     node, or for another (`image("alpine:3.20", "arm64")`)."""

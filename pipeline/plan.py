@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import compat, compress, formats, sections, seen
+from pipeline import compress, formats, sections, seen
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
+from pipeline.language import compat
+from pipeline.language.problem import Problem, Problems, guess
+from pipeline.language.spec import Spec
 from pipeline.lock import Lock, Wanted
 from pipeline.oci import reference as references
 from pipeline.parts import Context, Image, Part
-from pipeline.problem import Problem, Problems, guess
-from pipeline.spec import Spec
 from pipeline.stages import compression, initrd, pull, root
 from pipeline.tree import EPOCH, parents
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.language.spec import Spec
     from pipeline.lock import Lock
-    from pipeline.spec import Spec
     from pipeline.store import Store
 
 SPECS = "specs"
@@ -46,7 +46,7 @@ class Project:
 
     def load(self, name: str) -> Spec:
         """The spec; Problems with everything that is wrong with it."""
-        from pipeline.spec import load
+        from pipeline.language.spec import load
 
         return load(self.path(name))
 

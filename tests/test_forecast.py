@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import drawing
 from pipeline.action import closure
 from pipeline.digest import Digest
-from pipeline.drawing import Node
-from pipeline.forecast import asked
+from pipeline.language.spec import load
 from pipeline.lock import Lock
 from pipeline.plan import plan
-from pipeline.spec import load
+from pipeline.tasks import drawing
+from pipeline.tasks.drawing import Node
+from pipeline.tasks.forecast import asked
 from tests.test_action import at, changed, paths
 
 ROOT = Path(__file__).parent.parent

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import outline, seen
-from pipeline.planned import Planned
+from pipeline import seen
 from pipeline.project import Project
+from pipeline.tasks import outline
+from pipeline.tasks.planned import Planned
 
 HOME = Path(__file__).parent.parent
 watched: list[list[str]] = []

@@ -9,13 +9,15 @@ import sys
 
 import pytest
 
-from pipeline import journal, reason, size
+from pipeline import size
 from pipeline.errors import BadInput
+from pipeline.tasks import journal, reason
 
 DODO = '''
 import sys
-from pipeline import meter, reporter, state
-from pipeline.reporter import Explained
+from pipeline.store import meter
+from pipeline.tasks import reporter, state
+from pipeline.tasks.reporter import Explained
 
 state.install()
 DOIT_CONFIG = {"backend": "sqlite3", "dep_file": "build/.doit.db", "reporter": reporter.chosen(), "verbosity": 2,
@@ -123,7 +125,7 @@ def test_rich_is_imported_only_when_there_is_something_to_watch(project):
     project("sshd")
     assert project.doit("stage").returncode == 0
     for seen in (project.look("stage"), project.look("talk"), project.look("list")):
-        assert "pipeline.reporter" in seen and "rich" not in seen
+        assert "pipeline.tasks.reporter" in seen and "rich" not in seen
     project("sshd", key="2")
     ended = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "doit", "stage"], cwd=project.folder, capture_output=True, text=True

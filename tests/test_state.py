@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from pipeline import state
+from pipeline.tasks import state
 
 DODO = '''
 import os, signal, subprocess, sys
-from pipeline import state
+from pipeline.tasks import state
 
 state.install()
 DOIT_CONFIG = {"backend": "sqlite3", "dep_file": "build/.doit.db", "reporter": "console"}

@@ -5,8 +5,9 @@ import re
 import pytest
 
 import pipeline
-from pipeline import generation, spec
-from pipeline.problem import Problems
+from pipeline import generation
+from pipeline.language import spec
+from pipeline.language.problem import Problems
 from tests import versions
 
 

@@ -10,7 +10,7 @@ from pipeline.errors import BadInput
 from pipeline.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.check import Found
+    from pipeline.language.check import Found
 
 DOC = "say what is wrong with a spec, without building it"
 PARAMS = [
@@ -26,8 +26,8 @@ class Wrong(BadInput):
 
 def run(project: Project, name: str, json: bool = False, alone: bool = False) -> None:
     """Print the problems and warnings of the spec; Wrong if there are problems."""
-    from pipeline import check
-    from pipeline.problem import Problems
+    from pipeline.language import check
+    from pipeline.language.problem import Problems
 
     found = check.check(project.path(name))
     if not alone and not found.errors:
@@ -46,7 +46,7 @@ def run(project: Project, name: str, json: bool = False, alone: bool = False) ->
 
 def _with_images(project: Project, name: str, found: Found) -> Found:
     """`found`, and what the images say; they have to be locked for that."""
-    from pipeline import check
+    from pipeline.language import check
     from pipeline.plan import plan
 
     spec = project.load(name)

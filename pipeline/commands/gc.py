@@ -17,7 +17,8 @@ def run_all(project: Project, max_size: str = "10G", dry_run: bool = False) -> N
 
     A spec that cannot be read, or has no lock yet, is an error: what it needs is not known.
     """
-    from pipeline import collect, forecast
+    from pipeline import collect
+    from pipeline.tasks import forecast
 
     budget = size.parse(max_size)
     plans = [made for name in project.names() for made in forecast.plans(project, name)]

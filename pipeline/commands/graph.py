@@ -16,7 +16,7 @@ PARAMS = [
 
 def run(project: Project, name: str, format: str = "html", output: str = "") -> None:
     """Write the graph; `-` as output is this terminal."""
-    from pipeline import drawing, forecast, journal
+    from pipeline.tasks import drawing, forecast, journal
 
     if format not in drawing.FORMATS:
         raise BadInput(f"{format!r} is no way to draw a graph: {', '.join(drawing.FORMATS)}")

@@ -13,8 +13,8 @@ from pipeline.offline import go_offline
 from pipeline.project import Project
 
 if TYPE_CHECKING:
+    from pipeline.language.spec import Spec
     from pipeline.plan import Plan
-    from pipeline.spec import Spec
 
 DOC = "resolve tags and packages into specs/NAME.lock"
 PARAMS = [

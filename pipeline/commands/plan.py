@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.action import Action
-    from pipeline.forecast import Step
+    from pipeline.tasks.forecast import Step
 
 DOC = "what a build would run, fetch and write, and how long that takes; nothing is run"
 PARAMS: list[dict[str, object]] = []
@@ -22,7 +22,7 @@ PARAMS: list[dict[str, object]] = []
 
 def run(project: Project, name: str) -> None:
     """Print the stages that would run, and what that comes to."""
-    from pipeline import forecast
+    from pipeline.tasks import forecast
 
     steps = forecast.forecast(project, name)
     running = [step for step in steps if step.outcome in (forecast.RUN, forecast.MAY_RUN)]
@@ -37,7 +37,7 @@ def run(project: Project, name: str) -> None:
 
 def _written(project: Project, name: str) -> str:
     """What would be written into build/: exact where the result is in the store, else as much as there is now."""
-    from pipeline import forecast, state
+    from pipeline.tasks import forecast, state
 
     built = state.saved(project.root / RESULTS / state.NAME)
     total, guessed = 0, False
@@ -76,7 +76,7 @@ def _last(base: Path, task: str) -> dict[str, int]:
 
 def _time(running: list[Step]) -> str:
     """From what the stages took when they last ran, for those that certainly run and for all that may."""
-    from pipeline.forecast import RUN
+    from pipeline.tasks.forecast import RUN
 
     sure = _seconds([step for step in running if step.outcome == RUN])
     most = _seconds(running)

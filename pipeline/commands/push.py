@@ -10,8 +10,8 @@ from pipeline.project import Project
 
 if TYPE_CHECKING:
     from pipeline.digest import Digest
+    from pipeline.language.spec import Spec
     from pipeline.plan import Plan
-    from pipeline.spec import Spec
     from pipeline.store import Store
     from pipeline.tree import Content
 
@@ -92,7 +92,8 @@ def _files(store: Store, name: str, result: Digest) -> dict[str, Content]:
 
 def _record(project: Project, planned: Plan, outputs: Mapping[str, Mapping[str, Content]]) -> dict[str, Content]:
     """manifest.json of what is pushed (format -> its files), and the lock: what others need to make it again."""
-    from pipeline import export, publish
+    from pipeline import publish
+    from pipeline.store import export
     from pipeline.tree import length
 
     entries = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.forecast import Step
+    from pipeline.tasks.forecast import Step
 
 DOC = "which stages would run, and what differs from the last build and from the nearest in the cache"
 PARAMS = [{"name": "all", "long": "all", "type": bool, "default": False, "help": "show what is only restored, too"}]
@@ -16,7 +16,7 @@ PARAMS = [{"name": "all", "long": "all", "type": bool, "default": False, "help":
 
 def run(project: Project, name: str, all: bool = False) -> None:
     """Print every stage of the spec that would run, with its reasons."""
-    from pipeline import forecast
+    from pipeline.tasks import forecast
 
     for line in lines(forecast.forecast(project, name), all):
         print(line)
@@ -24,7 +24,7 @@ def run(project: Project, name: str, all: bool = False) -> None:
 
 def lines(steps: list[Step], all: bool) -> Iterator[str]:
     """What is to be said of `steps`; those that are only restored are counted unless `all` is wanted."""
-    from pipeline.forecast import MAY_RUN, RESTORE, RUN
+    from pipeline.tasks.forecast import MAY_RUN, RESTORE, RUN
 
     wanted = [step for step in steps if step.outcome in (RUN, MAY_RUN) or (all and step.outcome == RESTORE)]
     for step in wanted:
@@ -40,7 +40,7 @@ def lines(steps: list[Step], all: bool) -> Iterator[str]:
 
 def counted(steps: list[Step]) -> str:
     """How many of `steps` come to which outcome."""
-    from pipeline.forecast import MAY_RUN, RESTORE, RUN, UP_TO_DATE
+    from pipeline.tasks.forecast import MAY_RUN, RESTORE, RUN, UP_TO_DATE
 
     words = {RUN: "run", MAY_RUN: "may run", RESTORE: "restored", UP_TO_DATE: "up to date"}
     return ", ".join(f"{sum(step.outcome == outcome for step in steps)} {word}" for outcome, word in words.items())

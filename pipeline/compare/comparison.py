@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from pipeline import kernel_image
 from pipeline.compare import software
 from pipeline.compare.difference import NOTHING, Difference, differences, json_differences
+from pipeline.kernel import image as kernel_image
 from pipeline.readers import Listing, Node
 from pipeline.readers.view import View, first_unequal, sha256
 

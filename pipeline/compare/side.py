@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import kernel_image
 from pipeline.compare import record as records
 from pipeline.compare import software
 from pipeline.compare.comparison import Side
@@ -19,6 +18,7 @@ from pipeline.compare.listings import is_root, is_tree, of_blob, of_tree, root_o
 from pipeline.compare.record import Record
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.errors import BadInput
+from pipeline.kernel import image as kernel_image
 from pipeline.publish import MANIFEST
 from pipeline.readers import HEADER, Listing, Node, look_into
 from pipeline.readers.view import HostFile, View

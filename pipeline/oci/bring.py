@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline import meter
 from pipeline.digest import Digest
 from pipeline.oci import fetch, progress
 from pipeline.oci.arriving import Arriving
@@ -17,7 +16,7 @@ from pipeline.oci.layer import flatten, uncompressed
 from pipeline.oci.manifest import Descriptor, Manifest, check_image
 from pipeline.oci.reference import Reference
 from pipeline.oci.source import sources
-from pipeline.store import Store, StoreError
+from pipeline.store import Store, StoreError, meter
 from pipeline.tree import Tree
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest
 from pipeline.oci.source import Source
-from pipeline.store import PARTIAL, Missing, Store
+from pipeline.store import Missing, Store
+from pipeline.store.store import PARTIAL
 
 T = TypeVar("T")
 

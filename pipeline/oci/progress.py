@@ -1,6 +1,6 @@
 """Progress: one line about everything that this process transfers, where a person watches; else a line an image.
 
-While a build shows what its stages do (pipeline.progress), their transfers are part of that.
+While a build shows what its stages do (pipeline.tasks.progress), their transfers are part of that.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from pipeline import meter
 from pipeline.size import shown
+from pipeline.store import meter
 
 EVERY = 0.2
 """Seconds between two drawings of the line."""

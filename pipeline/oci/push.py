@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
-from pipeline import export
 from pipeline.digest import Digest, canonical_json
 from pipeline.oci import image as images
 from pipeline.oci import manifest as manifests
@@ -27,7 +26,7 @@ from pipeline.oci.progress import transfer
 from pipeline.oci.reference import InvalidReference, Reference, parse
 from pipeline.oci.registry import Registry
 from pipeline.oci.wire import Weather
-from pipeline.store import Store
+from pipeline.store import Store, export
 from pipeline.tree import Content, Slice, length
 
 ARTIFACT = "application/vnd.nodekiln.node.v1"

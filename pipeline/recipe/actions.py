@@ -7,10 +7,10 @@ from typing import Any
 
 from pipeline.action import Action
 from pipeline.digest import canonical_json
+from pipeline.language.schema import plain
 from pipeline.oci.config import LABEL
 from pipeline.recipe import assemble, deb, fetch
 from pipeline.recipe.recipe import OwnFile, Recipe
-from pipeline.schema import plain
 
 
 def image(recipe: Recipe, arch: str, packages: Sequence[Mapping[str, Any]]) -> Action:

@@ -15,11 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-from pipeline import document, seen
-from pipeline.container import Config
+from pipeline import seen
 from pipeline.digest import canonical_json
-from pipeline.problem import KeyPath, Place, Problem, Problems, spell
-from pipeline.schema import Pattern, Reader, Wrong, checked, kind, mapping, plain
+from pipeline.language import document
+from pipeline.language.container import Config
+from pipeline.language.problem import KeyPath, Place, Problem, Problems, spell
+from pipeline.language.schema import Pattern, Reader, Wrong, checked, kind, mapping, plain
 
 FILE = "build.yml"
 SOURCE_LIMIT = 1 << 20

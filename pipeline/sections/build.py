@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pipeline import generation, seen
-from pipeline.arches import Arch
-from pipeline.container import Checked
+from pipeline.language.arches import Arch
+from pipeline.language.container import Checked
+from pipeline.language.schema import Pattern, Range, fields, mapping, plain
 from pipeline.parts import Context, Part
-from pipeline.schema import Pattern, Range, fields, mapping, plain
 
 ORDER = 99
 

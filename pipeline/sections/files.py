@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline import bundles, hostfile, metadata
+from pipeline import hostfile
 from pipeline.action import Action
-from pipeline.container import Checked, Id
-from pipeline.names import ImagePath, Octal, relative
+from pipeline.language import bundles, metadata
+from pipeline.language.container import Checked, Id
+from pipeline.language.names import ImagePath, Octal, relative
+from pipeline.language.schema import mapping
 from pipeline.parts import Context, Part
-from pipeline.schema import mapping
 from pipeline.stages import files
 from pipeline.tree import parents
 

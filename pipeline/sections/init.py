@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.action import Action
-from pipeline.bundles import compat_of
-from pipeline.container import Checked
-from pipeline.names import Reference, wrong_reference
+from pipeline.language.bundles import compat_of
+from pipeline.language.container import Checked
+from pipeline.language.names import Reference, wrong_reference
 from pipeline.parts import Context, Part
 from pipeline.stages import root_image
 

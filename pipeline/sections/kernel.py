@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipeline import arches
 from pipeline.action import Action
-from pipeline.arches import ByArch, for_arch
-from pipeline.container import Checked
-from pipeline.names import ReferenceOrNone, wrong_reference
+from pipeline.language import arches
+from pipeline.language.arches import ByArch, for_arch
+from pipeline.language.container import Checked
+from pipeline.language.names import ReferenceOrNone, wrong_reference
+from pipeline.language.problem import KeyPath, Problem, Problems
+from pipeline.language.schema import mapping
 from pipeline.parts import Context, Part
-from pipeline.problem import KeyPath, Problem, Problems
-from pipeline.schema import mapping
 from pipeline.stages import kernel
 
 ORDER = 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import bundles
-from pipeline.container import Checked, Container
+from pipeline.language import bundles
+from pipeline.language.container import Checked, Container
 from pipeline.parts import Context, Part
 
 ORDER = 60

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.container import Checked
+from pipeline.language.container import Checked
+from pipeline.language.schema import mapping
 from pipeline.parts import Context, Part
-from pipeline.schema import mapping
 
 ORDER = 90
 

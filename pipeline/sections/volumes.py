@@ -6,11 +6,11 @@ import re
 from typing import Any, Literal
 
 from pipeline.action import Action
-from pipeline.bundles import VOLUMES
-from pipeline.container import Checked
-from pipeline.names import ReferenceOrNone, VolumeName, wrong_reference
+from pipeline.language.bundles import VOLUMES
+from pipeline.language.container import Checked
+from pipeline.language.names import ReferenceOrNone, VolumeName, wrong_reference
+from pipeline.language.schema import mapping
 from pipeline.parts import Context, Part
-from pipeline.schema import mapping
 from pipeline.stages import volume
 
 ORDER = 30

@@ -16,7 +16,7 @@ from pipeline import formats, size
 from pipeline.action import Action
 from pipeline.digest import Digest
 from pipeline.errors import BadInput
-from pipeline.problem import guess
+from pipeline.language.problem import guess
 from pipeline.store import Store
 from pipeline.tree import Entry, File
 

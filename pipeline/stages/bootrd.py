@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from pipeline import modules as kernel_modules
 from pipeline.digest import Digest
-from pipeline.modinfo import is_module, module_name
+from pipeline.kernel import modules as kernel_modules
+from pipeline.kernel.modinfo import is_module, module_name
 from pipeline.oci.layer import tar_tree
 from pipeline.stages import initrd
 from pipeline.store import Store

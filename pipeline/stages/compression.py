@@ -43,7 +43,7 @@ def _config(store: Store, image: Tree, binary: str) -> str:
     """The kernel's configuration, "" if it is not to be found."""
     import zlib
 
-    from pipeline import kernel_image
+    from pipeline.kernel import image as kernel_image
     from pipeline.readers import DAMAGED
     from pipeline.readers.view import Memory
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import lookup
 from pipeline.digest import Digest
-from pipeline.problem import KeyPath, StageProblem, guess
+from pipeline.language import lookup
+from pipeline.language.problem import KeyPath, StageProblem, guess
 from pipeline.store import CHUNK, Store
 from pipeline.tree import Content, Directory, Entry, File, Symlink, Tree, overlay, parents
 

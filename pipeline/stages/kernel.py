@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline import modules as kernel_modules
 from pipeline.digest import Digest
+from pipeline.kernel import modules as kernel_modules
+from pipeline.language.problem import StageProblem, guess
 from pipeline.oci.layer import tar_tree
-from pipeline.problem import StageProblem, guess
 from pipeline.store import Store
 from pipeline.tree import Directory, File, Tree, outside, overlay
 
@@ -51,7 +51,7 @@ def contents(
         return store.put_tree(boot.ordered())
     unpacked = tar_tree(store, _file(tree, tar, "tar").content)
     if modules is not None:
-        from pipeline.modules import cut
+        from pipeline.kernel.modules import cut
 
         unpacked = cut(store, unpacked, modules)
     return store.put_tree(overlay(unpacked, boot.ordered()))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from pipeline.problem import StageProblem
+from pipeline.language.problem import StageProblem
 from pipeline.stages import bootvolume
 from pipeline.store import Store
 from pipeline.tree import Content, Slice, Tree, length

@@ -11,7 +11,7 @@ from uuid import UUID
 from pipeline.digest import Digest
 from pipeline.stages import bootvolume, unified
 from pipeline.store import Store
-from pipeline.tree import Content, File, Tree, files, length, outside
+from pipeline.tree import Content, File, Tree, dump, files, length, outside
 from pipeline.writers import disk, ext4, gpt
 
 VERSION = f"1 ext4-{ext4.VERSION} gpt-{gpt.VERSION} {bootvolume.VERSION} uki-{unified.VERSION}"
@@ -23,8 +23,10 @@ SPARE = 2 * disk.MIB
 class Node(NamedTuple):
     """A root, and what starts it."""
 
-    root: Digest
-    """Tree of the root file system: without boot/."""
+    root: Tree
+    """The root file system: without boot/."""
+    digest: Digest
+    """Of that tree."""
     identity: UUID
     """Of its partition."""
     kernel: Digest
@@ -35,11 +37,12 @@ class Node(NamedTuple):
 
 def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Node:
     """`rootfs` as the root of a disk. Unwritable where there is no kernel."""
-    root = store.put_tree(outside("boot", store.tree(rootfs)))
-    identity = disk.identity(f"ext4 root {root}")
+    root = outside("boot", store.tree(rootfs))
+    digest = Digest.of(dump(root))
+    identity = disk.identity(f"ext4 root {digest}")
     started = _with_root(store, kernel, f"root=PARTUUID={identity} rootfstype=ext4 ro")
     program = unified.program(store, started, bootrd, rootfs, systemd_boot)
-    return Node(root, identity, started, store.put_tree(files([(".efi", program)])))
+    return Node(root, digest, identity, started, store.put_tree(files([(".efi", program)])))
 
 
 def written(
@@ -50,7 +53,7 @@ def written(
     attributes, code: of the first partition, and for a BIOS.
     """
     whole, out = disk.size(size), store.rope()
-    ext4.write(store.tree(node.root), out, whole and max(whole - SPARE - length(boot), 0), LABEL)
+    ext4.write(node.root, out, whole and max(whole - SPARE - length(boot), 0), LABEL, digest=node.digest)
     root = out.finish()
 
     def identify(purpose: str, *contents: Content) -> UUID:

@@ -7,8 +7,8 @@ from functools import partial
 from pipeline.digest import Digest
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
+from pipeline.store.wordsum import wordsum
 from pipeline.tree import Content, File, overlay, parent
-from pipeline.wordsum import wordsum
 from pipeline.writers import Unwritable, pe
 
 VERSION = pe.VERSION

@@ -14,8 +14,8 @@ import json
 from typing import Any
 
 from pipeline.digest import Digest
+from pipeline.language.problem import StageProblem
 from pipeline.oci.image import image_config
-from pipeline.problem import StageProblem
 from pipeline.stages.root_image import RESOLVER, root_image
 from pipeline.store import Store
 from pipeline.tree import Content, Directory, File, Slice, Tree, below, complete

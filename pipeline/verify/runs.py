@@ -22,13 +22,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import held
 from pipeline.compare.explain import Made, explain
 from pipeline.compare.record import Record, inside
 from pipeline.digest import Digest
 from pipeline.project import CACHE, RESULTS, Project
 from pipeline.publish import MANIFEST
-from pipeline.store import Store
+from pipeline.store import Store, held
 from pipeline.verify import conditions as every
 from pipeline.verify import copies
 from pipeline.verify.conditions import Conditions

@@ -10,17 +10,20 @@ Source: kernel, Documentation/filesystems/ext4.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
 from operator import itemgetter
 from struct import pack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Sink, Symlink, cut, length, parent
-from pipeline.writers import Unwritable, disk, ext4dir, ext4inode, ext4layout, ext4tree, extents, raw
+from pipeline.digest import Digest
+from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Sink, Slice, Symlink, cut, length, parent
+from pipeline.writers import Unwritable, disk, ext4dir, ext4inode, ext4layout, ext4tree, raw
 from pipeline.writers.ext4inode import Extent, Inode
 from pipeline.writers.ext4layout import BLOCK, JOURNAL_INODE, MASK, PER_GROUP, Geometry, Space
-from pipeline.writers.ext4tree import Contents
+from pipeline.writers.ext4tree import Contents, Part
+from pipeline.writers.extents import Run
 
 VERSION = 1
 GRAIN = disk.MIB // BLOCK
@@ -42,10 +45,11 @@ class _Placed(NamedTuple):
 
     extents: Sequence[Extent] = ()
     nodes: Sequence[int] = ()
+    blocks: int = 0
+    """Of both."""
 
-    @property
-    def blocks(self) -> int:
-        return sum(extent.blocks for extent in self.extents) + len(self.nodes)
+
+_NOWHERE = _Placed()
 
 
 class _Layout(NamedTuple):
@@ -56,28 +60,43 @@ class _Layout(NamedTuple):
     """By inode."""
     attributes: dict[int, int]
     """inode -> block of its attributes, if they do not fit into the inode."""
-    shared: list[tuple[int, bytes, int]]
-    """Those blocks: where, what, for how many."""
 
 
 def write(
-    tree: Mapping[str, Entry], out: Sink, size: int | None = None, label: str = "", *, journal: bool = False
+    tree: Mapping[str, Entry],
+    out: Sink,
+    size: int | None = None,
+    label: str = "",
+    *,
+    journal: bool = False,
+    digest: Digest | None = None,
 ) -> UUID:
     """Write the ordered, complete `tree` as a file system of `size` bytes, or of as few MiB as hold it; its UUID.
 
-    tree: may be empty; lost+found is added. Unwritable for what ext4 cannot carry, and for a `size` that is too small.
+    tree: may be empty; lost+found is added. digest: the tree's, if the caller knows it. Unwritable for what ext4 cannot
+    carry, and for a `size` that is too small.
     """
     name = raw(label)
     if len(name) > ext4tree.LONGEST_LABEL:
         raise Unwritable(f"label {label!r}: ext4 has room for {ext4tree.LONGEST_LABEL} bytes")
-    contents = ext4tree.numbered(tree, f"{label} {size} {journal}", _journal_blocks(size) if journal else 0)
+    contents = ext4tree.numbered(tree, f"{label} {size} {journal}", _journal_blocks(size) if journal else 0, digest)
     layout = _fitted(contents) if size is None else _fixed(contents, size)
-    start = out.tell()
-    for block, data in sorted(_pieces(contents, layout, name), key=itemgetter(0)):
-        out.zeros(start + block * BLOCK - out.tell())
-        out.write(data) if isinstance(data, bytes) else out.extend(data)
-    out.zeros(start + (size or layout.geometry.blocks * BLOCK) - out.tell())
+    pieces = sorted(_pieces(contents, layout, name), key=itemgetter(0))
+    for kind, parts in groupby(_filled(pieces, size or layout.geometry.blocks * BLOCK), type):
+        out.write(b"".join(parts)) if kind is bytes else out.extend(tuple(chain.from_iterable(parts)))
     return contents.identity
+
+
+def _filled(pieces: Iterable[Piece], end: int) -> Iterator[Any]:
+    """What `pieces` are (bytes or Content), in order, and the holes between them, up to the byte `end`."""
+    position = 0
+    for block, data in pieces:
+        if position < (place := block * BLOCK):
+            yield (Slice(None, 0, place - position),)
+        yield data
+        position = place + (len(data) if isinstance(data, bytes) else length(data))
+    if position < end:
+        yield (Slice(None, 0, end - position),)
 
 
 def _journal_blocks(size: int | None) -> int:
@@ -99,83 +118,100 @@ def _fixed(contents: Contents, size: int) -> _Layout:
 
 def _fitted(contents: Contents) -> _Layout:
     """The smallest layout of whole MiB."""
-    inodes = max(contents.owners)
+    inodes, wants = max(contents.owners), list(_wants(contents))
     blocks = (-(-inodes // PER_GROUP) - 1) * PER_GROUP + 1
     while True:
         blocks += -blocks % GRAIN
-        layout = _layout(contents, ext4layout.geometry(blocks, inodes))
-        if layout.space.next <= blocks:
-            return layout
-        blocks = layout.space.next
+        geometry = ext4layout.geometry(blocks, inodes)
+        if (end := _end(wants, geometry)) <= blocks:
+            return _layout(contents, geometry)
+        blocks = end
+
+
+def _wants(contents: Contents) -> Iterator[int | Sequence[Run]]:
+    """What `_layout` places, in its order: runs whose extents may need a tree, and how many blocks are in between."""
+    plain = 0
+    singles = ([Run(0, 1)] for _ in contents.attributes)
+    files = ([run for run, _ in parts] for parts in contents.parts.values())
+    for runs in chain(_folders(contents).values(), singles, [[Run(0, contents.journal)]], files):
+        if len(runs) == 1 and runs[0].blocks <= ext4inode.LONGEST:  # the copies cut it into three extents at most
+            plain += runs[0].blocks
+        else:
+            yield from (plain, runs)
+            plain = 0
+    yield plain
+
+
+def _end(wants: Iterable[int | Sequence[Run]], geometry: Geometry) -> int:
+    """Where a layout with this geometry ends."""
+    space = Space(geometry.head)
+    ext4layout.groups(geometry, space)
+    for each in wants:
+        space.take(each) if isinstance(each, int) else _placed(space, each)
+    return space.next
 
 
 def _layout(contents: Contents, geometry: Geometry) -> _Layout:
     """Give everything its blocks: groups, directories, attributes, the journal, then all files."""
     space = Space(geometry.head)
     groups = ext4layout.groups(geometry, space)
-    places: dict[int, _Placed] = {}
-    for path, leaves in contents.leaves.items():
-        places[contents.numbers[path]] = _placed(space, [extents.Run(0, ext4dir.count(leaves, path))])
-    attributes, shared = _attributes(contents, space)
+    places = {number: _placed(space, runs) for number, runs in _folders(contents).items()}
+    attributes = {}
+    for _, numbers in contents.attributes:
+        attributes |= dict.fromkeys(numbers, space.take_whole(1))
     if contents.journal:
-        places[JOURNAL_INODE] = _placed(space, [extents.Run(0, contents.journal)])
-    for number, path in contents.owners.items():
-        entry = contents.tree[path]
-        if type(entry) is File:
-            places[number] = _placed(space, extents.runs(entry.content, BLOCK))
-        elif type(entry) is Symlink and len(raw(entry.target)) > ext4tree.LONGEST_FAST:
-            places[number] = _placed(space, [extents.Run(0, 1)])
-    return _Layout(geometry, space, groups, places, attributes, shared)
+        places[JOURNAL_INODE] = _placed(space, [Run(0, contents.journal)])
+    for number, parts in contents.parts.items():
+        places[number] = _placed(space, [run for run, _ in parts])
+    return _Layout(geometry, space, groups, places, attributes)
 
 
-def _placed(space: Space, runs: list[extents.Run]) -> _Placed:
+def _folders(contents: Contents) -> dict[int, Sequence[Run]]:
+    """inode -> blocks of the directories."""
+    return {contents.numbers[path]: [Run(0, ext4dir.count(found, path))] for path, found in contents.leaves.items()}
+
+
+def _placed(space: Space, runs: Sequence[Run]) -> _Placed:
     """Blocks for those `runs` of a file that hold something, and for its extent tree."""
-    found = []
-    for run in runs:
-        logical = run.first
-        for place, count in space.take(run.blocks):
-            for start in range(0, count, ext4inode.LONGEST):
-                found.append(Extent(logical + start, place + start, min(count - start, ext4inode.LONGEST)))
+    found, blocks = [], 0
+    for logical, end in runs:
+        blocks += end - logical
+        for place, count in space.take(end - logical):
+            if count <= ext4inode.LONGEST:
+                found.append(Extent(logical, place, count))
+            else:
+                for start in range(0, count, ext4inode.LONGEST):
+                    found.append(Extent(logical + start, place + start, min(count - start, ext4inode.LONGEST)))
             logical += count
-    nodes = space.take(ext4inode.node_count(len(found)))
-    return _Placed(found, [block for place, count in nodes for block in range(place, place + count)])
-
-
-def _attributes(contents: Contents, space: Space) -> tuple[dict[int, int], list[tuple[int, bytes, int]]]:
-    """Blocks for attributes that do not fit into their inode; equal ones share theirs."""
-    users: dict[bytes, list[int]] = {}
-    for number, path in contents.owners.items():
-        xattrs = contents.tree[path].xattrs
-        if xattrs and ext4inode.inside(xattrs) is None:
-            users.setdefault(ext4inode.outside(xattrs, path), []).append(number)
-    places: dict[int, int] = {}
-    shared = []
-    for block, numbers in users.items():
-        for start in range(0, len(numbers), ext4inode.MOST_SHARED):
-            few = numbers[start : start + ext4inode.MOST_SHARED]
-            place = space.take_whole(1)
-            shared.append((place, block, len(few)))
-            places |= dict.fromkeys(few, place)
-    return places, shared
+    if len(found) <= ext4inode.INLINE:
+        return _Placed(found, (), blocks)
+    taken = space.take(ext4inode.node_count(len(found)))
+    nodes = [block for place, count in taken for block in range(place, place + count)]
+    return _Placed(found, nodes, blocks + len(nodes))
 
 
 def _pieces(contents: Contents, layout: _Layout, label: bytes) -> Iterator[Piece]:
     """Everything that is on the disk, with its place."""
     seed, g = contents.seed, layout.geometry
+    seeds = ext4inode.seeds(seed, [*contents.owners, JOURNAL_INODE])
     inodes, journal = {}, b""
     for number, path in contents.owners.items():
-        own = ext4inode.seed(seed, number)
-        placed = layout.places.get(number, _Placed())
-        body, nodes = ext4inode.tree(placed.extents, placed.nodes, own)
-        inodes[number] = ext4inode.packed(_inode(contents, layout, number, body), own)
+        placed = layout.places.get(number, _NOWHERE)
+        body, nodes = ext4inode.tree(placed.extents, placed.nodes, seeds[number])
+        attributes = layout.attributes.get(number, 0)
+        inode = _inode(contents.tree[path], contents.links[number], placed, body, attributes)
+        inodes[number] = ext4inode.packed(inode)
         yield from nodes
-        yield from _data(contents, path, placed, own)
+    for number, parts in contents.parts.items():
+        yield from _data(parts, layout.places[number].extents)
+    yield from _directories(contents, layout, seeds)
     if contents.journal:
         inodes[JOURNAL_INODE], journal, record = _journal(contents, layout.places[JOURNAL_INODE])
         yield record
-    for place, block, users in layout.shared:
-        yield place, ext4inode.shared(block, users, place, seed)
-    yield from _tables(layout, inodes)
+    for block, users in contents.attributes:
+        place = layout.attributes[users[0]]
+        yield place, ext4inode.shared(block, len(users), place, seed)
+    yield from _tables(layout, ext4inode.table(inodes, seeds))
     directories = [contents.numbers[path] for path in contents.leaves]
     table, bitmaps, free = ext4layout.descriptors(g, layout.groups, layout.space.used, max(inodes), directories, seed)
     yield from bitmaps
@@ -187,74 +223,78 @@ def _pieces(contents: Contents, layout: _Layout, label: bytes) -> Iterator[Piece
             yield group * PER_GROUP, head.ljust(BLOCK, b"\0") + table
 
 
-def _inode(contents: Contents, layout: _Layout, number: int, body: bytes) -> Inode:
-    """The inode `number`; `body` is the root of its extent tree."""
-    path = contents.owners[number]
-    entry, placed = contents.tree[path], layout.places.get(number)
-    attribute_block = layout.attributes.get(number, 0)
+def _inode(entry: Entry, links: int, placed: _Placed, body: bytes, attribute_block: int) -> Inode:
+    """The inode of `entry`; `body` is the root of its extent tree."""
+    mode, uid, gid, mtime, xattrs, *_ = entry
     size, flags = 0, ext4inode.EXTENTS
     if type(entry) is File:
         size = entry.size
     elif type(entry) is Directory:
-        blocks = ext4dir.count(contents.leaves[path], path)
-        size, flags = blocks * BLOCK, flags | (ext4inode.INDEX if blocks > 1 else 0)
+        count = placed.blocks - len(placed.nodes)
+        size, flags = count * BLOCK, flags | (ext4inode.INDEX if count > 1 else 0)
     else:
         text = raw(entry.target) if type(entry) is Symlink else b""
         size = len(text)
-        if not placed:
+        if not placed.blocks:
             body, flags = ext4inode.device(entry.major, entry.minor) if type(entry) is Device else text, 0
     return Inode(
-        entry.mode & 0o7777 | ext4tree.kinds(entry)[1],
-        entry.uid,
-        entry.gid,
-        entry.mtime,
-        contents.links[number],
+        mode & 0o7777 | ext4tree.kinds(entry)[1],
+        uid,
+        gid,
+        mtime,
+        links,
         size,
-        (placed.blocks if placed else 0) + bool(attribute_block),
+        placed.blocks + bool(attribute_block),
         flags,
         body,
-        b"" if attribute_block else ext4inode.inside(entry.xattrs) or b"",
+        b"" if attribute_block else ext4inode.inside(xattrs) or b"",
         attribute_block,
     )
 
 
-def _data(contents: Contents, path: str, placed: _Placed, seed: int) -> Iterator[Piece]:
-    """What the blocks of `path` hold."""
-    entry = contents.tree[path]
-    if type(entry) is File:
-        pending = iter(placed.extents)
-        for run, part in extents.held(entry.content, BLOCK):
-            size, done = length(part), 0
-            while done < run.blocks * BLOCK:
-                extent = next(pending)
-                yield extent.place, cut(part, done, min(extent.blocks * BLOCK, size - done))
-                done += extent.blocks * BLOCK
-    elif type(entry) is Directory:
+def _data(parts: Sequence[Part], places: Sequence[Extent]) -> Iterator[Piece]:
+    """What the blocks of a file or link hold, at their `places`."""
+    if len(parts) == len(places) == 1:
+        yield places[0].place, parts[0][1]
+        return
+    pending = iter(places)
+    for run, part in parts:
+        size, done = length(part), 0
+        while done < run.blocks * BLOCK:
+            extent = next(pending)
+            yield extent.place, cut(part, done, min(extent.blocks * BLOCK, size - done))
+            done += extent.blocks * BLOCK
+
+
+def _directories(contents: Contents, layout: _Layout, seeds: Mapping[int, int]) -> Iterator[Piece]:
+    """The blocks of all directories."""
+    places: list[int] = []
+    bodies: list[bytes] = []
+    starts: list[int] = []
+    for path, leaves in contents.leaves.items():
         number, above = contents.numbers[path], contents.numbers[parent(path)]
-        data = ext4dir.blocks(contents.leaves[path], number, above, seed)
-        for extent in placed.extents:
-            yield extent.place, data[extent.logical * BLOCK : (extent.logical + extent.blocks) * BLOCK]
-    elif type(entry) is Symlink and placed.extents:
-        yield placed.extents[0].place, raw(entry.target)
+        blocks = [block for _, first, count in layout.places[number].extents for block in range(first, first + count)]
+        index = ext4dir.index(leaves, number, above, seeds[number])
+        yield from zip(blocks, index, strict=False)
+        places += blocks[len(index) :]
+        bodies += ext4dir.bodies(leaves, number, above)
+        starts += [seeds[number]] * len(leaves)
+    yield from zip(places, ext4dir.sealed(bodies, starts), strict=True)
 
 
-def _tables(layout: _Layout, inodes: Mapping[int, bytes]) -> Iterator[Piece]:
+def _tables(layout: _Layout, inodes: bytes) -> Iterator[Piece]:
     """The inode tables, as far as they are used; unused inodes are zeros."""
-    per_group, empty = layout.geometry.inodes_per_group, bytes(ext4layout.INODE)
-    for group, place in enumerate(layout.groups.tables):
-        first = group * per_group + 1
-        last = min(first + per_group - 1, max(inodes))
-        if first <= last:
-            yield place, b"".join(inodes.get(number, empty) for number in range(first, last + 1))
+    size = layout.geometry.inodes_per_group * ext4layout.INODE
+    for place, start in zip(layout.groups.tables, range(0, len(inodes), size), strict=False):
+        yield place, inodes[start : start + size]
 
 
 def _journal(contents: Contents, placed: _Placed) -> tuple[bytes, bytes, Piece]:
     """The journal's inode, what the superblock keeps of it, and its first block: an empty journal (journal.rst)."""
-    own = ext4inode.seed(contents.seed, JOURNAL_INODE)
-    body, _ = ext4inode.tree(placed.extents, [], own)
+    body, _ = ext4inode.tree(placed.extents, [], contents.seed)
     size = contents.journal * BLOCK
     mode = stat.S_IFREG | 0o600
     inode = Inode(mode, 0, 0, EPOCH, 1, size, contents.journal, ext4inode.EXTENTS, body)
     record = pack(">IIIIIIII12x4x16sI", 0xC03B3998, 4, 0, BLOCK, contents.journal, 1, 1, 0, contents.identity.bytes, 1)
     backup = body.ljust(60, b"\0") + pack("<II", size >> 32, size & MASK)
-    return ext4inode.packed(inode, own), backup, (placed.extents[0].place, record)
+    return ext4inode.packed(inode), backup, (placed.extents[0].place, record)

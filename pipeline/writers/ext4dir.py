@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from struct import pack, unpack
+from struct import Struct, pack, unpack
 from typing import NamedTuple
 
 from pipeline.writers import Unwritable
-from pipeline.writers.crc32c import crc32c
+from pipeline.writers.crc32c import crc32c, crc32c_each
 
 BLOCK = 4096
 TAIL = 12
@@ -29,40 +29,42 @@ LAST_HASH = 0xFFFFFFFE
 MASK = 0xFFFFFFFF
 
 
-class Name(NamedTuple):
-    """An entry of a directory."""
-
-    name: bytes
-    inode: int
-    kind: int
-    """1 file, 2 directory, 3 and 4 character and block device, 5 FIFO, 7 symbolic link."""
-
-    @property
-    def size(self) -> int:
-        return 8 + len(self.name) + 3 & ~3
+_HEAD = Struct("<IHBB")
+"""Of an entry: its inode, its bytes, those of its name, and what it is."""
+_TAIL = Struct("<IHBBI")
 
 
 class Leaf(NamedTuple):
     """A block of entries, and the least hash in it (odd where its first names have the hash of those before it)."""
 
     least: int
-    names: Sequence[Name]
+    entries: Sequence[bytes]
 
 
-def leaves(names: Sequence[Name], seed: bytes) -> list[Leaf]:
+def entry(name: bytes, inode: int, kind: int) -> bytes:
+    """An entry of a directory, as short as it can be.
+
+    kind: 1 file, 2 directory, 3 and 4 character and block device, 5 FIFO, 7 symbolic link.
+    """
+    size = 8 + len(name) + 3 & ~3
+    return _HEAD.pack(inode, size, len(name), kind) + name.ljust(size - 8, b"\0")
+
+
+def leaves(entries: Sequence[bytes], seed: bytes) -> list[Leaf]:
     """The blocks of a directory: one, or those of a hashed directory in the order of `seed`'s hashes."""
-    if DOTS + sum(name.size for name in names) <= ROOM:
-        return [Leaf(0, names)]
+    if DOTS + sum(map(len, entries)) <= ROOM:
+        return [Leaf(0, entries)]
     state = unpack("<4I", seed)
-    ordered = sorted((half_md4(state, name.name), name) for name in names)
-    found: list[tuple[int, list[Name]]] = [(0, [])]
+    names = [each[8 : 8 + each[6]] for each in entries]
+    ordered = sorted((half_md4(state, name), name, each) for name, each in zip(names, entries, strict=True))
+    found: list[tuple[int, list[bytes]]] = [(0, [])]
     room, last = ROOM, -1
-    for (major, _), name in ordered:
-        if name.size > room:
+    for (major, _), _, each in ordered:
+        if len(each) > room:
             found.append((major | (major == last), []))
             room = ROOM
-        found[-1][1].append(name)
-        room -= name.size
+        found[-1][1].append(each)
+        room -= len(each)
         last = major
     return [Leaf(*each) for each in found]
 
@@ -75,11 +77,13 @@ def count(found: Sequence[Leaf], path: str) -> int:
     return len(found) + nodes + (len(found) > 1)
 
 
-def blocks(found: Sequence[Leaf], inode: int, above: int, seed: int) -> bytes:
-    """The blocks of the directory `inode`, which is in the directory `above`. seed: of the inode's checksums."""
-    dots = [Name(b".", inode, 2), Name(b"..", above, 2)]
+def index(found: Sequence[Leaf], inode: int, above: int, seed: int) -> list[bytes]:
+    """The blocks in front of the leaves: none for a single one, which has `.` and `..` itself (see `bodies`).
+
+    The directory is `inode` and lies in the directory `above`. seed: of the inode's checksums.
+    """
     if len(found) == 1:
-        return _entries([*dots, *found[0].names], seed)
+        return []
     nodes = _nodes(len(found))
     pairs = [(leaf.least, 1 + nodes + number) for number, leaf in enumerate(found)]
     result = []
@@ -88,8 +92,21 @@ def blocks(found: Sequence[Leaf], inode: int, above: int, seed: int) -> bytes:
         empty = pack("<IHH", 0, BLOCK, 0)
         result = [_index(empty, group, NODE_LIMIT, seed) for group in groups]
         pairs = [(group[0][0], 1 + number) for number, group in enumerate(groups)]
-    head = _entry(dots[0], 12) + _entry(dots[1], BLOCK - 12)[:12] + pack("<IBBBB", 0, HALF_MD4, 8, bool(nodes), 0)
-    return b"".join([_index(head, pairs, ROOT_LIMIT, seed), *result, *(_entries(leaf.names, seed) for leaf in found)])
+    dots = entry(b".", inode, 2) + _HEAD.pack(above, BLOCK - 12, 2, 2) + b"..\0\0"
+    return [_index(dots + pack("<IBBBB", 0, HALF_MD4, 8, bool(nodes), 0), pairs, ROOT_LIMIT, seed), *result]
+
+
+def bodies(found: Sequence[Leaf], inode: int, above: int) -> list[bytes]:
+    """The leaves' blocks, without the checksums that `sealed` adds."""
+    if len(found) == 1:
+        return [_body([entry(b".", inode, 2), entry(b"..", above, 2), *found[0].entries])]
+    return [_body(leaf.entries) for leaf in found]
+
+
+def sealed(bodies: Sequence[bytes], seeds: Sequence[int]) -> list[bytes]:
+    """Leaves' blocks with their checksums, of as many directories as there are. seeds: of the directory of each."""
+    checksums = crc32c_each(seeds, bodies)
+    return [body + _TAIL.pack(0, TAIL, 0, 0xDE, checksum) for body, checksum in zip(bodies, checksums, strict=True)]
 
 
 def _nodes(leaves: int) -> int:
@@ -97,17 +114,11 @@ def _nodes(leaves: int) -> int:
     return -(-leaves // NODE_LIMIT) if leaves > ROOT_LIMIT else 0
 
 
-def _entries(names: Sequence[Name], seed: int) -> bytes:
-    """A block of entries; the last of them reaches to the checksum."""
-    parts = [_entry(name, name.size) for name in names[:-1]]
-    rest = ROOM - sum(map(len, parts))
-    parts.append(_entry(names[-1], rest) if names else pack("<IHH", 0, rest, 0).ljust(rest, b"\0"))
-    block = b"".join(parts)
-    return block + pack("<IHBBI", 0, TAIL, 0, 0xDE, crc32c(seed, block))
-
-
-def _entry(name: Name, length: int) -> bytes:
-    return pack("<IHBB", name.inode, length, len(name.name), name.kind) + name.name.ljust(length - 8, b"\0")
+def _body(entries: Sequence[bytes]) -> bytes:
+    """Entries up to the checksum: the last one reaches to it."""
+    *others, last = entries or [_HEAD.pack(0, 8, 0, 0)]
+    data = b"".join(others)
+    return (data + last[:4] + (ROOM - len(data)).to_bytes(2, "little") + last[6:]).ljust(ROOM, b"\0")
 
 
 def _index(head: bytes, pairs: Sequence[tuple[int, int]], limit: int, seed: int) -> bytes:

@@ -5,13 +5,14 @@ Source: kernel, Documentation/filesystems/ext4/{inodes,ifork,attributes}.rst; fs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from struct import iter_unpack, pack, pack_into
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from struct import Struct, iter_unpack, pack, pack_into
 from typing import NamedTuple
 
 from pipeline.tree import Xattrs
 from pipeline.writers import Unwritable, raw
-from pipeline.writers.crc32c import crc32c
+from pipeline.writers.crc32c import crc32c, crc32c_each
 
 BLOCK = 4096
 SIZE = 256
@@ -36,6 +37,11 @@ ACL_NAMED = (2, 8)
 EARLIEST, LATEST = -(1 << 31), (1 << 34) - (1 << 31) - 1
 """What 34 bits of seconds reach: 1901 to 2446. What is outside is moved to the nearest end."""
 MASK = 0xFFFFFFFF
+CHECKSUM = (124, 125, 130, 131)
+"""Where in an inode the bytes of its checksum are."""
+_INODE = Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIII4x96s")
+_NODE = Struct("<HHHHI")
+_EXTENT = Struct("<IHHI")
 
 
 class Extent(NamedTuple):
@@ -64,26 +70,34 @@ class Inode(NamedTuple):
     attribute_block: int = 0
 
 
-def seed(filesystem: int, number: int) -> int:
-    """What the checksums of the inode `number` start with. filesystem: what those of the file system do."""
-    return crc32c(filesystem, pack("<II", number, 0))
+def seeds(filesystem: int, numbers: Sequence[int]) -> dict[int, int]:
+    """What the checksums of each inode start with. filesystem: what those of the file system do."""
+    rows = [number.to_bytes(8, "little") for number in numbers]
+    return dict(zip(numbers, crc32c_each([filesystem] * len(rows), rows), strict=True))
 
 
-def packed(inode: Inode, seed: int) -> bytes:
-    """The 256 bytes of an inode on the disk."""
-    i = inode
-    low, extra = _time(i.mtime)
-    sectors = i.blocks * (BLOCK // 512)
-    data = bytearray(pack(
-        "<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIII4x",
-        i.mode, i.uid & 0xFFFF, i.size & MASK, low, low, low, 0, i.gid & 0xFFFF, i.links, sectors & MASK, i.flags, 0,
-        i.body, 0, i.attribute_block & MASK, i.size >> 32, 0, sectors >> 32, i.attribute_block >> 32, i.uid >> 16,
-        i.gid >> 16, 0, 0, EXTRA, 0, extra, extra, extra, low, extra, 0,
-    ) + i.attributes.ljust(SIZE - 128 - EXTRA, b"\0"))  # fmt: skip
-    checksum = crc32c(seed, data)
-    pack_into("<H", data, 124, checksum & 0xFFFF)
-    pack_into("<H", data, 130, checksum >> 16)
-    return bytes(data)
+def packed(inode: Inode) -> bytes:
+    """The 256 bytes of an inode on the disk, without its checksum."""
+    mode, uid, gid, mtime, links, size, blocks, flags, body, attributes, attribute_block = inode
+    low, extra = _time(mtime)
+    sectors = blocks * (BLOCK // 512)
+    return _INODE.pack(
+        mode, uid & 0xFFFF, size & MASK, low, low, low, 0, gid & 0xFFFF, links, sectors & MASK, flags, 0,
+        body, 0, attribute_block & MASK, size >> 32, 0, sectors >> 32, attribute_block >> 32, uid >> 16,
+        gid >> 16, 0, 0, EXTRA, 0, extra, extra, extra, low, extra, 0, attributes,
+    )  # fmt: skip
+
+
+def table(inodes: Mapping[int, bytes], seeds: Mapping[int, int]) -> bytes:
+    """All inodes from 1 to the last of `inodes`, with their checksums; those that are not there are zeros."""
+    numbers, empty = range(1, max(inodes) + 1), bytes(SIZE)
+    rows = [inodes.get(number, empty) for number in numbers]
+    starts = [seeds[number] if number in inodes else 0 for number in numbers]
+    checksums = pack(f"<{len(rows)}I", *crc32c_each(starts, rows))
+    result = bytearray(b"".join(rows))
+    for byte, place in enumerate(CHECKSUM):
+        result[place::SIZE] = checksums[byte::4]
+    return bytes(result)
 
 
 def device(major: int, minor: int) -> bytes:
@@ -104,9 +118,11 @@ def node_count(extents: int) -> int:
 
 def tree(extents: Sequence[Extent], places: Sequence[int], seed: int) -> tuple[bytes, list[tuple[int, bytes]]]:
     """The body of the inode and the blocks (place, bytes) of the tree over `extents`. `places` are for the blocks."""
-    rows = [pack("<IHHI", e.logical, e.blocks, e.place >> 32, e.place & MASK) for e in extents]
-    firsts = [extent.logical for extent in extents]
+    rows = [_EXTENT.pack(logical, blocks, place >> 32, place & MASK) for logical, place, blocks in extents]
     found: list[tuple[int, bytes]] = []
+    if not places:
+        return _node(rows, INLINE, 0), found
+    firsts = [extent.logical for extent in extents]
     depth, free = 0, iter(places)
     while len(rows) > INLINE:
         parts = [rows[start : start + PER_BLOCK] for start in range(0, len(rows), PER_BLOCK)]
@@ -122,6 +138,8 @@ def tree(extents: Sequence[Extent], places: Sequence[int], seed: int) -> tuple[b
 
 def inside(xattrs: Xattrs) -> bytes | None:
     """The attributes as they stand in an inode, or None if they do not fit."""
+    if not xattrs:
+        return b""
     table = _table(xattrs, 0, XATTR_ROOM)
     return pack("<I", XATTR_MAGIC) + table if table else table
 
@@ -146,9 +164,10 @@ def shared(block: bytes, users: int, place: int, filesystem: int) -> bytes:
 
 
 def _node(rows: Sequence[bytes], limit: int, depth: int) -> bytes:
-    return pack("<HHHHI", 0xF30A, len(rows), limit, depth, 0) + b"".join(rows)
+    return _NODE.pack(0xF30A, len(rows), limit, depth, 0) + b"".join(rows)
 
 
+@lru_cache(1024)
 def _time(mtime: int) -> tuple[int, int]:
     """Lower 32 bits, and two more for the later field: they count from where 32 signed bits end."""
     seconds = min(max(mtime, EARLIEST), LATEST)

@@ -81,39 +81,41 @@ class Space:
     def __init__(self, head: int) -> None:
         self._head = head
         self.next = 0
-        """The first block that nobody has yet."""
-        self.used: list[Run] = []
+        """The first block that nobody has yet, unless it belongs to a copy."""
+        self._start = self._end = 0
+        """What is handed out now: from behind a copy up to the next one."""
+        self._full: list[Run] = []
+
+    @property
+    def used(self) -> list[Run]:
+        return [*self._full, Run(self._start, self.next - self._start)]
 
     def take(self, count: int) -> list[Run]:
         """`count` blocks, in as many runs as the copies cut them into."""
         runs = []
         while count:
-            place, room = self._place()
-            runs.append(self._give(place, min(room, count)))
-            count -= runs[-1].blocks
+            if self.next == self._end:
+                self._skip()
+            here = min(count, self._end - self.next)
+            runs.append(Run(self.next, here))
+            self.next += here
+            count -= here
         return runs
 
     def take_whole(self, count: int) -> int:
         """The first of `count` blocks that lie in one piece; fewer than a group has."""
-        place, room = self._place()
-        if room < count:
-            self.next = place + room
-            place, _ = self._place()
-        return self._give(place, count).first
+        if self._end - self.next < count:
+            self._skip()
+        self.next += count
+        return self.next - count
 
-    def _place(self) -> tuple[int, int]:
-        """The next free block, and how many there are up to the next copy."""
-        index = bisect_right(COPIES, self.next, key=lambda group: group * PER_GROUP)
-        place = max(self.next, COPIES[index - 1] * PER_GROUP + self._head)
-        return place, COPIES[index] * PER_GROUP - place
-
-    def _give(self, place: int, count: int) -> Run:
-        self.next = place + count
-        if self.used and self.used[-1].first + self.used[-1].blocks == place:
-            self.used[-1] = Run(self.used[-1].first, self.used[-1].blocks + count)
-        else:
-            self.used.append(Run(place, count))
-        return Run(place, count)
+    def _skip(self) -> None:
+        """Leave what is left up to the next copy, and go on behind it."""
+        if self._start < self.next:
+            self._full.append(Run(self._start, self.next - self._start))
+        index = bisect_right(COPIES, self._end, key=lambda group: group * PER_GROUP)
+        self.next = self._start = COPIES[index - 1] * PER_GROUP + self._head
+        self._end = COPIES[index] * PER_GROUP
 
 
 class Groups(NamedTuple):

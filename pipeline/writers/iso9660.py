@@ -8,7 +8,8 @@ order on disk is: system area, descriptors, boot catalog, path tables, directori
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from struct import pack
+from functools import lru_cache
+from struct import Struct, pack
 from typing import NamedTuple
 
 from pipeline.tree import EPOCH, Content, Directory, Entry, File, Sink, length, parent
@@ -20,8 +21,19 @@ SYSTEM = 16 * BLOCK
 """Bytes before the descriptors, free for a boot record."""
 LARGEST_EXTENT = (1 << 32) - BLOCK
 """A larger file is a row of extents (level 3)."""
+LONGEST_RECORD = 254
+PLACED = 18
+"""Bytes of a record up to the end of its place: length, 0, first block and size in both byte orders."""
+HEADS = [bytes((size, 0)) for size in range(LONGEST_RECORD + 1)]
+LENGTHS = [bytes((size,)) for size in range(LONGEST_RECORD + 1)]
+PADDING = (b"", b"\0")
 IS_DIRECTORY, MORE_EXTENTS = 0x02, 0x80
 BIOS, EFI = 0x00, 0xEF
+NOWHERE = (bytes(16),)
+"""The place of what has no bytes."""
+MANY = 256
+"""Directories that are written at once."""
+LITTLE, BIG = Struct("<I").pack, Struct(">I").pack
 
 
 class Boot(NamedTuple):
@@ -53,17 +65,24 @@ class Plan(NamedTuple):
         return self.files[entry.content]
 
 
+_Row = tuple[bytes, str, int, bytes, Sequence[bytes]]
+"""A directory record before its place is known: what stands in front of that, the path, which extent of the file, what
+stands behind; and the Rock Ridge fields, where those have no room and some go into the overflow."""
+
+
 class _Hierarchy(NamedTuple):
     """The tree as one kind of reader sees it: the primary one (with Rock Ridge), or Joliet's."""
 
     joliet: bool
-    children: Mapping[str, list[tuple[bytes, str]]]
-    """Directory -> identifier and path of what is in it, in order."""
-    numbers: Mapping[str, int]
-    """Directory -> its number in the path table, in that order."""
+    identifiers: Mapping[str, bytes]
+    """Directory -> its identifier, in the order of the path table."""
+    rows: Mapping[str, list[_Row]]
+    """Directory -> its records."""
     places: Mapping[str, tuple[int, int]]
     """Directory -> its first block, and its size in bytes."""
     table_size: int
+    overflow_size: int
+    """Bytes, in whole blocks, of the Rock Ridge fields that do not fit into records."""
 
 
 def plan(tree: Mapping[str, Entry], boots: Sequence[Boot] = ()) -> Plan:
@@ -71,23 +90,23 @@ def plan(tree: Mapping[str, Entry], boots: Sequence[Boot] = ()) -> Plan:
     tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(agreed(tree))}
     catalog = SYSTEM // BLOCK + 3 + bool(boots)
     tables = catalog + bool(boots)
-    drafts = [_draft(tree, joliet) for joliet in (False, True)]
+    names = _names(tree)
+    drafts = [_draft(tree, names, joliet) for joliet in (False, True)]
     block = tables + sum(2 * -(-draft.table_size // BLOCK) for draft in drafts)
     hierarchies = []
     for draft in drafts:
         places = {}
-        for path in draft.numbers:
-            size = draft.places[path][1]
+        for path, (_, size) in draft.places.items():
             places[path] = (block, size)
             block += size // BLOCK
         hierarchies.append(draft._replace(places=places))
-    overflow_size = _overflow(tree, hierarchies[0])
+    overflow_size = drafts[0].overflow_size
     overflow, block = block, block + overflow_size // BLOCK
     files: dict[Content, int] = {(): 0}
     for entry in tree.values():
-        if isinstance(entry, File) and entry.content not in files:
+        if type(entry) is File and entry.content not in files:
             files[entry.content] = block
-            block += -(-entry.size // BLOCK)
+            block += -(-length(entry.content) // BLOCK)
     return Plan(tree, boots, hierarchies, catalog, tables, overflow, overflow_size, files, block)
 
 
@@ -108,104 +127,127 @@ def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
             table = _path_table(hierarchy, order)
             out.write(table + bytes(-len(table) % BLOCK))
     overflow = rockridge.Overflow()
+    places = {path: _places(entry.content, plan.files) for path, entry in plan.tree.items() if type(entry) is File}
     for hierarchy in plan.hierarchies:
-        for path in hierarchy.numbers:
-            out.write(_directory(plan.tree, hierarchy, path, plan.files, overflow, plan.overflow))
+        places |= {path: (_both(block) + _both(size),) for path, (block, size) in hierarchy.places.items()}
+        listings = list(hierarchy.rows.values())
+        for start in range(0, len(listings), MANY):
+            some = listings[start : start + MANY]
+            out.write(b"".join([_directory(rows, places, overflow, plan.overflow) for rows in some]))
     out.write(bytes(overflow.data) + bytes(-len(overflow.data) % BLOCK))
     for content in plan.files:
         out.extend(content)
         out.zeros(-length(content) % BLOCK)
 
 
-def _draft(tree: Mapping[str, Entry], joliet: bool) -> _Hierarchy:
-    """The hierarchy with the sizes of its directories, which are nowhere yet."""
+def _names(tree: Mapping[str, Entry]) -> Mapping[str, list[str]]:
+    """Directory -> the paths of what is in it."""
     names: dict[str, list[str]] = {"": []}
     for path, entry in tree.items():
-        if isinstance(entry, Directory):
+        if type(entry) is Directory:
             names.setdefault(path, [])
-        if path and (not joliet or isinstance(entry, Directory | File)):
+        if path:
             names[parent(path)].append(path)
-    identify = isoname.joliet if joliet else isoname.primary
-    children = {path: identify(tree, found) for path, found in names.items()}
-    levels = [[""]]
-    while levels[-1]:
-        levels.append([
-            path for above in levels[-1] for _, path in children[above] if isinstance(tree[path], Directory)
-        ])  # fmt: skip
-    numbers = {path: number for number, path in enumerate((path for level in levels for path in level), 1)}
-    identifiers = {path: name for found in children.values() for name, path in found}
-    table = sum(8 + len(name) + len(name) % 2 for name in (identifiers.get(path, b"\0") for path in numbers))
-    draft = _Hierarchy(joliet, children, numbers, dict.fromkeys(numbers, (0, 0)), table)
-    nowhere = _Nowhere()
-    sizes = {path: len(_directory(tree, draft, path, nowhere, rockridge.Overflow(), 0)) for path in numbers}
-    return draft._replace(places={path: (0, size) for path, size in sizes.items()})
+    return names
 
 
-class _Nowhere(dict[Content, int]):
-    """Where files are while nobody knows."""
-
-    def __missing__(self, content: Content) -> int:
-        return 0
-
-
-def _overflow(tree: Mapping[str, Entry], hierarchy: _Hierarchy) -> int:
-    """Bytes, in whole blocks, of the Rock Ridge fields that do not fit into records."""
+def _draft(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet: bool) -> _Hierarchy:
+    """The hierarchy with the sizes of its directories, which are nowhere yet."""
+    identifiers, rows, places = {"": b"\0"}, {}, {}
     overflow = rockridge.Overflow()
-    for path in hierarchy.numbers:
-        _directory(tree, hierarchy, path, _Nowhere(), overflow, 0)
-    return len(overflow.data) + -len(overflow.data) % BLOCK
+    directories = [""]
+    for path in directories:  # grows below, level by level
+        if joliet:
+            children = isoname.joliet(tree, [child for child in names[path] if type(tree[child]) in (Directory, File)])
+        else:
+            children = isoname.primary(tree, names[path])
+        rows[path], size = _rows(tree, path, children, joliet, overflow)
+        places[path] = (0, size)
+        found = {child: identifier for identifier, child in children if type(tree[child]) is Directory}
+        identifiers |= found
+        directories += found
+    table = sum(8 + len(name) + len(name) % 2 for name in identifiers.values())
+    overflow_size = len(overflow.data) + -len(overflow.data) % BLOCK
+    return _Hierarchy(joliet, identifiers, rows, places, table, overflow_size)
+
+
+def _rows(
+    tree: Mapping[str, Entry],
+    path: str,
+    children: Sequence[tuple[bytes, str]],
+    joliet: bool,
+    overflow: rockridge.Overflow,
+) -> tuple[list[_Row], int]:
+    """The records of a directory, none across the end of a block (6.8.1.1), and its size in bytes."""
+    rows: list[_Row] = []
+    at = 0
+    for identifier, child in ((b"\0", path), (b"\1", parent(path)), *children):
+        entry = tree[child]
+        extents, flags = 1, 0
+        if type(entry) is Directory:
+            flags = IS_DIRECTORY
+        elif type(entry) is File and (size := length(entry.content)) > LARGEST_EXTENT:
+            extents = -(-size // LARGEST_EXTENT)
+        fields: Sequence[bytes] = ()
+        if not joliet:
+            name = child.rpartition("/")[2] if len(rows) > 1 else ""
+            fields = rockridge.fields(entry, 2 if flags else 1, name)
+            if not path and not rows:
+                fields = rockridge.first_fields(fields)
+        unix = b"".join(fields)
+        for number in range(extents):
+            late: Sequence[bytes] = ()
+            tail = _tail(identifier, flags if number + 1 == extents else MORE_EXTENTS, entry.mtime)
+            size = PLACED + len(tail) + len(unix)
+            if size <= LONGEST_RECORD:
+                tail += unix + PADDING[size % 2]
+            else:
+                late = fields
+                size = PLACED + len(tail) + len(overflow.fitted(fields, LONGEST_RECORD - PLACED - len(tail), 0))
+            size += size % 2
+            head = HEADS[size]
+            if at % BLOCK + size > BLOCK:
+                head = bytes(-at % BLOCK) + head
+                at += -at % BLOCK
+            at += size
+            rows.append((head, child, number, tail, late))
+    return rows, at + -at % BLOCK
 
 
 def _directory(
-    tree: Mapping[str, Entry],
-    hierarchy: _Hierarchy,
-    path: str,
-    files: Mapping[Content, int],
-    overflow: rockridge.Overflow,
-    overflow_block: int,
+    rows: Sequence[_Row], places: Mapping[str, Sequence[bytes]], overflow: rockridge.Overflow, overflow_block: int
 ) -> bytes:
-    """The records of a directory, none across the end of a block (6.8.1.1)."""
-    rows = [(b"\0", path, ""), (b"\1", parent(path), "")]
-    rows += [(name, child, child.rpartition("/")[2]) for name, child in hierarchy.children[path]]
-    data = b""
-    for identifier, child, name in rows:
-        entry = tree[child]
-        links = 2 if isinstance(entry, Directory) else 1
-        extra = [] if hierarchy.joliet else rockridge.fields(entry, links, name)
-        if identifier == b"\0" and not path and not hierarchy.joliet:
-            first, *rest = rockridge.first_fields()
-            extra = [first, *extra, *rest]
-        for block, size, flags in _extents(entry, child, hierarchy, files):
-            record = _record(identifier, block, size, flags, entry.mtime)
-            room = 254 - len(record)
-            record += overflow.fitted(extra, room, overflow_block) if extra else b""
-            record = bytes((len(record) + len(record) % 2,)) + record[1:] + bytes(len(record) % 2)
-            if len(data) % BLOCK + len(record) > BLOCK:
-                data += bytes(-len(data) % BLOCK)
-            data += record
+    """The bytes of a directory."""
+    parts: list[bytes] = []
+    for head, path, number, tail, late in rows:
+        parts += (head, places.get(path, NOWHERE)[number], tail)
+        if late:
+            fitted = overflow.fitted(late, LONGEST_RECORD - PLACED - len(tail), overflow_block)
+            parts += (fitted, PADDING[len(fitted) % 2])
+    data = b"".join(parts)
     return data + bytes(-len(data) % BLOCK)
 
 
-def _extents(
-    entry: Entry, path: str, hierarchy: _Hierarchy, files: Mapping[Content, int]
-) -> list[tuple[int, int, int]]:
-    """First block, size and flags of each piece of an entry."""
-    if isinstance(entry, Directory):
-        return [(*hierarchy.places[path], IS_DIRECTORY)]
-    if not isinstance(entry, File) or not entry.size:
-        return [(0, 0, 0)]
-    start = files[entry.content]
-    cuts = range(0, entry.size, LARGEST_EXTENT)
-    return [
-        (start + at // BLOCK, min(LARGEST_EXTENT, entry.size - at), MORE_EXTENTS if at != cuts[-1] else 0)
-        for at in cuts
-    ]
+def _places(content: Content, files: Mapping[Content, int]) -> Sequence[bytes]:
+    """First block and size of each extent of a file."""
+    size = length(content)
+    if size <= LARGEST_EXTENT:
+        return (_both(files[content]) + _both(size),) if size else NOWHERE
+    return tuple([
+        _both(files[content] + at // BLOCK) + _both(min(LARGEST_EXTENT, size - at))
+        for at in range(0, size, LARGEST_EXTENT)
+    ])  # fmt: skip
 
 
-def _record(identifier: bytes, block: int, size: int, flags: int, mtime: int) -> bytes:
-    """A directory record (9.1) without its system use fields; its length is filled in once those are there."""
-    head = pack("<BB", 0, 0) + _both(block) + _both(size) + rockridge.date(mtime)
-    return head + pack("<BBBHHB", flags, 0, 0, 1, 256, len(identifier)) + identifier + bytes(1 - len(identifier) % 2)
+def _tail(identifier: bytes, flags: int, mtime: int) -> bytes:
+    """A directory record (9.1) behind its place, without its system use fields."""
+    size = len(identifier)
+    return _times(mtime, flags) + LENGTHS[size] + identifier + PADDING[1 - size % 2]
+
+
+@lru_cache(rockridge.FEW)
+def _times(mtime: int, flags: int) -> bytes:
+    return rockridge.date(mtime) + pack("<BBBHH", flags, 0, 0, 1, 256)
 
 
 def _descriptor(plan: Plan, hierarchy: _Hierarchy, label: str, table: int) -> bytes:
@@ -216,7 +258,7 @@ def _descriptor(plan: Plan, hierarchy: _Hierarchy, label: str, table: int) -> by
         return value.ljust(size).encode(encoding)[:size]
 
     block, size = hierarchy.places[""]
-    root = _record(b"\0", block, size, IS_DIRECTORY, plan.tree[""].mtime)
+    tail = _tail(b"\0", IS_DIRECTORY, plan.tree[""].mtime)
     tables = -(-hierarchy.table_size // BLOCK)
     made = b"1980010100000000\0"
     never = b"0" * 16 + b"\0"
@@ -226,7 +268,7 @@ def _descriptor(plan: Plan, hierarchy: _Hierarchy, label: str, table: int) -> by
         (b"%/E" if hierarchy.joliet else b"").ljust(32, b"\0"),
         pack("<HHHHHH", 1, 256, 1, 256, BLOCK, BLOCK >> 8 | (BLOCK & 0xFF) << 8),
         _both(hierarchy.table_size), pack("<II", table, 0), pack(">II", table + tables, 0),
-        bytes((len(root),)) + root[1:],
+        HEADS[PLACED + len(tail)], _both(block), _both(size), tail,
         text("", 128), text("", 128), text("", 128), text("NODEKILN", 128), text("", 37), text("", 37), text("", 37),
         made, made, never, made, b"\x01",
     ]).ljust(BLOCK, b"\0")  # fmt: skip
@@ -234,12 +276,12 @@ def _descriptor(plan: Plan, hierarchy: _Hierarchy, label: str, table: int) -> by
 
 def _path_table(hierarchy: _Hierarchy, order: str) -> bytes:
     """All directories, level by level (9.4), in one byte order."""
-    identifiers = {path: name for found in hierarchy.children.values() for name, path in found}
-    rows = []
-    for path in hierarchy.numbers:
-        name = identifiers.get(path, b"\0")
-        above = hierarchy.numbers[parent(path)]
-        rows.append(pack(order + "BBIH", len(name), 0, hierarchy.places[path][0], above) + name + bytes(len(name) % 2))
+    fixed = Struct(order + "BBIH")
+    numbers = {path: number for number, path in enumerate(hierarchy.identifiers, 1)}
+    rows: list[bytes] = []
+    for path, name in hierarchy.identifiers.items():
+        above = numbers[parent(path)]
+        rows += (fixed.pack(len(name), 0, hierarchy.places[path][0], above), name, PADDING[len(name) % 2])
     return b"".join(rows)
 
 
@@ -260,4 +302,4 @@ def _boot_entry(plan: Plan, boot: Boot) -> bytes:
 
 
 def _both(number: int) -> bytes:
-    return pack("<I", number) + pack(">I", number)
+    return LITTLE(number) + BIG(number)

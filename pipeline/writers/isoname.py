@@ -14,6 +14,8 @@ LONGEST_STEM, LONGEST_EXTENSION = 20, 8
 LONGEST_DIRECTORY = 31
 LONGEST_JOLIET = 64
 """Units of UTF-16 in a name."""
+_Cut = tuple[str, int, str]
+"""A name's part that may be cut, to how many characters, and what follows it."""
 
 
 class _Table(dict[int, str]):
@@ -27,10 +29,8 @@ class _Table(dict[int, str]):
         return self.spelled(chr(code))
 
 
-PRIMARY = _Table(lambda character: character if character in ALLOWED else "_")
-JOLIET = _Table(
-    lambda character: "_" if character in FORBIDDEN or not character.isprintable() or character > "\uffff" else character
-)
+PRIMARY = _Table(lambda each: each if each in ALLOWED else "_")
+JOLIET = _Table(lambda each: "_" if each in FORBIDDEN or not each.isprintable() or each > "\uffff" else each)
 
 
 def primary(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes, str]]:
@@ -46,14 +46,14 @@ def joliet(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes,
 def _identified(
     tree: Mapping[str, Entry],
     paths: Sequence[str],
-    cut: Callable[[str, bool], tuple[str, int, str]],
+    parts: Callable[[str, bool], _Cut],
     encode: Callable[[str], tuple[bytes, int]],
 ) -> list[tuple[bytes, str]]:
     """A name whose identifier is taken has a number in it; it is looked for from the last such name's on."""
     taken: dict[bytes, str] = {}
     numbers: dict[bytes, int] = {}
     for path in paths:
-        stem, longest, end = cut(path.rpartition("/")[2], type(tree[path]) is Directory)
+        stem, longest, end = parts(path.rpartition("/")[2], type(tree[path]) is Directory)
         identifier = plain = encode(stem[:longest] + end)[0]
         while identifier in taken:
             numbers[plain] = number = numbers.get(plain, 0) + 1
@@ -63,8 +63,8 @@ def _identified(
     return sorted(taken.items())
 
 
-def _primary(name: str, directory: bool) -> tuple[str, int, str]:
-    """Upper-case letters, digits and `_`; a file has a dot and a version number. What may be cut, where, and the end."""
+def _primary(name: str, directory: bool) -> _Cut:
+    """Upper-case letters, digits and `_`; a file has a dot and a version number."""
     name = name.upper()
     if directory:
         return name.translate(PRIMARY), LONGEST_DIRECTORY, ""
@@ -74,5 +74,5 @@ def _primary(name: str, directory: bool) -> tuple[str, int, str]:
     return stem.translate(PRIMARY), LONGEST_STEM, f".{extension[:LONGEST_EXTENSION].translate(PRIMARY)};1"
 
 
-def _joliet(name: str, directory: bool) -> tuple[str, int, str]:
+def _joliet(name: str, directory: bool) -> _Cut:
     return name.translate(JOLIET), LONGEST_JOLIET, ""

@@ -7,6 +7,7 @@ attributes have no field and are left out.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from struct import pack
 
@@ -24,8 +25,11 @@ LATEST = 5869583999
 """2155-12-31 23:59:59: the year is one byte, counted from 1900."""
 TYPES = {Directory: 0o040000, File: 0o100000, Symlink: 0o120000}
 KINDS = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
+NAMES = [b"NM" + bytes((5 + size, 1, 0)) for size in range(LONGEST + 1)]
+MORE = b"NM" + bytes((5 + LONGEST, 1, 1))
+"""What a field with a name of that length starts with; and one that more of the name follows."""
 FEW = 1024
-"""Owners and times that are remembered: a tree has few different ones, and many entries."""
+"""Owners and times that are kept: a tree has few different ones, and many entries."""
 IDENTITY = b"RRIP_1991A"
 DESCRIPTION = b"THE ROCK RIDGE INTERCHANGE PROTOCOL PROVIDES SUPPORT FOR POSIX FILE SYSTEM SEMANTICS"
 SOURCE = (
@@ -40,7 +44,7 @@ class Overflow:
     def __init__(self) -> None:
         self.data = bytearray()
 
-    def fitted(self, fields: list[bytes], room: int, block: int) -> bytes:
+    def fitted(self, fields: Sequence[bytes], room: int, block: int) -> bytes:
         """`fields` in `room` bytes; what is too much goes into the area, which starts at `block`, behind a CE field."""
         if sum(map(len, fields)) <= room:
             return b"".join(fields)
@@ -60,20 +64,20 @@ class Overflow:
         )
 
 
-def first_fields() -> list[bytes]:
-    """What the root's own record starts with: that such fields follow, and what they mean."""
+def first_fields(fields: Sequence[bytes]) -> list[bytes]:
+    """`fields` of the root's own record, with those that say that such fields follow, and what they mean."""
     sizes = (8 + len(IDENTITY + DESCRIPTION + SOURCE), 1, len(IDENTITY), len(DESCRIPTION), len(SOURCE), 1)
-    return [b"SP\x07\x01\xbe\xef\0", b"ER" + bytes(sizes) + IDENTITY + DESCRIPTION + SOURCE]
+    return [b"SP\x07\x01\xbe\xef\0", *fields, b"ER" + bytes(sizes) + IDENTITY + DESCRIPTION + SOURCE]
 
 
 def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
     """The fields of an entry; `name` is its last part, "" in records that stand for a directory itself."""
-    found = [_owner(_mode(entry), links, entry.uid, entry.gid), _times(entry.mtime)]
+    kind = KINDS[entry.kind] if type(entry) is Device else TYPES[type(entry)]
+    found = [*_common(kind, links, *entry[:4])]
     text = raw(name)
     for start in range(0, len(text), LONGEST):
-        more = start + LONGEST < len(text)
         part = text[start : start + LONGEST]
-        found.append(b"NM" + bytes((5 + len(part), 1, more)) + part)
+        found.append(NAMES[len(part)] + part if start + LONGEST >= len(text) else MORE + part)
     if type(entry) is Symlink:
         found += _link(raw(entry.target))
     if type(entry) is Device and entry.kind != "p":
@@ -87,24 +91,16 @@ def date(mtime: int) -> bytes:
     return bytes((t.tm_year - 1900, t.tm_mon, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, 0))
 
 
-def _mode(entry: Entry) -> int:
-    kind = KINDS[entry.kind] if type(entry) is Device else TYPES[type(entry)]
-    return kind | entry.mode & 0o7777
-
-
 @lru_cache(FEW)
-def _owner(mode: int, links: int, uid: int, gid: int) -> bytes:
-    return b"PX\x24\x01" + _both(mode, links, uid, gid)
+def _common(kind: int, links: int, mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes]:
+    """The fields that every entry has (PX, TF)."""
+    times = bytes((TIMES,)) + date(mtime) * 3
+    return b"PX\x24\x01" + _both(kind | mode & 0o7777, links, uid, gid), b"TF\x1a\x01" + times
 
 
 def _device(major: int, minor: int) -> tuple[int, int]:
     """The two numbers of PN: what fits into 16 bits goes into the second, as every reader takes it."""
     return (0, major << 8 | minor) if major < 256 and minor < 256 else (major, minor)
-
-
-@lru_cache(FEW)
-def _times(mtime: int) -> bytes:
-    return b"TF\x1a\x01" + bytes((TIMES,)) + date(mtime) * 3
 
 
 def _link(target: bytes) -> list[bytes]:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import kernel_image
 from pipeline.compare import rendering, software
 from pipeline.compare import side as sides
 from pipeline.compare.comparison import Change, Comparison, compare
 from pipeline.compare.difference import printable
 from pipeline.errors import BadInput
+from pipeline.kernel import image as kernel_image
 from pipeline.readers import Node
 from pipeline.readers.view import Memory
 from pipeline.tree import EPOCH, File, Tree, complete

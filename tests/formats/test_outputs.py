@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import formats
 from pipeline.digest import Digest
-from pipeline.problem import StageProblem
+from pipeline.language.problem import StageProblem
 from pipeline.stages import initrd
 from pipeline.tree import File, Tree, files
 from pipeline.writers import Unwritable

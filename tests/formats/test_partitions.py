@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from pipeline.problem import StageProblem
+from pipeline.language.problem import StageProblem
 from pipeline.stages import initrd
 from pipeline.tree import Tree
 from pipeline.writers import gpt

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.digest import Digest
-from pipeline.meter import Meter, current
 from pipeline.oci.image import image_manifest
 from pipeline.oci.progress import Line, transfer
-from pipeline.progress import told
 from pipeline.stages.pull import pull
 from pipeline.store import Store
+from pipeline.store.meter import Meter, current
+from pipeline.tasks.progress import told
 from tests.oci import craft
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from pipeline.action import Action
+from pipeline.language.problem import StageProblem
 from pipeline.oci.image import image_config, image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
-from pipeline.problem import StageProblem
 from pipeline.recipe import assemble, deb
 from pipeline.recipe.assemble import image
 from pipeline.recipe.tag import describe, tag

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import modules
 from pipeline.digest import Digest
+from pipeline.kernel import modules
 from pipeline.oci.image import image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
 from pipeline.recipe import actions, deb, debian, fetch

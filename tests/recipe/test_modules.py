@@ -12,12 +12,12 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import modules
 from pipeline.digest import Digest
 from pipeline.errors import BadInput
-from pipeline.modindex import index, normalized
-from pipeline.modinfo import BadModule, Module, is_module, read
-from pipeline.problem import StageProblem
+from pipeline.kernel import modules
+from pipeline.kernel.modindex import index, normalized
+from pipeline.kernel.modinfo import BadModule, Module, is_module, read
+from pipeline.language.problem import StageProblem
 from pipeline.store import Store
 from pipeline.tree import Tree, complete, only
 from tests import judges

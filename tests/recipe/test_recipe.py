@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.digest import canonical_json
-from pipeline.problem import Problems
+from pipeline.language.problem import Problems
 from pipeline.recipe import actions
 from pipeline.recipe.recipe import SOURCE_LIMIT, Recipe, load, relative
 

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline import sections, spec
+from pipeline import sections
 from pipeline.action import Action
 from pipeline.digest import Digest
+from pipeline.language import spec
 from pipeline.oci.layer import flatten
 from pipeline.oci.reference import expand
 from pipeline.parts import Context, Image

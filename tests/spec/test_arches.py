@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from pipeline import metadata, sections, spec
+from pipeline import sections
 from pipeline.action import Action
+from pipeline.language import metadata, spec
+from pipeline.language.problem import Problems
 from pipeline.parts import Context, Image
-from pipeline.problem import Problems
 from pipeline.stages import pull
 
 SPEC = """\

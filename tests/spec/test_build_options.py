@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import formats, spec
+from pipeline import formats
 from pipeline.action import Action, closure
 from pipeline.digest import Digest
+from pipeline.language import spec
+from pipeline.language.problem import Problems
 from pipeline.lock import Lock
 from pipeline.plan import Plan, plan
-from pipeline.problem import Problems
 from pipeline.stages import compression, initrd
 from pipeline.store import Store
 from pipeline.tree import File, Tree, only

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import compat, spec
 from pipeline.errors import BadInput
+from pipeline.language import compat, spec
 from pipeline.store import Store
 from pipeline.tree import EPOCH
 from tests.spec.conformance import Images, root, row

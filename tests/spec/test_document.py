@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import document
-from pipeline.document import MAX_BYTES, MAX_DEPTH, Mapping, Scalar, Sequence, merged, parse
-from pipeline.problem import Problems
-from pipeline.reader import Reader, Wrong
-from pipeline.schema import kind
+from pipeline.language import document
+from pipeline.language.document import MAX_BYTES, MAX_DEPTH, Mapping, Scalar, Sequence, merged, parse
+from pipeline.language.problem import Problems
+from pipeline.language.reader import Reader, Wrong
+from pipeline.language.schema import kind
 
 
 def simple(node: document.Node | None) -> object:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import compat, metadata, sections, spec
+from pipeline import sections
 from pipeline.action import Action
 from pipeline.digest import canonical_json
+from pipeline.language import compat, metadata, spec
+from pipeline.language.schema import plain
 from pipeline.parts import Context, Image, Part
-from pipeline.schema import plain
 from pipeline.stages import volume
 from tests.spec import conformance
 

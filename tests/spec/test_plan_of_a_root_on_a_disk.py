@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import spec
 from pipeline.action import closure
+from pipeline.language import spec
 from pipeline.lock import Lock
 from pipeline.plan import Plan, plan
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import runtime_spec
-from pipeline.capabilities import CAPABILITIES
-from pipeline.problem import KeyPath, StageProblem
-from pipeline.runtime_spec import Said, marshal
+from pipeline.language import runtime_spec
+from pipeline.language.capabilities import CAPABILITIES
+from pipeline.language.problem import KeyPath, StageProblem
+from pipeline.language.runtime_spec import Said, marshal
 
 Json = dict[str, Any]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import check, spec
-from pipeline.problem import Problems
-from pipeline.schema import plain
+from pipeline.language import check, spec
+from pipeline.language.problem import Problems
+from pipeline.language.schema import plain
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:

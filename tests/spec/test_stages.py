@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import check, hostfile, problem, sections, spec
+from pipeline import hostfile, sections
 from pipeline.action import Action
 from pipeline.digest import Digest
+from pipeline.language import check, problem, spec
+from pipeline.language.problem import StageProblem
 from pipeline.parts import Context, Image
-from pipeline.problem import StageProblem
 from pipeline.stages import bundle, files, kernel, root_image, volume
 from pipeline.store import Store
 from pipeline.tree import EPOCH, Directory, File, Symlink, Tree

@@ -10,7 +10,8 @@ import pytest
 from pipeline.action import Action, closure
 from pipeline.collect import blobs, collect, needs
 from pipeline.fsck import check
-from pipeline.store import PARTIAL, Store
+from pipeline.store import Store
+from pipeline.store.store import PARTIAL
 from tests.store.graphs import build, check_whole, graph, mix
 from tests.store.test_fault import text
 

@@ -5,9 +5,8 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import export
-from pipeline.export import SMALL
-from pipeline.store import Store
+from pipeline.store import Store, export
+from pipeline.store.export import SMALL
 from pipeline.tree import Slice
 
 

@@ -3,10 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import facts
-from pipeline.store import Store
+from pipeline.store import Store, facts
+from pipeline.store.wordsum import SMALL, wordsum
 from pipeline.tree import Slice
-from pipeline.wordsum import SMALL, wordsum
 
 
 @given(st.text(max_size=20), st.text(max_size=40), st.integers(0), st.integers(0, 7))

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import facts, midstate
 from pipeline.digest import Digest
-from pipeline.store import Missing, Store
+from pipeline.store import Missing, Store, facts, midstate
 from pipeline.tree import Slice
 
 BIG = midstate.APART

@@ -52,7 +52,7 @@ def test_each_condition_is_told_from_the_others(doit, tamper, project):
         "long path": "len(__import__('os').getcwd()) > 180",
         "other user": "__import__('os').getuid()",
         "other TMPDIR": "__import__('os').environ['TMPDIR'].startswith('/dev/shm')",
-        "listing order": "__import__('os').listdir('pipeline').index('store.py')",
+        "listing order": "__import__('os').listdir('pipeline').index('store')",
     }
     value = " + ".join(f"int({code}) * {7 ** number}" for number, code in enumerate(cases.values()))
     tamper("files", TOUCHING.format(field="mtime", value=f"({value}) % 2**31"))

@@ -1,0 +1,131 @@
+"""What only an image can tell about a container's configuration: ids of names, and whether what it names is there."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.language.problem import KeyPath, StageProblem, guess, warn
+from pipeline.language.runtime_spec import Resolve, Said
+from pipeline.store import Store
+from pipeline.tree import Directory, Entry, File, Symlink, Tree
+
+DATABASE_LIMIT = 10 << 20
+"""Bytes of an /etc/passwd that are looked at (containerd has the same bound)."""
+LINKS_LIMIT = 40
+"""Symlinks followed on one path, as Linux has it."""
+
+
+def resolver(store: Store, tree: Tree, ids: Mapping[str, int]) -> Resolve:
+    """Turns names into ids: those of `ids` (containers), else those of the tree's /etc/passwd and /etc/group."""
+
+    def resolve(name: str, database: str, path: KeyPath) -> int:
+        if name in ids:
+            return ids[name]
+        known = names_of(store, tree, f"etc/{database}")
+        if name not in known:
+            hint = f"without quotes: {name}" if name.isdigit() else guess(name, [*ids, *known])
+            message = f"{name!r} is no container of this spec and not in the image's /etc/{database}"
+            raise StageProblem(path, message, hint)
+        return known[name]
+
+    return resolve
+
+
+def names_of(store: Store, tree: Tree, path: str) -> dict[str, int]:
+    """name -> id of a passwd(5) or group(5) file; {} if the image has none."""
+    entry = follow(tree, path)
+    if type(entry) is not File or entry.size > DATABASE_LIMIT:
+        return {}
+    known: dict[str, int] = {}
+    for line in store.bytes(entry.content).decode("utf-8", "replace").splitlines():
+        name, _, number, *_ = (line + ":::").split(":")
+        if number.isascii() and number.isdigit() and int(number) < 1 << 32:
+            known.setdefault(name, int(number))
+    return known
+
+
+def follow(tree: Mapping[str, Entry], path: str) -> Entry | None:
+    """What a process in `tree` finds at `path`: symlinks are followed, inside the tree. None if there is nothing."""
+    pending, reached = [step for step in reversed(path.split("/")) if step], ""
+    links = 0
+    while pending:
+        step = pending.pop()
+        if step == ".":
+            continue
+        if step == "..":
+            reached = posixpath.dirname(reached)
+            continue
+        place = f"{reached}/{step}" if reached else step
+        entry = tree.get(place)
+        if type(entry) is Symlink:
+            links += 1
+            if links > LINKS_LIMIT:
+                return None
+            if entry.target.startswith("/"):
+                reached = ""
+            pending.extend(step for step in reversed(entry.target.split("/")) if step)
+        elif entry is None or (pending and type(entry) is not Directory):
+            return None
+        else:
+            reached = place
+    return tree.get(reached) or Directory(0o755, 0, 0, 0)
+
+
+def warn_of(said: Said, config: Mapping[str, Any], user: str, tree: Tree) -> None:
+    """Warn of what LinuxKit accepts and the node stumbles over: docs/linuxkit.md, "Warnings". `user`: the image's."""
+    entry = said.entry
+    if user not in ("", "0", "root", "0:0", "root:root") and said.get("uid") is None:
+        message = f"the image wants to run as user {user!r}, which is ignored: it runs as root"
+        warn(("image",), message, f"uid: {user.partition(':')[0]}")
+    destinations = [mount["destination"].rstrip("/") for mount in config["mounts"]]
+    _warn_of_command(config, tree, entry, destinations)
+    if config["root"].get("readonly"):
+        _warn_of_targets(config, tree, entry, destinations)
+
+
+def _warn_of_command(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, Any], destinations: list[str]) -> None:
+    process = config["process"]
+    path: KeyPath = ("command", 0) if "command" in entry else ("image",)
+    if not process.get("args"):
+        warn(path[:1], "nothing says which command to run", "command: [...]")
+        return
+    program = process["args"][0]
+    if "/" in program:
+        candidates = [posixpath.normpath(posixpath.join(process["cwd"], program))]
+    else:
+        path_variable = next((each[5:] for each in process.get("env", []) if each.startswith("PATH=")), "")
+        candidates = [posixpath.join(folder, program) for folder in path_variable.split(":") if folder]
+    mounted = any(_within(candidate, folder) for candidate in candidates for folder in destinations)
+    found = [follow(tree, candidate) for candidate in candidates]
+    if not mounted and not any(type(each) is File for each in found):
+        warn(path, f"the image has no {program!r}", "" if candidates else "PATH is not set: write the whole path")
+    elif not mounted and not any(type(each) is File and each.mode & 0o111 for each in found):
+        warn(path, f"{program!r} is not executable in the image")
+
+
+def _warn_of_targets(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, Any], destinations: list[str]) -> None:
+    """A mount point that is missing cannot be made where the root file system is read-only."""
+    for index, mount in enumerate(config["mounts"]):
+        place = mount["destination"]
+        others = destinations[:index]
+        made = place.strip("/") in ("dev", "dev/pts", "dev/shm", "etc", "etc/hosts", "etc/resolv.conf", "proc", "sys")
+        if made or follow(tree, place) is not None or any(_within(place, other) for other in others):
+            continue
+        message = f"the image has no {place!r} to mount on, and its root is read-only"
+        warn(_said_at(place, entry), message, "it will not start")
+
+
+def _said_at(destination: str, entry: Mapping[str, Any]) -> KeyPath:
+    """The bind, mount or tmpfs of the entry that has this destination; else its image, which brings it by its label."""
+    for name in ("mounts", "binds", "binds.add", "tmpfs"):
+        for index, said in enumerate(entry.get(name, [])):
+            place = said.get("destination", "") if isinstance(said, dict) else said.split(":")[name != "tmpfs"]
+            if place == destination:
+                return (name, index)
+    return ("image",)
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")

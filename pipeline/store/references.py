@@ -1,0 +1,82 @@
+"""References: which blobs a result needs. It is a tree, an image's manifest (image-spec, manifest.md), or bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pipeline.digest import Digest, InvalidDigest
+from pipeline.store.fault import Damaged, Missing
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+TREE = b'{"tree":1,"blobs":'
+"""How every tree begins; the list of its blobs follows (pipeline.tree.dump)."""
+DOCUMENT_LIMIT = 4 << 20
+"""Bytes of the largest manifest, as registries have it."""
+LISTED = 1 << 16
+"""Bytes that are read at a time to find a tree's list of blobs; most have a few."""
+
+
+def references(store: Store, result: Digest, missing: bool = False) -> set[Digest]:
+    """`result` and the blobs that it refers to; with `missing`, only those that are not in the store."""
+    found = {result, *_named(store, result)}
+    return {blob for blob in found if not store.has(blob)} if missing else found
+
+
+def damage(store: Store, results: Iterable[Digest]) -> set[Digest]:
+    """Read everything that `results` refer to; those blobs that are not what their names say, which are removed."""
+    damaged = set()
+    for blob in sorted({blob for result in results for blob in references(store, result)}):
+        try:
+            store.verify(blob)
+        except Damaged:
+            damaged.add(blob)
+        except Missing:
+            pass
+    return damaged
+
+
+def is_tree(store: Store, result: Digest) -> bool:
+    """Whether the blob `result` is a tree."""
+    with store.open(result) as file:
+        return file.read(len(TREE)) == TREE
+
+
+def _named(store: Store, result: Digest) -> list[Digest]:
+    try:
+        with store.open(result) as file:
+            start = file.read(len(TREE))
+            if start == TREE:
+                return _blobs(file)
+            if start[:1] == b"{" and store.size(result) <= DOCUMENT_LIMIT:
+                return _descriptors(json.loads(start + file.read()))
+    except (Missing, ValueError):  # what it should refer to is known when it has been made again
+        pass
+    return []
+
+
+def _blobs(file: BinaryIO) -> list[Digest]:
+    """The blobs of a tree, whose entries are not read for it: the list is flat, so it ends with the first bracket."""
+    data = b""
+    while b"]" not in data and (more := file.read(LISTED)):
+        data += more
+    return [Digest.parse(name) for name in json.loads(data[: data.index(b"]") + 1])]
+
+
+def _descriptors(unsafe_document: Any) -> list[Digest]:
+    """The digests in an image's manifest (config and layers) or index (manifests)."""
+    named = unsafe_document if isinstance(unsafe_document, dict) else {}
+    found = []
+    for descriptor in [named.get("config"), *_list(named.get("layers")), *_list(named.get("manifests"))]:
+        try:
+            found.append(Digest.parse(descriptor["digest"]))
+        except (InvalidDigest, TypeError, KeyError):
+            continue
+    return found
+
+
+def _list(unsafe_value: Any) -> list[Any]:
+    return unsafe_value if isinstance(unsafe_value, list) else []

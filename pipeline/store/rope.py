@@ -1,0 +1,109 @@
+"""Writer and Rope: how bytes get into the store, as one blob, or as a content that takes what exists by reference."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pipeline.digest import Digest
+from pipeline.store import meter
+from pipeline.store.fault import explained
+from pipeline.store.vouch import vouch
+from pipeline.tree import Content, Slice
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+
+class Writer:
+    """A blob that is being written. `commit` gives it its name; leaving it uncommitted removes it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._path = store.scratch()
+        with store.space():
+            self._file: BinaryIO = open(self._path, "xb")
+        self._drop = weakref.finalize(self, _drop, self._file, self._path)
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append `data`. StoreError when there is no space."""
+        self._hash.update(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.close()
+            raise explained(error, self._store.root) from None
+        self.size += len(data)
+        meter.advance(len(data))
+        return len(data)
+
+    def commit(self) -> Digest:
+        """Name the blob by its sha256 and put it into the store."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self.close()
+            raise explained(error, self._store.root) from None
+        digest = Digest("sha256:" + self._hash.hexdigest())
+        self._store.adopt(self._path, digest)
+        vouch(self._store, digest)
+        return digest
+
+    def close(self) -> None:
+        """Drop what was not committed. Happens by itself when a stage fails and leaves its blob behind."""
+        self._drop()
+
+
+def _drop(file: BinaryIO, path: Path) -> None:
+    with contextlib.suppress(OSError):  # what was still to be written is not wanted any more
+        file.close()
+    path.unlink(missing_ok=True)
+
+
+_OWN = Digest("")
+"""Stands for a rope's own blob until that has a name."""
+
+
+class Rope:
+    """A Sink that builds a Content: own bytes go into one new blob, existing content is taken by reference."""
+
+    def __init__(self, store: Store) -> None:
+        self._own = Writer(store)
+        self._pieces: list[Slice] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self._add(_OWN, self._own.size, len(data))
+            self._own.write(data)
+
+    def extend(self, content: Content) -> None:
+        for piece in content:
+            self._add(*piece)
+
+    def zeros(self, count: int) -> None:
+        if count:
+            self._add(None, 0, count)
+
+    def tell(self) -> int:
+        return self._size
+
+    def finish(self) -> Content:
+        """Store the bytes that were written and return the whole as content."""
+        own = self._own.commit() if self._own.size else None
+        self._own.close()
+        return tuple(Slice(own if blob is _OWN else blob, offset, size) for blob, offset, size in self._pieces)
+
+    def _add(self, blob: Digest | None, offset: int, size: int) -> None:
+        self._size += size
+        if self._pieces:
+            last_blob, last_offset, last_size = self._pieces[-1]
+            if last_blob == blob and (blob is None or last_offset + last_size == offset):
+                self._pieces[-1] = Slice(blob, last_offset, last_size + size)
+                return
+        self._pieces.append(Slice(blob, offset, size))

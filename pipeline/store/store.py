@@ -1,0 +1,275 @@
+"""Store: blobs by digest, trees among them, and what finished actions gave.
+
+    cache/blobs/sha256/<hex>   immutable content; the folder is an OCI image layout too (image-spec, image-layout.md)
+    cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it
+    cache/sums/ab/<hex>        what is known of bytes that were read: an exported content's sha256, verified blobs
+    cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
+    cache/tmp/…                what is being written; renamed into place when it is whole
+
+Everything is written beside its place and renamed, so a reader sees a whole object or none. Any number of threads,
+processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness: whoever needs
+an object that is missing or damaged gets Missing, and `pipeline.action` makes the object again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipeline import tree as trees
+from pipeline.digest import Digest
+from pipeline.store import held
+from pipeline.store import record as records
+from pipeline.store.fault import Damaged, Missing, StoreError, explained
+from pipeline.store.reading import CHUNK, Reading
+from pipeline.store.record import Record
+from pipeline.store.rope import Rope, Writer
+from pipeline.tree import Content, Slice, Tree
+
+TREES_IN_MEMORY = 8
+"""Trees that stay parsed for the next stage of this process."""
+PARTIAL = "partial-"
+"""Names in tmp/ that start so are downloads, which the next process goes on with."""
+
+__all__ = ["CHUNK", "Damaged", "Missing", "Record", "Rope", "Store", "StoreError", "Writer"]
+
+
+class Store:
+    """A content-addressed store in the folder `root`, made when something is first written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._trees: dict[Digest, Tree] = {}
+        self._guard = threading.Lock()
+        self._lease: held.Lease | None = None
+        self.reading = Reading(self)
+
+    # the folder itself
+
+    def note(self, place: Path, data: bytes) -> None:
+        """Write the small file `place`, somewhere in the store, whole or not at all."""
+        partial = self.scratch()
+        with self.space():
+            try:
+                partial.write_bytes(data)
+                place.parent.mkdir(exist_ok=True)
+                os.replace(partial, place)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+
+    def _used(self, path: Path, size: int | None = None, touch: bool = True) -> bool:
+        """Whether `path` is there (and `size` bytes long); its time stamp then says that it was needed now."""
+        try:
+            if size not in (None, os.stat(path).st_size):
+                return False
+        except OSError:
+            return False
+        if touch:
+            with contextlib.suppress(OSError):  # somebody else's: they see to it
+                os.utime(path)
+        return True
+
+    def _leased(self) -> held.Lease:
+        """This store's lease on names in tmp/; the folders are made with the first one."""
+        if self._lease is None:
+            with self._guard, self.space():
+                if self._lease is None:
+                    self._lease = self._begin()
+        return self._lease
+
+    def _begin(self) -> held.Lease:
+        for name in ("blobs/sha256", "actions", "sums", "locks", "tmp"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        held.leases(self.root / "tmp", PARTIAL)
+        lease = held.Lease(self.root / "tmp")
+        weakref.finalize(self, lease.end)
+        layout = self.root / "oci-layout"
+        if not layout.exists():
+            partial = lease.name()
+            partial.write_text('{"imageLayoutVersion":"1.0.0"}')
+            os.replace(partial, layout)
+        return lease
+
+    @contextlib.contextmanager
+    def _present(self, digest: Digest) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise Missing(digest) from None
+
+    @contextlib.contextmanager
+    def space(self) -> Iterator[None]:
+        """What the system says when the store cannot be written becomes a StoreError that a person can act on."""
+        try:
+            yield
+        except OSError as error:
+            raise explained(error, self.root) from None
+
+    # blobs
+
+    def path(self, digest: Digest) -> Path:
+        return self.root / "blobs" / digest.algorithm / digest.hex
+
+    def has(self, digest: Digest) -> bool:
+        return self.path(digest).exists()
+
+    def size(self, digest: Digest) -> int:
+        return self.stat(digest).st_size
+
+    def stat(self, digest: Digest) -> os.stat_result:
+        with self._present(digest):
+            return os.stat(self.path(digest))
+
+    def put(self, data: bytes) -> Digest:
+        """Store `data` (if it is not there yet) and return its digest."""
+        digest = Digest.of(data)
+        if not self._used(self.path(digest), len(data)):
+            with self.create() as blob:
+                blob.write(data)
+                blob.commit()
+        return digest
+
+    @contextlib.contextmanager
+    def create(self) -> Iterator[Writer]:
+        """A new blob, written piece by piece; it is dropped unless the body calls `commit`."""
+        writer = Writer(self)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Take the file `path` (named by `scratch`, whole, already verified) as the blob `digest`."""
+        with self.space():
+            os.chmod(path, 0o444)
+            place = self.path(digest)
+            try:
+                os.replace(path, place)
+            except FileNotFoundError:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, place)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        with self._present(digest):
+            return open(self.path(digest), "rb")
+
+    def get(self, digest: Digest) -> bytes:
+        """A small blob, whole and verified."""
+        with self._present(digest):
+            data = self.path(digest).read_bytes()
+        if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
+            raise self.damaged(digest)
+        return data
+
+    def verify(self, digest: Digest) -> None:
+        """Read the blob `digest` and compare it with its name; Damaged if it is something else."""
+        with self._present(digest), open(self.path(digest), "rb") as file:
+            if hashlib.file_digest(file, digest.algorithm).hexdigest() != digest.hex:
+                raise self.damaged(digest)
+
+    def damaged(self, digest: Digest) -> Damaged:
+        """Remove a blob that is not what its name says; the error to raise."""
+        with self.space():
+            self.path(digest).unlink(missing_ok=True)
+        self._trees.pop(digest, None)
+        self.reading.close()
+        return Damaged(digest)
+
+    def scratch(self) -> Path:
+        """A new name for a file that is on the same file system as the blobs."""
+        return self._leased().name()
+
+    # contents
+
+    def read(self, content: Content) -> Iterator[bytes]:
+        """The bytes of `content` in chunks of at most CHUNK. Missing, or Damaged if a blob ends early."""
+        return self.reading.read(content)
+
+    def content(self, data: bytes) -> Content:
+        """`data` as content, stored."""
+        return (Slice(self.put(data), 0, len(data)),) if data else ()
+
+    def bytes(self, content: Content, limit: int = 64 << 20) -> bytes:
+        """Small content, whole; StoreError if it is larger than `limit` bytes."""
+        if trees.length(content) > limit:
+            raise StoreError(f"{trees.length(content)} bytes where at most {limit} are expected")
+        return b"".join(self.read(content))
+
+    def rope(self) -> Rope:
+        """A new sink; what is written to it ends up in one blob, what is extended stays by reference."""
+        return Rope(self)
+
+    def export(self, content: Content, path: Path) -> Digest:
+        """Write `content` to the host file `path` (beside it, then renamed), holes kept; its sha256 is returned.
+
+        Blobs that go into it whole are verified, if they were written to since; Damaged if one is not right.
+        """
+        from pipeline.store import export
+
+        return export.export(self, content, path)
+
+    # trees
+
+    def put_tree(self, tree: Tree) -> Digest:
+        return self.put(trees.dump(tree))
+
+    def tree(self, digest: Digest) -> Tree:
+        """The tree that `digest` names. Shared: callers must not change it."""
+        if (found := self._trees.get(digest)) is None:
+            found = trees.load(self.get(digest))
+            with self._guard:
+                while len(self._trees) >= TREES_IN_MEMORY:
+                    del self._trees[next(iter(self._trees))]
+                self._trees[digest] = found
+        return found
+
+    # finished actions
+
+    def recall(self, key: str) -> Digest | None:
+        """What the action `key` gave, if it has been done and its result is still here."""
+        record = self.record(key)
+        if record is None or not self._used(self.path(record.result), record.size, touch=False):
+            return None
+        with contextlib.suppress(StoreError):  # a store that only others may write serves all the same
+            self._leased()
+        self._used(self._record_path(key))
+        return record.result
+
+    def record(self, key: str) -> Record | None:
+        """What is remembered of the action `key`, wherever its result is now."""
+        try:
+            return records.load(self._record_path(key).read_bytes())
+        except OSError:
+            return None
+
+    def remember(self, key: str, result: Digest, facts: Mapping[str, Any] | None = None) -> None:
+        """Note that the action `key` gave `result`, which is in the store. `facts`: JSON values."""
+        self.note(self._record_path(key), Record(result, self.size(result), dict(facts or {})).dump())
+
+    def forget(self, key: str) -> None:
+        """Drop what is remembered of the action `key`."""
+        with self.space():
+            self._record_path(key).unlink(missing_ok=True)
+
+    def _record_path(self, key: str) -> Path:
+        return self.root / "actions" / key[:2] / key
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the lock `name` against every other thread and process that uses this store."""
+        self._leased()
+        path = self.root / "locks" / name
+        with self.space():
+            file = held.take(path)
+        assert file is not None
+        try:
+            yield
+        finally:
+            held.drop(path, file)

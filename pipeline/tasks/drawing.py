@@ -1,0 +1,145 @@
+"""Drawing: the stages of a node as DOT (graphviz), Mermaid, or one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pipeline.tasks import journal
+from pipeline.tasks.forecast import Step
+from pipeline.tasks.journal import Event
+
+COLOURS = {
+    journal.RAN: "#f4a261",
+    journal.RESTORED: "#8ecae6",
+    journal.UP_TO_DATE: "#b7e4c7",
+    journal.FAILED: "#e63946",
+    "": "#e9ecef",
+}
+"""What a stage is filled with; "" is one that no build has come to yet."""
+ROW, COLUMN, WIDTH, HEIGHT = 34, 300, 250, 24
+"""Pixels of the HTML page's drawing: distance of rows and columns, and size of a box."""
+LETTERS = 36
+"""Letters of a name that fit into a box."""
+
+
+class Node(NamedTuple):
+    """A stage in the picture. needs: places of its inputs in the list of nodes."""
+
+    name: str
+    outcome: str
+    seconds: float
+    needs: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.seconds:.2f} s" if self.seconds >= 0.005 else self.name
+
+
+def nodes(steps: list[Step], last: Mapping[str, Event]) -> list[Node]:
+    """The stages of `steps`, inputs first, with what the build that `last` tells of did with each."""
+    place = {id(step.action): number for number, step in enumerate(steps)}
+    found = []
+    for step in steps:
+        outcome, seconds = last.get(step.task, Event("", 0.0))
+        if outcome == journal.UP_TO_DATE and step.seconds:
+            seconds = step.seconds
+        needs = dict.fromkeys(place[id(given)] for given in step.action.inputs)
+        found.append(Node(step.task.split(":", 2)[2], outcome, seconds, tuple(needs)))
+    return found
+
+
+def dot(title: str, drawn: list[Node]) -> str:
+    """For graphviz: `dot -Tsvg`."""
+    lines = [f"digraph {_quoted(title)} {{", "  rankdir=LR", "  node [shape=box, style=filled, fontname=sans]"]
+    for number, node in enumerate(drawn):
+        lines.append(f"  {number} [label={_quoted(node.label)}, fillcolor={_quoted(COLOURS[node.outcome])}]")
+        lines += [f"  {need} -> {number}" for need in node.needs]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def mermaid(title: str, drawn: list[Node]) -> str:
+    """For Markdown: a block of `mermaid`."""
+    lines = ["---", f"title: {title}", "---", "flowchart LR"]
+    classes = {outcome: outcome.replace(" ", "_") or "unknown" for outcome in COLOURS}
+    for number, node in enumerate(drawn):
+        label = node.label.replace("#", "#35;").replace('"', "#quot;")
+        lines.append(f'  s{number}["{label}"]:::{classes[node.outcome]}')
+        lines += [f"  s{need} --> s{number}" for need in node.needs]
+    lines += [f"  classDef {classes[outcome]} fill:{colour},color:#000" for outcome, colour in COLOURS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def page(title: str, drawn: list[Node]) -> str:
+    """One HTML page with the graph as SVG, columns by depth; pointing at a stage shows what it needs and what needs it.
+    """
+    at = _places(drawn)
+    width = max((x for x, _ in at), default=0) + WIDTH + 20
+    height = max((y for _, y in at), default=0) + HEIGHT + 20
+    edges = [(need, number) for number, node in enumerate(drawn) for need in node.needs]
+    arrows = "".join(_arrow(at[need], at[number], need, number) for need, number in edges)
+    boxes = "".join(_box(at[number], number, node) for number, node in enumerate(drawn))
+    legend = "".join(
+        f'<span style="background:{colour}">{outcome or "not built yet"}: {count}</span>'
+        for outcome, colour in COLOURS.items() if (count := sum(node.outcome == outcome for node in drawn))
+    )
+    seconds = sum(node.seconds for node in drawn if node.outcome == journal.RAN)
+    return PAGE.format(
+        title=html.escape(title), legend=legend, seconds=f"{seconds:.2f}", width=width, height=height,
+        arrows=arrows, boxes=boxes,
+    )
+
+
+def _places(drawn: list[Node]) -> list[tuple[int, int]]:
+    """Where each box goes: a column further right than all that it needs, in the order in which stages are listed."""
+    columns: list[int] = []
+    for node in drawn:
+        columns.append(max((columns[need] + 1 for need in node.needs), default=0))
+    rows = [sum(other == column for other in columns[:number]) for number, column in enumerate(columns)]
+    return [(10 + column * COLUMN, 10 + row * ROW) for column, row in zip(columns, rows, strict=True)]
+
+
+def _arrow(start: tuple[int, int], end: tuple[int, int], need: int, number: int) -> str:
+    x, y, to_x, to_y = start[0] + WIDTH, start[1] + HEIGHT // 2, end[0], end[1] + HEIGHT // 2
+    middle = (x + to_x) // 2
+    return f'<path class="a{need} b{number}" d="M{x} {y}C{middle} {y} {middle} {to_y} {to_x} {to_y}"/>'
+
+
+def _box(place: tuple[int, int], number: int, node: Node) -> str:
+    x, y = place
+    name = node.name if len(node.name) <= LETTERS else "…" + node.name[1 - LETTERS :]
+    return (
+        f'<g data-number="{number}"><title>{html.escape(node.label)}: {node.outcome or "not built yet"}</title>'
+        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4" fill="{COLOURS[node.outcome]}"/>'
+        f'<text x="{x + 6}" y="{y + 16}">{html.escape(name)}</text></g>'
+    )
+
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}: stages</title>
+<style>
+body {{ font: 13px sans-serif; margin: 1em; color: #000; background: #fff }}
+span {{ padding: .2em .6em; margin-right: .5em; border-radius: 4px }}
+path {{ fill: none; stroke: #adb5bd }} rect {{ stroke: #868e96 }} text {{ font-size: 12px }}
+path.on {{ stroke: #d00000; stroke-width: 2 }}
+</style>
+<h1>{title}</h1><p>{legend} {seconds} s in stages that ran</p>
+<svg width="{width}" height="{height}">{arrows}{boxes}</svg>
+<script>
+for (const box of document.querySelectorAll("g")) {{
+  const near = document.querySelectorAll(`.a${{box.dataset.number}}, .b${{box.dataset.number}}`);
+  box.onmouseenter = () => near.forEach(path => path.classList.add("on"));
+  box.onmouseleave = () => near.forEach(path => path.classList.remove("on"));
+}}
+</script>
+</html>
+"""
+
+FORMATS = {"html": page, "dot": dot, "mermaid": mermaid}
+SUFFIXES = {"html": "html", "dot": "dot", "mermaid": "mmd"}

@@ -1,0 +1,86 @@
+"""Outline: what doit has to know of a spec's plan, remembered for as long as all that the plan was made of is the same.
+
+A build that has nothing to do then reads no YAML, knows no section and imports no stage; so it is with `doit list`, and
+with the other specs of a fleet when one is built. What the plan looked at is noted (pipeline.seen) and looked at again;
+its other input is the code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pipeline
+from pipeline import seen
+
+MEMORY = ".outlines"
+"""Folder of the results; a file for each spec."""
+
+
+class Step(NamedTuple):
+    """A task: that of the action `action`, or of the files of the format `format`, which that action gives.
+
+    key: of the action; empty as long as the lock lacks what the format needs. needs: names of tasks. targets: files,
+    relative to the project.
+    """
+
+    task: str
+    arch: str
+    action: str
+    format: str
+    key: str
+    needs: list[str]
+    doc: str
+    targets: list[str]
+
+
+class Outline(NamedTuple):
+    """doc: one line about the spec. asked: the tasks of the formats that the spec asks for."""
+
+    doc: str
+    asked: list[str]
+    steps: list[Step]
+
+
+def recall(path: Path, extra: tuple[str, ...], make: Callable[[], Outline]) -> Outline:
+    """The outline that the file `path` remembers, if it is that of today; otherwise what `make` gives: remembered now.
+
+    extra: formats that are outlined though the spec does not ask for them.
+    """
+    code = _code()
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        found = json.loads(path.read_bytes())
+        if found["code"] == code and found["extra"] == [*extra] and seen.same(found["notes"]):
+            doc, asked, steps = found["outline"]
+            return Outline(doc, asked, [Step(*step) for step in steps])
+    with seen.watching() as notes:
+        outline = make()
+    text = json.dumps({"code": code, "extra": extra, "notes": notes, "outline": outline})
+    with contextlib.suppress(OSError):  # where it cannot be written, it is made each time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial.write_text(text)
+        partial.replace(path)
+    return outline
+
+
+@functools.cache
+def _code() -> str:
+    """Which nodekiln, Python and machine this is: of every module, when it was written and how long it is."""
+    facts = [sys.version, os.uname().machine]
+    folders = [os.path.dirname(pipeline.__file__)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    facts.append(f"{entry.path} {entry.stat().st_mtime_ns} {entry.stat().st_size}")
+                elif entry.name != "__pycache__" and entry.is_dir():
+                    folders.append(entry.path)
+    return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()

@@ -1,0 +1,79 @@
+"""Perform: what the tasks of a build do when they run. Nothing of this is imported for tasks that are up to date."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from pipeline import formats, lock
+from pipeline import publish as publishing
+from pipeline.action import Action
+from pipeline.errors import BadInput, NodekilnError
+from pipeline.language import problem
+from pipeline.language.problem import StageProblem, Warned
+from pipeline.oci.error import ImageError
+from pipeline.tasks.outline import Step
+from pipeline.tasks.planned import Planned, record
+from pipeline.writers import TooLarge
+
+RESOLVED = "NODEKILN_RESOLVED"
+"""Set in the environment of a doit that was started again after it had written a lock."""
+
+
+class Unlocked(NodekilnError):
+    """A spec names something that its lock does not explain."""
+
+
+def stage(planned: Planned, step: Step) -> dict[str, Any]:
+    """Perform the step's action; what doit keeps of it."""
+    action = planned.action(step)
+    with problem.listening() as heard:
+        try:
+            _, ran = action.perform(planned.project.store)
+        except StageProblem as found:
+            raise BadInput(_located(action, found)) from None
+        except ImageError as error:
+            # a stage knows an image that is its input by its digest alone
+            raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
+        except TooLarge as found:
+            raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
+    for warned in heard:
+        sys.stderr.write(f"warning: {_located(action, warned)}\n")
+    return record(action) | {"ran": ran}
+
+
+def _located(action: Action, found: StageProblem | Warned) -> str:
+    where = action.where(found.path) if action.where else action.name
+    return f"{where}: {found.message}" + (f" ({found.hint})" if found.hint else "")
+
+
+def publish(planned: Planned, step: Step) -> dict[str, Any]:
+    """Write the files of the step's format; what doit keeps of it."""
+    made, action = planned.plan(step), planned.action(step)
+    for warned in made.spec.warned:
+        sys.stderr.write(f"warning: {warned}\n")
+    files = publishing.publish(planned.project, made, step.format, action, planned.folder(step.arch))
+    return record(action) | {"ran": True, "files": files}
+
+
+def resolve(steps: Sequence[tuple[Planned, Step]]) -> NoReturn:
+    """Write the locks, then start doit again with the same words: the tasks that follow from a lock exist only now."""
+    again = "; ".join([_locked(planned, step) for planned, step in steps])
+    if os.environ.get(RESOLVED) == again:
+        raise Unlocked(f"still not locked, although it was just resolved: {again}")
+    sys.stdout.flush()
+    os.environ[RESOLVED] = again
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def _locked(planned: Planned, step: Step) -> str:
+    """Resolve what the format of a step lacks in the lock of its spec, and write that; says what it was."""
+    project, name = planned.project, planned.name
+    missing = planned.missing(step)
+    with project.store.lock(f"resolve-{name}"):
+        known = project.lock(name)
+        rest = [wanted for wanted in missing if known.get(wanted) is None]
+        lock.write(project.root / project.lock_path(name), known.updated(lock.resolve(rest, project.cache)))
+    return f"{name}: {', '.join(map(str, missing))}"

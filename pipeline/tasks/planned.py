@@ -1,0 +1,148 @@
+"""Planned: a spec of a project, with its plans, which are made when somebody first needs one.
+
+doit's tasks need an outline, which is mostly remembered; plans are needed by tasks that run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import BadInput
+from pipeline.project import Project
+from pipeline.tasks.outline import Outline, Step
+
+if TYPE_CHECKING:
+    from pipeline.action import Action
+    from pipeline.language.spec import Spec
+    from pipeline.lock import Wanted
+    from pipeline.plan import Plan
+
+
+class Planned:
+    """The spec `name` of `project`, with the formats that it asks for and those of `extra` that it can have."""
+
+    def __init__(self, project: Project, name: str, extra: tuple[str, ...]) -> None:
+        self.project, self.name, self.extra = project, name, extra
+        self._guard = threading.RLock()
+
+    @cached_property
+    def spec(self) -> Spec:
+        return self.project.load(self.name)
+
+    @cached_property
+    def plans(self) -> Mapping[str, Plan]:
+        """By architecture. Problems, or another error that a person can mend."""
+        from pipeline.plan import plan
+
+        lock = self.project.lock(self.name)
+        return {arch: plan(self.spec, lock, arch) for arch in self.spec.build.arch}
+
+    @cached_property
+    def actions(self) -> Mapping[str, Mapping[str, Action]]:
+        """By architecture and name: all that the lock has everything for."""
+        from pipeline.action import closure
+
+        found = {}
+        for arch, made in self.plans.items():
+            ready = [made.format(name) for name, missing in self._formats(made) if not missing]
+            found[arch] = {action.name: action for action in closure(*ready)}
+        return found
+
+    def action(self, step: Step) -> Action:
+        """The action of a step, as the spec is now. Any thread may ask."""
+        with self._guard:
+            found = self.actions[step.arch].get(step.action)
+        if found is None:
+            raise BadInput(f"{self.project.path(self.name)} was edited meanwhile: {step.action} is gone; build again")
+        return found
+
+    def plan(self, step: Step) -> Plan:
+        """The plan that a step belongs to. Any thread may ask."""
+        with self._guard:
+            return self.plans[step.arch]
+
+    def missing(self, step: Step) -> list[Wanted]:
+        """What the lock lacks for the format of a step. Any thread may ask."""
+        with self._guard:
+            return dict(self._formats(self.plans[step.arch]))[step.format]
+
+    def changed(self, step: Step, before: Mapping[str, Any]) -> tuple[str, str]:
+        """Why a step has to run whose action's record was `before`: at length, and in few words."""
+        from pipeline.tasks.reason import difference, summary
+
+        now = record(self.action(step))
+        return difference(before, now), summary(before, now)
+
+    def folder(self, arch: str) -> Path:
+        """Where the files of an architecture go, relative to the project."""
+        return self.project.results(self.name, arch if len(self.plans) > 1 else "")
+
+    def outline(self) -> Outline:
+        """What doit has to know. Problems, or another error that a person can mend."""
+        steps: list[Step] = []
+        for made in self.plans.values():
+            steps += self._steps(made)
+        asked = [self._task(made, name) for made in self.plans.values() for name in self.spec.build.formats]
+        doc = f"{', '.join(self.spec.build.formats)} of {self.project.path(self.name)}"
+        return Outline(doc, _needed(steps, asked), steps)
+
+    def _formats(self, made: Plan) -> Iterator[tuple[str, list[Wanted]]]:
+        """The formats that there are tasks for, and what the lock lacks for each."""
+        asked = made.spec.build.formats
+        for name in dict.fromkeys((*asked, *self.extra)):
+            try:
+                yield name, made.missing(*(asked if name in asked else (name,)))
+            except BadInput:  # a format that this node cannot have: if nobody asks for it, all is well
+                if name in asked:
+                    raise
+
+    def _steps(self, made: Plan) -> Iterator[Step]:
+        for action in self.actions[made.arch].values():
+            needs = [self._task(made, needed.name) for needed in action.inputs]
+            doc = (action.stage.__doc__ or "").partition("\n")[0]
+            yield Step(self._task(made, action.name), made.arch, action.name, "", action.key, needs, doc, [])
+        for name, missing in self._formats(made):
+            yield from self._unlocked(made, name, len(missing)) if missing else [self._files(made, name)]
+
+    def _files(self, made: Plan, name: str) -> Step:
+        from pipeline import formats
+
+        action = made.format(name)
+        suffixes = formats.find(name).SUFFIXES if made.spec["kernel"].image else ()  # without one, some are not made
+        targets = [f"{self.folder(made.arch) / self.name}{suffix}" for suffix in suffixes]
+        needs, doc = [self._task(made, action.name)], f"-> {', '.join(targets)}"
+        return Step(self._task(made, name), made.arch, action.name, name, action.key, needs, doc, targets)
+
+    def _unlocked(self, made: Plan, name: str, missing: int) -> Iterator[Step]:
+        """As long as the lock lacks something that a format needs: resolve that."""
+        first = self._task(made, f"lock/{name}")
+        yield Step(first, made.arch, "", name, "", [], f"resolve {missing} names", [])
+        yield Step(self._task(made, name), made.arch, "", name, "", [first], "once that is done", [])
+
+    def _task(self, made: Plan, name: str) -> str:
+        """build:NODE:STAGE; several architectures keep their stages apart by a folder."""
+        apart = f"{made.arch}/" if len(self.plans) > 1 else ""
+        return f"build:{self.name}:{apart}{name}"
+
+
+def record(action: Action) -> dict[str, Any]:
+    """What doit keeps of an action that ran: enough to say later why it would run again."""
+    inputs = {needed.name: needed.key for needed in action.inputs}
+    return {"key": action.key, "params": dict(action.params), "inputs": inputs}
+
+
+def _needed(steps: list[Step], asked: list[str]) -> list[str]:
+    """The tasks of `asked` and all that they depend on, in the order of `steps`: what a spec's group runs."""
+    needs = {step.task: step.needs for step in steps}
+    found: set[str] = set()
+    todo = list(asked)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += needs[name]
+    return [step.task for step in steps if step.task in found]

@@ -1,0 +1,143 @@
+"""Reporter: what a build says. One line a stage that ran, and a summary; errors as one line, without a traceback.
+
+On a terminal the reporter of `pipeline.tasks.progress` shows what is happening; these lines are for logs and pipes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from doit.exceptions import TaskFailed
+from doit.reporter import ConsoleReporter
+
+from pipeline.errors import BadInput, NodekilnError
+from pipeline.tasks import journal
+from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
+
+BAD_INPUT = 3
+"""Exit code when the input is wrong, as doit has it for a dodo.py that is."""
+
+
+class Explained(TaskFailed):  # type: ignore[misc]
+    """A failure whose text says everything: no traceback."""
+
+    def __init__(self, message: str, bad_input: bool) -> None:
+        super().__init__(message)
+        self.bad_input = bad_input
+
+
+def explained(run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call `run` as a doit action; an error that a person can mend becomes a failure without a traceback."""
+    try:
+        return run(*arguments, **options)
+    except NodekilnError as error:
+        shown = getattr(error, "shown", None)  # problems, with the lines that they are in
+        return Explained(shown() if shown and sys.stderr.isatty() else str(error), isinstance(error, BadInput))
+
+
+class LineReporter(ConsoleReporter):  # type: ignore[misc]
+    """Plain lines. A task counts if it is a stage: if what decides whether it is up to date knows its action."""
+
+    desc = "one line a stage that ran, and why"
+    folder = Path("build")
+    """Where the journal is kept."""
+
+    def __init__(self, outstream: TextIO, options: dict[str, Any]) -> None:
+        super().__init__(outstream, options)
+        self.begun: dict[str, float] = {}
+        self.events: dict[str, Event] = {}
+        self.bad_input = False
+
+    def execute_task(self, task: Any) -> None:
+        self.begun[task.name] = time.monotonic()
+
+    def add_success(self, task: Any) -> None:
+        ran = (task.values or {}).get("ran")
+        if ran is None:
+            return
+        event = self.note(task, RAN if ran else RESTORED)
+        if ran:
+            reason = why(task)
+            self.write(f"{task.name}: ran in {event.seconds:.2f} s" + (f" ({reason})" if reason else "") + "\n")
+
+    def skip_uptodate(self, task: Any) -> None:
+        if is_stage(task):
+            self.note(task, UP_TO_DATE)
+
+    def skip_ignore(self, task: Any) -> None:
+        self.write(f"{task.name}: ignored, as `doit ignore` was told\n")
+
+    def add_failure(self, task: Any, fail: Any) -> None:
+        if is_stage(task):
+            self.note(task, FAILED)
+        if not fail.report:
+            return
+        self.outstream.flush()
+        if isinstance(fail, Explained):
+            self.bad_input = self.bad_input or fail.bad_input
+            sys.stderr.write(f"{fail.message}\n")
+        else:
+            sys.stderr.write(f"{task.name}: {fail.get_msg()}\n")
+
+    def complete_run(self) -> None:
+        if self.runtime_errors:
+            sys.stderr.write("\n".join(self.runtime_errors) + "\n")
+        if self.events:
+            self.write(f"{counted(self.events)} in {since_start():.2f} s\n")
+            journal.write(self.folder, self.events)
+        if self.bad_input:
+            raise SystemExit(BAD_INPUT)
+
+    def note(self, task: Any, outcome: str) -> Event:
+        """Remember what became of a task."""
+        begun = self.begun.pop(task.name, None)
+        event = Event(outcome, 0.0 if begun is None else round(time.monotonic() - begun, 3))
+        self.events[task.name] = event
+        return event
+
+
+def chosen() -> type[LineReporter]:
+    """The reporter for this run: a live view if a person looks on, else lines."""
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from pipeline.tasks.progress import LiveReporter
+
+        return LiveReporter
+    return LineReporter
+
+
+def is_stage(task: Any) -> bool:
+    """Whether a task performs or publishes an action."""
+    return any(hasattr(check, "action") for check, *_ in task.uptodate)
+
+
+def why(task: Any) -> str:
+    """Why a stage was not up to date, in few words."""
+    for check, *_ in task.uptodate:
+        if hasattr(check, "action"):
+            return str(getattr(check, "summary", "") or check)
+    return ""
+
+
+def counted(events: Mapping[str, Event]) -> str:
+    """How many tasks ran, were restored, and were up to date; and how many failed, if any did."""
+    def numbers() -> Iterator[str]:
+        for outcome in (RAN, RESTORED, UP_TO_DATE, FAILED):
+            count = sum(event.outcome == outcome for event in events.values())
+            if count or outcome != FAILED:
+                yield f"{count} {outcome}"
+
+    return ", ".join(numbers())
+
+
+def since_start() -> float:
+    """Seconds since this process began: what a person waited, with all that happened before the first stage."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.process_time()
