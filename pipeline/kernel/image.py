@@ -1,6 +1,7 @@
 """What boots, read from its files: a kernel's version and configuration, the command line, modules.
 
 Source: Documentation/arch/x86/boot.rst (the header of a bzImage); scripts/extract-ikconfig of the kernel (IKCFG_ST).
+A kernel may be compressed with gzip, xz, zstd or LZ4; with others it is taken for one that says nothing.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from pipeline.readers import Listing, archives
+from pipeline.readers import Listing, Unreadable, archives
 from pipeline.readers.view import Inflated, View, chunks, window
 
 HEADER = 0x202
 """Where a bzImage says HdrS."""
 START, END = b"IKCFG_ST", b"IKCFG_ED"
+LZ4 = b"\x02\x21\x4c\x18"
+LZ4_BLOCK = 8 << 20
+LARGEST_LZ4 = LZ4_BLOCK + LZ4_BLOCK // 255 + 16
+"""Bytes of a block that could not be compressed."""
 LARGEST_LINE = 64 << 10
 """Bytes of a file that may be a command line: the kernel itself takes 2 to 4 KiB."""
 CONFIG = re.compile(r"(?:.*/)?(?:config-\d[^/]*|kernel[-_]config)")
@@ -48,10 +53,26 @@ def _unpacked(view: View) -> Iterator[bytes]:
         offset, size = (int.from_bytes(view.read(at, 4), "little") for at in (0x248, 0x24C))
         payload = window(view, setup * 512 + offset, size)
     compression = archives.compression_of(payload.read(0, 6))
-    if compression is not None:
+    if payload.read(0, 4) == LZ4:
+        yield b"".join(chunks(Inflated(lambda: _lz4(payload.read(4, payload.size)))))
+    elif compression is not None:
         yield b"".join(chunks(Inflated(lambda: archives.inflate(payload, 0, compression, lambda end: None))))
     elif payload is view:
         yield b"".join(chunks(view))
+
+
+def _lz4(data: bytes) -> Iterator[bytes]:
+    """The blocks of a legacy frame of LZ4 (lz4_Frame_format.md, "Legacy frame"): each behind its size, and no end but
+    that of the file, or what is no size (a bzImage has its own size there)."""
+    from lz4 import block
+
+    at = 0
+    while 0 < (size := int.from_bytes(data[at : at + 4], "little")) <= LARGEST_LZ4 and at + 4 + size <= len(data):
+        try:
+            yield block.decompress(data[at + 4 : at + 4 + size], uncompressed_size=LZ4_BLOCK)
+        except block.LZ4BlockError as error:
+            raise Unreadable(f"the block at byte {at + 4} is damaged: {error}") from None
+        at += 4 + size
 
 
 def command_line(path: str, view: View) -> str | None:

@@ -13,7 +13,7 @@ from pipeline.digest import Digest
 from pipeline.store import Store
 from pipeline.tree import File, Tree, only
 
-VERSION = 1
+VERSION = 2
 NAME = "compression"
 LARGEST_CONFIG = 4 << 20
 """Bytes of a file that may be a configuration: a distribution's has 300 kB."""

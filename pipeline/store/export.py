@@ -94,12 +94,14 @@ def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
 def _replace(partial: Path, path: Path) -> None:
     """Rename, and let a thread wait while the system frees the old file: that takes about as long as copying it."""
     try:
-        old = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        old = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         old = -1
-    os.replace(partial, path)
-    if old >= 0:
-        threading.Thread(target=os.close, args=(old,), daemon=True).start()
+    try:
+        os.replace(partial, path)
+    finally:
+        if old >= 0:
+            threading.Thread(target=os.close, args=(old,), daemon=True).start()
 
 
 def _there(store: Store, content: Content, path: Path) -> Digest | None:

@@ -34,21 +34,24 @@ def crc32c(crc: int, data: bytes | bytearray) -> int:
     return _product(crc, _power(8 * (len(data) - end))) if end < len(data) else crc
 
 
-def crc32c_each(crcs: Sequence[int], rows: Sequence[bytes]) -> list[int]:
-    """The `crc32c` of every row, each carried on from its own start: many of much the same length take a byte a step."""
-    alike: dict[tuple[int, int], list[int]] = {}
+def crc32c_each(crcs: Sequence[int], rows: Sequence[bytes], size: int) -> list[int]:
+    """The `crc32c` of every row, each carried on from its own start; a step takes one byte of many rows.
+
+    Rows have at most `size` bytes; what they have less is zeros.
+    """
+    alike: dict[int, list[int]] = {}
     for number, row in enumerate(rows):
-        alike.setdefault((len(row), len(row.rstrip(b"\0")).bit_length()), []).append(number)
+        alike.setdefault(1 << (len(row) - 1).bit_length(), []).append(number)
     result = [0] * len(rows)
-    for (size, bits), numbers in alike.items():
-        width = min(size, 1 << bits)
+    for length, numbers in alike.items():
+        width = min(length, size)
         for start in range(0, len(numbers), MANY):
             some = numbers[start : start + MANY]
             if len(some) < FEW:
-                found = [crc32c(crcs[number], rows[number]) for number in some]
+                found = [crc32c(crcs[number], rows[number].ljust(size, b"\0")) for number in some]
             else:
-                found = _columns([crcs[number] for number in some], b"".join([rows[n][:width] for n in some]), width)
-                found = _over_zeros(found, size - width) if width < size else found
+                data = b"".join([rows[number].ljust(width, b"\0") for number in some])
+                found = _over_zeros(_columns([crcs[number] for number in some], data, width), size - width)
             for number, crc in zip(some, found, strict=True):
                 result[number] = crc
     return result
@@ -69,8 +72,10 @@ def _columns(crcs: Sequence[int], rows: bytes, width: int) -> list[int]:
     return list(unpack(f"<{count}I", result))
 
 
-def _over_zeros(crcs: Sequence[int], count: int) -> list[int]:
+def _over_zeros(crcs: list[int], count: int) -> list[int]:
     """What the checksums become `count` zeros later: every byte of them adds its part."""
+    if not count:
+        return crcs
     factor = _power(8 * count)
     tables = []
     for shift in (0, 8, 16, 24):

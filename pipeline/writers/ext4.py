@@ -83,7 +83,10 @@ def write(
     layout = _fitted(contents) if size is None else _fixed(contents, size)
     pieces = sorted(_pieces(contents, layout, name), key=itemgetter(0))
     for kind, parts in groupby(_filled(pieces, size or layout.geometry.blocks * BLOCK), type):
-        out.write(b"".join(parts)) if kind is bytes else out.extend(tuple(chain.from_iterable(parts)))
+        if kind is bytes:
+            out.write(b"".join(parts))
+        else:
+            out.extend(tuple(chain.from_iterable(parts)))
     return contents.identity
 
 
@@ -156,7 +159,7 @@ def _layout(contents: Contents, geometry: Geometry) -> _Layout:
     space = Space(geometry.head)
     groups = ext4layout.groups(geometry, space)
     places = {number: _placed(space, runs) for number, runs in _folders(contents).items()}
-    attributes = {}
+    attributes: dict[int, int] = {}
     for _, numbers in contents.attributes:
         attributes |= dict.fromkeys(numbers, space.take_whole(1))
     if contents.journal:
@@ -174,9 +177,10 @@ def _folders(contents: Contents) -> dict[int, Sequence[Run]]:
 def _placed(space: Space, runs: Sequence[Run]) -> _Placed:
     """Blocks for those `runs` of a file that hold something, and for its extent tree."""
     found, blocks = [], 0
-    for logical, end in runs:
-        blocks += end - logical
-        for place, count in space.take(end - logical):
+    for first, end in runs:
+        blocks += end - first
+        logical = first
+        for place, count in space.take(end - first):
             if count <= ext4inode.LONGEST:
                 found.append(Extent(logical, place, count))
             else:
@@ -259,6 +263,7 @@ def _data(parts: Sequence[Part], places: Sequence[Extent]) -> Iterator[Piece]:
         return
     pending = iter(places)
     for run, part in parts:
+        assert not isinstance(part, bytes)  # a link has one block
         size, done = length(part), 0
         while done < run.blocks * BLOCK:
             extent = next(pending)

@@ -97,7 +97,7 @@ def index(found: Sequence[Leaf], inode: int, above: int, seed: int) -> list[byte
 
 
 def bodies(found: Sequence[Leaf], inode: int, above: int) -> list[bytes]:
-    """The leaves' blocks, without the checksums that `sealed` adds."""
+    """What is in the leaves' blocks, without the zeros behind it and the checksums: `sealed` adds them."""
     if len(found) == 1:
         return [_body([entry(b".", inode, 2), entry(b"..", above, 2), *found[0].entries])]
     return [_body(leaf.entries) for leaf in found]
@@ -105,8 +105,11 @@ def bodies(found: Sequence[Leaf], inode: int, above: int) -> list[bytes]:
 
 def sealed(bodies: Sequence[bytes], seeds: Sequence[int]) -> list[bytes]:
     """Leaves' blocks with their checksums, of as many directories as there are. seeds: of the directory of each."""
-    checksums = crc32c_each(seeds, bodies)
-    return [body + _TAIL.pack(0, TAIL, 0, 0xDE, checksum) for body, checksum in zip(bodies, checksums, strict=True)]
+    checksums = crc32c_each(seeds, bodies, ROOM)
+    return [
+        body.ljust(ROOM, b"\0") + _TAIL.pack(0, TAIL, 0, 0xDE, checksum)
+        for body, checksum in zip(bodies, checksums, strict=True)
+    ]
 
 
 def _nodes(leaves: int) -> int:
@@ -115,10 +118,10 @@ def _nodes(leaves: int) -> int:
 
 
 def _body(entries: Sequence[bytes]) -> bytes:
-    """Entries up to the checksum: the last one reaches to it."""
+    """A block's entries; the last one reaches to the checksum."""
     *others, last = entries or [_HEAD.pack(0, 8, 0, 0)]
     data = b"".join(others)
-    return (data + last[:4] + (ROOM - len(data)).to_bytes(2, "little") + last[6:]).ljust(ROOM, b"\0")
+    return data + last[:4] + (ROOM - len(data)).to_bytes(2, "little") + last[6:]
 
 
 def _index(head: bytes, pairs: Sequence[tuple[int, int]], limit: int, seed: int) -> bytes:

@@ -72,8 +72,8 @@ class Inode(NamedTuple):
 
 def seeds(filesystem: int, numbers: Sequence[int]) -> dict[int, int]:
     """What the checksums of each inode start with. filesystem: what those of the file system do."""
-    rows = [number.to_bytes(8, "little") for number in numbers]
-    return dict(zip(numbers, crc32c_each([filesystem] * len(rows), rows), strict=True))
+    rows = [number.to_bytes(4, "little") for number in numbers]
+    return dict(zip(numbers, crc32c_each([filesystem] * len(rows), rows, 8), strict=True))
 
 
 def packed(inode: Inode) -> bytes:
@@ -93,7 +93,7 @@ def table(inodes: Mapping[int, bytes], seeds: Mapping[int, int]) -> bytes:
     numbers, empty = range(1, max(inodes) + 1), bytes(SIZE)
     rows = [inodes.get(number, empty) for number in numbers]
     starts = [seeds[number] if number in inodes else 0 for number in numbers]
-    checksums = pack(f"<{len(rows)}I", *crc32c_each(starts, rows))
+    checksums = pack(f"<{len(rows)}I", *crc32c_each(starts, rows, SIZE))
     result = bytearray(b"".join(rows))
     for byte, place in enumerate(CHECKSUM):
         result[place::SIZE] = checksums[byte::4]

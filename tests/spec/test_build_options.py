@@ -18,6 +18,7 @@ from pipeline.plan import Plan, plan
 from pipeline.stages import compression, initrd
 from pipeline.store import Store
 from pipeline.tree import File, Tree, only
+from tests.judges import need, run
 
 DATA = "{label: DATA, size: 1G}"
 WRONG = [
@@ -142,6 +143,24 @@ KERNELS = [
     ({"kernel": bzimage(lzma.compress(inside(GZIP))[:-20])}, "zstd:9"),
     ({"kernel": bzimage(gzip.compress(b"IKCFG_ST damaged IKCFG_ED"))}, "zstd:9"),
 ]
+
+
+@pytest.mark.parametrize("level", ["-1", "-9"])
+def test_a_kernel_may_be_compressed_with_lz4(store: Store, tmp_path: Path, level: str) -> None:
+    """As scripts/Makefile.lib of the kernel does it: a legacy frame, and the size behind it."""
+    for text in (inside(GZIP), bytes(9 << 20) + inside(GZIP) + bytes(8 << 20)):
+        run(need("lz4", "lz4"), "-l", "-f", level, written(tmp_path / "data", text), tmp_path / "packed")
+        packed = (tmp_path / "packed").read_bytes() + len(text).to_bytes(4, "little")
+        for kernel in (bzimage(packed), packed[:-4]):
+            assert compression.choice(store, chosen(store, {"kernel": kernel})) == "gzip:6"
+        assert compression.choice(store, chosen(store, {"kernel": bzimage(packed[:90])})) == "zstd:9"
+        damaged = packed[:40] + bytes(20) + packed[60:]
+        assert compression.choice(store, chosen(store, {"kernel": damaged})) in ("zstd:9", "gzip:6")
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
 
 
 @pytest.fixture
