@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pipeline import compress
 from pipeline.digest import Digest
+from pipeline.stages.handed import handed
 from pipeline.store import Store
-from pipeline.tree import File, files, outside
+from pipeline.tree import outside
 from pipeline.writers import erofs
 
 NAME = "kernel+erofs"
@@ -31,6 +32,4 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     tree = outside("boot", store.tree(rootfs))
     body = store.rope()
     first = erofs.write(tree, store.read, body, packing)
-    found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
-    outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
-    return store.put_tree(files([*outputs, ("-erofs.img", store.content(first) + body.finish())]))
+    return handed(store, kernel, "-erofs.img", store.content(first) + body.finish())

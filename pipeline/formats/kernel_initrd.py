@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
+from pipeline.stages.handed import handed
 from pipeline.store import Store
-from pipeline.tree import File, files
+from pipeline.tree import File
 
 NAME = "kernel+initrd"
 VERSION = 1
@@ -15,6 +16,6 @@ SUFFIXES = ("-kernel", "-initrd.img", "-cmdline")
 
 def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", "-initrd.img"}; a node without a kernel has the last alone."""
-    found = {**store.tree(kernel), **store.tree(initrd)}
-    outputs = [("-" + path, found.get(path)) for path in ("kernel", "cmdline", "initrd.img")]
-    return store.put_tree(files((suffix, entry.content) for suffix, entry in outputs if type(entry) is File))
+    entry = store.tree(initrd)["initrd.img"]
+    assert type(entry) is File
+    return handed(store, kernel, "-initrd.img", entry.content)

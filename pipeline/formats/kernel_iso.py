@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
+from pipeline.stages.handed import handed
 from pipeline.store import Store
-from pipeline.tree import File, files, outside
+from pipeline.tree import outside
 from pipeline.writers import iso9660
 
 NAME = "kernel+iso"
@@ -24,6 +25,4 @@ def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:
     tree = outside("boot", store.tree(rootfs))
     out = store.rope()
     iso9660.write(iso9660.plan(tree), out, LABEL)
-    found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
-    outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
-    return store.put_tree(files([*outputs, (".iso", out.finish())]))
+    return handed(store, kernel, ".iso", out.finish())

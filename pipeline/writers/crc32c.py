@@ -25,12 +25,13 @@ def crc32c(crc: int, data: bytes | bytearray) -> int:
     """`crc` carried on over `data`: four bytes a step."""
     zeros = len(data) - len(data.rstrip(b"\0"))
     end = len(data) - (zeros & ~3 if zeros >= LONG_RUN else 0)
-    low, high = _tables()
+    low, high = _tables(4, 16)
     for word in unpack_from(f"<{end // 4}I", data):
         word ^= crc
         crc = low[word & 0xFFFF] ^ high[word >> 16]
+    one = _tables(1, 8)[0]
     for byte in data[end & ~3 : end]:
-        crc = _byte(crc & 0xFF ^ byte) ^ crc >> 8
+        crc = one[crc & 0xFF ^ byte] ^ crc >> 8
     return _product(crc, _power(8 * (len(data) - end))) if end < len(data) else crc
 
 
@@ -73,18 +74,10 @@ def _columns(crcs: Sequence[int], rows: bytes, width: int) -> list[int]:
 
 
 def _over_zeros(crcs: list[int], count: int) -> list[int]:
-    """What the checksums become `count` zeros later: every byte of them adds its part."""
+    """What the checksums become `count` zeros later."""
     if not count:
         return crcs
-    factor = _power(8 * count)
-    tables = []
-    for shift in (0, 8, 16, 24):
-        table = [0]
-        for bit in range(shift, shift + 8):
-            part = _product(1 << bit, factor)
-            table += [part ^ other for other in table]
-        tables.append(table)
-    low, second, third, high = tables
+    low, second, third, high = _tables(count, 8)
     return [low[c & 255] ^ second[c >> 8 & 255] ^ third[c >> 16 & 255] ^ high[c >> 24] for c in crcs]
 
 
@@ -107,25 +100,21 @@ def _power(exponent: int) -> int:
 
 
 @cache
-def _byte(crc: int) -> int:
-    for _ in range(8):
-        crc = crc >> 1 ^ (POLYNOMIAL if crc & 1 else 0)
-    return crc
-
-
-@cache
 def _translations() -> list[bytes]:
     """The four bytes, from the lowest, of what a byte adds to the checksum: tables for `bytes.translate`."""
-    data = pack("<256I", *map(_byte, range(256)))
+    data = pack("<256I", *_tables(1, 8)[0])
     return [data[byte::4] for byte in range(4)]
 
 
 @cache
-def _tables() -> tuple[list[int], list[int]]:
-    """What the lower and the upper half of a word become four bytes later."""
-    one = [_byte(byte) for byte in range(256)]
-    high = []
-    for half in range(1 << 16):
-        half = one[half & 0xFF] ^ half >> 8
-        high.append(one[half & 0xFF] ^ half >> 8)
-    return [high[value & 0xFFFF] ^ value >> 16 for value in high], high
+def _tables(zeros: int, bits: int) -> list[list[int]]:
+    """What so many bits of a checksum, from the lowest, become `zeros` zeros later; all of them together are summed."""
+    factor = _power(8 * zeros)
+    tables = []
+    for start in range(0, 32, bits):
+        table = [0]
+        for bit in range(start, start + bits):
+            part = _product(1 << bit, factor)
+            table += [part ^ other for other in table]
+        tables.append(table)
+    return tables

@@ -1,0 +1,16 @@
+"""What is handed to something that boots a kernel by itself: the kernel, its command line, and the root beside them."""
+
+from __future__ import annotations
+
+from pipeline.digest import Digest
+from pipeline.store import Store
+from pipeline.tree import Content, File, files
+
+NAMES = ("kernel", "cmdline")
+
+
+def handed(store: Store, kernel: Digest, suffix: str, root: Content) -> Digest:
+    """Tree {"-kernel", "-cmdline", `suffix`: `root`}. kernel: what boots; a node without one has the last alone."""
+    found = store.tree(kernel)
+    beside = [(f"-{name}", entry.content) for name in NAMES if type(entry := found.get(name)) is File]
+    return store.put_tree(files([*beside, (suffix, root)]))
