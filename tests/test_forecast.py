@@ -172,3 +172,14 @@ def test_any_single_field_of_any_stage_of_a_spec_is_in_its_key(path, monkeypatch
         places = len(list(paths(params))) + len(action.inputs) + 2
         assert len(keys) == places, f"{action.name}: two of {places} mutants have one key"
     assert mutants
+
+
+def test_who_reads_may_stop(project):
+    """`doit why:n | head`: no traceback, and no failure."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "doit", "why:n"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(words, cwd=project.folder, stdout=writing, stderr=subprocess.PIPE, env=environment)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -6,6 +6,7 @@ On a terminal the reporter of `pipeline.tasks.progress` shows what is happening;
 from __future__ import annotations
 
 import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,18 @@ def explained(run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     except NodekilnError as error:
         shown = getattr(error, "shown", None)  # problems, with the lines that they are in
         return Explained(shown() if shown and sys.stderr.isatty() else str(error), isinstance(error, BadInput))
+    except BrokenPipeError:
+        if not _unread(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `doit size:node | head` has seen enough
+        return None
+
+
+def _unread(stream: TextIO) -> bool:
+    """Whether it is a pipe that nobody reads any more (poll(2))."""
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class LineReporter(ConsoleReporter):  # type: ignore[misc]

@@ -59,7 +59,7 @@ def crc32c_each(crcs: Sequence[int], rows: Sequence[bytes], size: int) -> list[i
 
 
 def _columns(crcs: Sequence[int], rows: bytes, width: int) -> list[int]:
-    """The same for rows of `width` bytes: all checksums are one number, first the lowest bytes of all of them."""
+    """The same for rows of `width` bytes: all checksums are one number, which starts with the lowest byte of each."""
     count = len(crcs)
     data, lowest, tables = pack(f"<{count}I", *crcs), (1 << 8 * count) - 1, _translations()
     state = int.from_bytes(b"".join([data[byte::4] for byte in range(4)]), "little")
