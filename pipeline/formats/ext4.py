@@ -8,8 +8,12 @@ addresses and whatever else Syslinux does not read. The root is mounted read-onl
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from pipeline.digest import Digest
 from pipeline.stages import bootvolume, rootdisk
+from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import files
 from pipeline.writers import ext4, gpt
@@ -17,7 +21,7 @@ from pipeline.writers import ext4, gpt
 NAME = "ext4"
 VERSION = rootdisk.VERSION
 NEEDS = ("kernel", "bootrd", "rootfs", "syslinux", "systemd-boot")
-OPTIONS = ("size", "label")
+OPTIONS = Disk._fields
 SUFFIXES = ("-ext4.img",)
 DISK = True
 LARGEST_FILE = ext4.LARGEST_FILE
@@ -31,16 +35,16 @@ def build(
     rootfs: Digest,
     syslinux: Digest,
     systemd_boot: Digest,
-    size: str | None = None,
-    label: str | None = None,
+    **options: Any,
 ) -> Digest:
-    """Tree {"-ext4.img"}; what is below boot/ is not in the root. size: of the disk, the smallest by default.
+    """Tree {"-ext4.img"}: a disk as `options` want it (stages.partitions.Disk). What is below boot/ is not in the root.
 
-    label: of the boot volume. Unwritable for what ext4 cannot carry, or where `size` is too small.
+    Unwritable for what ext4 cannot carry, or where `size` is too small.
     """
+    wanted = Disk(**options)
     node = rootdisk.node(store, kernel, bootrd, rootfs, systemd_boot)
     contents = bootvolume.linux_files(store, node.kernel, bootrd) | bootvolume.efi_files(store, node.program)
-    boot = bootvolume.bios(store, contents, syslinux, None, label).content
+    boot = rootdisk.booted(partial(bootvolume.bios, store, contents, syslinux), wanted)
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
-    content = rootdisk.written(store, node, boot, size, gpt.BIOS_BOOTABLE, code)
+    content = rootdisk.written(store, node, boot, wanted, gpt.BIOS_BOOTABLE, code)
     return store.put_tree(files([("-ext4.img", content)]))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from pipeline.digest import Digest
 from pipeline.stages import bootvolume, rootdisk
+from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import files
 from pipeline.writers import ext4
@@ -11,7 +15,7 @@ from pipeline.writers import ext4
 NAME = "ext4-efi"
 VERSION = rootdisk.VERSION
 NEEDS = ("kernel", "bootrd", "rootfs", "systemd-boot")
-OPTIONS = ("size", "label")
+OPTIONS = Disk._fields
 SUFFIXES = ("-ext4-efi.img",)
 DISK = True
 LARGEST_FILE = ext4.LARGEST_FILE
@@ -23,10 +27,10 @@ def build(
     bootrd: Digest,
     rootfs: Digest,
     systemd_boot: Digest,
-    size: str | None = None,
-    label: str | None = None,
+    **options: Any,
 ) -> Digest:
-    """Tree {"-ext4-efi.img"}; size and label as for ext4."""
+    """Tree {"-ext4-efi.img"}; options as for ext4."""
+    wanted = Disk(**options)
     node = rootdisk.node(store, kernel, bootrd, rootfs, systemd_boot)
-    boot = bootvolume.efi(store, bootvolume.efi_files(store, node.program), None, label).content
-    return store.put_tree(files([("-ext4-efi.img", rootdisk.written(store, node, boot, size))]))
+    boot = rootdisk.booted(partial(bootvolume.efi, store, bootvolume.efi_files(store, node.program)), wanted)
+    return store.put_tree(files([("-ext4-efi.img", rootdisk.written(store, node, boot, wanted))]))

@@ -80,7 +80,8 @@ class Build:
     """Label of the volume that the node boots from, on disks and ISOs. `NODE` by default."""
     partitions: tuple[Partition, ...] | None = None
     """Partitions of raw-bios, raw-efi, raw-hybrid, rpi3 and all disks that are made of them. The first is the one that
-    the node boots from; it is the only one by default, and fills the disk."""
+    the node boots from; it is the only one by default, and fills the disk. On ext4 and ext4-efi the root lies behind
+    the first, and the others behind it."""
     clusters: Annotated[str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]")] | None = None
     """How qcow2 images keep their clusters: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads
     since its version 5.1."""

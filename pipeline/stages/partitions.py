@@ -85,13 +85,24 @@ def booted(make: Callable[..., bootvolume.Volume], wanted: Disk, spare: int) -> 
 
 def write_gpt(store: Store, boot: bootvolume.Volume, wanted: Disk, attributes: int = 0, code: bytes = b"") -> Content:
     """A disk with a GUID partition table. attributes, code: of the first partition, and for a BIOS."""
-    _refuse_more(wanted, gpt.ENTRIES)
-    rest = _behind(store, length(boot.content), wanted, GPT_SPARE)
-    volumes = [gpt.Volume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)]
-    volumes += [gpt.Volume(each.content, each.name, each.gpt_kind) for each in rest]
+    return write_gpt_of(store, [gpt_volume(boot, wanted, attributes)], wanted, disk.identity, code)
+
+
+def gpt_volume(boot: bootvolume.Volume, wanted: Disk, attributes: int = 0) -> gpt.Volume:
+    """The first partition as the table has it."""
+    return gpt.Volume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)
+
+
+def write_gpt_of(
+    store: Store, volumes: Sequence[gpt.Volume], wanted: Disk, identify: Callable[..., UUID], code: bytes = b""
+) -> Content:
+    """A disk with a GUID partition table: `volumes` first, then all that is wanted behind the first partition."""
+    _refuse_more(wanted, gpt.ENTRIES + 1 - len(volumes))
+    rest = _behind(store, sum(length(volume.content) for volume in volumes), wanted, GPT_SPARE)
+    volumes = [*volumes, *(gpt.Volume(each.content, each.name, each.gpt_kind) for each in rest)]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + GPT_SPARE
-    gpt.write_disk(volumes, size, out, disk.identity, code)
+    gpt.write_disk(volumes, size, out, identify, code)
     return out.finish()
 
 
@@ -112,9 +123,9 @@ def _refuse_more(wanted: Disk, most: int) -> None:
         raise StageProblem(("partitions", most), f"the partition table of this format has room for {most} at most")
 
 
-def _behind(store: Store, boot: int, wanted: Disk, spare: int) -> list[Ready]:
-    """All partitions but the first, which has `boot` bytes; the last may take what is left of the disk."""
-    whole, start = disk.size(wanted.size), boot + disk.MIB
+def _behind(store: Store, before: int, wanted: Disk, spare: int) -> list[Ready]:
+    """All partitions but the first, behind `before` bytes of others; the last may take what is left of the disk."""
+    whole, start = disk.size(wanted.size), before + disk.MIB
     found = []
     for number, each in enumerate(wanted.partitions[1:], 1):
         size = disk.size(each.get("size"), above=0) or (whole or 0) - (spare - disk.MIB) - start

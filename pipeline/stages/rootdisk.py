@@ -1,23 +1,24 @@
 """Disks whose second partition is the root, an ext4 file system that the command line names: the rest of such formats.
+What else `build.partitions` asks for comes behind it.
 
 The PARTUUID follows from the root's tree, so that the command line is known before the size of the root is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.digest import Digest
-from pipeline.stages import bootvolume, unified
+from pipeline.stages import bootvolume, partitions, unified
+from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import Content, File, Tree, dump, files, length, outside
 from pipeline.writers import disk, ext4, gpt
 
-VERSION = f"1 ext4-{ext4.VERSION} gpt-{gpt.VERSION} {bootvolume.VERSION} uki-{unified.VERSION}"
+VERSION = f"2 {partitions.VERSION} uki-{unified.VERSION}"
 LABEL = "root"
-SPARE = 2 * disk.MIB
-"""What the partition table takes at both ends."""
 
 
 class Node(NamedTuple):
@@ -45,24 +46,30 @@ def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, systemd_b
     return Node(root, digest, identity, started, store.put_tree(files([(".efi", program)])))
 
 
+def booted(make: Callable[..., bootvolume.Volume], wanted: Disk) -> bootvolume.Volume:
+    """The first partition, made by `make(size=…, label=…)`. The disk's size is for what comes behind it."""
+    return partitions.booted(make, wanted._replace(size=None), partitions.GPT_SPARE)
+
+
 def written(
-    store: Store, node: Node, boot: Content, size: str | None, attributes: int = 0, code: bytes = b""
+    store: Store, node: Node, boot: bootvolume.Volume, wanted: Disk, attributes: int = 0, code: bytes = b""
 ) -> Content:
-    """The disk of `size`, or the smallest, that starts from the volume `boot`; Unwritable if `size` is too small.
+    """The disk that starts from the volume `boot`: the root behind it, which fills the disk unless more partitions are
+    wanted. Unwritable, or a StageProblem, if the wanted size is too small.
 
     attributes, code: of the first partition, and for a BIOS.
     """
-    whole, out = disk.size(size), store.rope()
-    ext4.write(node.root, out, whole and max(whole - SPARE - length(boot), 0), LABEL, digest=node.digest)
+    whole, out = disk.size(wanted.size), store.rope()
+    fills = whole is not None and len(wanted.partitions) < 2
+    room = max((whole or 0) - partitions.GPT_SPARE - length(boot.content), 0)
+    ext4.write(node.root, out, room if fills else None, LABEL, digest=node.digest)
     root = out.finish()
 
     def identify(purpose: str, *contents: Content) -> UUID:
         return node.identity if contents == (root,) else disk.identity(purpose, *contents)
 
-    volumes = [gpt.Volume(boot, "EFI System", gpt.EFI_SYSTEM, attributes), gpt.Volume(root, LABEL, gpt.LINUX_DATA)]
-    out = store.rope()
-    gpt.write_disk(volumes, whole or length(boot) + length(root) + SPARE, out, identify, code)
-    return out.finish()
+    volumes = [partitions.gpt_volume(boot, wanted, attributes), gpt.Volume(root, LABEL, gpt.LINUX_DATA)]
+    return partitions.write_gpt_of(store, volumes, wanted, identify, code)
 
 
 def _with_root(store: Store, kernel: Digest, words: str) -> Digest:

@@ -97,7 +97,7 @@ class Rope:
         """Store the bytes that were written and return the whole as content."""
         own = self._own.commit() if self._own.size else None
         self._own.close()
-        return tuple(Slice(own if blob is _OWN else blob, offset, size) for blob, offset, size in self._pieces)
+        return tuple([Slice(own, *piece[1:]) if piece[0] is _OWN else piece for piece in self._pieces])
 
     def _add(self, blob: Digest | None, offset: int, size: int) -> None:
         self._size += size

@@ -144,6 +144,14 @@ def test_it_boots(disks, name, efi):
     assert node.UP in machine.boot(disks[name], efi=efi)
 
 
+@pytest.mark.boot
+def test_a_root_on_a_disk_boots_with_partitions_behind_it(store, tmp_path):
+    behind = [{}, {"label": "swap", "size": "8M", "format": "swap"}, {"label": "data", "format": "ext4"}]
+    result = node.make(store, "ext4", node.products(store), size="200M", partitions=behind)
+    console = machine.boot(node.output(store, result, "-ext4.img", tmp_path))
+    assert node.UP in console and "/dev/vda2 is the root file system (ext4, ro)" in console
+
+
 SCRIPT = """#!/bin/busybox sh
 export PATH=/bin
 busybox mkdir -p /dev /mnt

@@ -1,10 +1,12 @@
 """The boot RAM disk, and the disk of the format ext4: what is in them."""
 
+import json
 import re
 
 import pytest
 
-from pipeline import readers
+from pipeline import formats, readers
+from pipeline.language.problem import StageProblem
 from pipeline.readers.view import HostFile
 from pipeline.stages import bootrd
 from pipeline.tree import Tree, complete, files
@@ -52,6 +54,34 @@ def test_the_size_is_that_of_the_disk(store, tmp_path):
     for size in ("3M", "30M"):
         with pytest.raises(Unwritable, match="size"):
             node.make(store, "ext4", node.products(store), size=size)
+
+
+PARTITIONS = [{"label": "BOOT", "size": "80M"}, {"label": "swap", "size": "8M", "format": "swap"},
+              {"label": "data", "format": "ext4"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ext4", "ext4-efi"])
+def test_more_partitions_lie_behind_the_root(store, tmp_path, name):
+    made = node.make(store, name, node.products(store), size="300M", partitions=PARTITIONS)
+    path = node.output(store, made, formats.find(name).SUFFIXES[0], tmp_path)
+    assert "No problems found" in run(need("sgdisk", "gdisk"), "-v", path).stdout
+    rows = json.loads(run(need("sfdisk", "fdisk"), "--json", path).stdout)["partitiontable"]["partitions"]
+    assert [row["name"] for row in rows] == ["BOOT", "root", "swap", "data"]
+    end = rows[1]["start"] + rows[1]["size"]
+    assert [row["start"] for row in rows] == [2048, 81 * 2048, end, end + 8 * 2048]
+    assert (rows[3]["start"] + rows[3]["size"]) // 2048 == 299
+    for number in (2, 4):
+        root = partition(path, number).content
+        (tmp_path / "fs").write_bytes(root.read(0, root.size))
+        run(need("e2fsck", "e2fsprogs"), "-fn", tmp_path / "fs")
+    boot = readers.look_into(partition(path, 1).content).listing
+    program = readers.look_into(boot["EFI/BOOT/BOOTX64.EFI"].content).listing
+    assert rows[1]["uuid"].lower().encode() in program[".cmdline"].content.read(0, 1000)
+    with pytest.raises(StageProblem, match="90M is too small: partition [23] would start at"):
+        node.make(store, name, node.products(store), size="90M", partitions=PARTITIONS)
+    with pytest.raises(StageProblem) as caught:
+        node.make(store, name, node.products(store), partitions=[{"size": "3M"}, PARTITIONS[1]])
+    assert caught.value.path == ("partitions", 0, "size")
 
 
 def kernel_image(store, contents):

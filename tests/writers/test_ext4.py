@@ -13,7 +13,7 @@ from pipeline.readers import ext4 as reader
 from pipeline.readers.view import HostFile
 from pipeline.tree import EPOCH, Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import Unwritable, ext4, ext4dir, ext4tree, raw
-from pipeline.writers.crc32c import crc32c
+from pipeline.writers.crc32c import FEW, crc32c, crc32c_each
 from tests.judges import need, run
 from tests.writers import samples
 
@@ -268,6 +268,14 @@ def test_more_files_than_a_group_has_inodes(store, tmp_path):
 
 def test_crc32c_is_the_known_one():
     assert crc32c(0xFFFFFFFF, b"123456789") ^ 0xFFFFFFFF == 0xE3069283
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=3 * FEW), st.integers(40, 300), st.randoms())
+def test_many_checksums_at_once_are_those_of_each(rows, size, chance):
+    rows = rows * chance.randint(1, 3)
+    starts = [chance.getrandbits(32) for _ in rows]
+    each = [crc32c(start, row.ljust(size, b"\0")) for start, row in zip(starts, rows, strict=True)]
+    assert crc32c_each(starts, rows, size) == each
 
 
 @given(st.binary(max_size=50), st.integers(0, 600), st.binary(max_size=10), st.integers(0, (1 << 32) - 1))
