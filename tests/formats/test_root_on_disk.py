@@ -77,7 +77,7 @@ def test_more_partitions_lie_behind_the_root(store, tmp_path, name):
     boot = readers.look_into(partition(path, 1).content).listing
     program = readers.look_into(boot["EFI/BOOT/BOOTX64.EFI"].content).listing
     assert rows[1]["uuid"].lower().encode() in program[".cmdline"].content.read(0, 1000)
-    with pytest.raises(StageProblem, match="90M is too small: partition [23] would start at"):
+    with pytest.raises(StageProblem, match=r"90M is too small: partition [23] would start at"):
         node.make(store, name, node.products(store), size="90M", partitions=PARTITIONS)
     with pytest.raises(StageProblem) as caught:
         node.make(store, name, node.products(store), partitions=[{"size": "3M"}, PARTITIONS[1]])
