@@ -54,7 +54,7 @@ from pipeline.oci.reference import parse
 from pipeline.oci.bring import AT_ONCE
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
-gc.set_threshold(10_000, 50, 50)  # as in doit's process
+gc.set_threshold(100_000, 50, 50)  # as in doit's process
 store, (what, reference, image) = Store(Path(sys.argv[1])), sys.argv[2:]
 if what == "fetch":
     places = source.sources(parse(reference))

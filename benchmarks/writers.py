@@ -43,7 +43,7 @@ DISK = 1 << 30
 KERNEL, INITRD = 12 * MIB, 148 * MIB
 LARGE, PART = 4 << 30, 64 * MIB
 LEVEL = 9
-COLLECT_RARELY = (10_000, 50, 50)
+COLLECT_RARELY = (100_000, 50, 50)
 """Python's garbage collector, as a build has it (pipeline/tasks)."""
 
 

@@ -60,7 +60,7 @@ def config() -> dict[str, Any]:
     }
 
 
-COLLECT_RARELY = (10_000, 50, 50)
+COLLECT_RARELY = (100_000, 50, 50)
 """Python's garbage collector: trees are very many small objects without cycles, and are read twice as fast so."""
 OFFLINE = "offline"
 """doit's variable: `doit build:node offline=1`."""
