@@ -175,7 +175,8 @@ def _through_apt(sources: _Sources, store: Store, package: Package) -> None:
     folder = store.scratch()
     folder.mkdir()
     try:
-        sources.archive.ask("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=folder)
+        with store.lock("apt-download"):  # two at once take each other's mirror lists away
+            sources.archive.ask("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=folder)
         for path in folder.iterdir():
             _receive(store, package, _local(path))
     finally:

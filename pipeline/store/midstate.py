@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def digest(store: Store, content: Content, name: str) -> Digest:
         if state := found.state if number >= done else known.get(start):
             kept[start] = state.hex()
     if kept:
-        facts.know(store, f"states {name}", json.dumps(kept))
+        facts.know(store, _fact(name), json.dumps(kept))
     return Digest("sha256:" + found.hexdigest())
 
 
@@ -96,8 +97,13 @@ def _stretches(content: Content) -> Iterator[tuple[str, Content]]:
 
 def _recall(store: Store, name: str) -> dict[str, bytes]:
     """The states by the names of what was hashed then."""
-    fact = facts.known(store, f"states {name}") if _library() is not None else None
+    fact = facts.known(store, _fact(name)) if _library() is not None else None
     return {} if fact is None else {name: bytes.fromhex(state) for name, state in json.loads(fact).items()}
+
+
+def _fact(name: str) -> str:
+    """A state is numbers of the machine, which may share its store with another kind."""
+    return f"states {sys.byteorder} {name}"
 
 
 @functools.cache

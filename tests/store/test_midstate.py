@@ -73,4 +73,4 @@ def test_what_is_the_same_at_the_beginning_is_not_read_again(store):
 def test_without_the_library_everything_is_read(store, no_library):
     for last in (b"1", b"2"):
         assert midstate.digest(store, put(store, bytes(BIG), last), "memory") == expected(bytes(BIG), last)
-    assert facts.known(store, "states memory") is None
+    assert facts.known(store, midstate._fact("memory")) is None
