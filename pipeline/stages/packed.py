@@ -2,7 +2,8 @@
 
 A stretch of data becomes a zstd frame of its own, or a row of gzip members; a hole becomes ready-made frames of zeros,
 which are taken by reference, so that it costs next to nothing whatever its size. Every tool unpacks such a row as one
-stream (RFC 8878, 3.1; RFC 1952, 2.2). No byte depends on how many threads there were.
+stream (RFC 8878, 3.1; RFC 1952, 2.2). No byte depends on how many threads there were, or on which members were made
+before.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from __future__ import annotations
 from functools import cache, partial
 
 from pipeline import compress as compression
-from pipeline.digest import Digest
+from pipeline.digest import Digest, canonical_json
 from pipeline.inorder import InOrder
 from pipeline.stages import diskimage
-from pipeline.store import Store
+from pipeline.store import Store, facts
 from pipeline.tree import Content, Sink, Slice, cut, files, length
 from pipeline.writers.extents import held
 
-VERSION = f"1 {compression.VERSION}"
+VERSION = f"2 {compression.VERSION}"
 GRAIN = 1 << 20
 """A hole of less than this, or not at a multiple of it, is packed with the data around it."""
 HOLE = 64 << 20
 """Bytes of a ready-made hole."""
-WAITING = 2
-"""Members of 8 MiB that wait for a thread."""
+MEMBER = 2 << 20
+"""Bytes of the disk in a gzip member."""
+WAITING = 4
+"""Members that wait for a thread."""
 
 
 def zst(store: Store, image: Digest, *, compress: str = "zstd") -> Digest:
@@ -71,11 +74,25 @@ def _pack(store: Store, chosen: compression.Compression, content: Content, out: 
             sink.extend(content)
         return
 
-    def take(member: bytes) -> None:
-        out.write(member)
+    pieces = [cut(content, at, min(MEMBER, length(content) - at)) for at in range(0, length(content), MEMBER)]
+    names = [f"{chosen} {compression.VERSION} {Digest.of(canonical_json(piece))}" for piece in pieces]
+
+    def take(name: str, member: bytes) -> None:
+        facts.know(store, name, store.put(member))
 
     with InOrder(compression.gzip(chosen.level)) as work:
-        for start in range(0, length(content), compression.MEMBER):
-            piece = cut(content, start, min(compression.MEMBER, length(content) - start))
-            work.submit(store.bytes(piece), take)
-            work.drain(WAITING)
+        for name, piece in zip(names, pieces, strict=True):
+            if _member(store, name) is None:
+                work.submit(store.bytes(piece), partial(take, name))
+                work.drain(WAITING)
+    for name in names:
+        member = _member(store, name)
+        assert member is not None
+        out.extend(member)
+
+
+def _member(store: Store, name: str) -> Content | None:
+    """A member that was made before, of the same bytes: a change of a disk re-makes the members that it is in."""
+    fact = facts.known(store, name)
+    blob = None if fact is None else Digest.parse(fact)
+    return (Slice(blob, 0, store.size(blob)),) if blob is not None and store.use(blob) else None

@@ -11,6 +11,7 @@ import pytest
 from pipeline import formats, readers
 from pipeline.readers.view import HostFile, first_unequal
 from pipeline.stages import packed
+from pipeline.store import Missing, Store
 from pipeline.tree import Slice, files, length
 from tests.formats import node
 from tests.judges import need, run
@@ -48,6 +49,26 @@ def test_the_disk_comes_back(store, tmp_path, ending, sizes):
     assert inside.structure == "archives" and inside.listing["archive 1"].content.size == length(content)
     store.export(content, tmp_path / "disk")
     assert first_unequal(inside.listing["archive 1"].content, HostFile(tmp_path / "disk")) is None
+
+
+def test_members_that_are_there_are_used_and_make_no_difference(tmp_path):
+    store = Store(tmp_path / "store")
+    start = store.content(samples.noise(5 * MIB, "start"))
+    first, second = (start + store.content(samples.noise(MIB, end)) for end in ("one", "another"))
+    before = {piece.blob for piece in made(store, first, "gz")}
+    store.path(start[0].blob).rename(tmp_path / "away")
+    with pytest.raises(Missing):
+        made(Store(store.root), second, "gz")  # of the third member the end is another: it has to be read
+    (tmp_path / "away").rename(store.path(start[0].blob))
+    known = made(store, second, "gz")
+    assert len(before & {piece.blob for piece in known}) == 2
+    (lost,) = {piece.blob for piece in known} - before
+    store.path(lost).unlink()
+    assert made(store, second, "gz") == known and store.has(lost)
+    fresh = Store(tmp_path / "fresh")
+    for piece in second:
+        fresh.put(store.get(piece.blob))
+    assert made(fresh, second, "gz") == known
 
 
 @pytest.mark.parametrize("ending", formats.ENDINGS)
