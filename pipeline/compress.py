@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from pipeline.errors import BadInput
-from pipeline.inorder import InOrder
 from pipeline.tree import Content, Read, Sink
 
 ZSTANDARD = "0.25.0"
@@ -49,8 +48,6 @@ HIGHEST_JOB bytes, each of which sees half as much of what comes before it. A pr
 300 MB, at every level; level 22 would take 900 MB, to save 0.01 %."""
 HIGHEST_JOB = 8 << 20
 HIGHEST_TABLES = {"chain_log": 24, "hash_log": 22}
-MEMBER = 8 << 20
-"""Bytes of a gzip member, where a file may have several."""
 WHOLE = 1 << 30
 """libdeflate needs its input whole: more than this is refused rather than held in memory."""
 PIECE = 1 << 20
@@ -132,18 +129,15 @@ class Compressing:
 
 
 @contextlib.contextmanager
-def compressing(
-    compression: Compression, size: int, out: Sink, read: Read, members: bool = False
-) -> Iterator[Compressing]:
+def compressing(compression: Compression, size: int, out: Sink, read: Read) -> Iterator[Compressing]:
     """A Sink that compresses the `size` bytes it is given into one frame (zstd) or member (gzip) at `out`.
 
-    `read` gets it the bytes of content that it is extended with. With `members`, gzip makes a row of members, which
-    needs little memory; every tool reads that, but not the kernel. InvalidCompression where gzip's whole-buffer limit
-    is passed; ValueError if another number of bytes arrives than was announced.
+    `read` gets it the bytes of content that it is extended with. InvalidCompression where gzip's whole-buffer limit is
+    passed; ValueError if another number of bytes arrives than was announced.
     """
     many_jobs = compression.name == "zstd" and size > (HIGHEST_JOB if compression.level >= HIGHEST else JOB)
     with _large if many_jobs else contextlib.nullcontext():
-        sink = Compressing(_codec(compression, size, members), out, read)
+        sink = Compressing(_codec(compression, size), out, read)
         yield sink
         if sink.tell() != size:
             raise ValueError(f"{sink.tell()} bytes were written where {size} were announced")
@@ -197,10 +191,10 @@ def blocks(compression: Compression) -> Callable[[bytes], bytes]:
     return (zstd if compression.name == "zstd" else zlib)(compression.level)
 
 
-def _codec(compression: Compression, size: int, members: bool) -> Codec:
+def _codec(compression: Compression, size: int) -> Codec:
     if compression.name == "zstd":
         return _zstd(compression.level, size)
-    return _Gzip(compression.level, size, members) if compression.name == "gzip" else _Plain()
+    return _Gzip(compression.level, size) if compression.name == "gzip" else _Plain()
 
 
 def _zstd(level: int, size: int) -> Codec:
@@ -228,32 +222,20 @@ def _zstd(level: int, size: int) -> Codec:
 
 
 class _Gzip:
-    """Members (RFC 1952) through libdeflate, which takes each of them whole; several are made at once."""
+    """A member (RFC 1952) through libdeflate, which takes it whole."""
 
-    def __init__(self, level: int, size: int, members: bool) -> None:
-        if size > WHOLE and not members:
+    def __init__(self, level: int, size: int) -> None:
+        if size > WHOLE:
             raise InvalidCompression(f"gzip needs its input in memory: {size} bytes are too many (use zstd)")
-        self._limit = MEMBER if members else WHOLE
         self._data = bytearray()
-        self._packed: list[bytes] = []
-        self._threads = InOrder(gzip(level))
+        self._gzip = gzip(level)
 
     def compress(self, data: bytes) -> Iterable[bytes]:
         self._data += data
-        while len(self._data) > self._limit:
-            self._threads.submit(bytes(self._data[: self._limit]), self._packed.append)
-            self._threads.drain(WORKERS)
-            del self._data[: self._limit]
-        return self._taken()
+        return ()
 
     def finish(self) -> Iterable[bytes]:
-        with self._threads:
-            self._threads.submit(bytes(self._data), self._packed.append)
-        return self._taken()
-
-    def _taken(self) -> list[bytes]:
-        taken, self._packed[:] = list(self._packed), []
-        return taken
+        return (self._gzip(bytes(self._data)),)
 
 
 class _Plain:

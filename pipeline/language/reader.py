@@ -10,7 +10,7 @@ from pipeline.language.document import MAX_NODES, Node, Scalar, Sequence
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, spell
 
 Define = Callable[[type], dict[str, Any]]
-"""Gives the JSON Schema that stands for a dataclass (a reference to its definition)."""
+"""Gives the JSON Schema that stands for a class (a reference to its definition)."""
 
 
 class Kind(Protocol):

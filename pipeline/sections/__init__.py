@@ -3,7 +3,7 @@
 A section module has
 
     ORDER              its place in the root file system (higher is laid over lower); sections of one order go by name
-    Value              the type of what stands under the key: a dataclass, or tuple[X, ...] for a list of X
+    Value              the type of what stands under the key: a `@mapping` class, or tuple[X, ...] for a list of X
     parts(value, context, below) -> list[Part]     what it puts into the root file system, over the parts `below`
 
 and may have

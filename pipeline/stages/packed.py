@@ -62,8 +62,11 @@ def _packed(store: Store, image: Digest, ending: str, chosen: compression.Compre
 
 
 def _hole(store: Store, chosen: compression.Compression, size: int) -> Content:
-    out = store.rope()
-    _pack(store, chosen, (Slice(None, 0, size),), out)
+    """So many zeros, packed: one blob, so that a large hole is few slices."""
+    packed, out = store.rope(), store.rope()
+    _pack(store, chosen, (Slice(None, 0, size),), packed)
+    for data in store.read(packed.finish()):
+        out.write(data)
     return out.finish()
 
 

@@ -2,7 +2,7 @@
 
     cache/blobs/sha256/<hex>   immutable content; the folder is an OCI image layout too (image-spec, image-layout.md)
     cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it
-    cache/sums/ab/<hex>        what is known of bytes that were read: an exported content's sha256, verified blobs
+    cache/sums/ab/<hex>        facts: what reading bytes found out, such as an exported content's sha256
     cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
     cache/tmp/…                what is being written; renamed into place when it is whole
 

@@ -77,6 +77,7 @@ def test_holes_are_cheap(store, ending):
     own = {piece.blob for piece in content}
     assert len(own) <= 4 and length(content) < 110 * MIB
     assert len(set(content)) < 12, "100 GiB are one hole, again and again"
+    assert len(content) < 100 * 1024 // 64 + 12
 
 
 def test_a_level_counts_for_its_own_kind(store):

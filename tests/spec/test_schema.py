@@ -152,11 +152,11 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_schema_json_is_what_the_dataclasses_say() -> None:
+def test_schema_json_is_what_the_classes_say() -> None:
     assert (ROOT / describe.SCHEMA).read_text() == describe.schema_text(), "run: python -m pipeline.language.describe"
 
 
-def test_the_manual_is_what_the_dataclasses_say() -> None:
+def test_the_manual_is_what_the_classes_say() -> None:
     assert (ROOT / describe.MANUAL).read_text() == describe.manual(), "run: python -m pipeline.language.describe"
 
 
