@@ -1,4 +1,4 @@
-"""Export: a content becomes a file of the host. The kernel copies (or shares blocks, where the file system can), while
+"""Export: a content becomes a file of the host. It is copied (or blocks are shared, where the file system can), while
 other threads hash: one the whole file, unless its sum is known, and one the blobs that go into it whole, unless they
 are vouched for.
 """
@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,16 +19,20 @@ from pipeline.digest import Digest, canonical_json
 from pipeline.store import facts, midstate, vouch
 from pipeline.store.beside import Beside
 from pipeline.store.fault import StoreError
-from pipeline.tree import Content
+from pipeline.store.growing import Growing
+from pipeline.store.reading import is_hole
+from pipeline.tree import Content, Slice
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
-BUFFER = 1 << 20
-"""Bytes that are hashed, or copied by hand, at a time."""
 SMALL = 1 << 20
 """Contents up to this size are not worth threads."""
-BY_HAND = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY, errno.EBADF, errno.EPERM)
+BLOCK = 4096
+"""File systems share whole blocks only, of this size at least."""
+SHARED = 1 << 20
+"""Bytes from which the kernel is asked to copy."""
+UNABLE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY, errno.EBADF, errno.EPERM)
 """What the kernel says where it cannot copy from one file to another itself, or cannot reserve room."""
 
 
@@ -39,13 +44,17 @@ def export(store: Store, content: Content, path: Path) -> Digest:
     """
     partial = path.with_name(f".{path.name}.partial")
     with store.lock("export-" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()):
-        if (known := _there(store, content, path)) is not None:
-            return known
         try:
             if trees.length(content) <= SMALL:
                 return _small(store, content, partial, path)
-            digest = _large(store, content, partial, path)
-            facts.know(store, f"export {path.absolute()}", _mark(content, path))
+            name, place = _name(content), f"export {path.absolute()}"
+            known = _known(store, content, name)
+            if known is not None and facts.known(store, place) == _mark(name, path):
+                return known
+            digest = _large(store, content, partial, path, known)
+            if known is None:
+                facts.know(store, name, digest)
+            facts.know(store, place, _mark(name, path))
         except OSError as error:
             partial.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -61,10 +70,11 @@ def digest(store: Store, content: Content) -> Digest:
     """The sha256 of `content`, which is read only if nobody summed it before."""
     if trees.length(content) <= SMALL:
         return Digest.of(b"".join(store.read(content)))
-    found = _known(store, content)
+    name = _name(content)
+    found = _known(store, content, name)
     if found is None:
         found = _hash(store, content)
-        facts.know(store, _name(content), found)
+        facts.know(store, name, found)
     return found
 
 
@@ -75,20 +85,40 @@ def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     return Digest.of(data)
 
 
-def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
+def _large(store: Store, content: Content, partial: Path, path: Path, known: Digest | None) -> Digest:
     """The file gets its name once the blobs are known to be right; that need not wait for its own sum."""
-    known = _known(store, content)
+    summing = None
     checking = Beside(lambda: _verify(store, content))
-    summing = None if known else Beside(lambda: midstate.digest(store, content, str(path.absolute())))
-    with open(partial, "wb", buffering=0) as out:
-        _copy(store, content, out)
-    checking.result()
-    _replace(partial, path)
-    if summing is not None:
-        known = summing.result()
-        facts.know(store, _name(content), known)
+    with open(partial, "w+b", buffering=0) as file:
+        os.truncate(file.fileno(), trees.length(content))
+        if known is None:
+            summing = _copy_and_sum(store, content, file, str(path.absolute()))
+        else:
+            for _ in _copy(store, content, file, 0):
+                pass
+        checking.result()
+        _replace(partial, path)
+        if summing is not None:
+            known = summing.result()
     assert known is not None
     return known
+
+
+def _copy_and_sum(store: Store, content: Content, file: BinaryIO, name: str) -> Beside[Digest]:
+    """Write `content` to `file`, while a thread hashes what was written. The end comes first, as what hashing the
+    beginning would give may be known under `name`."""
+    midway = midstate.Sum(store, content, name)
+    start, growing = midway.place, Growing(file, midway.place)
+    summing = Beside(lambda: midway.digest(growing.read))
+    try:
+        for place in _copy(store, trees.cut(content, start, trees.length(content) - start), file, start):
+            growing.reached(place)
+        for _ in _copy(store, trees.cut(content, 0, start), file, 0):
+            pass
+    except BaseException:
+        growing.fail()
+        raise
+    return summing
 
 
 def _replace(partial: Path, path: Path) -> None:
@@ -104,30 +134,21 @@ def _replace(partial: Path, path: Path) -> None:
             threading.Thread(target=os.close, args=(old,), daemon=True).start()
 
 
-def _there(store: Store, content: Content, path: Path) -> Digest | None:
-    """The digest of `content`, if it is large and the file `path` is what an export of it left."""
-    if trees.length(content) <= SMALL:
-        return None
+def _mark(name: str, path: Path) -> str:
+    """Says which content the file got, and which state of the file that is (see `vouch`); empty if there is no file."""
     try:
-        if facts.known(store, f"export {path.absolute()}") != _mark(content, path):
-            return None
+        found = os.stat(path)
     except OSError:
-        return None
-    return _known(store, content)
+        return ""
+    return f"{name} {found.st_ino} {found.st_size} {found.st_ctime_ns}"
 
 
-def _mark(content: Content, path: Path) -> str:
-    """Says which content a file got, and which state of the file that is: see `vouch`."""
-    found = os.stat(path)
-    return f"{_name(content)} {found.st_ino} {found.st_size} {found.st_ctime_ns}"
-
-
-def _known(store: Store, content: Content) -> Digest | None:
+def _known(store: Store, content: Content, name: str) -> Digest | None:
     """The sha256 of `content`, if it is known without reading it."""
     piece = content[0]
     if len(content) == 1 and piece.blob and piece.blob.algorithm == "sha256" and store.size(piece.blob) == piece.length:
         return piece.blob
-    fact = facts.known(store, _name(content))
+    fact = facts.known(store, name)
     return None if fact is None else Digest.parse(fact)
 
 
@@ -149,53 +170,62 @@ def _hash(store: Store, content: Content) -> Digest:
     return Digest("sha256:" + digest.hexdigest())
 
 
-def _copy(store: Store, content: Content, out: BinaryIO) -> None:
-    os.truncate(out.fileno(), trees.length(content))
-    _reserve(content, out)
-    place = 0
-    for blob, offset, length in content:
-        if blob is None or not length:
-            place += length
-            continue
-        file, end = store.reading.file(blob), place + length
-        while (place := _copy_range(file.fileno(), out.fileno(), offset, place, end)) < end:
-            offset += length - (end - place)
-            length = end - place
-            file = store.reading.file(blob, file, offset)
+def _copy(store: Store, content: Content, file: BinaryIO, place: int) -> Iterator[int]:
+    """Write `content` to `file` from `place` on; where it has come to, again and again."""
+    for (hole, shared), run in groupby(_placed(content, place), _manner):
+        start, pieces = place, tuple(piece for piece, _ in run)
+        place += trees.length(pieces)
+        if not hole:
+            _reserve(file, start, place - start)
+            yield from (_share if shared else _write)(store, pieces, file, start)
+    yield place
 
 
-def _reserve(content: Content, out: BinaryIO) -> None:
-    """Have room where data will come, holes left out. Without it ext4 looks for room when the file is renamed over an
-    older one, and whoever renames waits for the disk."""
-    place = 0
-    for hole, pieces in groupby(content, lambda piece: piece.blob is None):
-        count = sum(piece.length for piece in pieces)
-        if not hole and count:
-            try:
-                os.posix_fallocate(out.fileno(), place, count)
-            except OSError as error:
-                if error.errno not in BY_HAND:
-                    raise
-                return  # a file system that cannot
-        place += count
+def _placed(content: Content, place: int) -> Iterator[tuple[Slice, int]]:
+    for piece in content:
+        yield piece, place
+        place += piece.length
 
 
-def _copy_range(source: int, target: int, start: int, place: int, end: int) -> int:
-    """Copy from `start` of `source` to `place` of `target`, up to `end` there; returns how far it came."""
-    by_hand = False
-    while place < end:
+def _manner(placed: tuple[Slice, int]) -> tuple[bool, bool]:
+    """Whether a slice stays a hole, and whether it may share blocks with its blob. The kernel can copy others, too, but
+    where it must shift bytes it is slower than a way through memory."""
+    piece, place = placed
+    shared = piece.blob is not None and piece.length >= SHARED and not piece.offset % BLOCK and not place % BLOCK
+    return is_hole(piece), shared
+
+
+def _reserve(file: BinaryIO, place: int, count: int) -> None:
+    """Have room where data will come. Without it ext4 looks for room when the file is renamed over an older one, and
+    whoever renames waits for the disk."""
+    try:
+        os.posix_fallocate(file.fileno(), place, count)
+    except OSError as error:
+        if error.errno not in UNABLE:
+            raise
+
+
+def _share(store: Store, content: Content, file: BinaryIO, place: int) -> Iterator[int]:
+    """Have the kernel copy `content`, as far as it can."""
+    for blob, offset, left in content:
+        assert blob is not None
+        source = store.reading.file(blob).fileno()
         try:
-            if by_hand:
-                count = os.pwrite(target, os.pread(source, min(end - place, BUFFER), start), place)
-            else:
-                count = os.copy_file_range(source, target, end - place, start, place)
+            while left and (count := os.copy_file_range(source, file.fileno(), left, offset, place)):
+                offset, place, left = offset + count, place + count, left - count
+                yield place
         except OSError as error:
-            if by_hand or error.errno not in BY_HAND:
+            if error.errno not in UNABLE:
                 raise
-            by_hand = True
-            continue
-        if not count:
-            break
-        start += count
-        place += count
-    return place
+        if left:
+            yield from _write(store, (Slice(blob, offset, left),), file, place)
+        place += left
+
+
+def _write(store: Store, content: Content, file: BinaryIO, place: int) -> Iterator[int]:
+    for data in store.read(content):
+        rest = memoryview(data)
+        while rest:
+            count = os.pwrite(file.fileno(), rest, place)
+            place, rest = place + count, rest[count:]
+            yield place

@@ -12,12 +12,14 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
 from pipeline.store import facts
-from pipeline.tree import Content
+from pipeline.store.reading import is_hole, zeros
+from pipeline.tree import Content, length
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -64,22 +66,42 @@ class Sha256:
         return bytes(digest).hex()
 
 
-def digest(store: Store, content: Content, name: str) -> Digest:
-    """The sha256 of `content`. Under `name` the store knows the states of the last content that was hashed so; they are
-    those of this one from then on."""
-    known, kept = _recall(store, name), {}
-    stretches = list(_stretches(content))
-    done = max((number for number, (start, _) in enumerate(stretches, 1) if start in known), default=0)
-    found = Sha256(known[stretches[done - 1][0]] if done else b"")
-    for number, (start, pieces) in enumerate(stretches):
-        if number >= done:
-            for data in store.read(pieces):
-                found.update(data)
-        if state := found.state if number >= done else known.get(start):
-            kept[start] = state.hex()
-    if kept:
-        facts.know(store, _fact(name), json.dumps(kept))
-    return Digest("sha256:" + found.hexdigest())
+Read = Callable[[int, int], Iterable[bytes]]
+"""The bytes of a content from a place on: (place, count) -> chunks."""
+
+
+class Sum:
+    """The sha256 of `content` as it is going to be found. Under `name` the store knows the states of the last content
+    that was hashed so; they are those of this one from then on.
+
+    place: what comes before this byte need not be read.
+    """
+
+    def __init__(self, store: Store, content: Content, name: str) -> None:
+        self._store, self._name, self._known = store, name, _recall(store, name)
+        self._stretches = list(_stretches(content))
+        known = (number for number, (name, _) in enumerate(self._stretches, 1) if name in self._known)
+        self._done = max(known, default=0)
+        if self._done and _library() is None:  # which takes 5 ms to find, so it is looked for when it is of use
+            self._done = 0
+        self.place = sum(length(pieces) for _, pieces in self._stretches[: self._done])
+
+    def digest(self, read: Read) -> Digest:
+        """The sha256, of what `read` gives from `place` on, in order; holes it is not asked for."""
+        kept = {name: state for name, _ in self._stretches[: self._done] if (state := self._known.get(name))}
+        found = Sha256(kept[self._stretches[self._done - 1][0]] if self._done else b"")
+        place = self.place
+        for name, pieces in self._stretches[self._done :]:
+            for hole, run in groupby(pieces, is_hole):
+                count = sum(piece.length for piece in run)
+                for data in zeros(count) if hole else read(place, count):
+                    found.update(data)
+                place += count
+            if found.state:
+                kept[name] = found.state
+        if kept:
+            facts.know(self._store, _fact(self._name), json.dumps({name: state.hex() for name, state in kept.items()}))
+        return Digest("sha256:" + found.hexdigest())
 
 
 def _stretches(content: Content) -> Iterator[tuple[str, Content]]:
@@ -97,7 +119,7 @@ def _stretches(content: Content) -> Iterator[tuple[str, Content]]:
 
 def _recall(store: Store, name: str) -> dict[str, bytes]:
     """The states by the names of what was hashed then."""
-    fact = facts.known(store, _fact(name)) if _library() is not None else None
+    fact = facts.known(store, _fact(name))
     return {} if fact is None else {name: bytes.fromhex(state) for name, state in json.loads(fact).items()}
 
 

@@ -9,15 +9,42 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.digest import Digest
 from pipeline.store import meter
-from pipeline.tree import Content
+from pipeline.tree import Content, Slice
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
 CHUNK = 1 << 20
-"""Bytes that are read at a time."""
+"""Bytes that are read at a time, at most."""
 BLOBS_OPEN = 16
 """Blobs that a thread keeps open: the files of a merged tree come from one layer, then another, and back."""
+SMALL = 64 << 10
+"""Slices below this size are taken from a window into their blob, and come together: each by itself would be mostly
+calls."""
+WINDOW = (16 << 10, 256 << 10)
+"""Bytes of a window: at first, and at most, where each was soon followed by the next."""
+ZEROS = bytes(SMALL)
+
+
+def zeros(length: int) -> Iterator[bytes]:
+    """So many zeros, in chunks of at most CHUNK."""
+    some = bytes(min(length, CHUNK))
+    for left in range(length, 0, -CHUNK):
+        yield some if left >= CHUNK else some[:left]
+
+
+def is_hole(piece: Slice) -> bool:
+    """Whether `piece` is zeros, and worth leaving out of a file of the host."""
+    return piece.blob is None and piece.length >= SMALL
+
+
+class Open:
+    """A blob that a thread has open, and a window into it: the bytes `data` from `start` on."""
+
+    __slots__ = ("data", "file", "start", "step")
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.start, self.data, self.step = file, 0, b"", WINDOW[0]
 
 
 class Reading:
@@ -29,38 +56,76 @@ class Reading:
 
     def read(self, content: Content) -> Iterator[bytes]:
         """The bytes of `content` in chunks of at most CHUNK. Missing, or Damaged if a blob ends early."""
+        small: list[bytes] = []
+        size = 0
         for blob, offset, length in content:
-            if blob is None:
-                while length > 0:
-                    yield b"\0" * min(length, CHUNK)
-                    length -= CHUNK
-            elif length:
-                file = self.file(blob)
-                while length:
-                    data = os.pread(file.fileno(), min(length, CHUNK), offset)
-                    if not data:
-                        file = self.file(blob, file, offset)
-                        continue
-                    meter.advance(len(data))
-                    yield data
-                    offset += len(data)
-                    length -= len(data)
+            if size and size + length > CHUNK:
+                yield _together(small, size)
+                small, size = [], 0
+            if not length:
+                continue
+            if length < SMALL:
+                small.append(ZEROS[:length] if blob is None else self._small(blob, offset, length))
+                size += length
+                continue
+            if size:
+                yield _together(small, size)
+                small, size = [], 0
+            yield from zeros(length) if blob is None else self._large(blob, offset, length)
+        if size:
+            yield _together(small, size)
 
-    def file(self, blob: Digest, short: BinaryIO | None = None, offset: int = 0) -> BinaryIO:
-        """`blob`, opened once a thread: only for `os.pread` and the like, and not to be closed.
+    def file(self, blob: Digest) -> BinaryIO:
+        """`blob`, opened once a thread: only for `os.pread` and the like, and not to be closed."""
+        return self._blob(blob).file
 
-        Opened anew if `short` is the file that ended at `offset`; Damaged if the blob does end there.
-        """
-        files: dict[Any, BinaryIO] = self._open.__dict__  # of this thread
-        file = files.get(blob) if short is None else None
-        if file is None:
-            if short is not None and self._store.size(blob) <= offset:
-                raise self._store.damaged(blob)
-            while len(files) >= BLOBS_OPEN:
-                del files[next(iter(files))]
-            file = files[blob] = self._store.open(blob)
-        return file
+    def ended(self, blob: Digest, offset: int) -> None:
+        """The file of `blob` ended at `offset`, though there should be more: it is opened anew, or Damaged."""
+        if self._store.size(blob) <= offset:
+            raise self._store.damaged(blob)
+        self._open.__dict__.pop(blob, None)
 
     def close(self) -> None:
         """Let every thread open its blobs anew: one of them is not what it was."""
         self._open = threading.local()
+
+    def _blob(self, blob: Digest) -> Open:
+        blobs: dict[Any, Open] = self._open.__dict__  # of this thread
+        found = blobs.get(blob)
+        if found is None:
+            while len(blobs) >= BLOBS_OPEN:
+                del blobs[next(iter(blobs))]
+            found = blobs[blob] = Open(self._store.open(blob))
+        return found
+
+    def _large(self, blob: Digest, offset: int, length: int) -> Iterator[bytes]:
+        while length:
+            data = self._read(blob, min(length, CHUNK), offset)
+            meter.advance(len(data))
+            yield data
+            offset += len(data)
+            length -= len(data)
+
+    def _small(self, blob: Digest, offset: int, length: int) -> bytes:
+        found = self._blob(blob)
+        at = offset - found.start
+        if not 0 <= at <= len(found.data) - length:
+            follows = 0 <= at <= len(found.data) + found.step
+            step = min(2 * found.step, WINDOW[1]) if follows else WINDOW[0]
+            data = self._read(blob, max(length, step), offset)
+            while len(data) < length:
+                data += self._read(blob, length - len(data), offset + len(data))
+            found, at = self._blob(blob), 0
+            found.start, found.data, found.step = offset, data, step
+        return found.data[at : at + length]
+
+    def _read(self, blob: Digest, count: int, offset: int) -> bytes:
+        """At least one byte of `blob` from `offset` on, and at most `count`."""
+        while not (data := os.pread(self.file(blob).fileno(), count, offset)):
+            self.ended(blob, offset)
+        return data
+
+
+def _together(pieces: list[bytes], size: int) -> bytes:
+    meter.advance(size)
+    return b"".join(pieces)

@@ -14,7 +14,7 @@ from pipeline.store import facts
 if TYPE_CHECKING:
     from pipeline.store import Store
 
-SMALL = 1 << 20
+SMALL = 1 << 18
 """Bytes up to which a blob is sooner read than looked up."""
 
 
