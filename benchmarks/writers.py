@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,11 +93,14 @@ def _fat(store: Any, made: Any, out: Any) -> None:
 def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
     def write(store: Any, made: Any, out: Any) -> None:
         from pipeline import compress
+        from pipeline.stages import pieces
         from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
 
+        work = partial(vmdk.packed, compress.zlib(1))
+        grains = partial(pieces.made, store, f"round {time.time_ns()}", work)  # nothing was made before
         writers: dict[str, Callable[[], None]] = {
             "qcow2": lambda: qcow2.write(made.disk(), out),
-            "vmdk": lambda: vmdk.write(made.disk(), store.read, out, compress.zlib(1), 1),
+            "vmdk": lambda: vmdk.write(made.disk(), grains, out, 1),
             "vhd": lambda: vhd.write_fixed(made.disk(), out, disk.identity("vhd")),
             "dynamic-vhd": lambda: vhd.write_dynamic(made.disk(), out, disk.identity("vhd")),
             "vhdx": lambda: vhdx.write(made.disk(), out, disk.identity),

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -17,16 +17,20 @@ WAITING = 8 * WORKERS
 """Blocks that may wait to be worked on or taken: memory, and how far reading runs ahead."""
 
 
-class InOrder:
-    """`submit(data, take)` calls `take(work(data))` in this thread, in the order of submission; all are taken when the
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class InOrder(Generic[Item, Result]):
+    """`submit(item, take)` calls `take(work(item))` in this thread, in the order of submission; all are taken when the
     `with` block ends. `work` releases the interpreter's lock, or nothing is gained."""
 
-    def __init__(self, work: Callable[[bytes], bytes]) -> None:
+    def __init__(self, work: Callable[[Item], Result]) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._work = work
         self._pool = ThreadPoolExecutor(WORKERS)
-        self._queue: deque[tuple[Future[bytes], Callable[[bytes], None]]] = deque()
+        self._queue: deque[tuple[Future[Result], Callable[[Result], None]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -38,8 +42,8 @@ class InOrder:
         finally:
             self._pool.shutdown(cancel_futures=True)
 
-    def submit(self, data: bytes, take: Callable[[bytes], None]) -> None:
-        self._queue.append((self._pool.submit(self._work, data), take))
+    def submit(self, item: Item, take: Callable[[Result], None]) -> None:
+        self._queue.append((self._pool.submit(self._work, item), take))
         self.drain(WAITING)
 
     def drain(self, waiting: int = 0) -> None:

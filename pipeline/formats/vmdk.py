@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline import compress
 from pipeline.digest import Digest
+from pipeline.stages import pieces
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import files
@@ -21,6 +24,8 @@ LEVEL = 1
 def build(store: Store, raw: Digest) -> Digest:
     """Tree {".vmdk"}."""
     content = part(store, raw, "-bios.img")
+    work = partial(vmdk.packed, compress.zlib(LEVEL))
+    make = partial(pieces.made, store, f"vmdk {LEVEL} {VERSION}", work)
     out = store.rope()
-    vmdk.write(content, store.read, out, compress.zlib(LEVEL), disk.identity(NAME, content).time_low)
+    vmdk.write(content, make, out, disk.identity(NAME, content).time_low)
     return store.put_tree(files([(".vmdk", out.finish())]))

@@ -11,10 +11,9 @@ from __future__ import annotations
 from functools import cache, partial
 
 from pipeline import compress as compression
-from pipeline.digest import Digest, canonical_json
-from pipeline.inorder import InOrder
-from pipeline.stages import diskimage
-from pipeline.store import Store, facts
+from pipeline.digest import Digest
+from pipeline.stages import diskimage, pieces
+from pipeline.store import Store
 from pipeline.tree import Content, Sink, Slice, cut, files, length
 from pipeline.writers.extents import held
 
@@ -25,8 +24,6 @@ HOLE = 64 << 20
 """Bytes of a ready-made hole."""
 MEMBER = 2 << 20
 """Bytes of the disk in a gzip member."""
-WAITING = 4
-"""Members that wait for a thread."""
 
 
 def zst(store: Store, image: Digest, *, compress: str = "zstd") -> Digest:
@@ -77,25 +74,10 @@ def _pack(store: Store, chosen: compression.Compression, content: Content, out: 
             sink.extend(content)
         return
 
-    pieces = [cut(content, at, min(MEMBER, length(content) - at)) for at in range(0, length(content), MEMBER)]
-    names = [f"{chosen} {compression.VERSION} {Digest.of(canonical_json(piece))}" for piece in pieces]
+    def member(part: tuple[int, bytes]) -> list[bytes]:
+        return [gzip(part[1])]
 
-    def take(name: str, member: bytes) -> None:
-        facts.know(store, name, store.put(member))
-
-    with InOrder(compression.gzip(chosen.level)) as work:
-        for name, piece in zip(names, pieces, strict=True):
-            if _member(store, name) is None:
-                work.submit(store.bytes(piece), partial(take, name))
-                work.drain(WAITING)
-    for name in names:
-        member = _member(store, name)
-        assert member is not None
-        out.extend(member)
-
-
-def _member(store: Store, name: str) -> Content | None:
-    """A member that was made before, of the same bytes: a change of a disk re-makes the members that it is in."""
-    fact = facts.known(store, name)
-    blob = None if fact is None else Digest.parse(fact)
-    return (Slice(blob, 0, store.size(blob)),) if blob is not None and store.use(blob) else None
+    gzip = compression.gzip(chosen.level)
+    members = [(0, cut(content, at, min(MEMBER, length(content) - at))) for at in range(0, length(content), MEMBER)]
+    for made in pieces.made(store, f"{chosen} {compression.VERSION}", member, members):
+        out.extend(tuple(made))

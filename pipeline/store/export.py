@@ -88,7 +88,6 @@ def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
 def _large(store: Store, content: Content, partial: Path, path: Path, known: Digest | None) -> Digest:
     """The file gets its name once the blobs are known to be right; that need not wait for its own sum."""
     summing = None
-    checking = Beside(lambda: _verify(store, content))
     with open(partial, "w+b", buffering=0) as file:
         os.truncate(file.fileno(), trees.length(content))
         if known is None:
@@ -96,7 +95,7 @@ def _large(store: Store, content: Content, partial: Path, path: Path, known: Dig
         else:
             for _ in _copy(store, content, file, 0):
                 pass
-        checking.result()
+        _verify(store, content)
         _replace(partial, path)
         if summing is not None:
             known = summing.result()

@@ -120,10 +120,6 @@ class Store:
     def has(self, digest: Digest) -> bool:
         return self.path(digest).exists()
 
-    def use(self, digest: Digest) -> bool:
-        """Whether the blob is here; it counts as needed now."""
-        return self._used(self.path(digest))
-
     def size(self, digest: Digest) -> int:
         return self.stat(digest).st_size
 

@@ -83,7 +83,7 @@ class Data:
         self.shared = self.shared and any(place.layout == COMPRESSED for place in places.values())
         return places
 
-    def _file(self, content: Content, inline: bool, threads: InOrder) -> Place:
+    def _file(self, content: Content, inline: bool, threads: InOrder[bytes, bytes]) -> Place:
         size = length(content)
         holes = sum(piece.length for piece in content if piece.blob is None)
         if 2 * holes > size or (holes >= BLOCK and not self._compress):
@@ -116,7 +116,7 @@ class Data:
             self._extend(piece)
         return Place(CHUNKS, bits - BLOCK_LOG, table=bytearray(words(table, "little")))
 
-    def _compressed(self, content: Content, threads: InOrder) -> Place:
+    def _compressed(self, content: Content, threads: InOrder[bytes, bytes]) -> Place:
         place = Place(PLAIN)
         at = 0
         for data in _extents(self._read(content)):

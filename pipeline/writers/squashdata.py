@@ -70,7 +70,7 @@ class Data:
             self._flush_ends(threads)
         return places
 
-    def _file(self, threads: InOrder, content: Content) -> Place:
+    def _file(self, threads: InOrder[bytes, bytes], content: Content) -> Place:
         place = Place()
         for data in self._blocks(content):
             if len(data) < BLOCK:
@@ -104,7 +104,7 @@ class Data:
         if rest:
             yield rest
 
-    def _end(self, threads: InOrder, data: bytes) -> tuple[int, int]:
+    def _end(self, threads: InOrder[bytes, bytes], data: bytes) -> tuple[int, int]:
         """Put the end of a file into a fragment block: its number, and the offset in it."""
         if self._filled + len(data) > BLOCK:
             self._flush_ends(threads)
@@ -113,7 +113,7 @@ class Data:
         self._filled += len(data)
         return self._fragment, offset
 
-    def _flush_ends(self, threads: InOrder) -> None:
+    def _flush_ends(self, threads: InOrder[bytes, bytes]) -> None:
         def placed(start: int, size: int) -> None:
             self.fragments += pack("<QII", start, size, 0)
 
@@ -123,7 +123,7 @@ class Data:
             self._ends.clear()
             self._filled = 0
 
-    def _submit(self, threads: InOrder, data: bytes, placed: Placed) -> None:
+    def _submit(self, threads: InOrder[bytes, bytes], data: bytes, placed: Placed) -> None:
         def take(packed: bytes) -> None:
             start, flag = self._out.tell() - self._origin, 0
             if len(packed) >= len(data):

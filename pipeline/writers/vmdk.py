@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from struct import pack
 
-from pipeline.inorder import InOrder
-from pipeline.tree import Content, Read, Sink, length
+from pipeline.tree import Content, Sink, Slice, cut, length
 from pipeline.writers.extents import held, words
 
-VERSION = 2
+VERSION = 3
 SECTOR = 512
 GRAIN = 128 * SECTOR
 """64 KiB."""
@@ -28,17 +26,23 @@ FLAGS = 0x30001
 """Line ends can be tested, grains are compressed, and markers stand between them."""
 AT_END = (1 << 64) - 1
 MARKER_TABLE, MARKER_DIRECTORY, MARKER_FOOTER, MARKER_END = 1, 2, 3, 0
-ZEROS = bytes(GRAIN)
 SAMPLE = 4096
 """Bytes of a grain that are tried: most of a node's disk is compressed already."""
 STORED = 65535
 """Bytes of a block that is not compressed (RFC 1951, 3.2.4)."""
+PART = 32
+"""Grains that are packed together: 2 MiB."""
 Deflate = Callable[[bytes], bytes]
 """zlib streams (RFC 1950), always the same for the same bytes."""
+Make = Callable[[list[tuple[int, Content]]], Iterable[list[Slice]]]
+"""Parts of a disk (the number of the first grain, and what they hold) -> the grains of each."""
 
 
-def write(content: Content, read: Read, out: Sink, deflate: Deflate, identity: int) -> None:
-    """Write the raw disk `content` (a multiple of 512 bytes), read through `read`. `identity` is the 32-bit CID."""
+def write(content: Content, make: Make, out: Sink, identity: int) -> None:
+    """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID.
+
+    make: gives for parts of the disk what `packed` makes of them, whoever calls that.
+    """
     sectors = length(content) // SECTOR
     grains = -(-sectors // 128)
     out.write(_header(sectors, 0).ljust(SECTOR, b"\0"))
@@ -46,19 +50,16 @@ def write(content: Content, read: Read, out: Sink, deflate: Deflate, identity: i
     directory = array("I", bytes(4 * -(-grains // ENTRIES)))
     table = array("I", bytes(4 * ENTRIES))
     current = 0
-
-    def take(number: int, packed: bytes) -> None:
-        nonlocal current, table
-        if number // ENTRIES != current:
-            directory[current] = _table(out, table)
-            current = number // ENTRIES
-            table = array("I", bytes(4 * ENTRIES))
-        table[number % ENTRIES] = out.tell() // SECTOR
-        _padded(out, pack("<QI", number * 128, len(packed)) + packed)
-
-    with InOrder(partial(_packed, deflate)) as threads:
-        for number, data in _grains(content, read):
-            threads.submit(data, partial(take, number))
+    parts = list(_parts(content))
+    for (first, _), made in zip(parts, make(parts), strict=True):
+        for number, grain in enumerate(made, first):
+            if number // ENTRIES != current:
+                directory[current] = _table(out, table)
+                current = number // ENTRIES
+                table = array("I", bytes(4 * ENTRIES))
+            if grain.length:
+                table[number % ENTRIES] = out.tell() // SECTOR
+                out.extend((grain,))
     directory[current] = _table(out, table)
     _marker(out, MARKER_DIRECTORY, -(-len(directory) * 4 // SECTOR))
     place = out.tell() // SECTOR
@@ -68,7 +69,30 @@ def write(content: Content, read: Read, out: Sink, deflate: Deflate, identity: i
     _marker(out, MARKER_END, 0)
 
 
-def _packed(deflate: Deflate, data: bytes) -> bytes:
+def _parts(content: Content) -> Iterator[tuple[int, Content]]:
+    """The parts of the disk that hold data, with the numbers of their first grains: each ends at a multiple of PART."""
+    for run, pieces in held(content, GRAIN):
+        number = run.first
+        while number < run.end:
+            end = min(run.end, (number // PART + 1) * PART)
+            start, rest = (number - run.first) * GRAIN, length(pieces) - (number - run.first) * GRAIN
+            yield number, cut(pieces, start, min((end - number) * GRAIN, rest))
+            number = end
+
+
+def packed(deflate: Deflate, part: tuple[int, bytes]) -> list[bytes]:
+    """The grains of a part (the number of its first, its bytes) as they stand in the file; of zeros nothing."""
+    first, data = part
+    grains = [data[start : start + GRAIN] for start in range(0, len(data), GRAIN)]
+    return [_grain(deflate, number, grain) if grain.strip(b"\0") else b"" for number, grain in enumerate(grains, first)]
+
+
+def _grain(deflate: Deflate, number: int, data: bytes) -> bytes:
+    stream = _stream(deflate, data.ljust(GRAIN, b"\0"))
+    return pack("<QI", number * 128, len(stream)) + stream + bytes(-(12 + len(stream)) % SECTOR)
+
+
+def _stream(deflate: Deflate, data: bytes) -> bytes:
     """The zlib stream of a grain: not compressed, if its middle does not look as if that would help."""
     middle = data[(len(data) - SAMPLE) // 2 :][:SAMPLE]
     if len(deflate(middle)) < SAMPLE - SAMPLE // 16:
@@ -76,21 +100,6 @@ def _packed(deflate: Deflate, data: bytes) -> bytes:
     blocks = [data[at : at + STORED] for at in range(0, len(data), STORED)]
     stored = [pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks]
     return b"\x78\x01" + b"".join(stored) + pack(">I", zlib.adler32(data))
-
-
-def _grains(content: Content, read: Read) -> Iterator[tuple[int, bytes]]:
-    """The grains that are not all zeros, with their numbers."""
-    for run, pieces in held(content, GRAIN):
-        number, rest = run.first, b""
-        for chunk in read(pieces):
-            rest += chunk
-            whole = len(rest) - len(rest) % GRAIN
-            for start in range(0, whole, GRAIN):
-                if (grain := rest[start : start + GRAIN]) != ZEROS:
-                    yield number + start // GRAIN, grain
-            number, rest = number + whole // GRAIN, rest[whole:]
-        if rest.strip(b"\0"):
-            yield number, rest.ljust(GRAIN, b"\0")
 
 
 def _header(sectors: int, directory: int) -> bytes:

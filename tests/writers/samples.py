@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import string
+from functools import partial
 from pathlib import Path
 
 from hypothesis import strategies as st
 
+from pipeline.stages.pieces import made
 from pipeline.store import Store
 from pipeline.tree import Content, Device, Directory, File, Slice, Symlink, Tree, complete
+from pipeline.writers import vmdk
 
 WHEN = 1700000000
 
@@ -109,6 +112,11 @@ def written(store: Store, write: object, path: Path) -> Path:
     write(out)
     store.export(out.finish(), path)
     return path
+
+
+def grains(store: Store, deflate: vmdk.Deflate) -> vmdk.Make:
+    """What packs the parts of a vmdk."""
+    return partial(made, store, "vmdk", partial(vmdk.packed, deflate))
 
 
 def read(store: Store, content: Content) -> bytes:

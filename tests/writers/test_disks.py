@@ -34,7 +34,7 @@ WRITERS = {
     "vhd": ("vpc", lambda content, store, out: vhd.write_fixed(content, out, IDENTITY)),
     "dynamic-vhd": ("vpc", lambda content, store, out: vhd.write_dynamic(content, out, IDENTITY)),
     "vhdx": ("vhdx", lambda content, store, out: vhdx.write(content, out, disks.identity)),
-    "vmdk": ("vmdk", lambda content, store, out: vmdk.write(content, store.read, out, compress.zlib(1), 0x1234)),
+    "vmdk": ("vmdk", lambda content, store, out: vmdk.write(content, samples.grains(store, compress.zlib(1)), out, 1)),
 }
 SPARSE = [name for name in WRITERS if name != "vhd"]
 

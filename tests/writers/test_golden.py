@@ -106,7 +106,7 @@ WRITERS = {
     f"zst of a disk {packed.VERSION}": _packed(packed.zst),
     f"gz of a disk {packed.VERSION}": _packed(packed.gz),
     f"vmdk {vmdk.VERSION} {compress.VERSION}": lambda store, out: vmdk.write(
-        _disk(store), store.read, out, compress.zlib(1), 1
+        _disk(store), samples.grains(store, compress.zlib(1)), out, 1
     ),
     f"gpt {gpt.VERSION}": lambda store, out: gpt.write_disk(
         [gpt.Volume(_disk(store), "EFI System", gpt.EFI_SYSTEM)],
@@ -133,7 +133,7 @@ GOLDEN = {
     "erofs 1 lz4-4.4.5": "c732b54e0d283c1cae59ede310077315413b84a81848aeead46b52d78e82492f",
     "vhd 1": "c4f1aecc72e3622ee56f6e1c5b1ccb94d62d218ab3a107297a404cc838d8f167",
     "dynamic vhd 1": "c41db53baacf3a79e372ac19d1ec19cd66b520a0f74174bfbf90a2d996809a5c",
-    "vmdk 2 3 zstandard-0.25.0 deflate-0.9.0": "772856da12f43761a5c90cdc8c63bd543843654a438b530af68c1b247725121f",
+    "vmdk 3 3 zstandard-0.25.0 deflate-0.9.0": "772856da12f43761a5c90cdc8c63bd543843654a438b530af68c1b247725121f",
     "vhdx 1": "deea099cc657206eac05caea86e3ff65206ace85deebadf1cb7261e317a5c0df",
     "qcow2 of zstd 1": "4fe3ebc3053abc130a62cc763a593769d3a98388a97b2beabd28a7a041216093",
     "swap 1": "90f559377d88b352839163ae258ebc2d1c163814072fb855c136fb0003db8e3d",
