@@ -56,6 +56,13 @@ class Row(NamedTuple):
     theirs: str
 
 
+def _pack(store: Any, work: Callable[[bytes], bytes]) -> Callable[[Any], Any]:
+    """What packs pieces, none of which was made before."""
+    from pipeline.stages import pieces
+
+    return partial(pieces.packed, store, f"round {time.time_ns()}", work)
+
+
 def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
         from pipeline import compress
@@ -70,9 +77,10 @@ def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
 def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
         from pipeline import compress
-        from pipeline.writers import erofs
+        from pipeline.writers import erofs, erofsdata
 
-        return erofs.write(made.tree(), store.read, out, compress.lz4(level) if level else None)
+        packing = _pack(store, partial(erofsdata.packed, compress.lz4(level))) if level else None
+        return erofs.write(made.tree(), store.read, out, packing)
 
     return write
 
@@ -93,11 +101,9 @@ def _fat(store: Any, made: Any, out: Any) -> None:
 def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
     def write(store: Any, made: Any, out: Any) -> None:
         from pipeline import compress
-        from pipeline.stages import pieces
         from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
 
-        work = partial(vmdk.packed, compress.zlib(1))
-        grains = partial(pieces.made, store, f"round {time.time_ns()}", work)  # nothing was made before
+        grains = _pack(store, partial(vmdk.packed, compress.zlib(1)))
         writers: dict[str, Callable[[], None]] = {
             "qcow2": lambda: qcow2.write(made.disk(), out),
             "vmdk": lambda: vmdk.write(made.disk(), grains, out, 1),
@@ -230,7 +236,8 @@ def write(name: str, folder: Path) -> None:
     first = row.ours(store, made_of(folder, store), out)
     content = (store.content(first) if first else ()) + out.finish()
     with (folder / "ours").open("wb") as file:
-        _copy(store, content, file)
+        for _ in _copy(store, content, file, 0):
+            pass
     print(time.perf_counter() - began)
     # the next turn shall add its blob, not replace one: ext4 starts to write to the disk when a file is replaced
     for path in set(blobs.rglob("*")) - kept:

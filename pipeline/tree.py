@@ -118,6 +118,8 @@ class Sink(Protocol):
 
 Read = Callable[[Content], Iterator[bytes]]
 """How a writer that has to see bytes (to compress them, say) gets them: chunks of bounded size."""
+Pack = Callable[[Iterable[Content]], Iterator[Slice]]
+"""What becomes of pieces, in order: how a writer has blocks compressed. Whoever does it may know some from before."""
 
 
 def length(content: Content) -> int:
@@ -141,6 +143,22 @@ def cut(content: Content, start: int, count: int) -> Content:
     if count > 0:
         raise ValueError(f"content ends {count} bytes early")
     return tuple(pieces)
+
+
+def split(content: Content, size: int) -> Iterator[Content]:
+    """`content` in pieces of `size` bytes, by reference; the last may be shorter."""
+    pieces: list[Slice] = []
+    room = size
+    for blob, offset, left in content:
+        while left:
+            taken = min(room, left)
+            pieces.append(Slice(blob, offset, taken))
+            offset, left, room = offset + taken if blob else 0, left - taken, room - taken
+            if not room:
+                yield tuple(pieces)
+                pieces, room = [], size
+    if pieces:
+        yield tuple(pieces)
 
 
 def parent(path: str) -> str:

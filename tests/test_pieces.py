@@ -1,11 +1,18 @@
 """Pieces are packed once, whatever else a disk holds, and again when they were lost."""
 
-import pytest
+import random
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.digest import Digest
 from pipeline.stages import pieces
 from pipeline.store import Store
+from pipeline.tree import Slice, split
 
-PARTS = [b"one" * 100, b"", b"two" * 50]
+PIECES = [b"one" * 100, b"", b"two" * 50, b"odd"]
+SIZE = 64 << 10
 
 
 @pytest.fixture
@@ -13,45 +20,80 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def made(store, parts, how="halves", calls=None):
-    def halves(part):
-        number, data = part
+def packed(store, contents, how="halves", calls=None):
+    def half(data):
         if calls is not None:
-            calls.append(number)
-        return [data[: len(data) // 2], bytes([number]) * number]
+            calls.append(data)
+        return data[: len(data) // 2]
 
-    numbered = [(number, store.content(data)) for number, data in enumerate(parts)]
-    return [[store.bytes((piece,)) for piece in part] for part in pieces.made(store, how, halves, numbered)]
-
-
-def expected(parts):
-    return [[data[: len(data) // 2], bytes([number]) * number] for number, data in enumerate(parts)]
+    return list(pieces.packed(store, how, half, contents))
 
 
-def test_each_part_gives_its_results_in_order(store):
-    assert made(store, PARTS) == expected(PARTS)
+def stored(store, texts):
+    return [store.content(text) for text in texts]
+
+
+def read(store, slices):
+    return [store.bytes((piece,)) for piece in slices]
+
+
+def halves(texts):
+    return [text[: len(text) // 2] for text in texts]
+
+
+@given(st.lists(st.binary(max_size=40), max_size=12))
+@settings(max_examples=60)
+def test_each_piece_gives_its_result_in_order(tmp_path_factory, texts):
+    store = Store(tmp_path_factory.getbasetemp() / "pieces")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "LEAST", 30)
+        patch.setattr(pieces, "MOST", 60)
+        for _ in range(2):  # made, and found
+            assert read(store, packed(store, stored(store, texts))) == halves(texts)
 
 
 def test_what_was_made_is_not_made_again(store):
-    made(store, PARTS)
-    calls = []
-    assert made(store, [*PARTS[:2], b"other"], calls=calls) == expected([*PARTS[:2], b"other"])
-    assert calls == [2]
-    made(store, PARTS, how="otherwise", calls=calls)
-    assert sorted(calls) == [0, 1, 2, 2]
+    first, calls = packed(store, stored(store, PIECES)), []
+    assert packed(store, stored(store, PIECES), calls=calls) == first
+    assert calls == []
+    packed(store, stored(store, PIECES), how="otherwise", calls=calls)
+    assert sorted(calls) == sorted(PIECES)
+
+
+def test_a_change_packs_what_is_near_it(store):
+    """Behind what was put in or taken away, parts are soon those that they were."""
+    noise = random.Random(1).randbytes(60 << 20)
+    all_of_it = (Slice(store.put(noise), 0, len(noise)),)
+    contents = list(split(all_of_it, SIZE))
+    packed(store, contents)
+    for changed in ([*contents[:100], *stored(store, [b"new"]), *contents[100:]], contents[:100] + contents[101:]):
+        calls = []
+        assert read(store, packed(store, changed, calls=calls)) == halves(read_all(store, changed))
+        assert 0 < sum(map(len, calls)) <= 3 * pieces.MOST
+
+
+def read_all(store, contents):
+    return [b"".join(store.read(content)) for content in contents]
 
 
 def test_what_was_lost_is_made_again(store):
-    made(store, PARTS)
-    for part in pieces.made(store, "halves", lambda part: [], [(0, store.content(PARTS[0]))]):
-        store.path(part[0].blob).unlink()
-    assert made(Store(store.root), PARTS) == expected(PARTS)
+    for piece in packed(store, stored(store, PIECES)):
+        store.path(Digest(piece.blob)).unlink(missing_ok=True)
+    assert read(Store(store.root), packed(Store(store.root), stored(store, PIECES))) == halves(PIECES)
 
 
 def test_a_fact_that_was_damaged_is_not_believed(store):
-    made(store, PARTS)
+    packed(store, stored(store, PIECES))
     for path in (store.root / "sums").glob("*/*"):
         path.write_bytes(path.read_bytes()[:-1])
     calls = []
-    assert made(store, PARTS, calls=calls) == expected(PARTS)
-    assert len(calls) == len(PARTS)
+    assert read(store, packed(store, stored(store, PIECES), calls=calls)) == halves(PIECES)
+    assert len(calls) == len(PIECES)
+
+
+def test_an_error_of_the_work_is_passed_on(store):
+    def broken(data):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(pieces.packed(store, "broken", broken, stored(store, PIECES)))

@@ -7,7 +7,21 @@ from hypothesis import strategies as st
 
 from pipeline import tree as trees
 from pipeline.digest import Digest
-from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree, below, complete, cut, length, overlay, parents
+from pipeline.tree import (
+    Device,
+    Directory,
+    File,
+    Slice,
+    Symlink,
+    Tree,
+    below,
+    complete,
+    cut,
+    length,
+    overlay,
+    parents,
+    split,
+)
 
 BLOBS = [Digest.of(bytes([number])) for number in range(3)]
 names = st.text(string.ascii_lowercase[:3], min_size=1, max_size=1)
@@ -130,3 +144,12 @@ def test_link_groups_of_one_name_in_three_trees_stay_three_groups():
     first, second, third = (Tree(a=link("a")) | {name: link("a")} for name in "zyx")
     tree = overlay(first, second, third)
     assert [tree[name].inode for name in "axyz"] == ["a", "a", "", ""]
+
+
+@given(st.lists(st.integers(0, 9), max_size=6), st.integers(1, 7))
+def test_split_gives_pieces_of_one_size(sizes, size):
+    blob = Digest.of(b"a")
+    content = tuple(Slice(blob, 7, count) if count % 2 else Slice(None, 0, count) for count in sizes)
+    pieces = list(split(content, size))
+    assert [length(piece) for piece in pieces[:-1]] == [size] * (len(pieces) - 1)
+    assert pieces == [cut(content, at, min(size, sum(sizes) - at)) for at in range(0, sum(sizes), size)]

@@ -6,12 +6,15 @@ or gzip up to 12. `none` stores files as they are, which takes less time to make
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline import compress
 from pipeline.digest import Digest
+from pipeline.stages import pieces
 from pipeline.stages.handed import handed
 from pipeline.store import Store
 from pipeline.tree import outside
-from pipeline.writers import erofs
+from pipeline.writers import erofs, erofsdata
 
 NAME = "kernel+erofs"
 VERSION = f"{erofs.VERSION} lz4-{compress.LZ4}"
@@ -28,7 +31,8 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     compress: `zstd[:level]` or `gzip[:level]` for LZ4 of that level, `none` for files as they are.
     """
     chosen = compress.parse(options.get("compress", "zstd"))
-    packing = None if chosen.name == "none" else compress.lz4(min(chosen.level, HIGHEST))
+    work = partial(erofsdata.packed, compress.lz4(min(chosen.level, HIGHEST)))
+    packing = None if chosen.name == "none" else partial(pieces.packed, store, f"{VERSION} {chosen.level}", work)
     tree = outside("boot", store.tree(rootfs))
     body = store.rope()
     first = erofs.write(tree, store.read, body, packing)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pipeline import compress
 from pipeline.digest import Digest
+from pipeline.stages import pieces
 from pipeline.store import Store
 from pipeline.tree import Content, File, Sink, files
 from pipeline.writers import qcow2, qcow2packed
@@ -32,6 +34,7 @@ def qcow(store: Store, image: Digest, suffix: str, clusters: str) -> Digest:
     if clusters == "plain":
         return converted(store, image, suffix, qcow2.write)
     body = store.rope()
-    pack = compress.blocks(compress.parse(clusters))
-    header = qcow2packed.write(disk(store, image)[1], store.read, body, pack)
+    work = partial(qcow2packed.packed, compress.blocks(compress.parse(clusters)))
+    pack = partial(pieces.packed, store, f"qcow2 {clusters} {VERSION}", work)
+    header = qcow2packed.write(disk(store, image)[1], pack, body)
     return store.put_tree(files([(suffix, store.content(header) + body.finish())]))

@@ -14,7 +14,7 @@ from pipeline import compress as compression
 from pipeline.digest import Digest
 from pipeline.stages import diskimage, pieces
 from pipeline.store import Store
-from pipeline.tree import Content, Sink, Slice, cut, files, length
+from pipeline.tree import Content, Sink, Slice, files, length, split
 from pipeline.writers.extents import held
 
 VERSION = f"2 {compression.VERSION}"
@@ -74,10 +74,6 @@ def _pack(store: Store, chosen: compression.Compression, content: Content, out: 
             sink.extend(content)
         return
 
-    def member(part: tuple[int, bytes]) -> list[bytes]:
-        return [gzip(part[1])]
-
-    gzip = compression.gzip(chosen.level)
-    members = [(0, cut(content, at, min(MEMBER, length(content) - at))) for at in range(0, length(content), MEMBER)]
-    for made in pieces.made(store, f"{chosen} {compression.VERSION}", member, members):
-        out.extend(tuple(made))
+    how = f"{chosen} {compression.VERSION}"
+    for member in pieces.packed(store, how, compression.gzip(chosen.level), split(content, MEMBER)):
+        out.extend((member,))

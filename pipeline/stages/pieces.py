@@ -1,59 +1,99 @@
-"""Pieces: parts of a large content that are packed each for itself, and once: a change of a disk re-makes the parts
-that it is in. What a part gave is a blob of its own; a fact says which.
+"""Pieces: parts of a large content that are packed each for itself, and once: a change of a node packs what changed.
+
+Pieces that follow each other make a part. What a part's pieces became is a blob; a fact says which, and where each of
+them ends. A part ends where what it holds says so, not after so many pieces: behind something that was added or taken
+away, parts are soon those that they were (content-defined chunking, as rsync and casync have it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.digest import Digest, canonical_json
 from pipeline.inorder import InOrder
 from pipeline.store import Store, facts
-from pipeline.tree import Content, Slice
+from pipeline.tree import Content, Slice, length
 
-WAITING = 4
-"""Parts that wait for a thread."""
+LEAST, MOST = 1 << 20, 4 << 20
+"""Bytes that go into a part."""
+ENDS = 8
+"""One piece in so many may end a part of at least LEAST bytes."""
+AHEAD = 8 << 20
+"""Bytes that may wait for a thread."""
 
-Part = tuple[int, Content]
-"""A number that counts, too, for what becomes of the content."""
-Work = Callable[[tuple[int, bytes]], list[bytes]]
-"""What becomes of a part. Threads call it."""
+Work = Callable[[bytes], bytes]
+"""What becomes of a piece. Any thread may call it; the same bytes become the same."""
 
 
-def made(store: Store, how: str, work: Work, parts: list[Part]) -> Iterator[list[Slice]]:
-    """What `work` makes of each of `parts`: for each of its results a slice. `how` says all else that decides them."""
-    names = [f"{how} {number} {Digest.of(canonical_json(content))}" for number, content in parts]
-    found = {name: _known(store, name) for name in names}
-
-    def take(name: str, results: list[bytes]) -> None:
-        blob, sizes = store.put(b"".join(results)), [len(result) for result in results]
-        facts.know(store, name, " ".join(map(str, (blob, *sizes))))
-        found[name] = _slices(blob, sizes)
-
+def packed(store: Store, how: str, work: Work, pieces: Iterable[Content]) -> Iterator[Slice]:
+    """What `work` makes of the bytes of each of `pieces`, in order. `how` says all else that decides it."""
+    waiting: deque[_Part] = deque()
     with InOrder(work) as threads:
-        for name, (number, content) in zip(names, parts, strict=True):
-            if found[name] is None:
-                threads.submit((number, store.bytes(content)), partial(take, name))
-                threads.drain(WAITING)
-    for name in names:
-        results = found[name]
-        assert results is not None
-        yield results
+        for names, contents in _parts(pieces):
+            part = _Part(store, f"{how} {Digest.of(names)}", len(contents))
+            waiting.append(part)
+            for content in () if part.done else contents:
+                threads.submit(store.bytes(content), part.take)
+                threads.drain(AHEAD // max(length(content), 1))
+            while waiting and waiting[0].done:
+                yield from waiting.popleft().slices()
+        threads.drain()
+    for part in waiting:
+        yield from part.slices()
 
 
-def _known(store: Store, name: str) -> list[Slice] | None:
-    """What was made before of the same bytes, if it is still here."""
-    if (fact := facts.known(store, name)) is None:
-        return None
-    blob, *sizes = fact.split()
-    digest = Digest.parse(blob)
-    return _slices(digest, list(map(int, sizes))) if store.has(digest) else None
+class _Part:
+    """What some pieces became, as soon as that is known."""
+
+    def __init__(self, store: Store, name: str, count: int) -> None:
+        self._store, self._name, self._count = store, name, count
+        self._results: list[bytes] = []
+        self._blob: Digest | None
+        self._sizes: list[int]
+        self._blob, self._sizes = self._known() or (None, [])
+
+    @property
+    def done(self) -> bool:
+        return self._blob is not None
+
+    def take(self, result: bytes) -> None:
+        """The next piece became `result`."""
+        self._results.append(result)
+        if len(self._results) == self._count:
+            self._sizes = [len(each) for each in self._results]
+            with self._store.create() as blob:
+                blob.write(b"".join(self._results))
+                self._blob = blob.commit()
+            facts.know(self._store, self._name, " ".join(map(str, (self._blob, *self._sizes))))
+            self._results.clear()
+
+    def slices(self) -> Iterator[Slice]:
+        place = 0
+        for size in self._sizes:
+            yield Slice(self._blob, place, size)
+            place += size
+
+    def _known(self) -> tuple[Digest, list[int]] | None:
+        """What was made before of the same pieces, if it is still here."""
+        if (fact := facts.known(self._store, self._name)) is None:
+            return None
+        blob, *sizes = fact.split()
+        return (Digest.parse(blob), list(map(int, sizes))) if self._store.has(Digest(blob)) else None
 
 
-def _slices(blob: Digest, sizes: list[int]) -> list[Slice]:
-    slices, place = [], 0
-    for size in sizes:
-        slices.append(Slice(blob, place, size))
-        place += size
-    return slices
+def _parts(pieces: Iterable[Content]) -> Iterator[tuple[bytes, list[Content]]]:
+    """`pieces` in parts, each with what names it."""
+    names: list[bytes] = []
+    contents: list[Content] = []
+    size = 0
+    for content in pieces:
+        names.append(canonical_json(content))
+        contents.append(content)
+        size += length(content)
+        if size >= MOST or (size >= LEAST and zlib.crc32(names[-1]) % ENDS == 0):
+            yield b"\n".join(names), contents
+            names, contents, size = [], [], 0
+    if contents:
+        yield b"\n".join(names), contents

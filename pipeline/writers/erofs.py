@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from struct import pack
 
-from pipeline.tree import EPOCH, Device, Directory, Entry, File, Read, Sink, Symlink, parent
+from pipeline.tree import EPOCH, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, parent
 from pipeline.writers import Unwritable, raw
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity
@@ -31,7 +31,7 @@ from pipeline.writers.erofsdata import (
 from pipeline.writers.erofsinode import EXTENDED, KINDS, LARGE, kind, record
 from pipeline.writers.erofsmeta import SLOT, Attributes, Listing, Name, Shelf
 
-VERSION = 1
+VERSION = 2
 MAGIC = 0xE0F5E1E2
 SUPERBLOCK = 1024
 """Where it stands in the first block, which is known last."""
@@ -45,11 +45,11 @@ LZ4_DISTANCE = 65535
 LONGEST_NAME = 255
 
 
-def write(tree: Mapping[str, Entry], read: Read, out: Sink, compress: Callable[[bytes], bytes] | None) -> bytes:
+def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -> bytes:
     """Write the ordered, complete `tree` without its first block, which is returned.
 
-    compress: makes a raw LZ4 block, in any thread; None for files that are stored as they are. Unwritable for names
-    and attributes that erofs has no place for.
+    pack: gives for parts of files what `erofsdata.packed` makes of their bytes; None for files that are stored as they
+    are. Unwritable for names and attributes that erofs has no place for.
     """
     begin = out.tell() - BLOCK
 
@@ -57,7 +57,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, compress: Callable[[
         return (out.tell() - begin) >> BLOCK_LOG
 
     image = _Image({"": Directory(0o755, 0, 0, EPOCH), **tree})
-    data = Data(read, out, BLOCK, compress)
+    data = Data(read, out, BLOCK, pack)
     contents = {path: entry.content for path, entry in image.inodes.items() if isinstance(entry, File) and entry.size}
     image.places = data.write(contents, image.room)
     metadata, written = here(), hashlib.sha256()

@@ -8,12 +8,11 @@ extent's compressed bytes fill a physical cluster of several blocks from its end
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from struct import pack
 
-from pipeline.inorder import InOrder
-from pipeline.tree import Content, Read, Sink, cut, length
+from pipeline.tree import Content, Pack, Read, Sink, Slice, cut, length
 from pipeline.writers.extents import held, words
 from pipeline.writers.twins import identities
 
@@ -56,12 +55,15 @@ class Place:
 
 
 class Data:
-    """Writes the contents of files to `out`, whose next byte is at `origin` of the image."""
+    """Writes the contents of files to `out`, whose next byte is at `origin` of the image.
 
-    def __init__(self, read: Read, out: Sink, origin: int, compress: Callable[[bytes], bytes] | None) -> None:
+    pack: gives for extents what `packed` makes of their bytes, in order; None: nothing is compressed.
+    """
+
+    def __init__(self, read: Read, out: Sink, origin: int, pack: Pack | None) -> None:
         self.shared = False
         """Whether two files have the same compressed clusters."""
-        self._read, self._out, self._compress = read, out, compress
+        self._read, self._out, self._pack = read, out, pack
         self._base = origin - out.tell()
 
     def write(self, contents: Mapping[str, Content], room: Callable[[str], int]) -> dict[str, Place]:
@@ -69,29 +71,30 @@ class Data:
         places = {path: Place(INLINE, tail=content) for path, content in contents.items()
                   if length(content) <= room(path)}  # fmt: skip
         large = {path: content for path, content in contents.items() if path not in places}
-        known: dict[object, Place] = {}
-        with InOrder(self._compress or bytes) as threads:
-            for path, identity in identities(large, self._read):
-                content = large[path]
-                inline = 0 < length(content) % BLOCK <= room(path)
-                key = (identity, inline)
-                if key not in known:
-                    known[key] = self._file(content, inline, threads)
-                elif self._compress:
-                    self.shared = True
-                places[path] = known[key]
-        self.shared = self.shared and any(place.layout == COMPRESSED for place in places.values())
+        keys: dict[str, tuple[object, bool]] = {}
+        files: dict[tuple[object, bool], Content] = {}
+        for path, identity in identities(large, self._read):
+            keys[path] = key = identity, 0 < length(large[path]) % BLOCK <= room(path)
+            files.setdefault(key, large[path])
+        packed = self._packed(files.values())
+        known = {key: self._file(content, key[1], packed) for key, content in files.items()}
+        places |= {path: known[key] for path, key in keys.items()}
+        twins = self._pack is not None and len(files) < len(keys)
+        self.shared = twins and any(place.layout == COMPRESSED for place in places.values())
         return places
 
-    def _file(self, content: Content, inline: bool, threads: InOrder[bytes, bytes]) -> Place:
-        size = length(content)
-        holes = sum(piece.length for piece in content if piece.blob is None)
-        if 2 * holes > size or (holes >= BLOCK and not self._compress):
-            threads.drain()
+    def _packed(self, files: Iterable[Content]) -> Iterator[Slice]:
+        """What becomes of the extents of those of `files` that are compressed, in order."""
+        if self._pack is None:
+            return iter(())
+        return self._pack(extent for content in files if _compresses(content) for extent in _extents(content))
+
+    def _file(self, content: Content, inline: bool, packed: Iterator[Slice]) -> Place:
+        size, holes = length(content), _holes(content)
+        if self._pack and _compresses(content):
+            return self._compressed(content, packed)
+        if 2 * holes > size or (holes >= BLOCK and not self._pack):
             return self._chunks(content)
-        if self._compress and size > BLOCK:
-            return self._compressed(content, threads)
-        threads.drain()
         place = Place(INLINE if inline else PLAIN, self._here(), size >> BLOCK_LOG)
         stored = place.blocks << BLOCK_LOG if inline else size
         place.tail = cut(content, stored, size - stored)
@@ -116,46 +119,50 @@ class Data:
             self._extend(piece)
         return Place(CHUNKS, bits - BLOCK_LOG, table=bytearray(words(table, "little")))
 
-    def _compressed(self, content: Content, threads: InOrder[bytes, bytes]) -> Place:
-        place = Place(PLAIN)
-        at = 0
-        for data in _extents(self._read(content)):
-            threads.submit(data, self._taker(place, cut(content, at, len(data)), len(data)))
-            at += len(data)
+    def _compressed(self, content: Content, packed: Iterator[Slice]) -> Place:
+        place = Place(PLAIN, self._here())
+        for extent, clusters in zip(_extents(content), packed, strict=False):
+            here, blocks = self._here(), clusters.length >> BLOCK_LOG
+            if blocks:
+                place.layout = COMPRESSED
+                place.table += _index(here, blocks, length(extent))
+                self._out.extend((clusters,))
+            else:
+                blocks = -(-length(extent) // BLOCK)
+                place.table += b"".join(pack("<HHI", 0, 0, here + number) for number in range(blocks))
+                self._extend(extent)
+            place.blocks += blocks
         return place
 
-    def _taker(self, place: Place, content: Content, size: int) -> Callable[[bytes], None]:
-        """What stores an extent once it is compressed: so, if that saves a block, else as it is."""
 
-        def take(packed: bytes) -> None:
-            here, blocks, plain = self._here(), -(-len(packed) // BLOCK), -(-size // BLOCK)
-            if place.start == NOWHERE:
-                place.start = here
-            if blocks < plain:
-                place.layout = COMPRESSED
-                place.table += _index(here, blocks, size)
-                self._out.write(packed.rjust(blocks << BLOCK_LOG, b"\0"))
-            else:
-                blocks = plain
-                place.table += b"".join(pack("<HHI", 0, 0, here + number) for number in range(plain))
-                self._extend(content)
-            place.blocks += blocks
+def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
+    """An extent as it is stored: an LZ4 block in whole blocks, behind zeros; nothing if that would not save a block.
 
-        return take
+    compress: makes the LZ4 block, without a size in front.
+    """
+    block = compress(data)
+    blocks = -(-len(block) // BLOCK)
+    return block.rjust(blocks << BLOCK_LOG, b"\0") if blocks < -(-len(data) // BLOCK) else b""
 
 
-def _extents(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The bytes of a file in pieces of EXTENT; the last is longer by up to a block, or shorter."""
-    rest = b""
-    for chunk in chunks:
-        data = rest + chunk if rest else chunk
-        at = 0
-        while len(data) - at >= EXTENT + BLOCK:
-            yield data[at : at + EXTENT]
-            at += EXTENT
-        rest = data[at:]
-    if rest:
-        yield rest
+def _holes(content: Content) -> int:
+    return sum(piece.length for piece in content if piece.blob is None)
+
+
+def _compresses(content: Content) -> bool:
+    """Whether a file is worth it: larger than a block, and no more than half of it holes."""
+    size = length(content)
+    return size > BLOCK and 2 * _holes(content) <= size
+
+
+def _extents(content: Content) -> Iterator[Content]:
+    """A file in pieces of EXTENT; the last is longer by up to a block, or shorter."""
+    size, at = length(content), 0
+    while size - at >= EXTENT + BLOCK:
+        yield cut(content, at, EXTENT)
+        at += EXTENT
+    if at < size:
+        yield cut(content, at, size - at)
 
 
 def _index(start: int, blocks: int, size: int) -> bytes:

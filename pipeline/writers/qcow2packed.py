@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from functools import partial
 
-from pipeline.inorder import InOrder
-from pipeline.tree import Content, Read, Sink, cut, length
+from pipeline.tree import Content, Pack, Sink, Slice, length, split
 from pipeline.writers.extents import held, words
 from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, ZSTD, clusters, header
 
-VERSION = 1
+VERSION = 2
 SECTOR = 512
+PLAIN = b"\0"
+"""Stands for a cluster that would become no smaller: no frame is as short."""
 COMPRESSED = 1 << 62
 SECTORS_AT = 62 - (CLUSTER_BITS - 8)
 """Bit of a compressed cluster's descriptor where the number of its sectors starts; its place is below."""
-ZEROS = bytes(CLUSTER)
 
 
 class Image:
@@ -43,12 +42,12 @@ class Image:
         table = self.tables.setdefault(number // ENTRIES, array("Q", bytes(CLUSTER)))
         table[number % ENTRIES] = entry
 
-    def add_packed(self, number: int, data: bytes) -> None:
+    def add_packed(self, number: int, frame: Slice) -> None:
         """A compressed cluster, at whatever byte is next. It refers to every cluster that its sectors touch."""
         place = self.place
-        sectors = (place % SECTOR + len(data) - 1) // SECTOR
+        sectors = (place % SECTOR + frame.length - 1) // SECTOR
         self.refer(number, COMPRESSED | sectors << SECTORS_AT | place)
-        self.body.write(data)
+        self.body.extend((frame,))
         last = (place // SECTOR + sectors) * SECTOR // CLUSTER
         self.counts.extend([0] * (last + 1 - len(self.counts)))
         for cluster in range(place // CLUSTER, last + 1):
@@ -75,22 +74,21 @@ class Image:
         return place
 
 
-def write(content: Content, read: Read, body: Sink, pack: Callable[[bytes], bytes]) -> bytes:
-    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size, compressed by `pack` (zstd).
+def write(content: Content, pack: Pack, body: Sink) -> bytes:
+    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size.
 
-    `body` gets all but the first cluster, which is returned.
+    pack: gives for clusters what `packed` makes of their bytes, in order. `body` gets all but the first cluster, which
+    is returned.
     """
-    image, plain = Image(body), []
-
-    def take(number: int, piece: Content, packed: bytes) -> None:
-        if len(packed) <= CLUSTER - SECTOR:
-            image.add_packed(number, packed)
-        else:
+    image = Image(body)
+    plain: list[tuple[int, Content]] = []
+    for (number, piece), cluster in zip(
+        _clusters(content), pack(piece for _, piece in _clusters(content)), strict=True
+    ):
+        if cluster.length == len(PLAIN):
             plain.append((number, piece))
-
-    with InOrder(pack) as work:
-        for number, piece, data in _clusters(content, read):
-            work.submit(data, partial(take, number, piece))
+        elif cluster.length:
+            image.add_packed(number, cluster)
     for number, piece in plain:
         image.refer(number, image.add(piece) | COPIED)
     first = array("Q", bytes(8 * -(-length(content) // (CLUSTER * ENTRIES))))
@@ -100,15 +98,18 @@ def write(content: Content, read: Read, body: Sink, pack: Callable[[bytes], byte
     return header(length(content), (place, len(first)), _references(image), ZSTD)
 
 
-def _clusters(content: Content, read: Read) -> Iterator[tuple[int, Content, bytes]]:
-    """The clusters of the disk that are not all zeros: number, content, bytes."""
+def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
+    """A cluster, of which the disk's last may be short, as a zstd frame, or PLAIN; of zeros nothing."""
+    if not data.strip(b"\0"):
+        return b""
+    frame = compress(data.ljust(CLUSTER, b"\0"))
+    return frame if len(frame) <= CLUSTER - SECTOR else PLAIN
+
+
+def _clusters(content: Content) -> Iterator[tuple[int, Content]]:
+    """The clusters of the disk that are no holes, with their numbers."""
     for run, pieces in held(content, CLUSTER):
-        size = length(pieces)
-        for offset in range(0, size, CLUSTER):
-            piece = cut(pieces, offset, min(CLUSTER, size - offset))
-            data = b"".join(read(piece)).ljust(CLUSTER, b"\0")
-            if data != ZEROS:
-                yield run.first + offset // CLUSTER, piece, data
+        yield from enumerate(split(pieces, CLUSTER), run.first)
 
 
 def _references(image: Image) -> tuple[int, int]:

@@ -6,12 +6,12 @@ grains with the tables that name them, directory, footer. Grains that are all ze
 
 from __future__ import annotations
 
+import struct
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from struct import pack
+from collections.abc import Callable, Iterator
 
-from pipeline.tree import Content, Sink, Slice, cut, length
+from pipeline.tree import Content, Pack, Sink, length, split
 from pipeline.writers.extents import held, words
 
 VERSION = 3
@@ -30,18 +30,14 @@ SAMPLE = 4096
 """Bytes of a grain that are tried: most of a node's disk is compressed already."""
 STORED = 65535
 """Bytes of a block that is not compressed (RFC 1951, 3.2.4)."""
-PART = 32
-"""Grains that are packed together: 2 MiB."""
 Deflate = Callable[[bytes], bytes]
 """zlib streams (RFC 1950), always the same for the same bytes."""
-Make = Callable[[list[tuple[int, Content]]], Iterable[list[Slice]]]
-"""Parts of a disk (the number of the first grain, and what they hold) -> the grains of each."""
 
 
-def write(content: Content, make: Make, out: Sink, identity: int) -> None:
+def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
     """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID.
 
-    make: gives for parts of the disk what `packed` makes of them, whoever calls that.
+    pack: gives for grains what `packed` makes of their bytes, in order.
     """
     sectors = length(content) // SECTOR
     grains = -(-sectors // 128)
@@ -50,16 +46,16 @@ def write(content: Content, make: Make, out: Sink, identity: int) -> None:
     directory = array("I", bytes(4 * -(-grains // ENTRIES)))
     table = array("I", bytes(4 * ENTRIES))
     current = 0
-    parts = list(_parts(content))
-    for (first, _), made in zip(parts, make(parts), strict=True):
-        for number, grain in enumerate(made, first):
-            if number // ENTRIES != current:
-                directory[current] = _table(out, table)
-                current = number // ENTRIES
-                table = array("I", bytes(4 * ENTRIES))
-            if grain.length:
-                table[number % ENTRIES] = out.tell() // SECTOR
-                out.extend((grain,))
+    for (number, _), stream in zip(_grains(content), pack(piece for _, piece in _grains(content)), strict=True):
+        if number // ENTRIES != current:
+            directory[current] = _table(out, table)
+            current = number // ENTRIES
+            table = array("I", bytes(4 * ENTRIES))
+        if stream.length:
+            table[number % ENTRIES] = out.tell() // SECTOR
+            out.write(struct.pack("<QI", number * 128, stream.length))
+            out.extend((stream,))
+            out.write(bytes(-out.tell() % SECTOR))
     directory[current] = _table(out, table)
     _marker(out, MARKER_DIRECTORY, -(-len(directory) * 4 // SECTOR))
     place = out.tell() // SECTOR
@@ -69,27 +65,15 @@ def write(content: Content, make: Make, out: Sink, identity: int) -> None:
     _marker(out, MARKER_END, 0)
 
 
-def _parts(content: Content) -> Iterator[tuple[int, Content]]:
-    """The parts of the disk that hold data, with the numbers of their first grains: each ends at a multiple of PART."""
+def _grains(content: Content) -> Iterator[tuple[int, Content]]:
+    """The grains that hold data, with their numbers; the last may be short."""
     for run, pieces in held(content, GRAIN):
-        number = run.first
-        while number < run.end:
-            end = min(run.end, (number // PART + 1) * PART)
-            start, rest = (number - run.first) * GRAIN, length(pieces) - (number - run.first) * GRAIN
-            yield number, cut(pieces, start, min((end - number) * GRAIN, rest))
-            number = end
+        yield from enumerate(split(pieces, GRAIN), run.first)
 
 
-def packed(deflate: Deflate, part: tuple[int, bytes]) -> list[bytes]:
-    """The grains of a part (the number of its first, its bytes) as they stand in the file; of zeros nothing."""
-    first, data = part
-    grains = [data[start : start + GRAIN] for start in range(0, len(data), GRAIN)]
-    return [_grain(deflate, number, grain) if grain.strip(b"\0") else b"" for number, grain in enumerate(grains, first)]
-
-
-def _grain(deflate: Deflate, number: int, data: bytes) -> bytes:
-    stream = _stream(deflate, data.ljust(GRAIN, b"\0"))
-    return pack("<QI", number * 128, len(stream)) + stream + bytes(-(12 + len(stream)) % SECTOR)
+def packed(deflate: Deflate, data: bytes) -> bytes:
+    """A grain as it is stored: a zlib stream. Of zeros nothing."""
+    return _stream(deflate, data.ljust(GRAIN, b"\0")) if data.strip(b"\0") else b""
 
 
 def _stream(deflate: Deflate, data: bytes) -> bytes:
@@ -98,13 +82,13 @@ def _stream(deflate: Deflate, data: bytes) -> bytes:
     if len(deflate(middle)) < SAMPLE - SAMPLE // 16:
         return deflate(data)
     blocks = [data[at : at + STORED] for at in range(0, len(data), STORED)]
-    stored = [pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks]
-    return b"\x78\x01" + b"".join(stored) + pack(">I", zlib.adler32(data))
+    stored = [struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks]
+    return b"\x78\x01" + b"".join(stored) + struct.pack(">I", zlib.adler32(data))
 
 
 def _header(sectors: int, directory: int) -> bytes:
     """The sparse extent's header, which comes again as the footer, with the place of the grain directory."""
-    return pack(
+    return struct.pack(
         "<4sIIQQQQIQQQBccccH",
         b"KDMV", 3, FLAGS, -(-sectors // 128) * 128, 128, 1, 20, ENTRIES, 0, directory or AT_END, OVERHEAD,
         0, b"\n", b" ", b"\r", b"\n", 1,
@@ -144,7 +128,7 @@ def _table(out: Sink, table: array[int]) -> int:
 
 
 def _marker(out: Sink, kind: int, sectors: int) -> None:
-    out.write(pack("<QII", sectors, 0, kind).ljust(SECTOR, b"\0"))
+    out.write(struct.pack("<QII", sectors, 0, kind).ljust(SECTOR, b"\0"))
 
 
 def _padded(out: Sink, data: bytes) -> None:

@@ -87,7 +87,7 @@ def test_erofs(store, tmp_path, level):
         "sparse": File(0o644, 0, 0, 5, (), (*store.content(b"x"), Slice(None, 0, 70_000_000), *store.content(b"end"))),
     }
     out = store.rope()
-    first = erofs.write(tree.ordered(), store.read, out, compress.lz4(level) if level else None)
+    first = erofs.write(tree.ordered(), store.read, out, samples.lz4(store, level))
     store.export(store.content(first) + out.finish(), tmp_path / "a")
     opened = readers.look_into(HostFile(tmp_path / "a"))
     assert opened.structure == "erofs"

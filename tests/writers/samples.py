@@ -10,10 +10,11 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from pipeline.stages.pieces import made
+from pipeline import compress
+from pipeline.stages.pieces import Work, packed
 from pipeline.store import Store
-from pipeline.tree import Content, Device, Directory, File, Slice, Symlink, Tree, complete
-from pipeline.writers import vmdk
+from pipeline.tree import Content, Device, Directory, File, Pack, Slice, Symlink, Tree, complete
+from pipeline.writers import erofsdata, qcow2packed
 
 WHEN = 1700000000
 
@@ -114,9 +115,20 @@ def written(store: Store, write: object, path: Path) -> Path:
     return path
 
 
-def grains(store: Store, deflate: vmdk.Deflate) -> vmdk.Make:
-    """What packs the parts of a vmdk."""
-    return partial(made, store, "vmdk", partial(vmdk.packed, deflate))
+def pack(store: Store, work: Work, how: str = "sample") -> Pack:
+    """What packs the pieces of a writer, as a stage does."""
+    return partial(packed, store, how, work)
+
+
+def clusters(store: Store, compression: str) -> Pack:
+    """What packs the clusters of a qcow2 image."""
+    compressing = compress.blocks(compress.parse(compression))
+    return pack(store, partial(qcow2packed.packed, compressing), f"qcow2 {compression}")
+
+
+def lz4(store: Store, level: int | None) -> Pack | None:
+    """What packs the extents of an erofs, at level `level`."""
+    return pack(store, partial(erofsdata.packed, compress.lz4(level)), f"lz4 {level}") if level else None
 
 
 def read(store: Store, content: Content) -> bytes:

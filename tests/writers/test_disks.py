@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,10 +24,11 @@ CHECKED = {"qcow2", "vhdx", "vmdk"}
 
 def packed(content, store, out, compression):
     body = store.rope()
-    out.write(qcow2packed.write(content, store.read, body, compress.blocks(compress.parse(compression))))
+    out.write(qcow2packed.write(content, samples.clusters(store, compression), body))
     out.extend(body.finish())
 
 
+GRAINS = partial(vmdk.packed, compress.zlib(1))
 WRITERS = {
     # name, what QEMU calls the kind, writer
     "qcow2": ("qcow2", lambda content, store, out: qcow2.write(content, out)),
@@ -34,7 +36,7 @@ WRITERS = {
     "vhd": ("vpc", lambda content, store, out: vhd.write_fixed(content, out, IDENTITY)),
     "dynamic-vhd": ("vpc", lambda content, store, out: vhd.write_dynamic(content, out, IDENTITY)),
     "vhdx": ("vhdx", lambda content, store, out: vhdx.write(content, out, disks.identity)),
-    "vmdk": ("vmdk", lambda content, store, out: vmdk.write(content, samples.grains(store, compress.zlib(1)), out, 1)),
+    "vmdk": ("vmdk", lambda content, store, out: vmdk.write(content, samples.pack(store, GRAINS), out, 1)),
 }
 SPARSE = [name for name in WRITERS if name != "vhd"]
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import compress
 from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import Unwritable, erofs
 from pipeline.writers.crc32c import ONES, crc32c
@@ -21,7 +20,7 @@ each_level = pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
 
 def image(store, tree, path, level=None):
     out = store.rope()
-    first = erofs.write(tree, store.read, out, compress.lz4(level) if level else None)
+    first = erofs.write(tree, store.read, out, samples.lz4(store, level))
     store.export(store.content(first) + out.finish(), path)
     return path
 
