@@ -16,9 +16,9 @@ from pipeline.inorder import InOrder
 from pipeline.store import Store, facts
 from pipeline.tree import Content, Slice, length
 
-LEAST, MOST = 1 << 20, 4 << 20
+LEAST, MOST = 1 << 20, 2 << 20
 """Bytes that go into a part."""
-ENDS = 8
+ENDS = 4
 """One piece in so many may end a part of at least LEAST bytes."""
 AHEAD = 8 << 20
 """Bytes that may wait for a thread."""

@@ -6,6 +6,7 @@ Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.2 and 3
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from struct import pack
@@ -23,7 +24,7 @@ NO_FRAGMENT = 0xFFFFFFFF
 ZEROS = bytes(BLOCK)
 
 
-@dataclass
+@dataclass(slots=True)
 class Place:
     """Where a file's bytes are."""
 
@@ -39,46 +40,50 @@ Placed = Callable[[int, int], None]
 
 
 class Data:
-    """Writes the contents of a tree's files to `out`; places count from `origin` there."""
+    """Writes the contents of a tree's files to `out`, compressed by `threads`; places count from `origin` there."""
 
-    def __init__(self, read: Read, out: Sink, compress: Callable[[bytes], bytes], origin: int) -> None:
+    def __init__(self, read: Read, out: Sink, threads: InOrder[bytes, bytes], origin: int) -> None:
         self.fragments = b""
-        """The fragment table's records, once everything is written."""
-        self._read, self._out, self._compress, self._origin = read, out, compress, origin
+        """The fragment table's records."""
+        self._read, self._out, self._threads, self._origin = read, out, threads, origin
         self._ends: list[bytes] = []
         self._filled = 0
         self._fragment = 0
 
     def write(self, contents: Mapping[str, Content]) -> dict[str, Place]:
-        """Write every content of `contents`, none of which is empty, once, and say where it is."""
+        """Write every content of `contents`, none of which is empty, once, and say where it is.
+
+        That, and `fragments`, is complete once everything is taken from the threads.
+        """
         known: dict[object, Place] = {}
         places: dict[str, Place] = {}
-        large = {path: content for path, content in contents.items() if length(content) >= BLOCK}
-        named = identities(large, self._read)
-        with InOrder(self._compress) as threads:
-            for path, content in contents.items():
-                if path in large:
-                    _, identity = next(named)
-                    if identity not in known:
-                        known[identity] = self._file(threads, content)
-                else:
-                    data = b"".join(self._read(content))
-                    identity = hashlib.sha256(data).digest()
-                    if identity not in known:
-                        known[identity] = Place(0, [], *self._end(threads, data))
-                places[path] = known[identity]
-            self._flush_ends(threads)
+        sizes = {path: length(content) for path, content in contents.items()}
+        alike = Counter(sizes.values())
+        named = identities({path: contents[path] for path, size in sizes.items() if size >= BLOCK}, self._read)
+        identity: object
+        for path, content in contents.items():
+            if sizes[path] >= BLOCK:
+                _, identity = next(named)
+                if identity not in known:
+                    known[identity] = self._file(content)
+            else:
+                data = b"".join(self._read(content))
+                identity = hashlib.sha256(data).digest() if alike[len(data)] > 1 else path
+                if identity not in known:
+                    known[identity] = Place(0, [], *self._end(data))
+            places[path] = known[identity]
+        self._flush_ends()
         return places
 
-    def _file(self, threads: InOrder[bytes, bytes], content: Content) -> Place:
+    def _file(self, content: Content) -> Place:
         place = Place()
         for data in self._blocks(content):
             if len(data) < BLOCK:
-                place.fragment, place.offset = self._end(threads, data)
+                place.fragment, place.offset = self._end(data)
             elif data == ZEROS:
                 place.sizes.append(0)
             else:
-                self._submit(threads, data, self._recorder(place))
+                self._submit(data, self._recorder(place))
         return place
 
     def _recorder(self, place: Place) -> Placed:
@@ -104,26 +109,26 @@ class Data:
         if rest:
             yield rest
 
-    def _end(self, threads: InOrder[bytes, bytes], data: bytes) -> tuple[int, int]:
+    def _end(self, data: bytes) -> tuple[int, int]:
         """Put the end of a file into a fragment block: its number, and the offset in it."""
         if self._filled + len(data) > BLOCK:
-            self._flush_ends(threads)
+            self._flush_ends()
         offset = self._filled
         self._ends.append(data)
         self._filled += len(data)
         return self._fragment, offset
 
-    def _flush_ends(self, threads: InOrder[bytes, bytes]) -> None:
+    def _flush_ends(self) -> None:
         def placed(start: int, size: int) -> None:
             self.fragments += pack("<QII", start, size, 0)
 
         if self._ends:
-            self._submit(threads, b"".join(self._ends), placed)
+            self._submit(b"".join(self._ends), placed)
             self._fragment += 1
             self._ends.clear()
             self._filled = 0
 
-    def _submit(self, threads: InOrder[bytes, bytes], data: bytes, placed: Placed) -> None:
+    def _submit(self, data: bytes, placed: Placed) -> None:
         def take(packed: bytes) -> None:
             start, flag = self._out.tell() - self._origin, 0
             if len(packed) >= len(data):
@@ -131,4 +136,4 @@ class Data:
             self._out.write(packed)
             placed(start, len(packed) | flag)
 
-        threads.submit(data, take)
+        self._threads.submit(data, take)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
-from struct import pack
+from dataclasses import dataclass
+from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import EPOCH, Content, Directory, Entry, File, Read, Sink, Symlink, parent
-from pipeline.writers import Unwritable, raw
+from pipeline.inorder import InOrder
+from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Read, Sink, Symlink, length, parent
+from pipeline.writers import Unwritable, agreed, raw
 from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Data, Place
 from pipeline.writers.squashmeta import Metadata, listing
@@ -29,9 +31,14 @@ PREFIXES = {"user.": 0, "trusted.": 1, "security.": 2}
 LATEST = (1 << 32) - 1
 MOST_IDS = 65535
 DIRECTORY, REGULAR, SYMLINK = 1, 2, 3
+KINDS = {Directory: DIRECTORY, File: REGULAR, Symlink: SYMLINK}
 TYPES = {"b": 4, "c": 5, "p": 6}
 EXTENDED = 7
 """What the number of an inode's extended form is larger by."""
+FOLDER, LARGE_FOLDER = Struct("<HHHHIIIIHHI"), Struct("<HHHHIIIIIIHHI")
+SMALL_FILE, LARGE_FILE = Struct("<HHHHIIIIII"), Struct("<HHHHIIQQQIIII")
+OTHER = Struct("<HHHHIII")
+"""Inodes, each from its type on; OTHER goes on by kind."""
 SMALL = (1 << 32) - 1
 """Sizes and places beyond this need the extended form."""
 LARGEST_LISTING = 65535 - 3
@@ -54,9 +61,10 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     start = out.tell()
-    data = Data(read, out, packing.compress, start - SUPERBLOCK)
-    image = _Image(tree, packing)
-    image.places = data.write(image.contents)
+    with InOrder(packing.compress) as threads:
+        data = Data(read, out, threads, start - SUPERBLOCK)
+        places = data.write(_contents(tree))
+        image = _Image(tree, places, packing)  # while the last blocks are compressed
     root = image.add_all()
     tables = [image.inodes.finish(), image.directories.finish()]
     offset = out.tell() - start + SUPERBLOCK
@@ -69,7 +77,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
         blocks = Metadata(packing.compress)
         begin = out.tell() - start + SUPERBLOCK
         cuts = range(0, len(records), Metadata.SIZE)
-        starts = [begin + blocks.write(records[at : at + Metadata.SIZE])[0] for at in cuts]
+        starts = [begin + (blocks.write(records[at : at + Metadata.SIZE]) >> 16) for at in cuts]
         out.write(blocks.finish())
         place = out.tell() - start + SUPERBLOCK
         out.write(ahead + words(array("Q", starts), "little"))
@@ -92,113 +100,130 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     )  # fmt: skip
 
 
+@dataclass(slots=True, eq=False)
+class _Inode:
+    """What one path, or all names of a hard-linked file, stand for; the first of the names rules what it is."""
+
+    name: str
+    entry: Entry
+    kind: int
+    number: int
+    links: int = 1
+    reference: int | None = None
+    """Where it was written."""
+
+
 class _Image:
     """Inodes, directories, ids and attributes, as they are collected from the deepest directory up."""
 
-    def __init__(self, tree: Mapping[str, Entry], packing: Packing) -> None:
+    def __init__(self, tree: Mapping[str, Entry], places: Mapping[str, Place], packing: Packing) -> None:
         self.inodes, self.directories, self.attributes = (Metadata(packing.compress) for _ in range(3))
         self.ids: dict[int, int] = {}
         self.xattrs: dict[object, int] = {}
         self.xattr_records = b""
-        self.places: Mapping[str, Place] = {}
-        self._children: dict[str, list[tuple[bytes, str, int]]] = {}
-        """Of each directory: name, inode, type."""
-        self._inodes: dict[str, Entry] = {}
-        """Each once, under the path that stands for all names of a hard-linked file, which rules what it is."""
-        self._numbers: dict[str, int] = {}
-        self._links: dict[str, int] = {}
-        self._made: dict[str, int] = {}
+        self._places = places
+        self._inodes: dict[str, _Inode] = {}
+        self._children: dict[str, list[tuple[bytes, _Inode]]] = {}
         for path, entry in tree.items():
-            name, kind = entry.inode or path if type(entry) is File else path, _type(entry)
-            self._inodes.setdefault(name, entry)
-            self._numbers.setdefault(name, len(self._numbers) + 1)
-            self._links[name] = self._links.get(name, 0) + 1
-            if kind == DIRECTORY:
+            name = entry.inode or path if type(entry) is File else path
+            inode = self._inodes.get(name)
+            if inode:
+                inode.links += 1
+            else:
+                self._inodes[name] = inode = _Inode(name, entry, _type(entry), len(self._inodes) + 1)
+            if inode.kind == DIRECTORY:
                 self._children[path] = []
             if path:
                 above, _, last = path.rpartition("/")
-                self._children[above].append((raw(last), name, kind))
-        self.count = len(self._numbers)
+                self._children[above].append((raw(last), inode))
 
     @property
-    def contents(self) -> dict[str, Content]:
-        """Of the files that are not empty."""
-        found = ((name, entry) for name, entry in self._inodes.items() if type(entry) is File)
-        return {name: entry.content for name, entry in found if entry.size}
+    def count(self) -> int:
+        return len(self._inodes)
 
     def add_all(self) -> int:
         """Add every inode; the reference of the root's is returned."""
+        reference = 0
         for path in sorted(self._children, key=lambda path: (-path.count("/") - bool(path), path)):
-            self._add_directory(path)
-        return self._made[""]
+            reference = self._add_directory(self._inodes[path], self._children[path])
+        return reference
 
-    def _add_directory(self, path: str) -> None:
-        rows, made = [], self._made
-        for last, name, kind in self._children[path]:
-            if name not in made:
-                made[name] = self._reference(self._leaf(name, self._inodes[name], kind))
-            rows.append((last, made[name], self._numbers[name], kind))
+    def _add_directory(self, inode: _Inode, children: list[tuple[bytes, _Inode]]) -> int:
+        rows, links = [], 2
+        for last, child in children:
+            if child.reference is None:
+                child.reference = self.inodes.write(self._leaf(child))
+            rows.append((last, child.reference, child.number, child.kind))
+            links += child.kind == DIRECTORY
         place, size, index = listing(self.directories, rows)
-        entry = self._inodes[path]
-        links = 2 + sum(kind == DIRECTORY for _, _, kind in self._children[path])
-        above = self._numbers[parent(path)] if path else self.count + 1
-        xattr = self._xattr(path, entry)
+        block, offset = place >> 16, place & 0xFFFF
+        above = self._inodes[parent(inode.name)].number if inode.name else self.count + 1
+        xattr = self._xattr(inode)
         if size <= LARGEST_LISTING and not index and xattr == NO_XATTRS:
-            body = pack("<IIHHI", place[0], links, size + 3, place[1], above)
-            record = self._common(path, entry, DIRECTORY) + body
+            record = FOLDER.pack(*self._common(inode), block, links, size + 3, offset, above)
         else:
-            body = pack("<IIIIHHI", links, size + 3, place[0], above, len(index), place[1], xattr)
-            record = self._common(path, entry, DIRECTORY + EXTENDED) + body + b"".join(index)
-        self._made[path] = self._reference(record)
+            common = self._common(inode, EXTENDED)
+            record = LARGE_FOLDER.pack(*common, links, size + 3, block, above, len(index), offset, xattr)
+            record += b"".join(index)
+        inode.reference = self.inodes.write(record)
+        return inode.reference
 
-    def _leaf(self, name: str, entry: Entry, kind: int) -> bytes:
+    def _leaf(self, inode: _Inode) -> bytes:
         """The inode of what is no directory."""
-        links, xattr = self._links[name], self._xattr(name, entry)
+        entry = inode.entry
         if isinstance(entry, File):
-            return self._file(name, entry, links, xattr)
+            return self._file(inode, length(entry.content))
+        xattr = self._xattr(inode)
         plain = xattr == NO_XATTRS
-        kind += 0 if plain else EXTENDED
+        common = OTHER.pack(*self._common(inode, 0 if plain else EXTENDED), inode.links)
         tail = b"" if plain else pack("<I", xattr)
         if isinstance(entry, Symlink):
             target = raw(entry.target)
-            return self._common(name, entry, kind) + pack("<II", links, len(target)) + target + tail
+            return common + pack("<I", len(target)) + target + tail
         if isinstance(entry, Directory) or entry.kind == "p":
-            return self._common(name, entry, kind) + pack("<I", links) + tail
-        device = entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12
-        return self._common(name, entry, kind) + pack("<II", links, device) + tail
+            return common + tail
+        return common + pack("<I", entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12) + tail
 
-    def _file(self, name: str, entry: File, links: int, xattr: int) -> bytes:
-        place, size = self.places.get(name, EMPTY), entry.size
-        sizes = words(array("I", place.sizes), "little") if place.sizes else b""
-        holes = place.sizes.count(0)
-        if links == 1 and xattr == NO_XATTRS and not holes and max(place.start, size) <= SMALL:
-            body = pack("<IIII", place.start, place.fragment, place.offset, size)
-            return self._common(name, entry, REGULAR) + body + sizes
-        sparse = min(holes * BLOCK, max(size - 1, 0))
-        body = pack("<QQQIIII", place.start, size, sparse, links, place.fragment, place.offset, xattr)
-        return self._common(name, entry, REGULAR + EXTENDED) + body + sizes
+    def _file(self, inode: _Inode, size: int) -> bytes:
+        place, xattr = self._places.get(inode.name, EMPTY), self._xattr(inode)
+        start, sizes, fragment, offset = place.start, place.sizes, place.fragment, place.offset
+        holes = sizes.count(0)
+        if inode.links == 1 and xattr == NO_XATTRS and not holes and start <= SMALL and size <= SMALL:
+            record = SMALL_FILE.pack(*self._common(inode), start, fragment, offset, size)
+        else:
+            sparse = min(holes * BLOCK, max(size - 1, 0))
+            common = self._common(inode, EXTENDED)
+            record = LARGE_FILE.pack(*common, start, size, sparse, inode.links, fragment, offset, xattr)
+        return record + words(array("I", sizes), "little") if sizes else record
 
-    def _common(self, name: str, entry: Entry, kind: int) -> bytes:
-        ids, mtime = self.ids, min(max(entry.mtime, 0), LATEST)
-        owner, group = ids.setdefault(entry.uid, len(ids)), ids.setdefault(entry.gid, len(ids))
+    def _common(self, inode: _Inode, form: int = 0) -> tuple[int, int, int, int, int, int]:
+        """What every inode starts with."""
+        mode, uid, gid, mtime = inode.entry[:4]
+        if not 0 <= mtime <= LATEST:
+            mtime = 0 if mtime < 0 else LATEST
+        ids = self.ids
+        owner, group = ids.setdefault(uid, len(ids)), ids.setdefault(gid, len(ids))
         if len(ids) > MOST_IDS:
-            raise Unwritable(f"{name}: squashfs holds at most {MOST_IDS} different owners")
-        return pack("<HHHHII", kind, entry.mode & 0o7777, owner, group, mtime, self._numbers[name])
+            raise Unwritable(f"{inode.name}: squashfs holds at most {MOST_IDS} different owners")
+        return inode.kind + form, mode & 0o7777, owner, group, mtime, inode.number
 
-    def _reference(self, record: bytes) -> int:
-        block, offset = self.inodes.write(record)
-        return block << 16 | offset
-
-    def _xattr(self, name: str, entry: Entry) -> int:
-        """The number of the entry's set of attributes; equal sets are stored once."""
-        if not entry.xattrs:
+    def _xattr(self, inode: _Inode) -> int:
+        """The number of the inode's set of attributes; equal sets are stored once."""
+        xattrs = inode.entry.xattrs
+        if not xattrs:
             return NO_XATTRS
-        if entry.xattrs not in self.xattrs:
-            pairs = [_pair(name, key, value) for key, value in sorted(entry.xattrs)]
-            block, offset = self.attributes.write(b"".join(pairs))
-            self.xattr_records += pack("<QII", block << 16 | offset, len(pairs), sum(map(len, pairs)))
-            self.xattrs[entry.xattrs] = len(self.xattrs)
-        return self.xattrs[entry.xattrs]
+        if xattrs not in self.xattrs:
+            pairs = [_pair(inode.name, key, value) for key, value in sorted(xattrs)]
+            place = self.attributes.write(b"".join(pairs))
+            self.xattr_records += pack("<QII", place, len(pairs), sum(map(len, pairs)))
+            self.xattrs[xattrs] = len(self.xattrs)
+        return self.xattrs[xattrs]
+
+
+def _contents(tree: Mapping[str, Entry]) -> dict[str, Content]:
+    """Of the files that are not empty, each under the path that stands for all its names."""
+    found = ((entry.inode or path, entry.content) for path, entry in agreed(tree) if type(entry) is File)
+    return {name: content for name, content in found if length(content)}
 
 
 def _pair(path: str, key: str, value: bytes) -> bytes:
@@ -210,8 +235,4 @@ def _pair(path: str, key: str, value: bytes) -> bytes:
 
 
 def _type(entry: Entry) -> int:
-    if isinstance(entry, Directory):
-        return DIRECTORY
-    if isinstance(entry, File):
-        return REGULAR
-    return SYMLINK if isinstance(entry, Symlink) else TYPES[entry.kind]
+    return TYPES[entry.kind] if isinstance(entry, Device) else KINDS[type(entry)]

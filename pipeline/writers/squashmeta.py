@@ -6,7 +6,7 @@ Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.3 and 3
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from struct import pack
+from struct import Struct, pack
 
 UNCOMPRESSED = 0x8000
 MOST_ENTRIES = 256
@@ -27,11 +27,12 @@ class Metadata:
         self._blocks: list[bytes] = []
         self._done = 0
 
-    def place(self) -> tuple[int, int]:
-        """Where the next byte will be: the start of its block in the finished table, and its offset in the block."""
-        return self._done, len(self._rest)
+    def place(self) -> int:
+        """Where the next byte will be, as references say it: the start of its block in the finished table, and in the
+        low 16 bits its offset in the block."""
+        return self._done << 16 | len(self._rest)
 
-    def write(self, data: bytes) -> tuple[int, int]:
+    def write(self, data: bytes) -> int:
         """Add `data`, and return where it starts."""
         place = self.place()
         self._rest += data
@@ -58,33 +59,42 @@ class Metadata:
 
 Row = tuple[bytes, int, int, int]
 """Of a listing: name, reference of the inode, its number, its type."""
+HEADER, ENTRY, INDEX = Struct("<III"), Struct("<HhHH"), Struct("<III")
 
 
-def listing(table: Metadata, rows: Sequence[Row]) -> tuple[tuple[int, int], int, list[bytes]]:
+def listing(table: Metadata, rows: Sequence[Row]) -> tuple[int, int, list[bytes]]:
     """Write a directory's `rows` (in any order) to `table`: where it starts, its size, and its index.
 
     The index names the first entry of each metadata block but the first, so that a large directory is not read whole.
     """
     start = table.place()
-    size = 0
+    size = at = 0
     index = []
     ordered = sorted(rows)
-    at = 0
     while at < len(ordered):
-        block, offset = table.place()
-        name, reference, base, _ = ordered[at]
-        group = b""
-        count = 0
-        for name, inode, number, kind in ordered[at : at + MOST_ENTRIES]:
-            far = inode >> 16 != reference >> 16 or not -MOST_DELTA <= number - base <= MOST_DELTA
-            if far or (count and offset + 12 + len(group) >= Metadata.SIZE):
-                break
-            group += pack("<HhHH", inode & 0xFFFF, number - base, kind, len(name) - 1) + name
-            count += 1
-        if block != start[0]:
+        place = table.place()
+        if place >> 16 != start >> 16:
             first = ordered[at][0]
-            index.append(pack("<III", size, block, len(first) - 1) + first)
-        table.write(pack("<III", count - 1, reference >> 16, base) + group)
-        size += 12 + len(group)
+            index.append(INDEX.pack(size, place >> 16, len(first) - 1) + first)
+        count, group = _group(ordered[at : at + MOST_ENTRIES], Metadata.SIZE - (place & 0xFFFF))
+        table.write(group)
+        size += len(group)
         at += count
     return start, size, index
+
+
+def _group(rows: Sequence[Row], room: int) -> tuple[int, bytes]:
+    """As many of `rows` as can be behind one header: how many, and the bytes. `room` is left in the metadata block; the
+    last entry may pass it."""
+    _, reference, base, _ = rows[0]
+    block, room, pack_entry = reference >> 16, room - HEADER.size, ENTRY.pack
+    entries, count = bytearray(), 0
+    for name, reference, number, kind in rows:
+        delta = number - base
+        far = reference >> 16 != block or not -MOST_DELTA <= delta <= MOST_DELTA
+        if far or (count and len(entries) >= room):
+            break
+        entries += pack_entry(reference & 0xFFFF, delta, kind, len(name) - 1)
+        entries += name
+        count += 1
+    return count, HEADER.pack(count - 1, block, base) + entries
