@@ -56,20 +56,23 @@ class Row(NamedTuple):
     theirs: str
 
 
-def _pack(store: Any, work: Callable[[bytes], bytes]) -> Callable[[Any], Any]:
+def _pack(store: Any, work: Callable[[bytes], bytes], **options: int) -> Callable[[Any], Any]:
     """What packs pieces, none of which was made before."""
     from pipeline.stages import pieces
 
-    return partial(pieces.packed, store, f"round {time.time_ns()}", work)
+    return partial(pieces.packed, store, f"round {time.time_ns()}", work, **options)
 
 
 def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
         from pipeline import compress
-        from pipeline.writers import squashfs
+        from pipeline.stages.pieces import FILES
+        from pipeline.writers import squashdata, squashfs
 
         chosen = compress.parse(compression)
-        return squashfs.write(made.tree(), store.read, out, squashfs.Packing(chosen.name, compress.blocks(chosen)))
+        block = compress.blocks(chosen)
+        packing = squashfs.Packing(chosen.name, block, _pack(store, partial(squashdata.packed, block), part=FILES))
+        return squashfs.write(made.tree(), store.read, out, packing)
 
     return write
 
@@ -77,9 +80,10 @@ def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
 def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
         from pipeline import compress
+        from pipeline.stages.pieces import FILES
         from pipeline.writers import erofs, erofsdata
 
-        packing = _pack(store, partial(erofsdata.packed, compress.lz4(level))) if level else None
+        packing = _pack(store, partial(erofsdata.packed, compress.lz4(level)), part=FILES) if level else None
         return erofs.write(made.tree(), store.read, out, packing)
 
     return write
@@ -239,9 +243,11 @@ def write(name: str, folder: Path) -> None:
         for _ in _copy(store, content, file, 0):
             pass
     print(time.perf_counter() - began)
-    # the next turn shall add its blob, not replace one: ext4 starts to write to the disk when a file is replaced
+    # The next turn shall add its blobs, not replace any: ext4 starts to write to the disk when a file is replaced. Nor
+    # are they removed before the last turn: where many files were, ext4 takes its time to make new ones for a minute.
+    (folder / "away").mkdir(exist_ok=True)
     for path in set(blobs.rglob("*")) - kept:
-        path.unlink()
+        path.rename(folder / "away" / f"{path.name}-{time.time_ns()}")
 
 
 def turn(row: Row, who: str, folder: Path) -> Cost:
@@ -305,6 +311,7 @@ def main() -> None:
         else:
             results = run(folder, given.rounds, given.rows, ("ours", "theirs"))
     finally:
+        shutil.rmtree(folder / "away", ignore_errors=True)
         if not given.folder:
             shutil.rmtree(home)
     with HISTORY.open("a") as history:

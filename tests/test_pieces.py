@@ -20,13 +20,13 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def packed(store, contents, how="halves", calls=None):
+def packed(store, contents, how="halves", calls=None, part=pieces.PART):
     def half(data):
         if calls is not None:
             calls.append(data)
         return data[: len(data) // 2]
 
-    return list(pieces.packed(store, how, half, contents))
+    return list(pieces.packed(store, how, half, contents, part=part))
 
 
 def stored(store, texts):
@@ -45,11 +45,8 @@ def halves(texts):
 @settings(max_examples=60)
 def test_each_piece_gives_its_result_in_order(tmp_path_factory, texts):
     store = Store(tmp_path_factory.getbasetemp() / "pieces")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "LEAST", 30)
-        patch.setattr(pieces, "MOST", 60)
-        for _ in range(2):  # made, and found
-            assert read(store, packed(store, stored(store, texts))) == halves(texts)
+    for _ in range(2):  # made, and found
+        assert read(store, packed(store, stored(store, texts), part=30)) == halves(texts)
 
 
 def test_what_was_made_is_not_made_again(store):
@@ -69,7 +66,7 @@ def test_a_change_packs_what_is_near_it(store):
     for changed in ([*contents[:100], *stored(store, [b"new"]), *contents[100:]], contents[:100] + contents[101:]):
         calls = []
         assert read(store, packed(store, changed, calls=calls)) == halves(read_all(store, changed))
-        assert 0 < sum(map(len, calls)) <= 6 * pieces.MOST
+        assert 0 < sum(map(len, calls)) <= 12 * pieces.PART
 
 
 def read_all(store, contents):

@@ -18,6 +18,7 @@ VERSION = f"1 tar-{tar.VERSION}"
 NEEDS = ("rootfs",)
 OPTIONS = ()
 SUFFIXES = (".docker", "-oci.tar")
+DOCKERFILE = "Dockerfile"
 REFERENCE = "nodekiln/node:latest"
 CREATED = "1980-01-01T00:00:00Z"
 STARTS = ("bin/rc.init", "init", "sbin/init")
@@ -30,15 +31,26 @@ TYPE = "application/vnd.oci.image."
 def build(store: Store, rootfs: Digest) -> Digest:
     """Tree {".docker" (LinuxKit's), "-oci.tar"}; the layer's bytes are read once, for its digest."""
     tree = store.tree(rootfs)
-    layer = _archive(store, tree)
     start = next((path for path in STARTS if path in tree), STARTS[0])
-    dockerfile = f'FROM scratch\nCOPY . ./\nENTRYPOINT ["/{start}"]\n'.encode()
-    linuxkit = Tree({**tree, "Dockerfile": File(0o644, 0, 0, EPOCH, (), store.content(dockerfile))}).ordered()
-    outputs = [
-        (".docker", _archive(store, linuxkit)),
-        ("-oci.tar", _oci(store, layer, start, _architecture(store, tree))),
-    ]
-    return store.put_tree(files(outputs))
+    text = f'FROM scratch\nCOPY . ./\nENTRYPOINT ["/{start}"]\n'.encode()
+    layer, linuxkit = _archives(store, tree, File(0o644, 0, 0, EPOCH, (), store.content(text)))
+    oci = _oci(store, layer, start, _architecture(store, tree))
+    return store.put_tree(files([(".docker", linuxkit), ("-oci.tar", oci)]))
+
+
+def _archives(store: Store, tree: Tree, dockerfile: File) -> tuple[Content, Content]:
+    """`tree` as an archive, and with a Dockerfile: the same one with a member more, or instead of one."""
+    if DOCKERFILE in tree:  # it may be the one that carries the data of other names
+        return _archive(store, tree), _archive(store, Tree({**tree, DOCKERFILE: dockerfile}).relinked())
+    out, more = store.rope(), store.rope()
+    tar.write_members({path: tree[path] for path in tree if path < DOCKERFILE}, out)
+    place = out.tell()
+    tar.write({path: tree[path] for path in tree if path > DOCKERFILE}, out)
+    layer = out.finish()
+    more.extend(cut(layer, 0, place))
+    tar.write_members({DOCKERFILE: dockerfile}, more)
+    more.extend(cut(layer, place, length(layer) - place))
+    return layer, more.finish()
 
 
 def _oci(store: Store, layer: Content, start: str, architecture: str) -> Content:

@@ -32,7 +32,11 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     """
     chosen = compress.parse(options.get("compress", "zstd"))
     work = partial(erofsdata.packed, compress.lz4(min(chosen.level, HIGHEST)))
-    packing = None if chosen.name == "none" else partial(pieces.packed, store, f"{VERSION} {chosen.level}", work)
+    packing = (
+        None
+        if chosen.name == "none"
+        else partial(pieces.packed, store, f"erofs {VERSION} {chosen.level}", work, part=pieces.FILES)
+    )
     tree = outside("boot", store.tree(rootfs))
     body = store.rope()
     first = erofs.write(tree, store.read, body, packing)

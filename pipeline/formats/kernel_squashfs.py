@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline import compress
 from pipeline.digest import Digest
+from pipeline.stages import pieces
 from pipeline.store import Store
 from pipeline.tree import File, files, outside
-from pipeline.writers import squashfs
+from pipeline.writers import squashdata, squashfs
 
 NAME = "kernel+squashfs"
 VERSION = f"{squashfs.VERSION} {compress.VERSION}"
@@ -21,10 +24,13 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     compress: `zstd[:level]` or `gzip[:level]`.
     """
     chosen = compress.parse(options.get("compress", "zstd"))
-    packing = squashfs.Packing(chosen.name, compress.blocks(chosen))
+    block = compress.blocks(chosen)
+    make = partial(
+        pieces.packed, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), part=pieces.FILES
+    )
     tree = outside("boot", store.tree(rootfs))
     body = store.rope()
-    superblock = squashfs.write(tree, store.read, body, packing)
+    superblock = squashfs.write(tree, store.read, body, squashfs.Packing(chosen.name, block, make))
     found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
     outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
     return store.put_tree(files([*outputs, ("-squashfs.img", store.content(superblock) + body.finish())]))

@@ -11,15 +11,17 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from pipeline.digest import Digest, canonical_json
+from pipeline.digest import Digest
 from pipeline.inorder import InOrder
 from pipeline.store import Store, facts
 from pipeline.tree import Content, Slice, length
 
-LEAST, MOST = 1 << 20, 2 << 20
-"""Bytes that go into a part."""
+PART = 1 << 20
+"""Bytes that go into a part, at least; at most twice as many."""
+FILES = 4 << 20
+"""The same, where the files of a root are packed: they become smaller, and parts are files of the store."""
 ENDS = 4
-"""One piece in so many may end a part of at least LEAST bytes."""
+"""One piece in so many may end a part that has enough."""
 AHEAD = 8 << 20
 """Bytes that may wait for a thread."""
 
@@ -27,21 +29,23 @@ Work = Callable[[bytes], bytes]
 """What becomes of a piece. Any thread may call it; the same bytes become the same."""
 
 
-def packed(store: Store, how: str, work: Work, pieces: Iterable[Content]) -> Iterator[Slice]:
-    """What `work` makes of the bytes of each of `pieces`, in order. `how` says all else that decides it."""
+def packed(store: Store, how: str, work: Work, pieces: Iterable[Content], *, part: int = PART) -> Iterator[Slice]:
+    """What `work` makes of the bytes of each of `pieces`, in order. `how` says all else that decides it, `part` how
+    many bytes go together at least."""
     waiting: deque[_Part] = deque()
     with InOrder(work) as threads:
-        for names, contents in _parts(pieces):
-            part = _Part(store, f"{how} {Digest.of(names)}", len(contents))
-            waiting.append(part)
-            for content in () if part.done else contents:
-                threads.submit(store.bytes(content), part.take)
-                threads.drain(AHEAD // max(length(content), 1))
+        for names, contents in _parts(pieces, part):
+            made = _Part(store, f"{how} {Digest.of(names)}", len(contents))
+            waiting.append(made)
+            for content in () if made.done else contents:
+                data = store.bytes(content)
+                threads.submit(data, made.take)
+                threads.drain(AHEAD // max(len(data), 1))
             while waiting and waiting[0].done:
                 yield from waiting.popleft().slices()
         threads.drain()
-    for part in waiting:
-        yield from part.slices()
+    for made in waiting:
+        yield from made.slices()
 
 
 class _Part:
@@ -83,16 +87,16 @@ class _Part:
         return (Digest.parse(blob), list(map(int, sizes))) if self._store.has(Digest(blob)) else None
 
 
-def _parts(pieces: Iterable[Content]) -> Iterator[tuple[bytes, list[Content]]]:
-    """`pieces` in parts, each with what names it."""
+def _parts(pieces: Iterable[Content], least: int) -> Iterator[tuple[bytes, list[Content]]]:
+    """`pieces` in parts of `least` bytes or more, each with what names it."""
     names: list[bytes] = []
     contents: list[Content] = []
     size = 0
     for content in pieces:
-        names.append(canonical_json(content))
+        names.append("".join([f"{blob} {offset} {count}," for blob, offset, count in content]).encode())
         contents.append(content)
         size += length(content)
-        if size >= MOST or (size >= LEAST and zlib.crc32(names[-1]) % ENDS == 0):
+        if size >= 2 * least or (size >= least and zlib.crc32(names[-1]) % ENDS == 0):
             yield b"\n".join(names), contents
             names, contents, size = [], [], 0
     if contents:

@@ -1,7 +1,7 @@
 """Disks whose second partition is the root, an ext4 file system that the command line names: the rest of such formats.
 What else `build.partitions` asks for comes behind it.
 
-The PARTUUID follows from the root's tree, so that the command line is known before the size of the root is.
+The PARTUUID follows from the node's tree, so that the command line is known before the size of the root is.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pipeline.digest import Digest
 from pipeline.stages import bootvolume, partitions, unified
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
-from pipeline.tree import Content, File, Tree, dump, files, length, outside
+from pipeline.tree import Content, File, Tree, files, length, outside
 from pipeline.writers import disk, ext4, gpt
 
-VERSION = f"2 {partitions.VERSION} uki-{unified.VERSION}"
+VERSION = f"3 {partitions.VERSION} uki-{unified.VERSION}"
 LABEL = "root"
 
 
@@ -26,8 +26,8 @@ class Node(NamedTuple):
 
     root: Tree
     """The root file system: without boot/."""
-    digest: Digest
-    """Of that tree."""
+    rootfs: Digest
+    """The tree that it is a part of."""
     identity: UUID
     """Of its partition."""
     kernel: Digest
@@ -39,11 +39,10 @@ class Node(NamedTuple):
 def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Node:
     """`rootfs` as the root of a disk. Unwritable where there is no kernel."""
     root = outside("boot", store.tree(rootfs))
-    digest = Digest.of(dump(root))
-    identity = disk.identity(f"ext4 root {digest}")
+    identity = disk.identity(f"ext4 root {rootfs}")
     started = _with_root(store, kernel, f"root=PARTUUID={identity} rootfstype=ext4 ro")
     program = unified.program(store, started, bootrd, rootfs, systemd_boot)
-    return Node(root, digest, identity, started, store.put_tree(files([(".efi", program)])))
+    return Node(root, rootfs, identity, started, store.put_tree(files([(".efi", program)])))
 
 
 def booted(make: Callable[..., bootvolume.Volume], wanted: Disk) -> bootvolume.Volume:
@@ -62,11 +61,16 @@ def written(
     whole, out = disk.size(wanted.size), store.rope()
     fills = whole is not None and len(wanted.partitions) < 2
     room = max((whole or 0) - partitions.GPT_SPARE - length(boot.content), 0)
-    ext4.write(node.root, out, room if fills else None, LABEL, digest=node.digest)
+    ext4.write(node.root, out, room if fills else None, LABEL, digest=node.rootfs)
     root = out.finish()
 
     def identify(purpose: str, *contents: Content) -> UUID:
-        return node.identity if contents == (root,) else disk.identity(purpose, *contents)
+        """As disk.identity, but the root is named by its identity: its slices are as many as it has files."""
+        if contents == (root,):
+            return node.identity
+        if root in contents:
+            purpose += f" {node.identity} {length(root)}"
+        return disk.identity(purpose, *(content for content in contents if content is not root))
 
     volumes = [partitions.gpt_volume(boot, wanted, attributes), gpt.Volume(root, LABEL, gpt.LINUX_DATA)]
     return partitions.write_gpt_of(store, volumes, wanted, identify, code)

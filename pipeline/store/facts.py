@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def known(store: Store, name: str) -> str | None:
     """The fact `name`; None if there is none, or it is not what was written."""
     try:
-        seal, end, fact = _path(store, name).read_bytes().partition(b"\n")
+        with open(_path(store, name), "rb") as file:
+            seal, end, fact = file.read().partition(b"\n")
     except OSError:
         return None
     return fact.decode() if end and seal == _seal(name, fact) else None
@@ -25,12 +26,12 @@ def known(store: Store, name: str) -> str | None:
 def know(store: Store, name: str, fact: str) -> None:
     """Keep `fact` under `name`, in place of what was there. StoreError."""
     data = fact.encode()
-    store.note(_path(store, name), _seal(name, data) + b"\n" + data)
+    store.note(Path(_path(store, name)), _seal(name, data) + b"\n" + data)
 
 
-def _path(store: Store, name: str) -> Path:
+def _path(store: Store, name: str) -> str:
     key = _hash(name.encode("utf-8", "surrogateescape"))
-    return store.root / "sums" / key[:2] / key
+    return f"{store.root}/sums/{key[:2]}/{key}"
 
 
 def _seal(name: str, fact: bytes) -> bytes:

@@ -21,7 +21,7 @@ BLOBS_OPEN = 16
 SMALL = 64 << 10
 """Slices below this size are taken from a window into their blob, and come together: each by itself would be mostly
 calls."""
-WINDOW = (16 << 10, 256 << 10)
+WINDOW = (16 << 10, 64 << 10)
 """Bytes of a window: at first, and at most, where each was soon followed by the next."""
 ZEROS = bytes(SMALL)
 

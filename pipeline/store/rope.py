@@ -67,6 +67,8 @@ def _drop(file: BinaryIO, path: Path) -> None:
 
 _OWN = Digest("")
 """Stands for a rope's own blob until that has a name."""
+TOGETHER = 1 << 20
+"""Own bytes that are written at once: archives and directories come in many small pieces."""
 
 
 class Rope:
@@ -76,34 +78,48 @@ class Rope:
         self._own = Writer(store)
         self._pieces: list[Slice] = []
         self._size = 0
+        self._waiting: list[bytes] = []
+        self._held = 0
+        """Bytes of those."""
 
     def write(self, data: bytes) -> None:
         if data:
-            self._add(_OWN, self._own.size, len(data))
-            self._own.write(data)
+            count = len(data)
+            self.extend((Slice(_OWN, self._own.size + self._held, count),))
+            self._waiting.append(data)
+            self._held += count
+            if self._held >= TOGETHER:
+                self._flush()
 
     def extend(self, content: Content) -> None:
+        """Take `content` by reference; a slice that goes on where the last one ended becomes one with it."""
+        pieces = self._pieces  # no calls in here: this runs for every file of a node, and for what is between two
+        last, end = (pieces[-1].blob, pieces[-1].offset + pieces[-1].length) if pieces else (None, -1)
         for piece in content:
-            self._add(*piece)
+            blob, offset, size = piece
+            self._size += size
+            if blob == last and (offset == end or blob is None) and pieces:
+                pieces[-1] = Slice(blob, pieces[-1].offset, pieces[-1].length + size)
+            else:
+                pieces.append(piece)
+            last, end = blob, offset + size
 
     def zeros(self, count: int) -> None:
         if count:
-            self._add(None, 0, count)
+            self.extend((Slice(None, 0, count),))
 
     def tell(self) -> int:
         return self._size
 
     def finish(self) -> Content:
         """Store the bytes that were written and return the whole as content."""
+        self._flush()
         own = self._own.commit() if self._own.size else None
         self._own.close()
-        return tuple([Slice(own, *piece[1:]) if piece[0] is _OWN else piece for piece in self._pieces])
+        new = tuple.__new__  # a named tuple's own takes twice as long
+        return tuple([new(Slice, (own, *piece[1:])) if piece[0] is _OWN else piece for piece in self._pieces])
 
-    def _add(self, blob: Digest | None, offset: int, size: int) -> None:
-        self._size += size
-        if self._pieces:
-            last_blob, last_offset, last_size = self._pieces[-1]
-            if last_blob == blob and (blob is None or last_offset + last_size == offset):
-                self._pieces[-1] = Slice(blob, last_offset, last_size + size)
-                return
-        self._pieces.append(Slice(blob, offset, size))
+    def _flush(self) -> None:
+        if self._waiting:
+            self._own.write(b"".join(self._waiting))
+            self._waiting, self._held = [], 0

@@ -58,8 +58,11 @@ class Store:
         with self.space():
             try:
                 partial.write_bytes(data)
-                place.parent.mkdir(exist_ok=True)
-                os.replace(partial, place)
+                try:
+                    os.replace(partial, place)
+                except FileNotFoundError:
+                    place.parent.mkdir(exist_ok=True)
+                    os.replace(partial, place)
             except OSError:
                 partial.unlink(missing_ok=True)
                 raise
@@ -218,17 +221,22 @@ class Store:
     # trees
 
     def put_tree(self, tree: Tree) -> Digest:
-        return self.put(trees.dump(tree))
+        digest = self.put(trees.dump(tree))
+        self._keep(digest, Tree(tree))
+        return digest
 
     def tree(self, digest: Digest) -> Tree:
         """The tree that `digest` names. Shared: callers must not change it."""
         if (found := self._trees.get(digest)) is None:
             found = trees.load(self.get(digest))
-            with self._guard:
-                while len(self._trees) >= TREES_IN_MEMORY:
-                    del self._trees[next(iter(self._trees))]
-                self._trees[digest] = found
+            self._keep(digest, found)
         return found
+
+    def _keep(self, digest: Digest, tree: Tree) -> None:
+        with self._guard:
+            while len(self._trees) >= TREES_IN_MEMORY:
+                del self._trees[next(iter(self._trees))]
+            self._trees[digest] = tree
 
     # finished actions
 

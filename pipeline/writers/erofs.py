@@ -43,6 +43,8 @@ compressed bytes that several files refer to."""
 LZ4_DISTANCE = 65535
 """How far back LZ4 refers at most."""
 LONGEST_NAME = 255
+ATTRIBUTES = 12
+"""Bytes that fsck.erofs 1.5 reads behind every inode, whether attributes stand there or not: the image has them."""
 
 
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -> bytes:
@@ -138,7 +140,8 @@ class _Image:
             piece = b"".join((bytes(offset - at), self._record(path), self._ending(path, read)))
             at += len(piece)
             yield piece
-        yield bytes(shelf.blocks * BLOCK - at)
+        rest = shelf.blocks * BLOCK - at
+        yield bytes(rest if rest >= ATTRIBUTES or apart else rest + BLOCK)
         for path, entry in self.inodes.items():
             for number in range(0 if isinstance(entry, File | Device) else self.places[path].blocks):
                 yield self._block(path, number).ljust(BLOCK, b"\0")

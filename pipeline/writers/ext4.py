@@ -22,10 +22,10 @@ from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Sink, 
 from pipeline.writers import Unwritable, disk, ext4dir, ext4inode, ext4layout, ext4tree, raw
 from pipeline.writers.ext4inode import Extent, Inode
 from pipeline.writers.ext4layout import BLOCK, JOURNAL_INODE, MASK, PER_GROUP, Geometry, Space
-from pipeline.writers.ext4tree import Contents, Part
+from pipeline.writers.ext4tree import Contents
 from pipeline.writers.extents import Run
 
-VERSION = 1
+VERSION = 2
 GRAIN = disk.MIB // BLOCK
 """A file system without a given size ends at a whole MiB."""
 BYTES_PER_INODE = 16384
@@ -56,8 +56,10 @@ class _Layout(NamedTuple):
     geometry: Geometry
     space: Space
     groups: ext4layout.Groups
+    firsts: dict[int, int]
+    """inode -> the first block of what lies in one piece."""
     places: dict[int, _Placed]
-    """By inode."""
+    """inode -> where everything else lies."""
     attributes: dict[int, int]
     """inode -> block of its attributes, if they do not fit into the inode."""
 
@@ -73,8 +75,8 @@ def write(
 ) -> UUID:
     """Write the ordered, complete `tree` as a file system of `size` bytes, or of as few MiB as hold it; its UUID.
 
-    tree: may be empty; lost+found is added. digest: the tree's, if the caller knows it. Unwritable for what ext4 cannot
-    carry, and for a `size` that is too small.
+    tree: may be empty; lost+found is added. digest: what names it, if the caller knows that. Unwritable for what ext4
+    cannot carry, and for a `size` that is too small.
     """
     name = raw(label)
     if len(name) > ext4tree.LONGEST_LABEL:
@@ -121,57 +123,43 @@ def _fixed(contents: Contents, size: int) -> _Layout:
 
 def _fitted(contents: Contents) -> _Layout:
     """The smallest layout of whole MiB."""
-    inodes, wants = max(contents.owners), list(_wants(contents))
+    inodes = max(contents.owners)
     blocks = (-(-inodes // PER_GROUP) - 1) * PER_GROUP + 1
+    singles = sum(_counts(contents).values()) + len(contents.attributes) + contents.journal
     while True:
         blocks += -blocks % GRAIN
         geometry = ext4layout.geometry(blocks, inodes)
-        if (end := _end(wants, geometry)) <= blocks:
+        space = Space(geometry.head)
+        ext4layout.groups(geometry, space)
+        space.take(singles)
+        for runs in contents.runs.values():
+            _placed(space, runs)
+        if space.next <= blocks:
             return _layout(contents, geometry)
-        blocks = end
-
-
-def _wants(contents: Contents) -> Iterator[int | Sequence[Run]]:
-    """What `_layout` places, in its order: runs whose extents may need a tree, and how many blocks are in between."""
-    plain = 0
-    singles = ([Run(0, 1)] for _ in contents.attributes)
-    files = ([run for run, _ in parts] for parts in contents.parts.values())
-    for runs in chain(_folders(contents).values(), singles, [[Run(0, contents.journal)]], files):
-        if len(runs) == 1 and runs[0].blocks <= ext4inode.LONGEST:  # the copies cut it into three extents at most
-            plain += runs[0].blocks
-        else:
-            yield from (plain, runs)
-            plain = 0
-    yield plain
-
-
-def _end(wants: Iterable[int | Sequence[Run]], geometry: Geometry) -> int:
-    """Where a layout with this geometry ends."""
-    space = Space(geometry.head)
-    ext4layout.groups(geometry, space)
-    for each in wants:
-        space.take(each) if isinstance(each, int) else _placed(space, each)
-    return space.next
+        blocks = space.next
 
 
 def _layout(contents: Contents, geometry: Geometry) -> _Layout:
-    """Give everything its blocks: groups, directories, attributes, the journal, then all files."""
+    """Give everything its blocks: groups, attributes, the journal, directories, files, and what is not in one piece."""
     space = Space(geometry.head)
     groups = ext4layout.groups(geometry, space)
-    places = {number: _placed(space, runs) for number, runs in _folders(contents).items()}
     attributes: dict[int, int] = {}
     for _, numbers in contents.attributes:
         attributes |= dict.fromkeys(numbers, space.take_whole(1))
-    if contents.journal:
-        places[JOURNAL_INODE] = _placed(space, [Run(0, contents.journal)])
-    for number, parts in contents.parts.items():
-        places[number] = _placed(space, [run for run, _ in parts])
-    return _Layout(geometry, space, groups, places, attributes)
+    places = {JOURNAL_INODE: _placed(space, [Run(0, contents.journal)])} if contents.journal else {}
+    firsts: dict[int, int] = {}
+    for number, count in _counts(contents).items():
+        if (first := space.take_piece(count)) is None:
+            places[number] = _placed(space, [Run(0, count)])
+        else:
+            firsts[number] = first
+    places |= {number: _placed(space, runs) for number, runs in contents.runs.items()}
+    return _Layout(geometry, space, groups, firsts, places, attributes)
 
 
-def _folders(contents: Contents) -> dict[int, Sequence[Run]]:
-    """inode -> blocks of the directories."""
-    return {contents.numbers[path]: [Run(0, ext4dir.count(found, path))] for path, found in contents.leaves.items()}
+def _counts(contents: Contents) -> dict[int, int]:
+    """inode -> blocks of what is in one piece."""
+    return {number: -(-size // BLOCK) for number, size in contents.sizes.items()}
 
 
 def _placed(space: Space, runs: Sequence[Run]) -> _Placed:
@@ -200,14 +188,16 @@ def _pieces(contents: Contents, layout: _Layout, label: bytes) -> Iterator[Piece
     seeds = ext4inode.seeds(seed, [*contents.owners, JOURNAL_INODE])
     inodes, journal = {}, b""
     for number, path in contents.owners.items():
-        placed = layout.places.get(number, _NOWHERE)
+        entry = contents.tree[path]
+        if number in layout.firsts and not entry.xattrs:  # as nearly all are
+            inodes[number] = _plain(entry, contents.links[number], contents.sizes[number], layout.firsts[number])
+            continue
+        placed = _place(contents, layout, number)
         body, nodes = ext4inode.tree(placed.extents, placed.nodes, seeds[number])
-        attributes = layout.attributes.get(number, 0)
-        inode = _inode(contents.tree[path], contents.links[number], placed, body, attributes)
+        inode = _inode(entry, contents.links[number], placed, body, layout.attributes.get(number, 0))
         inodes[number] = ext4inode.packed(inode)
         yield from nodes
-    for number, parts in contents.parts.items():
-        yield from _data(parts, layout.places[number].extents)
+    yield from _data(contents, layout)
     yield from _directories(contents, layout, seeds)
     if contents.journal:
         inodes[JOURNAL_INODE], journal, record = _journal(contents, layout.places[JOURNAL_INODE])
@@ -225,6 +215,22 @@ def _pieces(contents: Contents, layout: _Layout, label: bytes) -> Iterator[Piece
         if group < g.groups:
             head = bytes(0 if group else 1024) + superblock.packed(g, group)
             yield group * PER_GROUP, head.ljust(BLOCK, b"\0") + table
+
+
+def _place(contents: Contents, layout: _Layout, number: int) -> _Placed:
+    """Where the content of an inode lies."""
+    if (first := layout.firsts.get(number)) is None:
+        return layout.places.get(number, _NOWHERE)
+    count = -(-contents.sizes[number] // BLOCK)
+    return _Placed([Extent(0, first, count)], (), count)
+
+
+def _plain(entry: Entry, links: int, size: int, first: int) -> bytes:
+    """The inode of an `entry` without attributes whose `size` bytes lie in one piece."""
+    flags = ext4inode.EXTENTS
+    if type(entry) is Directory and size > BLOCK:
+        flags |= ext4inode.INDEX
+    return ext4inode.plain(entry[:4], ext4tree.kinds(entry)[1], links, flags, size, first)
 
 
 def _inode(entry: Entry, links: int, placed: _Placed, body: bytes, attribute_block: int) -> Inode:
@@ -256,19 +262,35 @@ def _inode(entry: Entry, links: int, placed: _Placed, body: bytes, attribute_blo
     )
 
 
-def _data(parts: Sequence[Part], places: Sequence[Extent]) -> Iterator[Piece]:
-    """What the blocks of a file or link hold, at their `places`."""
-    if len(parts) == len(places) == 1:
-        yield places[0].place, parts[0][1]
-        return
+def _data(contents: Contents, layout: _Layout) -> Iterator[Piece]:
+    """What the blocks of files and links hold."""
+    for number, data in contents.data.items():
+        if (first := layout.firsts.get(number)) is not None:
+            yield first, data
+        else:
+            assert not isinstance(data, bytes)  # a link has one block
+            run = Run(0, -(-contents.sizes[number] // BLOCK))
+            yield from _cut([run], [data], layout.places[number].extents)
+    for number, parts in contents.parts.items():
+        yield from _cut(contents.runs[number], parts, layout.places[number].extents)
+
+
+def _cut(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]) -> Iterator[Piece]:
+    """What the blocks of a file hold, at their `places`."""
     pending = iter(places)
-    for run, part in parts:
-        assert not isinstance(part, bytes)  # a link has one block
+    for run, part in zip(runs, parts, strict=True):
         size, done = length(part), 0
         while done < run.blocks * BLOCK:
             extent = next(pending)
             yield extent.place, cut(part, done, min(extent.blocks * BLOCK, size - done))
             done += extent.blocks * BLOCK
+
+
+def _blocks(contents: Contents, layout: _Layout, number: int) -> Sequence[int]:
+    """The blocks of a directory."""
+    if (first := layout.firsts.get(number)) is not None:
+        return range(first, first + contents.sizes[number] // BLOCK)
+    return [block for _, first, count in layout.places[number].extents for block in range(first, first + count)]
 
 
 def _directories(contents: Contents, layout: _Layout, seeds: Mapping[int, int]) -> Iterator[Piece]:
@@ -278,7 +300,7 @@ def _directories(contents: Contents, layout: _Layout, seeds: Mapping[int, int]) 
     starts: list[int] = []
     for path, leaves in contents.leaves.items():
         number, above = contents.numbers[path], contents.numbers[parent(path)]
-        blocks = [block for _, first, count in layout.places[number].extents for block in range(first, first + count)]
+        blocks = _blocks(contents, layout, number)
         index = ext4dir.index(leaves, number, above, seeds[number])
         yield from zip(blocks, index, strict=False)
         places += blocks[len(index) :]

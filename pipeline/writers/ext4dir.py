@@ -32,6 +32,7 @@ MASK = 0xFFFFFFFF
 _HEAD = Struct("<IHBB")
 """Of an entry: its inode, its bytes, those of its name, and what it is."""
 _TAIL = Struct("<IHBBI")
+_DOTS = Struct("<IHBB4sIHBB4s").pack
 
 
 class Leaf(NamedTuple):
@@ -99,7 +100,8 @@ def index(found: Sequence[Leaf], inode: int, above: int, seed: int) -> list[byte
 def bodies(found: Sequence[Leaf], inode: int, above: int) -> list[bytes]:
     """What is in the leaves' blocks, without the zeros behind it and the checksums: `sealed` adds them."""
     if len(found) == 1:
-        return [_body([entry(b".", inode, 2), entry(b"..", above, 2), *found[0].entries])]
+        dots, entries = _DOTS(inode, 12, 1, 2, b".", above, 12, 2, 2, b".."), found[0].entries
+        return [_body([dots, *entries] if entries else [dots[:12], dots[12:]])]
     return [_body(leaf.entries) for leaf in found]
 
 

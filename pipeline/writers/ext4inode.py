@@ -40,6 +40,8 @@ MASK = 0xFFFFFFFF
 CHECKSUM = (124, 125, 130, 131)
 """Where in an inode the bytes of its checksum are."""
 _INODE = Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIII4x96s")
+_PLAIN = Struct("<4sI20sI24sHHI192s").pack
+"""The same, cut where files of equal metadata differ: size, sectors, and the one extent's blocks and place."""
 _NODE = Struct("<HHHHI")
 _EXTENT = Struct("<IHHI")
 
@@ -86,6 +88,24 @@ def packed(inode: Inode) -> bytes:
         body, 0, attribute_block & MASK, size >> 32, 0, sectors >> 32, attribute_block >> 32, uid >> 16,
         gid >> 16, 0, 0, EXTRA, 0, extra, extra, extra, low, extra, 0, attributes,
     )  # fmt: skip
+
+
+def plain(kept: tuple[int, int, int, int], kind: int, links: int, flags: int, size: int, place: int) -> bytes:
+    """An inode without attributes, whose content is `size` bytes from the block `place` on, in a single extent.
+
+    kept: mode, owner and time as an entry of a tree starts with them; kind: the type in the mode.
+    """
+    start, middle, end, rest = _alike(kept, kind, links, flags)
+    blocks = -(-size // BLOCK)
+    return _PLAIN(start, size, middle, blocks * (BLOCK // 512), end, blocks, place >> 32, place & MASK, rest)
+
+
+@lru_cache(1024)
+def _alike(kept: tuple[int, int, int, int], kind: int, links: int, flags: int) -> tuple[bytes, bytes, bytes, bytes]:
+    """What `plain` inodes have in common."""
+    mode, uid, gid, mtime = kept
+    data = packed(Inode(mode & 0o7777 | kind, uid, gid, mtime, links, 0, 0, flags, tree([Extent(0, 0, 0)], (), 0)[0]))
+    return data[:4], data[8:28], data[32:56], data[64:]
 
 
 def table(inodes: Mapping[int, bytes], seeds: Mapping[int, int]) -> bytes:

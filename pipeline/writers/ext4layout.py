@@ -102,6 +102,13 @@ class Space:
             count -= here
         return runs
 
+    def take_piece(self, count: int) -> int | None:
+        """The first of `count` blocks in one piece, right behind what was taken last; None if a copy cuts them."""
+        if self._end - self.next < count:
+            return None
+        self.next += count
+        return self.next - count
+
     def take_whole(self, count: int) -> int:
         """The first of `count` blocks that lie in one piece; fewer than a group has."""
         if self._end - self.next < count:

@@ -10,11 +10,13 @@ from uuid import UUID
 
 from pipeline import tree as trees
 from pipeline.digest import Digest
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink
+from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length
 from pipeline.writers import Unwritable, disk, ext4dir, ext4inode, ext4layout, extents, raw
 from pipeline.writers.crc32c import crc32c
 from pipeline.writers.ext4dir import Leaf
+from pipeline.writers.ext4inode import LONGEST
 from pipeline.writers.ext4layout import BLOCK, MASK
+from pipeline.writers.extents import Run
 
 FIRST_NUMBER = {"": 2, "lost+found": ext4layout.FIRST_INODE}
 LARGEST_FILE = ((1 << 32) - 1) * BLOCK
@@ -26,9 +28,6 @@ KINDS: dict[object, tuple[int, int]] = {
     File: (1, stat.S_IFREG), Directory: (2, stat.S_IFDIR), Symlink: (7, stat.S_IFLNK),
 }  # fmt: skip
 """Type in a directory, type in a mode."""
-
-Part = tuple[extents.Run, bytes | Content]
-"""Blocks of a file, and what they hold."""
 
 
 class Contents(NamedTuple):
@@ -42,8 +41,15 @@ class Contents(NamedTuple):
     links: dict[int, int]
     leaves: dict[str, list[Leaf]]
     """Of each directory."""
-    parts: dict[int, list[Part]]
-    """inode -> what its blocks hold: of files, and of links that are too long for an inode."""
+    sizes: dict[int, int]
+    """inode -> bytes of what is in one piece and not too long for one extent, as nearly everything is: directories,
+    then files, and links that are too long for an inode."""
+    data: dict[int, bytes | Content]
+    """What those files and links hold."""
+    runs: dict[int, list[Run]]
+    """inode -> blocks of a directory or file that is not so."""
+    parts: dict[int, list[Content]]
+    """What those of a file hold."""
     attributes: list[tuple[bytes, list[int]]]
     """Blocks of attributes that do not fit into an inode, and the inodes that each is for; equal ones share theirs."""
     identity: UUID
@@ -58,7 +64,7 @@ class Contents(NamedTuple):
 
 
 def numbered(tree: Mapping[str, Entry], settings: str, journal: int, digest: Digest | None = None) -> Contents:
-    """Number and check everything; the UUID comes from all of it. digest: the tree's, if the caller knows it."""
+    """Number and check everything; the UUID comes from all of it. digest: what names the tree, if known."""
     identity = disk.identity(f"ext4 {settings} {digest or Digest.of(trees.dump(tree))}")
     hash_seed = disk.identity(f"ext4 directories {identity}").bytes
     added: dict[str, Entry] = {"": Directory(0o755, 0, 0, EPOCH), "lost+found": Directory(0o700, 0, 0, EPOCH)}
@@ -71,7 +77,8 @@ def numbered(tree: Mapping[str, Entry], settings: str, journal: int, digest: Dig
     for path, entry in whole.items():
         above, _, text = path.rpartition("/")
         name = raw(text)
-        _check(path, name, entry)
+        if len(name) > LONGEST_NAME:
+            raise Unwritable(f"{path}: a name of more than {LONGEST_NAME} bytes")
         if path:
             folders[above].append(ext4dir.entry(name, numbers[path], kinds(entry)[0]))
             if type(entry) is Directory:
@@ -80,14 +87,17 @@ def numbered(tree: Mapping[str, Entry], settings: str, journal: int, digest: Dig
         links[numbers[path]] += 1
         if links[numbers[path]] > MOST_LINKS:
             links[numbers[path]] = 1  # "too many to count"
-    owners = {number: path for path, number in reversed(numbers.items())}
-    most, owner = max((count, owners[number]) for number, count in links.items())
-    if most > MOST_LINKS:
-        raise Unwritable(f"{owner}: {most} names; ext4 has at most {MOST_LINKS} of one file")
+    owners: dict[int, str] = {}
+    for path, number in numbers.items():
+        owners.setdefault(number, path)
+    most = max(links, key=links.__getitem__)
+    if links[most] > MOST_LINKS:
+        raise Unwritable(f"{owners[most]}: {links[most]} names; ext4 has at most {MOST_LINKS} of one file")
     leaves = {path: ext4dir.leaves(each, hash_seed) for path, each in folders.items()}
-    parts = {number: found for number, path in owners.items() if (found := _parts(whole[path]))}
+    counts = {numbers[path]: ext4dir.count(found, path) for path, found in leaves.items()}
     attributes = _attributes(whole, owners)
-    return Contents(whole, numbers, owners, links, leaves, parts, attributes, identity, hash_seed, journal)
+    held = _held(whole, owners, counts)
+    return Contents(whole, numbers, owners, links, leaves, *held, attributes, identity, hash_seed, journal)
 
 
 def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tuple[bytes, list[int]]]:
@@ -101,16 +111,40 @@ def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tu
     return [(block, many[at : at + most]) for block, many in users.items() for at in range(0, len(many), most)]
 
 
-def _parts(entry: Entry) -> list[Part]:
-    """What the blocks of `entry` hold, if it is no directory."""
-    if type(entry) is File:
-        content = entry.content
-        if len(content) == 1 and content[0].blob and content[0].length:  # as most have
-            return [(extents.Run(0, -(-content[0].length // BLOCK)), content)]
-        return list(extents.held(content, BLOCK))
-    if type(entry) is Symlink and len(target := raw(entry.target)) > LONGEST_FAST:
-        return [(extents.Run(0, 1), target)]
-    return []
+def _held(
+    tree: Mapping[str, Entry], owners: Mapping[int, str], folders: Mapping[int, int]
+) -> tuple[dict[int, int], dict[int, bytes | Content], dict[int, list[Run]], dict[int, list[Content]]]:
+    """What takes blocks: `sizes`, `data`, `runs` and `parts` of Contents. folders: the blocks of directories."""
+    sizes = {number: count * BLOCK for number, count in folders.items() if count <= LONGEST}
+    runs = {number: [Run(0, count)] for number, count in folders.items() if count > LONGEST}
+    data: dict[int, bytes | Content] = {}
+    parts: dict[int, list[Content]] = {}
+    for number, path in owners.items():
+        entry = tree[path]
+        if type(entry) is File:
+            size = length(entry.content)
+            if size > LARGEST_FILE:
+                raise Unwritable(f"{path}: {size} bytes; ext4 holds files of at most {LARGEST_FILE}")
+            if _whole(entry.content, size):
+                sizes[number], data[number] = size, entry.content
+            elif held := list(extents.held(entry.content, BLOCK)):
+                runs[number], parts[number] = [run for run, _ in held], [part for _, part in held]
+        elif type(entry) is Symlink:
+            target = raw(entry.target)
+            if not 0 < len(target) <= LONGEST_TARGET:
+                raise Unwritable(f"{path}: a link's target has 1 to {LONGEST_TARGET} bytes")
+            if len(target) > LONGEST_FAST:
+                sizes[number], data[number] = len(target), target
+    return sizes, data, runs, parts
+
+
+def _whole(content: Content, size: int) -> bool:
+    """Whether none of the blocks of `content` is a hole, and one extent is enough for them."""
+    if not 0 < size <= LONGEST * BLOCK:
+        return False
+    if len(content) == 1:  # as most have
+        return content[0].blob is not None
+    return extents.runs(content, BLOCK) == [(0, -(-size // BLOCK))]
 
 
 def _numbers(tree: Mapping[str, Entry]) -> dict[str, int]:
@@ -124,16 +158,6 @@ def _numbers(tree: Mapping[str, Entry]) -> dict[str, int]:
             numbers[path] = shared.setdefault(group, free)
             free += numbers[path] == free
     return numbers
-
-
-def _check(path: str, name: bytes, entry: Entry) -> None:
-    """Unwritable for what ext4 has no form for."""
-    if len(name) > LONGEST_NAME:
-        raise Unwritable(f"{path}: a name of more than {LONGEST_NAME} bytes")
-    if type(entry) is Symlink and not 0 < len(raw(entry.target)) <= LONGEST_TARGET:
-        raise Unwritable(f"{path}: a link's target has 1 to {LONGEST_TARGET} bytes")
-    if type(entry) is File and entry.size > LARGEST_FILE:
-        raise Unwritable(f"{path}: {entry.size} bytes; ext4 holds files of at most {LARGEST_FILE}")
 
 
 def kinds(entry: Entry) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import EPOCH, Content, Directory, Entry, File, Sink, length, parent
+from pipeline.tree import EPOCH, Content, Directory, Entry, File, Sink, Slice, length, parent
 from pipeline.writers import agreed, isoname, rockridge
 
 VERSION = 2
@@ -123,21 +123,23 @@ def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
     if plan.boots:
         out.write(_catalog(plan).ljust(BLOCK, b"\0"))
     for hierarchy in plan.hierarchies:
-        for order in "<>":
-            table = _path_table(hierarchy, order)
+        for table in _path_tables(hierarchy):
             out.write(table + bytes(-len(table) % BLOCK))
     overflow = rockridge.Overflow()
     places = {path: _places(entry.content, plan.files) for path, entry in plan.tree.items() if type(entry) is File}
     for hierarchy in plan.hierarchies:
-        places |= {path: (_both(block) + _both(size),) for path, (block, size) in hierarchy.places.items()}
+        places |= {path: (_place(block, size),) for path, (block, size) in hierarchy.places.items()}
         listings = list(hierarchy.rows.values())
         for start in range(0, len(listings), MANY):
             some = listings[start : start + MANY]
             out.write(b"".join([_directory(rows, places, overflow, plan.overflow) for rows in some]))
     out.write(bytes(overflow.data) + bytes(-len(overflow.data) % BLOCK))
+    pieces: list[Slice] = []
     for content in plan.files:
-        out.extend(content)
-        out.zeros(-length(content) % BLOCK)
+        pieces += content
+        if rest := -length(content) % BLOCK:
+            pieces.append(Slice(None, 0, rest))
+    out.extend(tuple(pieces))
 
 
 def _names(tree: Mapping[str, Entry]) -> Mapping[str, list[str]]:
@@ -181,7 +183,14 @@ def _rows(
     """The records of a directory, none across the end of a block (6.8.1.1), and its size in bytes."""
     rows: list[_Row] = []
     at = 0
-    for identifier, child in ((b"\0", path), (b"\1", parent(path)), *children):
+    if path or joliet:
+        for identifier, place in ((b"\0", path), (b"\1", parent(path))):
+            head, tail = _dot(identifier, joliet, tree[place][:4])
+            rows.append((head, place, 0, tail, ()))
+            at += PLACED + len(tail)
+    else:  # the very first record says more than those
+        children = [(b"\0", ""), (b"\1", ""), *children]
+    for identifier, child in children:
         entry = tree[child]
         extents, flags = 1, 0
         if type(entry) is Directory:
@@ -190,9 +199,8 @@ def _rows(
             extents = -(-size // LARGEST_EXTENT)
         fields: Sequence[bytes] = ()
         if not joliet:
-            name = child.rpartition("/")[2] if len(rows) > 1 else ""
-            fields = rockridge.fields(entry, 2 if flags else 1, name)
-            if not path and not rows:
+            fields = rockridge.fields(entry, 2 if flags else 1, child.rpartition("/")[2])
+            if not rows:
                 fields = rockridge.first_fields(fields)
         unix = b"".join(fields)
         for number in range(extents):
@@ -214,6 +222,15 @@ def _rows(
     return rows, at + -at % BLOCK
 
 
+@lru_cache(rockridge.FEW)
+def _dot(identifier: bytes, joliet: bool, kept: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
+    """What stands in front of the place of a record that stands for a directory itself or the one above, and behind."""
+    fields = () if joliet else rockridge.fields(Directory(*kept), 2)
+    tail = _tail(identifier, IS_DIRECTORY, kept[3]) + b"".join(fields)
+    tail += PADDING[len(tail) % 2]
+    return HEADS[PLACED + len(tail)], tail
+
+
 def _directory(
     rows: Sequence[_Row], places: Mapping[str, Sequence[bytes]], overflow: rockridge.Overflow, overflow_block: int
 ) -> bytes:
@@ -232,9 +249,9 @@ def _places(content: Content, files: Mapping[Content, int]) -> Sequence[bytes]:
     """First block and size of each extent of a file."""
     size = length(content)
     if size <= LARGEST_EXTENT:
-        return (_both(files[content]) + _both(size),) if size else NOWHERE
+        return (_place(files[content], size),) if size else NOWHERE
     return tuple([
-        _both(files[content] + at // BLOCK) + _both(min(LARGEST_EXTENT, size - at))
+        _place(files[content] + at // BLOCK, min(LARGEST_EXTENT, size - at))
         for at in range(0, size, LARGEST_EXTENT)
     ])  # fmt: skip
 
@@ -274,15 +291,17 @@ def _descriptor(plan: Plan, hierarchy: _Hierarchy, label: str, table: int) -> by
     ]).ljust(BLOCK, b"\0")  # fmt: skip
 
 
-def _path_table(hierarchy: _Hierarchy, order: str) -> bytes:
-    """All directories, level by level (9.4), in one byte order."""
-    fixed = Struct(order + "BBIH")
+def _path_tables(hierarchy: _Hierarchy) -> list[bytes]:
+    """All directories, level by level (9.4), in both byte orders."""
+    little, big = Struct("<BBIH").pack, Struct(">BBIH").pack
     numbers = {path: number for number, path in enumerate(hierarchy.identifiers, 1)}
-    rows: list[bytes] = []
+    tables: tuple[list[bytes], list[bytes]] = ([], [])
     for path, name in hierarchy.identifiers.items():
-        above = numbers[parent(path)]
-        rows += (fixed.pack(len(name), 0, hierarchy.places[path][0], above), name, PADDING[len(name) % 2])
-    return b"".join(rows)
+        fixed = (len(name), 0, hierarchy.places[path][0], numbers[path.rpartition("/")[0]])
+        padding = PADDING[len(name) % 2]
+        tables[0].extend((little(*fixed), name, padding))
+        tables[1].extend((big(*fixed), name, padding))
+    return [b"".join(table) for table in tables]
 
 
 def _catalog(plan: Plan) -> bytes:
@@ -299,6 +318,11 @@ def _catalog(plan: Plan) -> bytes:
 
 def _boot_entry(plan: Plan, boot: Boot) -> bytes:
     return pack("<BBHBBHI20s", 0x88, 0, 0, 0, 0, boot.sectors, plan.block(boot.path), b"")
+
+
+def _place(block: int, size: int) -> bytes:
+    """First block and size, as a directory record has them."""
+    return LITTLE(block) + BIG(block) + LITTLE(size) + BIG(size)
 
 
 def _both(number: int) -> bytes:

@@ -73,8 +73,10 @@ def first_fields(fields: Sequence[bytes]) -> list[bytes]:
 def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
     """The fields of an entry; `name` is its last part, "" in records that stand for a directory itself."""
     kind = KINDS[entry.kind] if type(entry) is Device else TYPES[type(entry)]
-    found = [*_common(kind, links, *entry[:4])]
-    text = raw(name)
+    common, text = _common(kind, links, *entry[:4]), raw(name)
+    if len(text) <= LONGEST and type(entry) in (File, Directory):  # as nearly all are
+        return [common, NAMES[len(text)] + text] if text else [common]
+    found = [common]
     for start in range(0, len(text), LONGEST):
         part = text[start : start + LONGEST]
         found.append(NAMES[len(part)] + part if start + LONGEST >= len(text) else MORE + part)
@@ -92,10 +94,10 @@ def date(mtime: int) -> bytes:
 
 
 @lru_cache(FEW)
-def _common(kind: int, links: int, mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes]:
-    """The fields that every entry has (PX, TF)."""
+def _common(kind: int, links: int, mode: int, uid: int, gid: int, mtime: int) -> bytes:
+    """The two fields that every entry has (PX, TF), for which any record has room."""
     times = bytes((TIMES,)) + date(mtime) * 3
-    return b"PX\x24\x01" + _both(kind | mode & 0o7777, links, uid, gid), b"TF\x1a\x01" + times
+    return b"PX\x24\x01" + _both(kind | mode & 0o7777, links, uid, gid) + b"TF\x1a\x01" + times
 
 
 def _device(major: int, minor: int) -> tuple[int, int]:

@@ -5,14 +5,12 @@ Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.2 and 3
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from struct import pack
+from typing import NamedTuple
 
-from pipeline.inorder import InOrder
-from pipeline.tree import Content, Read, Sink, length
+from pipeline.tree import Content, Pack, Read, Sink, Slice, length, parent, split
 from pipeline.writers.twins import identities
 
 BLOCK_LOG = 17
@@ -22,6 +20,12 @@ RAW = 1 << 24
 """In the size of a block: it is stored as it is."""
 NO_FRAGMENT = 0xFFFFFFFF
 ZEROS = bytes(BLOCK)
+PLAIN = b"\0"
+"""Stands for a block that would become no smaller: nothing that was compressed is as short."""
+SECTION = 3
+"""Directories that make a path's section: `containers/services/sshd`."""
+FULL = BLOCK // 4
+"""Bytes from which a fragment block ends where a section does, so that what changes in one does not move the next."""
 
 
 @dataclass(slots=True)
@@ -35,105 +39,77 @@ class Place:
     offset: int = 0
 
 
-Placed = Callable[[int, int], None]
-"""Is told where a block was written, and its size as stored."""
+Places = dict[str, Place]
 
 
-class Data:
-    """Writes the contents of a tree's files to `out`, compressed by `threads`; places count from `origin` there."""
+class Block(NamedTuple):
+    """What becomes a block: of the file that is at `place`, or (None) the ends of many."""
 
-    def __init__(self, read: Read, out: Sink, threads: InOrder[bytes, bytes], origin: int) -> None:
-        self.fragments = b""
-        """The fragment table's records."""
-        self._read, self._out, self._threads, self._origin = read, out, threads, origin
-        self._ends: list[bytes] = []
-        self._filled = 0
-        self._fragment = 0
+    content: Content
+    place: Place | None
 
-    def write(self, contents: Mapping[str, Content]) -> dict[str, Place]:
-        """Write every content of `contents`, none of which is empty, once, and say where it is.
+    @property
+    def hole(self) -> bool:
+        return self.place is not None and all(piece.blob is None for piece in self.content)
 
-        That, and `fragments`, is complete once everything is taken from the threads.
-        """
-        known: dict[object, Place] = {}
-        places: dict[str, Place] = {}
-        sizes = {path: length(content) for path, content in contents.items()}
-        alike = Counter(sizes.values())
-        named = identities({path: contents[path] for path, size in sizes.items() if size >= BLOCK}, self._read)
-        identity: object
-        for path, content in contents.items():
-            if sizes[path] >= BLOCK:
-                _, identity = next(named)
-                if identity not in known:
-                    known[identity] = self._file(content)
-            else:
-                data = b"".join(self._read(content))
-                identity = hashlib.sha256(data).digest() if alike[len(data)] > 1 else path
-                if identity not in known:
-                    known[identity] = Place(0, [], *self._end(data))
+
+def write(contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, origin: int) -> tuple[Places, bytes]:
+    """Write every content of `contents`, none of which is empty, once. Where each of them is, and the fragment table.
+
+    make: gives for blocks what `packed` makes of their bytes, in order. Places count from `origin` of `out`.
+    """
+    places: Places = {}
+    fragments = []
+    blocks = list(_blocks(contents, places, read))
+    made = make(block.content for block in blocks if not block.hole)
+    for block in blocks:
+        content, place = block
+        start, size = out.tell() - origin, 0
+        if not block.hole:
+            stored = next(made)
+            size = stored.length
+            if size == len(PLAIN) or (not size and not place):
+                size = length(content) | RAW
+            out.extend(content if size & RAW else (stored,))
+        if place is None:
+            fragments.append(pack("<QII", start, size, 0))
+            continue
+        place.sizes.append(size)
+        if size and not place.start:
+            place.start = start
+    return places, b"".join(fragments)
+
+
+def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
+    """A block as it is stored, or PLAIN; of BLOCK zeros nothing."""
+    if data == ZEROS:
+        return b""
+    block = compress(data)
+    return block if len(block) < len(data) else PLAIN
+
+
+def _blocks(contents: Mapping[str, Content], places: Places, read: Read) -> Iterator[Block]:
+    """The blocks of all files that differ, in order. `places` gets what will be said of each file."""
+    known: dict[object, Place] = {}
+    ends: list[Slice] = []
+    filled = fragment = 0
+    section: list[str] = []
+    for path, identity in identities(contents, read):
+        if identity in known:
             places[path] = known[identity]
-        self._flush_ends()
-        return places
-
-    def _file(self, content: Content) -> Place:
-        place = Place()
-        for data in self._blocks(content):
-            if len(data) < BLOCK:
-                place.fragment, place.offset = self._end(data)
-            elif data == ZEROS:
-                place.sizes.append(0)
-            else:
-                self._submit(data, self._recorder(place))
-        return place
-
-    def _recorder(self, place: Place) -> Placed:
-        number, first = len(place.sizes), not any(place.sizes)
-        place.sizes.append(1)
-
-        def placed(start: int, size: int) -> None:
-            place.sizes[number] = size
-            if first:
-                place.start = start
-
-        return placed
-
-    def _blocks(self, content: Content) -> Iterator[bytes]:
-        """The bytes of `content` in blocks; the last may be short."""
-        rest = b""
-        for chunk in self._read(content):
-            data = rest + chunk if rest else chunk
-            whole = len(data) - len(data) % BLOCK
-            for start in range(0, whole, BLOCK):
-                yield data[start : start + BLOCK]
-            rest = data[whole:]
-        if rest:
-            yield rest
-
-    def _end(self, data: bytes) -> tuple[int, int]:
-        """Put the end of a file into a fragment block: its number, and the offset in it."""
-        if self._filled + len(data) > BLOCK:
-            self._flush_ends()
-        offset = self._filled
-        self._ends.append(data)
-        self._filled += len(data)
-        return self._fragment, offset
-
-    def _flush_ends(self) -> None:
-        def placed(start: int, size: int) -> None:
-            self.fragments += pack("<QII", start, size, 0)
-
-        if self._ends:
-            self._submit(b"".join(self._ends), placed)
-            self._fragment += 1
-            self._ends.clear()
-            self._filled = 0
-
-    def _submit(self, data: bytes, placed: Placed) -> None:
-        def take(packed: bytes) -> None:
-            start, flag = self._out.tell() - self._origin, 0
-            if len(packed) >= len(data):
-                packed, flag = data, RAW
-            self._out.write(packed)
-            placed(start, len(packed) | flag)
-
-        self._threads.submit(data, take)
+            continue
+        place = known[identity] = places[path] = Place()
+        before, section = section, parent(path).split("/", SECTION)[:SECTION]
+        for piece in split(contents[path], BLOCK):
+            size = length(piece)
+            if size == BLOCK:
+                yield Block(piece, place)
+                continue
+            if filled + size > BLOCK or (filled >= FULL and section != before):
+                yield Block(tuple(ends), None)
+                fragment, filled, ends = fragment + 1, 0, []
+            place.fragment, place.offset = fragment, filled
+            filled += size
+            ends += piece
+    if ends:
+        yield Block(tuple(ends), None)

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.inorder import InOrder
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Read, Sink, Symlink, length, parent
-from pipeline.writers import Unwritable, agreed, raw
+from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, length, parent
+from pipeline.writers import Unwritable, agreed, raw, squashdata
 from pipeline.writers.extents import words
-from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Data, Place
+from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Place
 from pipeline.writers.squashmeta import Metadata, listing
 
-VERSION = 2
+VERSION = 3
 COMPRESSORS = {"gzip": 1, "zstd": 6}
 SUPERBLOCK = 96
 """Bytes; they are known last and come first."""
@@ -48,10 +47,15 @@ EMPTY = Place()
 
 
 class Packing(NamedTuple):
-    """How blocks are compressed: the name that the superblock says, and a function that any thread may call."""
+    """How blocks are compressed.
+
+    name: what the superblock says. compress: makes a block smaller. make: gives for many what `squashdata.packed` makes
+    of their bytes with it.
+    """
 
     name: str
     compress: Callable[[bytes], bytes]
+    make: Pack
 
 
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) -> bytes:
@@ -61,10 +65,8 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     start = out.tell()
-    with InOrder(packing.compress) as threads:
-        data = Data(read, out, threads, start - SUPERBLOCK)
-        places = data.write(_contents(tree))
-        image = _Image(tree, places, packing)  # while the last blocks are compressed
+    places, fragments = squashdata.write(_contents(tree), read, out, packing.make, start - SUPERBLOCK)
+    image = _Image(tree, places, packing)
     root = image.add_all()
     tables = [image.inodes.finish(), image.directories.finish()]
     offset = out.tell() - start + SUPERBLOCK
@@ -83,7 +85,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
         out.write(ahead + words(array("Q", starts), "little"))
         return place
 
-    fragment_table = listed(data.fragments) if data.fragments else NOWHERE
+    fragment_table = listed(fragments) if fragments else NOWHERE
     id_table = listed(words(array("I", image.ids), "little"))
     xattr_table = NOWHERE
     if image.xattrs:
@@ -95,7 +97,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     flags = DUPLICATES | (0 if image.xattrs else WITHOUT_XATTRS)
     return pack(
         "<4sIIIIHHHHHHQQQQQQQQ",
-        b"hsqs", image.count, EPOCH, BLOCK, len(data.fragments) // 16, COMPRESSORS[packing.name], BLOCK_LOG, flags,
+        b"hsqs", image.count, EPOCH, BLOCK, len(fragments) // 16, COMPRESSORS[packing.name], BLOCK_LOG, flags,
         len(image.ids), 4, 0, root, used, id_table, xattr_table, inode_table, directory_table, fragment_table, NOWHERE,
     )  # fmt: skip
 

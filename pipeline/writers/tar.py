@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from struct import Struct
 from zlib import adler32
 
 from pipeline.tree import Content, Device, Entry, File, Sink, Symlink, length
@@ -15,6 +16,8 @@ from pipeline.writers import raw
 
 VERSION = 1
 BLOCK = 512
+END = bytes(2 * BLOCK)
+"""What stands behind the last member."""
 WIDEST_NAME = 100
 LARGEST_ID, LARGEST = 0o7777777, 0o77777777777
 """What the fields' octal digits can say; beyond it, and below zero, a record says it."""
@@ -24,11 +27,24 @@ KINDS = {"c": b"3", "b": b"4", "p": b"6"}
 USTAR = b"ustar\00000"
 GNU = b"ustar  \0"
 """What tells the two kinds of headers apart; they agree in all that is written here without PAX records."""
-HEADER = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0        %s%s%s" + bytes(64) + b"%07o\0%07o\0" + bytes(167)
+HEADER = Struct("100s24s12s12s8sc100s8s64x16s167x").pack
+"""Name; mode and owner; size; time; checksum; kind; link; magic; a device's numbers. What is too long it cuts."""
+SPACES = b" " * 8
+"""What stands for the checksum while it is reckoned."""
+OCTAL_IDS, OCTAL_NUMBERS, OCTAL = b"%07o\0%07o\0%07o\0", b"%07o\0%07o\0", b"%011o\0"
+NO_DEVICE = OCTAL_NUMBERS % (0, 0)
+FEW = 1024
+"""Owners and times that are kept: a tree has few different ones, and many entries."""
 
 
 def write(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:
     """Write the ordered `tree` to `out`. The first path of a hard-linked file carries the data."""
+    write_members(tree, out, magic)
+    out.write(END)
+
+
+def write_members(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:
+    """The same without END: what more members may follow."""
     waiting: list[bytes] = []
     for path, entry in tree.items():
         content: Content = ()
@@ -42,32 +58,36 @@ def write(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:
             out.write(b"".join(waiting))
             out.extend(content)
             waiting = [bytes(-size % BLOCK)]
-    out.write(b"".join(waiting) + bytes(2 * BLOCK))
+    out.write(b"".join(waiting))
 
 
 def _headers(path: str, entry: Entry, linked: bool, size: int, magic: bytes) -> bytes:
     """The header of an entry with `size` bytes of data, behind one with its PAX records if it needs any."""
-    name, kind, target, major, minor = raw(path or "."), b"5", b"", 0, 0
+    name, kind, target, device = raw(path or "."), b"5", b"", NO_DEVICE
     if type(entry) is File:
         kind, target = (b"1", raw(entry.inode)) if linked else (b"0", b"")
     elif type(entry) is Symlink:
         kind, target = b"2", raw(entry.target)
     elif type(entry) is Device:
-        kind, major, minor = KINDS[entry.kind], entry.major, entry.minor
-    mode, uid, gid, mtime = entry[:4]
-    wide: dict[bytes, int] = {}
-    if not (0 <= uid <= LARGEST_ID and 0 <= gid <= LARGEST_ID and size <= LARGEST and 0 <= mtime <= LARGEST):
-        ids, others = {b"uid": uid, b"gid": gid}, {b"size": size, b"mtime": mtime}
-        wide = {key: value for key, value in ids.items() if not 0 <= value <= LARGEST_ID}
-        wide |= {key: value for key, value in others.items() if not 0 <= value <= LARGEST}
-        uid, gid, size, mtime = (0 if key in wide else value for key, value in (ids | others).items())
+        kind, device = KINDS[entry.kind], OCTAL_NUMBERS % (entry.major, entry.minor)
+    ids, time, wide = _common(*entry[:4])
+    if size > LARGEST:
+        wide, size = {**wide, b"size": b"%d" % size}, 0
     before = b""
     if wide or entry.xattrs or len(name) > WIDEST_NAME or len(target) > WIDEST_NAME:
-        records = {key: b"%d" % value for key, value in wide.items()}
-        records |= {b"SCHILY.xattr." + raw(key): value for key, value in entry.xattrs}
+        records = {b"SCHILY.xattr." + raw(key): value for key, value in entry.xattrs}
         records |= {key: text for key, text in ((b"path", name), (b"linkpath", target)) if len(text) > WIDEST_NAME}
-        before = _extended(records)
-    return before + _header(name, mode, uid, gid, size, mtime, kind, target, magic, major, minor)
+        before = _extended({**wide, **records})
+    return before + _header(name, ids, size, time, kind, target, magic, device)
+
+
+@lru_cache(FEW)
+def _common(mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    """Mode and owner as a header has them, the time, and the records of what those cannot say."""
+    values = ((b"uid", uid, LARGEST_ID), (b"gid", gid, LARGEST_ID), (b"mtime", mtime, LARGEST))
+    wide = {key: b"%d" % value for key, value, largest in values if not 0 <= value <= largest}
+    uid, gid, mtime = (0 if key in wide else value for key, value, _ in values)
+    return OCTAL_IDS % (mode & 0o7777, uid, gid), OCTAL % mtime, wide
 
 
 def _extended(records: Mapping[bytes, bytes]) -> bytes:
@@ -77,7 +97,8 @@ def _extended(records: Mapping[bytes, bytes]) -> bytes:
 
 @lru_cache(WIDEST_NAME)
 def _extended_header(size: int) -> bytes:
-    return _header(b"PaxHeader", 0o644, 0, 0, size, 0, b"x", b"", USTAR, 0, 0)
+    ids, time, _ = _common(0o644, 0, 0, 0)
+    return _header(b"PaxHeader", ids, size, time, b"x", b"", USTAR, NO_DEVICE)
 
 
 def _record(key: bytes, value: bytes) -> bytes:
@@ -90,31 +111,9 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _header(
-    name: bytes,
-    mode: int,
-    uid: int,
-    gid: int,
-    size: int,
-    mtime: int,
-    kind: bytes,
-    target: bytes,
-    magic: bytes,
-    major: int,
-    minor: int,
+    name: bytes, ids: bytes, size: int, time: bytes, kind: bytes, target: bytes, magic: bytes, device: bytes
 ) -> bytes:
-    head = HEADER % (
-        name[:WIDEST_NAME].ljust(WIDEST_NAME, b"\0"),
-        mode & 0o7777,
-        uid,
-        gid,
-        size,
-        mtime,
-        kind,
-        target[:WIDEST_NAME].ljust(WIDEST_NAME, b"\0"),
-        magic,
-        major,
-        minor,
-    )
+    head = HEADER(name, ids, OCTAL % size, time, SPACES, kind, target, magic, device)
     # The lower half of Adler-32, started at 0, is the sum of the bytes modulo 65521, ten times as fast as sum(). No
     # header's is as large: name and link have 200 bytes, and of the others 81 are not zero, but ASCII.
     return head[:148] + b"%06o\0 " % (adler32(head, 0) & 0xFFFF) + head[156:]

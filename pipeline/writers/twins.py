@@ -14,12 +14,13 @@ def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[st
 
     Only a file that is as long as another, and is not the same slices, has to be read.
     """
-    distinct = Counter(length(content) for content in set(contents.values()))
+    sizes = {content: length(content) for content in contents.values()}
+    alike = Counter(sizes.values())
     known: dict[Content, object] = {}
     for path, content in contents.items():
-        if content not in known:
-            known[content] = content if distinct[length(content)] == 1 else _digest(content, read)
-        yield path, known[content]
+        if (identity := known.get(content)) is None:
+            identity = known[content] = _digest(content, read) if alike[sizes[content]] > 1 else content
+        yield path, identity
 
 
 def _digest(content: Content, read: Read) -> bytes:

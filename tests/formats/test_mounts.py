@@ -6,7 +6,6 @@ import stat
 
 import pytest
 
-from pipeline import compress
 from pipeline.stages import initrd
 from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import erofs, squashfs
@@ -108,7 +107,7 @@ def disk(store, tree, kind, packing, path):
 
 def test_the_kernel_finds_what_was_written(store, tmp_path):
     tree = everything(store)
-    disks = [("erofs", None), ("erofs", compress.lz4(9)), ("squashfs", squashfs.Packing("zstd", compress.zstd(3)))]
+    disks = [("erofs", None), ("erofs", samples.lz4(store, 9)), ("squashfs", samples.blocks(store, "zstd:3"))]
     words = []
     for number, (kind, packing) in enumerate(disks):
         path = disk(store, tree, kind, packing, tmp_path / f"disk{number}")

@@ -94,6 +94,20 @@ def test_docker_archives_are_read_by_skopeo(store, tmp_path):
         assert b'ENTRYPOINT ["/init"]' in archive.extractfile("Dockerfile").read()
 
 
+@pytest.mark.parametrize("own", [[], ["Dockerfile"], ["Dockerfile", "sub/Dockerfile"]])
+def test_linuxkit_s_archive_is_the_root_with_a_dockerfile(store, tmp_path, own):
+    tree = samples.stored(store, {path: [path.encode()] for path in ("A", "bin/init", "sub/z")})
+    tree |= {path: File(0o600, 1, 1, 0, (), store.content(b"another"), own[0]) for path in own}
+    rootfs = store.put_tree(tree.ordered())
+    outputs = store.tree(formats.find("docker").build(store, rootfs))
+    path = samples.written(store, lambda out: out.extend(outputs[".docker"].content), tmp_path / "docker")
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == sorted({*tree, "Dockerfile"})
+        assert archive.extractfile("Dockerfile").read().startswith(b"FROM scratch\n")
+        for name in {*tree} - {"Dockerfile", "bin", "sub"}:
+            assert archive.extractfile(name).read() == samples.read(store, tree[name].content)
+
+
 def test_gcp_is_a_whole_number_of_gib(store, tmp_path):
     path = made(store, "gcp", tmp_path)[".img.tar.gz"]
     need("tar")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import compress, readers
+from pipeline import readers
 from pipeline.compare import listings
 from pipeline.readers.view import HostFile, chunks, first_unequal
 from pipeline.store import Store
@@ -68,8 +68,7 @@ def test_tar(store, tmp_path):
 def test_squashfs(store, tmp_path, name):
     tree = samples.special(store)
     out = store.rope()
-    packing = squashfs.Packing(name.partition(":")[0], compress.blocks(compress.parse(name)))
-    superblock = squashfs.write(tree, store.read, out, packing)
+    superblock = squashfs.write(tree, store.read, out, samples.blocks(store, name))
     store.export(store.content(superblock) + out.finish(), tmp_path / "a")
     opened = readers.look_into(HostFile(tmp_path / "a"))
     assert opened.structure == "squashfs"

@@ -1,5 +1,7 @@
 """Facts: what was found out is known again, and nothing else is."""
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ def test_a_fact_is_known_until_it_is_damaged(tmp_path_factory, name, fact, place
     assert facts.known(store, name) is None
     facts.know(store, name, fact)
     assert facts.known(store, name) == fact and facts.known(store, name + "x") is None
-    path = facts._path(store, name)
+    path = Path(facts._path(store, name))
     data = bytearray(path.read_bytes())
     data[place % len(data)] ^= 1 << bit
     path.write_bytes(data)

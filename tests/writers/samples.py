@@ -14,7 +14,7 @@ from pipeline import compress
 from pipeline.stages.pieces import Work, packed
 from pipeline.store import Store
 from pipeline.tree import Content, Device, Directory, File, Pack, Slice, Symlink, Tree, complete
-from pipeline.writers import erofsdata, qcow2packed
+from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs
 
 WHEN = 1700000000
 
@@ -124,6 +124,14 @@ def clusters(store: Store, compression: str) -> Pack:
     """What packs the clusters of a qcow2 image."""
     compressing = compress.blocks(compress.parse(compression))
     return pack(store, partial(qcow2packed.packed, compressing), f"qcow2 {compression}")
+
+
+def blocks(store: Store, compression: str) -> squashfs.Packing:
+    """What packs the blocks of a squashfs."""
+    name = compression.partition(":")[0]
+    block = compress.blocks(compress.parse(compression))
+    make = pack(store, partial(squashdata.packed, block), f"squashfs {compression}")
+    return squashfs.Packing(name, block, make)
 
 
 def lz4(store: Store, level: int | None) -> Pack | None:

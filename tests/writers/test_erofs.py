@@ -79,6 +79,14 @@ def test_any_tree_comes_back(store, tmp_path_factory, files, level):
     compare(store, tree, unpacked(image(store, tree, folder / "image", level), folder / "out"))
 
 
+def test_something_follows_the_last_inode(store, tmp_path):
+    """fsck.erofs 1.5 looks there for attributes that no inode announces."""
+    for size in range(2977 - 64, 2978 + 64):
+        files = {"a/a": [], "aa/a/a": [b"z" * size], "aaa/a/a": [], "x/a/a": []}
+        tree = filled(store, samples.stored(store, files))
+        unpacked(image(store, tree, tmp_path / f"image{size}"), tmp_path / f"out{size}")
+
+
 sizes = st.one_of(st.integers(0, 20_000), st.integers(120_000, 140_000), st.integers(250_000, 280_000))
 
 

@@ -185,6 +185,15 @@ def test_a_file_in_many_pieces_has_a_tree_of_extents(store, tmp_path):
     assert "(ETB" in debugfs(path, "stat pieces")
 
 
+def test_files_lie_in_the_order_of_their_paths(store):
+    """Whoever reads the disk in its order reads layers, whose files are in that order, too, from front to back."""
+    paths = [f"{folder}/{name}" for folder in "bca" for name in "213"]
+    tree, out = samples.stored(store, {path: [samples.noise(5000, path)] for path in paths}), store.rope()
+    ext4.write(tree, out)
+    blobs = [entry.content[0].blob for entry in tree.values() if type(entry) is File]
+    assert [piece.blob for piece in out.finish() if piece.blob in blobs] == blobs
+
+
 def test_files_cross_groups(store, tmp_path):
     data = store.content(samples.noise(MIB))
     tree = Tree({name: File(0o644, 0, 0, EPOCH, (), data * 150) for name in ("a", "b", "c")})
@@ -276,6 +285,14 @@ def test_many_checksums_at_once_are_those_of_each(rows, size, chance):
     starts = [chance.getrandbits(32) for _ in rows]
     each = [crc32c(start, row.ljust(size, b"\0")) for start, row in zip(starts, rows, strict=True)]
     assert crc32c_each(starts, rows, size) == each
+
+
+@pytest.mark.parametrize("zeros", [1, 3, 200])
+def test_columns_of_zeros_are_stepped_over(zeros):
+    rows = [bytes((number, 7)) + bytes(zeros) + bytes((number ^ 5,)) for number in range(3 * FEW)]
+    starts = range(len(rows))
+    each = [crc32c(start, row.ljust(300, b"\0")) for start, row in zip(starts, rows, strict=True)]
+    assert crc32c_each(starts, rows, 300) == each
 
 
 @given(st.binary(max_size=50), st.integers(0, 600), st.binary(max_size=10), st.integers(0, (1 << 32) - 1))

@@ -73,7 +73,7 @@ LEVELS = {"zstd": "zstd:12", "gzip": "gzip:6"}
 
 def _squashfs(name):
     def write(store, out):
-        packing = squashfs.Packing(name, compress.blocks(compress.parse(LEVELS[name])))
+        packing = samples.blocks(store, LEVELS[name])
         out.write(squashfs.write(samples.special(store), store.read, out, packing))
 
     return write
@@ -126,11 +126,11 @@ GOLDEN = {
     "tar 1": "f5bfaa5c1053efc10108bbd5861c7674f819c0ee6044a9ca60f3b7e0a0d00435",
     "fat 1": "b8af61bc3703129485fe1e683ee8f67eaa16af07ae7f8c2fe56fb10733498756",
     "qcow2 1": "f0ffb8cda075f63d7d88a2c918c583b5644d9fa59733cd34463697a5b018f926",
-    "ext4 1": "27777dddeb503c7648d8fe328cb852083269d863887932e76ab32f14111e61fc",
-    "ext4 with a journal 1": "54ab7a3df76138f1b0d357323d1d0091e2be1a2669f075df468280c9cc5e39d9",
+    "ext4 2": "6e9897b95c9c56afa468bf497602f7bcfe8111996b3b7ef9423a54c2a78e15a4",
+    "ext4 with a journal 2": "80928ea735adb3eea8bc9150a11dc08ef1b4bdaececd1d7a0aaf81e5c9aa2939",
     "iso9660 2": "efee784e4908dc893ddb3ecda4b747c22f23d11c05d931d936e938243adef1c4",
-    "squashfs of zstd 2": "65d555e02ff32483356ccb107349c5a7dd341bafcf4f9e9a575dfd4c05d5cc48",
-    "squashfs of gzip 2": "93e5b15de55494756fae9ff0357ef2731adec860c1c0d0bdacd6a9179e2e5220",
+    "squashfs of zstd 3": "26fbfc418aea2698f0e6d4bc1bce64143f0a6dfa7d06c5d12c7963b122920aa3",
+    "squashfs of gzip 3": "82edb54454e345701981153ce281e23f6dc8e2f0cef9e878672c0f7c6ffdcc75",
     "erofs 2": "da6b3c690515fc6c09c9e9d5063487ca7f39468a32ae477d6ef222a2bb1a1165",
     "erofs 2 lz4-4.4.5": "c732b54e0d283c1cae59ede310077315413b84a81848aeead46b52d78e82492f",
     "vhd 1": "c4f1aecc72e3622ee56f6e1c5b1ccb94d62d218ab3a107297a404cc838d8f167",

@@ -2,14 +2,15 @@
 
 import pytest
 
-from pipeline import compress, readers
+from pipeline import readers
 from pipeline.readers.view import HostFile
 from pipeline.tree import File, Tree
 from pipeline.writers import cpio, erofs, iso9660, squashfs
+from tests.writers import samples
 
 
 def _squashfs(store, tree, out):
-    return squashfs.write(tree, store.read, out, squashfs.Packing("zstd", compress.zstd(3)))
+    return squashfs.write(tree, store.read, out, samples.blocks(store, "zstd:3"))
 
 
 WRITERS = {

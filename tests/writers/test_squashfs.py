@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pipeline import compress, readers
+from pipeline import readers
 from pipeline.readers.view import HostFile
 from pipeline.tree import Directory, File, Slice, Tree, complete
 from pipeline.writers import Unwritable, squashfs
@@ -14,13 +14,9 @@ from tests.writers import samples
 from tests.writers.test_cpio import compare
 
 
-def packing(name):
-    return squashfs.Packing(name.partition(":")[0], compress.blocks(compress.parse(name)))
-
-
 def image(store, tree, path, name="zstd:3"):
     out = store.rope()
-    superblock = squashfs.write(tree, store.read, out, packing(name))
+    superblock = squashfs.write(tree, store.read, out, samples.blocks(store, name))
     store.export(store.content(superblock) + out.finish(), path)
     return path
 
@@ -91,4 +87,4 @@ def test_holes_take_no_space(store, tmp_path):
 def test_attributes_that_it_has_no_place_for_are_refused(store):
     tree = Tree({"it": Directory(0o755, 0, 0, 0, (("system.posix_acl_access", b"x"),))})
     with pytest.raises(Unwritable, match=r"it: .*posix_acl"):
-        squashfs.write(complete(tree), store.read, store.rope(), packing("zstd:3"))
+        squashfs.write(complete(tree), store.read, store.rope(), samples.blocks(store, "zstd:3"))
