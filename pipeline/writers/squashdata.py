@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import tee
 from struct import pack
 from typing import NamedTuple
 
@@ -60,8 +61,8 @@ def write(contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, or
     """
     places: Places = {}
     fragments = []
-    blocks = list(_blocks(contents, places, read))
-    made = make(block.content for block in blocks if not block.hole)
+    blocks, ahead = tee(_blocks(contents, places, read))
+    made = make(block.content for block in ahead if not block.hole)
     for block in blocks:
         content, place = block
         start, size = out.tell() - origin, 0
