@@ -64,21 +64,23 @@ def write(contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, or
     blocks, ahead = tee(_blocks(contents, places, read))
     made = make(block.content for block in ahead if not block.hole)
     for block in blocks:
-        content, place = block
-        start, size = out.tell() - origin, 0
-        if not block.hole:
-            stored = next(made)
-            size = stored.length
-            if size == len(PLAIN) or (not size and not place):
-                size = length(content) | RAW
-            out.extend(content if size & RAW else (stored,))
-        if place is None:
+        start = out.tell() - origin
+        size, stored = (0, ()) if block.hole else _stored(block, next(made))
+        out.extend(stored)
+        if block.place is None:
             fragments.append(pack("<QII", start, size, 0))
             continue
-        place.sizes.append(size)
-        if size and not place.start:
-            place.start = start
+        block.place.sizes.append(size)
+        if size and not block.place.start:
+            block.place.start = start
     return places, b"".join(fragments)
+
+
+def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
+    """The size of a block in its list, and its bytes, if `piece` is what it became."""
+    if piece.length == len(PLAIN) or (not piece.length and block.place is None):
+        return length(block.content) | RAW, block.content
+    return piece.length, (piece,) if piece.length else ()
 
 
 def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
@@ -94,22 +96,22 @@ def _blocks(contents: Mapping[str, Content], places: Places, read: Read) -> Iter
     known: dict[object, Place] = {}
     ends: list[Slice] = []
     filled = fragment = 0
-    section: list[str] = []
+    filling: list[str] = []
     for path, identity in identities(contents, read):
         if identity in known:
             places[path] = known[identity]
             continue
         place = known[identity] = places[path] = Place()
-        before, section = section, parent(path).split("/", SECTION)[:SECTION]
+        section = parent(path).split("/", SECTION)[:SECTION]
         for piece in split(contents[path], BLOCK):
             size = length(piece)
             if size == BLOCK:
                 yield Block(piece, place)
                 continue
-            if filled + size > BLOCK or (filled >= FULL and section != before):
+            if filled + size > BLOCK or (filled >= FULL and section != filling):
                 yield Block(tuple(ends), None)
                 fragment, filled, ends = fragment + 1, 0, []
-            place.fragment, place.offset = fragment, filled
+            place.fragment, place.offset, filling = fragment, filled, section
             filled += size
             ends += piece
     if ends:

@@ -88,3 +88,21 @@ def test_attributes_that_it_has_no_place_for_are_refused(store):
     tree = Tree({"it": Directory(0o755, 0, 0, 0, (("system.posix_acl_access", b"x"),))})
     with pytest.raises(Unwritable, match=r"it: .*posix_acl"):
         squashfs.write(complete(tree), store.read, store.rope(), samples.blocks(store, "zstd:3"))
+
+
+def test_a_longer_file_moves_no_end_of_another_section(store):
+    """Blocks that stay the same are not packed again, so what changes in a service should change its blocks alone."""
+
+    def blocks(config):
+        names = [f"containers/services/{name}/{number:03}" for name in "abc" for number in range(300)]
+        files = {path: File(0o644, 0, 0, 0, (), store.content(samples.noise(999, path))) for path in names}
+        files["containers/services/a/000"] = File(0o644, 0, 0, 0, (), store.content(config))
+        seen = []
+        packing = samples.blocks(store, "zstd:3")
+        made = packing._replace(make=lambda contents: packing.make(seen.append(each) or each for each in contents))
+        squashfs.write(complete(Tree(files)), store.read, store.rope(), made)
+        return seen
+
+    before, after = blocks(b"short"), blocks(b"much longer" * 100)
+    assert len(before) == len(after) == 9
+    assert before[3:] == after[3:] and before[0] != after[0]
