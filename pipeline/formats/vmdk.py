@@ -10,10 +10,10 @@ from pipeline.stages import pieces
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import files
-from pipeline.writers import disk, vmdk
+from pipeline.writers import deflated, disk, vmdk
 
 NAME = "vmdk"
-VERSION = f"{vmdk.VERSION} {compress.VERSION}"
+VERSION = f"{vmdk.VERSION} deflated-{deflated.VERSION} {compress.VERSION}"
 NEEDS = ("raw-bios",)
 OPTIONS = ()
 SUFFIXES = (".vmdk",)

@@ -1,9 +1,9 @@
 """A disk image as a `.zst` or `.gz` file, as people hand disks around; `zstd -d` and `gzip -d` give the disk back.
 
-A stretch of data becomes a zstd frame of its own, or a row of gzip members; a hole becomes ready-made frames of zeros,
-which are taken by reference, so that it costs next to nothing whatever its size. Every tool unpacks such a row as one
-stream (RFC 8878, 3.1; RFC 1952, 2.2). No byte depends on how many threads there were, or on which members were made
-before.
+A stretch of data becomes a zstd frame of its own, or a row of gzip members, which are stored where it is compressed
+already; a hole becomes ready-made frames of zeros, which are taken by reference, so that it costs next to nothing
+whatever its size. Every tool unpacks such a row as one stream (RFC 8878, 3.1; RFC 1952, 2.2). No byte depends on how
+many threads there were, or on which members were made before.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pipeline.digest import Digest
 from pipeline.stages import diskimage, pieces
 from pipeline.store import Store
 from pipeline.tree import Content, Sink, Slice, files, length, split
+from pipeline.writers import deflated
 from pipeline.writers.extents import held
 
-VERSION = f"2 {compression.VERSION}"
+VERSION = f"3 {compression.VERSION} deflated-{deflated.VERSION}"
 GRAIN = 1 << 20
 """A hole of less than this, or not at a multiple of it, is packed with the data around it."""
 HOLE = 64 << 20
@@ -74,6 +75,6 @@ def _pack(store: Store, chosen: compression.Compression, content: Content, out: 
             sink.extend(content)
         return
 
-    how = f"{chosen} {compression.VERSION}"
-    for member in pieces.packed(store, how, compression.gzip(chosen.level), split(content, MEMBER)):
-        out.extend((member,))
+    member = partial(deflated.gzip_member, compression.gzip(chosen.level))
+    for made in pieces.packed(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
+        out.extend((made,))

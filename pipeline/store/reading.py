@@ -18,12 +18,13 @@ CHUNK = 1 << 20
 """Bytes that are read at a time, at most."""
 BLOBS_OPEN = 16
 """Blobs that a thread keeps open: the files of a merged tree come from one layer, then another, and back."""
+TOGETHER = 256 << 10
+"""Slices below this size come together: each by itself would be mostly calls."""
 SMALL = 64 << 10
-"""Slices below this size are taken from a window into their blob, and come together: each by itself would be mostly
-calls."""
+"""Those below this size are taken from a window into their blob, too."""
 WINDOW = (16 << 10, 64 << 10)
 """Bytes of a window: at first, and at most, where each was soon followed by the next."""
-ZEROS = bytes(SMALL)
+ZEROS = bytes(TOGETHER)
 
 
 def zeros(length: int) -> Iterator[bytes]:
@@ -64,7 +65,7 @@ class Reading:
                 small, size = [], 0
             if not length:
                 continue
-            if length < SMALL:
+            if length < TOGETHER:
                 small.append(ZEROS[:length] if blob is None else self._small(blob, offset, length))
                 size += length
                 continue
@@ -107,17 +108,24 @@ class Reading:
             length -= len(data)
 
     def _small(self, blob: Digest, offset: int, length: int) -> bytes:
+        if length >= SMALL:
+            return self._whole(blob, offset, length, length)
         found = self._blob(blob)
         at = offset - found.start
         if not 0 <= at <= len(found.data) - length:
             follows = 0 <= at <= len(found.data) + found.step
             step = min(2 * found.step, WINDOW[1]) if follows else WINDOW[0]
-            data = self._read(blob, max(length, step), offset)
-            while len(data) < length:
-                data += self._read(blob, length - len(data), offset + len(data))
+            data = self._whole(blob, offset, length, step)
             found, at = self._blob(blob), 0
             found.start, found.data, found.step = offset, data, step
         return found.data[at : at + length]
+
+    def _whole(self, blob: Digest, offset: int, length: int, most: int) -> bytes:
+        """At least `length` bytes of `blob` from `offset` on, and `most` if they come at once."""
+        data = self._read(blob, max(length, most), offset)
+        while len(data) < length:
+            data += self._read(blob, length - len(data), offset + len(data))
+        return data
 
     def _read(self, blob: Digest, count: int, offset: int) -> bytes:
         """At least one byte of `blob` from `offset` on, and at most `count`."""

@@ -7,11 +7,11 @@ grains with the tables that name them, directory, footer. Grains that are all ze
 from __future__ import annotations
 
 import struct
-import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from pipeline.tree import Content, Pack, Sink, length, split
+from pipeline.writers.deflated import Compress, zlib_stream
 from pipeline.writers.extents import held, words
 
 VERSION = 3
@@ -26,12 +26,6 @@ FLAGS = 0x30001
 """Line ends can be tested, grains are compressed, and markers stand between them."""
 AT_END = (1 << 64) - 1
 MARKER_TABLE, MARKER_DIRECTORY, MARKER_FOOTER, MARKER_END = 1, 2, 3, 0
-SAMPLE = 4096
-"""Bytes of a grain that are tried: most of a node's disk is compressed already."""
-STORED = 65535
-"""Bytes of a block that is not compressed (RFC 1951, 3.2.4)."""
-Deflate = Callable[[bytes], bytes]
-"""zlib streams (RFC 1950), always the same for the same bytes."""
 
 
 def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
@@ -71,19 +65,9 @@ def _grains(content: Content) -> Iterator[tuple[int, Content]]:
         yield from enumerate(split(pieces, GRAIN), run.first)
 
 
-def packed(deflate: Deflate, data: bytes) -> bytes:
-    """A grain as it is stored: a zlib stream. Of zeros nothing."""
-    return _stream(deflate, data.ljust(GRAIN, b"\0")) if data.strip(b"\0") else b""
-
-
-def _stream(deflate: Deflate, data: bytes) -> bytes:
-    """The zlib stream of a grain: not compressed, if its middle does not look as if that would help."""
-    middle = data[(len(data) - SAMPLE) // 2 :][:SAMPLE]
-    if len(deflate(middle)) < SAMPLE - SAMPLE // 16:
-        return deflate(data)
-    blocks = [data[at : at + STORED] for at in range(0, len(data), STORED)]
-    stored = [struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks]
-    return b"\x78\x01" + b"".join(stored) + struct.pack(">I", zlib.adler32(data))
+def packed(deflate: Compress, data: bytes) -> bytes:
+    """A grain as it is stored: a zlib stream, by `deflate` where that is worth it. Of zeros nothing."""
+    return zlib_stream(deflate, data.ljust(GRAIN, b"\0")) if data.strip(b"\0") else b""
 
 
 def _header(sectors: int, directory: int) -> bytes:

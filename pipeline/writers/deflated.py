@@ -1,0 +1,47 @@
+"""Deflate streams of what is compressed already, mostly: what samples say would not become smaller is stored as it is.
+
+Source: RFC 1951, 3.2.4 (stored blocks); RFC 1950 (zlib), RFC 1952 (gzip).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from struct import pack
+
+VERSION = 1
+STRETCH, SAMPLE = 64 << 10, 4 << 10
+"""The middle of each stretch of so many bytes is tried."""
+GAIN = 16
+"""Samples have to become smaller by one part in so many."""
+STORED = 65535
+"""Bytes of a block that is not compressed."""
+
+Compress = Callable[[bytes], bytes]
+"""Makes a whole stream of the same kind, always the same of the same bytes."""
+
+
+def zlib_stream(compress: Compress, data: bytes) -> bytes:
+    """`data` as a zlib stream: that of `compress`, or stored."""
+    if _worthwhile(compress, data):
+        return compress(data)
+    return b"\x78\x01" + _stored(data) + pack(">I", zlib.adler32(data))
+
+
+def gzip_member(compress: Compress, data: bytes) -> bytes:
+    """`data` (less than 4 GiB) as a gzip member: that of `compress`, or stored."""
+    if _worthwhile(compress, data):
+        return compress(data)
+    return b"\x1f\x8b\x08\0\0\0\0\0\x04\xff" + _stored(data) + pack("<II", zlib.crc32(data), len(data))
+
+
+def _worthwhile(compress: Compress, data: bytes) -> bool:
+    starts = range((STRETCH - SAMPLE) // 2, len(data), STRETCH)
+    samples = b"".join([data[at : at + SAMPLE] for at in starts])
+    return not samples or len(compress(samples)) < len(samples) - len(samples) // GAIN
+
+
+def _stored(data: bytes) -> bytes:
+    blocks = [data[at : at + STORED] for at in range(0, len(data), STORED)]
+    headers = [pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) for block in blocks]
+    return b"".join([part for pair in zip(headers, blocks, strict=True) for part in pair])
