@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 20
 """Contents up to this size are not worth threads."""
-BLOCK = 4096
-"""File systems share whole blocks only, of this size at least."""
+SECTOR = 512
+"""What lies at multiples of this, here and there, the kernel copies faster; whole blocks it may share."""
 SHARED = 1 << 20
 """Bytes from which the kernel is asked to copy."""
 UNABLE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY, errno.EBADF, errno.EPERM)
@@ -190,7 +190,7 @@ def _manner(placed: tuple[Slice, int]) -> tuple[bool, bool]:
     """Whether a slice stays a hole, and whether it may share blocks with its blob. The kernel can copy others, too, but
     where it must shift bytes it is slower than a way through memory."""
     piece, place = placed
-    shared = piece.blob is not None and piece.length >= SHARED and not piece.offset % BLOCK and not place % BLOCK
+    shared = piece.blob is not None and piece.length >= SHARED and not piece.offset % SECTOR and not place % SECTOR
     return is_hole(piece), shared
 
 
