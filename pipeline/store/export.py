@@ -187,8 +187,8 @@ def _placed(content: Content, place: int) -> Iterator[tuple[Slice, int]]:
 
 
 def _manner(placed: tuple[Slice, int]) -> tuple[bool, bool]:
-    """Whether a slice stays a hole, and whether it may share blocks with its blob. The kernel can copy others, too, but
-    where it must shift bytes it is slower than a way through memory."""
+    """Whether a slice stays a hole, and whether the kernel copies it, or shares blocks. It can copy any other, too, but
+    where it must shift bytes within a sector it is slower than a way through memory."""
     piece, place = placed
     shared = piece.blob is not None and piece.length >= SHARED and not piece.offset % SECTOR and not place % SECTOR
     return is_hole(piece), shared
