@@ -13,7 +13,7 @@ from pipeline.digest import Digest
 from pipeline.stages import pieces
 from pipeline.stages.handed import handed
 from pipeline.store import Store
-from pipeline.tree import outside
+from pipeline.tree import Pack, outside
 from pipeline.writers import erofs, erofsdata
 
 NAME = "kernel+erofs"
@@ -31,13 +31,13 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     compress: `zstd[:level]` or `gzip[:level]` for LZ4 of that level, `none` for files as they are.
     """
     chosen = compress.parse(options.get("compress", "zstd"))
-    work = partial(erofsdata.packed, compress.lz4(min(chosen.level, HIGHEST)))
-    packing = (
-        None
-        if chosen.name == "none"
-        else partial(pieces.packed, store, f"erofs {VERSION} {chosen.level}", work, part=pieces.FILES)
-    )
+    packing = None if chosen.name == "none" else _packing(store, min(chosen.level, HIGHEST))
     tree = outside("boot", store.tree(rootfs))
     body = store.rope()
     first = erofs.write(tree, store.read, body, packing)
     return handed(store, kernel, "-erofs.img", store.content(first) + body.finish())
+
+
+def _packing(store: Store, level: int) -> Pack:
+    work = partial(erofsdata.packed, compress.lz4(level))
+    return partial(pieces.packed, store, f"erofs {VERSION} {level}", work, part=pieces.FILES)

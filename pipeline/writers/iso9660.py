@@ -192,11 +192,7 @@ def _rows(
         children = [(b"\0", ""), (b"\1", ""), *children]
     for identifier, child in children:
         entry = tree[child]
-        extents, flags = 1, 0
-        if type(entry) is Directory:
-            flags = IS_DIRECTORY
-        elif type(entry) is File and (size := length(entry.content)) > LARGEST_EXTENT:
-            extents = -(-size // LARGEST_EXTENT)
+        extents, flags = _extents(entry)
         fields: Sequence[bytes] = ()
         if not joliet:
             fields = rockridge.fields(entry, 2 if flags else 1, child.rpartition("/")[2])
@@ -220,6 +216,13 @@ def _rows(
             at += size
             rows.append((head, child, number, tail, late))
     return rows, at + -at % BLOCK
+
+
+def _extents(entry: Entry) -> tuple[int, int]:
+    """How many records an entry takes, one an extent, and the flags of the last."""
+    if type(entry) is Directory:
+        return 1, IS_DIRECTORY
+    return max(-(-length(entry.content) // LARGEST_EXTENT), 1) if type(entry) is File else 1, 0
 
 
 @lru_cache(rockridge.FEW)
