@@ -7,6 +7,7 @@ The modules in reading order; each imports only what stands before it (import-li
 **Store**       store/     blobs by digest, trees, results of actions; rope, reading and export (bytes in and out); held
                            (locks), record, references, fault (errors), meter, beside, growing (threads)
                            facts      what reading bytes found out: vouch (they are right), midstate, wordsum (sums)
+                           chunks, spare    what a large content is made of; outputs made of older ones
 **Actions**     action     the promise to call a stage; keys, performing, lost results made again
                 collect, fsck        what the store may lose, and whether it is whole
 **Language**    language/  document, problem, kinds, reader, schema   YAML with places -> classes -> errors, JSON Schema

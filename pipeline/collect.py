@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pipeline.action import Action, closure
 from pipeline.digest import LENGTHS, Digest
-from pipeline.store import Store, held, record
+from pipeline.store import Store, held, record, spare
 from pipeline.store.references import references
 from pipeline.store.store import PARTIAL
 
@@ -70,6 +70,7 @@ def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run:
             _remove([store.path(blob) for blob in dead], since)
             if max_size is not None:
                 _remove([*(store.root / "sums").glob("*/*"), *(store.root / "tmp").glob(PARTIAL + "*")], since)
+                spare.drop(store)
     return Freed(len(gone), len(dead), sum(stamps[blob].st_size for blob in dead), total, needed)
 
 

@@ -1,4 +1,7 @@
-"""Fsck: is every object of a store what its name says? What is not is removed: it is made again when it is needed."""
+"""Fsck: is every object of a store what its name says? What is not is removed: it is made again when it is needed.
+
+Spares have no name that says what they are; they are removed, too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import NamedTuple
 from pipeline import tree as trees
 from pipeline.collect import blobs, records
 from pipeline.digest import Digest
-from pipeline.store import Damaged, Missing, Store
+from pipeline.store import Damaged, Missing, Store, spare
 from pipeline.store.record import Record
 from pipeline.store.references import is_tree, references
 from pipeline.tree import File, Tree
@@ -38,6 +41,7 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
             with store.space():
                 path.unlink(missing_ok=True)
             found.append(Damage(path, f"record {path.name[:12]}: {what}"))
+    spare.drop(store)
     return found
 
 

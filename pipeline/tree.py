@@ -161,6 +161,22 @@ def split(content: Content, size: int) -> Iterator[Content]:
         yield tuple(pieces)
 
 
+def joined(contents: Iterable[Content]) -> Content:
+    """The `contents`, one after another: what `split` took apart, whole again."""
+    pieces: list[Slice] = []
+    for content in contents:
+        if pieces and content and _follows(pieces[-1], content[0]):
+            pieces[-1] = pieces[-1]._replace(length=pieces[-1].length + content[0].length)
+            content = content[1:]
+        pieces += content
+    return tuple(pieces)
+
+
+def _follows(piece: Slice, other: Slice) -> bool:
+    """Whether the two are one slice."""
+    return piece.blob == other.blob and (piece.blob is None or piece.offset + piece.length == other.offset)
+
+
 def parent(path: str) -> str:
     """The directory that `path` is in; "" is the root (and its own parent)."""
     return path.rpartition("/")[0]

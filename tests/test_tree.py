@@ -17,6 +17,7 @@ from pipeline.tree import (
     below,
     complete,
     cut,
+    joined,
     length,
     overlay,
     parents,
@@ -153,3 +154,6 @@ def test_split_gives_pieces_of_one_size(sizes, size):
     pieces = list(split(content, size))
     assert [length(piece) for piece in pieces[:-1]] == [size] * (len(pieces) - 1)
     assert pieces == [cut(content, at, min(size, sum(sizes) - at)) for at in range(0, sum(sizes), size)]
+    whole = joined(pieces)
+    assert list(split(whole, size)) == pieces
+    assert len(whole) <= len(content)

@@ -9,15 +9,17 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline import tree as trees
-from pipeline.digest import Digest, canonical_json
-from pipeline.store import facts, midstate, vouch
+from pipeline.digest import Digest
+from pipeline.store import facts, midstate, spare, vouch
 from pipeline.store.beside import Beside
+from pipeline.store.chunks import Chunk, chunks
+from pipeline.store.chunks import name as name_of
 from pipeline.store.fault import StoreError
 from pipeline.store.growing import Growing
 from pipeline.store.reading import is_hole
@@ -32,6 +34,8 @@ SECTOR = 512
 """What lies at multiples of this, here and there, the kernel copies faster; whole blocks it may share."""
 SHARED = 1 << 20
 """Bytes from which the kernel is asked to copy."""
+PUNCH_HOLE = 0x03
+"""FALLOC_FL_PUNCH_HOLE and FALLOC_FL_KEEP_SIZE of fallocate(2)."""
 UNABLE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY, errno.EBADF, errno.EPERM)
 """What the kernel says where it cannot copy from one file to another itself, or cannot reserve room."""
 
@@ -39,22 +43,15 @@ UNABLE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTB
 def export(store: Store, content: Content, path: Path) -> Digest:
     """Write `content` to `path`: beside it, then renamed. Returns its sha256. Missing or Damaged if a blob is.
 
-    A large file that was exported before and that nobody wrote to since is left as it is. A killed export leaves
-    `.NAME.partial`, which the next one of the same file takes over.
+    A large file that was exported before and that nobody wrote to since is left as it is; one that takes its place is
+    made of the one before (see `spare`). A killed export leaves `.NAME.partial`, which the next one takes over.
     """
     partial = path.with_name(f".{path.name}.partial")
     with store.lock("export-" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()):
         try:
             if trees.length(content) <= SMALL:
                 return _small(store, content, partial, path)
-            name, place = _name(content), f"export {path.absolute()}"
-            known = _known(store, content, name)
-            if known is not None and facts.known(store, place) == _mark(name, path):
-                return known
-            digest = _large(store, content, partial, path, known)
-            if known is None:
-                facts.know(store, name, digest)
-            facts.know(store, place, _mark(name, path))
+            return _large(store, content, partial, path)
         except OSError as error:
             partial.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -63,14 +60,13 @@ def export(store: Store, content: Content, path: Path) -> Digest:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-    return digest
 
 
 def digest(store: Store, content: Content) -> Digest:
     """The sha256 of `content`, which is read only if nobody summed it before."""
     if trees.length(content) <= SMALL:
         return Digest.of(b"".join(store.read(content)))
-    name = _name(content)
+    name = f"sha256 {name_of(chunks(content))}"
     found = _known(store, content, name)
     if found is None:
         found = _hash(store, content)
@@ -85,43 +81,53 @@ def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     return Digest.of(data)
 
 
-def _large(store: Store, content: Content, partial: Path, path: Path, known: Digest | None) -> Digest:
-    """The file gets its name once the blobs are known to be right; that need not wait for its own sum."""
-    summing = None
-    with open(partial, "w+b", buffering=0) as file:
+def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
+    parts = chunks(content)
+    names, name = [chunk.name for chunk in parts], f"sha256 {name_of(parts)}"
+    known = _known(store, content, name)
+    if known is not None and names == spare.names(store, path):
+        return known
+    file, had = spare.take(store, path, partial)
+    with file:
         os.truncate(file.fileno(), trees.length(content))
-        if known is None:
-            summing = _copy_and_sum(store, content, file, str(path.absolute()))
-        else:
-            for _ in _copy(store, content, file, 0):
-                pass
+        summed = _copied(store, parts, had, file, known, str(path.absolute()))
         _verify(store, content)
-        _replace(partial, path)
-        if summing is not None:
-            known = summing.result()
-    assert known is not None
-    return known
+        _replace(store, partial, path)  # which need not wait for the sum
+        digest = summed()
+    if known is None:
+        facts.know(store, name, digest)
+    spare.note(store, path, names)
+    return digest
 
 
-def _copy_and_sum(store: Store, content: Content, file: BinaryIO, name: str) -> Beside[Digest]:
-    """Write `content` to `file`, while a thread hashes what was written. The end comes first, as what hashing the
-    beginning would give may be known under `name`."""
-    midway = midstate.Sum(store, content, name)
-    start, growing = midway.place, Growing(file, midway.place)
+def _copied(
+    store: Store, parts: list[Chunk], had: Sequence[str], file: BinaryIO, known: Digest | None, name: str
+) -> Callable[[], Digest]:
+    """Write `parts` to `file`. What is returned waits for the sum, if that is not `known`: a thread hashes what was
+    written. The end comes first then, as what hashing the beginning would give may be known under `name`."""
+    if known is not None:
+        for _ in _copy(store, parts, had, file):
+            pass
+        return lambda: known
+    midway = midstate.Sum(store, parts, name)
+    growing = Growing(file, midway.place)
     summing = Beside(lambda: midway.digest(growing.read))
     try:
-        for place in _copy(store, trees.cut(content, start, trees.length(content) - start), file, start):
+        for place in _copy(store, parts, had, file, midway.done):
             growing.reached(place)
-        for _ in _copy(store, trees.cut(content, 0, start), file, 0):
+        for _ in _copy(store, parts[: midway.done], had, file):
             pass
     except BaseException:
         growing.fail()
         raise
-    return summing
+    return summing.result
 
 
-def _replace(partial: Path, path: Path) -> None:
-    """Rename, and let a thread wait while the system frees the old file: that takes about as long as copying it."""
+def _replace(store: Store, partial: Path, path: Path) -> None:
+    """Rename. If the old file is not worth keeping, a thread waits while the system frees it, which takes about as long
+    as copying it."""
+    if spare.replace(store, partial, path):
+        return
     try:
         old = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -133,15 +139,6 @@ def _replace(partial: Path, path: Path) -> None:
             threading.Thread(target=os.close, args=(old,), daemon=True).start()
 
 
-def _mark(name: str, path: Path) -> str:
-    """Says which content the file got, and which state of the file that is (see `vouch`); empty if there is no file."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ""
-    return f"{name} {found.st_ino} {found.st_size} {found.st_ctime_ns}"
-
-
 def _known(store: Store, content: Content, name: str) -> Digest | None:
     """The sha256 of `content`, if it is known without reading it."""
     piece = content[0]
@@ -149,11 +146,6 @@ def _known(store: Store, content: Content, name: str) -> Digest | None:
         return piece.blob
     fact = facts.known(store, name)
     return None if fact is None else Digest.parse(fact)
-
-
-def _name(content: Content) -> str:
-    """How the store calls the sum of `content`."""
-    return f"sha256 {hashlib.sha256(canonical_json(content)).hexdigest()}"
 
 
 def _verify(store: Store, content: Content) -> None:
@@ -169,15 +161,31 @@ def _hash(store: Store, content: Content) -> Digest:
     return Digest("sha256:" + digest.hexdigest())
 
 
-def _copy(store: Store, content: Content, file: BinaryIO, place: int) -> Iterator[int]:
-    """Write `content` to `file` from `place` on; where it has come to, again and again."""
+def _copy(store: Store, parts: list[Chunk], had: Sequence[str], file: BinaryIO, first: int = 0) -> Iterator[int]:
+    """Write `parts` from the one with the number `first` on; where it has come to, again and again.
+
+    had: names of the chunks that `file` has already, from its beginning.
+    """
+    place = sum(trees.length(chunk.pieces) for chunk in parts[:first])
+    pairs = zip(parts[first:], chain(had[first:], repeat("")), strict=False)
+    for same, some in groupby(pairs, lambda pair: pair[0].name == pair[1]):
+        content = trees.joined(chunk.pieces for chunk, _ in some)
+        if not same:
+            yield from _written(store, content, file, place, bool(had))
+        place += trees.length(content)
+        yield place
+
+
+def _written(store: Store, content: Content, file: BinaryIO, place: int, over: bool) -> Iterator[int]:
+    """Write `content` to `file` from `place` on, where there may be other bytes if it goes `over` them."""
     for (hole, shared), run in groupby(_placed(content, place), _manner):
         start, pieces = place, tuple(piece for piece, _ in run)
         place += trees.length(pieces)
         if not hole:
             _reserve(file, start, place - start)
             yield from (_share if shared else _write)(store, pieces, file, start)
-    yield place
+        elif over:
+            yield from _clear(store, pieces, file, start)
 
 
 def _placed(content: Content, place: int) -> Iterator[tuple[Slice, int]]:
@@ -202,6 +210,16 @@ def _reserve(file: BinaryIO, place: int, count: int) -> None:
     except OSError as error:
         if error.errno not in UNABLE:
             raise
+
+
+def _clear(store: Store, holes: Content, file: BinaryIO, place: int) -> Iterator[int]:
+    """Make a hole where there may have been something; zeros where the file system has no holes."""
+    import ctypes
+
+    system, count = ctypes.CDLL(None, use_errno=True), trees.length(holes)
+    numbers = ctypes.c_int64(place), ctypes.c_int64(count)
+    if system.fallocate64(file.fileno(), PUNCH_HOLE, *numbers):
+        yield from _write(store, holes, file, place)
 
 
 def _share(store: Store, content: Content, file: BinaryIO, place: int) -> Iterator[int]:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
 from pipeline.store import facts
+from pipeline.store.chunks import Chunk
 from pipeline.store.reading import is_hole, zeros
-from pipeline.tree import Content, length
+from pipeline.tree import length
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -71,28 +72,29 @@ Read = Callable[[int, int], Iterable[bytes]]
 
 
 class Sum:
-    """The sha256 of `content` as it is going to be found. Under `name` the store knows the states of the last content
-    that was hashed so; they are those of this one from then on.
+    """The sha256 of a content, which is `parts`, as it is going to be found. Under `name` the store knows the states of
+    the last content that was hashed so; they are those of this one from then on.
 
-    place: what comes before this byte need not be read.
+    place: what comes before this byte need not be read; that are so many chunks (`done`).
     """
 
-    def __init__(self, store: Store, content: Content, name: str) -> None:
+    def __init__(self, store: Store, parts: list[Chunk], name: str) -> None:
         self._store, self._name, self._known = store, name, _recall(store, name)
-        self._stretches = list(_stretches(content))
+        self._stretches = list(_stretches(parts))
         known = (number for number, (name, _) in enumerate(self._stretches, 1) if name in self._known)
-        self._done = max(known, default=0)
-        if self._done and _library() is None:  # which takes 5 ms to find, so it is looked for when it is of use
-            self._done = 0
-        self.place = sum(length(pieces) for _, pieces in self._stretches[: self._done])
+        self._first = max(known, default=0)
+        if self._first and _library() is None:  # which takes 5 ms to find, so it is looked for when it is of use
+            self._first = 0
+        before = [chunk for _, some in self._stretches[: self._first] for chunk in some]
+        self.done, self.place = len(before), sum(length(chunk.pieces) for chunk in before)
 
     def digest(self, read: Read) -> Digest:
         """The sha256, of what `read` gives from `place` on, in order; holes it is not asked for."""
-        kept = {name: state for name, _ in self._stretches[: self._done] if (state := self._known.get(name))}
-        found = Sha256(kept[self._stretches[self._done - 1][0]] if self._done else b"")
+        kept = {name: state for name, _ in self._stretches[: self._first] if (state := self._known.get(name))}
+        found = Sha256(kept[self._stretches[self._first - 1][0]] if self._first else b"")
         place = self.place
-        for name, pieces in self._stretches[self._done :]:
-            for hole, run in groupby(pieces, is_hole):
+        for name, some in self._stretches[self._first :]:
+            for hole, run in groupby((piece for chunk in some for piece in chunk.pieces), is_hole):
                 count = sum(piece.length for piece in run)
                 for data in zeros(count) if hole else read(place, count):
                     found.update(data)
@@ -104,17 +106,16 @@ class Sum:
         return Digest("sha256:" + found.hexdigest())
 
 
-def _stretches(content: Content) -> Iterator[tuple[str, Content]]:
-    """`content` in pieces of APART bytes or more, each with a name for all of the content up to its end."""
-    so_far, start, size = hashlib.sha256(), 0, 0
-    for end, (blob, offset, count) in enumerate(content, 1):
-        so_far.update(b"%s %d %d\n" % ((blob or "").encode(), offset, count))
-        size += count
-        if size >= APART:
-            yield so_far.hexdigest(), content[start:end]
-            start, size = end, 0
-    if start < len(content):
-        yield so_far.hexdigest(), content[start:]
+def _stretches(parts: list[Chunk]) -> Iterator[tuple[str, list[Chunk]]]:
+    """`parts` in rows of APART bytes or more, each with a name for all of the content up to its end."""
+    so_far, some, size = hashlib.sha256(), list[Chunk](), 0
+    for number, chunk in enumerate(parts, 1):
+        so_far.update(chunk.name.encode())
+        some.append(chunk)
+        size += length(chunk.pieces)
+        if size >= APART or number == len(parts):
+            yield so_far.hexdigest(), some
+            some, size = [], 0
 
 
 def _recall(store: Store, name: str) -> dict[str, bytes]:

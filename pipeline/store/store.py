@@ -3,6 +3,7 @@
     cache/blobs/sha256/<hex>   immutable content; the folder is an OCI image layout too (image-spec, image-layout.md)
     cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it
     cache/sums/ab/<hex>        facts: what reading bytes found out, such as an exported content's sha256
+    cache/spares/<hex>         what an output was before: the next one is made of it
     cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
     cache/tmp/…                what is being written; renamed into place when it is whole
 
@@ -88,7 +89,7 @@ class Store:
         return self._lease
 
     def _begin(self) -> held.Lease:
-        for name in ("blobs/sha256", "actions", "sums", "locks", "tmp"):
+        for name in ("blobs/sha256", "actions", "sums", "spares", "locks", "tmp"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         held.leases(self.root / "tmp", PARTIAL)
         lease = held.Lease(self.root / "tmp")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.digest import Digest
-from pipeline.store import Missing, Store, facts, midstate
+from pipeline.store import Missing, Store, chunks, facts, midstate
 from pipeline.tree import Slice, cut
 
 BIG = midstate.APART
@@ -32,7 +32,8 @@ def put(store, *texts):
 
 
 def digest(store, content, name):
-    return midstate.Sum(store, content, name).digest(lambda place, count: store.read(cut(content, place, count)))
+    found = midstate.Sum(store, chunks.chunks(content), name)
+    return found.digest(lambda place, count: store.read(cut(content, place, count)))
 
 
 def expected(*texts):
@@ -57,6 +58,7 @@ def test_whatever_came_before_the_sum_is_right(tmp_path_factory, contents):
     store = Store(tmp_path_factory.getbasetemp() / "shared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(midstate, "APART", 50)
+        patch.setattr(chunks, "LEAST", 25)
         for texts in contents:
             data = [text.encode() for text in texts]
             assert digest(store, put(store, *data), "memory") == expected(*data)

@@ -1,0 +1,139 @@
+"""Outputs that are made of older ones: always what the new content is, and nothing that anybody sees is changed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.collect import collect
+from pipeline.digest import Digest
+from pipeline.fsck import check
+from pipeline.store import Missing, Store, spare
+from pipeline.store.chunks import LEAST
+from pipeline.tree import Slice, length
+
+PATTERNS = [bytes((at * step >> 3) & 0xFF for at in range(LEAST)) * 2 for step in (1, 7, 9)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cache")
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def version(store, number, size=4):
+    """`size` chunks that are the same in each version, and one more that is not; each is but a part of its blob."""
+    texts = [b"%d" % at * LEAST for at in range(size)] + [b"<%d>" % number * LEAST]
+    return tuple(Slice(store.put(b"x" + text[-LEAST:]), 1, LEAST) for text in texts)
+
+
+def spares(store):
+    return list((store.root / spare.FOLDER).iterdir())
+
+
+def use(store, out, *numbers):
+    for number in numbers:
+        content = version(store, number)
+        assert store.export(content, out) == Digest.of(out.read_bytes()) == Digest.of(store.bytes(content))
+
+
+@st.composite
+def contents(draw):
+    """What slices a content has: (which pattern, or None for a hole, offset, length)."""
+    edges = st.sampled_from((0, 1, 512, 4096, 65536, LEAST - 1, LEAST))
+    return draw(st.lists(st.tuples(st.sampled_from((None, 0, 1, 2)), edges, edges), min_size=1, max_size=8))
+
+
+@given(st.lists(contents(), min_size=3, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_whatever_was_there_the_file_is_the_content(tmp_path_factory, versions):
+    store, out = Store(tmp_path_factory.getbasetemp() / "spares"), tmp_path_factory.getbasetemp() / "spared"
+    blobs = [store.put(pattern) for pattern in PATTERNS]
+    for wanted in versions:
+        content = tuple(Slice(None, 0, n) if p is None else Slice(blobs[p], o, n) for p, o, n in wanted)
+        content += (Slice(blobs[0], 0, LEAST + 1),)  # so that it is no small one
+        expected = store.bytes(content)
+        assert store.export(content, out) == Digest.of(expected)
+        assert out.read_bytes() == expected
+        holes = sum(n // 4096 - 1 for p, _, n in wanted if p is None and n >= 65536)
+        assert out.stat().st_blocks * 512 <= length(content) - holes * 4096 + (len(content) + 1) * 8192
+
+
+def test_only_what_differs_is_read(store, out):
+    use(store, out, 1, 2)
+    content = version(store, 3)
+    store.path(content[1].blob).unlink()
+    store = Store(store.root)  # which has nothing open
+    assert store.export(content, out) == Digest.of(out.read_bytes())
+    assert out.read_bytes()[LEAST : LEAST + 2] == b"11" and out.read_bytes()[-2:] == b"3>"
+    with pytest.raises(Missing):
+        store.export(content[1:] + content[:1], out)
+    assert out.read_bytes()[-2:] == b"3>", "what failed leaves what was there"
+
+
+def test_the_next_file_is_made_of_the_one_before_the_last(store, out):
+    use(store, out, 1)
+    first = out.stat().st_ino
+    use(store, out, 2, 3)
+    assert out.stat().st_ino == first
+    assert len(spares(store)) == 1
+
+
+def test_a_file_that_somebody_has_open_or_mapped_is_left_to_them(store, out):
+    use(store, out, 1)
+    with out.open("rb") as running:
+        before, number = running.read(), out.stat().st_ino
+        use(store, out, 2, 3)
+        assert out.stat().st_ino != number
+        running.seek(0)
+        assert running.read() == before
+    use(store, out, 4)
+    code = "import mmap,sys; f=open(sys.argv[1],'rb'); m=mmap.mmap(f.fileno(),0,access=mmap.ACCESS_READ); f.close()"
+    code += "; print('', flush=True); sys.stdin.read(); print(m[-2:].decode())"
+    with subprocess.Popen([sys.executable, "-c", code, out], stdin=-1, stdout=-1, text=True) as machine:
+        machine.stdout.readline()
+        end = out.read_bytes()[-2:].decode()
+        use(store, out, 5, 6)
+        assert machine.communicate("")[0].strip() == end
+
+
+def test_a_file_with_another_name_is_not_kept(store, out):
+    use(store, out, 1)
+    os.link(out, out.with_name("mine"))
+    use(store, out, 2, 3, 4)
+    assert out.with_name("mine").read_bytes()[-2:] == b"1>"
+
+
+@pytest.mark.parametrize("how", ["output", "spare"])
+def test_what_somebody_wrote_to_is_not_used(store, out, how):
+    use(store, out, 1)
+    if how == "spare":
+        use(store, out, 2)
+    with (spares(store)[0] if how == "spare" else out).open("r+b") as file:
+        file.write(b"changed")
+    use(store, out, 3, 4, 5)
+
+
+@pytest.mark.parametrize("clean", [check, lambda store: collect(store, [], 0)])
+def test_spares_go_with_what_is_not_needed_and_where_all_is_checked(store, out, clean):
+    use(store, out, 1, 2)
+    assert spares(store)
+    clean(store)
+    assert not spares(store)
+    use(store, out, 3, 4, 5)
+
+
+def test_where_none_can_be_kept_there_is_none(store, out, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    use(store, out, 1, 2, 3)
+    assert not spares(store)
