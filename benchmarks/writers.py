@@ -56,11 +56,12 @@ class Row(NamedTuple):
     theirs: str
 
 
-def _pack(store: Any, work: Callable[[bytes], bytes], **options: int) -> Callable[[Any], Any]:
+def _pack(store: Any, work: Callable[[bytes], bytes], headed: bool = False, **options: int) -> Callable[[Any], Any]:
     """What packs pieces, none of which was made before."""
     from pipeline.stages import pieces
 
-    return partial(pieces.packed, store, f"round {time.time_ns()}", work, **options)
+    pack = pieces.headed if headed else pieces.packed
+    return partial(pack, store, f"round {time.time_ns()}", work, **options)
 
 
 def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
@@ -107,7 +108,7 @@ def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
         from pipeline import compress
         from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
 
-        grains = _pack(store, partial(vmdk.packed, compress.zlib(1)))
+        grains = _pack(store, partial(vmdk.packed, compress.zlib(1)), headed=True)
         writers: dict[str, Callable[[], None]] = {
             "qcow2": lambda: qcow2.write(made.disk(), out),
             "vmdk": lambda: vmdk.write(made.disk(), grains, out, 1),

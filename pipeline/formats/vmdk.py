@@ -25,7 +25,7 @@ def build(store: Store, raw: Digest) -> Digest:
     """Tree {".vmdk"}."""
     content = part(store, raw, "-bios.img")
     work = partial(vmdk.packed, compress.zlib(LEVEL))
-    pack = partial(pieces.packed, store, f"vmdk {LEVEL} {VERSION}", work)
+    pack = partial(pieces.headed, store, f"vmdk {LEVEL} {VERSION}", work)
     out = store.rope()
     vmdk.write(content, pack, out, disk.identity(NAME, content).time_low)
     return store.put_tree(files([(".vmdk", out.finish())]))

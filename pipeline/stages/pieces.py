@@ -32,13 +32,20 @@ Work = Callable[[bytes], bytes]
 def packed(store: Store, how: str, work: Work, pieces: Iterable[Content], *, part: int = PART) -> Iterator[Slice]:
     """What `work` makes of the bytes of each of `pieces`, in order. `how` says all else that decides it, `part` how
     many bytes go together at least."""
+    return headed(store, how, work, ((b"", piece) for piece in pieces), part=part)
+
+
+def headed(
+    store: Store, how: str, work: Work, pieces: Iterable[tuple[bytes, Content]], *, part: int = PART
+) -> Iterator[Slice]:
+    """The same for pieces that have some bytes, as many each, in front of their content."""
     waiting: deque[_Part] = deque()
     with InOrder(work) as threads:
         for names, contents in _parts(pieces, part):
             made = _Part(store, f"{how} {Digest.of(names)}", len(contents))
             waiting.append(made)
-            for content in () if made.done else contents:
-                data = store.bytes(content)
+            for head, content in () if made.done else contents:
+                data = head + store.bytes(content)
                 threads.submit(data, made.take)
                 threads.drain(AHEAD // max(len(data), 1))
             while waiting and waiting[0].done:
@@ -87,17 +94,21 @@ class _Part:
         return (Digest.parse(blob), list(map(int, sizes))) if self._store.has(Digest(blob)) else None
 
 
-def _parts(pieces: Iterable[Content], least: int) -> Iterator[tuple[bytes, list[Content]]]:
+def _parts(
+    pieces: Iterable[tuple[bytes, Content]], least: int
+) -> Iterator[tuple[bytes, list[tuple[bytes, Content]]]]:
     """`pieces` in parts of `least` bytes or more, each with what names it."""
     names: list[bytes] = []
-    contents: list[Content] = []
+    some: list[tuple[bytes, Content]] = []
     size = 0
-    for content in pieces:
-        names.append("".join([f"{blob} {offset} {count}," for blob, offset, count in content]).encode())
-        contents.append(content)
+    for piece in pieces:
+        head, content = piece
+        name = "".join([f"{blob} {offset} {count}," for blob, offset, count in content]).encode()
+        names.append(head + name)
+        some.append(piece)
         size += length(content)
-        if size >= 2 * least or (size >= least and zlib.crc32(names[-1]) % ENDS == 0):
-            yield b"\n".join(names), contents
-            names, contents, size = [], [], 0
-    if contents:
-        yield b"\n".join(names), contents
+        if size >= 2 * least or (size >= least and zlib.crc32(name) % ENDS == 0):
+            yield b"\n".join(names), some
+            names, some, size = [], [], 0
+    if some:
+        yield b"\n".join(names), some

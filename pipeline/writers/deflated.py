@@ -9,13 +9,18 @@ import zlib
 from collections.abc import Callable
 from struct import pack
 
-VERSION = 1
+VERSION = 2
 STRETCH, SAMPLE = 64 << 10, 4 << 10
 """The middle of each stretch of so many bytes is tried."""
 GAIN = 16
 """Samples have to become smaller by one part in so many."""
 STORED = 65535
 """Bytes of a block that is not compressed."""
+PAGE = 4096
+"""What the size of a gzip member is a multiple of, so that those behind one that changed mostly stay where they are."""
+LONG = 16 * PAGE
+"""The size from which that is worth an extra field (RFC 1952, 2.3.1.1)."""
+EXTRA, EXTRA_ID = 0x04, b"NK"
 
 Compress = Callable[[bytes], bytes]
 """Makes a whole stream of the same kind, always the same of the same bytes."""
@@ -29,10 +34,19 @@ def zlib_stream(compress: Compress, data: bytes) -> bytes:
 
 
 def gzip_member(compress: Compress, data: bytes) -> bytes:
-    """`data` (less than 4 GiB) as a gzip member: that of `compress`, or stored."""
+    """`data` (less than 4 GiB) as a gzip member, of whole PAGEs if it is LONG: that of `compress`, or stored."""
     if _worthwhile(compress, data):
-        return compress(data)
-    return b"\x1f\x8b\x08\0\0\0\0\0\x04\xff" + _stored(data) + pack("<II", zlib.crc32(data), len(data))
+        return _padded(compress(data))
+    return _padded(b"\x1f\x8b\x08\0\0\0\0\0\x04\xff" + _stored(data) + pack("<II", zlib.crc32(data), len(data)))
+
+
+def _padded(member: bytes) -> bytes:
+    """`member`, which has a header of ten bytes and no flags, with an extra field that fills it up."""
+    if len(member) < LONG:
+        return member
+    rest = -(len(member) + 2 + 4) % PAGE
+    field = EXTRA_ID + pack("<H", rest) + bytes(rest)
+    return b"".join((member[:3], bytes((EXTRA,)), member[4:10], pack("<H", len(field)), field, member[10:]))
 
 
 def _worthwhile(compress: Compress, data: bytes) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from pipeline.tree import Content, Pack, Sink, length, split
+from pipeline.tree import Content, Sink, Slice, length, split
 from pipeline.writers.deflated import Compress, zlib_stream
 from pipeline.writers.extents import held, words
 
@@ -27,11 +27,15 @@ FLAGS = 0x30001
 AT_END = (1 << 64) - 1
 MARKER_TABLE, MARKER_DIRECTORY, MARKER_FOOTER, MARKER_END = 1, 2, 3, 0
 
+MARKER = struct.Struct("<QI")
+"""In front of a grain: its first sector, and its size."""
+Pack = Callable[[Iterable[tuple[bytes, Content]]], Iterator[Slice]]
+
 
 def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
     """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID.
 
-    pack: gives for grains what `packed` makes of their bytes, in order.
+    pack: gives for grains what `packed` makes of them, in order.
     """
     sectors = length(content) // SECTOR
     grains = -(-sectors // 128)
@@ -40,16 +44,15 @@ def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
     directory = array("I", bytes(4 * -(-grains // ENTRIES)))
     table = array("I", bytes(4 * ENTRIES))
     current = 0
-    for (number, _), stream in zip(_grains(content), pack(piece for _, piece in _grains(content)), strict=True):
+    numbers, pieces = (number for number, _ in _grains(content)), (_headed(*grain) for grain in _grains(content))
+    for number, stored in zip(numbers, pack(pieces), strict=True):
         if number // ENTRIES != current:
             directory[current] = _table(out, table)
             current = number // ENTRIES
             table = array("I", bytes(4 * ENTRIES))
-        if stream.length:
+        if stored.length:
             table[number % ENTRIES] = out.tell() // SECTOR
-            out.write(struct.pack("<QI", number * 128, stream.length))
-            out.extend((stream,))
-            out.write(bytes(-out.tell() % SECTOR))
+            out.extend((stored,))
     directory[current] = _table(out, table)
     _marker(out, MARKER_DIRECTORY, -(-len(directory) * 4 // SECTOR))
     place = out.tell() // SECTOR
@@ -65,9 +68,19 @@ def _grains(content: Content) -> Iterator[tuple[int, Content]]:
         yield from enumerate(split(pieces, GRAIN), run.first)
 
 
-def packed(deflate: Compress, data: bytes) -> bytes:
-    """A grain as it is stored: a zlib stream, by `deflate` where that is worth it. Of zeros nothing."""
-    return zlib_stream(deflate, data.ljust(GRAIN, b"\0")) if data.strip(b"\0") else b""
+def _headed(number: int, content: Content) -> tuple[bytes, Content]:
+    return MARKER.pack(number * 128, 0), content
+
+
+def packed(deflate: Compress, grain: bytes) -> bytes:
+    """A grain behind its marker, whose size is still 0, as it is stored in whole sectors: a zlib stream, by `deflate`
+    where that is worth it. Of zeros nothing."""
+    marker, data = grain[: MARKER.size], grain[MARKER.size :]
+    if not data.strip(b"\0"):
+        return b""
+    stream = zlib_stream(deflate, data.ljust(GRAIN, b"\0"))
+    stored = MARKER.pack(MARKER.unpack(marker)[0], len(stream)) + stream
+    return stored + bytes(-len(stored) % SECTOR)
 
 
 def _header(sectors: int, directory: int) -> bytes:

@@ -11,10 +11,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from pipeline import compress
-from pipeline.stages.pieces import Work, packed
+from pipeline.stages.pieces import Work, headed, packed
 from pipeline.store import Store
 from pipeline.tree import Content, Device, Directory, File, Pack, Slice, Symlink, Tree, complete
-from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs
+from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs, vmdk
 
 WHEN = 1700000000
 
@@ -118,6 +118,11 @@ def written(store: Store, write: object, path: Path) -> Path:
 def pack(store: Store, work: Work, how: str = "sample") -> Pack:
     """What packs the pieces of a writer, as a stage does."""
     return partial(packed, store, how, work)
+
+
+def grains(store: Store) -> vmdk.Pack:
+    """What packs the grains of a vmdk."""
+    return partial(headed, store, "vmdk", partial(vmdk.packed, compress.zlib(1)))
 
 
 def clusters(store: Store, compression: str) -> Pack:

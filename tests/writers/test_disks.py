@@ -2,13 +2,11 @@
 
 import json
 import uuid
-from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import compress
 from pipeline.tree import Slice, length
 from pipeline.writers import disk as disks
 from pipeline.writers import qcow2, qcow2packed, vhd, vhdx, vmdk
@@ -28,7 +26,6 @@ def packed(content, store, out, compression):
     out.extend(body.finish())
 
 
-GRAINS = partial(vmdk.packed, compress.zlib(1))
 WRITERS = {
     # name, what QEMU calls the kind, writer
     "qcow2": ("qcow2", lambda content, store, out: qcow2.write(content, out)),
@@ -36,7 +33,7 @@ WRITERS = {
     "vhd": ("vpc", lambda content, store, out: vhd.write_fixed(content, out, IDENTITY)),
     "dynamic-vhd": ("vpc", lambda content, store, out: vhd.write_dynamic(content, out, IDENTITY)),
     "vhdx": ("vhdx", lambda content, store, out: vhdx.write(content, out, disks.identity)),
-    "vmdk": ("vmdk", lambda content, store, out: vmdk.write(content, samples.pack(store, GRAINS), out, 1)),
+    "vmdk": ("vmdk", lambda content, store, out: vmdk.write(content, samples.grains(store), out, 1)),
 }
 SPARSE = [name for name in WRITERS if name != "vhd"]
 
