@@ -91,9 +91,11 @@ def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
 
 
 def _ext4(store: Any, made: Any, out: Any) -> None:
+    from pipeline.stages.kept import kept
     from pipeline.writers import ext4
 
-    ext4.write(made.tree(), out, None, "root")
+    now = time.time_ns()
+    ext4.write(made.tree(), lambda name, make: kept(store, f"{now} {name}", make), out, None, "root")
 
 
 def _fat(store: Any, made: Any, out: Any) -> None:

@@ -120,6 +120,9 @@ Read = Callable[[Content], Iterator[bytes]]
 """How a writer that has to see bytes (to compress them, say) gets them: chunks of bounded size."""
 Pack = Callable[[Iterable[Content]], Iterator[Slice]]
 """What becomes of pieces, in order: how a writer has blocks compressed. Whoever does it may know some from before."""
+Keep = Callable[[str, Callable[[Sink], Any]], tuple[Any, Content]]
+"""What is made under a name, which says all that decides it: what the call says (a JSON value), and what it wrote.
+Whoever does it may know that from before."""
 
 
 def length(content: Content) -> int:

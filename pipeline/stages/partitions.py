@@ -7,11 +7,13 @@ formatted. Its identity follows from what it is called and how large it is, so a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from pipeline.language.problem import StageProblem
 from pipeline.stages import bootvolume
+from pipeline.stages.kept import kept
 from pipeline.store import Store
 from pipeline.tree import Content, Slice, Tree, length
 from pipeline.writers import Unwritable, disk, ext4, fat, gpt, mbr, swap
@@ -152,7 +154,7 @@ def _none(store: Store, space: Space) -> Ready:
 
 def _ext4(store: Store, space: Space) -> Ready:
     out = store.rope()
-    ext4.write(Tree(), out, space.size, space.label, journal=True)
+    ext4.write(Tree(), partial(kept, store), out, space.size, space.label, journal=True)
     return Ready(out.finish(), mbr.LINUX, gpt.LINUX_DATA)
 
 

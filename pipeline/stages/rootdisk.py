@@ -7,11 +7,13 @@ The PARTUUID follows from the node's tree, so that the command line is known bef
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.digest import Digest
 from pipeline.stages import bootvolume, partitions, unified
+from pipeline.stages.kept import kept
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import Content, File, Tree, files, length, outside
@@ -61,7 +63,7 @@ def written(
     whole, out = disk.size(wanted.size), store.rope()
     fills = whole is not None and len(wanted.partitions) < 2
     room = max((whole or 0) - partitions.GPT_SPARE - length(boot.content), 0)
-    ext4.write(node.root, out, room if fills else None, LABEL, digest=node.rootfs)
+    ext4.write(node.root, partial(kept, store), out, room if fills else None, LABEL)
     root = out.finish()
 
     def identify(purpose: str, *contents: Content) -> UUID:

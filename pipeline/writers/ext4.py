@@ -1,8 +1,9 @@
 """ext4 file systems: extents, 64-bit addresses, checksums of all metadata, extended attributes, hashed directories.
 
 A file's bytes are taken by reference, its holes take no space; what a mount writes is not there yet (no journal unless
-it is asked for). The UUID and the seed of the directories' hashes follow from the tree. What is numbered how
-is in ext4tree, what lies where in ext4layout, what describes a file in ext4inode, directories in ext4dir.
+it is asked for). The UUID follows from the tree; what hashes and checksums start with, from the label alone, so that a
+section of the tree in which nothing changed is not laid out again. What is numbered how is in ext4tree, how a section
+is laid out in ext4section, what lies where in ext4layout, what describes a file in ext4inode, directories in ext4dir.
 
 Source: kernel, Documentation/filesystems/ext4.
 """
@@ -10,22 +11,23 @@ Source: kernel, Documentation/filesystems/ext4.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from operator import itemgetter
 from struct import pack
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from pipeline.digest import Digest
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Sink, Slice, Symlink, cut, length, parent
-from pipeline.writers import Unwritable, disk, ext4dir, ext4inode, ext4layout, ext4tree, raw
-from pipeline.writers.ext4inode import Extent, Inode
-from pipeline.writers.ext4layout import BLOCK, JOURNAL_INODE, MASK, PER_GROUP, Geometry, Space
+from pipeline.tree import EPOCH, Content, Entry, Keep, Sink, Slice, cut, length
+from pipeline.writers import Unwritable, disk, ext4inode, ext4layout, ext4section, ext4tree, raw
+from pipeline.writers.crc32c import crc32c
+from pipeline.writers.ext4inode import Inode
+from pipeline.writers.ext4layout import BLOCK, COPIES, INODE, JOURNAL_INODE, MASK, PER_GROUP, Geometry, Seeds, Space
+from pipeline.writers.ext4section import Need, Piece, Placed
 from pipeline.writers.ext4tree import Contents
 from pipeline.writers.extents import Run
 
-VERSION = 2
+VERSION = 3
 GRAIN = disk.MIB // BLOCK
 """A file system without a given size ends at a whole MiB."""
 BYTES_PER_INODE = 16384
@@ -36,292 +38,176 @@ JOURNAL_SHARE = 64
 """The journal's part of a file system."""
 LARGEST_FILE = ext4tree.LARGEST_FILE
 
-Piece = tuple[int, bytes | Content]
-"""Where it lies (in blocks), and what it is."""
+
+class _Part(NamedTuple):
+    """What is laid out for itself: a section, or all open directories."""
+
+    name: str
+    contents: Callable[[], Contents]
 
 
-class _Placed(NamedTuple):
-    """Where content lies, and the blocks of the tree that says so."""
+class _Wanted(NamedTuple):
+    """What the file system has to hold."""
 
-    extents: Sequence[Extent] = ()
-    nodes: Sequence[int] = ()
-    blocks: int = 0
-    """Of both."""
+    inodes: int
+    journal: int
+    """Blocks."""
+    needs: Sequence[Need]
 
-
-_NOWHERE = _Placed()
-
-
-class _Layout(NamedTuple):
-    geometry: Geometry
-    space: Space
-    groups: ext4layout.Groups
-    firsts: dict[int, int]
-    """inode -> the first block of what lies in one piece."""
-    places: dict[int, _Placed]
-    """inode -> where everything else lies."""
-    attributes: dict[int, int]
-    """inode -> block of its attributes, if they do not fit into the inode."""
+    def place(self, geometry: Geometry) -> tuple[Space, ext4layout.Groups, Placed, list[int]]:
+        """Where everything goes: the space that is left, the groups, the journal, and each part's first block."""
+        space = Space(geometry.head)
+        groups = ext4layout.groups(geometry, space)
+        journal = ext4section.placed(space, [Run(0, self.journal)] if self.journal else [])
+        firsts = []
+        for need in self.needs:
+            firsts.append(space.next)
+            need.take(space)
+        return space, groups, journal, firsts
 
 
 def write(
     tree: Mapping[str, Entry],
+    keep: Keep,
     out: Sink,
     size: int | None = None,
     label: str = "",
     *,
     journal: bool = False,
-    digest: Digest | None = None,
 ) -> UUID:
     """Write the ordered, complete `tree` as a file system of `size` bytes, or of as few MiB as hold it; its UUID.
 
-    tree: may be empty; lost+found is added. digest: what names it, if the caller knows that. Unwritable for what ext4
+    tree: may be empty; lost+found is added. keep: makes what a section comes to, or knows it. Unwritable for what ext4
     cannot carry, and for a `size` that is too small.
     """
     name = raw(label)
     if len(name) > ext4tree.LONGEST_LABEL:
         raise Unwritable(f"label {label!r}: ext4 has room for {ext4tree.LONGEST_LABEL} bytes")
-    contents = ext4tree.numbered(tree, f"{label} {size} {journal}", _journal_blocks(size) if journal else 0, digest)
-    layout = _fitted(contents) if size is None else _fixed(contents, size)
-    pieces = sorted(_pieces(contents, layout, name), key=itemgetter(0))
-    for kind, parts in groupby(_filled(pieces, size or layout.geometry.blocks * BLOCK), type):
-        if kind is bytes:
-            out.write(b"".join(parts))
-        else:
-            out.extend(tuple(chain.from_iterable(parts)))
-    return contents.identity
+    how, names = f"ext4 {VERSION} {label}", disk.identity(f"ext4 directories {label}").bytes
+    seeds = Seeds(names, crc32c(MASK, names))
+    whole = ext4tree.whole(tree)
+    parts = [_Part(each.name, cache(partial(ext4tree.contents, each, names))) for each in whole.sections]
+    parts.append(_Part(whole.name, cache(partial(ext4tree.opened, whole, names))))
+    needs = [_need(*keep(f"{how} need {part.name}", partial(_needed, part))[0]) for part in parts]
+    wanted = _Wanted(whole.inodes, _journal_blocks(size) if journal else 0, needs)
+    geometry = _fitted(wanted) if size is None else _fixed(wanted, size)
+    space, groups, kept, firsts = wanted.place(geometry)
 
-
-def _filled(pieces: Iterable[Piece], end: int) -> Iterator[Any]:
-    """What `pieces` are (bytes or Content), in order, and the holes between them, up to the byte `end`."""
-    position = 0
-    for block, data in pieces:
-        if position < (place := block * BLOCK):
-            yield (Slice(None, 0, place - position),)
-        yield data
-        position = place + (len(data) if isinstance(data, bytes) else length(data))
-    if position < end:
-        yield (Slice(None, 0, end - position),)
+    pieces: list[Piece] = []
+    directories: list[int] = []
+    for part, first in zip(parts, firsts, strict=True):
+        place = partial(Space, geometry.head, first)
+        facts, content = keep(f"{how} at {geometry.head} {first} {part.name}", partial(_laid, part, seeds, place))
+        directories += facts["directories"]
+        blocks, rows = _parted(content, INODE * sum(count for _, count in facts["inodes"]))
+        pieces += _between(geometry, first, blocks)
+        pieces += _rows(geometry, groups, facts["inodes"], rows)
+    identity = disk.identity(f"{how} {size} {journal} {[part.name for part in parts]}")
+    record = b""
+    if wanted.journal:
+        row, record, start = _journal(wanted.journal, kept, seeds, identity)
+        pieces += [(groups.tables[0] * BLOCK + (JOURNAL_INODE - 1) * INODE, row), start]
+    table, bitmaps, free = ext4layout.descriptors(
+        geometry, groups, space.used, whole.inodes, directories, seeds.checksums
+    )
+    pieces += ((block * BLOCK, bitmap) for block, bitmap in bitmaps)
+    spare = geometry.groups * geometry.inodes_per_group - whole.inodes
+    superblock = ext4layout.Superblock(identity, seeds, name, free, spare, record)
+    pieces += _heads(geometry, superblock, table)
+    ext4section.emit(sorted(pieces, key=itemgetter(0)), 0, size or geometry.blocks * BLOCK, out)
+    return identity
 
 
 def _journal_blocks(size: int | None) -> int:
     return min(max((size or 0) // BLOCK // JOURNAL_SHARE, LEAST_JOURNAL), MOST_JOURNAL)
 
 
-def _fixed(contents: Contents, size: int) -> _Layout:
-    """The layout of a file system of `size` bytes."""
+def _fixed(wanted: _Wanted, size: int) -> Geometry:
+    """The geometry of a file system of `size` bytes."""
     blocks = size // BLOCK
-    geometry = ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, max(contents.owners)))
+    geometry = ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, wanted.inodes))
     if geometry.inodes_per_group <= PER_GROUP:
-        layout = _layout(contents, geometry)
         rest = blocks % PER_GROUP
-        if layout.space.next <= blocks and (not rest or rest > geometry.head):
-            return layout
-    least = _fitted(contents).geometry.blocks * BLOCK
+        if wanted.place(geometry)[0].next <= blocks and (not rest or rest > geometry.head):
+            return geometry
+    least = _fitted(wanted).blocks * BLOCK
     raise Unwritable(f"an ext4 file system of {size} bytes is too small: this one takes {least}; give another size")
 
 
-def _fitted(contents: Contents) -> _Layout:
-    """The smallest layout of whole MiB."""
-    inodes = max(contents.owners)
-    blocks = (-(-inodes // PER_GROUP) - 1) * PER_GROUP + 1
-    singles = sum(_counts(contents).values()) + len(contents.attributes) + contents.journal
+def _fitted(wanted: _Wanted) -> Geometry:
+    """The smallest geometry of whole MiB."""
+    blocks = (-(-wanted.inodes // PER_GROUP) - 1) * PER_GROUP + 1
     while True:
         blocks += -blocks % GRAIN
-        geometry = ext4layout.geometry(blocks, inodes)
-        space = Space(geometry.head)
-        ext4layout.groups(geometry, space)
-        space.take(singles)
-        for runs in contents.runs.values():
-            _placed(space, runs)
-        if space.next <= blocks:
-            return _layout(contents, geometry)
-        blocks = space.next
+        geometry = ext4layout.geometry(blocks, wanted.inodes)
+        end = wanted.place(geometry)[0].next
+        if end <= blocks:
+            return geometry
+        blocks = end
 
 
-def _layout(contents: Contents, geometry: Geometry) -> _Layout:
-    """Give everything its blocks: groups, attributes, the journal, directories, files, and what is not in one piece."""
-    space = Space(geometry.head)
-    groups = ext4layout.groups(geometry, space)
-    attributes: dict[int, int] = {}
-    for _, numbers in contents.attributes:
-        attributes |= dict.fromkeys(numbers, space.take_whole(1))
-    places = {JOURNAL_INODE: _placed(space, [Run(0, contents.journal)])} if contents.journal else {}
-    firsts: dict[int, int] = {}
-    for number, count in _counts(contents).items():
-        if (first := space.take_piece(count)) is None:
-            places[number] = _placed(space, [Run(0, count)])
-        else:
-            firsts[number] = first
-    places |= {number: _placed(space, runs) for number, runs in contents.runs.items()}
-    return _Layout(geometry, space, groups, firsts, places, attributes)
+def _needed(part: _Part, _: Sink) -> Any:
+    return ext4section.need(part.contents())
 
 
-def _counts(contents: Contents) -> dict[int, int]:
-    """inode -> blocks of what is in one piece."""
-    return {number: -(-size // BLOCK) for number, size in contents.sizes.items()}
+def _need(blocks: int, runs: Sequence[Sequence[tuple[int, int]]]) -> Need:
+    """As JSON gives it back."""
+    return Need(blocks, [[Run(*run) for run in each] for each in runs])
 
 
-def _placed(space: Space, runs: Sequence[Run]) -> _Placed:
-    """Blocks for those `runs` of a file that hold something, and for its extent tree."""
-    found, blocks = [], 0
-    for first, end in runs:
-        blocks += end - first
-        logical = first
-        for place, count in space.take(end - first):
-            if count <= ext4inode.LONGEST:
-                found.append(Extent(logical, place, count))
-            else:
-                for start in range(0, count, ext4inode.LONGEST):
-                    found.append(Extent(logical + start, place + start, min(count - start, ext4inode.LONGEST)))
-            logical += count
-    if len(found) <= ext4inode.INLINE:
-        return _Placed(found, (), blocks)
-    taken = space.take(ext4inode.node_count(len(found)))
-    nodes = [block for place, count in taken for block in range(place, place + count)]
-    return _Placed(found, nodes, blocks + len(nodes))
+def _laid(part: _Part, seeds: Seeds, space: Callable[[], Space], out: Sink) -> Any:
+    return ext4section.lay(part.contents(), seeds, space(), out)
 
 
-def _pieces(contents: Contents, layout: _Layout, label: bytes) -> Iterator[Piece]:
-    """Everything that is on the disk, with its place."""
-    seed, g = contents.seed, layout.geometry
-    seeds = ext4inode.seeds(seed, [*contents.owners, JOURNAL_INODE])
-    inodes, journal = {}, b""
-    for number, path in contents.owners.items():
-        entry = contents.tree[path]
-        if number in layout.firsts and not entry.xattrs:  # as nearly all are
-            inodes[number] = _plain(entry, contents.links[number], contents.sizes[number], layout.firsts[number])
-            continue
-        placed = _place(contents, layout, number)
-        body, nodes = ext4inode.tree(placed.extents, placed.nodes, seeds[number])
-        inode = _inode(entry, contents.links[number], placed, body, layout.attributes.get(number, 0))
-        inodes[number] = ext4inode.packed(inode)
-        yield from nodes
-    yield from _data(contents, layout)
-    yield from _directories(contents, layout, seeds)
-    if contents.journal:
-        inodes[JOURNAL_INODE], journal, record = _journal(contents, layout.places[JOURNAL_INODE])
-        yield record
-    for block, users in contents.attributes:
-        place = layout.attributes[users[0]]
-        yield place, ext4inode.shared(block, len(users), place, seed)
-    yield from _tables(layout, ext4inode.table(inodes, seeds))
-    directories = [contents.numbers[path] for path in contents.leaves]
-    table, bitmaps, free = ext4layout.descriptors(g, layout.groups, layout.space.used, max(inodes), directories, seed)
-    yield from bitmaps
-    spare = g.groups * g.inodes_per_group - max(inodes)
-    superblock = ext4layout.Superblock(contents.identity, contents.hash_seed, label, free, spare, journal)
-    for group in ext4layout.COPIES:
-        if group < g.groups:
-            head = bytes(0 if group else 1024) + superblock.packed(g, group)
-            yield group * PER_GROUP, head.ljust(BLOCK, b"\0") + table
+def _parted(content: Content, count: int) -> tuple[Content, Content]:
+    """What is before the last `count` bytes, which were written at once, and those."""
+    if not count:
+        return content, ()
+    *others, last = content
+    rest = last.length - count
+    before = [last._replace(length=rest)] if rest else []
+    return (*others, *before), (Slice(last.blob, last.offset + rest, count),)
 
 
-def _place(contents: Contents, layout: _Layout, number: int) -> _Placed:
-    """Where the content of an inode lies."""
-    if (first := layout.firsts.get(number)) is None:
-        return layout.places.get(number, _NOWHERE)
-    count = -(-contents.sizes[number] // BLOCK)
-    return _Placed([Extent(0, first, count)], (), count)
+def _between(geometry: Geometry, first: int, blocks: Content) -> Iterator[Piece]:
+    """The blocks of a part from `first` on, without the room that they leave for the superblock's copies."""
+    place, end = first * BLOCK, first * BLOCK + length(blocks)
+    for group in COPIES:
+        if place <= (copy := group * PER_GROUP * BLOCK) < end:
+            yield place, cut(blocks, 0, copy - place)
+            behind = copy + geometry.head * BLOCK
+            blocks, place = cut(blocks, behind - place, end - behind), behind
+    yield place, blocks
 
 
-def _plain(entry: Entry, links: int, size: int, first: int) -> bytes:
-    """The inode of an `entry` without attributes whose `size` bytes lie in one piece."""
-    flags = ext4inode.EXTENTS
-    if type(entry) is Directory and size > BLOCK:
-        flags |= ext4inode.INDEX
-    return ext4inode.plain(entry[:4], ext4tree.kinds(entry)[1], links, flags, size, first)
+def _rows(
+    geometry: Geometry, groups: ext4layout.Groups, runs: Sequence[tuple[int, int]], rows: Content
+) -> Iterator[Piece]:
+    """The `rows` of inodes, in the tables of their groups. runs: their numbers, and how many follow each."""
+    done = 0
+    for number, count in runs:
+        end = number + count
+        while number < end:
+            group, index = divmod(number - 1, geometry.inodes_per_group)
+            here = min(end - number, geometry.inodes_per_group - index)
+            yield groups.tables[group] * BLOCK + index * INODE, cut(rows, done * INODE, here * INODE)
+            number, done = number + here, done + here
 
 
-def _inode(entry: Entry, links: int, placed: _Placed, body: bytes, attribute_block: int) -> Inode:
-    """The inode of `entry`; `body` is the root of its extent tree."""
-    mode, uid, gid, mtime, xattrs, *_ = entry
-    size, flags = 0, ext4inode.EXTENTS
-    if type(entry) is File:
-        size = entry.size
-    elif type(entry) is Directory:
-        count = placed.blocks - len(placed.nodes)
-        size, flags = count * BLOCK, flags | (ext4inode.INDEX if count > 1 else 0)
-    else:
-        text = raw(entry.target) if type(entry) is Symlink else b""
-        size = len(text)
-        if not placed.blocks:
-            body, flags = ext4inode.device(entry.major, entry.minor) if type(entry) is Device else text, 0
-    return Inode(
-        mode & 0o7777 | ext4tree.kinds(entry)[1],
-        uid,
-        gid,
-        mtime,
-        links,
-        size,
-        placed.blocks + bool(attribute_block),
-        flags,
-        body,
-        b"" if attribute_block else ext4inode.inside(xattrs) or b"",
-        attribute_block,
-    )
-
-
-def _data(contents: Contents, layout: _Layout) -> Iterator[Piece]:
-    """What the blocks of files and links hold."""
-    for number, data in contents.data.items():
-        if (first := layout.firsts.get(number)) is not None:
-            yield first, data
-        else:
-            assert not isinstance(data, bytes)  # a link has one block
-            run = Run(0, -(-contents.sizes[number] // BLOCK))
-            yield from _cut([run], [data], layout.places[number].extents)
-    for number, parts in contents.parts.items():
-        yield from _cut(contents.runs[number], parts, layout.places[number].extents)
-
-
-def _cut(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]) -> Iterator[Piece]:
-    """What the blocks of a file hold, at their `places`."""
-    pending = iter(places)
-    for run, part in zip(runs, parts, strict=True):
-        size, done = length(part), 0
-        while done < run.blocks * BLOCK:
-            extent = next(pending)
-            yield extent.place, cut(part, done, min(extent.blocks * BLOCK, size - done))
-            done += extent.blocks * BLOCK
-
-
-def _blocks(contents: Contents, layout: _Layout, number: int) -> Sequence[int]:
-    """The blocks of a directory."""
-    if (first := layout.firsts.get(number)) is not None:
-        return range(first, first + contents.sizes[number] // BLOCK)
-    return [block for _, first, count in layout.places[number].extents for block in range(first, first + count)]
-
-
-def _directories(contents: Contents, layout: _Layout, seeds: Mapping[int, int]) -> Iterator[Piece]:
-    """The blocks of all directories."""
-    places: list[int] = []
-    bodies: list[bytes] = []
-    starts: list[int] = []
-    for path, leaves in contents.leaves.items():
-        number, above = contents.numbers[path], contents.numbers[parent(path)]
-        blocks = _blocks(contents, layout, number)
-        index = ext4dir.index(leaves, number, above, seeds[number])
-        yield from zip(blocks, index, strict=False)
-        places += blocks[len(index) :]
-        bodies += ext4dir.bodies(leaves, number, above)
-        starts += [seeds[number]] * len(leaves)
-    yield from zip(places, ext4dir.sealed(bodies, starts), strict=True)
-
-
-def _tables(layout: _Layout, inodes: bytes) -> Iterator[Piece]:
-    """The inode tables, as far as they are used; unused inodes are zeros."""
-    size = layout.geometry.inodes_per_group * ext4layout.INODE
-    for place, start in zip(layout.groups.tables, range(0, len(inodes), size), strict=False):
-        yield place, inodes[start : start + size]
-
-
-def _journal(contents: Contents, placed: _Placed) -> tuple[bytes, bytes, Piece]:
+def _journal(blocks: int, where: Placed, seeds: Seeds, identity: UUID) -> tuple[bytes, bytes, Piece]:
     """The journal's inode, what the superblock keeps of it, and its first block: an empty journal (journal.rst)."""
-    body, _ = ext4inode.tree(placed.extents, [], contents.seed)
-    size = contents.journal * BLOCK
-    mode = stat.S_IFREG | 0o600
-    inode = Inode(mode, 0, 0, EPOCH, 1, size, contents.journal, ext4inode.EXTENTS, body)
-    record = pack(">IIIIIIII12x4x16sI", 0xC03B3998, 4, 0, BLOCK, contents.journal, 1, 1, 0, contents.identity.bytes, 1)
+    body, _ = ext4inode.tree(where.extents, [], seeds.checksums)
+    size = blocks * BLOCK
+    inode = Inode(stat.S_IFREG | 0o600, 0, 0, EPOCH, 1, size, blocks, ext4inode.EXTENTS, body)
+    seed = ext4inode.seeds(seeds.checksums, [JOURNAL_INODE])
+    record = pack(">IIIIIIII12x4x16sI", 0xC03B3998, 4, 0, BLOCK, blocks, 1, 1, 0, identity.bytes, 1)
     backup = body.ljust(60, b"\0") + pack("<II", size >> 32, size & MASK)
-    return ext4inode.packed(inode), backup, (placed.extents[0].place, record)
+    return ext4inode.table([ext4inode.packed(inode)], seed), backup, (where.extents[0].place * BLOCK, record)
+
+
+def _heads(geometry: Geometry, superblock: ext4layout.Superblock, table: bytes) -> Iterator[Piece]:
+    """The superblock and the descriptors, and all copies of them."""
+    for group in COPIES:
+        if group < geometry.groups:
+            head = bytes(0 if group else 1024) + superblock.packed(geometry, group)
+            yield group * PER_GROUP * BLOCK, head.ljust(BLOCK, b"\0") + table

@@ -5,7 +5,7 @@ Source: kernel, Documentation/filesystems/ext4/{inodes,ifork,attributes}.rst; fs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from struct import Struct, iter_unpack, pack, pack_into
 from typing import NamedTuple
@@ -72,10 +72,10 @@ class Inode(NamedTuple):
     attribute_block: int = 0
 
 
-def seeds(filesystem: int, numbers: Sequence[int]) -> dict[int, int]:
+def seeds(filesystem: int, numbers: Sequence[int]) -> list[int]:
     """What the checksums of each inode start with. filesystem: what those of the file system do."""
     rows = [number.to_bytes(4, "little") for number in numbers]
-    return dict(zip(numbers, crc32c_each([filesystem] * len(rows), rows, 8), strict=True))
+    return crc32c_each([filesystem] * len(rows), rows, 8)
 
 
 def packed(inode: Inode) -> bytes:
@@ -108,12 +108,9 @@ def _alike(kept: tuple[int, int, int, int], kind: int, links: int, flags: int) -
     return data[:4], data[8:28], data[32:56], data[64:]
 
 
-def table(inodes: Mapping[int, bytes], seeds: Mapping[int, int]) -> bytes:
-    """All inodes from 1 to the last of `inodes`, with their checksums; those that are not there are zeros."""
-    numbers, empty = range(1, max(inodes) + 1), bytes(SIZE)
-    rows = [inodes.get(number, empty) for number in numbers]
-    starts = [seeds[number] if number in inodes else 0 for number in numbers]
-    checksums = pack(f"<{len(rows)}I", *crc32c_each(starts, rows, SIZE))
+def table(rows: Sequence[bytes], seeds: Sequence[int]) -> bytes:
+    """Inodes as `packed` and `plain` give them, with their checksums."""
+    checksums = pack(f"<{len(rows)}I", *crc32c_each(seeds, rows, SIZE))
     result = bytearray(b"".join(rows))
     for byte, place in enumerate(CHECKSUM):
         result[place::SIZE] = checksums[byte::4]

@@ -8,7 +8,7 @@ Source: kernel, Documentation/filesystems/ext4/{super,group_descr,bitmaps,blockg
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from struct import pack, pack_into
 from typing import NamedTuple
@@ -28,11 +28,13 @@ JOURNAL_INODE = 8
 MASK = 0xFFFFFFFF
 INODE_UNUSED, BLOCK_UNUSED, TABLE_ZEROED = 1, 2, 4
 """Flags of a group: its bitmaps are not there, because they follow; its inode table is all zeros where it is unused."""
+SEED = 0x270
+"""Where in the superblock the number is that checksums start with."""
 HAS_JOURNAL = 0x4
 COMPATIBLE = 0x8 | 0x20
 """Attributes; hashed directories."""
-INCOMPATIBLE = 0x2 | 0x40 | 0x80 | 0x200
-"""Types in directories; extents; 64 bits; bitmaps and tables anywhere."""
+INCOMPATIBLE = 0x2 | 0x40 | 0x80 | 0x200 | 0x2000
+"""Types in directories; extents; 64 bits; bitmaps and tables anywhere; checksums start with a number of their own."""
 READ_ONLY_COMPATIBLE = 0x1 | 0x2 | 0x8 | 0x20 | 0x40 | 0x400
 """Few copies of the superblock; files of 2 GiB, of 2 TiB; many subdirectories; large inodes; checksums."""
 
@@ -75,14 +77,19 @@ COPIES = tuple(sorted({0, 1} | {base**power for base in (3, 5, 7) for power in r
 """Groups that start with a superblock and all descriptors (sparse_super)."""
 
 
-class Space:
-    """The blocks of a disk, handed out in order, without those of the superblock's copies."""
+def _first(group: int) -> int:
+    """The first block of a group."""
+    return group * PER_GROUP
 
-    def __init__(self, head: int) -> None:
+
+class Space:
+    """The blocks of a disk from `first` on, handed out in order, without those of the superblock's copies."""
+
+    def __init__(self, head: int, first: int = 0) -> None:
         self._head = head
-        self.next = 0
+        self.next = first
         """The first block that nobody has yet, unless it belongs to a copy."""
-        self._start = self._end = 0
+        self._start, self._end = first, COPIES[bisect_left(COPIES, first, key=_first)] * PER_GROUP
         """What is handed out now: from behind a copy up to the next one."""
         self._full: list[Run] = []
 
@@ -116,11 +123,18 @@ class Space:
         self.next += count
         return self.next - count
 
+    def reach(self, end: int) -> None:
+        """Take all blocks before `end`."""
+        while self.next < end:
+            if self.next == self._end:
+                self._skip()
+            self.next = min(end, self._end)
+
     def _skip(self) -> None:
         """Leave what is left up to the next copy, and go on behind it."""
         if self._start < self.next:
             self._full.append(Run(self._start, self.next - self._start))
-        index = bisect_right(COPIES, self._end, key=lambda group: group * PER_GROUP)
+        index = bisect_right(COPIES, self._end, key=_first)
         self.next = self._start = COPIES[index - 1] * PER_GROUP + self._head
         self._end = COPIES[index] * PER_GROUP
 
@@ -139,11 +153,18 @@ def groups(geometry: Geometry, space: Space) -> Groups:
     return Groups(singles[:count], singles[count:], [space.take_whole(geometry.table) for _ in range(count)])
 
 
+class Seeds(NamedTuple):
+    """What hashes of names and checksums start with: the same for all trees, or all would change with one entry."""
+
+    names: bytes
+    checksums: int
+
+
 class Superblock(NamedTuple):
     """What a superblock says besides the geometry."""
 
     identity: UUID
-    hash_seed: bytes
+    seeds: Seeds
     label: bytes
     free_blocks: int
     free_inodes: int
@@ -158,11 +179,11 @@ class Superblock(NamedTuple):
             per_group * g.groups, g.blocks & MASK, 0, self.free_blocks & MASK, self.free_inodes, 0, 2, 2, PER_GROUP,
             PER_GROUP, per_group, 0, EPOCH, 0, 0xFFFF, 0xEF53, 1, 1, 0, EPOCH, 0, 0, 1, 0, 0, FIRST_INODE, INODE, group,
             COMPATIBLE | HAS_JOURNAL * journal, INCOMPATIBLE, READ_ONLY_COMPATIBLE, self.identity.bytes, self.label,
-            0, 0, 0, 0, b"", JOURNAL_INODE * journal, 0, 0, self.hash_seed, 1, journal, DESCRIPTOR, 0xC, 0, EPOCH,
+            0, 0, 0, 0, b"", JOURNAL_INODE * journal, 0, 0, self.seeds.names, 1, journal, DESCRIPTOR, 0xC, 0, EPOCH,
             self.journal,
         )  # fmt: skip
         data += pack("<IIIHHI16xBB", g.blocks >> 32, 0, self.free_blocks >> 32, 32, 32, 2, 4, 1)
-        data = data.ljust(1020, b"\0")
+        data = (data.ljust(SEED, b"\0") + pack("<I", self.seeds.checksums)).ljust(1020, b"\0")
         return data + pack("<I", crc32c(MASK, data))
 
 

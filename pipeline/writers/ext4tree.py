@@ -1,23 +1,28 @@
-"""What goes into an ext4 file system, before anybody knows where: everything checked, numbered and counted."""
+"""What goes into an ext4 file system, before anybody knows where: numbered, and cut into sections.
+
+A section is a row of paths that are laid out together, and need not be again as long as nothing in it changes, nor
+where it starts. A directory that has entries in another section is **open**: it is laid out last, with all such.
+"""
 
 from __future__ import annotations
 
+import json
 import stat
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
-from uuid import UUID
 
 from pipeline import tree as trees
 from pipeline.digest import Digest
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length
-from pipeline.writers import Unwritable, disk, ext4dir, ext4inode, ext4layout, extents, raw
-from pipeline.writers.crc32c import crc32c
+from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent
+from pipeline.writers import Unwritable, ext4dir, ext4inode, ext4layout, extents, raw
 from pipeline.writers.ext4dir import Leaf
 from pipeline.writers.ext4inode import LONGEST
-from pipeline.writers.ext4layout import BLOCK, MASK
+from pipeline.writers.ext4layout import BLOCK
 from pipeline.writers.extents import Run
 
+MANY = 1024
+"""Paths of a section."""
 FIRST_NUMBER = {"": 2, "lost+found": ext4layout.FIRST_INODE}
 LARGEST_FILE = ((1 << 32) - 1) * BLOCK
 LONGEST_NAME, LONGEST_TARGET, LONGEST_FAST, LONGEST_LABEL = 255, BLOCK - 1, 59, 16
@@ -30,15 +35,34 @@ KINDS: dict[object, tuple[int, int]] = {
 """Type in a directory, type in a mode."""
 
 
-class Contents(NamedTuple):
-    """What is to be written, before anybody knows where."""
+class Section(NamedTuple):
+    """Some entries, and what must be known of others to lay them out."""
 
-    tree: Mapping[str, Entry]
-    numbers: dict[str, int]
-    """path -> inode, the same for all names of a file."""
+    entries: Mapping[str, Entry]
+    first: int
+    """The inode of the first that has none of its own before; the others follow it."""
+    shared: Mapping[str, tuple[int, int]]
+    """Of the hard-linked files that have names elsewhere, too: group -> inode, and how many names there are."""
+    above: Mapping[str, int]
+    """The directories that entries are in and that are not among them -> inode."""
+    open: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Names all of it."""
+        others = json.dumps([self.first, self.shared, self.above, self.open])
+        return f"{Digest.of(trees.dump(self.entries))} {others}"
+
+
+class Contents(NamedTuple):
+    """What a section comes to; all that depends on no other."""
+
+    entries: Mapping[str, Entry]
     owners: dict[int, str]
-    """inode -> the first of its names."""
-    links: dict[int, int]
+    """inode -> the first of its names. Open directories are left out."""
+    numbers: Mapping[str, int]
+    above: Mapping[str, int]
+    links: Mapping[int, int]
     leaves: dict[str, list[Leaf]]
     """Of each directory."""
     sizes: dict[int, int]
@@ -52,52 +76,128 @@ class Contents(NamedTuple):
     """What those of a file hold."""
     attributes: list[tuple[bytes, list[int]]]
     """Blocks of attributes that do not fit into an inode, and the inodes that each is for; equal ones share theirs."""
-    identity: UUID
-    hash_seed: bytes
-    journal: int
-    """Blocks."""
+
+    def number(self, directory: str) -> int:
+        """The inode of a directory that is here, or has entries here."""
+        return self.numbers[directory] if directory in self.numbers else self.above[directory]
+
+
+class Whole(NamedTuple):
+    """A tree in sections."""
+
+    tree: Mapping[str, Entry]
+    """With the root and lost+found."""
+    numbers: dict[str, int]
+    """path -> inode, the same for all names of a file."""
+    sections: list[Section]
+    listings: dict[str, list[str]]
+    """Open directory -> the paths in it."""
 
     @property
-    def seed(self) -> int:
-        """What the checksums start with."""
-        return crc32c(MASK, self.identity.bytes)
+    def inodes(self) -> int:
+        """The last that is in use."""
+        return max(self.numbers.values())
+
+    @property
+    def name(self) -> str:
+        """Names the open directories, and what is in them."""
+        paths = [path for listing in self.listings.items() for path in (listing[0], *listing[1])]
+        shown = [(path, self.numbers[path], kinds(self.tree[path])) for path in paths]
+        entries = {path: self.tree[path] for path in self.listings}
+        return Digest.of(trees.dump(entries) + json.dumps(shown).encode())
 
 
-def numbered(tree: Mapping[str, Entry], settings: str, journal: int, digest: Digest | None = None) -> Contents:
-    """Number and check everything; the UUID comes from all of it. digest: what names the tree, if known."""
-    identity = disk.identity(f"ext4 {settings} {digest or Digest.of(trees.dump(tree))}")
-    hash_seed = disk.identity(f"ext4 directories {identity}").bytes
+def whole(tree: Mapping[str, Entry]) -> Whole:
+    """Number and cut the ordered, complete `tree`. Unwritable for a lost+found that is no directory."""
     added: dict[str, Entry] = {"": Directory(0o755, 0, 0, EPOCH), "lost+found": Directory(0o700, 0, 0, EPOCH)}
-    whole = added | dict(tree)
-    if type(whole["lost+found"]) is not Directory:
+    everything = added | dict(tree)
+    if type(everything["lost+found"]) is not Directory:
         raise Unwritable("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
-    numbers = _numbers(whole)
-    links = Counter(numbers.values())
-    folders: dict[str, list[bytes]] = {path: [] for path, entry in whole.items() if type(entry) is Directory}
-    for path, entry in whole.items():
-        above, _, text = path.rpartition("/")
-        name = raw(text)
-        if len(name) > LONGEST_NAME:
-            raise Unwritable(f"{path}: a name of more than {LONGEST_NAME} bytes")
-        if path:
-            folders[above].append(ext4dir.entry(name, numbers[path], kinds(entry)[0]))
+    numbers = _numbers(everything)
+    names = _groups(everything)
+    items = [item for item in everything.items() if item[0] not in FIRST_NUMBER]
+    rows = [dict(items[at : at + MANY]) for at in range(0, len(items), MANY)]
+    foreign = [[path for path in row if parent(path) not in row] for row in rows]
+    opened = {parent(path) for some in foreign for path in some} | FIRST_NUMBER.keys()
+    listings: dict[str, list[str]] = {path: [] for path in everything if path in opened}
+    sections, first = [], ext4layout.FIRST_INODE + 1
+    for row, some in zip(rows, foreign, strict=True):
+        shared = {
+            group: (numbers[path], len(names[group]))
+            for group, (path, *others) in _groups(row).items()
+            if len(others) + 1 < len(names[group])
+        }
+        above = {parent(path): numbers[parent(path)] for path in some}
+        sections.append(Section(row, first, shared, above, tuple(path for path in listings if path in row)))
+        first = max(first, max(map(numbers.__getitem__, row)) + 1)
+    for path in everything:
+        if path and (listing := listings.get(parent(path))) is not None:
+            listing.append(path)
+    return Whole(everything, numbers, sections, listings)
+
+
+def contents(section: Section, hash_seed: bytes) -> Contents:
+    """Number and check a section. Unwritable for what ext4 cannot carry."""
+    entries = section.entries
+    numbers = _numbers(entries, section.first, {group: number for group, (number, _) in section.shared.items()})
+    links = Counter(numbers.values()) | Counter(dict(section.shared.values()))
+    folders: dict[str, list[bytes]] = {
+        path: [] for path, entry in entries.items() if type(entry) is Directory and path not in section.open
+    }
+    for path, entry in entries.items():
+        if (listing := folders.get(parent(path))) is not None:
+            listing.append(_name(path, entry, numbers[path]))
             if type(entry) is Directory:
-                links[numbers[above]] += 1
+                links[numbers[parent(path)]] += 1
+    owners: dict[int, str] = {}
+    for path, number in numbers.items():
+        if number >= section.first and path not in section.open:
+            owners.setdefault(number, path)
+    return _contents(entries, owners, numbers, section.above, links, folders, hash_seed)
+
+
+def opened(whole: Whole, hash_seed: bytes) -> Contents:
+    """The open directories."""
+    tree, numbers = whole.tree, whole.numbers
+    entries = {path: tree[path] for path in whole.listings}
+    own = {path: numbers[path] for path in entries}
+    links, folders = Counter(own.values()), {}
+    for path, listing in whole.listings.items():
+        folders[path] = [_name(each, tree[each], numbers[each]) for each in listing]
+        links[own[path]] += sum(type(tree[each]) is Directory for each in listing)
+    above = {parent(path): numbers[parent(path)] for path in entries}
+    owners = {number: path for path, number in own.items()}
+    return _contents(entries, owners, own, above, links, folders, hash_seed)
+
+
+def _contents(
+    entries: Mapping[str, Entry],
+    owners: dict[int, str],
+    numbers: Mapping[str, int],
+    above: Mapping[str, int],
+    links: Counter[int],
+    folders: Mapping[str, list[bytes]],
+    hash_seed: bytes,
+) -> Contents:
     for path in folders:
         links[numbers[path]] += 1
         if links[numbers[path]] > MOST_LINKS:
             links[numbers[path]] = 1  # "too many to count"
-    owners: dict[int, str] = {}
-    for path, number in numbers.items():
-        owners.setdefault(number, path)
-    most = max(links, key=links.__getitem__)
+    most = max(owners, key=links.__getitem__, default=0)
     if links[most] > MOST_LINKS:
         raise Unwritable(f"{owners[most]}: {links[most]} names; ext4 has at most {MOST_LINKS} of one file")
     leaves = {path: ext4dir.leaves(each, hash_seed) for path, each in folders.items()}
     counts = {numbers[path]: ext4dir.count(found, path) for path, found in leaves.items()}
-    attributes = _attributes(whole, owners)
-    held = _held(whole, owners, counts)
-    return Contents(whole, numbers, owners, links, leaves, *held, attributes, identity, hash_seed, journal)
+    held = _held(entries, owners, counts)
+    return Contents(entries, owners, numbers, above, links, leaves, *held, _attributes(entries, owners))
+
+
+def _name(path: str, entry: Entry, number: int) -> bytes:
+    """The entry of `path` in its directory."""
+    name = raw(path.rpartition("/")[2])
+    if len(name) > LONGEST_NAME:
+        raise Unwritable(f"{path}: a name of more than {LONGEST_NAME} bytes")
+    return ext4dir.entry(name, number, kinds(entry)[0])
 
 
 def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tuple[bytes, list[int]]]:
@@ -147,17 +247,30 @@ def _whole(content: Content, size: int) -> bool:
     return extents.runs(content, BLOCK) == [(0, -(-size // BLOCK))]
 
 
-def _numbers(tree: Mapping[str, Entry]) -> dict[str, int]:
-    """path -> inode, in the tree's order."""
-    numbers = dict(FIRST_NUMBER)
-    shared: dict[str, int] = {}
-    free = ext4layout.FIRST_INODE + 1
-    for path, entry in tree.items():
-        group = entry.inode if type(entry) is File and entry.inode else path
-        if path not in numbers:
-            numbers[path] = shared.setdefault(group, free)
-            free += numbers[path] == free
+def _numbers(
+    entries: Mapping[str, Entry],
+    free: int = ext4layout.FIRST_INODE + 1,
+    known: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """path -> inode, in order, from `free` on. known: those of some hard-linked files."""
+    numbers, shared = {}, dict(known or {})
+    for path, entry in entries.items():
+        if path in FIRST_NUMBER:
+            numbers[path] = FIRST_NUMBER[path]
+            continue
+        number = shared.setdefault(entry.inode, free) if type(entry) is File and entry.inode else free
+        numbers[path] = number
+        free += number == free
     return numbers
+
+
+def _groups(entries: Mapping[str, Entry]) -> dict[str, list[str]]:
+    """The names of each hard-linked file."""
+    groups: dict[str, list[str]] = {}
+    for path, entry in entries.items():
+        if type(entry) is File and entry.inode:
+            groups.setdefault(entry.inode, []).append(path)
+    return groups
 
 
 def kinds(entry: Entry) -> tuple[int, int]:

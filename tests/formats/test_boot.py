@@ -168,7 +168,7 @@ def test_names_of_a_root(outputs, store, tmp_path, root):
 
 def test_a_root_by_its_number_in_a_boot_record(store, tmp_path):
     root = store.rope()
-    ext4.write(store.tree(node.rootfs(store)), root)
+    ext4.write(store.tree(node.rootfs(store)), samples.keep(store), root)
     content = root.finish()
     volumes = [mbr.Volume((Slice(None, 0, disk.MIB),), mbr.LINUX), mbr.Volume(content, mbr.LINUX)]
     image = samples.written(

@@ -95,14 +95,14 @@ def test_erofs(store, tmp_path, level):
 
 def test_ext4(store, tmp_path):
     tree = samples.special(store)
-    listing = written(store, tmp_path / "a", lambda out: ext4.write(tree, out, label="ROOT"))
+    listing = written(store, tmp_path / "a", lambda out: ext4.write(tree, samples.keep(store), out, label="ROOT"))
     assert "lost+found" in listing
     check(store, without(tree), {path: node for path, node in listing.items() if path != "lost+found"})
 
 
 def test_a_file_in_ext4_on_a_disk(store, tmp_path):
     tree, volume = samples.special(store), store.rope()
-    ext4.write(tree, volume)
+    ext4.write(tree, samples.keep(store), volume)
     content = volume.finish()
     volumes = [gpt.Volume(content, name, gpt.LINUX_DATA) for name in ("one", "two")]
     partitions = written(

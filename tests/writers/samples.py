@@ -11,9 +11,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from pipeline import compress
+from pipeline.stages.kept import kept
 from pipeline.stages.pieces import Work, headed, packed
 from pipeline.store import Store
-from pipeline.tree import Content, Device, Directory, File, Pack, Slice, Symlink, Tree, complete
+from pipeline.tree import Content, Device, Directory, File, Keep, Pack, Slice, Symlink, Tree, complete
 from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs, vmdk
 
 WHEN = 1700000000
@@ -118,6 +119,11 @@ def written(store: Store, write: object, path: Path) -> Path:
 def pack(store: Store, work: Work, how: str = "sample") -> Pack:
     """What packs the pieces of a writer, as a stage does."""
     return partial(packed, store, how, work)
+
+
+def keep(store: Store) -> Keep:
+    """What makes the sections of an ext4."""
+    return partial(kept, store)
 
 
 def grains(store: Store) -> vmdk.Pack:

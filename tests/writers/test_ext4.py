@@ -1,5 +1,6 @@
 """ext4: e2fsck finds nothing wrong, debugfs and our own reader find what was written."""
 
+import contextlib
 import re
 import stat
 import struct
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline import tree as trees
 from pipeline.readers import ext4 as reader
 from pipeline.readers.view import HostFile
+from pipeline.store import Store
 from pipeline.tree import EPOCH, Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import Unwritable, ext4, ext4dir, ext4tree, raw
 from pipeline.writers.crc32c import FEW, crc32c, crc32c_each
@@ -23,7 +25,8 @@ DEVICES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
 def image(store, tree, path, size=None, label="", journal=False):
-    return samples.written(store, lambda out: ext4.write(tree, out, size, label, journal=journal), path)
+    keep = samples.keep(store)
+    return samples.written(store, lambda out: ext4.write(tree, keep, out, size, label, journal=journal), path)
 
 
 def check(path):
@@ -33,6 +36,14 @@ def check(path):
 
 def debugfs(path, command):
     return run(need("debugfs", "e2fsprogs"), "-R", command, path).stdout
+
+
+@contextlib.contextmanager
+def in_sections(many):
+    """Of so many paths."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ext4tree, "MANY", many)
+        yield
 
 
 def compare(store, tree, path, contents=True):
@@ -82,11 +93,38 @@ def test_debugfs_sees_the_same(store, tmp_path):
     assert (tmp_path / "kernel").read_bytes() == samples.noise(300_000)
 
 
-@given(samples.random_files(), st.sampled_from([None, 40 * MIB]), st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_tree_comes_back(store, tmp_path_factory, files, size, journal):
+@given(samples.random_files(), st.sampled_from([None, 40 * MIB]), st.booleans(), st.sampled_from([1, 4, ext4tree.MANY]))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_tree_comes_back(store, tmp_path_factory, files, size, journal, many):
     tree, folder = samples.stored(store, files), tmp_path_factory.mktemp("ext4")
-    compare(store, tree, image(store, tree, folder / "ext4.img", size, journal=journal), contents=True)
+    with in_sections(many):
+        compare(store, tree, image(store, tree, folder / "ext4.img", size, journal=journal), contents=True)
+
+
+def linked(tree, groups):
+    """`tree` with the files at those places, as far as there are any, as names of one."""
+    names = [path for path, entry in tree.items() if type(entry) is File]
+    for group in groups:
+        some = [names[at] for at in sorted(group) if at < len(names) and not tree[names[at]].inode]
+        for path in some[1:] and some:
+            tree[path] = tree[some[0]]._replace(inode=some[0])
+    return tree
+
+
+@given(samples.random_files(), st.lists(st.sets(st.integers(0, 9)), max_size=2), st.sampled_from([1, 3, 7]), st.data())
+@settings(max_examples=40, deadline=None)
+def test_what_is_kept_is_what_would_be_made(tmp_path_factory, files, links, many, data):
+    """One after another, in one store or in two: the second image is the same, and a right one."""
+    folder, stores = tmp_path_factory.mktemp("ext4"), []
+    after = {path: files[data.draw(st.sampled_from(sorted(files)))] for path in files if data.draw(st.booleans())}
+    with in_sections(many):
+        for name, versions in (("together", (files, after)), ("alone", (after,))):
+            stores.append(Store(folder / name))
+            for version in versions:
+                tree = linked(samples.stored(stores[-1], version), links)
+                image(stores[-1], tree, folder / f"{name}.img")
+        assert (folder / "together.img").read_bytes() == (folder / "alone.img").read_bytes()
+        compare(stores[-1], tree, folder / "alone.img")
 
 
 xattrs = st.dictionaries(
@@ -159,7 +197,7 @@ def test_many_subdirectories_are_not_counted():
     """e2fsck agrees; it takes a minute over so many."""
     for count, links in ((64_998, 65_000), (64_999, 1)):
         tree = complete(Tree({f"d/{number:05d}": Directory(0o755, 0, 0, EPOCH) for number in range(count)})).ordered()
-        contents = ext4tree.numbered(tree, "", 0)
+        contents = ext4tree.opened(ext4tree.whole(tree), bytes(16))
         assert contents.links[contents.numbers["d"]] == links
 
 
@@ -189,7 +227,7 @@ def test_files_lie_in_the_order_of_their_paths(store):
     """Whoever reads the disk in its order reads layers, whose files are in that order, too, from front to back."""
     paths = [f"{folder}/{name}" for folder in "bca" for name in "213"]
     tree, out = samples.stored(store, {path: [samples.noise(5000, path)] for path in paths}), store.rope()
-    ext4.write(tree, out)
+    ext4.write(tree, samples.keep(store), out)
     blobs = [entry.content[0].blob for entry in tree.values() if type(entry) is File]
     assert [piece.blob for piece in out.finish() if piece.blob in blobs] == blobs
 
@@ -220,7 +258,7 @@ def test_empty_ones_of_any_size(store, tmp_path, size, journal):
 
 def test_two_tebibytes_take_no_more_than_their_groups(store):
     out = store.rope()
-    ext4.write(Tree(), out, 2048 * GIB)
+    ext4.write(Tree(), samples.keep(store), out, 2048 * GIB)
     content = out.finish()
     assert trees.length(content) == 2048 * GIB
     assert sum(piece.length for piece in content if piece.blob) < 40 * MIB
@@ -236,9 +274,10 @@ def test_the_journal_is_one_that_e2fsck_can_replay(store, tmp_path):
 def test_the_identity_follows_from_the_tree(store):
     tree = samples.plain(store)
     other = Tree({**tree, "EMPTY": tree["EMPTY"]._replace(mode=0o600)})
-    found = [ext4.write(each, store.rope(), label=label) for each in (tree, other) for label in ("", "a")]
+    keep = samples.keep(store)
+    found = [ext4.write(each, keep, store.rope(), label=label) for each in (tree, other) for label in ("", "a")]
     assert len(set(found)) == 4
-    assert found[0] == ext4.write(tree, store.rope())
+    assert found[0] == ext4.write(tree, samples.keep(store), store.rope())
 
 
 WRONG = {
@@ -256,20 +295,20 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_ext4_cannot_carry_is_refused(store, what):
     with pytest.raises(Unwritable):
-        ext4.write(Tree(WRONG[what]), store.rope())
+        ext4.write(Tree(WRONG[what]), samples.keep(store), store.rope())
 
 
 @pytest.mark.parametrize("size", [4096, MIB // 2, 2 * MIB])
 def test_a_size_that_does_not_do_is_refused(store, size):
     tree = Tree({"data": File(0o644, 0, 0, EPOCH, (), store.content(samples.noise(3 * MIB)))})
     with pytest.raises(Unwritable, match=r"takes [0-9]+; give another size"):
-        ext4.write(tree, store.rope(), size)
+        ext4.write(tree, samples.keep(store), store.rope(), size)
 
 
 def test_more_files_than_a_group_has_inodes(store, tmp_path):
     tree = Tree({f"{number:05d}": File(0o644, 0, 0, EPOCH) for number in range(33_000)})
     with pytest.raises(Unwritable, match="takes 135266304"):
-        ext4.write(tree, store.rope(), 128 * MIB)
+        ext4.write(tree, samples.keep(store), store.rope(), 128 * MIB)
     path = image(store, tree, tmp_path / "ext4.img")
     assert path.stat().st_size == 129 * MIB
     check(path)

@@ -86,13 +86,19 @@ def _erofs(level):
     return write
 
 
+def _ext4(store, out):
+    ext4.write(samples.special(store), samples.keep(store), out, None, "ROOT")
+
+
 WRITERS = {
     f"cpio {cpio.VERSION}": lambda store, out: cpio.write(samples.special(store), out),
     f"tar {tar.VERSION}": lambda store, out: tar.write(samples.special(store), out),
     f"fat {fat.VERSION}": _fat,
     f"qcow2 {qcow2.VERSION}": lambda store, out: qcow2.write(samples.plain(store)["holes.img"].content, out),
-    f"ext4 {ext4.VERSION}": lambda store, out: ext4.write(samples.special(store), out, None, "ROOT"),
-    f"ext4 with a journal {ext4.VERSION}": lambda store, out: ext4.write({}, out, 200 << 20, "DATA", journal=True),
+    f"ext4 {ext4.VERSION}": _ext4,
+    f"ext4 with a journal {ext4.VERSION}": lambda store, out: ext4.write(
+        {}, samples.keep(store), out, 200 << 20, "DATA", journal=True
+    ),
     f"iso9660 {iso9660.VERSION}": lambda store, out: iso9660.write(iso9660.plan(samples.special(store)), out, "NODE"),
     f"squashfs of zstd {squashfs.VERSION}": _squashfs("zstd"),
     f"squashfs of gzip {squashfs.VERSION}": _squashfs("gzip"),
@@ -124,8 +130,8 @@ GOLDEN = {
     "tar 1": "f5bfaa5c1053efc10108bbd5861c7674f819c0ee6044a9ca60f3b7e0a0d00435",
     "fat 1": "b8af61bc3703129485fe1e683ee8f67eaa16af07ae7f8c2fe56fb10733498756",
     "qcow2 1": "f0ffb8cda075f63d7d88a2c918c583b5644d9fa59733cd34463697a5b018f926",
-    "ext4 2": "6e9897b95c9c56afa468bf497602f7bcfe8111996b3b7ef9423a54c2a78e15a4",
-    "ext4 with a journal 2": "80928ea735adb3eea8bc9150a11dc08ef1b4bdaececd1d7a0aaf81e5c9aa2939",
+    "ext4 3": "70b348ac90344e889005cb44f5a6f253e997eba0fff9cbb577fc06c32e37d9b8",
+    "ext4 with a journal 3": "b46c38124e8c365b4f97eb7985497f7750c990401c636f98901cd81fc0e8341d",
     "iso9660 2": "efee784e4908dc893ddb3ecda4b747c22f23d11c05d931d936e938243adef1c4",
     "squashfs of zstd 3": "26fbfc418aea2698f0e6d4bc1bce64143f0a6dfa7d06c5d12c7963b122920aa3",
     "squashfs of gzip 3": "82edb54454e345701981153ce281e23f6dc8e2f0cef9e878672c0f7c6ffdcc75",

@@ -1,0 +1,45 @@
+"""Kept: what a writer makes of a part of its input, found again by name instead of being made again.
+
+What was written is a tree's only file, so that its slices are stored once; a fact says which tree, and what was said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pipeline import tree as trees
+from pipeline.digest import Digest
+from pipeline.store import Missing, Store, facts
+from pipeline.tree import Content, File, Sink
+
+
+def kept(store: Store, name: str, make: Callable[[Sink], Any]) -> tuple[Any, Content]:
+    """What `make(out)` returns, as JSON gives it back, and what it writes to `out`. `name` says all that decides it."""
+    if (found := _known(store, name)) is None:
+        out = store.rope()
+        said = json.dumps(make(out), separators=(",", ":"))
+        content = out.finish()
+        facts.know(store, name, f"{store.put(trees.dump(trees.only('', content)))} {said}")
+        return json.loads(said), content
+    return found
+
+
+def _known(store: Store, name: str) -> tuple[Any, Content] | None:
+    """What was made before, if all of it is still here."""
+    if (fact := facts.known(store, name)) is None:
+        return None
+    result, _, said = fact.partition(" ")
+    try:
+        content = _content(store, Digest.parse(result))
+    except Missing:
+        return None
+    blobs = {piece.blob for piece in content}
+    return (json.loads(said), content) if all(store.has(blob) for blob in blobs if blob) else None
+
+
+def _content(store: Store, result: Digest) -> Content:
+    entry = trees.load(store.get(result))[""]  # not as `store.tree` has it: there is room for few, and for larger ones
+    assert type(entry) is File
+    return entry.content

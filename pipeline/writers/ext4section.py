@@ -1,0 +1,255 @@
+"""A section of an ext4 file system, laid out: its inodes, and the blocks of its directories and files.
+
+Source: kernel, Documentation/filesystems/ext4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from pipeline.tree import Content, Device, Directory, Entry, File, Sink, Slice, Symlink, cut, length, parent
+from pipeline.writers import ext4dir, ext4inode, ext4tree, raw
+from pipeline.writers.ext4inode import Extent, Inode
+from pipeline.writers.ext4layout import BLOCK, Seeds, Space
+from pipeline.writers.ext4tree import Contents
+from pipeline.writers.extents import Run
+
+Piece = tuple[int, bytes | Content]
+"""Where it lies on the disk (in bytes), and what it is."""
+
+
+class Placed(NamedTuple):
+    """Where content lies, and the blocks of the tree that says so."""
+
+    extents: Sequence[Extent] = ()
+    nodes: Sequence[int] = ()
+    blocks: int = 0
+    """Of both."""
+
+
+_NOWHERE = Placed()
+
+
+class Need(NamedTuple):
+    """What a section takes of a disk, in the order in which it takes it."""
+
+    blocks: int
+    runs: list[list[Run]]
+    """Of each file that is not in one piece."""
+
+    def take(self, space: Space) -> None:
+        space.take(self.blocks)
+        for runs in self.runs:
+            placed(space, runs)
+
+
+class _Layout(NamedTuple):
+    firsts: dict[int, int]
+    """inode -> the first block of what lies in one piece."""
+    places: dict[int, Placed]
+    """inode -> where everything else lies."""
+    attributes: dict[int, int]
+    """inode -> block of its attributes, if they do not fit into the inode."""
+
+
+def need(contents: Contents) -> Need:
+    """What `lay` takes."""
+    return Need(sum(_counts(contents).values()) + len(contents.attributes), list(contents.runs.values()))
+
+
+def lay(contents: Contents, seeds: Seeds, space: Space, out: Sink) -> dict[str, Any]:
+    """Lay a section out in `space` and write its blocks, all from the first to the last, and then its inodes.
+
+    Returns {"inodes": [[number, how many follow it], …] and "directories": [number, …]}.
+    """
+    start = space.next * BLOCK
+    layout = _layout(contents, space)
+    numbers = sorted(contents.owners)
+    first = dict(zip(numbers, ext4inode.seeds(seeds.checksums, numbers), strict=True))
+    rows: dict[int, bytes] = {}
+    pieces = [*_inodes(contents, layout, first, rows), *_data(contents, layout), *_directories(contents, layout, first)]
+    for block, users in contents.attributes:
+        place = layout.attributes[users[0]]
+        pieces.append((place * BLOCK, ext4inode.shared(block, len(users), place, seeds.checksums)))
+    emit(sorted(pieces, key=itemgetter(0)), start, space.next * BLOCK, out)
+    out.write(ext4inode.table([rows[number] for number in numbers], [first[number] for number in numbers]))
+    return {"inodes": _followed(numbers), "directories": [contents.numbers[path] for path in contents.leaves]}
+
+
+def emit(pieces: Iterable[Piece], start: int, end: int, out: Sink) -> None:
+    """Write `pieces`, which are in order, and the holes between them, from the byte `start` to the byte `end`."""
+    for kind, parts in groupby(_filled(pieces, start, end), type):
+        if kind is bytes:
+            out.write(b"".join(parts))
+        else:
+            out.extend(tuple(chain.from_iterable(parts)))
+
+
+def _filled(pieces: Iterable[Piece], position: int, end: int) -> Iterator[Any]:
+    for place, data in pieces:
+        if position < place:
+            yield (Slice(None, 0, place - position),)
+        yield data
+        position = place + (len(data) if isinstance(data, bytes) else length(data))
+    if position < end:
+        yield (Slice(None, 0, end - position),)
+
+
+def _followed(numbers: Sequence[int]) -> list[list[int]]:
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and sum(found[-1]) == number:
+            found[-1][1] += 1
+        else:
+            found.append([number, 1])
+    return found
+
+
+def _layout(contents: Contents, space: Space) -> _Layout:
+    """Give everything its blocks: attributes, directories, files, and what is not in one piece."""
+    attributes: dict[int, int] = {}
+    for _, numbers in contents.attributes:
+        attributes |= dict.fromkeys(numbers, space.take_whole(1))
+    places, firsts = {}, {}
+    for number, count in _counts(contents).items():
+        if (first := space.take_piece(count)) is None:
+            places[number] = placed(space, [Run(0, count)])
+        else:
+            firsts[number] = first
+    places |= {number: placed(space, runs) for number, runs in contents.runs.items()}
+    return _Layout(firsts, places, attributes)
+
+
+def _counts(contents: Contents) -> dict[int, int]:
+    """inode -> blocks of what is in one piece."""
+    return {number: -(-size // BLOCK) for number, size in contents.sizes.items()}
+
+
+def placed(space: Space, runs: Sequence[Run]) -> Placed:
+    """Blocks for those `runs` of a file that hold something, and for its extent tree."""
+    found, blocks = [], 0
+    for first, end in runs:
+        blocks += end - first
+        logical = first
+        for place, count in space.take(end - first):
+            if count <= ext4inode.LONGEST:
+                found.append(Extent(logical, place, count))
+            else:
+                for start in range(0, count, ext4inode.LONGEST):
+                    found.append(Extent(logical + start, place + start, min(count - start, ext4inode.LONGEST)))
+            logical += count
+    if len(found) <= ext4inode.INLINE:
+        return Placed(found, (), blocks)
+    taken = space.take(ext4inode.node_count(len(found)))
+    nodes = [block for place, count in taken for block in range(place, place + count)]
+    return Placed(found, nodes, blocks + len(nodes))
+
+
+def _inodes(contents: Contents, layout: _Layout, seeds: Mapping[int, int], rows: dict[int, bytes]) -> Iterator[Piece]:
+    """The nodes of extent trees; `rows` gets the inodes."""
+    for number, path in contents.owners.items():
+        entry = contents.entries[path]
+        if number in layout.firsts and not entry.xattrs:  # as nearly all are
+            rows[number] = _plain(entry, contents.links[number], contents.sizes[number], layout.firsts[number])
+            continue
+        where = _place(contents, layout, number)
+        body, nodes = ext4inode.tree(where.extents, where.nodes, seeds[number])
+        inode = _inode(entry, contents.links[number], where, body, layout.attributes.get(number, 0))
+        rows[number] = ext4inode.packed(inode)
+        for place, node in nodes:
+            yield place * BLOCK, node
+
+
+def _place(contents: Contents, layout: _Layout, number: int) -> Placed:
+    """Where the content of an inode lies."""
+    if (first := layout.firsts.get(number)) is None:
+        return layout.places.get(number, _NOWHERE)
+    count = -(-contents.sizes[number] // BLOCK)
+    return Placed([Extent(0, first, count)], (), count)
+
+
+def _plain(entry: Entry, links: int, size: int, first: int) -> bytes:
+    """The inode of an `entry` without attributes whose `size` bytes lie in one piece."""
+    flags = ext4inode.EXTENTS
+    if type(entry) is Directory and size > BLOCK:
+        flags |= ext4inode.INDEX
+    return ext4inode.plain(entry[:4], ext4tree.kinds(entry)[1], links, flags, size, first)
+
+
+def _inode(entry: Entry, links: int, where: Placed, body: bytes, attribute_block: int) -> Inode:
+    """The inode of `entry`; `body` is the root of its extent tree."""
+    mode, uid, gid, mtime, xattrs, *_ = entry
+    size, flags = 0, ext4inode.EXTENTS
+    if type(entry) is File:
+        size = entry.size
+    elif type(entry) is Directory:
+        count = where.blocks - len(where.nodes)
+        size, flags = count * BLOCK, flags | (ext4inode.INDEX if count > 1 else 0)
+    else:
+        text = raw(entry.target) if type(entry) is Symlink else b""
+        size = len(text)
+        if not where.blocks:
+            body, flags = ext4inode.device(entry.major, entry.minor) if type(entry) is Device else text, 0
+    return Inode(
+        mode & 0o7777 | ext4tree.kinds(entry)[1],
+        uid,
+        gid,
+        mtime,
+        links,
+        size,
+        where.blocks + bool(attribute_block),
+        flags,
+        body,
+        b"" if attribute_block else ext4inode.inside(xattrs) or b"",
+        attribute_block,
+    )
+
+
+def _data(contents: Contents, layout: _Layout) -> Iterator[Piece]:
+    """What the blocks of files and links hold."""
+    for number, data in contents.data.items():
+        if (first := layout.firsts.get(number)) is not None:
+            yield first * BLOCK, data
+        else:
+            assert not isinstance(data, bytes)  # a link has one block
+            run = Run(0, -(-contents.sizes[number] // BLOCK))
+            yield from _cut([run], [data], layout.places[number].extents)
+    for number, parts in contents.parts.items():
+        yield from _cut(contents.runs[number], parts, layout.places[number].extents)
+
+
+def _cut(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]) -> Iterator[Piece]:
+    """What the blocks of a file hold, at their `places`."""
+    pending = iter(places)
+    for run, part in zip(runs, parts, strict=True):
+        size, done = length(part), 0
+        while done < run.blocks * BLOCK:
+            extent = next(pending)
+            yield extent.place * BLOCK, cut(part, done, min(extent.blocks * BLOCK, size - done))
+            done += extent.blocks * BLOCK
+
+
+def _blocks(contents: Contents, layout: _Layout, number: int) -> Sequence[int]:
+    """The blocks of a directory."""
+    if (first := layout.firsts.get(number)) is not None:
+        return range(first, first + contents.sizes[number] // BLOCK)
+    return [block for _, first, count in layout.places[number].extents for block in range(first, first + count)]
+
+
+def _directories(contents: Contents, layout: _Layout, seeds: Mapping[int, int]) -> Iterator[Piece]:
+    """The blocks of all directories."""
+    places: list[int] = []
+    bodies: list[bytes] = []
+    starts: list[int] = []
+    for path, leaves in contents.leaves.items():
+        number, above = contents.numbers[path], contents.number(parent(path))
+        blocks = _blocks(contents, layout, number)
+        index = ext4dir.index(leaves, number, above, seeds[number])
+        yield from zip((block * BLOCK for block in blocks), index, strict=False)
+        places += (block * BLOCK for block in blocks[len(index) :])
+        bodies += ext4dir.bodies(leaves, number, above)
+        starts += [seeds[number]] * len(leaves)
+    yield from zip(places, ext4dir.sealed(bodies, starts), strict=True)
