@@ -127,7 +127,7 @@ Whoever does it may know that from before."""
 
 def length(content: Content) -> int:
     """Size of `content` in bytes."""
-    return content[0].length if len(content) == 1 else sum(piece.length for piece in content)
+    return content[0].length if len(content) == 1 else sum([size for _, _, size in content])
 
 
 def cut(content: Content, start: int, count: int) -> Content:

@@ -20,7 +20,7 @@ from pipeline.writers import ext4, gpt
 
 NAME = "ext4"
 VERSION = rootdisk.VERSION
-NEEDS = ("kernel", "bootrd", "rootfs", "syslinux", "systemd-boot")
+NEEDS = ("kernel", "bootrd", "rootfs", "release", "syslinux", "systemd-boot")
 OPTIONS = Disk._fields
 SUFFIXES = ("-ext4.img",)
 DISK = True
@@ -33,6 +33,7 @@ def build(
     kernel: Digest,
     bootrd: Digest,
     rootfs: Digest,
+    release: Digest,
     syslinux: Digest,
     systemd_boot: Digest,
     **options: Any,
@@ -42,7 +43,7 @@ def build(
     Unwritable for what ext4 cannot carry, or where `size` is too small.
     """
     wanted = Disk(**options)
-    node = rootdisk.node(store, kernel, bootrd, rootfs, systemd_boot)
+    node = rootdisk.node(store, kernel, bootrd, rootfs, release, systemd_boot)
     contents = bootvolume.linux_files(store, node.kernel, bootrd) | bootvolume.efi_files(store, node.program)
     boot = rootdisk.booted(partial(bootvolume.bios, store, contents, syslinux), wanted)
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))

@@ -14,7 +14,7 @@ from pipeline.writers import ext4
 
 NAME = "ext4-efi"
 VERSION = rootdisk.VERSION
-NEEDS = ("kernel", "bootrd", "rootfs", "systemd-boot")
+NEEDS = ("kernel", "bootrd", "rootfs", "release", "systemd-boot")
 OPTIONS = Disk._fields
 SUFFIXES = ("-ext4-efi.img",)
 DISK = True
@@ -26,11 +26,12 @@ def build(
     kernel: Digest,
     bootrd: Digest,
     rootfs: Digest,
+    release: Digest,
     systemd_boot: Digest,
     **options: Any,
 ) -> Digest:
     """Tree {"-ext4-efi.img"}; options as for ext4."""
     wanted = Disk(**options)
-    node = rootdisk.node(store, kernel, bootrd, rootfs, systemd_boot)
+    node = rootdisk.node(store, kernel, bootrd, rootfs, release, systemd_boot)
     boot = rootdisk.booted(partial(bootvolume.efi, store, bootvolume.efi_files(store, node.program)), wanted)
     return store.put_tree(files([("-ext4-efi.img", rootdisk.written(store, node, boot, wanted))]))

@@ -28,8 +28,6 @@ class Node(NamedTuple):
 
     root: Tree
     """The root file system: without boot/."""
-    rootfs: Digest
-    """The tree that it is a part of."""
     identity: UUID
     """Of its partition."""
     kernel: Digest
@@ -38,13 +36,15 @@ class Node(NamedTuple):
     """Tree {".efi"}: kernel, boot RAM disk and that command line."""
 
 
-def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Node:
-    """`rootfs` as the root of a disk. Unwritable where there is no kernel."""
+def node(
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest
+) -> Node:
+    """`rootfs` as the root of a disk. `release` says what the node is called. Unwritable where there is no kernel."""
     root = outside("boot", store.tree(rootfs))
     identity = disk.identity(f"ext4 root {rootfs}")
     started = _with_root(store, kernel, f"root=PARTUUID={identity} rootfstype=ext4 ro")
-    program = unified.program(store, started, bootrd, rootfs, systemd_boot)
-    return Node(root, rootfs, identity, started, store.put_tree(files([(".efi", program)])))
+    program = unified.program(store, started, bootrd, release, systemd_boot)
+    return Node(root, identity, started, store.put_tree(files([(".efi", program)])))
 
 
 def booted(make: Callable[..., bootvolume.Volume], wanted: Disk) -> bootvolume.Volume:

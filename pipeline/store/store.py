@@ -33,8 +33,8 @@ from pipeline.store.record import Record
 from pipeline.store.rope import Rope, Writer
 from pipeline.tree import Content, Slice, Tree
 
-TREES_IN_MEMORY = 8
-"""Trees that stay parsed for the next stage of this process."""
+ENTRIES_IN_MEMORY = 100_000
+"""Entries of the trees that stay parsed for the next stage of this process: some 70 MB."""
 PARTIAL = "partial-"
 """Names in tmp/ that start so are downloads, which the next process goes on with."""
 
@@ -230,12 +230,14 @@ class Store:
         """The tree that `digest` names. Shared: callers must not change it."""
         if (found := self._trees.get(digest)) is None:
             found = trees.load(self.get(digest))
-            self._keep(digest, found)
+        self._keep(digest, found)
         return found
 
     def _keep(self, digest: Digest, tree: Tree) -> None:
+        """Keep `tree`, and of the others those that were used last."""
         with self._guard:
-            while len(self._trees) >= TREES_IN_MEMORY:
+            self._trees.pop(digest, None)
+            while self._trees and sum(map(len, self._trees.values())) + len(tree) > ENTRIES_IN_MEMORY:
                 del self._trees[next(iter(self._trees))]
             self._trees[digest] = tree
 

@@ -10,9 +10,8 @@ import json
 import stat
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent
 from pipeline.writers import Unwritable, ext4dir, ext4inode, ext4layout, extents, raw
@@ -50,8 +49,7 @@ class Section(NamedTuple):
     @property
     def name(self) -> str:
         """Names all of it."""
-        others = json.dumps([self.first, self.shared, self.above, self.open])
-        return f"{Digest.of(trees.dump(self.entries))} {others}"
+        return _digest(self.first, self.shared, self.above, self.open, self.entries)
 
 
 class Contents(NamedTuple):
@@ -103,8 +101,7 @@ class Whole(NamedTuple):
         """Names the open directories, and what is in them."""
         paths = [path for listing in self.listings.items() for path in (listing[0], *listing[1])]
         shown = [(path, self.numbers[path], kinds(self.tree[path])) for path in paths]
-        entries = {path: self.tree[path] for path in self.listings}
-        return Digest.of(trees.dump(entries) + json.dumps(shown).encode())
+        return _digest(shown, {path: self.tree[path] for path in self.listings})
 
 
 def whole(tree: Mapping[str, Entry]) -> Whole:
@@ -271,6 +268,11 @@ def _groups(entries: Mapping[str, Entry]) -> dict[str, list[str]]:
         if type(entry) is File and entry.inode:
             groups.setdefault(entry.inode, []).append(path)
     return groups
+
+
+def _digest(*values: Any) -> Digest:
+    """Names values that JSON has, or trees: each kind of entry has another number of fields."""
+    return Digest.of(json.dumps(values, default=bytes.hex).encode())
 
 
 def kinds(entry: Entry) -> tuple[int, int]:
