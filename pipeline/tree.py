@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
+from zlib import crc32
 
 from pipeline.digest import Digest
 
@@ -259,6 +260,30 @@ def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: in
         while (path := path.rpartition("/")[0]) and path not in tree and path not in missing:
             missing[path] = Directory(mode, uid, gid, mtime)
     return Tree({**tree, **missing}).ordered() if missing else Tree(tree)
+
+
+SECTION = 1024
+"""Entries of a section, at least; at most twice as many."""
+ENDS = 8
+"""One path in so many may end a section that has enough."""
+
+
+def sections(tree: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:
+    """`tree` in rows of paths that follow each other. A section ends where a path says so: behind what was added or
+    taken away, sections are soon those that they were."""
+    some: dict[str, Entry] = {}
+    for path, entry in tree.items():
+        some[path] = entry
+        if len(some) >= SECTION and (len(some) >= 2 * SECTION or not crc32(path.encode(errors="replace")) % ENDS):
+            yield some
+            some = {}
+    if some:
+        yield some
+
+
+def named(*values: Any) -> Digest:
+    """Names values that JSON has, or trees: each kind of entry has another number of fields."""
+    return Digest.of(json.dumps(values, default=bytes.hex).encode())
 
 
 _KINDS = {Directory: "d", File: "f", Symlink: "l", Device: "n"}

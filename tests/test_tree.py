@@ -2,6 +2,7 @@
 
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,3 +158,14 @@ def test_split_gives_pieces_of_one_size(sizes, size):
     whole = joined(pieces)
     assert list(split(whole, size)) == pieces
     assert len(whole) <= len(content)
+
+
+@given(st.sets(st.text("abc/é\udc80", min_size=1, max_size=8), max_size=40), st.sampled_from([1, 3, 8]))
+def test_sections_are_the_tree_cut(paths, size):
+    tree = Tree((path, Directory(0o755, 0, 0, 0)) for path in sorted(paths))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trees, "SECTION", size)
+        found = list(trees.sections(tree))
+    assert [item for section in found for item in section.items()] == list(tree.items())
+    assert all(size <= len(section) <= 2 * size for section in found[:-1])
+    assert all(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from pipeline.digest import Digest, canonical_json
+from pipeline.stages import archive
 from pipeline.store import Store
 from pipeline.tree import EPOCH, Content, File, Tree, cut, files, length
 from pipeline.writers import tar
@@ -43,9 +44,9 @@ def _archives(store: Store, tree: Tree, dockerfile: File) -> tuple[Content, Cont
     if DOCKERFILE in tree:  # it may be the one that carries the data of other names
         return _archive(store, tree), _archive(store, Tree({**tree, DOCKERFILE: dockerfile}).relinked())
     out, more = store.rope(), store.rope()
-    tar.write_members({path: tree[path] for path in tree if path < DOCKERFILE}, out)
+    archive.write_members(store, {path: tree[path] for path in tree if path < DOCKERFILE}, out)
     place = out.tell()
-    tar.write({path: tree[path] for path in tree if path > DOCKERFILE}, out)
+    archive.write(store, {path: tree[path] for path in tree if path > DOCKERFILE}, out)
     layer = out.finish()
     more.extend(cut(layer, 0, place))
     tar.write_members({DOCKERFILE: dockerfile}, more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
+from pipeline.stages import archive
 from pipeline.store import Store
 from pipeline.tree import files
 from pipeline.writers import tar
@@ -17,5 +18,5 @@ SUFFIXES = (".tar",)
 def build(store: Store, rootfs: Digest) -> Digest:
     """Tree {".tar"}; the files' bytes stay where they are in the store."""
     out = store.rope()
-    tar.write(store.tree(rootfs), out)
+    archive.write(store, store.tree(rootfs), out)
     return store.put_tree(files([(".tar", out.finish())]))

@@ -1,27 +1,24 @@
 """What goes into an ext4 file system, before anybody knows where: numbered, and cut into sections.
 
-A section is a row of paths that are laid out together, and need not be again as long as nothing in it changes, nor
-where it starts. A directory that has entries in another section is **open**: it is laid out last, with all such.
+A section (tree.sections) is laid out by itself, and need not be again as long as nothing in it changes, nor where it
+starts. A directory that has entries in another section is **open**: it is laid out last, with all such.
 """
 
 from __future__ import annotations
 
-import json
 import stat
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline.digest import Digest
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent
+from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, named, parent, sections
 from pipeline.writers import Unwritable, ext4dir, ext4inode, ext4layout, extents, raw
 from pipeline.writers.ext4dir import Leaf
 from pipeline.writers.ext4inode import LONGEST
 from pipeline.writers.ext4layout import BLOCK
 from pipeline.writers.extents import Run
 
-MANY = 1024
-"""Paths of a section."""
 FIRST_NUMBER = {"": 2, "lost+found": ext4layout.FIRST_INODE}
 LARGEST_FILE = ((1 << 32) - 1) * BLOCK
 LONGEST_NAME, LONGEST_TARGET, LONGEST_FAST, LONGEST_LABEL = 255, BLOCK - 1, 59, 16
@@ -47,9 +44,9 @@ class Section(NamedTuple):
     open: tuple[str, ...]
 
     @property
-    def name(self) -> str:
+    def name(self) -> Digest:
         """Names all of it."""
-        return _digest(self.first, self.shared, self.above, self.open, self.entries)
+        return named(self.first, self.shared, self.above, self.open, self.entries)
 
 
 class Contents(NamedTuple):
@@ -97,11 +94,11 @@ class Whole(NamedTuple):
         return max(self.numbers.values())
 
     @property
-    def name(self) -> str:
+    def name(self) -> Digest:
         """Names the open directories, and what is in them."""
         paths = [path for listing in self.listings.items() for path in (listing[0], *listing[1])]
         shown = [(path, self.numbers[path], kinds(self.tree[path])) for path in paths]
-        return _digest(shown, {path: self.tree[path] for path in self.listings})
+        return named(shown, {path: self.tree[path] for path in self.listings})
 
 
 def whole(tree: Mapping[str, Entry]) -> Whole:
@@ -112,12 +109,11 @@ def whole(tree: Mapping[str, Entry]) -> Whole:
         raise Unwritable("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
     numbers = _numbers(everything)
     names = _groups(everything)
-    items = [item for item in everything.items() if item[0] not in FIRST_NUMBER]
-    rows = [dict(items[at : at + MANY]) for at in range(0, len(items), MANY)]
+    rows = list(sections({path: entry for path, entry in everything.items() if path not in FIRST_NUMBER}))
     foreign = [[path for path in row if parent(path) not in row] for row in rows]
     opened = {parent(path) for some in foreign for path in some} | FIRST_NUMBER.keys()
     listings: dict[str, list[str]] = {path: [] for path in everything if path in opened}
-    sections, first = [], ext4layout.FIRST_INODE + 1
+    cut, first = list[Section](), ext4layout.FIRST_INODE + 1
     for row, some in zip(rows, foreign, strict=True):
         shared = {
             group: (numbers[path], len(names[group]))
@@ -125,12 +121,12 @@ def whole(tree: Mapping[str, Entry]) -> Whole:
             if len(others) + 1 < len(names[group])
         }
         above = {parent(path): numbers[parent(path)] for path in some}
-        sections.append(Section(row, first, shared, above, tuple(path for path in listings if path in row)))
+        cut.append(Section(row, first, shared, above, tuple(path for path in listings if path in row)))
         first = max(first, max(map(numbers.__getitem__, row)) + 1)
     for path in everything:
         if path and (listing := listings.get(parent(path))) is not None:
             listing.append(path)
-    return Whole(everything, numbers, sections, listings)
+    return Whole(everything, numbers, cut, listings)
 
 
 def contents(section: Section, hash_seed: bytes) -> Contents:
@@ -268,11 +264,6 @@ def _groups(entries: Mapping[str, Entry]) -> dict[str, list[str]]:
         if type(entry) is File and entry.inode:
             groups.setdefault(entry.inode, []).append(path)
     return groups
-
-
-def _digest(*values: Any) -> Digest:
-    """Names values that JSON has, or trees: each kind of entry has another number of fields."""
-    return Digest.of(json.dumps(values, default=bytes.hex).encode())
 
 
 def kinds(entry: Entry) -> tuple[int, int]:

@@ -42,7 +42,7 @@ def debugfs(path, command):
 def in_sections(many):
     """Of so many paths."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ext4tree, "MANY", many)
+        patch.setattr(trees, "SECTION", many)
         yield
 
 
@@ -93,7 +93,7 @@ def test_debugfs_sees_the_same(store, tmp_path):
     assert (tmp_path / "kernel").read_bytes() == samples.noise(300_000)
 
 
-@given(samples.random_files(), st.sampled_from([None, 40 * MIB]), st.booleans(), st.sampled_from([1, 4, ext4tree.MANY]))
+@given(samples.random_files(), st.sampled_from([None, 40 * MIB]), st.booleans(), st.sampled_from([1, 4, trees.SECTION]))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_comes_back(store, tmp_path_factory, files, size, journal, many):
     tree, folder = samples.stored(store, files), tmp_path_factory.mktemp("ext4")
