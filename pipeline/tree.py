@@ -263,7 +263,7 @@ def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: in
 
 
 SECTION = 1024
-"""Entries of a section, at least; at most twice as many."""
+"""Entries of a section, at least; at most twice as many. Some writers' bytes follow from it (their VERSIONs)."""
 ENDS = 8
 """One path in so many may end a section that has enough."""
 

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.store import Store
 
 FOLDER = "spares"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def names(store: Store, path: Path) -> list[str]:
@@ -77,7 +79,16 @@ def _state(path: Path) -> str:
         found = os.stat(path, follow_symlinks=False)
     except OSError:
         return ""
-    return f"{found.st_ino} {found.st_size} {found.st_ctime_ns}" if found.st_nlink == 1 else ""
+    return f"{_boot()} {found.st_ino} {found.st_size} {found.st_ctime_ns}" if found.st_nlink == 1 else ""
+
+
+@cache
+def _boot() -> str:
+    """Which run of the machine this is: one that lost its power may have lost what it had not yet put on the disk."""
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _taken(place: Path, partial: Path) -> BinaryIO | None:

@@ -130,6 +130,17 @@ def test_spares_go_with_what_is_not_needed_and_where_all_is_checked(store, out, 
     use(store, out, 3, 4, 5)
 
 
+def test_after_a_restart_all_is_written_anew(store, out, monkeypatch, tmp_path):
+    use(store, out, 1, 2)
+    (tmp_path / "boot").write_text("another\n")
+    monkeypatch.setattr(spare, "BOOT", tmp_path / "boot")
+    spare._boot.cache_clear()
+    with out.open("rb") as last, spares(store)[0].open("rb") as before:  # so that their numbers are not given again
+        use(store, out, 2)
+        assert out.stat().st_ino not in {os.fstat(file.fileno()).st_ino for file in (last, before)}
+    spare._boot.cache_clear()
+
+
 def test_where_none_can_be_kept_there_is_none(store, out, monkeypatch):
     def refused(*_, **__):
         raise OSError(18, "Invalid cross-device link")
