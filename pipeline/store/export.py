@@ -213,12 +213,11 @@ def _reserve(file: BinaryIO, place: int, count: int) -> None:
 
 
 def _clear(store: Store, holes: Content, file: BinaryIO, place: int) -> Iterator[int]:
-    """Make a hole where there may have been something; zeros where the file system has no holes."""
+    """Make a hole where there may have been something; zeros where the system cannot."""
     import ctypes
 
-    system, count = ctypes.CDLL(None, use_errno=True), trees.length(holes)
-    numbers = ctypes.c_int64(place), ctypes.c_int64(count)
-    if system.fallocate64(file.fileno(), PUNCH_HOLE, *numbers):
+    call = getattr(ctypes.CDLL(None), "fallocate64", None)
+    if call is None or call(file.fileno(), PUNCH_HOLE, ctypes.c_int64(place), ctypes.c_int64(trees.length(holes))):
         yield from _write(store, holes, file, place)
 
 
