@@ -107,26 +107,29 @@ def whole(tree: Mapping[str, Entry]) -> Whole:
     everything = added | dict(tree)
     if type(everything["lost+found"]) is not Directory:
         raise Unwritable("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
-    numbers = _numbers(everything)
-    names = _groups(everything)
+    numbers, groups = _numbers(everything), _groups(everything)
     rows = list(sections({path: entry for path, entry in everything.items() if path not in FIRST_NUMBER}))
-    foreign = [[path for path in row if parent(path) not in row] for row in rows]
-    opened = {parent(path) for some in foreign for path in some} | FIRST_NUMBER.keys()
+    foreign = [{parent(path) for path in row if parent(path) not in row} for row in rows]
+    opened = FIRST_NUMBER.keys() | set().union(*foreign)
     listings: dict[str, list[str]] = {path: [] for path in everything if path in opened}
-    cut, first = list[Section](), ext4layout.FIRST_INODE + 1
-    for row, some in zip(rows, foreign, strict=True):
-        shared = {
-            group: (numbers[path], len(names[group]))
-            for group, (path, *others) in _groups(row).items()
-            if len(others) + 1 < len(names[group])
-        }
-        above = {parent(path): numbers[parent(path)] for path in some}
-        cut.append(Section(row, first, shared, above, tuple(path for path in listings if path in row)))
-        first = max(first, max(map(numbers.__getitem__, row)) + 1)
     for path in everything:
         if path and (listing := listings.get(parent(path))) is not None:
             listing.append(path)
-    return Whole(everything, numbers, cut, listings)
+    found, first = list[Section](), ext4layout.FIRST_INODE + 1
+    for row, some in zip(rows, foreign, strict=True):
+        above = {path: numbers[path] for path in listings if path in some}
+        here = tuple(path for path in listings if path in row)
+        found.append(Section(row, first, _shared(row, groups, numbers), above, here))
+        first = max(first, max(numbers[path] for path in row) + 1)
+    return Whole(everything, numbers, found, listings)
+
+
+def _shared(
+    row: Mapping[str, Entry], groups: Mapping[str, list[str]], numbers: Mapping[str, int]
+) -> dict[str, tuple[int, int]]:
+    """As a Section has it. groups: the names of each hard-linked file, wherever they are."""
+    own = {group: names for group, names in _groups(row).items() if len(names) < len(groups[group])}
+    return {group: (numbers[names[0]], len(groups[group])) for group, names in own.items()}
 
 
 def contents(section: Section, hash_seed: bytes) -> Contents:
