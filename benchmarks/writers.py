@@ -230,6 +230,7 @@ def large(folder: Path, store: Any) -> Made:
 def write(name: str, folder: Path) -> None:
     """One turn of ours: the file `ours`. Prints how long it took."""
     from pipeline.store import Store
+    from pipeline.store.chunks import chunks
     from pipeline.store.export import _copy
 
     store = Store(folder / "store")
@@ -243,7 +244,7 @@ def write(name: str, folder: Path) -> None:
     first = row.ours(store, made_of(folder, store), out)
     content = (store.content(first) if first else ()) + out.finish()
     with (folder / "ours").open("wb") as file:
-        for _ in _copy(store, content, file, 0):
+        for _ in _copy(store, chunks(content), (), file):
             pass
     print(time.perf_counter() - began)
     # The next turn shall add its blobs, not replace any: ext4 starts to write to the disk when a file is replaced. Nor
