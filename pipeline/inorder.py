@@ -14,8 +14,9 @@ from typing import Generic, NoReturn, Self, TypeVar
 
 WORKERS = min(os.cpu_count() or 1, 8)
 """Threads beside the one that reads and writes. More than these it could not keep busy."""
-WAITING = 8 * WORKERS
-"""Blocks that may wait to be worked on or taken: memory, and how far reading runs ahead."""
+WAITING = 16 * WORKERS
+"""Blocks that may wait to be worked on or taken: memory, and how far reading runs ahead. With half as many, whoever
+reads wakes more often, in a worker's place, and comes too late at times: a squashfs takes 2 % longer."""
 
 
 Item = TypeVar("Item")
