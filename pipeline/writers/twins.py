@@ -14,12 +14,11 @@ def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[st
 
     Only a file that is as long as another, and is not the same slices, has to be read.
     """
-    sizes = {content: length(content) for content in contents.values()}
-    alike = Counter(sizes.values())
+    alike = Counter(map(length, set(contents.values())))
     known: dict[Content, object] = {}
     for path, content in contents.items():
         if (identity := known.get(content)) is None:
-            identity = known[content] = _digest(content, read) if alike[sizes[content]] > 1 else content
+            identity = known[content] = _digest(content, read) if alike[length(content)] > 1 else content
         yield path, identity
 
 
