@@ -75,7 +75,8 @@ class _Part:
         if len(self._results) == self._count:
             self._sizes = [len(each) for each in self._results]
             with self._store.create() as blob:
-                blob.write(b"".join(self._results))
+                for each in self._results:  # joined they would take as much memory again, and 2 % of a squashfs' time
+                    blob.write(each)
                 self._blob = blob.commit()
             facts.know(self._store, self._name, " ".join(map(str, (self._blob, *self._sizes))))
             self._results.clear()
