@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Generic, NoReturn, Self, TypeVar
 
 WORKERS = min(os.cpu_count() or 1, 8)
-"""Threads beside the one that reads and writes. More than these it could not keep busy."""
+"""Threads at work, with the one that reads and writes. More than these it could not keep busy."""
 WAITING = 16 * WORKERS
 """Blocks that may wait to be worked on or taken: memory, and how far reading runs ahead. With half as many, whoever
 reads wakes more often, in a worker's place, and comes too late at times: a squashfs takes 2 % longer."""
@@ -50,7 +50,7 @@ class InOrder(Generic[Item, Result]):
             self._end()
 
     def submit(self, item: Item, take: Callable[[Result], None]) -> None:
-        if len(self._threads) < WORKERS:
+        if len(self._threads) < max(WORKERS - 1, 1):
             self._threads.append(Thread(target=self._serve))
             self._threads[-1].start()
         answer: Answer = SimpleQueue()
@@ -62,19 +62,30 @@ class InOrder(Generic[Item, Result]):
     def drain(self, waiting: int = 0) -> None:
         """Take results until no more than `waiting` are left."""
         due = [self._answers.popleft() for _ in range(len(self._answers) - waiting)]
-        results = [answer.get() for answer in reversed(due)]  # to wait for the last wakes this thread once for all
+        results = [self._awaited(answer) for answer in reversed(due)]  # the last first: others are there with it
         while results:
             results.pop()()
+
+    def _awaited(self, answer: Answer) -> Callable[[], None]:
+        """What comes as `answer`. This thread works until then, instead of waking beside as many as there are cores."""
+        with suppress(Empty):
+            while answer.empty():
+                self._do(self._jobs.get_nowait())
+        return answer.get()
 
     def _serve(self) -> None:
         """What each thread does until it gets None."""
         while job := self._jobs.get():
-            item, take, answer = job
-            try:
-                answer.put(partial(take, self._work(item)))
-            except BaseException as error:
-                answer.put(partial(_fail, error))
-            del job, item  # they are large, and the next may be long in coming
+            self._do(job)
+            del job  # it is large, and the next may be long in coming
+
+    def _do(self, job: tuple[Item, Callable[[Result], None], Answer] | None) -> None:
+        assert job is not None
+        item, take, answer = job
+        try:
+            answer.put(partial(take, self._work(item)))
+        except BaseException as error:
+            answer.put(partial(_fail, error))
 
     def _end(self) -> None:
         with suppress(Empty):
