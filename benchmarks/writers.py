@@ -228,6 +228,7 @@ def large(folder: Path, store: Any) -> Made:
 
 def write(name: str, folder: Path) -> None:
     """One turn of ours: the file `ours`. Prints how long it took."""
+    import pipeline.plan  # noqa: F401  (a build has loaded it long before it comes to a writer)
     from pipeline.store import Store
     from pipeline.store.chunks import chunks
     from pipeline.store.export import _copy

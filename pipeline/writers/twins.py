@@ -5,8 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 
 from pipeline.tree import Content, Read, length
+
+TOGETHER = 256
+"""Files that are read at once: most are small, and to ask for each would take longer than to hash it."""
+SMALL = 16 << 10
+"""Bytes of a file that is read with others, at most."""
 
 
 def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[str, object]]:
@@ -16,10 +22,27 @@ def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[st
     """
     alike = Counter(map(length, set(contents.values())))
     known: dict[Content, object] = {}
-    for path, content in contents.items():
-        if (identity := known.get(content)) is None:
-            identity = known[content] = _digest(content, read) if alike[length(content)] > 1 else content
-        yield path, identity
+    rest = iter(contents.items())
+    while some := list(islice(rest, TOGETHER)):
+        small = []
+        for content in dict.fromkeys([content for _, content in some if content not in known]):
+            size = length(content)
+            if alike[size] == 1:
+                known[content] = content
+            elif size <= SMALL:
+                small.append(content)
+            else:
+                known[content] = _digest(content, read)
+        known.update(zip(small, _digests(small, read), strict=True))
+        yield from [(path, known[content]) for path, content in some]
+
+
+def _digests(contents: list[Content], read: Read) -> Iterator[bytes]:
+    data, place = b"".join(read(tuple(chain.from_iterable(contents)))), 0
+    for content in contents:
+        size = length(content)
+        yield hashlib.sha256(data[place : place + size]).digest()
+        place += size
 
 
 def _digest(content: Content, read: Read) -> bytes:
