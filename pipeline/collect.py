@@ -8,6 +8,7 @@ is needed goes too; it is made again then, so collecting beside builds costs tim
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -97,7 +98,11 @@ def records(store: Store) -> Iterator[tuple[Path, record.Record | None]]:
 
 def _since(store: Store) -> float:
     """When the oldest of the builds that run now began; our own start if there is none."""
-    return min(lock.stat().st_mtime for lock in held.leases(store.root / "tmp", PARTIAL) if lock.exists())
+    began = []
+    for lock in held.leases(store.root / "tmp", PARTIAL):
+        with contextlib.suppress(FileNotFoundError):  # a build that ends just now
+            began.append(lock.stat().st_mtime)
+    return min(began)
 
 
 def _results(store: Store, stamps: dict[Digest, os.stat_result]) -> Iterator[_Result]:
