@@ -4,10 +4,10 @@
 
 The node is that of incremental.py: 260 MB of content in six services. In each round the option of one service changes,
 what every format is made of (kernel, initrd, root) is brought up to date, and then the format is made, with those that
-it is made of in turn, and written to its place: that is timed, and set beside `cp` of the files that came out. Two
-times are shown: until the files are in their places, whole, which should take at most twice as long as `cp`; and until
-their sha256 is known, too, which alone takes longer than twice a `cp` where memory is fast. doit's own start is in
-incremental.py's rows.
+it is made of in turn, and written to its place, where the last one is: that is timed, and set beside `cp` of the files
+that came out, to where there are none. Two times are shown: until the files are in their places, whole, which should
+take at most twice as long as `cp`; and until their sha256 is known, too, which alone takes longer than twice a `cp`
+where memory is fast. doit's own start is in incremental.py's rows.
 
 Appends to benchmarks/history/formats.jsonl. Boot loaders are fetched from the host's Debian mirror the first time.
 """

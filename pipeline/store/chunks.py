@@ -36,7 +36,7 @@ def chunks(content: Content) -> list[Chunk]:
     return [Chunk(_name(number * size, pieces), pieces) for number, pieces in enumerate(split(content, size))]
 
 
-def name(parts: list[Chunk]) -> str:
+def name_of(parts: list[Chunk]) -> str:
     """What names the whole: 64 hexadecimal digits."""
     return hashlib.sha256(" ".join([chunk.name for chunk in parts]).encode()).hexdigest()
 

@@ -18,8 +18,7 @@ from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.store import facts, midstate, spare, vouch
 from pipeline.store.beside import Beside
-from pipeline.store.chunks import Chunk, chunks
-from pipeline.store.chunks import name as name_of
+from pipeline.store.chunks import Chunk, chunks, name_of
 from pipeline.store.fault import StoreError
 from pipeline.store.growing import Growing
 from pipeline.store.reading import is_hole

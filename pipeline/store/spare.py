@@ -96,10 +96,14 @@ def _taken(place: Path, partial: Path) -> BinaryIO | None:
     try:
         os.replace(place, partial)
         file = open(partial, "r+b", buffering=0)
+    except OSError:
+        return None
+    try:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError:
-        partial.unlink(missing_ok=True)
+        file.close()
+        partial.unlink()
         return None
     return file
 

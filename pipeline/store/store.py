@@ -34,7 +34,7 @@ from pipeline.store.rope import Rope, Writer
 from pipeline.tree import Content, Slice, Tree
 
 ENTRIES_IN_MEMORY = 100_000
-"""Entries of the trees that stay parsed for the next stage of this process: some 70 MB."""
+"""Entries of the trees that stay parsed for the next stage of this process: some 45 MB."""
 PARTIAL = "partial-"
 """Names in tmp/ that start so are downloads, which the next process goes on with."""
 

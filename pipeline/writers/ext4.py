@@ -22,7 +22,18 @@ from pipeline.tree import EPOCH, Content, Entry, Keep, Sink, Slice, cut, length
 from pipeline.writers import Unwritable, disk, ext4inode, ext4layout, ext4section, ext4tree, raw
 from pipeline.writers.crc32c import crc32c
 from pipeline.writers.ext4inode import Inode
-from pipeline.writers.ext4layout import BLOCK, COPIES, INODE, JOURNAL_INODE, MASK, PER_GROUP, Geometry, Seeds, Space
+from pipeline.writers.ext4layout import (
+    BLOCK,
+    COPIES,
+    INODE,
+    JOURNAL_INODE,
+    MASK,
+    PER_GROUP,
+    Geometry,
+    Seeds,
+    Space,
+    Superblock,
+)
 from pipeline.writers.ext4section import Need, Piece, Placed
 from pipeline.writers.ext4tree import Contents
 from pipeline.writers.extents import Run
@@ -84,38 +95,46 @@ def write(
     if len(name) > ext4tree.LONGEST_LABEL:
         raise Unwritable(f"label {label!r}: ext4 has room for {ext4tree.LONGEST_LABEL} bytes")
     how, names = f"ext4 {VERSION} {label}", disk.identity(f"ext4 directories {label}").bytes
-    seeds = Seeds(names, crc32c(MASK, names))
-    whole = ext4tree.whole(tree)
+    seeds, whole = Seeds(names, crc32c(MASK, names)), ext4tree.whole(tree)
     parts = [_Part(each.name, cache(partial(ext4tree.contents, each, names))) for each in whole.sections]
     parts.append(_Part(whole.name, cache(partial(ext4tree.opened, whole, names))))
     needs = [_need(*keep(f"{how} need {part.name}", partial(_needed, part))[0]) for part in parts]
     wanted = _Wanted(whole.inodes, _journal_blocks(size) if journal else 0, needs)
     geometry = _fitted(wanted) if size is None else _fixed(wanted, size)
-    space, groups, kept, firsts = wanted.place(geometry)
-
-    pieces: list[Piece] = []
-    directories: list[int] = []
-    for part, first in zip(parts, firsts, strict=True):
-        place = partial(Space, geometry.head, first)
-        facts, content = keep(f"{how} at {geometry.head} {first} {part.name}", partial(_laid, part, seeds, place))
-        directories += facts["directories"]
-        blocks, rows = _parted(content, INODE * sum(count for _, count in facts["inodes"]))
-        pieces += _between(geometry, first, blocks)
-        pieces += _rows(geometry, groups, facts["inodes"], rows)
     identity = disk.identity(f"{how} {size} {journal} {[part.name for part in parts]}")
-    record = b""
-    if wanted.journal:
-        row, record, start = _journal(wanted.journal, kept, seeds, identity)
-        pieces += [(groups.tables[0] * BLOCK + (JOURNAL_INODE - 1) * INODE, row), start]
-    table, bitmaps, free = ext4layout.descriptors(
-        geometry, groups, space.used, whole.inodes, directories, seeds.checksums
-    )
-    pieces += ((block * BLOCK, bitmap) for block, bitmap in bitmaps)
-    spare = geometry.groups * geometry.inodes_per_group - whole.inodes
-    superblock = ext4layout.Superblock(identity, seeds, name, free, spare, record)
-    pieces += _heads(geometry, superblock, table)
+    superblock = Superblock(identity, seeds, name)
+    pieces = _pieces(parts, wanted, geometry, partial(_kept, keep, how, seeds), superblock)
     ext4section.emit(sorted(pieces, key=itemgetter(0)), 0, size or geometry.blocks * BLOCK, out)
     return identity
+
+
+def _pieces(
+    parts: Sequence[_Part],
+    wanted: _Wanted,
+    geometry: Geometry,
+    laid: Callable[[_Part, int, int], tuple[Any, Content]],
+    superblock: Superblock,
+) -> Iterator[Piece]:
+    """Everything that is on the disk, with its place. laid: gives a part, by where it starts. superblock: what it says
+    whatever there is."""
+    space, groups, journal, firsts = wanted.place(geometry)
+    directories: list[int] = []
+    for part, first in zip(parts, firsts, strict=True):
+        said, content = laid(part, geometry.head, first)
+        blocks, rows = _parted(content, INODE * sum(count for _, count in said["inodes"]))
+        directories += said["directories"]
+        yield from _between(geometry, first, blocks)
+        yield from _rows(geometry, groups, said["inodes"], rows)
+    if wanted.journal:
+        row, record, start = _journal(wanted.journal, journal, superblock)
+        superblock = superblock._replace(journal=record)
+        yield groups.tables[0] * BLOCK + (JOURNAL_INODE - 1) * INODE, row
+        yield start
+    seed = superblock.seeds.checksums
+    table, bitmaps, free = ext4layout.descriptors(geometry, groups, space.used, wanted.inodes, directories, seed)
+    yield from ((block * BLOCK, bitmap) for block, bitmap in bitmaps)
+    spare = geometry.groups * geometry.inodes_per_group - wanted.inodes
+    yield from _heads(geometry, superblock._replace(free_blocks=free, free_inodes=spare), table)
 
 
 def _journal_blocks(size: int | None) -> int:
@@ -155,8 +174,13 @@ def _need(blocks: int, runs: Sequence[Sequence[tuple[int, int]]]) -> Need:
     return Need(blocks, [[Run(*run) for run in each] for each in runs])
 
 
-def _laid(part: _Part, seeds: Seeds, space: Callable[[], Space], out: Sink) -> Any:
-    return ext4section.lay(part.contents(), seeds, space(), out)
+def _kept(keep: Keep, how: str, seeds: Seeds, part: _Part, head: int, first: int) -> tuple[Any, Content]:
+    """A part that starts at the block `first`, as ext4section lays it out."""
+    return keep(f"{how} at {head} {first} {part.name}", partial(_lay, part, seeds, head, first))
+
+
+def _lay(part: _Part, seeds: Seeds, head: int, first: int, out: Sink) -> Any:
+    return ext4section.lay(part.contents(), seeds, Space(head, first), out)
 
 
 def _parted(content: Content, count: int) -> tuple[Content, Content]:
@@ -194,18 +218,18 @@ def _rows(
             number, done = number + here, done + here
 
 
-def _journal(blocks: int, where: Placed, seeds: Seeds, identity: UUID) -> tuple[bytes, bytes, Piece]:
+def _journal(blocks: int, where: Placed, superblock: Superblock) -> tuple[bytes, bytes, Piece]:
     """The journal's inode, what the superblock keeps of it, and its first block: an empty journal (journal.rst)."""
-    body, _ = ext4inode.tree(where.extents, [], seeds.checksums)
+    body, _ = ext4inode.tree(where.extents, [], superblock.seeds.checksums)
     size = blocks * BLOCK
     inode = Inode(stat.S_IFREG | 0o600, 0, 0, EPOCH, 1, size, blocks, ext4inode.EXTENTS, body)
-    seed = ext4inode.seeds(seeds.checksums, [JOURNAL_INODE])
-    record = pack(">IIIIIIII12x4x16sI", 0xC03B3998, 4, 0, BLOCK, blocks, 1, 1, 0, identity.bytes, 1)
+    seed = ext4inode.seeds(superblock.seeds.checksums, [JOURNAL_INODE])
+    record = pack(">IIIIIIII12x4x16sI", 0xC03B3998, 4, 0, BLOCK, blocks, 1, 1, 0, superblock.identity.bytes, 1)
     backup = body.ljust(60, b"\0") + pack("<II", size >> 32, size & MASK)
     return ext4inode.table([ext4inode.packed(inode)], seed), backup, (where.extents[0].place * BLOCK, record)
 
 
-def _heads(geometry: Geometry, superblock: ext4layout.Superblock, table: bytes) -> Iterator[Piece]:
+def _heads(geometry: Geometry, superblock: Superblock, table: bytes) -> Iterator[Piece]:
     """The superblock and the descriptors, and all copies of them."""
     for group in COPIES:
         if group < geometry.groups:

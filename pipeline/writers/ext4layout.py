@@ -123,13 +123,6 @@ class Space:
         self.next += count
         return self.next - count
 
-    def reach(self, end: int) -> None:
-        """Take all blocks before `end`."""
-        while self.next < end:
-            if self.next == self._end:
-                self._skip()
-            self.next = min(end, self._end)
-
     def _skip(self) -> None:
         """Leave what is left up to the next copy, and go on behind it."""
         if self._start < self.next:
@@ -166,8 +159,8 @@ class Superblock(NamedTuple):
     identity: UUID
     seeds: Seeds
     label: bytes
-    free_blocks: int
-    free_inodes: int
+    free_blocks: int = 0
+    free_inodes: int = 0
     journal: bytes = b""
     """Body (60 bytes) and size (high and low word) of the journal's inode."""
 

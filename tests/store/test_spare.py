@@ -148,3 +148,15 @@ def test_where_none_can_be_kept_there_is_none(store, out, monkeypatch):
     monkeypatch.setattr(os, "link", refused)
     use(store, out, 1, 2, 3)
     assert not spares(store)
+
+
+def test_where_no_lease_is_to_be_had_it_is_written_anew(store, out, monkeypatch):
+    def refused(*_):
+        raise OSError(22, "Invalid argument")
+
+    use(store, out, 1, 2)
+    monkeypatch.setattr(spare.fcntl, "fcntl", refused)
+    with spares(store)[0].open("rb") as before:
+        use(store, out, 3)
+        assert out.stat().st_ino != os.fstat(before.fileno()).st_ino
+        assert before.read()[-2:] == b"1>"
