@@ -11,7 +11,7 @@ size can be merged, cut and moved without one byte of it being read.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
@@ -119,6 +119,8 @@ class Sink(Protocol):
 
 Read = Callable[[Content], Iterator[bytes]]
 """How a writer that has to see bytes (to compress them, say) gets them: chunks of bounded size."""
+Work = Callable[[Sequence[bytes]], Sequence[bytes | memoryview]]
+"""What becomes of blocks, of each for itself. Any thread may call it; the same bytes always become the same."""
 Pack = Callable[[Iterable[Content]], Iterator[Slice]]
 """What becomes of pieces, in order: how a writer has blocks compressed. Whoever does it may know some from before."""
 Keep = Callable[[str, Callable[[Sink], Any]], tuple[Any, Content]]

@@ -26,7 +26,7 @@ def packed(store, contents, how="halves", calls=None, part=pieces.PART):
             calls.append(data)
         return data[: len(data) // 2]
 
-    return list(pieces.packed(store, how, half, contents, part=part))
+    return list(pieces.packed(store, how, pieces.each(half), contents, part=part))
 
 
 def stored(store, texts):

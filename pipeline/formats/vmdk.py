@@ -24,7 +24,7 @@ LEVEL = 1
 def build(store: Store, raw: Digest) -> Digest:
     """Tree {".vmdk"}."""
     content = part(store, raw, "-bios.img")
-    work = partial(vmdk.packed, compress.zlib(LEVEL))
+    work = pieces.each(partial(vmdk.packed, compress.zlib(LEVEL)))
     pack = partial(pieces.headed, store, f"vmdk {LEVEL} {VERSION}", work)
     out = store.rope()
     vmdk.write(content, pack, out, disk.identity(NAME, content).time_low)

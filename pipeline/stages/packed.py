@@ -75,6 +75,6 @@ def _pack(store: Store, chosen: compression.Compression, content: Content, out: 
             sink.extend(content)
         return
 
-    member = partial(deflated.gzip_member, compression.gzip(chosen.level))
+    member = pieces.each(partial(deflated.gzip_member, compression.gzip(chosen.level)))
     for made in pieces.packed(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
         out.extend((made,))

@@ -9,9 +9,9 @@ caller. Clusters that become no smaller stay as they are, and are taken by refer
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
-from pipeline.tree import Content, Pack, Sink, Slice, length, split
+from pipeline.tree import Content, Pack, Sink, Slice, Work, length, split
 from pipeline.writers.extents import held, words
 from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, ZSTD, clusters, header
 
@@ -98,12 +98,12 @@ def write(content: Content, pack: Pack, body: Sink) -> bytes:
     return header(length(content), (place, len(first)), _references(image), ZSTD)
 
 
-def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
-    """A cluster, of which the disk's last may be short, as a zstd frame, or PLAIN; of zeros nothing."""
-    if not data.strip(b"\0"):
-        return b""
-    frame = compress(data.ljust(CLUSTER, b"\0"))
-    return frame if len(frame) <= CLUSTER - SECTOR else PLAIN
+def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
+    """Clusters, of which the disk's last may be short, as zstd frames, each, or PLAIN; of zeros nothing."""
+    holes = [not data.strip(b"\0") for data in some]
+    made = iter(compress([data.ljust(CLUSTER, b"\0") for data, hole in zip(some, holes, strict=True) if not hole]))
+    frames = [b"" if hole else next(made) for hole in holes]
+    return [frame if len(frame) <= CLUSTER - SECTOR else PLAIN for frame in frames]
 
 
 def _clusters(content: Content) -> Iterator[tuple[int, Content]]:

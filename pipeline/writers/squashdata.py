@@ -5,13 +5,13 @@ Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.2 and 3
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import tee
-from struct import pack
+from struct import Struct
 from typing import NamedTuple
 
-from pipeline.tree import Content, Pack, Read, Sink, Slice, length, parent, split
+from pipeline.tree import Content, Pack, Read, Sink, Slice, Work, length, parent, split
 from pipeline.writers.twins import identities
 
 BLOCK_LOG = 17
@@ -20,6 +20,8 @@ BLOCK = 1 << BLOCK_LOG
 RAW = 1 << 24
 """In the size of a block: it is stored as it is."""
 NO_FRAGMENT = 0xFFFFFFFF
+FRAGMENT = Struct("<QII")
+"""Of the fragment table: place, size, nothing."""
 ZEROS = bytes(BLOCK)
 PLAIN = b"\0"
 """Stands for a block that would become no smaller: nothing that was compressed is as short."""
@@ -40,9 +42,6 @@ class Place:
     offset: int = 0
 
 
-Places = dict[str, Place]
-
-
 class Block(NamedTuple):
     """What becomes a block: of the file that is at `place`, or (None) the ends of many."""
 
@@ -54,26 +53,29 @@ class Block(NamedTuple):
         return self.place is not None and all(piece.blob is None for piece in self.content)
 
 
-def write(contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, origin: int) -> tuple[Places, bytes]:
-    """Write every content of `contents`, none of which is empty, once. Where each of them is, and the fragment table.
+def write(
+    contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, origin: int, fragments: bytearray
+) -> Generator[Place]:
+    """Write every content of `contents`, none of which is empty, once. Where each of them is, as soon as that is known.
 
-    make: gives for blocks what `packed` makes of their bytes, in order. Places count from `origin` of `out`.
+    make: gives for blocks what `packed` makes of their bytes, in order. Places count from `origin` of `out`. What the
+    fragment table says is appended to `fragments`; it is whole at the end.
     """
-    places: Places = {}
-    fragments = []
-    blocks, ahead = tee(_blocks(contents, places, read))
-    made = make(block.content for block in ahead if not block.hole)
-    for block in blocks:
-        start = out.tell() - origin
-        size, stored = (0, ()) if block.hole else _stored(block, next(made))
-        out.extend(stored)
-        if block.place is None:
-            fragments.append(pack("<QII", start, size, 0))
+    found, ahead = tee(_blocks(contents, read))
+    made = make(each.content for each in ahead if isinstance(each, Block) and not each.hole)
+    for each in found:
+        if isinstance(each, Place):
+            yield each
             continue
-        block.place.sizes.append(size)
-        if size and not block.place.start:
-            block.place.start = start
-    return places, b"".join(fragments)
+        start = out.tell() - origin
+        size, stored = (0, ()) if each.hole else _stored(each, next(made))
+        out.extend(stored)
+        if each.place is None:
+            fragments += FRAGMENT.pack(start, size, 0)
+            continue
+        each.place.sizes.append(size)
+        if size and not each.place.start:
+            each.place.start = start
 
 
 def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
@@ -83,36 +85,39 @@ def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
     return piece.length, (piece,) if piece.length else ()
 
 
-def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
-    """A block as it is stored, or PLAIN; of BLOCK zeros nothing."""
-    if data == ZEROS:
-        return b""
-    block = compress(data)
-    return block if len(block) < len(data) else PLAIN
+def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
+    """Blocks as they are stored, each, or PLAIN; of BLOCK zeros nothing."""
+    made = iter(compress([data for data in some if data != ZEROS]))
+    blocks = [b"" if data == ZEROS else next(made) for data in some]
+    return [block if len(block) < len(data) else PLAIN for block, data in zip(blocks, some, strict=True)]
 
 
-def _blocks(contents: Mapping[str, Content], places: Places, read: Read) -> Iterator[Block]:
-    """The blocks of all files that differ, in order. `places` gets what will be said of each file."""
+def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | Place]:
+    """The blocks of all files that differ, in order, and the place of each file behind its blocks."""
     known: dict[object, Place] = {}
     ends: list[Slice] = []
     filled = fragment = 0
-    filling: list[str] = []
+    filling = ""
     for path, identity in identities(contents, read):
         if identity in known:
-            places[path] = known[identity]
+            yield known[identity]
             continue
-        place = known[identity] = places[path] = Place()
-        section = parent(path).split("/", SECTION)[:SECTION]
+        place = known[identity] = Place()
         for piece in split(contents[path], BLOCK):
             size = length(piece)
             if size == BLOCK:
                 yield Block(piece, place)
                 continue
-            if filled + size > BLOCK or (filled >= FULL and section != filling):
+            if filled + size > BLOCK or (filled >= FULL and _section(path) != _section(filling)):
                 yield Block(tuple(ends), None)
                 fragment, filled, ends = fragment + 1, 0, []
-            place.fragment, place.offset, filling = fragment, filled, section
+            place.fragment, place.offset, filling = fragment, filled, path
             filled += size
             ends += piece
+        yield place
     if ends:
         yield Block(tuple(ends), None)
+
+
+def _section(path: str) -> list[str]:
+    return parent(path).split("/", SECTION)[:SECTION]

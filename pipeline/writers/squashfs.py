@@ -8,18 +8,34 @@ same bytes are stored once; blocks of zeros are holes; the ends of files share f
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, length, parent
+from pipeline.tree import (
+    EPOCH,
+    Content,
+    Device,
+    Directory,
+    Entry,
+    File,
+    Pack,
+    Read,
+    Sink,
+    Symlink,
+    Work,
+    length,
+    parent,
+)
 from pipeline.writers import Unwritable, agreed, raw, squashdata
 from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Place
-from pipeline.writers.squashmeta import Metadata, listing
+from pipeline.writers.squashmeta import Metadata, Row, listing
 
-VERSION = 3
+VERSION = 4
 COMPRESSORS = {"gzip": 1, "zstd": 6}
 SUPERBLOCK = 96
 """Bytes; they are known last and come first."""
@@ -30,14 +46,15 @@ PREFIXES = {"user.": 0, "trusted.": 1, "security.": 2}
 LATEST = (1 << 32) - 1
 MOST_IDS = 65535
 DIRECTORY, REGULAR, SYMLINK = 1, 2, 3
-KINDS = {Directory: DIRECTORY, File: REGULAR, Symlink: SYMLINK}
 TYPES = {"b": 4, "c": 5, "p": 6}
 EXTENDED = 7
 """What the number of an inode's extended form is larger by."""
-FOLDER, LARGE_FOLDER = Struct("<HHHHIIIIHHI"), Struct("<HHHHIIIIIIHHI")
-SMALL_FILE, LARGE_FILE = Struct("<HHHHIIIIII"), Struct("<HHHHIIQQQIIII")
-OTHER = Struct("<HHHHIII")
-"""Inodes, each from its type on; OTHER goes on by kind."""
+HEAD = Struct("<HHHHI")
+"""What every inode starts with: its type, mode, owner, group and time."""
+FOLDER, LARGE_FOLDER = Struct("<IIIHHI"), Struct("<IIIIIHHI")
+SMALL_FILE, LARGE_FILE = Struct("<IIIII"), Struct("<IQQQIIII")
+OTHER = Struct("<II")
+"""What follows, each from its number on; OTHER goes on by kind."""
 SMALL = (1 << 32) - 1
 """Sizes and places beyond this need the extended form."""
 LARGEST_LISTING = 65535 - 3
@@ -49,12 +66,12 @@ EMPTY = Place()
 class Packing(NamedTuple):
     """How blocks are compressed.
 
-    name: what the superblock says. compress: makes a block smaller. make: gives for many what `squashdata.packed` makes
-    of their bytes with it.
+    name: what the superblock says. compress: makes blocks smaller. make: gives for their contents what
+    `squashdata.packed` makes of the bytes with it.
     """
 
     name: str
-    compress: Callable[[bytes], bytes]
+    compress: Work
     make: Pack
 
 
@@ -65,16 +82,19 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     start = out.tell()
-    places, fragments = squashdata.write(_contents(tree), read, out, packing.make, start - SUPERBLOCK)
-    image = _Image(tree, places, packing)
-    root = image.add_all()
+    contents = _contents(tree)
+    image, fragments = _Image(tree, packing), bytearray()
+    with closing(squashdata.write(contents, read, out, packing.make, start - SUPERBLOCK, fragments)) as places:
+        for path, entry in agreed(tree):  # while threads compress what comes next
+            image.add(path, entry, next(places) if path in contents else EMPTY)
+        next(places, None)  # the last fragment block
     tables = [image.inodes.finish(), image.directories.finish()]
     offset = out.tell() - start + SUPERBLOCK
     inode_table, directory_table = offset, offset + len(tables[0])
     for table in tables:
         out.write(table)
 
-    def listed(records: bytes, ahead: bytes = b"") -> int:
+    def listed(records: bytes | bytearray, ahead: bytes = b"") -> int:
         """Write a table as metadata blocks, and the list of where they are; the list's place."""
         blocks = Metadata(packing.compress)
         begin = out.tell() - start + SUPERBLOCK
@@ -98,124 +118,129 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     return pack(
         "<4sIIIIHHHHHHQQQQQQQQ",
         b"hsqs", image.count, EPOCH, BLOCK, len(fragments) // 16, COMPRESSORS[packing.name], BLOCK_LOG, flags,
-        len(image.ids), 4, 0, root, used, id_table, xattr_table, inode_table, directory_table, fragment_table, NOWHERE,
+        len(image.ids), 4, 0, image.root, used,
+        id_table, xattr_table, inode_table, directory_table, fragment_table, NOWHERE,
     )  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
-class _Inode:
-    """What one path, or all names of a hard-linked file, stand for; the first of the names rules what it is."""
+class _Folder:
+    """A directory that waits for what is in it."""
 
-    name: str
-    entry: Entry
-    kind: int
+    entry: Directory
     number: int
-    links: int = 1
-    reference: int | None = None
-    """Where it was written."""
+    left: int
+    """Names in it that are still to come."""
+    rows: list[Row] = field(default_factory=list)
 
 
 class _Image:
-    """Inodes, directories, ids and attributes, as they are collected from the deepest directory up."""
+    """Inodes, directories, ids and attributes, as they are collected in the order of the tree. A directory is written
+    as soon as everything in it is."""
 
-    def __init__(self, tree: Mapping[str, Entry], places: Mapping[str, Place], packing: Packing) -> None:
+    def __init__(self, tree: Mapping[str, Entry], packing: Packing) -> None:
         self.inodes, self.directories, self.attributes = (Metadata(packing.compress) for _ in range(3))
         self.ids: dict[int, int] = {}
         self.xattrs: dict[object, int] = {}
         self.xattr_records = b""
-        self._places = places
-        self._inodes: dict[str, _Inode] = {}
-        self._children: dict[str, list[tuple[bytes, _Inode]]] = {}
-        for path, entry in tree.items():
-            name = entry.inode or path if type(entry) is File else path
-            inode = self._inodes.get(name)
-            if inode:
-                inode.links += 1
-            else:
-                self._inodes[name] = inode = _Inode(name, entry, _type(entry), len(self._inodes) + 1)
-            if inode.kind == DIRECTORY:
-                self._children[path] = []
-            if path:
-                above, _, last = path.rpartition("/")
-                self._children[above].append((raw(last), inode))
+        self.count = 0
+        self.root = 0
+        """The reference of the root's inode."""
+        self._names = Counter([path.rpartition("/")[0] for path in tree if path])
+        self._links = Counter([entry.inode for entry in tree.values() if type(entry) is File and entry.inode])
+        self._folders: dict[str, _Folder] = {}
+        self._linked: dict[str, tuple[int, int]] = {}
+        self._heads: dict[tuple[int, tuple[object, ...]], bytes] = {}
 
-    @property
-    def count(self) -> int:
-        return len(self._inodes)
-
-    def add_all(self) -> int:
-        """Add every inode; the reference of the root's is returned."""
-        reference = 0
-        for path in sorted(self._children, key=lambda path: (-path.count("/") - bool(path), path)):
-            reference = self._add_directory(self._inodes[path], self._children[path])
-        return reference
-
-    def _add_directory(self, inode: _Inode, children: list[tuple[bytes, _Inode]]) -> int:
-        rows, links = [], 2
-        for last, child in children:
-            if child.reference is None:
-                child.reference = self.inodes.write(self._leaf(child))
-            rows.append((last, child.reference, child.number, child.kind))
-            links += child.kind == DIRECTORY
-        place, size, index = listing(self.directories, rows)
-        block, offset = place >> 16, place & 0xFFFF
-        above = self._inodes[parent(inode.name)].number if inode.name else self.count + 1
-        xattr = self._xattr(inode)
-        if size <= LARGEST_LISTING and not index and xattr == NO_XATTRS:
-            record = FOLDER.pack(*self._common(inode), block, links, size + 3, offset, above)
-        else:
-            common = self._common(inode, EXTENDED)
-            record = LARGE_FOLDER.pack(*common, links, size + 3, block, above, len(index), offset, xattr)
-            record += b"".join(index)
-        inode.reference = self.inodes.write(record)
-        return inode.reference
-
-    def _leaf(self, inode: _Inode) -> bytes:
-        """The inode of what is no directory."""
-        entry = inode.entry
+    def add(self, path: str, entry: Entry, place: Place) -> None:
+        """Add the next path of the tree. place: of a file's bytes, with its first name."""
+        kind: int
         if isinstance(entry, File):
-            return self._file(inode, length(entry.content))
-        xattr = self._xattr(inode)
-        plain = xattr == NO_XATTRS
-        common = OTHER.pack(*self._common(inode, 0 if plain else EXTENDED), inode.links)
-        tail = b"" if plain else pack("<I", xattr)
-        if isinstance(entry, Symlink):
-            target = raw(entry.target)
-            return common + pack("<I", len(target)) + target + tail
-        if isinstance(entry, Directory) or entry.kind == "p":
-            return common + tail
-        return common + pack("<I", entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12) + tail
-
-    def _file(self, inode: _Inode, size: int) -> bytes:
-        place, xattr = self._places.get(inode.name, EMPTY), self._xattr(inode)
-        start, sizes, fragment, offset = place.start, place.sizes, place.fragment, place.offset
-        holes = sizes.count(0)
-        if inode.links == 1 and xattr == NO_XATTRS and not holes and start <= SMALL and size <= SMALL:
-            record = SMALL_FILE.pack(*self._common(inode), start, fragment, offset, size)
+            if entry.inode in self._linked:
+                self._named(path, *self._linked[entry.inode], REGULAR)
+                return
+            self.count = number = self.count + 1
+            kind, reference = REGULAR, self.inodes.write(self._file(path, entry, place))
+            if entry.inode:
+                self._linked[entry.inode] = reference, number
+        elif isinstance(entry, Directory):
+            self.count = number = self.count + 1
+            self._folders[path] = _Folder(entry, number, self._names[path])
+            if self._names[path]:
+                return
+            kind, reference = DIRECTORY, self._directory(path)
         else:
-            sparse = min(holes * BLOCK, max(size - 1, 0))
-            common = self._common(inode, EXTENDED)
-            record = LARGE_FILE.pack(*common, start, size, sparse, inode.links, fragment, offset, xattr)
+            self.count = number = self.count + 1
+            kind = TYPES[entry.kind] if isinstance(entry, Device) else SYMLINK
+            reference = self.inodes.write(self._other(path, entry, kind))
+        self._named(path, reference, number, kind)
+
+    def _named(self, path: str, reference: int, number: int, kind: int) -> None:
+        """What is at `path` was written: its directory has its name, and is written if that was the last."""
+        while path:
+            path, _, last = path.rpartition("/")
+            folder = self._folders[path]
+            folder.rows.append((raw(last), reference, number, kind))
+            folder.left -= 1
+            if folder.left:
+                return
+            reference, number, kind = self._directory(path), folder.number, DIRECTORY
+        self.root = reference
+
+    def _directory(self, path: str) -> int:
+        """Write the directory `path`, everything in which was written; the reference of its inode."""
+        folder = self._folders.pop(path)
+        entry, number = folder.entry, folder.number
+        links = 2 + sum([kind == DIRECTORY for _, _, _, kind in folder.rows])
+        place, size, index = listing(self.directories, folder.rows)
+        block, offset = place >> 16, place & 0xFFFF
+        above = self._folders[parent(path)].number if path else self.count + 1
+        if size > LARGEST_LISTING or index or entry.xattrs:
+            xattr = self._xattr(path, entry)
+            record = LARGE_FOLDER.pack(number, links, size + 3, block, above, len(index), offset, xattr)
+            return self.inodes.write(self._head(path, entry, DIRECTORY + EXTENDED) + record + b"".join(index))
+        record = FOLDER.pack(number, block, links, size + 3, offset, above)
+        return self.inodes.write(self._head(path, entry, DIRECTORY) + record)
+
+    def _file(self, path: str, entry: File, place: Place) -> bytes:
+        start, sizes, size = place.start, place.sizes, length(entry.content)
+        holes = sizes.count(0) if sizes else 0
+        if entry.inode or entry.xattrs or holes or start > SMALL or size > SMALL:
+            sparse, links = min(holes * BLOCK, max(size - 1, 0)), self._links[entry.inode] or 1
+            tail = links, place.fragment, place.offset, self._xattr(path, entry)
+            record = self._head(path, entry, REGULAR + EXTENDED)
+            record += LARGE_FILE.pack(self.count, start, size, sparse, *tail)
+        else:
+            record = self._head(path, entry, REGULAR)
+            record += SMALL_FILE.pack(self.count, start, place.fragment, place.offset, size)
         return record + words(array("I", sizes), "little") if sizes else record
 
-    def _common(self, inode: _Inode, form: int = 0) -> tuple[int, int, int, int, int, int]:
-        """What every inode starts with."""
-        mode, uid, gid, mtime = inode.entry[:4]
-        if not 0 <= mtime <= LATEST:
-            mtime = 0 if mtime < 0 else LATEST
-        ids = self.ids
-        owner, group = ids.setdefault(uid, len(ids)), ids.setdefault(gid, len(ids))
-        if len(ids) > MOST_IDS:
-            raise Unwritable(f"{inode.name}: squashfs holds at most {MOST_IDS} different owners")
-        return inode.kind + form, mode & 0o7777, owner, group, mtime, inode.number
+    def _other(self, path: str, entry: Symlink | Device, kind: int) -> bytes:
+        record = self._head(path, entry, kind + EXTENDED if entry.xattrs else kind) + OTHER.pack(self.count, 1)
+        if isinstance(entry, Symlink):
+            target = raw(entry.target)
+            record += pack("<I", len(target)) + target
+        elif entry.kind != "p":
+            record += pack("<I", entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12)
+        return record + pack("<I", self._xattr(path, entry)) if entry.xattrs else record
 
-    def _xattr(self, inode: _Inode) -> int:
-        """The number of the inode's set of attributes; equal sets are stored once."""
-        xattrs = inode.entry.xattrs
+    def _head(self, path: str, entry: Entry, kind: int) -> bytes:
+        key = kind, entry[:4]
+        if key not in self._heads:  # most are like another one
+            mode, uid, gid, mtime = entry[:4]
+            owner, group = (self.ids.setdefault(each, len(self.ids)) for each in (uid, gid))
+            if len(self.ids) > MOST_IDS:
+                raise Unwritable(f"{path}: squashfs holds at most {MOST_IDS} different owners")
+            self._heads[key] = HEAD.pack(kind, mode & 0o7777, owner, group, min(max(mtime, 0), LATEST))
+        return self._heads[key]
+
+    def _xattr(self, path: str, entry: Entry) -> int:
+        """The number of the entry's set of attributes; equal sets are stored once."""
+        xattrs = entry.xattrs
         if not xattrs:
             return NO_XATTRS
         if xattrs not in self.xattrs:
-            pairs = [_pair(inode.name, key, value) for key, value in sorted(xattrs)]
+            pairs = [_pair(path, key, value) for key, value in sorted(xattrs)]
             place = self.attributes.write(b"".join(pairs))
             self.xattr_records += pack("<QII", place, len(pairs), sum(map(len, pairs)))
             self.xattrs[xattrs] = len(self.xattrs)
@@ -223,9 +248,10 @@ class _Image:
 
 
 def _contents(tree: Mapping[str, Entry]) -> dict[str, Content]:
-    """Of the files that are not empty, each under the path that stands for all its names."""
-    found = ((entry.inode or path, entry.content) for path, entry in agreed(tree) if type(entry) is File)
-    return {name: content for name, content in found if length(content)}
+    """Of the files that are not empty, each under the first of its names."""
+    files = [(path, entry.inode or path, entry.content) for path, entry in tree.items() if type(entry) is File]
+    first: dict[str, str] = {}
+    return {path: content for path, name, content in files if first.setdefault(name, path) == path and length(content)}
 
 
 def _pair(path: str, key: str, value: bytes) -> bytes:
@@ -234,7 +260,3 @@ def _pair(path: str, key: str, value: bytes) -> bytes:
             name = raw(key[len(prefix) :])
             return pack("<HH", number, len(name)) + name + pack("<I", len(value)) + value
     raise Unwritable(f"{path}: squashfs has no place for the attribute {key}; it holds {', '.join(PREFIXES)}…")
-
-
-def _type(entry: Entry) -> int:
-    return TYPES[entry.kind] if isinstance(entry, Device) else KINDS[type(entry)]

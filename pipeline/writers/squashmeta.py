@@ -5,8 +5,10 @@ Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.3 and 3
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from struct import Struct, pack
+
+from pipeline.tree import Work
 
 UNCOMPRESSED = 0x8000
 MOST_ENTRIES = 256
@@ -21,7 +23,7 @@ class Metadata:
 
     SIZE = 8192
 
-    def __init__(self, compress: Callable[[bytes], bytes]) -> None:
+    def __init__(self, compress: Work) -> None:
         self._compress = compress
         self._rest = bytearray()
         self._blocks: list[bytes] = []
@@ -32,9 +34,9 @@ class Metadata:
         low 16 bits its offset in the block."""
         return self._done << 16 | len(self._rest)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | bytearray) -> int:
         """Add `data`, and return where it starts."""
-        place = self.place()
+        place = self._done << 16 | len(self._rest)  # as `place` says it
         self._rest += data
         while len(self._rest) >= self.SIZE:
             self._flush(bytes(self._rest[: self.SIZE]))
@@ -49,7 +51,7 @@ class Metadata:
         return b"".join(self._blocks)
 
     def _flush(self, data: bytes) -> None:
-        packed = self._compress(data)
+        (packed,) = self._compress([data])
         block = pack("<H", len(packed)) + packed
         if len(packed) >= len(data):
             block = pack("<H", len(data) | UNCOMPRESSED) + data

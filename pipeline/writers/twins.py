@@ -20,21 +20,22 @@ def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[st
 
     Only a file that is as long as another, and is not the same slices, has to be read.
     """
-    alike = Counter(map(length, set(contents.values())))
-    known: dict[Content, object] = {}
-    rest = iter(contents.items())
+    numbers: dict[Content, int] = {}
+    each = [numbers.setdefault(content, len(numbers)) for content in contents.values()]  # hashed once: that takes long
+    different = list(numbers)
+    sizes = list(map(length, different))
+    alike = Counter(sizes)
+    names: list[object] = [number if alike[size] == 1 else None for number, size in enumerate(sizes)]
+    rest = iter(zip(contents, each, strict=True))
     while some := list(islice(rest, TOGETHER)):
-        small = []
-        for content in dict.fromkeys([content for _, content in some if content not in known]):
-            size = length(content)
-            if alike[size] == 1:
-                known[content] = content
-            elif size <= SMALL:
-                small.append(content)
-            else:
-                known[content] = _digest(content, read)
-        known.update(zip(small, _digests(small, read), strict=True))
-        yield from [(path, known[content]) for path, content in some]
+        unread = dict.fromkeys([number for _, number in some if names[number] is None])
+        small = [number for number in unread if sizes[number] <= SMALL]
+        for number, digest in zip(small, _digests([different[number] for number in small], read), strict=True):
+            names[number] = digest
+        for number in unread:
+            if names[number] is None:
+                names[number] = _digest(different[number], read)
+        yield from [(path, names[number]) for path, number in some]
 
 
 def _digests(contents: list[Content], read: Read) -> Iterator[bytes]:

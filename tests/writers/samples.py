@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline import compress
 from pipeline.stages.kept import kept
-from pipeline.stages.pieces import Work, headed, packed
+from pipeline.stages.pieces import each, headed, packed
 from pipeline.store import Store
-from pipeline.tree import Content, Device, Directory, File, Keep, Pack, Slice, Symlink, Tree, complete
+from pipeline.tree import Content, Device, Directory, File, Keep, Pack, Slice, Symlink, Tree, Work, complete
 from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs, vmdk
 
 WHEN = 1700000000
@@ -128,7 +128,7 @@ def keep(store: Store) -> Keep:
 
 def grains(store: Store) -> vmdk.Pack:
     """What packs the grains of a vmdk."""
-    return partial(headed, store, "vmdk", partial(vmdk.packed, compress.zlib(1)))
+    return partial(headed, store, "vmdk", each(partial(vmdk.packed, compress.zlib(1))))
 
 
 def clusters(store: Store, compression: str) -> Pack:
@@ -147,7 +147,7 @@ def blocks(store: Store, compression: str) -> squashfs.Packing:
 
 def lz4(store: Store, level: int | None) -> Pack | None:
     """What packs the extents of an erofs, at level `level`."""
-    return pack(store, partial(erofsdata.packed, compress.lz4(level)), f"lz4 {level}") if level else None
+    return pack(store, each(partial(erofsdata.packed, compress.lz4(level))), f"lz4 {level}") if level else None
 
 
 def read(store: Store, content: Content) -> bytes:

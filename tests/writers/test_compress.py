@@ -1,9 +1,11 @@
 """Compression: the same bytes always, and others' tools read them."""
 
 import itertools
+import zlib
 
 import pytest
-from hypothesis import given
+import zstandard
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import compress
@@ -91,3 +93,15 @@ def test_another_release_of_a_compressor_is_refused(store, monkeypatch):
     monkeypatch.setattr(compress, "ZSTANDARD", "0.1")
     with pytest.raises(RuntimeError, match="pinned"):
         packed(store, "zstd", [b"x"])
+
+
+@pytest.mark.parametrize("name", ["zstd:1", "zstd", "zstd:8", "zstd:15", "gzip"])
+@given(st.lists(st.integers(1, 1 << 17), min_size=1, max_size=9))
+@settings(max_examples=10, deadline=None)
+def test_a_block_becomes_what_it_is_alone(name, sizes):
+    work = compress.blocks(parse(name))
+    some = [(samples.noise(size // 3, str(size)) * 3 + b"end" * size)[:size] for size in sizes]
+    made = list(map(bytes, work(some)))
+    assert made == [bytes(work([data])[0]) for data in some]
+    unpack = zstandard.ZstdDecompressor().decompress if name.startswith("zstd") else zlib.decompress
+    assert list(map(unpack, made)) == some

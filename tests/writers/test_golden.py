@@ -70,6 +70,15 @@ LEVELS = {"zstd": "zstd:12", "gzip": "gzip:6"}
 """Spelled out, so that another default is no other golden digest."""
 
 
+def _blocks(store, out):
+    """Blocks of every level: words in a disorder, so that another search finds something else."""
+    words = [samples.noise(9, str(number)) for number in range(256)]
+    data = b"".join([words[number] for number in samples.noise(12_000)])
+    for level in range(1, 23):
+        for block in compress.blocks(compress.Compression("zstd", level))([data, data[1000:60_000]]):
+            out.write(bytes(block))
+
+
 def _squashfs(name):
     def write(store, out):
         packing = samples.blocks(store, LEVELS[name])
@@ -124,6 +133,7 @@ WRITERS = {
     f"zstd {compress.VERSION}": _compressed("zstd"),
     f"zstd:19 {compress.VERSION}": _compressed("zstd:19"),
     f"gzip {compress.VERSION}": _compressed("gzip"),
+    f"blocks of zstd {compress.VERSION}": _blocks,
 }
 GOLDEN = {
     "cpio 2": "141d3a7e7814b7f73b8b02d0cbff786f9b182784b50162b0aa7cbd2271e54943",
@@ -133,23 +143,24 @@ GOLDEN = {
     "ext4 3": "1c12da46029b0f895ed4fde4bc95de3d070b720ad9469a86228ea74e3806e516",
     "ext4 with a journal 3": "f8d9e959b4f088517b4626a16913ffdb4b56de98ba1b544f6333d717275061a8",
     "iso9660 2": "efee784e4908dc893ddb3ecda4b747c22f23d11c05d931d936e938243adef1c4",
-    "squashfs of zstd 3": "26fbfc418aea2698f0e6d4bc1bce64143f0a6dfa7d06c5d12c7963b122920aa3",
-    "squashfs of gzip 3": "82edb54454e345701981153ce281e23f6dc8e2f0cef9e878672c0f7c6ffdcc75",
+    "squashfs of zstd 4": "9423f87bec179401dcf199270af63857e3c73f4ae5cf9efff7bee287b4d2d5f9",
+    "squashfs of gzip 4": "e935069e6e3a13ad1cff9e3d422360d06b77c73082aa298d39577337861edec2",
     "erofs 2": "da6b3c690515fc6c09c9e9d5063487ca7f39468a32ae477d6ef222a2bb1a1165",
     "erofs 2 lz4-4.4.5": "c732b54e0d283c1cae59ede310077315413b84a81848aeead46b52d78e82492f",
     "vhd 1": "c4f1aecc72e3622ee56f6e1c5b1ccb94d62d218ab3a107297a404cc838d8f167",
     "dynamic vhd 1": "c41db53baacf3a79e372ac19d1ec19cd66b520a0f74174bfbf90a2d996809a5c",
-    "vmdk 3 3 zstandard-0.25.0 deflate-0.9.0": "772856da12f43761a5c90cdc8c63bd543843654a438b530af68c1b247725121f",
+    "vmdk 3 4 zstandard-0.25.0 deflate-0.9.0": "772856da12f43761a5c90cdc8c63bd543843654a438b530af68c1b247725121f",
     "vhdx 1": "deea099cc657206eac05caea86e3ff65206ace85deebadf1cb7261e317a5c0df",
     "qcow2 of zstd 2": "4fe3ebc3053abc130a62cc763a593769d3a98388a97b2beabd28a7a041216093",
     "swap 1": "90f559377d88b352839163ae258ebc2d1c163814072fb855c136fb0003db8e3d",
-    "zst of a disk 3 3 zstandard-0.25.0 deflate-0.9.0 deflated-2": "0f956591152823577af5fd97542a319e6f5e299a321b670a1a89afdb394dc132",
-    "gz of a disk 3 3 zstandard-0.25.0 deflate-0.9.0 deflated-2": "8e97c27248b385d9328663b03d28996bea1a2b620225314976d1038cdc5ebcc1",
+    "zst of a disk 3 4 zstandard-0.25.0 deflate-0.9.0 deflated-2": "0f956591152823577af5fd97542a319e6f5e299a321b670a1a89afdb394dc132",
+    "gz of a disk 3 4 zstandard-0.25.0 deflate-0.9.0 deflated-2": "8e97c27248b385d9328663b03d28996bea1a2b620225314976d1038cdc5ebcc1",
     "gpt 1": "b594a5dedf402e7dec14b16b8532b9f89d37884aa9afd9e0feb5ec551b40230f",
     "mbr 1": "631959196d8762b481d7bc6b4b3f83628de5d7b042e69856589751456de17295",
-    "zstd 3 zstandard-0.25.0 deflate-0.9.0": "baf6b74bbebd42af1bd1752a7ae15dd2b145ed282ae6f17b2cc255982ea7a56b",
-    "zstd:19 3 zstandard-0.25.0 deflate-0.9.0": "f2b541c10df3c5a7e170e64715e6494c3ae6387a1d675ebdce8612884a6fae75",
-    "gzip 3 zstandard-0.25.0 deflate-0.9.0": "27ece3f4ec7a4abeae969540daaad3e048f8ec536603be7ce291e6c0842f4a85",
+    "zstd 4 zstandard-0.25.0 deflate-0.9.0": "baf6b74bbebd42af1bd1752a7ae15dd2b145ed282ae6f17b2cc255982ea7a56b",
+    "zstd:19 4 zstandard-0.25.0 deflate-0.9.0": "f2b541c10df3c5a7e170e64715e6494c3ae6387a1d675ebdce8612884a6fae75",
+    "gzip 4 zstandard-0.25.0 deflate-0.9.0": "27ece3f4ec7a4abeae969540daaad3e048f8ec536603be7ce291e6c0842f4a85",
+    "blocks of zstd 4 zstandard-0.25.0 deflate-0.9.0": "11df58f4dc39508d6afab5a182d93f56e5241b22619fd30bab707201fe311ce9",
 }
 
 

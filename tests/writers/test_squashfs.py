@@ -1,6 +1,7 @@
 """squashfs: unsquashfs gives back what was written."""
 
 import os
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -84,10 +85,28 @@ def test_holes_take_no_space(store, tmp_path):
     assert "5368709120" in run(need("unsquashfs", "squashfs-tools"), "-lln", path).stdout
 
 
+def test_what_is_below_a_directory_need_not_follow_it(store, tmp_path):
+    paths = ["a", "a-b", "a-b/x", "a.d", "a.d/empty", "a/x", "a/x/y", "b"]
+    tree = Tree((path, Directory(0o755, 0, 0, 0)) for path in paths)
+    tree["a/x/y/end"] = File(0o644, 0, 0, 0, (), store.content(b"end"))
+    compare(store, tree.ordered(), unpacked(image(store, tree.ordered(), tmp_path / "image"), tmp_path / "out"))
+
+
+def test_directories_may_be_deep(store, tmp_path):
+    deep = "/".join("d" * 1500)
+    path = image(store, complete(samples.stored(store, {f"{deep}/end": [b"end"]})), tmp_path / "image")
+    listing = run(need("unsquashfs", "squashfs-tools"), "-l", "-d", "", path).stdout.splitlines()
+    assert listing[-1] == f"/{deep}/end" and len(listing) == 1502
+
+
 def test_attributes_that_it_has_no_place_for_are_refused(store):
-    tree = Tree({"it": Directory(0o755, 0, 0, 0, (("system.posix_acl_access", b"x"),))})
+    """While threads compress: they end."""
+    tree = samples.stored(store, {str(number): [samples.noise(1 << 20, str(number))] for number in range(9)})
+    tree["it"] = Directory(0o755, 0, 0, 0, (("system.posix_acl_access", b"x"),))
+    before = threading.active_count()
     with pytest.raises(Unwritable, match=r"it: .*posix_acl"):
         squashfs.write(complete(tree), store.read, store.rope(), samples.blocks(store, "zstd:3"))
+    assert threading.active_count() == before
 
 
 def test_a_longer_file_moves_no_end_of_another_section(store):
