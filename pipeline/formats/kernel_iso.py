@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline.digest import Digest
 from pipeline.stages.handed import handed
+from pipeline.stages.kept import kept
 from pipeline.store import Store
 from pipeline.tree import outside
 from pipeline.writers import iso9660
@@ -24,5 +27,5 @@ def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", ".iso"}; what is below boot/ is not on the disc, and attributes are left out."""
     tree = outside("boot", store.tree(rootfs))
     out = store.rope()
-    iso9660.write(iso9660.plan(tree), out, LABEL)
+    iso9660.write(iso9660.plan(tree, partial(kept, store)), out, LABEL)
     return handed(store, kernel, ".iso", out.finish())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline.digest import Digest
 from pipeline.stages import bootvolume
 from pipeline.stages.bootvolume import part
+from pipeline.stages.kept import kept
 from pipeline.store import Store
 from pipeline.tree import Content, Tree, complete, files, length
-from pipeline.writers import disk, iso9660, isolinux, mbr, syslinux
+from pipeline.writers import disk, iso9660, isodir, isolinux, mbr, syslinux
 
 VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {bootvolume.VERSION}"
 EFI_IMAGE = "boot/efi.img"
@@ -35,13 +38,13 @@ def efi(store: Store, uki: Digest, label: str | None) -> dict[str, Content]:
 
 def write(store: Store, contents: dict[str, Content], label: str | None, hybrid_code: bytes = b"") -> Content:
     """A disc with `contents`; with `hybrid_code` (isohdpfx.bin) it starts from a disk, too."""
-    boots = []
+    boots, keep = [], partial(kept, store)
     if isolinux.PROGRAM in contents:
         boots.append(iso9660.Boot(isolinux.PROGRAM, iso9660.BIOS, isolinux.SECTORS))
         program = store.bytes(contents[isolinux.PROGRAM])
-        block = iso9660.plan(_tree(contents), [*boots, *_efi_boot(contents)]).block(isolinux.PROGRAM)
+        block = iso9660.plan(_tree(contents), keep, [*boots, *_efi_boot(contents)]).block(isolinux.PROGRAM)
         contents = {**contents, isolinux.PROGRAM: store.content(isolinux.install(program, block))}
-    plan = iso9660.plan(_tree(contents), [*boots, *_efi_boot(contents)])
+    plan = iso9660.plan(_tree(contents), keep, [*boots, *_efi_boot(contents)])
     out = store.rope()
     iso9660.write(plan, out, label or bootvolume.LABEL, _record(plan, contents, hybrid_code) if hybrid_code else b"")
     out.zeros(-out.tell() % disk.MIB)
@@ -61,9 +64,9 @@ def _efi_boot(contents: dict[str, Content]) -> list[iso9660.Boot]:
 
 def _record(plan: iso9660.Plan, contents: dict[str, Content], code: bytes) -> bytes:
     """A boot record: the whole disc, active, and the EFI system partition in it."""
-    whole = plan.end * iso9660.BLOCK
+    whole = plan.end * isodir.BLOCK
     volume = mbr.Partition(
-        plan.block(EFI_IMAGE) * iso9660.BLOCK // disk.SECTOR,
+        plan.block(EFI_IMAGE) * isodir.BLOCK // disk.SECTOR,
         length(contents[EFI_IMAGE]) // disk.SECTOR,
         mbr.EFI_SYSTEM,
     )

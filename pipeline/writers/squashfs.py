@@ -154,23 +154,20 @@ class _Image:
 
     def add(self, path: str, entry: Entry, place: Place) -> None:
         """Add the next path of the tree. place: of a file's bytes, with its first name."""
-        kind: int
+        if isinstance(entry, File) and entry.inode in self._linked:
+            self._named(path, *self._linked[entry.inode], REGULAR)
+            return
+        self.count = number = self.count + 1
         if isinstance(entry, File):
-            if entry.inode in self._linked:
-                self._named(path, *self._linked[entry.inode], REGULAR)
-                return
-            self.count = number = self.count + 1
             kind, reference = REGULAR, self.inodes.write(self._file(path, entry, place))
             if entry.inode:
                 self._linked[entry.inode] = reference, number
         elif isinstance(entry, Directory):
-            self.count = number = self.count + 1
             self._folders[path] = _Folder(entry, number, self._names[path])
             if self._names[path]:
                 return
             kind, reference = DIRECTORY, self._directory(path)
         else:
-            self.count = number = self.count + 1
             kind = TYPES[entry.kind] if isinstance(entry, Device) else SYMLINK
             reference = self.inodes.write(self._other(path, entry, kind))
         self._named(path, reference, number, kind)

@@ -115,7 +115,7 @@ def test_a_file_in_ext4_on_a_disk(store, tmp_path):
 
 def test_iso9660(store, tmp_path):
     tree = without(samples.special(store), "xattrs", "inode")
-    plan = iso9660.plan(tree)
+    plan = iso9660.plan(tree, samples.keep(store))
     check(store, tree, written(store, tmp_path / "a", lambda out: iso9660.write(plan, out, "NODE")), ("mtime",))
 
 

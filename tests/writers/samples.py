@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import string
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 
 from pipeline import compress
+from pipeline import tree as trees
 from pipeline.stages.kept import kept
 from pipeline.stages.pieces import each, headed, packed
 from pipeline.store import Store
@@ -119,6 +123,14 @@ def written(store: Store, write: object, path: Path) -> Path:
 def pack(store: Store, work: Work, how: str = "sample") -> Pack:
     """What packs the pieces of a writer, as a stage does."""
     return partial(packed, store, how, work)
+
+
+@contextlib.contextmanager
+def in_sections(many: int) -> Iterator[None]:
+    """Sections of so many paths."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trees, "SECTION", many)
+        yield
 
 
 def keep(store: Store) -> Keep:

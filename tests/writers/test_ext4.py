@@ -1,6 +1,5 @@
 """ext4: e2fsck finds nothing wrong, debugfs and our own reader find what was written."""
 
-import contextlib
 import re
 import stat
 import struct
@@ -36,14 +35,6 @@ def check(path):
 
 def debugfs(path, command):
     return run(need("debugfs", "e2fsprogs"), "-R", command, path).stdout
-
-
-@contextlib.contextmanager
-def in_sections(many):
-    """Of so many paths."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trees, "SECTION", many)
-        yield
 
 
 def compare(store, tree, path, contents=True):
@@ -97,7 +88,7 @@ def test_debugfs_sees_the_same(store, tmp_path):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_comes_back(store, tmp_path_factory, files, size, journal, many):
     tree, folder = samples.stored(store, files), tmp_path_factory.mktemp("ext4")
-    with in_sections(many):
+    with samples.in_sections(many):
         compare(store, tree, image(store, tree, folder / "ext4.img", size, journal=journal), contents=True)
 
 
@@ -117,7 +108,7 @@ def test_what_is_kept_is_what_would_be_made(tmp_path_factory, files, links, many
     """One after another, in one store or in two: the second image is the same, and a right one."""
     folder, stores = tmp_path_factory.mktemp("ext4"), []
     after = {path: files[data.draw(st.sampled_from(sorted(files)))] for path in files if data.draw(st.booleans())}
-    with in_sections(many):
+    with samples.in_sections(many):
         for name, versions in (("together", (files, after)), ("alone", (after,))):
             stores.append(Store(folder / name))
             for version in versions:

@@ -108,7 +108,9 @@ WRITERS = {
     f"ext4 with a journal {ext4.VERSION}": lambda store, out: ext4.write(
         {}, samples.keep(store), out, 200 << 20, "DATA", journal=True
     ),
-    f"iso9660 {iso9660.VERSION}": lambda store, out: iso9660.write(iso9660.plan(samples.special(store)), out, "NODE"),
+    f"iso9660 {iso9660.VERSION}": lambda store, out: iso9660.write(
+        iso9660.plan(samples.special(store), samples.keep(store)), out, "NODE"
+    ),
     f"squashfs of zstd {squashfs.VERSION}": _squashfs("zstd"),
     f"squashfs of gzip {squashfs.VERSION}": _squashfs("gzip"),
     f"erofs {erofs.VERSION}": _erofs(None),

@@ -2,7 +2,9 @@
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from pipeline.store import Store
 from pipeline.tree import File, Slice, Symlink, Tree, complete
 from pipeline.writers import iso9660
 from tests.judges import need, run
@@ -11,7 +13,7 @@ from tests.writers.test_cpio import compare
 
 
 def image(store, tree, path, boots=()):
-    plan = iso9660.plan(tree, boots)
+    plan = iso9660.plan(tree, samples.keep(store), boots)
     samples.written(store, lambda out: iso9660.write(plan, out, "NODE"), path)
     assert path.stat().st_size == plan.end * iso9660.BLOCK
     return path
@@ -46,6 +48,53 @@ def test_devices(store, tmp_path):
 def test_any_tree_comes_back(store, tmp_path_factory, files):
     tree, folder = samples.stored(store, files), tmp_path_factory.mktemp("iso")
     compare(store, tree, unpacked(image(store, tree, folder / "a.iso"), folder / "out"))
+
+
+@given(samples.random_files(), st.sampled_from([1, 3]))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_tree_comes_back_in_sections(store, tmp_path_factory, files, many):
+    tree, folder = samples.stored(store, files), tmp_path_factory.mktemp("iso")
+    with samples.in_sections(many):
+        compare(store, tree, unpacked(image(store, tree, folder / "a.iso"), folder / "out"))
+
+
+def test_every_kind_in_sections(store, tmp_path):
+    tree = apart(samples.special(store, devices=False))
+    with samples.in_sections(2):
+        compare(store, tree, unpacked(image(store, tree, tmp_path / "a.iso"), tmp_path / "out"))
+
+
+@given(samples.random_files(), samples.random_files(), st.sampled_from([1, 3, 7]))
+@settings(max_examples=40)
+def test_what_is_known_from_another_disc_changes_nothing(tmp_path_factory, before, after, many):
+    store, folder = Store(tmp_path_factory.getbasetemp() / "known"), tmp_path_factory.mktemp("iso")
+    with samples.in_sections(many):
+        for files in (before, after, before):
+            made = image(store, samples.stored(store, files), folder / "made.iso").read_bytes()
+            alone = Store(tmp_path_factory.mktemp("alone"))
+            assert made == image(alone, samples.stored(alone, files), folder / "alone.iso").read_bytes()
+
+
+def test_a_change_lays_out_its_own_section(store):
+    """As long as it takes as many blocks."""
+
+    def made(config):
+        paths = [f"containers/services/{name}/{number:02}" for name in "abc" for number in range(90)]
+        files = {path: [path.encode()] for path in paths}
+        tree = samples.stored(store, {**files, "containers/services/b/00": [config]})
+        seen = []
+
+        def keep(name, make):
+            seen.append(name)
+            return samples.keep(store)(name, make)
+
+        with samples.in_sections(30):
+            iso9660.plan(tree, keep)
+        return seen
+
+    before, after = made(b"one"), made(b"two")
+    assert len(before) == len(after) > 3
+    assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
 
 
 def test_names_and_links_of_every_length(store, tmp_path):

@@ -16,7 +16,7 @@ def _squashfs(store, tree, out):
 WRITERS = {
     "cpio": lambda store, tree, out: cpio.write(tree, out),
     "erofs": lambda store, tree, out: erofs.write(tree, store.read, out, None),
-    "iso9660": lambda store, tree, out: iso9660.write(iso9660.plan(tree), out, "NODE"),
+    "iso9660": lambda store, tree, out: iso9660.write(iso9660.plan(tree, samples.keep(store)), out, "NODE"),
     "squashfs": _squashfs,
 }
 

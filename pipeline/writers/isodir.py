@@ -1,0 +1,209 @@
+"""Directories of an ISO 9660 file system: their records, with Rock Ridge's fields, and Joliet's.
+
+Source: ECMA-119 (4th edition; section numbers are its), the Joliet specification (1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from struct import Struct, pack
+from typing import NamedTuple
+
+from pipeline.tree import Directory, Entry, File, Sink, length, parent
+from pipeline.writers import isoname, rockridge
+
+BLOCK = 2048
+LARGEST_EXTENT = (1 << 32) - BLOCK
+"""A larger file is a row of extents (level 3)."""
+LONGEST_RECORD = 254
+PLACED = 18
+"""Bytes of a record up to the end of its place: length, 0, first block and size in both byte orders."""
+HEADS = [bytes((size, 0)) for size in range(LONGEST_RECORD + 1)]
+LENGTHS = [bytes((size,)) for size in range(LONGEST_RECORD + 1)]
+PADDING = (b"", b"\0")
+IS_DIRECTORY, MORE_EXTENTS = 0x02, 0x80
+NOWHERE = (bytes(16),)
+"""The place of what has no bytes."""
+MANY = 256
+"""Directories that are written at once."""
+LITTLE, BIG = Struct("<I").pack, Struct(">I").pack
+
+Where = tuple[int, int]
+"""A directory's first block, and its size in bytes."""
+
+_Row = tuple[bytes, str, int, bytes, Sequence[bytes]]
+"""A directory record before its place is known: what stands in front of that, the path, which extent of the file, what
+stands behind; and the Rock Ridge fields, where those have no room and some go into the overflow."""
+
+
+class Listings(NamedTuple):
+    """Directories as one kind of reader sees them: with Rock Ridge, or Joliet's. Nothing has a place."""
+
+    rows: Mapping[str, list[_Row]]
+    """Directory -> its records."""
+    sizes: Mapping[str, int]
+    """Directory -> its size in bytes, in whole blocks."""
+    folders: Mapping[str, list[tuple[str, str]]]
+    """Directory -> those in it with their identifiers (as Latin-1), in the order of these; left out if there are none.
+    """
+    overflow: int
+    """Bytes, in whole blocks, of the Rock Ridge fields that do not fit into records."""
+
+
+class Area(NamedTuple):
+    """Directories in a row of blocks: the primary ones, Joliet's, and the overflow."""
+
+    listings: Sequence[Listings]
+    places: Sequence[Mapping[str, Where]]
+    overflow: int
+    """Its first block."""
+    end: int
+
+
+def area(tree: Mapping[str, Entry], names: Mapping[str, list[str]], start: int) -> Area:
+    """The directories of `names`, each with the paths in it, from the block `start` on. tree: those directories, what
+    is in them, and what they are in."""
+    listings, places, block = [_listings(tree, names, joliet) for joliet in (False, True)], [], start
+    for each in listings:
+        own = {}
+        for path, size in each.sizes.items():
+            own[path] = (block, size)
+            block += size // BLOCK
+        places.append(own)
+    return Area(listings, places, block, block + listings[0].overflow // BLOCK)
+
+
+def write(
+    area: Area, tree: Mapping[str, Entry], others: Sequence[Mapping[str, Where]], files: Mapping[str, int], out: Sink
+) -> None:
+    """Write an area. others: where directories are that stand in it and are none of it, for both kinds of readers.
+    files: the first block of each file that stands in it; 0 of empty ones."""
+    overflow = rockridge.Overflow()
+    placed = {path: _extents_at(block, length(tree[path].content)) for path, block in files.items()}  # type: ignore[union-attr]
+    for listings, own, other in zip(area.listings, area.places, others, strict=True):
+        places = {path: (_place(*where),) for path, where in (*own.items(), *other.items())} | placed
+        rows = list(listings.rows.values())
+        for start in range(0, len(rows), MANY):
+            some = rows[start : start + MANY]
+            out.write(b"".join([_directory(each, places, overflow, area.overflow) for each in some]))
+    out.write(bytes(overflow.data))
+    out.zeros(-len(overflow.data) % BLOCK)
+
+
+def own_record(where: Where, mtime: int) -> bytes:
+    """The record of the root, as a descriptor has it."""
+    behind = _tail(b"\0", IS_DIRECTORY, mtime)
+    return HEADS[PLACED + len(behind)] + _place(*where) + behind
+
+
+def _listings(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet: bool) -> Listings:
+    rows, sizes, folders, overflow = {}, {}, {}, rockridge.Overflow()
+    for path, paths in names.items():
+        if joliet:
+            children = isoname.joliet(tree, [child for child in paths if type(tree[child]) in (Directory, File)])
+        else:
+            children = isoname.primary(tree, paths)
+        rows[path], sizes[path] = _rows(tree, path, children, joliet, overflow)
+        if found := [(child, name.decode("latin-1")) for name, child in children if type(tree[child]) is Directory]:
+            folders[path] = found
+    return Listings(rows, sizes, folders, len(overflow.data) + -len(overflow.data) % BLOCK)
+
+
+def _rows(
+    tree: Mapping[str, Entry],
+    path: str,
+    children: Sequence[tuple[bytes, str]],
+    joliet: bool,
+    overflow: rockridge.Overflow,
+) -> tuple[list[_Row], int]:
+    """The records of a directory, none across the end of a block (6.8.1.1), and its size in bytes."""
+    rows: list[_Row] = []
+    at = 0
+    if path or joliet:
+        for identifier, place in ((b"\0", path), (b"\1", parent(path))):
+            head, tail = _dot(identifier, joliet, tree[place][:4])
+            rows.append((head, place, 0, tail, ()))
+            at += PLACED + len(tail)
+    else:  # the very first record says more than those
+        children = [(b"\0", ""), (b"\1", ""), *children]
+    for identifier, child in children:
+        entry = tree[child]
+        extents, flags = _extents(entry)
+        fields: Sequence[bytes] = ()
+        if not joliet:
+            fields = rockridge.fields(entry, 2 if flags else 1, child.rpartition("/")[2])
+            if not rows:
+                fields = rockridge.first_fields(fields)
+        unix = b"".join(fields)
+        for number in range(extents):
+            late: Sequence[bytes] = ()
+            tail = _tail(identifier, flags if number + 1 == extents else MORE_EXTENTS, entry.mtime)
+            size = PLACED + len(tail) + len(unix)
+            if size <= LONGEST_RECORD:
+                tail += unix + PADDING[size % 2]
+            else:
+                late = fields
+                size = PLACED + len(tail) + len(overflow.fitted(fields, LONGEST_RECORD - PLACED - len(tail), 0))
+            size += size % 2
+            head = HEADS[size]
+            if at % BLOCK + size > BLOCK:
+                head = bytes(-at % BLOCK) + head
+                at += -at % BLOCK
+            at += size
+            rows.append((head, child, number, tail, late))
+    return rows, at + -at % BLOCK
+
+
+def _extents(entry: Entry) -> tuple[int, int]:
+    """How many records an entry takes, one an extent, and the flags of the last."""
+    if type(entry) is Directory:
+        return 1, IS_DIRECTORY
+    return max(-(-length(entry.content) // LARGEST_EXTENT), 1) if type(entry) is File else 1, 0
+
+
+@lru_cache(rockridge.FEW)
+def _dot(identifier: bytes, joliet: bool, kept: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
+    """What stands in front of the place of a record that stands for a directory itself or the one above, and behind."""
+    fields = () if joliet else rockridge.fields(Directory(*kept), 2)
+    tail = _tail(identifier, IS_DIRECTORY, kept[3]) + b"".join(fields)
+    tail += PADDING[len(tail) % 2]
+    return HEADS[PLACED + len(tail)], tail
+
+
+def _directory(
+    rows: Sequence[_Row], places: Mapping[str, Sequence[bytes]], overflow: rockridge.Overflow, overflow_block: int
+) -> bytes:
+    """The bytes of a directory."""
+    parts: list[bytes] = []
+    for head, path, number, tail, late in rows:
+        parts += (head, places.get(path, NOWHERE)[number], tail)
+        if late:
+            fitted = overflow.fitted(late, LONGEST_RECORD - PLACED - len(tail), overflow_block)
+            parts += (fitted, PADDING[len(fitted) % 2])
+    data = b"".join(parts)
+    return data + bytes(-len(data) % BLOCK)
+
+
+def _extents_at(block: int, size: int) -> Sequence[bytes]:
+    """First block and size of each extent of a file of `size` bytes that starts at `block`."""
+    if size <= LARGEST_EXTENT:
+        return (_place(block, size),)
+    starts = range(0, size, LARGEST_EXTENT)
+    return tuple([_place(block + at // BLOCK, min(LARGEST_EXTENT, size - at)) for at in starts])
+
+
+def _tail(identifier: bytes, flags: int, mtime: int) -> bytes:
+    """A directory record (9.1) behind its place, without its system use fields."""
+    size = len(identifier)
+    return _times(mtime, flags) + LENGTHS[size] + identifier + PADDING[1 - size % 2]
+
+
+@lru_cache(rockridge.FEW)
+def _times(mtime: int, flags: int) -> bytes:
+    return rockridge.date(mtime) + pack("<BBBHH", flags, 0, 0, 1, 256)
+
+
+def _place(block: int, size: int) -> bytes:
+    """First block and size, as a directory record has them."""
+    return LITTLE(block) + BIG(block) + LITTLE(size) + BIG(size)
