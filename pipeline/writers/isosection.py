@@ -57,13 +57,13 @@ class Whole(NamedTuple):
 def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: Sequence[str]) -> Whole:
     """Lay out the ordered, complete `tree`, root included, from the block `start` on. keep: makes what a section comes
     to, or knows it; `how` is said to it. wanted: files whose first block is asked for."""
-    rows = list(sections(tree))
-    foreign = [{parent(path) for path in row if path and parent(path) not in row} for row in rows]
+    rows, above = list(sections(tree)), {path: parent(path) for path in tree if path}
+    foreign = [{above[path] for path in row if path and above[path] not in row} for row in rows]
     opened: set[str] = set().union(*foreign)
     names: dict[str, list[str]] = {path: [] for path in tree if path in opened}
-    for path in tree:
-        if path and (listing := names.get(parent(path))) is not None:
-            listing.append(path)
+    for path, folder in above.items():
+        if folder in opened:
+            names[folder].append(path)
     inside = {path: tree[path] for each in (names, *names.values()) for path in each}
     inside |= {path: tree[path] for path in (*map(parent, names), *wanted)}
     area = isodir.area(inside, names, start)
@@ -72,7 +72,7 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
     folders = [dict(each.folders) for each in area.listings]
     places = [dict(each) for each in area.places]
     for row, (known, first) in zip(rows, _shared(rows), strict=True):
-        near = {each for path in row if type(tree[path]) is Directory for each in (path, parent(path))} & opened
+        near = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))} & opened
         section = Section(
             block,
             row,
