@@ -7,14 +7,15 @@ order on disk is: system area, descriptors, boot catalog, open directories, sect
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import EPOCH, Directory, Entry, Keep, Sink
+from pipeline.tree import EPOCH, Content, Directory, Entry, Keep, Sink, length
 from pipeline.writers import agreed, isodir, isosection
-from pipeline.writers.isodir import BIG, BLOCK, LITTLE, PADDING, Where
-from pipeline.writers.isosection import Whole
+from pipeline.writers.isodir import BIG, BLOCK, LITTLE, PADDING
+from pipeline.writers.isosection import Described, Whole
 
 VERSION = 3
 SYSTEM = 16 * BLOCK
@@ -39,8 +40,10 @@ class Plan(NamedTuple):
     catalog: int
     modified: int
     """Time stamp of the root."""
-    tables: Sequence[tuple[bytes, bytes]]
-    """For both kinds of readers: the path table in both byte orders. They lie behind all else."""
+    tables: Content
+    """For both kinds of readers: the path table in both byte orders, each in whole blocks. They lie behind all else."""
+    sizes: Sequence[int]
+    """Bytes of those of each."""
     end: int
 
     def block(self, path: str) -> int:
@@ -52,10 +55,10 @@ def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> P
     """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it."""
     tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(agreed(tree))}
     catalog = SYSTEM // BLOCK + 3 + bool(boots)
-    whole = isosection.whole(tree, keep, f"iso9660 {VERSION}", catalog + bool(boots), [boot.path for boot in boots])
-    tables = [_path_tables(*each) for each in zip(whole.folders, whole.places, strict=True)]
-    end = whole.end + sum(2 * _blocks(little) for little, _ in tables)
-    return Plan(whole, boots, catalog, tree[""].mtime, tables, end)
+    how = f"iso9660 {VERSION}"
+    whole = isosection.whole(tree, keep, how, catalog + bool(boots), [boot.path for boot in boots])
+    sizes, tables = keep(f"{how} path tables {whole.directories}", partial(_path_tables, whole.described))
+    return Plan(whole, boots, catalog, tree[""].mtime, tables, sizes, whole.end + length(tables) // BLOCK)
 
 
 def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
@@ -69,13 +72,9 @@ def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
     out.write(b"\xffCD001\x01".ljust(BLOCK, b"\0"))
     if plan.boots:
         out.write(_catalog(plan).ljust(BLOCK, b"\0"))
-    whole = plan.whole
-    isodir.write(whole.area, whole.entries, whole.places, whole.files, out)
-    for part in whole.parts:
+    for part in plan.whole.parts:
         out.extend(part)
-    for tables in plan.tables:
-        for table in tables:
-            out.write(table + bytes(-len(table) % BLOCK))
+    out.extend(plan.tables)
 
 
 def _descriptor(plan: Plan, joliet: bool, label: str) -> bytes:
@@ -85,8 +84,8 @@ def _descriptor(plan: Plan, joliet: bool, label: str) -> bytes:
     def text(value: str, size: int) -> bytes:
         return value.ljust(size).encode(encoding)[:size]
 
-    table = plan.whole.end + (2 * _blocks(plan.tables[0][0]) if joliet else 0)
-    size = len(plan.tables[joliet][0])
+    size = plan.sizes[joliet]
+    table = plan.whole.end + (2 * -(-plan.sizes[0] // BLOCK) if joliet else 0)
     made = b"1980010100000000\0"
     never = b"0" * 16 + b"\0"
     return b"".join([
@@ -95,29 +94,25 @@ def _descriptor(plan: Plan, joliet: bool, label: str) -> bytes:
         (b"%/E" if joliet else b"").ljust(32, b"\0"),
         pack("<HHHHHH", 1, 256, 1, 256, BLOCK, BLOCK >> 8 | (BLOCK & 0xFF) << 8),
         _both(size), pack("<II", table, 0), pack(">II", table + -(-size // BLOCK), 0),
-        isodir.own_record(plan.whole.places[joliet][""], plan.modified),
+        isodir.own_record(plan.whole.root[joliet], plan.modified),
         text("", 128), text("", 128), text("", 128), text("NODEKILN", 128), text("", 37), text("", 37), text("", 37),
         made, made, never, made, b"\x01",
     ]).ljust(BLOCK, b"\0")  # fmt: skip
 
 
-def _path_tables(
-    folders: Mapping[str, Sequence[tuple[str, str]]], places: Mapping[str, Where]
-) -> tuple[bytes, bytes]:
-    """All directories, level by level (9.4), in both byte orders."""
-    little, big = Struct("<BBIH").pack, Struct(">BBIH").pack
-    tables: tuple[list[bytes], list[bytes]] = ([], [])
-    rows = [("", b"\0", 1)]
-    for number, (path, name, above) in enumerate(rows, 1):  # grows below, level by level
-        fixed, padding = (len(name), 0, places[path][0], above), PADDING[len(name) % 2]
-        tables[0].extend((little(*fixed), name, padding))
-        tables[1].extend((big(*fixed), name, padding))
-        rows += [(child, identifier.encode("latin-1"), number) for child, identifier in folders.get(path, ())]
-    return b"".join(tables[0]), b"".join(tables[1])
-
-
-def _blocks(table: bytes) -> int:
-    return -(-len(table) // BLOCK)
+def _path_tables(described: Callable[[], Sequence[Described]], out: Sink) -> list[int]:
+    """Write all directories, level by level (9.4), in both byte orders; the bytes of each kind of table."""
+    sizes = []
+    for folders, places in described():
+        rows = [("", b"\0", 1)]
+        for number, (path, _, _) in enumerate(rows, 1):  # grows below, level by level
+            rows += [(child, name.encode("latin-1"), number) for child, name in folders.get(path, ())]
+        for record in (Struct("<BBIH").pack, Struct(">BBIH").pack):
+            fixed = [record(len(name), 0, places[path][0], above) for path, name, above in rows]
+            table = b"".join([head + row[1] + PADDING[len(row[1]) % 2] for head, row in zip(fixed, rows, strict=True)])
+            out.write(table + bytes(-len(table) % BLOCK))
+        sizes.append(len(table))
+    return sizes
 
 
 def _catalog(plan: Plan) -> bytes:

@@ -6,7 +6,7 @@ that has entries in another section is **open**: all such lie in front of the se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,64 +30,123 @@ class Section(NamedTuple):
     wanted: Sequence[str]
     """Those of its files whose first block others ask for."""
 
-    @property
-    def name(self) -> Digest:
-        """Names all of it."""
-        return named(*self)
+
+class Opened(NamedTuple):
+    """The open directories."""
+
+    start: int
+    paths: Sequence[str]
+    entries: Mapping[str, Entry]
+    """Those, what is in them, and what they are in."""
+
+
+class Described(NamedTuple):
+    """Directories as one kind of reader sees them."""
+
+    folders: Mapping[str, Sequence[tuple[str, str]]]
+    """As in isodir.Listings."""
+    places: Mapping[str, Where]
 
 
 class Whole(NamedTuple):
-    """All sections, and the open directories."""
+    """Everything, laid out."""
 
-    area: Area
-    """The open directories."""
-    entries: Mapping[str, Entry]
-    """Those, what is in them, and the files that were asked for."""
     parts: Sequence[Content]
-    """What the sections come to."""
+    """The open directories, and the sections."""
     files: Mapping[str, int]
-    """The first block of the files among these; 0 of empty ones."""
-    folders: Sequence[Mapping[str, Sequence[tuple[str, str]]]]
-    """For both kinds of readers, as in their Listings."""
-    places: Sequence[Mapping[str, Where]]
-    """For both: where each directory is."""
+    """The first block of those files that were asked for, or are in open directories; 0 of empty ones."""
+    root: Sequence[Where]
+    """For both kinds of readers."""
+    directories: Digest
+    """Names what `described` gives."""
+    described: Callable[[], Sequence[Described]]
+    """For both: all directories."""
     end: int
 
 
 def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: Sequence[str]) -> Whole:
     """Lay out the ordered, complete `tree`, root included, from the block `start` on. keep: makes what a section comes
     to, or knows it; `how` is said to it. wanted: files whose first block is asked for."""
-    rows, above = list(sections(tree)), {path: parent(path) for path in tree if path}
-    foreign = [{above[path] for path in row if path and above[path] not in row} for row in rows]
-    opened: set[str] = set().union(*foreign)
-    names: dict[str, list[str]] = {path: [] for path in tree if path in opened}
-    for path, folder in above.items():
-        if folder in opened:
-            names[folder].append(path)
-    inside = {path: tree[path] for each in (names, *names.values()) for path in each}
-    inside |= {path: tree[path] for path in (*map(parent, names), *wanted)}
-    area = isodir.area(inside, names, start)
-    asked = {path for path, entry in inside.items() if type(entry) is File}
-    parts, files, block = list[Content](), dict[str, int](), area.end
-    folders = [dict(each.folders) for each in area.listings]
-    places = [dict(each) for each in area.places]
+    rows = list(sections(tree))
+    opened = _opened(tree, rows, start)
+    open_ones = f"{how} open {named(*opened)}"
+    outline, _ = keep(open_ones, partial(_outlined, opened))
+    asked = {path for path, entry in opened.entries.items() if type(entry) is File} | set(wanted)
+    parts, files, block = list[Content](), dict[str, int](), outline["end"]
+    places, names = [dict(each) for each in outline["places"]], [outline["directories"]]
+    described = [partial(keep, f"{open_ones} directories", partial(_listed, opened))]
     for row, (known, first) in zip(rows, _shared(rows), strict=True):
-        near = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))} & opened
+        near = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))}
         section = Section(
             block,
             row,
-            {path: (tree[path], [where[path] for where in area.places]) for path in names if path in near},
+            {path: (tree[path], [where[path] for where in outline["places"]]) for path in opened.paths if path in near},
             {path: files[other] for path, other in known.items()},
             [path for path in row if path in asked or path in first],
         )
-        said, content = keep(f"{how} {section.name}", partial(_laid, section))
+        name = f"{how} {named(*section)}"
+        said, content = keep(name, partial(_laid, section))
         parts.append(content)
         block += length(content) // BLOCK
         files |= zip(section.wanted, said["files"], strict=True)
-        for all_folders, all_places, found, where in zip(folders, places, said["folders"], said["places"], strict=True):
-            all_folders |= found
-            all_places |= where
-    return Whole(area, inside, parts, {path: files[path] for path in asked}, folders, places, block)
+        for found, where in zip(places, said["places"], strict=True):
+            found |= where
+        names.append(said["directories"])
+        described.append(partial(keep, f"{name} directories", partial(_listed, section)))
+    files = {path: files[path] for path in asked}
+    _, content = keep(f"{open_ones} {named(places, files)}", partial(_filled, opened, places, files))
+    root = [each[""] for each in places]
+    return Whole([content, *parts], files, root, named(names), partial(_together, described), block)
+
+
+def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[Described]:
+    whole = [Described({}, {}), Described({}, {})]
+    for kept in described:
+        for each, (folders, places) in zip(whole, kept()[0], strict=True):
+            each.folders.update(folders)  # type: ignore[attr-defined]
+            each.places.update(places)  # type: ignore[attr-defined]
+    return whole
+
+
+def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], start: int) -> Opened:
+    above = {path: parent(path) for path in tree if path}
+    paths = {above[path] for row in rows for path in row if path and above[path] not in row}
+    around = {*paths, *map(parent, paths), *(path for path, folder in above.items() if folder in paths)}
+    entries = {path: tree[path] for path in tree if path in around}
+    return Opened(start, [path for path in entries if path in paths], entries)
+
+
+def _area(some: Section | Opened) -> tuple[Area, dict[str, Entry]]:
+    """The section's directories that are not open, or those that are; and what is in them or around."""
+    if isinstance(some, Opened):
+        tree, folders = dict(some.entries), list(some.paths)
+    else:
+        tree = {**{path: entry for path, (entry, _) in some.open.items()}, **some.entries}
+        folders = [path for path in some.entries if type(tree[path]) is Directory and path not in some.open]
+    names: dict[str, list[str]] = {path: [] for path in folders}
+    for path in tree:
+        if path and (listing := names.get(parent(path))) is not None:
+            listing.append(path)
+    return isodir.area(tree, names, some.start), tree
+
+
+def _described(area: Area) -> list[Described]:
+    return [Described(listings.folders, places) for listings, places in zip(area.listings, area.places, strict=True)]
+
+
+def _listed(some: Section | Opened, _: Sink) -> Any:
+    return _described(_area(some)[0])
+
+
+def _outlined(opened: Opened, _: Sink) -> Any:
+    area = _area(opened)[0]
+    return {"places": area.places, "end": area.end, "directories": named(*_described(area))}
+
+
+def _filled(opened: Opened, places: Sequence[Mapping[str, Where]], files: Mapping[str, int], out: Sink) -> None:
+    """Write the open directories."""
+    area, tree = _area(opened)
+    isodir.write(area, tree, places, {path: files[path] for path in tree if path in files}, out)
 
 
 def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str], set[str]]]:
@@ -108,15 +167,7 @@ def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str
 
 def _laid(section: Section, out: Sink) -> Any:
     """Write a section: its directories, and the files that no earlier section has. What Whole takes of it."""
-    entries = section.entries
-    names: dict[str, list[str]] = {
-        path: [] for path, entry in entries.items() if type(entry) is Directory and path not in section.open
-    }
-    for path in entries:
-        if path and (listing := names.get(parent(path))) is not None:
-            listing.append(path)
-    tree = {**{path: entry for path, (entry, _) in section.open.items()}, **entries}
-    area = isodir.area(tree, names, section.start)
+    entries, (area, tree) = section.entries, _area(section)
     blocks, block = {entries[path].content: at for path, at in section.known.items()}, area.end  # type: ignore[union-attr]
     stored: list[Content] = []
     files: dict[str, int] = {}
@@ -132,5 +183,7 @@ def _laid(section: Section, out: Sink) -> Any:
     for content in stored:
         out.extend(content)
         out.zeros(-length(content) % BLOCK)
-    folders = [each.folders for each in area.listings]
-    return {"files": [files.get(path, 0) for path in section.wanted], "folders": folders, "places": area.places}
+    outer = [{path: where for path, where in each.items() if not path or parent(path) in section.open}
+             for each in area.places]  # fmt: skip
+    wanted = [files.get(path, 0) for path in section.wanted]
+    return {"files": wanted, "places": outer, "directories": named(*_described(area))}
