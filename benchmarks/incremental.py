@@ -81,7 +81,6 @@ class Bench:
         if not (folder / "images").exists():
             # in a process of its own: a child's peak memory counts from what its parent had when it was started
             subprocess.run([sys.executable, material.__file__, str(folder)], check=True)
-        self.number = 0
 
     def doit(self, *words: str) -> Cost:
         return measure([sys.executable, "-m", "doit", *words], self.folder, self.folder / "doit.log")
@@ -95,8 +94,7 @@ class Bench:
 
     def another(self) -> str:
         """A text that no build has seen before."""
-        self.number += 1
-        return f"{self.folder.name}-{self.number}"
+        return f"{self.folder.name}-{time.time_ns()}"
 
     def built(self, **options: str) -> Callable[[], None]:
         """The state after a build of the spec with `options`."""

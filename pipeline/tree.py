@@ -158,7 +158,12 @@ def split(content: Content, size: int) -> Iterator[Content]:
         return
     pieces: list[Slice] = []
     room = size
-    for blob, offset, left in content:
+    for piece in content:
+        blob, offset, left = piece
+        if 0 < left < room:  # as most are, where there are many
+            pieces.append(piece)
+            room -= left
+            continue
         while left:
             taken = min(room, left)
             pieces.append(Slice(blob, offset, taken))
