@@ -15,7 +15,7 @@ from pipeline.tree import EPOCH, Content, File, Tree, cut, files, length
 from pipeline.writers import tar
 
 NAME = "docker"
-VERSION = f"1 tar-{tar.VERSION}"
+VERSION = f"2 tar-{tar.VERSION}"
 NEEDS = ("rootfs",)
 OPTIONS = ()
 SUFFIXES = (".docker", "-oci.tar")
@@ -73,11 +73,14 @@ def _oci(store: Store, layer: Content, start: str, architecture: str) -> Content
     blobs = [_blob(config), _blob(manifest), f"blobs/sha256/{digest.hexdigest()}"]
     legacy = [{"Config": blobs[0], "RepoTags": [REFERENCE], "Layers": [blobs[2]]}]
     members = {
-        blobs[0]: store.content(config), blobs[1]: store.content(manifest), blobs[2]: layer,
+        blobs[0]: store.content(config), blobs[1]: store.content(manifest),
         "index.json": store.content(canonical_json(index)), "manifest.json": store.content(canonical_json(legacy)),
         "oci-layout": store.content(b'{"imageLayoutVersion":"1.0.0"}'),
     }  # fmt: skip
-    return _archive(store, files(members.items()))
+    out = store.rope()
+    tar.write_members(files(members.items()), out)
+    tar.write(files([(blobs[2], layer)]), out)  # the last: it stays in its place whatever its digest is
+    return out.finish()
 
 
 def _named(kind: str, document: bytes) -> dict[str, object]:

@@ -168,10 +168,10 @@ def _copy(store: Store, parts: list[Chunk], had: Sequence[str], file: BinaryIO, 
     place = sum(trees.length(chunk.pieces) for chunk in parts[:first])
     pairs = zip(parts[first:], chain(had[first:], repeat("")), strict=False)
     for same, some in groupby(pairs, lambda pair: pair[0].name == pair[1]):
-        content = trees.joined(chunk.pieces for chunk, _ in some)
+        pieces = [chunk.pieces for chunk, _ in some]
         if not same:
-            yield from _written(store, content, file, place, bool(had))
-        place += trees.length(content)
+            yield from _written(store, trees.joined(pieces), file, place, bool(had))
+        place += sum(map(trees.length, pieces))
         yield place
 
 

@@ -17,7 +17,7 @@ from pipeline.writers import agreed, isodir, isosection
 from pipeline.writers.isodir import BIG, BLOCK, LITTLE, PADDING
 from pipeline.writers.isosection import Described, Whole
 
-VERSION = 3
+VERSION = 4
 SYSTEM = 16 * BLOCK
 """Bytes before the descriptors, free for a boot record."""
 BIOS, EFI = 0x00, 0xEF
@@ -48,7 +48,7 @@ class Plan(NamedTuple):
 
     def block(self, path: str) -> int:
         """Where the file starts that is booted from `path`."""
-        return self.whole.files[path]
+        return self.whole.files[path][0]
 
 
 def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> Plan:

@@ -30,7 +30,7 @@ MANY = 256
 LITTLE, BIG = Struct("<I").pack, Struct(">I").pack
 
 Where = tuple[int, int]
-"""A directory's first block, and its size in bytes."""
+"""First block, and size in bytes, of a directory or a file; of an empty one 0 and 0."""
 
 _Row = tuple[bytes, str, int, bytes, Sequence[bytes]]
 """A directory record before its place is known: what stands in front of that, the path, which extent of the file, what
@@ -74,13 +74,11 @@ def area(tree: Mapping[str, Entry], names: Mapping[str, list[str]], start: int) 
     return Area(listings, places, block, block + listings[0].overflow // BLOCK)
 
 
-def write(
-    area: Area, tree: Mapping[str, Entry], others: Sequence[Mapping[str, Where]], files: Mapping[str, int], out: Sink
-) -> None:
+def write(area: Area, others: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:
     """Write an area. others: where directories are that stand in it and are none of it, for both kinds of readers.
-    files: the first block of each file that stands in it; 0 of empty ones."""
+    files: where those are that stand in it."""
     overflow = rockridge.Overflow()
-    placed = {path: _extents_at(block, length(tree[path].content)) for path, block in files.items()}  # type: ignore[union-attr]
+    placed = {path: _extents_at(*where) for path, where in files.items()}
     for listings, own, other in zip(area.listings, area.places, others, strict=True):
         places = {path: (_place(*where),) for path, where in (*own.items(), *other.items())} | placed
         rows = list(listings.rows.values())

@@ -28,7 +28,7 @@ class Section(NamedTuple):
     known: Mapping[str, int]
     """Those of its files whose bytes an earlier section has -> their first block."""
     wanted: Sequence[str]
-    """Those of its files whose first block others ask for."""
+    """Those of its files that others ask for."""
 
 
 class Opened(NamedTuple):
@@ -37,7 +37,7 @@ class Opened(NamedTuple):
     start: int
     paths: Sequence[str]
     entries: Mapping[str, Entry]
-    """Those, what is in them, and what they are in."""
+    """Those, what is in them, and what they are in; files without their bytes, unless they take several extents."""
 
 
 class Described(NamedTuple):
@@ -53,8 +53,8 @@ class Whole(NamedTuple):
 
     parts: Sequence[Content]
     """The open directories, and the sections."""
-    files: Mapping[str, int]
-    """The first block of those files that were asked for, or are in open directories; 0 of empty ones."""
+    files: Mapping[str, Where]
+    """Those files that were asked for, or are in open directories."""
     root: Sequence[Where]
     """For both kinds of readers."""
     directories: Digest
@@ -66,13 +66,13 @@ class Whole(NamedTuple):
 
 def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: Sequence[str]) -> Whole:
     """Lay out the ordered, complete `tree`, root included, from the block `start` on. keep: makes what a section comes
-    to, or knows it; `how` is said to it. wanted: files whose first block is asked for."""
+    to, or knows it; `how` is said to it. wanted: files that are asked for."""
     rows = list(sections(tree))
     opened = _opened(tree, rows, start)
     open_ones = f"{how} open {named(*opened)}"
     outline, _ = keep(open_ones, partial(_outlined, opened))
     asked = {path for path, entry in opened.entries.items() if type(entry) is File} | set(wanted)
-    parts, files, block = list[Content](), dict[str, int](), outline["end"]
+    parts, files, block = list[Content](), dict[str, Where](), outline["end"]
     places, names = [dict(each) for each in outline["places"]], [outline["directories"]]
     described = [partial(keep, f"{open_ones} directories", partial(_listed, opened))]
     for row, (known, first) in zip(rows, _shared(rows), strict=True):
@@ -81,7 +81,7 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
             block,
             row,
             {path: (tree[path], [where[path] for where in outline["places"]]) for path in opened.paths if path in near},
-            {path: files[other] for path, other in known.items()},
+            {path: files[other][0] for path, other in known.items()},
             [path for path in row if path in asked or path in first],
         )
         name = f"{how} {named(*section)}"
@@ -112,12 +112,19 @@ def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], star
     above = {path: parent(path) for path in tree if path}
     paths = {above[path] for row in rows for path in row if path and above[path] not in row}
     around = {*paths, *map(parent, paths), *(path for path, folder in above.items() if folder in paths)}
-    entries = {path: tree[path] for path in tree if path in around}
+    entries = {path: _outline(entry) for path, entry in tree.items() if path in around}
     return Opened(start, [path for path in entries if path in paths], entries)
 
 
-def _area(some: Section | Opened) -> tuple[Area, dict[str, Entry]]:
-    """The section's directories that are not open, or those that are; and what is in them or around."""
+def _outline(entry: Entry) -> Entry:
+    """What a record's size depends on: not what a file holds, so that it may change."""
+    if type(entry) is not File or length(entry.content) > isodir.LARGEST_EXTENT:
+        return entry
+    return entry._replace(content=())
+
+
+def _area(some: Section | Opened) -> Area:
+    """The section's directories that are not open, or those that are."""
     if isinstance(some, Opened):
         tree, folders = dict(some.entries), list(some.paths)
     else:
@@ -127,7 +134,7 @@ def _area(some: Section | Opened) -> tuple[Area, dict[str, Entry]]:
     for path in tree:
         if path and (listing := names.get(parent(path))) is not None:
             listing.append(path)
-    return isodir.area(tree, names, some.start), tree
+    return isodir.area(tree, names, some.start)
 
 
 def _described(area: Area) -> list[Described]:
@@ -135,18 +142,17 @@ def _described(area: Area) -> list[Described]:
 
 
 def _listed(some: Section | Opened, _: Sink) -> Any:
-    return _described(_area(some)[0])
+    return _described(_area(some))
 
 
 def _outlined(opened: Opened, _: Sink) -> Any:
-    area = _area(opened)[0]
+    area = _area(opened)
     return {"places": area.places, "end": area.end, "directories": named(*_described(area))}
 
 
-def _filled(opened: Opened, places: Sequence[Mapping[str, Where]], files: Mapping[str, int], out: Sink) -> None:
+def _filled(opened: Opened, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:
     """Write the open directories."""
-    area, tree = _area(opened)
-    isodir.write(area, tree, places, {path: files[path] for path in tree if path in files}, out)
+    isodir.write(_area(opened), places, files, out)
 
 
 def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str], set[str]]]:
@@ -167,23 +173,23 @@ def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str
 
 def _laid(section: Section, out: Sink) -> Any:
     """Write a section: its directories, and the files that no earlier section has. What Whole takes of it."""
-    entries, (area, tree) = section.entries, _area(section)
+    entries, area = section.entries, _area(section)
     blocks, block = {entries[path].content: at for path, at in section.known.items()}, area.end  # type: ignore[union-attr]
     stored: list[Content] = []
-    files: dict[str, int] = {}
+    files: dict[str, Where] = {}
     for path, entry in entries.items():
         if type(entry) is File and (size := length(entry.content)):
             if entry.content not in blocks:
                 blocks[entry.content] = block
                 block += -(-size // BLOCK)
                 stored.append(entry.content)
-            files[path] = blocks[entry.content]
+            files[path] = blocks[entry.content], size
     others = [{path: places[kind] for path, (_, places) in section.open.items()} for kind in range(2)]
-    isodir.write(area, tree, others, files, out)
+    isodir.write(area, others, files, out)
     for content in stored:
         out.extend(content)
         out.zeros(-length(content) % BLOCK)
     outer = [{path: where for path, where in each.items() if not path or parent(path) in section.open}
              for each in area.places]  # fmt: skip
-    wanted = [files.get(path, 0) for path in section.wanted]
+    wanted = [files.get(path, (0, 0)) for path in section.wanted]
     return {"files": wanted, "places": outer, "directories": named(*_described(area))}
