@@ -260,7 +260,7 @@ def below(prefix: str, tree: Mapping[str, Entry]) -> Tree:
 def outside(folder: str, tree: Mapping[str, Entry]) -> Tree:
     """`tree` without what is below the directory `folder`; that itself stays."""
     start = folder + "/"
-    return Tree((path, entry) for path, entry in tree.items() if not path.startswith(start)).relinked()
+    return Tree({path: entry for path, entry in tree.items() if not path.startswith(start)}).relinked()
 
 
 def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: int = 0, mtime: int = EPOCH) -> Tree:

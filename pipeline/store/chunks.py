@@ -20,11 +20,13 @@ class Chunk(NamedTuple):
     name: str
     """32 hexadecimal digits: the same for the same slices at the same place."""
     pieces: Content
+    size: int
+    """In bytes."""
 
 
-def size_of(content: Content) -> int:
-    """Bytes of each chunk of `content` but the last: LEAST times a power of two."""
-    size, whole = LEAST, length(content)
+def size_of(whole: int) -> int:
+    """Bytes of each chunk but the last of a content of `whole` bytes: LEAST times a power of two."""
+    size = LEAST
     while size * MOST < whole:
         size *= 2
     return size
@@ -32,8 +34,13 @@ def size_of(content: Content) -> int:
 
 def chunks(content: Content) -> list[Chunk]:
     """`content` in chunks, in order; none of them is empty."""
-    size = size_of(content)
-    return [Chunk(_name(number * size, pieces), pieces) for number, pieces in enumerate(split(content, size))]
+    whole = length(content)
+    size = size_of(whole)
+    places = range(0, whole, size)
+    return [
+        Chunk(_name(place, pieces), pieces, min(size, whole - place))
+        for place, pieces in zip(places, split(content, size), strict=True)
+    ]
 
 
 def name_of(parts: list[Chunk]) -> str:

@@ -88,7 +88,7 @@ def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
         return known
     file, had = spare.take(store, path, partial)
     with file:
-        os.truncate(file.fileno(), trees.length(content))
+        os.truncate(file.fileno(), sum(chunk.size for chunk in parts))
         summed = _copied(store, parts, had, file, known, str(path.absolute()))
         _verify(store, content)
         _replace(store, partial, path)  # which need not wait for the sum
@@ -165,13 +165,13 @@ def _copy(store: Store, parts: list[Chunk], had: Sequence[str], file: BinaryIO, 
 
     had: names of the chunks that `file` has already, from its beginning.
     """
-    place = sum(trees.length(chunk.pieces) for chunk in parts[:first])
+    place = sum(chunk.size for chunk in parts[:first])
     pairs = zip(parts[first:], chain(had[first:], repeat("")), strict=False)
     for same, some in groupby(pairs, lambda pair: pair[0].name == pair[1]):
-        pieces = [chunk.pieces for chunk, _ in some]
+        each = [chunk for chunk, _ in some]
         if not same:
-            yield from _written(store, trees.joined(pieces), file, place, bool(had))
-        place += sum(map(trees.length, pieces))
+            yield from _written(store, trees.joined(chunk.pieces for chunk in each), file, place, bool(had))
+        place += sum(chunk.size for chunk in each)
         yield place
 
 

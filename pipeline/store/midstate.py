@@ -20,7 +20,6 @@ from pipeline.digest import Digest
 from pipeline.store import facts
 from pipeline.store.chunks import Chunk
 from pipeline.store.reading import is_hole, zeros
-from pipeline.tree import length
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -86,7 +85,7 @@ class Sum:
         if self._first and _library() is None:  # which takes 5 ms to find, so it is looked for when it is of use
             self._first = 0
         before = [chunk for _, some in self._stretches[: self._first] for chunk in some]
-        self.done, self.place = len(before), sum(length(chunk.pieces) for chunk in before)
+        self.done, self.place = len(before), sum(chunk.size for chunk in before)
 
     def digest(self, read: Read) -> Digest:
         """The sha256, of what `read` gives from `place` on, in order; holes it is not asked for."""
@@ -112,7 +111,7 @@ def _stretches(parts: list[Chunk]) -> Iterator[tuple[str, list[Chunk]]]:
     for number, chunk in enumerate(parts, 1):
         so_far.update(chunk.name.encode())
         some.append(chunk)
-        size += length(chunk.pieces)
+        size += chunk.size
         if size >= APART or number == len(parts):
             yield so_far.hexdigest(), some
             some, size = [], 0

@@ -109,12 +109,13 @@ def whole(tree: Mapping[str, Entry]) -> Whole:
         raise Unwritable("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
     numbers, groups = _numbers(everything), _groups(everything)
     rows = list(sections({path: entry for path, entry in everything.items() if path not in FIRST_NUMBER}))
-    foreign = [{parent(path) for path in row if parent(path) not in row} for row in rows]
+    folders = {path: parent(path) for path in everything if path}
+    foreign = [{folders[path] for path in row if folders[path] not in row} for row in rows]
     opened = FIRST_NUMBER.keys() | set().union(*foreign)
     listings: dict[str, list[str]] = {path: [] for path in everything if path in opened}
-    for path in everything:
-        if path and (listing := listings.get(parent(path))) is not None:
-            listing.append(path)
+    for path, folder in folders.items():
+        if folder in opened:
+            listings[folder].append(path)
     found, first = list[Section](), ext4layout.FIRST_INODE + 1
     for row, some in zip(rows, foreign, strict=True):
         above = {path: numbers[path] for path in listings if path in some}
