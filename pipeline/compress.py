@@ -180,7 +180,8 @@ def zstd(level: int) -> Work:
             own.compressor = zstandard.ZstdCompressor(compression_params=parameters)
         if len(some) < 2:
             return list(map(own.compressor.compress, some))
-        return [memoryview(each) for each in own.compressor.multi_compress_to_buffer(some)]  # a call, no lock
+        # one call, so that Python's lock is not waited for between two blocks
+        return [memoryview(each) for each in own.compressor.multi_compress_to_buffer(some)]
 
     return compress
 

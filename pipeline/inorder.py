@@ -15,8 +15,8 @@ from typing import Generic, NoReturn, Self, TypeVar
 WORKERS = min(os.cpu_count() or 1, 8)
 """Threads at work, with the one that reads and writes. More than these it could not keep busy."""
 WAITING = 16 * WORKERS
-"""Blocks that may wait to be worked on or taken: memory, and how far reading runs ahead. With half as many, whoever
-reads wakes more often, in a worker's place, and comes too late at times: a squashfs takes 2 % longer."""
+"""Items that may wait to be worked on or taken: memory, and how far reading runs ahead. Who knows how large items are
+has fewer wait (`drain`)."""
 
 
 Item = TypeVar("Item")

@@ -50,8 +50,9 @@ def headed(
             made = _Part(store, f"{how} {Digest.of(names)}", len(contents))
             waiting.append(made)
             for some in () if made.done else _groups(contents):
-                threads.submit([head + store.bytes(content) for head, content in some], made.take)
-                threads.drain(AHEAD // TOGETHER)
+                data = [head + store.bytes(content) for head, content in some]
+                threads.submit(data, made.take)
+                threads.drain(AHEAD // max(sum(map(len, data)), TOGETHER))
             while waiting and waiting[0].done:
                 yield from waiting.popleft().slices()
         threads.drain()

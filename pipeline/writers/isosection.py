@@ -93,7 +93,7 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
             found |= where
         names.append(said["directories"])
         described.append(partial(keep, f"{name} directories", partial(_listed, section)))
-    files = {path: files[path] for path in asked}
+    files = {path: where for path, where in files.items() if path in asked}
     _, content = keep(f"{open_ones} {named(places, files)}", partial(_filled, opened, places, files))
     root = [each[""] for each in places]
     return Whole([content, *parts], files, root, named(names), partial(_together, described), block)

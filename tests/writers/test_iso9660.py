@@ -1,5 +1,8 @@
 """ISO 9660: xorriso (Rock Ridge) and isoinfo (Joliet) give back what was written."""
 
+import os
+import sys
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -94,6 +97,33 @@ def test_a_change_lays_out_its_own_section(store):
 
     before, after = made(b"one"), made(b"two")
     assert len(set(after) & set(before)) > 9 and len(set(after) - set(before)) == 1
+
+
+def test_what_is_kept_has_the_same_name_in_every_process():
+    """Though the order of a set is another one in each."""
+    code = """
+from pipeline.tree import File, Slice, Tree, complete
+from pipeline.writers import iso9660
+from tests.writers import samples
+
+names = []
+def keep(name, make):
+    names.append(name)
+    return samples.keep(store)(name, make)
+
+paths = [f"{folder}/{number}" for folder in "ab" for number in range(40)]
+tree = {path: File(0o644, 0, 0, 0, (), (Slice(None, 0, 1 + len(path)),)) for path in paths}
+import tempfile
+from pathlib import Path
+from pipeline.store import Store
+
+with tempfile.TemporaryDirectory() as folder, samples.in_sections(9):
+    store = Store(Path(folder))
+    iso9660.plan(complete(Tree(tree)).ordered(), keep)
+print(*names, sep="\\n")
+"""
+    found = {run(sys.executable, "-c", code, env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in "123"}
+    assert len(found) == 1 and found.pop().count("\n") > 5
 
 
 def test_names_and_links_of_every_length(store, tmp_path):
