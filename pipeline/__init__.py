@@ -4,6 +4,7 @@ The modules in reading order; each imports only what stands before it (import-li
 
 **Values**      digest, size, errors   the name of a piece of content; sizes as people write them; what people can mend
                 tree       a file system as a value; contents are slices of blobs
+                columns    the bytes that name a tree
 **Store**       store/     blobs by digest, trees, results of actions; rope, reading and export (bytes in and out); held
                            (locks), record, references, fault (errors), meter, beside, growing (threads)
                            facts      what reading bytes found out: vouch (they are right), midstate, wordsum (sums)

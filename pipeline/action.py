@@ -3,8 +3,8 @@
 A stage is a plain function `(store, *inputs: Digest, **params) -> Digest`. An action binds it to its parameters and to
 the actions that give its inputs. Two hashes name an action (BuildKit has the same pair):
 
-- its **key** covers the stage, its module's VERSION, the parameters and the keys of its inputs, so it is known before
-  anything runs and planning is pure;
+- its **key** covers the stage, its module's VERSION and that of trees, the parameters and the keys of its inputs, so it
+  is known before anything runs and planning is pure;
 - its **content key** covers the same with the inputs' results in place of their keys, so a changed input that gave the
   same result stops the change there (Shake's early cut-off).
 
@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+from pipeline import columns
 from pipeline.digest import Digest, canonical_json
 from pipeline.errors import NodekilnError
 from pipeline.store import Damaged, Missing, Store, StoreError
@@ -100,7 +101,8 @@ class Action:
     def hash(self, inputs: list[str]) -> str:
         """The sha256 (hex) of everything that decides the result, with `inputs` standing for the inputs."""
         call = self.call(())
-        return hashlib.sha256(canonical_json([call.stage, call.version, inputs]) + b"\n" + call.params).hexdigest()
+        head = canonical_json([call.stage, call.version, columns.VERSION, inputs])
+        return hashlib.sha256(head + b"\n" + call.params).hexdigest()
 
     def call(self, inputs: tuple[Digest, ...]) -> Call:
         """What an executor is given, once the inputs' results are known."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import tree as trees
+from pipeline import columns
 from pipeline.collect import blobs, records
 from pipeline.digest import Digest
 from pipeline.store import Damaged, Missing, Store, spare
@@ -79,4 +79,4 @@ def _ends(store: Store, result: Digest) -> Iterator[tuple[str, int, Digest]]:
 
 def _tree(store: Store, result: Digest) -> Tree:
     """The tree that `result` is; an empty one for a manifest or anything else."""
-    return trees.load(store.get(result)) if is_tree(store, result) else Tree()
+    return columns.load(store.get(result)) if is_tree(store, result) else Tree()

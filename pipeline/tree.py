@@ -10,7 +10,6 @@ size can be merged, cut and moved without one byte of it being read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
@@ -289,58 +288,6 @@ def sections(tree: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:
             some = {}
     if some:
         yield some
-
-
-def named(*values: Any) -> Digest:
-    """Names values that JSON has, or trees: each kind of entry has another number of fields."""
-    return Digest.of(json.dumps(values, default=bytes.hex, check_circular=False).encode())  # which takes a third of it
-
-
-_KINDS = {Directory: "d", File: "f", Symlink: "l", Device: "n"}
-
-
-def dump(tree: Mapping[str, Entry]) -> bytes:
-    """The bytes that name a tree: JSON, one array an entry, blobs listed once. The tree must be ordered."""
-    blobs: dict[Digest | None, int] = {None: -1}
-    number = blobs.setdefault
-    rows: list[list[Any]] = []
-    for path, entry in tree.items():
-        xattrs = [[name, value.decode("latin-1")] for name, value in entry.xattrs] if entry.xattrs else ()
-        row: list[Any] = [path, _KINDS[type(entry)], *entry[:4], xattrs]
-        if type(entry) is File:
-            row.append([(number(blob, len(blobs) - 1), offset, size) for blob, offset, size in entry.content])
-            row.append(entry.inode)
-        elif type(entry) is Symlink:
-            row.append(entry.target)
-        elif type(entry) is Device:
-            row += [entry.kind, entry.major, entry.minor]
-        rows.append(row)
-    del blobs[None]
-    document = {"tree": 1, "blobs": list(blobs), "entries": rows}
-    return json.dumps(document, separators=(",", ":"), check_circular=False).encode()
-
-
-def load(data: bytes) -> Tree:
-    """The tree that `dump` wrote. Only for bytes whose digest was checked or that this project wrote."""
-    document = json.loads(data)
-    blobs: list[Digest | None] = [Digest(text) for text in document["blobs"]]
-    blobs.append(None)
-    tree, new = Tree(), tuple.__new__  # a named tuple's own takes twice as long
-    rows = document["entries"][::-1]
-    del document
-    while rows:  # each row goes when it is read: less memory is touched, which takes a fifth off the time
-        path, kind, mode, uid, gid, mtime, xattrs, *rest = rows.pop()
-        pairs = tuple((name, value.encode("latin-1")) for name, value in xattrs) if xattrs else ()
-        if kind == "f":
-            content = tuple([new(Slice, (blobs[blob], offset, size)) for blob, offset, size in rest[0]])
-            tree[path] = new(File, (mode, uid, gid, mtime, pairs, content, rest[1]))
-        elif kind == "d":
-            tree[path] = new(Directory, (mode, uid, gid, mtime, pairs))
-        elif kind == "l":
-            tree[path] = Symlink(mode, uid, gid, mtime, pairs, rest[0])
-        else:
-            tree[path] = Device(mode, uid, gid, mtime, pairs, *rest)
-    return tree
 
 
 def only(path: str, content: Content, mode: int = 0o644, mtime: int = EPOCH) -> Tree:

@@ -1,8 +1,8 @@
-"""Trees of this project as `pipeline.tree.dump` writes them: stages give some of them inside files."""
+"""Trees of this project as `pipeline.columns.dump` writes them: stages give some of them inside files."""
 
 from __future__ import annotations
 
-from pipeline import tree
+from pipeline import columns
 from pipeline.readers import Listing, Node
 from pipeline.readers.view import View
 from pipeline.tree import Device, Directory, Entry, File, Symlink
@@ -14,12 +14,12 @@ KINDS = {Directory: "directory", File: "file", Symlink: "symlink", Device: "devi
 
 
 def recognises(view: View) -> bool:
-    return view.read(0, 10) == b'{"tree":1,'
+    return view.read(0, len(columns.START)) == columns.START
 
 
 def read(view: View) -> Listing:
     """The tree's entries. What files hold is named (blob, offset, length), not at hand."""
-    entries = tree.load(view.read(0, view.size))
+    entries = columns.load(view.read(0, view.size))
     return {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from pipeline.columns import named
 from pipeline.stages.kept import kept
 from pipeline.store import Store
-from pipeline.tree import Entry, Sink, named, sections
+from pipeline.tree import Entry, Sink, sections
 from pipeline.writers import tar
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from pipeline import columns
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.store import Missing, Store, facts
@@ -21,14 +22,14 @@ def kept(store: Store, name: str, make: Callable[[Sink], Any]) -> tuple[Any, Con
         out = store.rope()
         said = json.dumps(make(out), separators=(",", ":"))
         content = out.finish()
-        facts.know(store, name, f"{store.put(trees.dump(trees.only('', content)))} {said}")
+        facts.know(store, _fact(name), f"{store.put(columns.dump(trees.only('', content)))} {said}")
         return json.loads(said), content
     return found
 
 
 def _known(store: Store, name: str) -> tuple[Any, Content] | None:
     """What was made before, if all of it is still here."""
-    if (fact := facts.known(store, name)) is None:
+    if (fact := facts.known(store, _fact(name))) is None:
         return None
     result, _, said = fact.partition(" ")
     try:
@@ -39,7 +40,11 @@ def _known(store: Store, name: str) -> tuple[Any, Content] | None:
     return (json.loads(said), content) if all(store.has(blob) for blob in blobs if blob) else None
 
 
+def _fact(name: str) -> str:
+    return f"kept {columns.VERSION} {name}"
+
+
 def _content(store: Store, result: Digest) -> Content:
-    entry = trees.load(store.get(result))[""]  # not as `store.tree` has it: there is room for few, and for larger ones
+    entry = columns.load(store.get(result))[""]  # not as `store.tree` has it: there is room for few, for larger ones
     assert type(entry) is File
     return entry.content

@@ -8,6 +8,7 @@ knows hard links only within one archive. So every path is left in one part only
 
 from __future__ import annotations
 
+from pipeline import columns
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.store import Store
@@ -66,7 +67,7 @@ def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) ->
 def _dumped(store: Store, tree: Tree, known: tuple[Digest, ...]) -> Content:
     """The bytes of `tree`, which need not be made if it is one of `known`."""
     same = next((digest for digest in known if store.tree(digest) == tree), None)
-    return store.content(trees.dump(tree)) if same is None else (Slice(same, 0, store.size(same)),)
+    return store.content(columns.dump(tree)) if same is None else (Slice(same, 0, store.size(same)),)
 
 
 def winner(store: Store, cut: Digest, *, number: int) -> Digest:

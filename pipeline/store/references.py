@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pipeline.columns import START
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.store.fault import Damaged, Missing
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
-TREE = b'{"tree":1,"blobs":'
-"""How every tree begins; the list of its blobs follows (pipeline.tree.dump)."""
 DOCUMENT_LIMIT = 4 << 20
 """Bytes of the largest manifest, as registries have it."""
 LISTED = 1 << 16
@@ -42,14 +41,14 @@ def damage(store: Store, results: Iterable[Digest]) -> set[Digest]:
 def is_tree(store: Store, result: Digest) -> bool:
     """Whether the blob `result` is a tree."""
     with store.open(result) as file:
-        return file.read(len(TREE)) == TREE
+        return file.read(len(START)) == START
 
 
 def _named(store: Store, result: Digest) -> list[Digest]:
     try:
         with store.open(result) as file:
-            start = file.read(len(TREE))
-            if start == TREE:
+            start = file.read(len(START))
+            if start == START:
                 return _blobs(file)
             if start[:1] == b"{" and store.size(result) <= DOCUMENT_LIMIT:
                 return _descriptors(json.loads(start + file.read()))

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pipeline import columns
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.store import held
@@ -222,14 +223,14 @@ class Store:
     # trees
 
     def put_tree(self, tree: Tree) -> Digest:
-        digest = self.put(trees.dump(tree))
+        digest = self.put(columns.dump(tree))
         self._keep(digest, Tree(tree))
         return digest
 
     def tree(self, digest: Digest) -> Tree:
         """The tree that `digest` names. Shared: callers must not change it."""
         if (found := self._trees.get(digest)) is None:
-            found = trees.load(self.get(digest))
+            found = columns.load(self.get(digest))
         self._keep(digest, found)
         return found
 

@@ -38,7 +38,7 @@ from pipeline.writers.ext4section import Need, Piece, Placed
 from pipeline.writers.ext4tree import Contents
 from pipeline.writers.extents import Run
 
-VERSION = 3
+VERSION = 4
 GRAIN = disk.MIB // BLOCK
 """A file system without a given size ends at a whole MiB."""
 BYTES_PER_INODE = 16384

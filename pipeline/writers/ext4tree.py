@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pipeline.columns import named
 from pipeline.digest import Digest
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, named, parent, sections
+from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent, sections
 from pipeline.writers import Unwritable, ext4dir, ext4inode, ext4layout, extents, raw
 from pipeline.writers.ext4dir import Leaf
 from pipeline.writers.ext4inode import LONGEST
@@ -46,7 +47,7 @@ class Section(NamedTuple):
     @property
     def name(self) -> Digest:
         """Names all of it."""
-        return named(self.first, self.shared, self.above, self.open, self.entries)
+        return named(self.entries, self.first, self.shared, self.above, self.open)
 
 
 class Contents(NamedTuple):
@@ -98,7 +99,7 @@ class Whole(NamedTuple):
         """Names the open directories, and what is in them."""
         paths = [path for listing in self.listings.items() for path in (listing[0], *listing[1])]
         shown = [(path, self.numbers[path], kinds(self.tree[path])) for path in paths]
-        return named(shown, {path: self.tree[path] for path in self.listings})
+        return named({path: self.tree[path] for path in self.listings}, shown)
 
 
 def whole(tree: Mapping[str, Entry]) -> Whole:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from pipeline.columns import named
 from pipeline.digest import Digest
-from pipeline.tree import Content, Directory, Entry, File, Keep, Sink, length, named, parent, sections
+from pipeline.tree import Content, Directory, Entry, File, Keep, Sink, length, parent, sections
 from pipeline.writers import isodir
 from pipeline.writers.isodir import BLOCK, Area, Where
 
@@ -69,7 +70,7 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
     to, or knows it; `how` is said to it. wanted: files that are asked for."""
     rows = list(sections(tree))
     opened = _opened(tree, rows, start)
-    open_ones = f"{how} open {named(*opened)}"
+    open_ones = f"{how} open {named(opened.entries, opened.start, opened.paths)}"
     outline, _ = keep(open_ones, partial(_outlined, opened))
     asked = {path for path, entry in opened.entries.items() if type(entry) is File} | set(wanted)
     parts, files, block = list[Content](), dict[str, Where](), outline["end"]
@@ -84,7 +85,7 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
             {path: files[other][0] for path, other in known.items()},
             [path for path in row if path in asked or path in first],
         )
-        name = f"{how} {named(*section)}"
+        name = f"{how} {named(row, section.start, section.open, section.known, section.wanted)}"
         said, content = keep(name, partial(_laid, section))
         parts.append(content)
         block += length(content) // BLOCK
@@ -94,9 +95,9 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
         names.append(said["directories"])
         described.append(partial(keep, f"{name} directories", partial(_listed, section)))
     files = {path: where for path, where in files.items() if path in asked}
-    _, content = keep(f"{open_ones} {named(places, files)}", partial(_filled, opened, places, files))
+    _, content = keep(f"{open_ones} {named({}, places, files)}", partial(_filled, opened, places, files))
     root = [each[""] for each in places]
-    return Whole([content, *parts], files, root, named(names), partial(_together, described), block)
+    return Whole([content, *parts], files, root, named({}, names), partial(_together, described), block)
 
 
 def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[Described]:
@@ -147,7 +148,7 @@ def _listed(some: Section | Opened, _: Sink) -> Any:
 
 def _outlined(opened: Opened, _: Sink) -> Any:
     area = _area(opened)
-    return {"places": area.places, "end": area.end, "directories": named(*_described(area))}
+    return {"places": area.places, "end": area.end, "directories": named({}, *_described(area))}
 
 
 def _filled(opened: Opened, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:
@@ -192,4 +193,4 @@ def _laid(section: Section, out: Sink) -> Any:
     outer = [{path: where for path, where in each.items() if not path or parent(path) in section.open}
              for each in area.places]  # fmt: skip
     wanted = [files.get(path, (0, 0)) for path in section.wanted]
-    return {"files": wanted, "places": outer, "directories": named(*_described(area))}
+    return {"files": wanted, "places": outer, "directories": named({}, *_described(area))}
