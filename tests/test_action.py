@@ -90,6 +90,9 @@ def test_another_version_or_function_is_another_key_for_all_that_builds_on_it(mo
         monkeypatch.setattr("tests.test_action.VERSION", version)
         assert not set(before) & set(keys())
     assert Action("name", other, {"a": 1}).key != Action("name", noted, {"a": 1}).key
+    before = keys()
+    monkeypatch.setattr("pipeline.columns.VERSION", "another")
+    assert not set(before) & set(keys())
 
 
 def test_the_name_and_the_place_in_a_file_are_not_in_the_key():

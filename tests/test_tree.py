@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import columns
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.tree import (
@@ -52,12 +51,6 @@ def consistent(mapping: dict) -> Tree:
 
 
 some_trees = st.dictionaries(paths, entries, max_size=8).map(consistent)
-
-
-@given(some_trees)
-def test_dump_then_load_gives_the_same_tree(tree):
-    assert columns.load(columns.dump(tree)) == tree
-    assert list(columns.load(columns.dump(tree))) == sorted(tree)
 
 
 directories = st.builds(Directory, *meta)
