@@ -11,6 +11,7 @@ size can be merged, cut and moved without one byte of it being read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
@@ -127,9 +128,13 @@ Keep = Callable[[str, Callable[[Sink], Any]], tuple[Any, Content]]
 Whoever does it may know that from before."""
 
 
+_length = itemgetter(2)
+"""Of a slice; by its name it would take three times as long."""
+
+
 def length(content: Content) -> int:
     """Size of `content` in bytes."""
-    return content[0].length if len(content) == 1 else sum([size for _, _, size in content])
+    return content[0].length if len(content) == 1 else sum(map(_length, content))
 
 
 def cut(content: Content, start: int, count: int) -> Content:

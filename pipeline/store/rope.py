@@ -12,7 +12,7 @@ from pipeline.digest import Digest
 from pipeline.store import meter
 from pipeline.store.fault import explained
 from pipeline.store.vouch import vouch
-from pipeline.tree import Content, Slice
+from pipeline.tree import Content, Slice, length
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -92,17 +92,16 @@ class Rope:
                 self._flush()
 
     def extend(self, content: Content) -> None:
-        """Take `content` by reference; a slice that goes on where the last one ended becomes one with it."""
-        pieces = self._pieces  # no calls in here: this runs for every file of a node, and for what is between two
-        last, end = (pieces[-1].blob, pieces[-1].offset + pieces[-1].length) if pieces else (None, -1)
-        for piece in content:
-            blob, offset, size = piece
-            self._size += size
-            if blob == last and (offset == end or blob is None) and pieces:
-                pieces[-1] = Slice(blob, pieces[-1].offset, pieces[-1].length + size)
-            else:
-                pieces.append(piece)
-            last, end = blob, offset + size
+        """Take `content` by reference; if it goes on where the last slice ended, the two become one."""
+        if not content:
+            return
+        self._size += length(content)
+        if self._pieces:
+            last, (blob, offset, size) = self._pieces[-1], content[0]
+            if blob == last.blob and (blob is None or offset == last.offset + last.length):
+                self._pieces[-1] = Slice(blob, last.offset, last.length + size)
+                content = content[1:]
+        self._pieces += content
 
     def zeros(self, count: int) -> None:
         if count:

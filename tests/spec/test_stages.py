@@ -466,15 +466,15 @@ def tree_like_linuxkit(store: Store, below: Tree) -> Tree:
 
 GOLDEN = {
     "bundle-1": "sha256:cbd5fe77755b253b7113892339c61ccf5066302828dea64bef9c6a0abd45acac",
-    "files-1": "sha256:65425c11530df94f424f3bb4c17102b75c2114df3ebcf7b68ef99cd5ab98cf1f",
+    "files-1": "sha256:2d176abbab6465f2eca6309eb763961de1b1fb6121a96a588bb570803d5cade6",
     "kernel-1 modules-1": "sha256:c7328765226afbb8f31f16721dc7035a73a9710679581b20ed29d042bcbde3bc",
     "layout-1": "sha256:b5916d2b0c4ced8411809085210d47091ee5b8fa9af154f00d9372595d4d05ed",
-    "packages-1": "sha256:d579d91cd2e3396cc22dd2723291b93ec2bba2e716489447103688ccc9dd18e8",
-    "unpack-1": "sha256:4c7188a5099a074ac84925c6f51ae9652fc2e035e1343d915acf896de0f4fcd8",
+    "packages-1": "sha256:71abedbfbc5a330868c44d8b4a63a990ceb9960897e7296219ea3ea6c809c127",
+    "unpack-1": "sha256:d199e567cf828eb8bec4201507479ec08b83911572982824803d8874aa420f2c",
     "volume-1": "sha256:a62712164f30efaae22874e493e0103d7e820faa91730c7e7b5a9398107442ed",
 }
 """Result of each stage by its name and its module's VERSION: what it gives may only change with that, or trees'."""
-TREES = 2
+TREES = 3
 
 
 def test_golden_digests_by_version(store: Store, tmp_path: Path) -> None:
@@ -495,7 +495,8 @@ def test_golden_digests_by_version(store: Store, tmp_path: Path) -> None:
         f"unpack-{root_image.VERSION}": root_image.unpack(store, given.tree, epoch=EPOCH),
         f"volume-{volume.VERSION}": volume.volume(store, given.tree, **shape),
     }
-    assert (columns.VERSION, found) == (TREES, GOLDEN)
+    assert columns.VERSION == TREES
+    assert found == GOLDEN
 
 
 def test_check_examines_what_only_images_can_tell(store: Store, tmp_path: Path) -> None:
