@@ -47,8 +47,8 @@ LEVEL = 9
 LEVELS = (1, 4, 9, 15)
 """Of zstd in squashfs: the lowest, ours where nothing is said, what most other rows have, and tar2sqfs' own."""
 AT_HAND = 3072 * MIB
-"""Bytes that a turn finds touched. A virtual machine may have given free memory back to its host; what is written to the
-page cache then waits for the host, at ten times the cost, and ours writes more (each part is in the store, too)."""
+"""Bytes that a turn finds touched. A virtual machine may have given free memory back to its host; what is written to
+the page cache then waits for the host, at ten times the cost, and ours writes more: each part is in the store, too."""
 COLLECT_RARELY = (100_000, 50, 50)
 """Python's garbage collector, as a build has it (pipeline/tasks)."""
 
