@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline import columns
-from pipeline.readers import Listing, Node
+from pipeline.readers import Listing, Node, Unreadable
 from pipeline.readers.view import View
 from pipeline.tree import Device, Directory, Entry, File, Symlink
 
@@ -18,9 +18,16 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """The tree's entries. What files hold is named (blob, offset, length), not at hand."""
-    entries = columns.load(view.read(0, view.size))
-    return {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
+    """The tree's entries. What files hold is named (blob, offset, length), not at hand. Unreadable for a file that only
+    starts like a tree: then parsing stumbles over what is missing or of another type."""
+    try:
+        entries = columns.load(view.read(0, view.size))
+        listing = {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
+    except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
+        raise Unreadable("it starts like a tree and is none") from error
+    if not all(isinstance(said, str | int) for node in listing.values() for said in node.facts.values()):
+        raise Unreadable("it starts like a tree, with owners or times that are no numbers")
+    return listing
 
 
 def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:

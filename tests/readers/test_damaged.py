@@ -1,14 +1,17 @@
 """Bytes from outside: whatever is damaged, a reader says what it is or that it knows nothing, and comes to an end."""
 
+import json
 import subprocess
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import readers
+from pipeline import columns, readers
+from pipeline.digest import Digest
 from pipeline.readers import archives
 from pipeline.readers.view import Damaged, Extent, Inflated, Memory, Mosaic, chunks, first_unequal, sha256, window
+from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree
 from tests.judges import need, run
 
 CONTENT_READ = 1 << 20
@@ -16,6 +19,18 @@ CONTENT_READ = 1 << 20
 
 
 NAMES = ("squashfs", "erofs", "ext4", "fat", "iso", "qcow2", "vmdk", "vhd")
+
+
+SLICES = (Slice(Digest.of(b"a"), 0, 5), Slice(None, 0, 3)), (Slice(Digest.of(b"b"), 7, 5),)
+TREE = Tree(
+    {
+        "etc": Directory(0o755, 0, 0, 1),
+        "etc/hostname": File(0o644, 0, 0, 1, (("user.x", b"y"),), SLICES[0], "group"),
+        "etc/large": File(0o644, 0, 0, 1, (), SLICES[1]),
+        "etc/link": Symlink(0o777, 0, 0, 1, (), "hostname"),
+        "etc/null": Device(0o666, 0, 0, 1, (), "c", 1, 3),
+    }
+)
 
 
 class Images(list):
@@ -50,7 +65,34 @@ def images(tmp_path_factory) -> Images:
     cpio = piped([need("cpio"), "-D", root, "-o", "-H", "newc", "--quiet"], names)
     packed = [piped([need(tool), "-c"], cpio) for tool in ("gzip", "zstd", "xz")]
     files = [(folder / name).read_bytes() for name in NAMES]
-    return Images([*files, tar, cpio, *packed, cpio + packed[0] + bytes(8) + packed[1]])
+    return Images([*files, columns.dump(TREE), tar, cpio, *packed, cpio + packed[0] + bytes(8) + packed[1]])
+
+
+NOTHING_OF_THE_KIND = st.sampled_from([None, True, -1, 1e9, "", "x", "//", "AAAA", "AAAAAA==", [], [[]], {}, {"0": 9}])
+
+
+@st.composite
+def distorted(draw, value):
+    """JSON like `value`, with something missing or of another type."""
+    if value and isinstance(value, dict | list) and draw(st.integers(0, 3)):
+        each = draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+        value = value.copy()
+        inner = value.pop(each)
+        if draw(st.integers(0, 3)):
+            inner = draw(distorted(inner))
+            value.update({each: inner}) if isinstance(value, dict) else value.insert(each, inner)
+        return value
+    return draw(NOTHING_OF_THE_KIND)
+
+
+@given(distorted(json.loads(columns.dump(TREE))).filter(lambda document: isinstance(document, dict)))
+@settings(max_examples=500, deadline=None)
+def test_what_only_starts_like_a_tree(document):
+    document = {"tree": 0, "blobs": [], **document} | {"tree": columns.VERSION}
+    image = json.dumps(document, separators=(",", ":")).encode()
+    assert image.startswith(columns.START)
+    opened = walk(Memory(image))
+    assert opened is None or hash(tuple(value for node in opened.listing.values() for value in node.facts.values()))
 
 
 def walk(view, depth=0):
