@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pipeline import httpd
 from pipeline.formats import netboot
 from pipeline.writers import Unwritable
+from tests import patience
 
 ROOT = Path(__file__).parent.parent
 DATA = bytes(range(256)) * 40
@@ -52,7 +53,7 @@ def server(folder):
 
 @contextmanager
 def asked(server, path, method="GET", **headers):
-    connection = http.client.HTTPConnection(*server.server_address, timeout=30)
+    connection = http.client.HTTPConnection(*server.server_address, timeout=patience.seconds(30))
     try:
         connection.putrequest(method, path, skip_host=False, skip_accept_encoding=True)
         for name, value in headers.items():
@@ -118,7 +119,7 @@ def test_range_headers(header, size, wanted):
 
 
 def test_a_connection_serves_several_requests(server):
-    connection = http.client.HTTPConnection(*server.server_address, timeout=30)
+    connection = http.client.HTTPConnection(*server.server_address, timeout=patience.seconds(30))
     for _ in range(3):
         connection.request("GET", "/node.img", headers={"Range": "bytes=0-3"})
         assert connection.getresponse().read() == DATA[:4]
@@ -168,12 +169,12 @@ def test_the_command_serves_until_it_is_ended(project, number):
         first = process.stdout.readline()
         port = int(re.fullmatch(r"build/one is at http://127\.0\.0\.1:(\d+)/\n", first)[1])
         assert process.stdout.readline() == f"iPXE:     chain http://127.0.0.1:{port}/one.ipxe\n"
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience.seconds(30))
         connection.request("GET", "/one.ipxe")
         assert connection.getresponse().read() == b"#!ipxe\n"
         connection.close()
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=patience.seconds(60))
         assert process.returncode == 128 + number
         assert "Traceback" not in rest and '"GET /one.ipxe HTTP/1.1" 200' in rest
     finally:
@@ -186,13 +187,13 @@ def test_a_port_that_is_taken_is_an_error(project):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said, _ = serve(project, "--port", str(port)).communicate(timeout=60)
+        said, _ = serve(project, "--port", str(port)).communicate(timeout=patience.seconds(60))
     assert f"cannot listen at 127.0.0.1, port {port}: " in said and "Traceback" not in said
 
 
 def test_nothing_built_is_nothing_to_serve(project):
     shutil.rmtree(project / "build" / "one")
-    said, _ = serve(project, "--port", "0").communicate(timeout=60)
+    said, _ = serve(project, "--port", "0").communicate(timeout=patience.seconds(60))
     assert "build/one is not there: `doit build:one` first" in said
 
 

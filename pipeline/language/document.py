@@ -17,6 +17,9 @@ MAX_BYTES = 16 << 20
 """Larger specs are mistakes: the largest real ones have some hundred KiB, with files inside."""
 MAX_DEPTH = 64
 """Deepest nesting. The language needs 7 levels; libyaml's own time grows with the square of the depth."""
+TOO_DEEP = "exceeded maximum nesting depth"
+"""libyaml's message for more than 1000 levels (0.2.6 and newer). It reads ahead of the events that it gives, so this
+can come before the event that is too deep for MAX_DEPTH."""
 MAX_NODES = 200_000
 """Values that one document may come to once its aliases are followed (ten aliases of ten aliases of … explode)."""
 
@@ -78,6 +81,8 @@ def _compose(text: str, file: str) -> Node | None:
     try:
         return _Builder(file).build(parse(text, Loader=CSafeLoader))
     except MarkedYAMLError as error:
+        if error.problem == TOO_DEEP and error.problem_mark and error.problem_mark.index < len(text):
+            _compose(text[: error.problem_mark.index], file)  # the same text, up to a depth that libyaml takes
         raise Problems([_syntax(error, text, file)]) from None
     except ReaderError as error:
         unsafe_character = chr(error.character) if isinstance(error.character, int) else str(error.character)

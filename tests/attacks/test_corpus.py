@@ -90,8 +90,9 @@ def test_all_of_it_takes_bounded_memory_and_time(tmp_path: Path) -> None:
     """Once more in a process of its own, which the kernel ends if it takes too much of either."""
     program = (
         "import resource, sys, tempfile, pathlib\n"
+        "from tests import patience\n"
         "from tests.attacks import corpus, test_corpus\n"
-        "resource.setrlimit(resource.RLIMIT_CPU, (test_corpus.SECONDS,) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (round(patience.seconds(test_corpus.SECONDS)),) * 2)\n"
         "resource.setrlimit(resource.RLIMIT_AS, (test_corpus.MEMORY,) * 2)\n"
         "for name in corpus.CORPUS:\n"
         "    with tempfile.TemporaryDirectory() as folder: test_corpus.check(name, pathlib.Path(folder))\n"

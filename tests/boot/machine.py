@@ -20,14 +20,17 @@ from threading import Thread
 
 from pipeline import qemu
 from pipeline.httpd import Server
+from tests import patience
 from tests.formats.node import cache
 from tests.judges import need
 
 BOOT_SECONDS = 400
-"""What a boot may take under software emulation on a busy machine; a quiet one needs a tenth of it."""
+"""Longest wait for a booting machine, in seconds of a quiet host: ten times what software emulation needs."""
+CONSOLE_END = 3000
+"""Characters of the console that a failed wait shows."""
 SSH_OPTIONS = (
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-    "-o", "BatchMode=yes", "-o", "ConnectTimeout=60",
+    "-o", "BatchMode=yes", "-o", "ConnectTimeout=600",
 )  # fmt: skip
 
 Transcript = dict[str, str]
@@ -41,21 +44,26 @@ class Machine:
         self.console = ""
 
     def wait_for(self, text: str, seconds: float = BOOT_SECONDS) -> None:
-        """Read the console until `text` is there; AssertionError with the console's end if it does not come."""
-        assert self._read(lambda: text in self.console, seconds), f"no {text!r}: {self.console[-3000:]}"
+        """Reads the console until `text` is there; AssertionError with the console's end if it does not come."""
+        assert self._read(lambda: text in self.console, seconds), self._failure(f"no {text!r}", seconds)
 
     def wait_for_the_end(self, seconds: float = BOOT_SECONDS) -> None:
-        """Read the console until the machine is off."""
+        """Reads the console until the machine is off."""
         self._read(lambda: False, seconds)
         try:
-            self.process.wait(10)
+            self.process.wait(patience.seconds(10))
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the machine does not power off: {self.console[-3000:]}") from None
-        assert self.process.returncode == 0, self.console[-3000:]
+            raise AssertionError(self._failure("the machine does not power off", seconds)) from None
+        assert self.process.returncode == 0, self._failure(f"QEMU gave {self.process.returncode}", seconds)
+
+    def _failure(self, what: str, seconds: float) -> str:
+        end = self.console[-CONSOLE_END:]
+        return f"{what} after up to {patience.seconds(seconds):.0f} s; last on the console:\n{end}"
 
     def _read(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Reads the console until `done` returns true, or for `seconds` of a quiet host. Returns whether it did."""
         assert self.process.stdout is not None
-        end = time.monotonic() + seconds
+        end = time.monotonic() + patience.seconds(seconds)
         while not done():
             ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
             data = os.read(self.process.stdout.fileno(), 65536) if ready else b""
@@ -65,24 +73,29 @@ class Machine:
         return True
 
     def wait_for_ssh(self, seconds: float = BOOT_SECONDS) -> None:
-        """Until sshd greets; it makes its host keys first."""
-        end = time.monotonic() + seconds
+        """Waits until sshd greets; it makes its host keys first."""
+        end = time.monotonic() + patience.seconds(seconds)
         while not self._greeted():
-            self._read(lambda: False, 1)
-            assert time.monotonic() < end, f"no sshd: {self.console[-2000:]}"
+            self._read(lambda: False, 1 / patience.factor())
+            assert time.monotonic() < end, self._failure("no sshd", seconds)
 
     def _greeted(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 10) as probe:
+            with socket.create_connection(("127.0.0.1", self.port), patience.seconds(10)) as probe:
                 return probe.recv(4) == b"SSH-"
         except OSError:
             return False
 
     def ssh(self, key: Path, command: str) -> str:
-        """What `command` prints on the node, as root."""
+        """Returns what `command` prints on the node, as root."""
         words = [need("ssh", "openssh-client"), *SSH_OPTIONS, "-i", str(key), "-p", str(self.port), "root@127.0.0.1"]
-        done = subprocess.run([*words, command], capture_output=True, text=True, timeout=BOOT_SECONDS)
-        assert done.returncode == 0, f"{command}: {done.returncode} {done.stdout} {done.stderr} {self.console[-2000:]}"
+        limit = patience.seconds(BOOT_SECONDS)
+        try:
+            done = subprocess.run([*words, command], capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(self._failure(f"{command}: no end, {late.stdout!r}", BOOT_SECONDS)) from None
+        failure = f"{command}: {done.returncode} {done.stdout} {done.stderr}"
+        assert done.returncode == 0, self._failure(failure, BOOT_SECONDS)
         return done.stdout
 
     def press_power_button(self) -> None:

@@ -6,16 +6,22 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGKILL
+from tempfile import TemporaryFile
 from threading import Timer
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
+from tests import patience
 from tests.formats.node import UP, cache
 from tests.judges import need
 
 LONGEST_BOOT = 300
-"""Seconds after which a machine that has not powered off is ended; the slowest takes 10 where nothing else runs."""
+"""Longest run of a machine, in seconds of a quiet host, before it is ended; the slowest needs 10."""
+CONSOLE_END = 2000
+"""Characters of the console that a failed boot shows."""
 
 
 class Emulator(NamedTuple):
@@ -129,27 +135,47 @@ def _firmware(emulator: Emulator, folder: Path) -> list[str]:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_BOOT)
-    console = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, f"{command[0]} gave {done.returncode}: {done.stderr.decode()} {console[-2000:]}"
-    return console
+    """Returns the console of a machine that powers itself off."""
+    return _console_of(command, folder, lambda line: False)
 
 
 def _watch(command: list[str]) -> str:
-    """The console of a machine up to the line that says that the node is up; then the machine is ended."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    limit = Timer(LONGEST_BOOT, process.kill)
-    limit.start()
-    console = ""
+    """Returns the console of a machine up to the line that says that the node is up; then the machine is ended."""
+    return _console_of(command, None, lambda line: UP in line)
+
+
+def _console_of(command: list[str], folder: Path | None, enough: Callable[[str], bool]) -> str:
+    """Runs a machine until it ends or a line of its console is `enough`. AssertionError with the console's end if it
+    fails, or is not done within LONGEST_BOOT."""
+    console, stopped, seconds = "", False, patience.seconds(LONGEST_BOOT)
+    with TemporaryFile() as errors, _running(command, folder, errors) as process:
+        limit = Timer(seconds, process.kill)
+        limit.start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                console += line.decode(errors="replace")
+                if stopped := enough(line.decode(errors="replace")):
+                    break
+            code = 0 if stopped else process.wait()
+        finally:
+            limit.cancel()
+        errors.seek(0)
+        end = f"{errors.read().decode(errors='replace')}\nlast on the console:\n{console[-CONSOLE_END:]}"
+    assert code != -SIGKILL, f"{command[0]} had not ended after {seconds:.0f} s; {end}"
+    assert code == 0, f"{command[0]} gave {code}: {end}"
+    return console
+
+
+@contextmanager
+def _running(command: list[str], folder: Path | None, errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+    )  # fmt: skip
     try:
-        for line in process.stdout:
-            console += line.decode(errors="replace")
-            if UP in line.decode(errors="replace"):
-                break
+        yield process
     finally:
-        limit.cancel()
         process.kill()
         process.wait()
+        assert process.stdout is not None
         process.stdout.close()
-    return console

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests import patience
 from tests.judges import need, run
 
 SECONDS = 30
@@ -209,12 +210,13 @@ def nginx(folder: Path, upstream: str, password_file: Path) -> Iterator[str]:
 
 def _said(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
     """Wait until the server says in its log that it serves."""
-    for _ in range(SECONDS * 100):
+    limit = patience.seconds(SECONDS)
+    for _ in range(round(limit * 100)):
         if found := re.search(pattern, log.read_text()):
             return found[1]
         assert process.poll() is None, log.read_text()
         time.sleep(0.01)
-    raise AssertionError(f"no server after {SECONDS} s: {log.read_text()}")
+    raise AssertionError(f"no server after {limit:.0f} s: {log.read_text()}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
