@@ -92,8 +92,7 @@ def blobs(store: Store) -> Iterator[tuple[Digest, Path]]:
 
 def records(store: Store) -> Iterator[tuple[Path, record.Record | None]]:
     """Every record of the store by its path; None for one that cannot be read."""
-    for path in sorted((store.root / "actions").glob("*/*")):
-        yield path, record.load(path.read_bytes())
+    return record.every(store.root)
 
 
 def _since(store: Store) -> float:
@@ -114,9 +113,17 @@ def _results(store: Store, stamps: dict[Digest, os.stat_result]) -> Iterator[_Re
     for result, its in paths.items():
         named = references(store, result)
         orphans -= named
-        yield _Result(max(path.stat().st_mtime for path in its), tuple(its), frozenset(named))
+        yield _Result(max(map(_stamp, its)), tuple(its), frozenset(named))
     for blob in orphans:
         yield _Result(stamps[blob].st_mtime, (), frozenset({blob}))
+
+
+def _stamp(path: Path) -> float:
+    """Returns when `path` was used last, in seconds since 1970; 0 if it was removed meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
 
 
 def _remove(paths: Iterable[Path], since: float) -> None:

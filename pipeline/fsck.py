@@ -1,6 +1,7 @@
 """Fsck: is every object of a store what its name says? What is not is removed: it is made again when it is needed.
 
-Spares have no name that says what they are; they are removed, too.
+So is what may have been made of it (see `pipeline.store.taint`). Spares have no name that says what they are; they are
+removed, too.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from typing import NamedTuple
 from pipeline import columns
 from pipeline.collect import blobs, records
 from pipeline.digest import Digest
-from pipeline.store import Damaged, Missing, Store, spare
+from pipeline.store import Store, spare, taint
 from pipeline.store.record import Record
 from pipeline.store.references import is_tree, references
 from pipeline.tree import File, Tree
 
 
 class Damage(NamedTuple):
-    """path: what was removed. what: why, for people."""
+    """path: what was removed. what: why, for people. derived: whether it was right itself, but made of what was not."""
 
     path: Path
     what: str
+    derived: bool = False
 
 
 def check(store: Store, jobs: int | None = None) -> list[Damage]:
@@ -33,7 +35,11 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
     jobs: blobs that are read at a time, by default one a core. Builds may run meanwhile.
     """
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        found = [damage for damage in pool.map(lambda each: _blob(store, each[0]), blobs(store)) if damage]
+        wrong = [blob for blob in pool.map(lambda each: _wrong(store, each[0]), blobs(store)) if blob]
+    found = [Damage(store.path(blob), f"blob {blob}: is not what its name says") for blob in wrong]
+    if wrong:
+        found += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in taint.drop(store, wrong)]
+        taint.noted.clear()  # all of it is in what is returned
     sizes = {blob: path.stat().st_size for blob, path in blobs(store)}
     for path, known in records(store):
         what = "cannot be read" if known is None else _record(store, known, sizes)
@@ -45,14 +51,9 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
     return found
 
 
-def _blob(store: Store, blob: Digest) -> Damage | None:
-    try:
-        store.verify(blob)
-    except Damaged:
-        return Damage(store.path(blob), f"blob {blob}: is not what its name says")
-    except Missing:  # collected meanwhile
-        pass
-    return None
+def _wrong(store: Store, blob: Digest) -> Digest | None:
+    """Returns `blob` if it is not what its name says; None if it is, or was collected meanwhile."""
+    return None if taint.right(store, blob) else blob
 
 
 def _record(store: Store, known: Record, sizes: dict[Digest, int]) -> str:

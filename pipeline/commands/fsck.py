@@ -19,6 +19,7 @@ def run_all(project: Project) -> None:
 
     found = fsck.check(project.store)
     if found:
-        lines = [f"removed {damage.what}" for damage in found]
-        raise DamageFound("\n".join([*lines, f"{len(found)} damaged objects: the next build makes them again"]))
+        damaged = [f"removed {damage.what}" for damage in found if not damage.derived]
+        derived = f", and {len(found) - len(damaged)} results of theirs" if len(found) > len(damaged) else ""
+        raise DamageFound("\n".join([*damaged, f"{len(damaged)} damaged objects{derived}: the next build makes them again"]))
     print(f"{sum(1 for _ in collect.blobs(project.store))} blobs are what their names say")

@@ -17,7 +17,7 @@ DEEPEST = 12
 
 def of_blob(store: Store, digest: Digest) -> View:
     """The blob `digest`."""
-    return HostFile(store.path(digest), digest)
+    return HostFile(store.right(digest), digest)
 
 
 def of_content(store: Store, content: Content) -> View:

@@ -39,7 +39,7 @@ class Pushed(NamedTuple):
         """Where the file lies, in the store, once it is fetched. NotThere if the node has no such file."""
         blob = self._blob(arch, name)
         fetch.blob(store, self.sources, blob, f"{self.reference}: {name}")
-        return store.path(blob.digest)
+        return store.right(blob.digest)
 
     def small(self, store: Store, arch: str, name: str, limit: int) -> bytes:
         """The bytes of a file, which is in the store then. Refused if they are more than `limit`."""

@@ -15,7 +15,6 @@ from pipeline.oci.flatten import Flattening
 from pipeline.oci.inflate import Budget, Packed, ahead, inflate
 from pipeline.oci.sparse import Buffer
 from pipeline.store import Store, meter
-from pipeline.store.vouch import vouch
 from pipeline.tree import Content, Slice, Tree
 
 UNPACKING = 1
@@ -35,14 +34,13 @@ def uncompressed(store: Store, layer: Digest, diff_id: Digest, budget: Budget, p
             return known
         path = store.scratch()
         try:
-            with contextlib.closing(store.open(layer)) if packed is None else contextlib.nullcontext(packed) as source:
+            with store.held(layer) if packed is None else contextlib.nullcontext(packed) as source:
                 digest = _written(store, source, diff_id, budget, path)
             store.adopt(path, digest)
         except Refused as error:
             raise Refused(f"layer {layer}: {error}") from None
         finally:
             path.unlink(missing_ok=True)
-        vouch(store, digest)
         store.remember(key, digest)
     return digest
 
@@ -99,7 +97,7 @@ def buffer(store: Store, content: Content) -> Iterator[Buffer]:
         maps: dict[Digest | None, Buffer] = {}
         for blob, _, _ in content:
             if blob is not None and blob not in maps:
-                file = stack.enter_context(store.open(blob))
+                file = stack.enter_context(store.held(blob))
                 maps[blob] = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         if len(content) == 1 and content[0].blob and len(maps[content[0].blob]) == content[0].length:
             yield maps[content[0].blob]

@@ -1,6 +1,6 @@
 """Export: a content becomes a file of the host. It is copied (or blocks are shared, where the file system can), while
-other threads hash: one the whole file, unless its sum is known, and one the blobs that go into it whole, unless they
-are vouched for.
+another thread hashes it, unless its sum is known. Sums are of what was written: what is copied comes from blobs that
+are known to be right while it is copied (see `reading`), and a sum is only known under the names of such bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline import tree as trees
 from pipeline.digest import Digest
-from pipeline.store import facts, midstate, spare, vouch
+from pipeline.store import facts, midstate, spare
 from pipeline.store.beside import Beside
 from pipeline.store.chunks import Chunk, chunks, name_of
 from pipeline.store.fault import StoreError
@@ -90,7 +90,6 @@ def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     with file:
         os.truncate(file.fileno(), sum(chunk.size for chunk in parts))
         summed = _copied(store, parts, had, file, known, str(path.absolute()))
-        _verify(store, content)
         _replace(store, partial, path)  # which need not wait for the sum
         digest = summed()
     if known is None:
@@ -145,12 +144,6 @@ def _known(store: Store, content: Content, name: str) -> Digest | None:
         return piece.blob
     fact = facts.known(store, name)
     return None if fact is None else Digest.parse(fact)
-
-
-def _verify(store: Store, content: Content) -> None:
-    """Damaged if a blob that goes into `content` whole is not right."""
-    for blob in {blob for blob, offset, length in content if blob and not offset and store.size(blob) == length}:
-        vouch.verify(store, blob)
 
 
 def _hash(store: Store, content: Content) -> Digest:
@@ -223,10 +216,8 @@ def _clear(store: Store, holes: Content, file: BinaryIO, place: int) -> Iterator
 def _share(store: Store, content: Content, file: BinaryIO, place: int) -> Iterator[int]:
     """Have the kernel copy `content`, as far as it can."""
     for blob, offset, left in content:
-        assert blob is not None
-        source = store.reading.file(blob).fileno()
         try:
-            while left and (count := os.copy_file_range(source, file.fileno(), left, offset, place)):
+            while left and (count := store.reading.copy(Slice(blob, offset, left), file.fileno(), place)):
                 offset, place, left = offset + count, place + count, left - count
                 yield place
         except OSError as error:

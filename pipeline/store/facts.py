@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.store import Store
 
+FOLDER = "sums"
+
 
 def known(store: Store, name: str) -> str | None:
     """The fact `name`; None if there is none, or it is not what was written."""
@@ -29,9 +31,16 @@ def know(store: Store, name: str, fact: str) -> None:
     store.note(Path(_path(store, name)), _seal(name, data) + b"\n" + data)
 
 
+def drop(store: Store) -> None:
+    """Forgets all facts. StoreError."""
+    with store.space():
+        for path in (store.root / FOLDER).glob("*/*"):
+            path.unlink(missing_ok=True)
+
+
 def _path(store: Store, name: str) -> str:
     key = _hash(name.encode("utf-8", "surrogateescape"))
-    return f"{store.root}/sums/{key[:2]}/{key}"
+    return f"{store.root}/{FOLDER}/{key[:2]}/{key}"
 
 
 def _seal(name: str, fact: bytes) -> bytes:

@@ -1,4 +1,8 @@
-"""Reading: the bytes of contents, from blobs that each thread keeps open."""
+"""Reading: the bytes of contents, from blobs that each thread keeps open.
+
+A blob's file is known to be right when it is opened, and its mark is looked at again behind every read: the kernel notes
+that a file is written to before the first byte changes, so what was read is right if the mark is as it was.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.digest import Digest
 from pipeline.store import meter
+from pipeline.store.fault import Damaged, Missing
+from pipeline.store.vouch import Mark, mark
 from pipeline.tree import Content, Slice
 
 if TYPE_CHECKING:
@@ -40,12 +46,17 @@ def is_hole(piece: Slice) -> bool:
 
 
 class Open:
-    """A blob that a thread has open, and a window into it: the bytes `data` from `start` on."""
+    """A blob that a thread has open, right while it has the mark `mark`; a window into it: `data` from `start` on."""
 
-    __slots__ = ("data", "file", "start", "step")
+    __slots__ = ("data", "file", "mark", "start", "step")
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.start, self.data, self.step = file, 0, b"", WINDOW[0]
+    def __init__(self, file: BinaryIO, mark: Mark) -> None:
+        self.file, self.mark, self.start, self.data, self.step = file, mark, 0, b"", WINDOW[0]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file may have been written to since it was opened."""
+        return mark(os.fstat(self.file.fileno())) != self.mark
 
 
 class Reading:
@@ -76,15 +87,18 @@ class Reading:
         if size:
             yield _together(small, size)
 
-    def file(self, blob: Digest) -> BinaryIO:
-        """`blob`, opened once a thread: only for `os.pread` and the like, and not to be closed."""
-        return self._blob(blob).file
+    def copy(self, piece: Slice, file: int, place: int) -> int:
+        """Has the kernel copy some of `piece` to `place` in the open file `file`; returns how many bytes.
 
-    def ended(self, blob: Digest, offset: int) -> None:
-        """The file of `blob` ended at `offset`, though there should be more: it is opened anew, or Damaged."""
-        if self._store.size(blob) <= offset:
-            raise self._store.damaged(blob)
-        self._open.__dict__.pop(blob, None)
+        OSError where the kernel cannot; 0 bytes where the blob ends.
+        """
+        assert piece.blob is not None
+        while True:
+            found = self._blob(piece.blob)
+            count = os.copy_file_range(found.file.fileno(), file, piece.length, piece.offset, place)
+            if not found.changed:
+                return count
+            self._anew(piece.blob)
 
     def close(self) -> None:
         """Let every thread open its blobs anew: one of them is not what it was."""
@@ -96,8 +110,15 @@ class Reading:
         if found is None:
             while len(blobs) >= BLOBS_OPEN:
                 del blobs[next(iter(blobs))]
-            found = blobs[blob] = Open(self._store.open(blob))
+            try:
+                found = blobs[blob] = Open(*self._store.vouched.open(blob))
+            except FileNotFoundError:
+                raise Missing(blob) from None
         return found
+
+    def _anew(self, blob: Digest) -> None:
+        """Have this thread open `blob` anew: it may have been written to."""
+        self._open.__dict__.pop(blob, None)
 
     def _large(self, blob: Digest, offset: int, length: int) -> Iterator[bytes]:
         while length:
@@ -129,9 +150,16 @@ class Reading:
 
     def _read(self, blob: Digest, count: int, offset: int) -> bytes:
         """At least one byte of `blob` from `offset` on, and at most `count`."""
-        while not (data := os.pread(self.file(blob).fileno(), count, offset)):
-            self.ended(blob, offset)
-        return data
+        while True:
+            found = self._blob(blob)
+            data = os.pread(found.file.fileno(), count, offset)
+            if found.changed:
+                self._anew(blob)
+            elif data:
+                return data
+            else:  # the slice is wrong, not the blob: who made both makes both again
+                self._store.path(blob).unlink(missing_ok=True)
+                raise Damaged(blob)
 
 
 def _together(pieces: list[bytes], size: int) -> bytes:

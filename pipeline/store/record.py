@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.digest import Digest, canonical_json
+from pipeline import sealed
+from pipeline.digest import Digest
 
 
 class Record(NamedTuple):
@@ -19,15 +21,33 @@ class Record(NamedTuple):
     size: int
     facts: dict[str, Any]
 
-    def dump(self) -> bytes:
-        return canonical_json(self._asdict())
+    def dump(self, key: str) -> bytes:
+        """Returns the bytes to keep for the action `key`."""
+        return sealed.dump(key, self._asdict())
+
+    @property
+    def inputs(self) -> list[str]:
+        """Keys of the actions whose results this one was made of."""
+        return list(self.facts.get("inputs", {}).values())
 
 
-def load(unsafe_data: bytes) -> Record | None:
-    """The record that `dump` wrote; None for anything else: a record that cannot be read is as good as none."""
-    try:
-        document = json.loads(unsafe_data)
-        result, size, facts = Digest.parse(document["result"]), document["size"], document["facts"]
-    except (ValueError, KeyError, TypeError):
+def load(key: str, unsafe_data: bytes) -> Record | None:
+    """Returns the record that `dump` wrote for the action `key`; None for anything else: it is as good as none."""
+    document = sealed.load(key, unsafe_data)
+    if document is None:
         return None
-    return Record(result, size, facts) if isinstance(size, int) and isinstance(facts, dict) else None
+    return Record(Digest.parse(document["result"]), document["size"], document["facts"])
+
+
+def place(root: Path, key: str) -> Path:
+    """Returns where the store `root` keeps the record of the action `key`."""
+    return root / "actions" / key[:2] / key
+
+
+def every(root: Path) -> Iterator[tuple[Path, Record | None]]:
+    """Yields every record of the store `root` with its path, in order; None for one that cannot be read."""
+    for path in sorted((root / "actions").glob("*/*")):
+        try:
+            yield path, load(path.name, path.read_bytes())
+        except FileNotFoundError:  # dropped meanwhile
+            continue

@@ -44,17 +44,25 @@ def is_tree(store: Store, result: Digest) -> bool:
         return file.read(len(START)) == START
 
 
+def named(file: BinaryIO) -> list[Digest]:
+    """Returns the digests in the result that `file` holds from its beginning on; none if it is neither tree nor manifest."""
+    start = file.read(len(START))
+    if start == START:
+        return _blobs(file)
+    if start[:1] != b"{" or len(rest := file.read(DOCUMENT_LIMIT)) == DOCUMENT_LIMIT:
+        return []
+    try:
+        return _descriptors(json.loads(start + rest))
+    except (ValueError, RecursionError):
+        return []
+
+
 def _named(store: Store, result: Digest) -> list[Digest]:
     try:
         with store.open(result) as file:
-            start = file.read(len(START))
-            if start == START:
-                return _blobs(file)
-            if start[:1] == b"{" and store.size(result) <= DOCUMENT_LIMIT:
-                return _descriptors(json.loads(start + file.read()))
-    except (Missing, ValueError):  # what it should refer to is known when it has been made again
-        pass
-    return []
+            return named(file)
+    except Missing:  # what it should refer to is known when it has been made again
+        return []
 
 
 def _blobs(file: BinaryIO) -> list[Digest]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.store import facts
+from pipeline.store.vouch import mark
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -79,7 +80,7 @@ def _state(path: Path) -> str:
         found = os.stat(path, follow_symlinks=False)
     except OSError:
         return ""
-    return f"{_boot()} {found.st_ino} {found.st_size} {found.st_ctime_ns}" if found.st_nlink == 1 else ""
+    return " ".join(map(str, (_boot(), *mark(found)))) if found.st_nlink == 1 else ""
 
 
 @cache

@@ -1,15 +1,17 @@
 """Store: blobs by digest, trees among them, and what finished actions gave.
 
     cache/blobs/sha256/<hex>   immutable content; the folder is an OCI image layout too (image-spec, image-layout.md)
-    cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it
+    cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it; sealed
     cache/sums/ab/<hex>        facts: what reading bytes found out, such as an exported content's sha256
     cache/spares/<hex>         what an output was before: the next one is made of it
     cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
     cache/tmp/…                what is being written; renamed into place when it is whole
+    cache/damage               other bytes whenever a damaged blob was found (see `taint`)
 
 Everything is written beside its place and renamed, so a reader sees a whole object or none. Any number of threads,
 processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness: whoever needs
-an object that is missing or damaged gets Missing, and `pipeline.action` makes the object again.
+an object that is missing or damaged gets Missing, and `pipeline.action` makes the object again. No byte of a blob is
+handed out before its file, as it stands, is known to be right (see `vouch`).
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from pipeline.store.fault import Damaged, Missing, StoreError, explained
 from pipeline.store.reading import CHUNK, Reading
 from pipeline.store.record import Record
 from pipeline.store.rope import Rope, Writer
+from pipeline.store.vouch import Vouched, mark, settle
 from pipeline.tree import Content, Slice, Tree
 
 ENTRIES_IN_MEMORY = 100_000
@@ -50,6 +53,7 @@ class Store:
         self._trees: dict[Digest, Tree] = {}
         self._guard = threading.Lock()
         self._lease: held.Lease | None = None
+        self.vouched = Vouched(self)
         self.reading = Reading(self)
 
     # the folder itself
@@ -68,18 +72,6 @@ class Store:
             except OSError:
                 partial.unlink(missing_ok=True)
                 raise
-
-    def _used(self, path: Path, size: int | None = None, touch: bool = True) -> bool:
-        """Whether `path` is there (and `size` bytes long); its time stamp then says that it was needed now."""
-        try:
-            if size not in (None, os.stat(path).st_size):
-                return False
-        except OSError:
-            return False
-        if touch:
-            with contextlib.suppress(OSError):  # somebody else's: they see to it
-                os.utime(path)
-        return True
 
     def _leased(self) -> held.Lease:
         """This store's lease on names in tmp/; the folders are made with the first one."""
@@ -135,11 +127,25 @@ class Store:
     def put(self, data: bytes) -> Digest:
         """Store `data` (if it is not there yet) and return its digest."""
         digest = Digest.of(data)
-        if not self._used(self.path(digest), len(data)):
+        if not self._holds(digest, data):
             with self.create() as blob:
                 blob.write(data)
                 blob.commit()
         return digest
+
+    def _holds(self, digest: Digest, data: bytes) -> bool:
+        """Returns whether the blob is there, and holds `data`; its time stamp then says that it was needed now."""
+        try:
+            with open(self.path(digest), "rb") as file:
+                same = file.read() == data
+                if same:
+                    _touch(file.fileno())
+                    self.vouched.note(digest, mark(os.fstat(file.fileno())))
+        except OSError:
+            return False
+        if not same:
+            self.damaged(digest)
+        return same
 
     @contextlib.contextmanager
     def create(self) -> Iterator[Writer]:
@@ -154,16 +160,34 @@ class Store:
         """Take the file `path` (named by `scratch`, whole, already verified) as the blob `digest`."""
         with self.space():
             os.chmod(path, 0o444)
+            settle(path)
             place = self.path(digest)
             try:
                 os.replace(path, place)
             except FileNotFoundError:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(path, place)
+        self.vouched.note(digest, mark(self.stat(digest)))
 
     def open(self, digest: Digest) -> BinaryIO:
+        """The file of a blob, which is right as it stands: Damaged if it is not."""
         with self._present(digest):
-            return open(self.path(digest), "rb")
+            return self.vouched.open(digest)[0]
+
+    @contextlib.contextmanager
+    def held(self, digest: Digest) -> Iterator[BinaryIO]:
+        """The same for something that takes longer: Damaged at the end, too, if the file is not right any more."""
+        with self._present(digest):
+            file, before = self.vouched.open(digest)
+        with file:
+            yield file
+            if mark(os.fstat(file.fileno())) != before:
+                self.right(digest)
+
+    def right(self, digest: Digest) -> Path:
+        """Where the blob is, for others to open; Damaged if it is not what its name says."""
+        self.open(digest).close()
+        return self.path(digest)
 
     def get(self, digest: Digest) -> bytes:
         """A small blob, whole and verified."""
@@ -180,10 +204,15 @@ class Store:
                 raise self.damaged(digest)
 
     def damaged(self, digest: Digest) -> Damaged:
-        """Remove a blob that is not what its name says; the error to raise."""
-        with self.space():
-            self.path(digest).unlink(missing_ok=True)
+        """Remove a blob that is not what its name says, and what was made of it; the error to raise."""
+        from pipeline.store import taint
+
+        try:
+            taint.drop(self, [digest])
+        except StoreError as error:
+            raise StoreError(f"{self.path(digest)} is damaged and cannot be removed: {error}") from None
         self._trees.pop(digest, None)
+        self.vouched.clear()
         self.reading.close()
         return Damaged(digest)
 
@@ -214,7 +243,7 @@ class Store:
     def export(self, content: Content, path: Path) -> Digest:
         """Write `content` to the host file `path` (beside it, then renamed), holes kept; its sha256 is returned.
 
-        Blobs that go into it whole are verified, if they were written to since; Damaged if one is not right.
+        Damaged if a blob that goes into it is not right.
         """
         from pipeline.store import export
 
@@ -247,31 +276,32 @@ class Store:
     def recall(self, key: str) -> Digest | None:
         """What the action `key` gave, if it has been done and its result is still here."""
         record = self.record(key)
-        if record is None or not self._used(self.path(record.result), record.size, touch=False):
+        try:
+            if record is None or os.stat(self.path(record.result)).st_size != record.size:
+                return None
+        except OSError:
             return None
         with contextlib.suppress(StoreError):  # a store that only others may write serves all the same
             self._leased()
-        self._used(self._record_path(key))
+        _touch(records.place(self.root, key))
         return record.result
 
     def record(self, key: str) -> Record | None:
         """What is remembered of the action `key`, wherever its result is now."""
         try:
-            return records.load(self._record_path(key).read_bytes())
+            return records.load(key, records.place(self.root, key).read_bytes())
         except OSError:
             return None
 
     def remember(self, key: str, result: Digest, facts: Mapping[str, Any] | None = None) -> None:
         """Note that the action `key` gave `result`, which is in the store. `facts`: JSON values."""
-        self.note(self._record_path(key), Record(result, self.size(result), dict(facts or {})).dump())
+        record = Record(result, self.size(result), dict(facts or {}))
+        self.note(records.place(self.root, key), record.dump(key))
 
     def forget(self, key: str) -> None:
         """Drop what is remembered of the action `key`."""
         with self.space():
-            self._record_path(key).unlink(missing_ok=True)
-
-    def _record_path(self, key: str) -> Path:
-        return self.root / "actions" / key[:2] / key
+            records.place(self.root, key).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -285,3 +315,9 @@ class Store:
             yield
         finally:
             held.drop(path, file)
+
+
+def _touch(file: Path | int) -> None:
+    """Has a file's time stamp say that it was needed now, where it is ours: others see to their own."""
+    with contextlib.suppress(OSError):
+        os.utime(file)
