@@ -36,6 +36,13 @@ class Project:
     def cache(self) -> Path:
         return self.root / os.environ.get("NODEKILN_CACHE", CACHE)
 
+    @cached_property
+    def damage(self) -> str:
+        """What tells the last damage that was found in the store, when this was first asked, from any other."""
+        from pipeline.mark import damage
+
+        return damage(self.cache)
+
     def names(self) -> list[str]:
         """The specs there are, by name."""
         return sorted(path.stem for path in (self.root / SPECS).glob("*.yml"))

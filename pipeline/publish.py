@@ -2,25 +2,31 @@
 
 manifest.json is the record of a build: what went in (digests of the spec and its lock), the key and the result of
 every stage, and digest and size of every file. It says nothing of time, host or user: equal builds, equal records.
+
+What was written is noted (pipeline.written), so that the next build sees what was done to it since; a record that
+somebody wrote into is not believed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, written
 from pipeline.action import Action, closure
 from pipeline.digest import Digest
 from pipeline.plan import Plan
 from pipeline.project import Project
+from pipeline.mark import Mark, mark, settle
 from pipeline.store import Store
 from pipeline.tree import File
+from pipeline.written import MANIFEST, SUMS, Written
 
-MANIFEST = "manifest.json"
-SUMS = "SHA256SUMS"
+Published = dict[str, tuple[dict[str, Any], Mark]]
+"""A file's name -> what a record says of it (`sha256`, `size`), and its mark as it was written."""
 
 
 def publish(project: Project, made: Plan, name: str, action: Action, folder: Path) -> list[str]:
@@ -29,45 +35,54 @@ def publish(project: Project, made: Plan, name: str, action: Action, folder: Pat
     OverBudget if something is larger than the spec allows.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    before = _known(folder).get("formats", {}).get(name)
+    before = _known(written.read(folder)).get(name)
     if made.spec.build.budget:
         from pipeline.sizes import budget
 
         budget.check(project.store, made, name, action, before)
     files = action.use(project.store, lambda result: _export(project, made, result, folder))
-    with project.store.lock(f"publish-{made.spec.name}"):
+    with project.store.lock(f"publish-{made.spec.name}"), written.noting:
         _record(project, made, name, action, folder, files)
     return [str(folder / file) for file in sorted(files)]
 
 
-def _export(project: Project, made: Plan, result: Digest, folder: Path) -> dict[str, Any]:
-    files: dict[str, Any] = {}
+def _export(project: Project, made: Plan, result: Digest, folder: Path) -> Published:
+    files: Published = {}
     for suffix, entry in project.store.tree(result).items():
         assert type(entry) is File
         target = folder / f"{made.spec.name}{suffix}"
-        files[target.name] = {"sha256": project.store.export(entry.content, target).hex, "size": entry.size}
+        digest = project.store.export(entry.content, target)
+        files[target.name] = {"sha256": digest.hex, "size": entry.size}, mark(os.stat(target))
     return files
 
 
-def _known(folder: Path) -> dict[str, Any]:
-    """The record of earlier builds, empty if there is none."""
-    try:
-        found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found
+def _known(before: Written) -> dict[str, Any]:
+    """The formats in the record of earlier builds; none if there is no record, or it is not what was written."""
+    data = before.whole(MANIFEST)
+    formats: dict[str, Any] = json.loads(data)["formats"] if data else {}
+    return formats
 
 
-def _record(project: Project, made: Plan, name: str, action: Action, folder: Path, files: dict[str, Any]) -> None:
+def _record(project: Project, made: Plan, name: str, action: Action, folder: Path, files: Published) -> None:
+    before = written.read(folder)
     formats = {
-        format_name: entry
-        for format_name, entry in _known(folder).get("formats", {}).items()
-        if all((folder / file).exists() for file in entry["files"])
+        form: entry
+        for form, entry in _known(before).items()
+        if all(_stands(folder / file, facts["sha256"], files) for file, facts in entry["files"].items())
     }
-    formats[name] = entry_of(project.store, action, files)
-    _replace(folder / MANIFEST, record(project, made, formats))
+    formats[name] = entry_of(project.store, action, {file: facts for file, (facts, _) in files.items()})
     sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
-    _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+    beside = {
+        MANIFEST: _replace(folder / MANIFEST, record(project, made, formats)),
+        SUMS: _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))),
+    }
+    own = {file: (facts["sha256"], found) for file, (facts, found) in files.items()}
+    before.after(name, action.key, own, beside).write()
+
+
+def _stands(path: Path, digest: str, files: Published) -> bool:
+    """Whether the file of another format is there, and is none of `files` with other bytes."""
+    return path.exists() and (path.name not in files or files[path.name][0]["sha256"] == digest)
 
 
 def entry_of(store: Store, action: Action, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -93,7 +108,10 @@ def _stage(store: Store, action: Action) -> dict[str, Any]:
     return {"key": action.key, "version": action.version, "result": known and known.result}
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str) -> tuple[str, Mark]:
+    """Write `text` to `path`; its sha256 in hexadecimal, and the mark of the file."""
     partial = path.with_name(f".{path.name}")
     partial.write_text(text)
+    settle(partial)
     partial.replace(path)
+    return Digest.of(text.encode()).hex, mark(os.stat(path))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline import tree as trees
 from pipeline.digest import Digest
+from pipeline.mark import settle
 from pipeline.store import facts, midstate, spare
 from pipeline.store.beside import Beside
 from pipeline.store.chunks import Chunk, chunks, name_of
@@ -76,6 +77,7 @@ def digest(store: Store, content: Content) -> Digest:
 def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     data = b"".join(store.read(content))
     partial.write_bytes(data)
+    settle(partial)
     os.replace(partial, path)
     return Digest.of(data)
 
@@ -90,6 +92,7 @@ def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     with file:
         os.truncate(file.fileno(), sum(chunk.size for chunk in parts))
         summed = _copied(store, parts, had, file, known, str(path.absolute()))
+        settle(partial)
         _replace(store, partial, path)  # which need not wait for the sum
         digest = summed()
     if known is None:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.digest import Digest
+from pipeline.mark import Mark, mark
 from pipeline.store import meter
 from pipeline.store.fault import Damaged, Missing
-from pipeline.store.vouch import Mark, mark
 from pipeline.tree import Content, Slice
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pipeline.mark import mark
 from pipeline.store import facts
-from pipeline.store.vouch import mark
 
 if TYPE_CHECKING:
     from pipeline.store import Store

@@ -28,13 +28,14 @@ from typing import Any, BinaryIO
 from pipeline import columns
 from pipeline import tree as trees
 from pipeline.digest import Digest
+from pipeline.mark import mark, settle
 from pipeline.store import held
 from pipeline.store import record as records
 from pipeline.store.fault import Damaged, Missing, StoreError, explained
 from pipeline.store.reading import CHUNK, Reading
 from pipeline.store.record import Record
 from pipeline.store.rope import Rope, Writer
-from pipeline.store.vouch import Vouched, mark, settle
+from pipeline.store.vouch import Vouched
 from pipeline.tree import Content, Slice, Tree
 
 ENTRIES_IN_MEMORY = 100_000

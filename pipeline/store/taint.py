@@ -4,7 +4,7 @@ Records say which actions an action was made of, so those that follow from a res
 and dropped, and so is a record whose own inputs have none any more. Facts and spares do not say what they stem from: all
 of them go. The action that made the blob keeps its record, and must give the same again.
 
-A store counts such findings in `damage`, which doit's tasks look at: what was built before is looked at again.
+The store notes that there was damage, and doit's tasks look at that: what was built before is looked at again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.digest import Digest
+from pipeline.mark import DAMAGE
 from pipeline.store import facts, spare
 from pipeline.store import record as records
 from pipeline.store.record import Record
@@ -25,9 +26,6 @@ from pipeline.store.references import named
 
 if TYPE_CHECKING:
     from pipeline.store import Store
-
-NAME = "damage"
-"""Name of the file that says when damage was last found: other bytes each time."""
 
 noted: list[str] = []
 """One line for each blob that this process found damaged, until somebody has shown it."""
@@ -39,7 +37,7 @@ def drop(store: Store, suspects: Iterable[Digest]) -> list[Path]:
     Derived results go first: a process that is killed here leaves the blob to be found again. StoreError if the store
     cannot be written.
     """
-    with store.lock(NAME), store.space():
+    with store.lock(DAMAGE), store.space():
         damaged = {blob for blob in suspects if not right(store, blob)}
         if not damaged:  # another thread or process was quicker
             return []
@@ -48,19 +46,11 @@ def drop(store: Store, suspects: Iterable[Digest]) -> list[Path]:
             path.unlink(missing_ok=True)
         facts.drop(store)
         spare.drop(store)
-        store.note(store.root / NAME, f"{os.urandom(8).hex()} {' '.join(sorted(damaged))}\n".encode())
+        store.note(store.root / DAMAGE, f"{os.urandom(8).hex()} {' '.join(sorted(damaged))}\n".encode())
         for blob in damaged:
             store.path(blob).unlink(missing_ok=True)
     noted.extend(f"{store.path(blob)} was damaged: it is made again, and all that was made of it" for blob in damaged)
     return dropped
-
-
-def last(root: Path) -> str:
-    """Returns what identifies the last damage that was found in the store `root`; "" if there was none."""
-    try:
-        return (root / NAME).read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def right(store: Store, blob: Digest) -> bool:

@@ -1,8 +1,7 @@
 """Vouch: remembers which file of a blob is known to be right, so that it need not be read whole each time it is opened.
 
-A mark is a file's inode, size, and times of modification and of change. The kernel sets the last whenever a file is
-written to, and nobody can set it back. Marks are kept in memory, those of large blobs also as facts. Damage below the
-file system changes no mark: `doit fsck` finds it, which reads everything.
+A right file is known by its mark (see `pipeline.mark`). Marks are kept in memory, those of large blobs also as facts.
+Damage below the file system changes no mark: `doit fsck` finds it, which reads everything.
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.digest import Digest
+from pipeline.mark import Mark, mark
 from pipeline.store import facts
 from pipeline.store.fault import StoreError
 
@@ -22,24 +21,6 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 18
 """Size up to which a blob is sooner hashed, once a process, than looked up, in bytes."""
-
-Mark = tuple[int, int, int, int]
-"""Inode, size in bytes, time of modification and time of change, both in nanoseconds."""
-
-
-def mark(found: os.stat_result) -> Mark:
-    """Returns the mark of a file as it stands."""
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def settle(path: Path) -> None:
-    """Gives the file `path` a time of modification that no clock gives it.
-
-    Linux before 6.13 takes time stamps from a clock that ticks every 1 to 10 ms. A file that is written to in the tick
-    in which its mark was taken has another mark all the same, then.
-    """
-    found = os.stat(path)
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
 
 
 class Vouched:

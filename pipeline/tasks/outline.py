@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pipeline
-from pipeline import seen
+from pipeline import sealed, seen
 
 MEMORY = ".outlines"
 """Folder of the results; a file for each spec."""
@@ -28,7 +27,7 @@ class Step(NamedTuple):
     """A task: that of the action `action`, or of the files of the format `format`, which that action gives.
 
     key: of the action; empty as long as the lock lacks what the format needs. needs: names of tasks. targets: files,
-    relative to the project.
+    relative to the project; folder: where they go.
     """
 
     task: str
@@ -39,6 +38,7 @@ class Step(NamedTuple):
     needs: list[str]
     doc: str
     targets: list[str]
+    folder: str = ""
 
 
 class Outline(NamedTuple):
@@ -55,18 +55,18 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], Outline]) -> O
     extra: formats that are outlined though the spec does not ask for them.
     """
     code = _code()
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        found = json.loads(path.read_bytes())
-        if found["code"] == code and found["extra"] == [*extra] and seen.same(found["notes"]):
+    with contextlib.suppress(OSError):
+        found = sealed.load(path.stem, path.read_bytes())
+        if found and found["code"] == code and found["extra"] == [*extra] and seen.same(found["notes"]):
             doc, asked, steps = found["outline"]
             return Outline(doc, asked, [Step(*step) for step in steps])
     with seen.watching() as notes:
         outline = make()
-    text = json.dumps({"code": code, "extra": extra, "notes": notes, "outline": outline})
+    data = sealed.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "outline": outline})
     with contextlib.suppress(OSError):  # where it cannot be written, it is made each time
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_text(text)
+        partial.write_bytes(data)
         partial.replace(path)
     return outline
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline import formats, lock
@@ -13,6 +14,7 @@ from pipeline.action import Action
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.language import problem
 from pipeline.language.problem import StageProblem, Warned
+from pipeline.mark import damage
 from pipeline.oci.error import ImageError
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
@@ -28,7 +30,7 @@ class Unlocked(NodekilnError):
 
 def stage(planned: Planned, step: Step) -> dict[str, Any]:
     """Perform the step's action; what doit keeps of it."""
-    action = planned.action(step)
+    action, damaged = planned.action(step), damage(planned.project.cache)
     with problem.listening() as heard:
         try:
             _, ran = action.perform(planned.project.store)
@@ -41,7 +43,7 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
             raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
     for warned in heard:
         sys.stderr.write(f"warning: {_located(action, warned)}\n")
-    return record(action) | {"ran": ran}
+    return record(action, damaged) | {"ran": ran}
 
 
 def _located(action: Action, found: StageProblem | Warned) -> str:
@@ -51,11 +53,11 @@ def _located(action: Action, found: StageProblem | Warned) -> str:
 
 def publish(planned: Planned, step: Step) -> dict[str, Any]:
     """Write the files of the step's format; what doit keeps of it."""
-    made, action = planned.plan(step), planned.action(step)
+    made, action, damaged = planned.plan(step), planned.action(step), damage(planned.project.cache)
     for warned in made.spec.warned:
         sys.stderr.write(f"warning: {warned}\n")
-    files = publishing.publish(planned.project, made, step.format, action, planned.folder(step.arch))
-    return record(action) | {"ran": True, "files": files}
+    files = publishing.publish(planned.project, made, step.format, action, Path(step.folder))
+    return record(action, damaged) | {"ran": True, "files": files}
 
 
 def resolve(steps: Sequence[tuple[Planned, Step]]) -> NoReturn:

@@ -74,7 +74,7 @@ class Planned:
         """Why a step has to run whose action's record was `before`: at length, and in few words."""
         from pipeline.tasks.reason import difference, summary
 
-        now = record(self.action(step))
+        now = record(self.action(step), self.project.damage)
         return difference(before, now), summary(before, now)
 
     def folder(self, arch: str) -> Path:
@@ -115,7 +115,8 @@ class Planned:
         suffixes = formats.find(name).SUFFIXES if made.spec["kernel"].image else ()  # without one, some are not made
         targets = [f"{self.folder(made.arch) / self.name}{suffix}" for suffix in suffixes]
         needs, doc = [self._task(made, action.name)], f"-> {', '.join(targets)}"
-        return Step(self._task(made, name), made.arch, action.name, name, action.key, needs, doc, targets)
+        folder = str(self.folder(made.arch))
+        return Step(self._task(made, name), made.arch, action.name, name, action.key, needs, doc, targets, folder)
 
     def _unlocked(self, made: Plan, name: str, missing: int) -> Iterator[Step]:
         """As long as the lock lacks something that a format needs: resolve that."""
@@ -129,10 +130,13 @@ class Planned:
         return f"build:{self.name}:{apart}{name}"
 
 
-def record(action: Action) -> dict[str, Any]:
-    """What doit keeps of an action that ran: enough to say later why it would run again."""
+def record(action: Action, damage: str) -> dict[str, Any]:
+    """What doit keeps of an action that ran: enough to say later why it would run again.
+
+    damage: the last that had been found in the store when it began.
+    """
     inputs = {needed.name: needed.key for needed in action.inputs}
-    return {"key": action.key, "params": dict(action.params), "inputs": inputs}
+    return {"key": action.key, "params": dict(action.params), "inputs": inputs, "damage": damage}
 
 
 def _needed(steps: list[Step], asked: list[str]) -> list[str]:

@@ -33,9 +33,14 @@ class Change(NamedTuple):
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Why an action whose record was `before` has to run as `now`: the fields that differ, or its changed inputs."""
-    if before.get("key") == now["key"]:
+    if same(before, now):
         return "up to date"
     return "; ".join(map(str, changes(before, now))) or _beyond(before, now)
+
+
+def same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether an action whose record was `before` need not run as `now`: no damage was found in the store since."""
+    return before.get("key") == now["key"] and now.get("damage", "") in ("", before.get("damage"))
 
 
 def summary(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -66,6 +71,8 @@ def _beyond(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if inputs:
         more = f" and {len(inputs) - INPUTS} more" if len(inputs) > INPUTS else ""
         return f"input {', '.join(inputs[:INPUTS])}{more} changed"
+    if before.get("key") == now["key"]:
+        return "damage was found in the cache since"
     return "the stage's own version changed"
 
 

@@ -22,13 +22,14 @@ from typing import Any, NoReturn
 from doit import get_var
 from doit.task import dict_to_task
 
-from pipeline import formats
+from pipeline import formats, written
 from pipeline.errors import NodekilnError
 from pipeline.offline import go_offline
 from pipeline.project import RESULTS, Project
 from pipeline.tasks import outline, state
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned
+from pipeline.tasks.reason import same
 from pipeline.tasks.reporter import chosen, explained
 
 Task = Any
@@ -80,14 +81,27 @@ class SameKey:
         self.reason = self.summary = "never built here"
 
     def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
-        if values.get("key") == self._step.key:
-            return True
+        if same(values, {"key": self._step.key, "damage": self._planned.project.damage}):
+            return self._right()
         if values:
             self.reason, self.summary = self._planned.changed(self._step, values)
         return False
 
+    def _right(self) -> bool:
+        """Whether what it gave is as it was."""
+        return True
+
     def __repr__(self) -> str:
         return self.reason
+
+
+class SameFiles(SameKey):
+    """The same for files in build/: true when they are, besides, as they were written."""
+
+    def _right(self) -> bool:
+        with written.noting:
+            self.reason = self.summary = written.read(Path(self._step.folder)).wrong(self._step.format, self._step.key)
+        return not self.summary
 
 
 def build() -> Iterator[Task]:
@@ -122,10 +136,9 @@ def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]]) -> Itera
 
 
 def _step_task(planned: Planned, step: Step) -> Task:
-    same = SameKey(planned, step)
     if not step.format:
-        return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[same])
-    facts = {"uptodate": [same, _all_there], "targets": step.targets, "clean": True}
+        return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[SameKey(planned, step)])
+    facts = {"uptodate": [SameFiles(planned, step)], "targets": step.targets, "clean": True}
     return _task(step.task, _publish, [planned, step], step.needs, step.doc, **facts)
 
 
@@ -141,11 +154,6 @@ def _mentioned(spec: str) -> tuple[str, ...]:
     words = [word for word in sys.argv[1:] if word.startswith(starts)]
     packed = formats.packed() if any(word.endswith(formats.ENDINGS) for word in words) else ()
     return (*formats.names(), *packed) if words else ()
-
-
-def _all_there(task: Any, values: Mapping[str, Any]) -> bool:
-    """doit's `uptodate` for outputs: whether the files that were made are still there."""
-    return all(Path(file).exists() for file in values.get("files", ()))
 
 
 def commands() -> Iterator[Task]:
