@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from pipeline import size
+from pipeline import size, written
 from pipeline.commands.why import counted
 from pipeline.project import RESULTS, Project
 
@@ -44,7 +44,8 @@ def _written(project: Project, name: str) -> str:
     for made in forecast.plans(project, name):
         for task, action, base in forecast.outputs(project, made):
             known = _sizes(project, action)
-            if built.get(task, {}).get("key") != action.key or not all(_at(base, suffix).exists() for suffix in known):
+            there = written.read(base.parent.relative_to(project.root))
+            if built.get(task, {}).get("key") != action.key or there.wrong(_format(task), action.key):
                 guessed = guessed or not known
                 total += sum((known or _last(base, task)).values())
     return ("about " if guessed else "") + size.shown(total)
@@ -58,8 +59,9 @@ def _sizes(project: Project, action: Action) -> dict[str, int]:
     return {suffix: getattr(entry, "size", 0) for suffix, entry in project.store.tree(record.result).items()}
 
 
-def _at(base: Path, suffix: str) -> Path:
-    return base.with_name(base.name + suffix)
+def _format(task: str) -> str:
+    """The format of a task `build:NODE:FORMAT` or `build:NODE:ARCH/FORMAT`."""
+    return task.rpartition("/")[2].rpartition(":")[2]
 
 
 def _last(base: Path, task: str) -> dict[str, int]:
@@ -68,7 +70,7 @@ def _last(base: Path, task: str) -> dict[str, int]:
 
     try:
         formats = json.loads((base.parent / MANIFEST).read_bytes())["formats"]
-        files = formats[task.rpartition("/")[2].rpartition(":")[2]]["files"]
+        files = formats[_format(task)]["files"]
         return {name: facts["size"] for name, facts in files.items()}
     except (OSError, ValueError, KeyError):
         return {}

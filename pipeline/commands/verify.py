@@ -22,7 +22,7 @@ PARAMS = [
     {"name": "full", "long": "full", "type": bool, "default": False, "help": "all conditions, one at a time too"},
     {"name": "formats", "long": "formats", "default": "", "help": "these formats, comma-separated, or 'all'"},
     {"name": "against", "long": "against", "default": "",
-     "help": "an earlier build to be met: its manifest.json, or the reference that it was pushed to"},
+     "help": "an earlier build to be met: its folder, its manifest.json, or the reference that it was pushed to"},
     {"name": "json", "long": "json", "default": "", "help": "write the table to this file as JSON ('-': to stdout)"},
     {"name": "jobs", "long": "jobs", "type": int, "default": 0,
      "help": "how many runs go side by side (default: one for each processor, at most 4)"},
@@ -51,6 +51,8 @@ def run(
     from pipeline.verify.runs import Asked, verify
 
     record = records.read(project.store, against) if against else None
+    if record is not None:
+        record.check()
     lock = record.lock if record and record.lock else project.root / project.lock_path(name)
     plans = _plans(project, name, lock)
     if record is not None:

@@ -1,8 +1,8 @@
 """Record: a build that was made before, here or elsewhere: its manifest.json (pipeline.publish), and what else of it
 can be had. It lies in a folder with the build's files, alone, or in a registry with all that was pushed.
 
-A record that comes from elsewhere is a claim: it is checked for its shape, and never for more than what it is held
-against.
+A record that comes from elsewhere is a claim: it is checked for its shape, and against the files that lie with it
+(`check`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pipeline.digest import Digest
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
 from pipeline.publish import MANIFEST
+from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -34,13 +35,25 @@ class Record(NamedTuple):
     """A build that was made before.
 
     manifests: architecture -> its manifest.json. file: (architecture, file name) -> where it lies on this host, fetched
-    if it has to be; None if it cannot be had. lock: the one that it was made from, where that came along.
+    if it has to be; None if it cannot be had. sum: the same -> the sha256 (hexadecimal) of the file; None where the
+    record came without its files. lock: the one that it was made from, where that came along.
     """
 
     name: str
     manifests: Mapping[str, Mapping[str, Any]]
     file: Callable[[str, str], Path | None]
+    sum: Callable[[str, str], str | None]
     lock: Path | None = None
+
+    def check(self) -> None:
+        """Hold the record against its files, which are read; BadInput names the first that is not what it says."""
+        for arch, manifest in self.manifests.items():
+            for entry in manifest["formats"].values():
+                for name, facts in entry["files"].items():
+                    found = self.sum(arch, name)
+                    if found not in (None, facts["sha256"]):
+                        there = f"has sha256 {found}" if found else "is not there"
+                        raise BadInput(f"{self.name}: {name} {there}; {MANIFEST} says {facts['sha256']}")
 
 
 def read(store: Store, asked: str) -> Record:
@@ -51,7 +64,11 @@ def read(store: Store, asked: str) -> Record:
     path = Path(asked) / MANIFEST if Path(asked).is_dir() else Path(asked)
     if path.exists():
         manifest = parse(path.read_bytes(), asked)
-        return Record(asked, {manifest["arch"]: manifest}, lambda arch, name: inside(path.parent)(name))
+        find, alone = inside(path.parent), None if path == Path(asked) else ""
+        return Record(
+            asked, {manifest["arch"]: manifest}, lambda arch, name: find(name),
+            lambda arch, name: sha256(HostFile(found)) if (found := find(name)) else alone,
+        )  # fmt: skip
     if not is_remote(asked):
         raise BadInput(f"{asked}: no such file, nor a reference with its registry (registry.example/nodes/node:v1)")
     found = pushed(store, asked)
@@ -87,8 +104,12 @@ def pushed(store: Store, reference: str) -> Record | None:
         there = name in found.files[places[arch]]
         return found.fetch(store, places[arch], name) if there else None
 
+    def sum(arch: str, name: str) -> str | None:
+        blob = found.files[places[arch]].get(name)
+        return blob.digest.hex if blob and blob.digest.algorithm == "sha256" else None
+
     locks = [(arch, name) for arch, names in found.files.items() for name in names if name.endswith(".lock")]
-    return Record(reference, manifests, file, _lock(store, found, *locks[0]) if locks else None)
+    return Record(reference, manifests, file, sum, _lock(store, found, *locks[0]) if locks else None)
 
 
 def _lock(store: Store, found: Pushed, arch: str, name: str) -> Path:

@@ -41,9 +41,13 @@ def tag(store: Store, name: str, image: Descriptor) -> None:
         os.replace(partial, place)
 
 
-def _entries(document: bytes) -> list[Descriptor]:
-    entries: list[Descriptor] = json.loads(document).get("manifests", [])
-    return entries
+def _entries(unsafe_document: bytes) -> list[Descriptor]:
+    """The descriptors of an index; none of one that was damaged: names come back when they are given again."""
+    try:
+        entries = json.loads(unsafe_document)["manifests"]
+        return [each for each in entries if Digest.parse(each["digest"]) and isinstance(each.get("annotations", {}), dict)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
 
 
 def _index(entries: list[Descriptor]) -> bytes:

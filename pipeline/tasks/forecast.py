@@ -70,7 +70,7 @@ def forecast(project: Project, name: str) -> list[Step]:
     for made in plans(project, name):
         for action in closure(*asked(made)):
             last = built.get(task_name(made, action.name), {})
-            steps.append(_step(project.store, made, action, last, known))
+            steps.append(_step(project.store, project.damage, made, action, last, known))
     return steps
 
 
@@ -100,15 +100,17 @@ def _sized(value: Any) -> Iterator[tuple[Digest, int]]:
         yield from _sized(item)
 
 
-def _step(store: Store, made: Plan, action: Action, built: Mapping[str, Any], known: Mapping[str, Known]) -> Step:
-    now = {"key": action.key, **action.facts()}
+def _step(
+    store: Store, damaged: str, made: Plan, action: Action, built: Mapping[str, Any], known: Mapping[str, Known]
+) -> Step:
+    now = {"key": action.key, "damage": damaged, **action.facts()}
     its = [facts for _, facts in known.get(now["stage"], [])]
     seconds = next((facts["seconds"] for facts in its if facts.get("name") == action.name and "seconds" in facts), None)
 
     def step(outcome: str, last: str = "", nearest: str = "") -> Step:
         return Step(made, task_name(made, action.name), action, outcome, last, nearest, seconds)
 
-    if built.get("key") == action.key:
+    if reason.same(built, now):
         return step(UP_TO_DATE)
     last = reason.difference(built, now) if built else "never built here"
     record = store.record(action.key)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 NAME = ".last.json"
 
-RAN, RESTORED, UP_TO_DATE, FAILED = "ran", "restored", "up to date", "failed"
+RAN, RESTORED, UP_TO_DATE, FAILED = OUTCOMES = ("ran", "restored", "up to date", "failed")
 
 
 class Event(NamedTuple):
@@ -34,6 +34,7 @@ def write(folder: Path, events: Mapping[str, Event]) -> None:
 def read(folder: Path) -> dict[str, Event]:
     """What `write` noted; {} if that was nothing that can be read."""
     try:
-        return {task: Event(*event) for task, event in json.loads((folder / NAME).read_bytes()).items()}
+        found = {task: Event(*event) for task, event in json.loads((folder / NAME).read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+    return {task: event for task, event in found.items() if event.outcome in OUTCOMES and type(event.seconds) is float}

@@ -65,11 +65,14 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.begun: dict[str, float] = {}
         self.events: dict[str, Event] = {}
         self.bad_input = False
+        self.damaged: list[str] = []
+        """What was found damaged in the store, a line each."""
 
     def execute_task(self, task: Any) -> None:
         self.begun[task.name] = time.monotonic()
 
     def add_success(self, task: Any) -> None:
+        self.tell_damage()
         ran = (task.values or {}).get("ran")
         if ran is None:
             return
@@ -86,6 +89,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.write(f"{task.name}: ignored, as `doit ignore` was told\n")
 
     def add_failure(self, task: Any, fail: Any) -> None:
+        self.tell_damage()
         if is_stage(task):
             self.note(task, FAILED)
         if not fail.report:
@@ -102,9 +106,23 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             sys.stderr.write("\n".join(self.runtime_errors) + "\n")
         if self.events:
             self.write(f"{counted(self.events)} in {since_start():.2f} s\n")
+        if self.damaged:
+            self.write(f"{len(self.damaged)} damaged objects were found in the cache:\n")
+            self.write("".join(f"{line}\n" for line in self.damaged))
+        if self.events:
             journal.write(self.folder, self.events)
         if self.bad_input:
             raise SystemExit(BAD_INPUT)
+
+    def tell_damage(self) -> None:
+        """Say what was found damaged in the store since this was last asked."""
+        taint = sys.modules.get("pipeline.store.taint")  # who finds damage imports it
+        if taint is None:
+            return
+        lines, taint.noted[:] = [*taint.noted], []
+        self.damaged += lines
+        for line in lines:
+            sys.stderr.write(f"warning: {line}\n")
 
     def note(self, task: Any, outcome: str) -> Event:
         """Remember what became of a task."""

@@ -2,22 +2,31 @@
 
 doit's sqlite backend writes everything at the end, in one transaction: a killed run forgets all that it did, and the
 first failing task locks the file for every other doit. Here each task is written when it is done, in WAL mode.
+
+A state that is damaged is begun anew: what the tasks would do is done again, and mostly restored out of the store.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from doit.dependency import SqliteDB
+from doit.dependency import DatabaseException, SqliteDB
 
 NAME = ".doit.db"
 """The file, in the folder of results."""
 BUSY_TIMEOUT = 30
 """Seconds to wait for another doit that is writing."""
+SOUND = (
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+)  # fmt: skip
+"""Errors (sqlite3's primary result codes) that do not mean that the file is damaged."""
 
 
 class StateDB(SqliteDB):  # type: ignore[misc]
@@ -25,7 +34,16 @@ class StateDB(SqliteDB):  # type: ignore[misc]
 
     def _sqlite3(self, name: str) -> sqlite3.Connection:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        connection: sqlite3.Connection = _stock_sqlite3(self, name)
+        try:
+            return self._opened(name)
+        except (sqlite3.Error, DatabaseException) as error:
+            if not _damaged(name, error.__context__ if isinstance(error, DatabaseException) else error):
+                raise
+        _remove(name)
+        return self._opened(name)
+
+    def _opened(self, name: str) -> sqlite3.Connection:
+        connection: sqlite3.Connection = _stock["_sqlite3"](self, name)
         connection.isolation_level = None
         connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT * 1000}")
         connection.execute("pragma journal_mode = wal")
@@ -33,22 +51,68 @@ class StateDB(SqliteDB):  # type: ignore[misc]
         return connection
 
     def set(self, task_id: str, dependency: str, value: Any) -> None:
-        _stock_set(self, task_id, dependency, value)
+        _stock["set"](self, task_id, dependency, value)
         if dependency == "deps:":  # the last thing that doit says of a task
-            self._conn.execute(
-                "insert or replace into doit values (?,?)", (task_id, self.codec.encode(self._cache[task_id]))
-            )
+            self._safely(self._write, task_id)
             self._dirty.discard(task_id)
 
+    def _write(self, task_id: str) -> None:
+        self._conn.execute(
+            "insert or replace into doit values (?,?)", (task_id, self.codec.encode(self._cache[task_id]))
+        )
 
-_stock_sqlite3 = SqliteDB._sqlite3
-_stock_set = SqliteDB.set
+    def _get_task_data(self, task_id: str) -> dict[str, Any]:
+        data = self._safely(_stock["_get_task_data"], self, task_id)
+        return data if isinstance(data, dict) else {}
+
+    def in_(self, task_id: str) -> bool:
+        return bool(self._safely(_stock["in_"], self, task_id))
+
+    def remove(self, task_id: str) -> None:
+        self._safely(_stock["remove"], self, task_id)
+
+    def remove_all(self) -> None:
+        self._safely(_stock["remove_all"], self)
+
+    def dump(self) -> None:
+        self._safely(_stock["dump"], self)
+
+    def _safely(self, call: Callable[..., Any], *given: Any) -> Any:
+        """`call(*given)`, with a new state if the old one proves to be damaged."""
+        try:
+            return call(*given)
+        except sqlite3.Error as error:
+            if not _damaged(self.name, error):
+                raise
+        except ValueError:  # a row that is no JSON any more
+            pass
+        self._conn.close()
+        _remove(self.name)
+        self._conn = self._opened(self.name)
+        return call(*given)
+
+
+_OWN = ("_sqlite3", "_opened", "set", "_write", "_get_task_data", "in_", "remove", "remove_all", "dump", "_safely")
+_stock = {name: getattr(SqliteDB, name, None) for name in _OWN}
 
 
 def install() -> None:
     """Make doit's `sqlite3` backend behave like StateDB (a dodo.py can name a backend, but not bring one)."""
-    SqliteDB._sqlite3 = StateDB._sqlite3
-    SqliteDB.set = StateDB.set
+    for name in _OWN:
+        setattr(SqliteDB, name, getattr(StateDB, name))
+
+
+def _damaged(name: str, error: BaseException | None) -> bool:
+    """Whether an error says that the file is not what was written, rather than that it cannot be had or written now."""
+    if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
+        return False
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF not in SOUND and os.access(name, os.W_OK)
+
+
+def _remove(name: str) -> None:
+    for ending in ("", "-wal", "-shm"):
+        Path(name + ending).unlink(missing_ok=True)
 
 
 def saved(path: Path) -> dict[str, dict[str, Any]]:
@@ -58,6 +122,6 @@ def saved(path: Path) -> dict[str, dict[str, Any]]:
             sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT)
         ) as connection:
             rows = connection.execute("select task_id, task_data from doit").fetchall()
-    except sqlite3.DatabaseError:  # no state, or none that we understand
+        return {task: json.loads(data).get("_values_:") or {} for task, data in rows}
+    except (sqlite3.DatabaseError, ValueError, AttributeError):  # no state, or none that we understand
         return {}
-    return {task: json.loads(data).get("_values_:") or {} for task, data in rows}
