@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 
@@ -15,13 +14,12 @@ from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 from pipeline.tree import Device, Directory, File, Symlink, Tree
+from tests import corpus
 
-CONFORMANCE = Path(os.environ.get("NODEKILN_CONFORMANCE") or Path(__file__).parents[3] / "shared" / "conformance")
 REPLACED = re.compile(
     r"\.dockerenv|Dockerfile|dev(/(console|pts|shm))?|etc(/(hostname|hosts|resolv\.conf|mtab))?|proc|sys"
 )
 """What LinuxKit drops from an image, or puts in its place."""
-CASES = sorted(path.parent.name for path in CONFORMANCE.glob("cases/*/tree.jsonl"))
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +27,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("store"))
 
 
-@pytest.mark.parametrize(
-    "case", CASES or [pytest.param("", marks=pytest.mark.skip("no conformance cases beside the project"))]
-)
-def test_a_container_of_a_case_is_its_image(case: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NODEKILN_MIRROR", f"*=oci:{CONFORMANCE}/images")
-    folder = CONFORMANCE / "cases" / case
-    spec = yaml.safe_load((folder / "spec.yml").read_text())
-    expected = {entry["path"]: entry for entry in map(json.loads, (folder / "tree.jsonl").read_text().splitlines())}
+@corpus.each(corpus.cases("tree.jsonl"))
+def test_a_container_of_a_case_is_its_image(case: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODEKILN_MIRROR", f"*=oci:{corpus.IMAGES}")
+    spec = yaml.safe_load((case / "spec.yml").read_text())
+    expected = {entry["path"]: entry for entry in map(json.loads, (case / "tree.jsonl").read_text().splitlines())}
     checked = 0
     for section in ("onboot", "onshutdown", "services"):
         for number, item in enumerate(spec.get(section) or ()):

@@ -1,7 +1,4 @@
-"""The same trees and documents as LinuxKit's own, where NODEKILN_CONFORMANCE names a folder of its results.
-
-    images/            an OCI layout with every image that the cases name
-    cases/NAME/        spec.yml and its files; tree.jsonl and bundles.json, or error.txt where it is refused
+"""The same trees and documents as LinuxKit's own, for every case of the corpus.
 
 With `build.compat: linuxkit` nothing may differ: no time stamp, no mode, no byte of a document. Without it, only what
 docs/linuxkit.md lists.
@@ -10,7 +7,6 @@ docs/linuxkit.md lists.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -23,10 +19,11 @@ from pipeline.errors import BadInput
 from pipeline.language import compat, spec
 from pipeline.store import Store
 from pipeline.tree import EPOCH
+from tests import corpus
 from tests.spec.conformance import Images, root, row
 
-FOLDER = os.environ.get("NODEKILN_CONFORMANCE", "")
-CASES = sorted(path.parent for path in Path(FOLDER).glob("cases/*/spec.yml")) if FOLDER else []
+CASES = corpus.cases("spec.yml")
+BUILT = [case for case in CASES if not (case / "error.txt").exists()]
 DEVIATIONS = {
     "uidMappings and gidMappings keep their ids": re.compile(r"\.linux\.[ug]idMappings\[\d+\]\.(host|container)ID"),
     "a volume in mounts: is resolved": re.compile(r"\.mounts\[\d+\]\.source"),
@@ -34,8 +31,6 @@ DEVIATIONS = {
 """What a document may differ in without `compat`, by the name that docs/linuxkit.md gives it."""
 NOT_OURS = re.compile(r"sbom.*")
 """LinuxKit's list of packages is written by another part of the program, in another place."""
-
-pytestmark = pytest.mark.skipif(not CASES, reason="NODEKILN_CONFORMANCE names no folder with LinuxKit's results")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +40,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def images(store: Store) -> Images:
-    return Images(store, Path(FOLDER) / "images")
+    return Images(store, corpus.IMAGES)
 
 
 @pytest.fixture
@@ -72,18 +67,14 @@ def expected(case: Path) -> dict[str, dict[str, Any]]:
     return {each["path"]: each for each in rows if not NOT_OURS.fullmatch(each["path"])}
 
 
-def named(cases: list[Path]) -> Any:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
-
-
-@named([case for case in CASES if not (case / "error.txt").exists()])
+@corpus.each(BUILT)
 def test_with_compat_nothing_differs(store: Store, images: Images, place: Path, case: Path) -> None:
     (place / "spec.d").mkdir()
     (place / "spec.d/compat.yml").write_text("build: {compat: linuxkit}\n")
     assert built(store, images, place, case, EPOCH) == expected(case)
 
 
-@named([case for case in CASES if not (case / "error.txt").exists()])
+@corpus.each(BUILT)
 def test_without_it_differs_what_is_known_to_be_right(store: Store, images: Images, place: Path, case: Path) -> None:
     found, wanted = built(store, images, place, case, compat.MTIME), expected(case)
     assert found.keys() == wanted.keys()
@@ -100,7 +91,7 @@ def test_without_it_differs_what_is_known_to_be_right(store: Store, images: Imag
             assert entry == wanted[path]
 
 
-@named([case for case in CASES if (case / "error.txt").exists()])
+@corpus.each(corpus.cases("error.txt"))
 def test_what_linuxkit_refuses_is_refused_at_a_line(store: Store, images: Images, place: Path, case: Path) -> None:
     with pytest.raises(BadInput, match=r"spec\.yml:\d+:\d+: "):
         built(store, images, place, case, EPOCH)
