@@ -16,6 +16,7 @@ from pipeline import columns
 from pipeline.collect import blobs, records
 from pipeline.digest import Digest
 from pipeline.store import Store, spare, taint
+from pipeline.store.fault import noted
 from pipeline.store.record import Record
 from pipeline.store.references import is_tree, references
 from pipeline.tree import File, Tree
@@ -39,7 +40,7 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
     found = [Damage(store.path(blob), f"blob {blob}: is not what its name says") for blob in wrong]
     if wrong:
         found += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in taint.drop(store, wrong)]
-        taint.noted.clear()  # all of it is in what is returned
+        noted.clear()  # all of it is in what is returned
     sizes = {blob: path.stat().st_size for blob, path in blobs(store)}
     for path, known in records(store):
         what = "cannot be read" if known is None else _record(store, known, sizes)

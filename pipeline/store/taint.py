@@ -21,15 +21,12 @@ from pipeline.digest import Digest
 from pipeline.mark import DAMAGE
 from pipeline.store import facts, spare
 from pipeline.store import record as records
+from pipeline.store.fault import noted
 from pipeline.store.record import Record
 from pipeline.store.references import named
 
 if TYPE_CHECKING:
     from pipeline.store import Store
-
-noted: list[str] = []
-"""One line for each blob that this process found damaged, until somebody has shown it."""
-
 
 def drop(store: Store, suspects: Iterable[Digest]) -> list[Path]:
     """Removes those blobs of `suspects` that are not right, and what may stem from them; returns the dropped records.
@@ -66,11 +63,13 @@ def _derived(store: Store, damaged: Set[Digest]) -> list[Path]:
     """Returns the paths of the records of actions that may have read bytes of `damaged`."""
     known = {path.name: (path, found) for path, found in records.every(store.root) if found is not None}
     suspect = {key for key, (_, found) in known.items() if _refers(store, found.result, damaged)}
-    trusted, dropped = known.keys() - suspect, set[str]()
-    more = {key for key, (_, found) in known.items() if _mentions(found, damaged)}
-    while more:
-        trusted, dropped = trusted - more, dropped | more
+    dropped = {key for key, (_, found) in known.items() if _mentions(found, damaged)}
+    while True:
+        trusted = known.keys() - suspect - dropped
         more = {key for key, (_, found) in known.items() if not trusted.issuperset(found.inputs)} - dropped
+        if not more:
+            break
+        dropped |= more
     return [known[key][0] for key in dropped]
 
 

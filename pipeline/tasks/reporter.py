@@ -107,8 +107,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         if self.events:
             self.write(f"{counted(self.events)} in {since_start():.2f} s\n")
         if self.damaged:
-            self.write(f"{len(self.damaged)} damaged objects were found in the cache:\n")
-            self.write("".join(f"{line}\n" for line in self.damaged))
+            self.write("\n".join([f"damaged objects of the cache: {len(self.damaged)}", *self.damaged, ""]))
         if self.events:
             journal.write(self.folder, self.events)
         if self.bad_input:
@@ -116,10 +115,11 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
 
     def tell_damage(self) -> None:
         """Say what was found damaged in the store since this was last asked."""
-        taint = sys.modules.get("pipeline.store.taint")  # who finds damage imports it
-        if taint is None:
+        if "pipeline.store.fault" not in sys.modules:  # nothing of the store was looked at
             return
-        lines, taint.noted[:] = [*taint.noted], []
+        from pipeline.store.fault import noted
+
+        lines, noted[:] = [*noted], []
         self.damaged += lines
         for line in lines:
             sys.stderr.write(f"warning: {line}\n")
