@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -10,11 +11,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipeline import lock
 from pipeline.collect import blobs, records
 from pipeline.columns import START
 from pipeline.digest import Digest
@@ -206,6 +211,8 @@ def fresh(project: Path) -> dict[str, str]:
 
 def test_a_flipped_byte_of_a_layer_is_not_built_in_and_the_build_says_so(project: Path, right: Sums) -> None:
     blob = web(project)
+    build(project, "fsck")  # what other tests have damaged
+    build(project)
     flip(blob)
     write(project, compress="zstd:5")
     done = build(project)
@@ -282,3 +289,42 @@ def test_a_record_is_held_against_the_files_beside_it(project: Path, tmp_path: P
     done = build(project, "verify:node", "--against", str(tmp_path / "node"))
     assert done.returncode == 3 and "plain" not in done.stdout
     assert re.fullmatch(rf"{tmp_path}/node: node\.tar (has sha256 \w{{64}}|is not there); manifest\.json says \w{{64}}\n", done.stderr)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_lock_that_was_damaged_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """What planning takes out of it is what `doit lock` writes, or the lock is refused in a line that names it."""
+    path = tmp_path_factory.getbasetemp() / "node.lock"
+    image = {"index": None, "platforms": {"amd64": {"manifest": craft.digest(b"x"), "config": {}, "layers": []}}}
+    packages = {"hello": {"amd64": {"request": "{}", "packages": [{"name": "hello", "size": 1}]}}}
+    document = {"version": 1, "images": {"base:1": image}, "packages": packages}
+    place = data.draw(st.sampled_from(list(places(document))[1:]))
+    text = json.dumps(put(document, place, data.draw(st.sampled_from([None, 7, "x", [], {}, [1], {"a": 1}])))).encode()
+    flipped = bytearray(text)
+    flipped[data.draw(st.integers(0, len(text) - 1))] ^= data.draw(st.sampled_from([0, 1, 2, 4, 8, 16, 32, 64, 128]))
+    path.write_bytes(flipped)
+    try:
+        found = lock.read(path)
+        for wanted in (lock.Wanted("base:1", "amd64"), lock.Wanted("hello", "amd64", "images/hello", "{}")):
+            locked = found.get(wanted)
+            assert locked is None or isinstance(locked, list) or Digest.parse(locked["manifest"])
+        found.updated([(lock.Wanted("other", "amd64"), {"index": None, "platforms": {}})])
+    except lock.LockError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place inside a JSON value, the value itself first."""
+    yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+def put(value: Any, path: tuple[Any, ...], to: Any) -> Any:
+    """A copy of `value` with `to` at `path`."""
+    if not path:
+        return to
+    value = copy.copy(value)
+    value[path[0]] = put(value[path[0]], path[1:], to)
+    return value
