@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeline.digest import Digest
 from pipeline.errors import NodekilnError
 
-
 noted: list[str] = []
 """A line for each blob that this process found damaged, until somebody has shown it."""
 

@@ -1,8 +1,8 @@
 """Taint: a blob that is not what its name says is removed, with everything that may have been made of its bytes.
 
-Records say which actions an action was made of, so those that follow from a result that refers to the blob are found
-and dropped, and so is a record whose own inputs have none any more. Facts and spares do not say what they stem from: all
-of them go. The action that made the blob keeps its record, and must give the same again.
+A record names the inputs of its action, so those are found and dropped that follow from a result that refers to the
+blob, and those whose inputs have no record any more. Facts and spares do not say what they stem from: all of them go.
+The action that made the blob keeps its record, and must give the same again.
 
 The store notes that there was damage, and doit's tasks look at that: what was built before is looked at again.
 """

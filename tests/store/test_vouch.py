@@ -149,8 +149,8 @@ VERSION = 1
 def summed(store: Store, *inputs: Digest, number: int) -> Digest:
     """A stage that reads all of its inputs and refers to none of their blobs."""
     found = hashlib.sha512(b"%d" % number)
-    for given in inputs:
-        found.update(store.bytes(store.tree(given)["sum"].content))
+    for each in inputs:
+        found.update(store.bytes(store.tree(each)["sum"].content))
     return store.put_tree(only("sum", store.content(found.digest() * 2)))
 
 
