@@ -5,9 +5,11 @@ The modules in reading order; each imports only what stands before it (import-li
 **Values**      digest, size, errors   the name of a piece of content; sizes as people write them; what people can mend
                 tree       a file system as a value; contents are slices of blobs
                 columns    the bytes that name a tree
+                mark, sealed         which state of a file this is; documents that carry a hash of themselves
 **Store**       store/     blobs by digest, trees, results of actions; rope, reading and export (bytes in and out); held
                            (locks), record, references, fault (errors), meter, beside, growing (threads)
-                           facts      what reading bytes found out: vouch (they are right), midstate, wordsum (sums)
+                           vouch      which files of blobs are known to be right; derived: what was made of damaged ones
+                           facts      what reading bytes found out: midstate, wordsum (sums)
                            chunks, spare    what a large content is made of; outputs made of older ones
 **Actions**     action     the promise to call a stage; keys, performing, lost results made again
                 collect, fsck        what the store may lose, and whether it is whole
@@ -30,6 +32,7 @@ The modules in reading order; each imports only what stands before it (import-li
                 lock, offline        what every name meant, when somebody last asked; whether anybody may be asked
                 plan       a spec and its lock become actions
 **Use**         project, publish         a folder with specs/; results become files
+                written                  those files as they were written
                 generation               which bytes this nodekiln makes, as one number
                 qemu, httpd              how a machine starts an output; how a folder is served to one that starts
                 sizes/, verify/, compare/    what each byte is for; building again; what differs

@@ -1,4 +1,4 @@
-"""Taint: a blob that is not what its name says is removed, with everything that may have been made of its bytes.
+"""Derived: a damaged blob is removed together with all that may have been made of its bytes.
 
 A record names the inputs of its action, so those are found and dropped that follow from a result that refers to the
 blob, and those whose inputs have no record any more. Facts and spares do not say what they stem from: all of them go.
