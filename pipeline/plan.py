@@ -14,8 +14,9 @@ from typing import Any
 from pipeline import compress, formats, sections, seen
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
-from pipeline.language import compat
-from pipeline.language.problem import Problem, Problems, guess
+from pipeline.language import cmdline, compat
+from pipeline.language.arches import for_arch
+from pipeline.language.problem import KeyPath, Problem, Problems, guess
 from pipeline.language.spec import Spec
 from pipeline.lock import Lock, Wanted
 from pipeline.oci import reference as references
@@ -55,9 +56,12 @@ class Plan:
             given = {"name": self.spec.name} | self.spec.build.options() | {"compress": _compression(self.spec)}
             options = {option: given[option] for option in module.OPTIONS if option in given}
             needs = tuple(self._product(need) for need in module.NEEDS)
-            where = self.spec.below("build")
-            self.made[name] = Action(f"format/{name}", module.build, options, needs, where)
+            self.made[name] = Action(f"format/{name}", module.build, options, needs, self._where)
         return self.made[name]
+
+    def _where(self, path: KeyPath) -> str:
+        """Where a spec says what a format finds wrong: the kernel's command line, or an option of `build`."""
+        return str(self.spec.where(_cmdline(self.arch) if path == cmdline.PATH else ("build", *path)))
 
     def missing(self, *names: str) -> list[Wanted]:
         """What the lock does not explain of what the formats `names` need: until it does, they cannot be made."""
@@ -151,7 +155,7 @@ class Images:
 
 def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     """The actions of `spec` for `arch` (an OCI architecture: amd64, arm64). Problems if it asks for unknown formats."""
-    if problems := list(_wrong_formats(spec)):
+    if problems := [*_wrong_formats(spec), *_wrong_cmdline(spec, arch)]:
         raise Problems(problems)
     images = Images(spec, lock, arch)
     epoch = _epoch(spec)
@@ -172,6 +176,20 @@ def _wrong_formats(spec: Spec) -> Iterator[Problem]:
             if other in asked:
                 (suffix,) = formats.find(other).SUFFIXES
                 yield Problem(where, f"{name} and {other} both give {spec.name}{suffix}", "leave one of them out")
+
+
+def _cmdline(arch: str) -> KeyPath:
+    """Where the command line for `arch` stands."""
+    return ("kernel", "cmdline", arch)
+
+
+def _wrong_cmdline(spec: Spec, arch: str) -> Iterator[Problem]:
+    """A problem for each boot loader that would not pass on the command line as it stands."""
+    line = for_arch(spec["kernel"].cmdline, arch) if spec["kernel"].image else ""
+    for name in filter(formats.known, spec.build.formats):
+        for loader in formats.loaders(name) if line else ():
+            if refused := loader.refusal(line or "", spec.name):
+                yield Problem(spec.where(_cmdline(arch)), f"{name}: {refused[0]}", refused[1])
 
 
 def _epoch(spec: Spec) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import NodekilnError
+from pipeline.errors import BadInput, NodekilnError
+from pipeline.language import cmdline
 
 
 class Emulator(NamedTuple):
@@ -88,11 +89,14 @@ def files(format: str, base: Path) -> list[Path]:
 
 def start(format: str, base: Path, arch: str, append: str = "") -> list[str]:
     """What the machine starts from: the output `format`, whose files are called `base` and a suffix. They stay as they
-    are. append: more of the kernel's command line, for kernel+initrd. NodekilnError if its firmware is not installed.
+    are. append: more of the kernel's command line, for kernel+initrd. BadInput if the kernel would not take it,
+    NodekilnError if its firmware is not installed.
     """
     if format == KERNEL:
-        cmdline = Path(f"{base}-cmdline").read_text()
-        return ["-kernel", f"{base}-kernel", "-initrd", f"{base}-initrd.img", "-append", f"{cmdline} {append}".strip()]
+        line = f"{Path(f'{base}-cmdline').read_text()} {append}".strip()
+        if refused := cmdline.refusal(line):
+            raise BadInput(f"--append: {refused[0]}")
+        return ["-kernel", f"{base}-kernel", "-initrd", f"{base}-initrd.img", "-append", line]
     disk = DISKS[format]
     words = efi(arch) if disk.efi else []
     words += ["-drive", f"id=node,if=none,format={disk.kind},file={base}{disk.suffix},snapshot=on"]

@@ -11,6 +11,7 @@ which gives a flat Tree {suffix: File}; an output file is called as the spec, fo
     DISK = True         it gives one file, a disk: `NAME.zst` and `NAME.gz` are formats too, the same disk compressed
     CLASHES = (…)       formats that give another file of the same name
     LARGEST_FILE = …    bytes of the largest file that it has room for
+    LOADERS = (…)       what starts the kernel from it, besides what the formats that it needs say (language.cmdline)
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import Loader
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
@@ -87,6 +89,12 @@ def needs(name: str) -> set[str]:
     direct = find(name).NEEDS
     made = [need for need in direct if need in names() and need != name]  # a product may have the name of its format
     return {*direct, *(each for need in made for each in needs(need))}
+
+
+def loaders(name: str) -> tuple[Loader, ...]:
+    """What starts the kernel from the format `name`: none for one whose kernel is handed over."""
+    modules = [find(each) for each in (name, *sorted(needs(name))) if known(each)]
+    return tuple(dict.fromkeys(loader for module in modules for loader in getattr(module, "LOADERS", ())))
 
 
 @functools.cache

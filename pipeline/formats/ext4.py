@@ -24,6 +24,7 @@ NEEDS = ("kernel", "bootrd", "rootfs", "release", "syslinux", "systemd-boot")
 OPTIONS = Disk._fields
 SUFFIXES = ("-ext4.img",)
 DISK = True
+LOADERS = (rootdisk.SYSLINUX, rootdisk.EFI_STUB)
 LARGEST_FILE = ext4.LARGEST_FILE
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 

@@ -18,6 +18,7 @@ NEEDS = ("kernel", "bootrd", "rootfs", "release", "systemd-boot")
 OPTIONS = Disk._fields
 SUFFIXES = ("-ext4-efi.img",)
 DISK = True
+LOADERS = (rootdisk.EFI_STUB,)
 LARGEST_FILE = ext4.LARGEST_FILE
 
 
