@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.action import Action, using
-from pipeline.language import spec
+from pipeline.language import booted, lookup, spec
 from pipeline.language.problem import Place, Problem, Problems, StageProblem, Warned, listening
 from pipeline.parts import Part
 from pipeline.store import Store
+from pipeline.tree import Tree
 
 
 class Found(NamedTuple):
@@ -33,18 +34,33 @@ def examine(store: Store, parts: Iterable[Part]) -> Found:
 
     The stages run even if their results are known already, since only then they warn.
     """
-    found = Found([], [])
+    found, made = Found([], []), []
     for part in parts:
         action = part.tree
         with listening() as heard:
             try:
-                using(
+                digest = using(
                     store, action.inputs, lambda *inputs, action=action: action.stage(store, *inputs, **action.params)
                 )
+                made.append((part, store.tree(digest)))
             except StageProblem as problem:
                 found.errors.append(_placed(action, problem))
         found.warnings.extend(_placed(action, warned) for warned in heard)
+    found.warnings.extend(_missing(store, made))
     return Found(sorted(found.errors), sorted(found.warnings))
+
+
+def _missing(store: Store, made: list[tuple[Part, Tree]]) -> Iterator[Problem]:
+    """A warning for each bind of a container whose source nothing makes."""
+    root = {path: entry for _, tree in made for path, entry in tree.items()}
+    actions = {part.prefix: part.tree for part, tree in made if f"{part.prefix}/config.json" in tree}
+    bundles = [booted.bundle(prefix, root, store.bytes) for prefix in actions]
+    for each, source, destination in booted.missing(root, bundles):
+        action = actions[each.prefix]
+        path = lookup.said_at(destination, action.params["entry"])
+        message = f"nothing makes {source!r}" + (", which the image's label binds" if path == ("image",) else "")
+        hint = f"it is not there once the node has booted; `runtime: {{mkdir: [{source}]}}` makes a directory"
+        yield _placed(action, Warned(path, message, hint))
 
 
 def _placed(action: Action, said: StageProblem | Warned) -> Problem:

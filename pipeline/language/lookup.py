@@ -114,10 +114,10 @@ def _warn_of_targets(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, 
         if made or follow(tree, place) is not None or any(_within(place, other) for other in others):
             continue
         message = f"the image has no {place!r} to mount on, and its root is read-only"
-        warn(_said_at(place, entry), message, "it will not start")
+        warn(said_at(place, entry), message, "it will not start")
 
 
-def _said_at(destination: str, entry: Mapping[str, Any]) -> KeyPath:
+def said_at(destination: str, entry: Mapping[str, Any]) -> KeyPath:
     """The bind, mount or tmpfs of the entry that has this destination; else its image, which brings it by its label."""
     for name in ("mounts", "binds", "binds.add", "tmpfs"):
         for index, said in enumerate(entry.get(name, [])):

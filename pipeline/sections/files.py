@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipeline import hostfile
 from pipeline.action import Action
-from pipeline.language import bundles, metadata
+from pipeline.language import booted, bundles, metadata
 from pipeline.language.container import Checked, Id
 from pipeline.language.names import ImagePath, Octal, relative
 from pipeline.language.schema import mapping
@@ -17,8 +17,6 @@ from pipeline.stages import files
 from pipeline.tree import parents
 
 ORDER = 70
-LOST_AT_BOOT = ("run", "tmp", "var")
-"""LinuxKit's init mounts an empty tmpfs over each."""
 
 
 @mapping
@@ -141,7 +139,7 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
 
 def warnings(value: tuple[FileEntry, ...], spec: Any) -> Checked:
     for index, each in enumerate(value):
-        top = relative(each.path).partition("/")[0]
-        if top in LOST_AT_BOOT and not each.directory:
-            message = f"{each.path!r} is not there once the node has booted"
-            yield (index, "path"), message, f"an empty tmpfs is mounted on /{top}"
+        path = relative(each.path)
+        if why := booted.lost(path, each.directory):
+            mkdir = f"; a container's `runtime: {{mkdir: [/{path}]}}` makes it" if each.directory else ""
+            yield (index, "path"), f"{each.path!r} is not there once the node has booted", why + mkdir

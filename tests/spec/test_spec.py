@@ -207,6 +207,8 @@ def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
     assert warned == [
         "a.yml:2:12: 'var/x' is not there once the node has booted (an empty tmpfs is mounted on /var)",
         "a.yml:3:12: '/run/z' is not there once the node has booted (an empty tmpfs is mounted on /run)",
+        "a.yml:4:12: 'var/d' is not there once the node has booted (an empty tmpfs is mounted on /var; a container's"
+        " `runtime: {mkdir: [/var/d]}` makes it)",
         "a.yml:5:8: trust has no effect (Docker Content Trust is gone; pin images by digest, or by the lock)",
     ]
 
