@@ -214,7 +214,7 @@ def _fragments(spec: Spec, parts: list[Part]) -> Callable[[str, Action], Action]
         choices = [str(compress.parse(name)) for name in COMPRESSIONS]
         params = {"binary": kernel.params["binary"], "choices": choices}
         how = (Action("compression", compression.compression, params, kernel.inputs, kernel.where),)
-    return lambda name, tree: Action(f"fragment/{name}", initrd.fragment, options, (tree, *how))
+    return lambda name, tree: Action(f"fragment/{name}", initrd.fragment, options, (tree, *how), tree.where)
 
 
 def _running(part: Part) -> Action:
@@ -246,13 +246,15 @@ def _pieces(parts: list[Part], stamp: dict[str, Any]) -> Iterator[tuple[str, Act
     loose = [part for part in parts if not part.prefix]
     placed = [part for part in parts if part.prefix]
     cut = Action("root", root.winners, stamp, tuple(map(_running, loose)))
+    names = [(part.name, part.tree.where) for part in loose] or [("directories", None)]
     winners = [
-        (name, Action(f"root/{name}", root.winner, {"number": number}, (cut,)))
-        for number, name in enumerate([part.name for part in loose] or ["directories"])
+        (name, Action(f"root/{name}", root.winner, {"number": number}, (cut,), where))
+        for number, (name, where) in enumerate(names)
     ]
     under = sum(parts.index(part) < parts.index(placed[0]) for part in loose) if placed else len(loose)
     yield from winners[: max(under, 1)]
     for name, stage in (("image", root.image), ("frame", root.frame)):
         for part in placed:
-            yield f"{part.name}/{name}", Action(f"{part.name}/{name}", stage, {"prefix": part.prefix}, (part.tree,))
+            title, whole = f"{part.name}/{name}", part.tree
+            yield title, Action(title, stage, {"prefix": part.prefix}, (whole,), whole.where)
     yield from winners[max(under, 1) :]

@@ -46,6 +46,7 @@ def run(project: Project, name: str, json: bool = False, alone: bool = False) ->
 
 def _with_images(project: Project, name: str, found: Found) -> Found:
     """`found`, and what the images say; they have to be locked for that."""
+    from pipeline import formats
     from pipeline.language import check
     from pipeline.plan import plan
 
@@ -55,6 +56,7 @@ def _with_images(project: Project, name: str, found: Found) -> Found:
         if made.images.missing:
             sys.stderr.write(f"{project.lock_path(name)} is not complete, so no image was asked: `doit lock:{name}`\n")
             return found
-        more = check.examine(project.store, made.parts)
+        carried = dict.fromkeys(form for name in spec.build.formats for form in formats.carried(name))
+        more = check.examine(project.store, made.parts, carried)
         found = check.Found([*found.errors, *more.errors], [*found.warnings, *more.warnings])
     return found

@@ -11,6 +11,7 @@ which gives a flat Tree {suffix: File}; an output file is called as the spec, fo
     DISK = True         it gives one file, a disk: `NAME.zst` and `NAME.gz` are formats too, the same disk compressed
     CLASHES = (…)       formats that give another file of the same name
     LARGEST_FILE = …    bytes of the largest file that it has room for
+    CARRIED = …         what the form in which it holds the root keeps of it (writers.carried), unless that is an initrd
     LOADERS = (…)       what starts the kernel from it, besides what the formats that it needs say (language.cmdline)
 """
 
@@ -26,6 +27,7 @@ from typing import Any, NamedTuple
 
 from pipeline.digest import Digest
 from pipeline.language.cmdline import Loader
+from pipeline.writers.carried import Carried
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
@@ -95,6 +97,15 @@ def loaders(name: str) -> tuple[Loader, ...]:
     """What starts the kernel from the format `name`: none for one whose kernel is handed over."""
     modules = [find(each) for each in (name, *sorted(needs(name))) if known(each)]
     return tuple(dict.fromkeys(loader for module in modules for loader in getattr(module, "LOADERS", ())))
+
+
+def carried(name: str) -> tuple[Carried, ...]:
+    """What the forms in which the format `name` holds the root keep of it."""
+    from pipeline.writers import cpio
+
+    modules = [find(each) for each in (name, *sorted(needs(name))) if known(each)]
+    forms = [module.CARRIED for module in modules if hasattr(module, "CARRIED")]
+    return (*dict.fromkeys(forms), *((cpio.CARRIED,) if "initrd" in needs(name) else ()))
 
 
 @functools.cache

@@ -10,8 +10,10 @@ from pipeline.action import Action, using
 from pipeline.language import booted, lookup, spec
 from pipeline.language.problem import Place, Problem, Problems, StageProblem, Warned, listening
 from pipeline.parts import Part
+from pipeline.stages.carried import PATH
 from pipeline.store import Store
 from pipeline.tree import Tree
+from pipeline.writers.carried import Carried
 
 
 class Found(NamedTuple):
@@ -29,10 +31,11 @@ def check(path: Path) -> Found:
         return Found(problems.problems, [])
 
 
-def examine(store: Store, parts: Iterable[Part]) -> Found:
+def examine(store: Store, parts: Iterable[Part], carried: Iterable[Carried] = ()) -> Found:
     """What only the images can tell about `parts`: their stages run, over images that are fetched if need be.
 
-    The stages run even if their results are known already, since only then they warn.
+    The stages run even if their results are known already, since only then they warn. carried: what the formats that
+    the parts are for keep of them.
     """
     found, made = Found([], []), []
     for part in parts:
@@ -47,6 +50,9 @@ def examine(store: Store, parts: Iterable[Part]) -> Found:
                 found.errors.append(_placed(action, problem))
         found.warnings.extend(_placed(action, warned) for warned in heard)
     found.warnings.extend(_missing(store, made))
+    for part, tree in made:
+        for refused, message, hint in (loss for form in carried for loss in form.losses(tree)):
+            (found.errors if refused else found.warnings).append(_placed(part.tree, Warned(PATH, message, hint)))
     return Found(sorted(found.errors), sorted(found.warnings))
 
 

@@ -14,11 +14,12 @@ from uuid import UUID
 from pipeline.digest import Digest
 from pipeline.language import cmdline
 from pipeline.stages import bootvolume, partitions, unified
+from pipeline.stages.carried import warn_of
 from pipeline.stages.kept import kept
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import Content, File, Tree, files, length, outside
-from pipeline.writers import disk, ext4, gpt
+from pipeline.writers import disk, ext4, ext4inode, gpt
 
 VERSION = f"3 {partitions.VERSION} uki-{unified.VERSION}"
 LABEL = "root"
@@ -46,6 +47,7 @@ def node(
 ) -> Node:
     """`rootfs` as the root of a disk. `release` says what the node is called. Unwritable where there is no kernel."""
     root = outside("boot", store.tree(rootfs))
+    warn_of(ext4inode.CARRIED, root)
     identity = disk.identity(f"ext4 root {rootfs}")
     started = _with_root(store, kernel, WORDS.format(identity))
     program = unified.program(store, started, bootrd, release, systemd_boot)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
 from pipeline.writers import TooLarge, Unwritable, agreed, raw
+from pipeline.writers.carried import Carried
 
 VERSION = 2
 LARGEST_FILE = (1 << 32) - 1
@@ -19,6 +20,7 @@ LONGEST_NAME = 4095
 """The kernel ignores entries with longer names (PATH_MAX, with its final NUL)."""
 LATEST = (1 << 32) - 1
 """Time stamps outside 1970 to 2106 are moved to the nearest end."""
+CARRIED = Carried("an initrd (cpio)", (), 0, LATEST)
 TYPES = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
 # magic, inode, mode, uid, gid, links, mtime, size, device (2), rdev (2), length of the name, checksum
 HEADER = b"070701%08X%08X%08X%08X%08X%08X%08X" + b"0" * 16 + b"%08X%08X%08X" + b"0" * 8

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pipeline.tree import Entry, Xattrs
 from pipeline.writers import Unwritable, raw
+from pipeline.writers.carried import Carried
 from pipeline.writers.erofsdata import BLOCK
 
 SLOT = 32
@@ -20,6 +21,7 @@ SLOTS = BLOCK // SLOT
 PREFIXES = {
     "user.": 1, "system.posix_acl_access": 2, "system.posix_acl_default": 3, "trusted.": 4, "security.": 6,
 }  # fmt: skip
+CARRIED = Carried("erofs", tuple(PREFIXES), refuses=True)
 MOST_SHARED = 255
 """Shared attributes of one inode: their number is a byte."""
 LONGEST_NAME, LARGEST_VALUE = 255, 65535

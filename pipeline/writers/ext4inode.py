@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pipeline.tree import Xattrs
 from pipeline.writers import Unwritable, raw
+from pipeline.writers.carried import Carried
 from pipeline.writers.crc32c import crc32c, crc32c_each
 
 BLOCK = 4096
@@ -36,6 +37,7 @@ ACL_NAMED = (2, 8)
 """Tags of those entries of an access control list that are for one user or one group."""
 EARLIEST, LATEST = -(1 << 31), (1 << 34) - (1 << 31) - 1
 """What 34 bits of seconds reach: 1901 to 2446. What is outside is moved to the nearest end."""
+CARRIED = Carried("ext4", tuple(PREFIXES), EARLIEST, LATEST, refuses=True)
 MASK = 0xFFFFFFFF
 CHECKSUM = (124, 125, 130, 131)
 """Where in an inode the bytes of its checksum are."""

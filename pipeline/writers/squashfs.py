@@ -31,6 +31,7 @@ from pipeline.tree import (
     parent,
 )
 from pipeline.writers import Unwritable, agreed, raw, squashdata
+from pipeline.writers.carried import Carried
 from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Place
 from pipeline.writers.squashmeta import Metadata, Row, listing
@@ -44,6 +45,7 @@ NO_XATTRS = 0xFFFFFFFF
 DUPLICATES, WITHOUT_XATTRS = 0x40, 0x200
 PREFIXES = {"user.": 0, "trusted.": 1, "security.": 2}
 LATEST = (1 << 32) - 1
+CARRIED = Carried("squashfs", tuple(PREFIXES), 0, LATEST, refuses=True)
 MOST_IDS = 65535
 DIRECTORY, REGULAR, SYMLINK = 1, 2, 3
 TYPES = {"b": 4, "c": 5, "p": 6}

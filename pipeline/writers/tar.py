@@ -13,8 +13,10 @@ from zlib import adler32
 
 from pipeline.tree import Content, Device, Entry, File, Sink, Symlink, length
 from pipeline.writers import raw
+from pipeline.writers.carried import Carried
 
 VERSION = 1
+CARRIED = Carried("a tar archive")
 BLOCK = 512
 END = bytes(2 * BLOCK)
 """What stands behind the last member."""
