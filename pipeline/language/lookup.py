@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.language import refused
 from pipeline.language.problem import KeyPath, StageProblem, guess, warn
 from pipeline.language.runtime_spec import Resolve, Said
 from pipeline.store import Store
@@ -81,6 +82,8 @@ def warn_of(said: Said, config: Mapping[str, Any], user: str, tree: Tree) -> Non
         warn(("image",), message, f"uid: {user.partition(':')[0]}")
     destinations = [mount["destination"].rstrip("/") for mount in config["mounts"]]
     _warn_of_command(config, tree, entry, destinations)
+    for refusal in refused.refusals(config):
+        warn(_place_of(refusal.path, entry), refusal.message, refusal.hint)
     if config["root"].get("readonly"):
         _warn_of_targets(config, tree, entry, destinations)
 
@@ -115,6 +118,13 @@ def _warn_of_targets(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, 
             continue
         message = f"the image has no {place!r} to mount on, and its root is read-only"
         warn(said_at(place, entry), message, "it will not start")
+
+
+def _place_of(path: KeyPath, entry: Mapping[str, Any]) -> KeyPath:
+    """Where an entry says what stands at `path`: a mount by its destination; at the image if its label says it."""
+    if path[0] == "mounts":
+        return said_at(str(path[1]), entry)
+    return path if path[0] in entry else ("image",)
 
 
 def said_at(destination: str, entry: Mapping[str, Any]) -> KeyPath:

@@ -17,9 +17,22 @@ FIRST_ID = 100
 MAX_ID = (1 << 32) - 2
 """Largest uid or gid; 2**32 - 1 means "no change" to chown(2)."""
 
+IDENTIFIER = r"(?!.{77})[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
+"""What containerd calls an identifier: at most 76 characters (its pkg identifiers/validate.go)."""
 ContainerName = Annotated[
-    str, Pattern(r"(?!\.{1,2}(?!.))[^/\x00-\x1f\x7f]{1,200}", "a file name: no '/', no '.' or '..'")
+    str,
+    Pattern(
+        r"(?!\.{1,2}(?!.))[A-Za-z0-9_.+-]{1,200}",
+        "a name that runc takes: letters, digits, '_', '.', '+' and '-', but no '.' or '..'",
+    ),
 ]
+"""runc, libcontainer/factory_linux.go, validateID; and short enough for a folder's name."""
+Namespace = Annotated[
+    str,
+    Pattern(f"({IDENTIFIER})?", "a name that containerd takes: at most 76 letters and digits, '.', '_' or '-' between"),
+]
+AbsolutePath = Annotated[str, Pattern(r"/[^\x00]*", "a path that starts with '/'")]
+AbsoluteOrNone = Annotated[str, Pattern(r"(/[^\x00]*)?", "a path that starts with '/', or \"\"")]
 VolumeName = Annotated[str, Pattern(r"[a-z0-9_-]{1,200}", "a name of a-z, 0-9, '_', '-'")]
 ImagePath = Annotated[
     str, Pattern(r"(?!(?:[\s\S]*/)?\.\.(?:/|(?![\s\S])))(?=/?[^/])[^\x00]+", "a path inside the image, without '..'")
