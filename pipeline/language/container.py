@@ -37,10 +37,14 @@ LONGEST_ARGUMENT = (128 << 10) - 1
 """Bytes of an argument or a variable of a process: MAX_ARG_STRLEN, less the NUL (execve(2))."""
 LARGEST_MAJOR, LARGEST_MINOR = (1 << 12) - 1, (1 << 20) - 1
 """Of a device's numbers (include/linux/kdev_t.h)."""
-Argument = Annotated[str, Pattern(r"[^\x00]*", "a text without NUL")]
+Argument = Annotated[str, Pattern(r"[^\x00]*", "a text without NUL", separates=True)]
 Variable = Annotated[str, Pattern(r"[^=\x00]+=[^\x00]*", "a variable NAME=value")]
-HostName = Annotated[str, Pattern(r"[!-.0-~]{0,64}", "a host name: at most 64 characters, no space, no '/'")]
-"""The kernel has 64 bytes for it (__NEW_UTS_LEN, include/uapi/linux/utsname.h)."""
+LONGEST_HOST_NAME = 64
+"""Bytes: __NEW_UTS_LEN (include/uapi/linux/utsname.h)."""
+HostName = Annotated[
+    str,
+    Pattern(rf"[!-.0-~]{{0,{LONGEST_HOST_NAME}}}", "a host name: at most 64 characters, no space, no '/'"),
+]
 InterfaceName = Annotated[
     str,
     Pattern(r"(?!\.{1,2}(?!.))[^\s/:\x00-\x1f]{0,15}", "a name of at most 15 characters, without space, '/' and ':'"),

@@ -31,9 +31,17 @@ BootLabel = Annotated[str, Pattern(r"[A-Z0-9_]{1,11}", "a label of at most 11 le
 """What FAT, ISO 9660 and everybody's tools agree on."""
 PartitionLabel = Annotated[str, Pattern(r"[A-Za-z0-9_.-]{1,36}", "a label of letters, digits, `_`, `-` and `.`")]
 Compression = Annotated[
-    str, Pattern(r"none|zstd(:([1-9]|1[0-9]|2[0-2]))?|gzip(:([0-9]|1[0-2]))?", "zstd[:1-22], gzip[:0-12] or none")
+    str,
+    Pattern(
+        r"none|zstd(:([1-9]|1[0-9]|2[0-2]))?|gzip(:([0-9]|1[0-2]))?",
+        "zstd[:1-22], gzip[:0-12] or none",
+        near=("zstd", "gzip", "none"),
+    ),
 ]
 
+Clusters = Annotated[
+    str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]", near=("plain", "zstd"))
+]
 
 LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
 """Characters. What holds nothing is named by the GUID partition table alone; FAT has a pattern of its own, above."""
@@ -82,7 +90,7 @@ class Build:
     """Partitions of raw-bios, raw-efi, raw-hybrid, rpi3 and all disks that are made of them. The first is the one that
     the node boots from; it is the only one by default, and fills the disk. On ext4 and ext4-efi the root lies behind
     the first, and the others behind it."""
-    clusters: Annotated[str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]")] | None = None
+    clusters: Clusters | None = None
     """How qcow2 images keep their clusters: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads
     since its version 5.1."""
     bootloader: str | None = None

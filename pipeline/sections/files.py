@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pipeline import hostfile
 from pipeline.action import Action
 from pipeline.language import booted, bundles, metadata
-from pipeline.language.container import Checked, Id
+from pipeline.language.container import LONGEST_HOST_NAME, Checked, Id
 from pipeline.language.names import ImagePath, Octal, relative
 from pipeline.language.schema import mapping
 from pipeline.parts import Context, Part
@@ -17,6 +17,10 @@ from pipeline.stages import files
 from pipeline.tree import parents
 
 ORDER = 70
+LONGEST_NAME, LONGEST_PATH = 255, 4095
+"""Bytes: NAME_MAX, and PATH_MAX less the NUL (include/uapi/linux/limits.h)."""
+HOST_NAME = "etc/hostname"
+"""What init sets the host's name from."""
 
 
 @mapping
@@ -55,8 +59,21 @@ class FileEntry:
             yield (), f"nothing says what {self.path!r} holds", "contents, source, metadata, directory or symlink"
         elif len(said) > 1:
             yield (said[1],), f"{self.path!r} has both {said[0]} and {said[1]}", "one of them"
+        yield from _too_long(self.path, self.symlink or "")
         if self.optional and not self.source:
             yield ("optional",), "only a file with a source can be optional", ""
+
+
+def _too_long(path: str, target: str) -> Checked:
+    """What no file system of Linux takes of a path or of a link's target."""
+    for name in path.split("/"):
+        if (size := len(name.encode())) > LONGEST_NAME:
+            yield ("path",), f"a name of {size} bytes, {name[:20]!r}…", f"at most {LONGEST_NAME}"
+    for key, text in (("path", path), ("symlink", target)):
+        if (size := len(text.encode())) > LONGEST_PATH:
+            yield (key,), f"a path of {size} bytes, {text[:20]!r}…", f"at most {LONGEST_PATH}"
+    if "\0" in target:
+        yield ("symlink",), "a link's target has no NUL", ""
 
 
 Value = tuple[FileEntry, ...]
@@ -115,7 +132,7 @@ def _entry(index: int, each: FileEntry, context: Context) -> dict[str, Any] | No
         found = files.find_source(each.source, Path(context.spec.folder))
         if found is None and each.optional:
             return None
-        digest = hostfile.sha256(Path(found).expanduser()) if found else ""
+        digest = hostfile.sha256(files.expanded(found)) if found else ""
         return entry | {"kind": "source", "source": found or each.source, "sha256": digest}
     text = each.contents if each.metadata is None else metadata.dump(context, each.metadata)
     return entry | {"kind": "file", "contents": text}
@@ -133,13 +150,24 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
         if not each.directory:
             plain[path] = index
         if each.source and not each.optional and files.find_source(each.source, Path(spec.folder)) is None:
-            looked = f"looked in {spec.folder} and in the working directory"
-            yield (index, "source"), f"there is no file {each.source!r}", looked
+            yield (index, "source"), f"there is no file {each.source!r}", _looked(each.source, spec.folder)
+
+
+def _looked(source: str, folder: Path) -> str:
+    """Where a source was looked for."""
+    if source.startswith(("~/", "/")):
+        return f"looked for {files.expanded(source)}"
+    other = "; only ~/ is a home" if source.startswith("~") else ""
+    return f"looked in {folder} and in the working directory{other}"
 
 
 def warnings(value: tuple[FileEntry, ...], spec: Any) -> Checked:
     for index, each in enumerate(value):
         path = relative(each.path)
+        name = (each.contents or "").strip().partition("\n")[0]
+        if path == HOST_NAME and len(name.encode()) > LONGEST_HOST_NAME:
+            message = f"a host name of {len(name.encode())} bytes, which the kernel does not take"
+            yield (index, "contents"), message, f"at most {LONGEST_HOST_NAME}"
         if why := booted.lost(path, each.directory):
             mkdir = f"; a container's `runtime: {{mkdir: [/{path}]}}` makes it" if each.directory else ""
             yield (index, "path"), f"{each.path!r} is not there once the node has booted", why + mkdir
