@@ -109,9 +109,9 @@ def guess(wrong: str, right: Sequence[str]) -> str:
     import difflib
 
     other = SYNONYMS.get(wrong.lower())
-    near = [other] if other in right else difflib.get_close_matches(wrong, right, 1, NEAR)
-    near = near or [each for each in right if each.lower() == wrong.lower()]
+    near = [other] if other in right else [each for each in right if each.lower() == wrong.lower()]
     near = near or [each for each in right if re.match(re.escape(wrong) + r"\b", each, re.IGNORECASE)][:SEVERAL]
+    near = near or difflib.get_close_matches(wrong, right, 1, NEAR)
     return f"{MEANT}{' or '.join(map(repr, near))}?" if near and wrong else ""
 
 

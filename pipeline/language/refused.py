@@ -70,6 +70,7 @@ def refusals(config: Json) -> Iterator[Refusal]:
     linux = config["linux"]
     own = {namespace["type"] for namespace in linux["namespaces"]}
     yield from _namespaces(config, own)
+    yield from _process(config["process"])
     for index, limit in enumerate(config["process"].get("rlimits", ())):
         yield from _rlimit(index, limit)
     for mount in config["mounts"]:
@@ -95,6 +96,17 @@ def _namespaces(config: Json, own: set[str]) -> Iterator[Refusal]:
         yield Refusal((mapped[0],), "ids are mapped in a user namespace, and the container has none", "userns: new")
     if "user" in own and not mapped and not joined:
         yield Refusal(("userns",), "a user namespace needs to know what its ids are outside", "uidMappings")
+
+
+def _process(process: Json) -> Iterator[Refusal]:
+    """What an image's own configuration may have wrong: an entry's is refused where the spec is read."""
+    if not process["cwd"].startswith("/"):
+        message = f"the working directory {process['cwd']!r} does not start with '/'"
+        yield Refusal(("cwd",), message, f"cwd: /{process['cwd']}")
+    for index, text in enumerate(process.get("env", ())):
+        name, equals, _ = text.partition("=")
+        if not (name and equals) or "\0" in text:
+            yield Refusal(("env", index), f"{text[:80]!r} is not a variable NAME=value", "env: [...]")
 
 
 def _rlimit(index: int, limit: Json) -> Iterator[Refusal]:

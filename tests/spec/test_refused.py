@@ -155,6 +155,35 @@ def test_a_label_counts_and_its_own_faults_are_at_the_image(tmp_path: Path) -> N
     assert "a.yml:2:22: the host name is that of the node" in warning
 
 
+IMAGES = [
+    ({"WorkingDir": "srv"}, "'srv' does not start with '/' (cwd: /srv)", "must be an absolute path"),
+    ({"Env": ["A=b", "A"]}, "'A' is not a variable NAME=value", "invalid environment variable"),
+    ({"Env": ["=b"]}, "'=b' is not a variable NAME=value", "environment variable"),
+]
+"""Of an image's configuration, what runc refuses: ours, and its words."""
+
+
+@pytest.mark.parametrize(("facts", "message", "words"), IMAGES, ids=[str(facts) for facts, *_ in IMAGES])
+def test_an_images_own_faults_are_at_the_image(facts: Any, message: str, words: str, tmp_path: Path) -> None:
+    (refusal,) = refused.refusals(runtime_spec.config(Said({}, {}), {"Cmd": ["/x"], **facts}, lambda *_: 0))
+    assert message in f"{refusal.message} ({refusal.hint})"
+    assert examined(tmp_path, "hostname: ''") == []
+    store = Store(tmp_path / "cache")
+    made = image(store, tree_of(store, "bin/x"), {}, Cmd=["/bin/x"], **facts)
+    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
+    parts = sections.plan(Context(loaded(tmp_path, "readonly: false"), lambda text: Image(text, manifest, tree)))
+    assert [str(each).partition(" ")[0] for each in check.examine(store, parts).warnings] == [f"{tmp_path}/a.yml:2:22:"]
+
+
+@needs_root
+@pytest.mark.parametrize(("facts", "message", "words"), IMAGES, ids=[str(facts) for facts, *_ in IMAGES])
+def test_runc_refuses_such_an_image(facts: Any, message: str, words: str, tmp_path: Path) -> None:
+    config = runtime_spec.config(Said({}, {}), {"Cmd": ["/no-such-program"], **facts}, lambda *_: 0)
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert words in runc("--root", tmp_path / "runc", "create", "--bundle", tmp_path, "judged")
+
+
 # names
 
 
