@@ -15,6 +15,7 @@ The modules in reading order; each imports only what stands before it (import-li
                 collect, fsck        what the store may lose, and whether it is whole
 **Language**    language/  document, problem, kinds, reader, schema   YAML with places -> classes -> errors, JSON Schema
                            container, cgroup, capabilities, names, arches     what an entry of a spec may say
+                           cmdline, refused, booted    what boot loaders and runc refuse; what a booted node has
                            spec, check, describe                      a spec; what is wrong with it; its manual
                            runtime_spec, label, lookup, metadata, bundles, compat    an entry becomes a bundle
                 parts      what a section gives: the words of plan, sections and formats

@@ -65,7 +65,8 @@ def _missing(store: Store, made: list[tuple[Part, Tree]]) -> Iterator[Problem]:
         action = actions[each.prefix]
         path = lookup.said_at(destination, action.params["entry"])
         message = f"nothing makes {source!r}" + (", which the image's label binds" if path == ("image",) else "")
-        hint = f"it is not there once the node has booted; `runtime: {{mkdir: [{source}]}}` makes a directory"
+        empty = f"; `runtime: {{mkdir: [{source}]}}` makes a directory" if booted.lost(source.strip("/"), False) else ""
+        hint = f"it is not there once the node has booted{empty or '; init images and files: could bring it'}"
         yield _placed(action, Warned(path, message, hint))
 
 

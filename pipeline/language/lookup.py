@@ -121,9 +121,13 @@ def _warn_of_targets(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, 
 
 
 def _place_of(path: KeyPath, entry: Mapping[str, Any]) -> KeyPath:
-    """Where an entry says what stands at `path`: a mount by its destination; at the image if its label says it."""
+    """Where an entry says what stands at `path`: a mount by its destination, a device by its path; at the image if its
+    label says it."""
     if path[0] == "mounts":
         return said_at(str(path[1]), entry)
+    if path[0] == "devices":
+        found = [index for index, each in enumerate(entry.get("devices", ())) if each["path"] == path[1]]
+        return ("devices", found[-1]) if found else ("image",)
     return path if path[0] in entry else ("image",)
 
 

@@ -10,7 +10,7 @@ ConvertCPUShares…; setrlimit(2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.language.problem import KeyPath, guess
@@ -33,6 +33,8 @@ MOUNT_OPTIONS = (
 )  # fmt: skip
 """The options of a mount that runc sets itself (`runc features`); it hands others to the file system, and a bind has
 none."""
+TMPFS_OPTIONS = ("size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "huge", "mpol", "inode32", "inode64", "noswap")
+"""Those of tmpfs itself (tmpfs(5))."""
 RULE_TYPES = ("a", "b", "c")
 """Types of a rule of the devices cgroup."""
 SHARES = (2, 262144)
@@ -71,13 +73,10 @@ def refusals(config: Json) -> Iterator[Refusal]:
     own = {namespace["type"] for namespace in linux["namespaces"]}
     yield from _namespaces(config, own)
     yield from _process(config["process"])
-    for index, limit in enumerate(config["process"].get("rlimits", ())):
-        yield from _rlimit(index, limit)
+    yield from _limits(config["process"].get("rlimits", ()))
     for mount in config["mounts"]:
-        yield from _bind(mount)
-    for index, node in enumerate(linux.get("devices", ())):
-        if node["type"] not in RULE_TYPES:
-            yield Refusal(("devices", index), f"runc has no rule for a device of type {node['type']!r}", "c or b")
+        yield from _mount(mount)
+    yield from _devices(linux.get("devices", ()))
     yield from _resources(linux.get("resources", {}))
 
 
@@ -109,18 +108,36 @@ def _process(process: Json) -> Iterator[Refusal]:
             yield Refusal(("env", index), f"{text[:80]!r} is not a variable NAME=value", "env: [...]")
 
 
-def _rlimit(index: int, limit: Json) -> Iterator[Refusal]:
-    if limit["type"] == "RLIMIT_NOFILE" and limit["hard"] > MOST_FILES:
-        message = f"the kernel lets no process have more than {MOST_FILES} open files, whatever its limit is"
-        yield Refusal(("rlimits", index), message, "unless the sysctl fs.nr_open of the node says more")
+def _limits(limits: Sequence[Json]) -> Iterator[Refusal]:
+    for index, limit in enumerate(limits):
+        if limit["type"] == "RLIMIT_NOFILE" and limit["hard"] > MOST_FILES:
+            message = f"the kernel lets no process have more than {MOST_FILES} open files, whatever its limit is"
+            yield Refusal(("rlimits", index), message, "unless the sysctl fs.nr_open of the node says more")
+        if limit["type"] in (earlier["type"] for earlier in limits[:index]):
+            yield Refusal(("rlimits", index), f"{limit['type']} stands twice", "the runtime specification forbids it")
 
 
-def _bind(mount: Json) -> Iterator[Refusal]:
-    """A word that is no option of a bind: it has no effect, and newer runcs refuse it."""
-    for option in mount.get("options", ()) if mount["type"] == "bind" else ():
-        if option and option not in MOUNT_OPTIONS:
-            message = f"{option!r} is no option of a bind mount"
-            yield Refusal(("mounts", mount["destination"]), message, guess(option, MOUNT_OPTIONS))
+def _mount(mount: Json) -> Iterator[Refusal]:
+    """A word that is no option of a bind has no effect, and newer runcs refuse it; the kernel mounts no tmpfs with one."""
+    place, kind = mount["destination"], mount["type"]
+    if not place.startswith("/"):
+        yield Refusal(("mounts", place), f"the destination {place!r} does not start with '/'", f"/{place}")
+    if kind == "bind" and mount.get("source", "bind") == "bind":
+        yield Refusal(("mounts", place), f"nothing says what is bound to {place!r}", "source: a path, or a volume")
+    own = TMPFS_OPTIONS if kind == "tmpfs" else ()
+    for option in mount.get("options", ()) if kind in ("bind", "tmpfs") else ():
+        if option and option.partition("=")[0] not in (*MOUNT_OPTIONS, *own):
+            near = guess(option.partition("=")[0], (*MOUNT_OPTIONS, *own))
+            yield Refusal(("mounts", place), f"{option!r} is no option of a {kind} mount", near)
+
+
+def _devices(nodes: Sequence[Json]) -> Iterator[Refusal]:
+    for index, node in enumerate(nodes):
+        if node["type"] not in RULE_TYPES:
+            message = f"runc has no rule for a device of type {node['type']!r}, and starts no container with one"
+            yield Refusal(("devices", node["path"]), message, "c or b")
+        if node["path"] in (earlier["path"] for earlier in nodes[:index]):
+            yield Refusal(("devices", node["path"]), f"two devices at {node['path']}", "runc makes the first of them")
 
 
 def _resources(resources: Json) -> Iterator[Refusal]:

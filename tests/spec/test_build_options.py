@@ -24,7 +24,7 @@ DATA = "{label: DATA, size: 1G}"
 WRONG = [
     ("build: {formats: [tar, raw-efi.zts]}\n", "1:24: unknown format 'raw-efi.zts' (did you mean 'raw-efi.zst'?)"),
     ("build: {formats: [tar.zst]}\n", "1:19: unknown format 'tar.zst'"),
-    ("build: {formats: [qcow2]}\n", "1:19: unknown format 'qcow2' (did you mean 'qcow2-bios' or 'qcow2-efi'?)"),
+    ("build: {formats: [qcow2]}\n", "(did you mean 'qcow2-bios' or 'qcow2-efi' or 'qcow2-bios.zst'?)"),
     ("build: {formats: [raw]}\n", "(did you mean 'raw-bios' or 'raw-efi' or 'raw-hybrid'?)"),
     ("build: {formats: [ISO]}\n", "(did you mean 'iso-bios' or 'iso-efi' or 'iso-efi-initrd'?)"),
     ("build:\n  formats: [iso-bios, kernel+iso]\n",

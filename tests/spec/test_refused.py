@@ -81,6 +81,12 @@ HARDLY_MEANT = [
     ("binds: ['/etc:/x:ro,nosiud']", "'nosiud' is no option of a bind mount (did you mean 'nosuid'?)"),
     ("uidMappings: [{size: 9}], gidMappings: [{size: 9}]", "the container has none (userns: new)"),
     ("mounts: [{type: bind, source: /etc, destination: /x, options: [bnd]}]", "'bnd' is no option of a bind mount"),
+    ("rlimits: ['nofile,1,2', 'RLIMIT_NOFILE,1,3']", "RLIMIT_NOFILE stands twice"),
+    ("mounts: [{type: bind, destination: /x}]", "nothing says what is bound to '/x'"),
+    ("binds: ['/etc:x']", "the destination 'x' does not start with '/' (/x)"),
+    ("tmpfs: ['/t:sise=1m']", "'sise=1m' is no option of a tmpfs mount (did you mean 'size'?)"),
+    ("devices: [{path: all}, {path: /dev/p, type: p, mode: '0600'}]", "a device of type 'p'"),
+    ("devices: [{path: /dev/a, type: c, mode: '0600'}, {path: /dev/a, type: b, mode: '0600'}]", "two devices at"),
     ("userns: new", "a user namespace needs to know what its ids are outside"),
 ]
 RIGHT = [
