@@ -118,7 +118,7 @@ def _limits(limits: Sequence[Json]) -> Iterator[Refusal]:
 
 
 def _mount(mount: Json) -> Iterator[Refusal]:
-    """A word that is no option of a bind has no effect, and newer runcs refuse it; the kernel mounts no tmpfs with one."""
+    """A word that is no option of a bind has no effect, and newer runcs refuse it; no tmpfs is mounted with one."""
     place, kind = mount["destination"], mount["type"]
     if not place.startswith("/"):
         yield Refusal(("mounts", place), f"the destination {place!r} does not start with '/'", f"/{place}")

@@ -66,6 +66,15 @@ def test_every_format_takes_what_its_loaders_pass_on_and_no_byte_more(name: str,
     assert found.startswith("a.yml:3:12: ") and f"has {room + 1} bytes; " in found and f"at most {room}" in found
 
 
+def test_a_format_that_only_a_build_asks_for_names_the_line_as_well(tmp_path: Path) -> None:
+    text = f"kernel:\n  image: k:1\n  cmdline: {'a' * 2040}\nbuild: {{arch: amd64, size: 1G}}\n"
+    (tmp_path / "a.yml").write_text(text)
+    action = plan(spec.load(tmp_path / "a.yml"), Lock({}), "amd64").format("raw-bios")
+    assert action.where is not None
+    assert action.where(cmdline.PATH) == f"{tmp_path}/a.yml:3:12"
+    assert action.where(("size",)) == f"{tmp_path}/a.yml:4:28"
+
+
 def test_bytes_count_and_not_characters(tmp_path: Path) -> None:
     planned(tmp_path, "é" * 1023, "kernel+initrd")
     assert "has 2048 bytes" in refused(tmp_path, "é" * 1024, "kernel+initrd")
