@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import sections
@@ -124,6 +124,7 @@ def test_a_container_cannot_make_the_source_of_its_own_bind(store: Store, tmp_pa
     assert len(examined(store, tmp_path, text)) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["etc", "var", "x", "..", ".", ""]), max_size=6))
 def test_a_path_without_links_reaches_what_its_words_say(steps: list[str]) -> None:
     tree = complete(Tree({"etc/x/x": Directory(0o755, 0, 0, 0)}))

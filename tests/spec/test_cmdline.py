@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import formats, qemu
@@ -138,6 +138,7 @@ def test_what_writes_a_configuration_holds_the_limit_too(write, tmp_path: Path) 
     assert caught.value.path == cmdline.PATH
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab= #;|&${}'\"\\\n"), max_size=30))
 def test_the_words_that_ipxe_passes_on_are_those_of_the_spec(line: str) -> None:
     if cmdline.IPXE.refusal(line, "node") is None:

@@ -244,6 +244,7 @@ def test_runc_refuses_what_is_warned_of_and_nothing_else(wrong: str, right: str,
     assert not re.search("|".join(map(re.escape, {row[2] for row in WARNED})), answer(right))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["net.", "user.", "fs.mqueue.", "vm.", "kernel."]), st.lists(st.text("abc", min_size=1)))
 def test_both_spellings_of_a_parameter_belong_to_one_namespace(start: str, rest: list[str]) -> None:
     dotted = start + ".".join(["x", *rest])

@@ -5,7 +5,7 @@ from pathlib import Path
 from struct import pack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import formats, readers
@@ -115,6 +115,7 @@ def test_a_date_of_iso9660_is_declared_as_moved_where_it_is(mtime):
     assert same is (mtime in (0, rockridge.LATEST) or bool(rockridge.CARRIED.moved({"f": File(0, 0, 0, mtime)})))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("abc/", min_size=1), min_size=1, unique=True))
 def test_a_message_names_the_first_and_counts_the_others(paths):
     text = carried.listed(paths)
