@@ -15,11 +15,12 @@ from typing import Any
 
 import pipeline
 
-OPTION = "--debug"
+NAME = "debug"
+OPTION = f"--{NAME}"
 """Word of the command line, behind a task's name: shows tracebacks."""
 VARIABLE = "NODEKILN_DEBUG"
 """Environment variable: `1` is the same as OPTION, for commands of doit that take no option of ours."""
-PARAM = {"name": "debug", "long": OPTION[2:], "type": bool, "default": False, "help": "show tracebacks"}
+PARAM = {"name": NAME, "long": NAME, "type": bool, "default": False, "help": "show tracebacks"}
 """The option, as doit describes it."""
 REPORT = f"this is a fault of nodekiln, not of your input: report it with what the same command prints with {OPTION}"
 

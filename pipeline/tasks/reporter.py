@@ -39,7 +39,7 @@ class Crashed(TaskError):  # type: ignore[misc]
 def explained(task: str, run: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
     """Call `run` as the action of the doit task `task`. Every error becomes a failure without a traceback: one that a
     person can mend with its own text, any other described (pipeline.tasks.crash)."""
-    options.pop(crash.PARAM["name"], None)
+    options.pop(crash.NAME, None)
     try:
         return run(*arguments, **options)
     except NodekilnError as error:
