@@ -21,6 +21,7 @@ VERSION = f"{erofs.VERSION} lz4-{compress.LZ4}"
 NEEDS = ("kernel", "rootfs")
 OPTIONS = ("compress",)
 SUFFIXES = ("-erofs.img",)
+LARGEST_FILE = erofs.LARGEST_FILE
 CARRIED = erofsmeta.CARRIED
 HIGHEST = 12
 """LZ4's best level."""

@@ -18,6 +18,7 @@ NEEDS = ("kernel", "rootfs")
 OPTIONS = ()
 SUFFIXES = ()
 """None that another format does not give, too."""
+LARGEST_FILE = iso9660.LARGEST_FILE
 CARRIED = rockridge.CARRIED
 CLASHES = ("iso-bios",)
 """LinuxKit, too, calls both discs NAME.iso."""

@@ -17,6 +17,7 @@ VERSION = f"{squashfs.VERSION} {compress.VERSION}"
 NEEDS = ("kernel", "rootfs")
 OPTIONS = ("compress",)
 SUFFIXES = ("-squashfs.img",)
+LARGEST_FILE = squashfs.LARGEST_FILE
 CARRIED = squashfs.CARRIED
 
 

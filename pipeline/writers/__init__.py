@@ -16,7 +16,7 @@ class TooLarge(Unwritable):
     """A file of `size` bytes, where a structure has room for fewer."""
 
     def __init__(self, path: str, size: int, structure: str, largest: int) -> None:
-        super().__init__(f"{path}: {size} bytes; {structure} holds files of at most {largest}")
+        super().__init__(f"{path}: {size} bytes; {structure} holds files of at most {largest}: make it smaller")
         self.size = size
 
 

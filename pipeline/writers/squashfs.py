@@ -30,7 +30,7 @@ from pipeline.tree import (
     length,
     parent,
 )
-from pipeline.writers import Unwritable, agreed, raw, squashdata
+from pipeline.writers import TooLarge, Unwritable, agreed, limits, raw, squashdata
 from pipeline.writers.carried import Carried
 from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Place
@@ -45,8 +45,15 @@ NO_XATTRS = 0xFFFFFFFF
 DUPLICATES, WITHOUT_XATTRS = 0x40, 0x200
 PREFIXES = {"user.": 0, "trusted.": 1, "security.": 2}
 LATEST = (1 << 32) - 1
+"""Latest time stamp, in seconds since 1970 (squashfs_fs.h, mtime: 32 bits). One outside 1970 to 2106 is moved to the
+nearest end."""
 CARRIED = Carried("squashfs", tuple(PREFIXES), 0, LATEST, refuses=True)
 MOST_IDS = 65535
+"""Maximum number of different user and group ids (squashfs_fs.h, no_ids: 16 bits)."""
+LARGEST_FILE = ((1 << 31) - 1) * BLOCK
+"""Maximum size of a file, in bytes: the kernel numbers its blocks with 31 bits (fs/squashfs/file.c, an `int`)."""
+MOST_INDEXES = (1 << 16) - 1
+"""Maximum number of metadata blocks that a directory's index names (squashfs_fs.h, i_count: 16 bits)."""
 DIRECTORY, REGULAR, SYMLINK = 1, 2, 3
 TYPES = {"b": 4, "c": 5, "p": 6}
 EXTENDED = 7
@@ -80,9 +87,10 @@ class Packing(NamedTuple):
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) -> bytes:
     """Write the ordered, complete `tree` without its first 96 bytes, the superblock; those are returned.
 
-    Unwritable for attributes other than user.*, trusted.* and security.*.
+    Unwritable for attributes other than user.*, trusted.* and security.*, and for what there is no room for.
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
+    limits.check(tree, "squashfs")
     start = out.tell()
     contents = _contents(tree)
     image, fragments = _Image(tree, packing), bytearray()
@@ -192,6 +200,9 @@ class _Image:
         entry, number = folder.entry, folder.number
         links = 2 + sum([kind == DIRECTORY for _, _, _, kind in folder.rows])
         place, size, index = listing(self.directories, folder.rows)
+        if len(index) > MOST_INDEXES:
+            names = f"names of {size} bytes; squashfs has room for {MOST_INDEXES * Metadata.SIZE} in a directory"
+            raise Unwritable(f"{path or 'the root'}: {names}: spread them over several")
         block, offset = place >> 16, place & 0xFFFF
         above = self._folders[parent(path)].number if path else self.count + 1
         if size > LARGEST_LISTING or index or entry.xattrs:
@@ -229,7 +240,8 @@ class _Image:
             mode, uid, gid, mtime = entry[:4]
             owner, group = (self.ids.setdefault(each, len(self.ids)) for each in (uid, gid))
             if len(self.ids) > MOST_IDS:
-                raise Unwritable(f"{path}: squashfs holds at most {MOST_IDS} different owners")
+                room = f"squashfs has room for {MOST_IDS} of all files"
+                raise Unwritable(f"{path}: one more user or group id; {room}: give them fewer, or take kernel+erofs")
             self._heads[key] = HEAD.pack(kind, mode & 0o7777, owner, group, min(max(mtime, 0), LATEST))
         return self._heads[key]
 
@@ -250,7 +262,11 @@ def _contents(tree: Mapping[str, Entry]) -> dict[str, Content]:
     """Of the files that are not empty, each under the first of its names."""
     files = [(path, entry.inode or path, entry.content) for path, entry in tree.items() if type(entry) is File]
     first: dict[str, str] = {}
-    return {path: content for path, name, content in files if first.setdefault(name, path) == path and length(content)}
+    found = {path: content for path, name, content in files if first.setdefault(name, path) == path and length(content)}
+    for path, content in found.items():
+        if length(content) > LARGEST_FILE:
+            raise TooLarge(path, length(content), "squashfs", LARGEST_FILE)
+    return found
 
 
 def _pair(path: str, key: str, value: bytes) -> bytes:

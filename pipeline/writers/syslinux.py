@@ -79,7 +79,10 @@ def install(loader: Loader, boot: bytes, first: int) -> tuple[bytes, bytes]:
     pack_into("<I", sector, low, first & 0xFFFFFFFF)
     pack_into("<I", sector, high, first >> 32)
 
-    system[extents : extents + room * EXTENT] = _extents(first + 1, count - 1).ljust(room * EXTENT, b"\0")
+    sectors = _extents(first + 1, count - 1)
+    if len(sectors) > room * EXTENT:
+        raise Unwritable(f"a ldlinux.sys of {count} sectors; it has room for {room * TRANSFER}: take syslinux 6")
+    system[extents : extents + room * EXTENT] = sectors.ljust(room * EXTENT, b"\0")
     pack_into("<QQ", system, advs, first + count, first + count + 1)
     pack_into("<HHII", system, area + 8, count, 2, len(system) // 4, 0)
     pack_into("<I", system, area + 16, int.from_bytes(MAGIC, "little") - _sum(system) & 0xFFFFFFFF)
