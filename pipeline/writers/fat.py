@@ -104,7 +104,7 @@ def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
 
 
 def _too_large(size: int) -> Unwritable:
-    return Unwritable(f"a FAT volume of {size} bytes; FAT has room for {MOST_SECTORS * SECTOR}: make it smaller")
+    return Unwritable(f"a FAT volume of {size} bytes; FAT has room for {MOST_SECTORS * SECTOR}: give it another size")
 
 
 def boot_sector(plan: Plan, label: str, serial: int, hidden: int) -> bytes:
@@ -252,21 +252,21 @@ def _third() -> bytes:
 def _directory(plan: Plan, path: str, names: list[str], label: str) -> bytes:
     """The records of the directory `path`, which holds `names` (section 6)."""
     own, above = plan.tree.get(path), plan.tree.get(parent(path))
-    result = b""
+    rows: list[bytes] = []
     if path:
         upper = plan.places.get(parent(path), (0, 0))[0] if parent(path) else 0
-        result += _record(b".          ", 0x10, own, plan.places[path][0], 0)
-        result += _record(b"..         ", 0x10, above, upper, 0)
+        rows.append(_record(b".          ", 0x10, own, plan.places[path][0], 0))
+        rows.append(_record(b"..         ", 0x10, above, upper, 0))
     elif label:
-        result += _record(fatname.label(label), 0x08, own, 0, 0)
+        rows.append(_record(fatname.label(label), 0x08, own, 0, 0))
     short = fatname.short_names(names)
     for name in names:
         child = f"{path}/{name}" if path else name
         entry, (first, size) = plan.tree[child], plan.places[child]
         directory = type(entry) is Directory
-        result += fatname.long_records(name, short[name])
-        result += _record(short[name], 0x10 if directory else 0x20, entry, first, 0 if directory else size)
-    return result
+        rows.append(fatname.long_records(name, short[name]))
+        rows.append(_record(short[name], 0x10 if directory else 0x20, entry, first, 0 if directory else size))
+    return b"".join(rows)
 
 
 def _record(name: bytes, attributes: int, entry: Entry | None, first: int, size: int) -> bytes:

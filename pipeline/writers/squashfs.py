@@ -274,4 +274,5 @@ def _pair(path: str, key: str, value: bytes) -> bytes:
         if key.startswith(prefix):
             name = raw(key[len(prefix) :])
             return pack("<HH", number, len(name)) + name + pack("<I", len(value)) + value
-    raise Unwritable(f"{path}: squashfs has no place for the attribute {key}; it holds {', '.join(PREFIXES)}…")
+    room = f"squashfs has room for {', '.join(PREFIXES)}"
+    raise Unwritable(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
