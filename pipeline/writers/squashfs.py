@@ -53,7 +53,8 @@ MOST_IDS = 65535
 LARGEST_FILE = ((1 << 31) - 1) * BLOCK
 """Maximum size of a file, in bytes: the kernel numbers its blocks with 31 bits (fs/squashfs/file.c, an `int`)."""
 MOST_INDEXES = (1 << 16) - 1
-"""Maximum number of metadata blocks that a directory's index names (squashfs_fs.h, i_count: 16 bits)."""
+"""Maximum number of groups of names that a directory's index lists (squashfs_fs.h, i_count: 16 bits). A group has up to
+256 names, whose inodes lie together."""
 DIRECTORY, REGULAR, SYMLINK = 1, 2, 3
 TYPES = {"b": 4, "c": 5, "p": 6}
 EXTENDED = 7
@@ -201,8 +202,8 @@ class _Image:
         links = 2 + sum([kind == DIRECTORY for _, _, _, kind in folder.rows])
         place, size, index = listing(self.directories, folder.rows)
         if len(index) > MOST_INDEXES:
-            names = f"names of {size} bytes; squashfs has room for {MOST_INDEXES * Metadata.SIZE} in a directory"
-            raise Unwritable(f"{path or 'the root'}: {names}: spread them over several")
+            names = f"names in {len(index)} groups; a directory of squashfs has room for {MOST_INDEXES}"
+            raise Unwritable(f"{path or 'the root'}: {names}: spread them over several directories")
         block, offset = place >> 16, place & 0xFFFF
         above = self._folders[parent(path)].number if path else self.count + 1
         if size > LARGEST_LISTING or index or entry.xattrs:

@@ -196,7 +196,7 @@ CASES = [
     Case("squashfs", 3 * squashdata.BLOCK, lambda n: only(file(content=hole(n))), "it: ",
          (squashfs, "LARGEST_FILE", 3 * squashdata.BLOCK)),
     Case("squashfs", 3, lambda n: many(n * 500, lambda _: file(), "d/{:06}" + "x" * 24), "d: names of",
-         (squashfs, "MOST_INDEXES", 8)),
+         (squashfs, "MOST_INDEXES", 11)),
     Case("erofs", erofs.LARGEST_FILE, lambda n: only(file(content=hole(n))), "it: "),
     Case("erofs", erofsdata.MOST_BLOCKS, lambda n: only(file(content=unread((n - 2) * erofsdata.BLOCK))),
          "a file system of"),
