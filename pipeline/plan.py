@@ -155,7 +155,7 @@ class Images:
 
 def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     """The actions of `spec` for `arch` (an OCI architecture: amd64, arm64). Problems if it asks for unknown formats."""
-    if problems := [*_wrong_formats(spec), *_wrong_cmdline(spec, arch)]:
+    if problems := [*_wrong_formats(spec), *_wrong_disks(spec), *_wrong_cmdline(spec, arch)]:
         raise Problems(problems)
     images = Images(spec, lock, arch)
     epoch = _epoch(spec)
@@ -190,6 +190,24 @@ def _wrong_cmdline(spec: Spec, arch: str) -> Iterator[Problem]:
         for loader in formats.loaders(name) if line else ():
             if refused := loader.refusal(line or "", spec.name):
                 yield Problem(spec.where(_cmdline(arch)), f"{name}: {refused[0]}", refused[1])
+
+
+def _wrong_disks(spec: Spec) -> Iterator[Problem]:
+    """What is wrong with `build.partitions` and `build.size`: more than a format that is asked for has room for."""
+    if not spec.build.partitions and not spec.build.size:
+        return
+    from pipeline.writers import disk
+
+    partitions = spec.build.partitions or ()
+    size = disk.size(spec.build.size) or sum(disk.size(each.size, above=0) or 0 for each in partitions)
+    for name in filter(formats.known, spec.build.formats):
+        most, largest = formats.room(name)
+        if len(partitions) > most:
+            where = spec.where(("build", "partitions", most))
+            yield Problem(where, f"{len(partitions)} partitions; {name} has room for {most}", "leave the others out")
+        if size > largest:
+            where = spec.where(("build", "size" if spec.build.size else "partitions"))
+            yield Problem(where, f"a disk of {size >> 20}M; {name} has room for {largest >> 20}M", "make it smaller")
 
 
 def _epoch(spec: Spec) -> int:

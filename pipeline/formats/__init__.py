@@ -13,6 +13,7 @@ which gives a flat Tree {suffix: File}; an output file is called as the spec, fo
     LARGEST_FILE = …    bytes of the largest file that it has room for
     CARRIED = …         what the form in which it holds the root keeps of it (writers.carried), unless that is an initrd
     LOADERS = (…)       what starts the kernel from it, besides what the formats that it needs say (language.cmdline)
+    MOST_PARTITIONS = … and LARGEST_DISK = …, in bytes: what its disk has room for
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import functools
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,6 +86,15 @@ def carrying(size: int) -> tuple[str, ...]:
     """
     rooted = (name for name in names() if "rootfs" in needs(name) and "initrd" not in needs(name))
     return tuple(name for name in rooted if size <= getattr(find(name), "LARGEST_FILE", size))
+
+
+def room(name: str) -> tuple[int, int]:
+    """The most partitions, and the largest size in bytes, of a disk of the format `name` and those it is made of."""
+    modules = [find(each) for each in (name, *needs(name)) if known(each)]
+    most, largest = (
+        min(getattr(module, limit, sys.maxsize) for module in modules) for limit in ("MOST_PARTITIONS", "LARGEST_DISK")
+    )
+    return most, largest
 
 
 def needs(name: str) -> set[str]:

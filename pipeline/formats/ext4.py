@@ -27,6 +27,8 @@ DISK = True
 CARRIED = ext4inode.CARRIED
 LOADERS = (rootdisk.SYSLINUX, rootdisk.EFI_STUB)
 LARGEST_FILE = ext4.LARGEST_FILE
+MOST_PARTITIONS = gpt.ENTRIES - 1
+"""Besides the root."""
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 
 

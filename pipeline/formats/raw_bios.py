@@ -11,6 +11,7 @@ from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.tree import files
+from pipeline.writers import disk, mbr
 
 NAME = "raw-bios"
 VERSION = disks.VERSION
@@ -18,6 +19,8 @@ NEEDS = ("kernel", "initrd", "syslinux")
 OPTIONS = disks.Disk._fields
 SUFFIXES = ("-bios.img",)
 LOADERS = (SYSLINUX,)
+MOST_PARTITIONS = mbr.MOST
+LARGEST_DISK = disk.LARGEST
 DISK = True
 BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/EXTLINUX/mbr.bin", "usr/lib/syslinux/mbr/mbr.bin")
 """The same code in each of Debian's packages."""

@@ -20,6 +20,7 @@ OPTIONS = disks.Disk._fields
 SUFFIXES = ("-hybrid.img",)
 LOADERS = (SYSLINUX,)
 DISK = True
+MOST_PARTITIONS = gpt.ENTRIES
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 """Starts the volume that is marked as bootable by BIOS."""
 

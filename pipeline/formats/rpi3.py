@@ -18,7 +18,7 @@ from pipeline.stages import partitions as disks
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import Content, File, complete, files
-from pipeline.writers import Unwritable, tar
+from pipeline.writers import Unwritable, disk, mbr, tar
 
 NAME = "rpi3"
 VERSION = f"1 {disks.VERSION} tar-{tar.VERSION}"
@@ -26,6 +26,8 @@ NEEDS = ("kernel", "initrd", "rootfs", "raspi")
 OPTIONS = ("size", "label", "partitions")
 SUFFIXES = ("-rpi3.img", "-rpi3.tar")
 LOADERS = (loaders.U_BOOT,)
+MOST_PARTITIONS = mbr.MOST
+LARGEST_DISK = disk.LARGEST
 FIRMWARE = ("bootcode.bin", "fixup.dat", "start.elf")
 """What the GPU runs, out of the `raspi` image (Debian's raspi-firmware has it in usr/lib/raspi-firmware)."""
 FIRMWARE_FOLDER = "usr/lib/raspi-firmware/"

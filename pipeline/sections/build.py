@@ -45,6 +45,8 @@ Clusters = Annotated[
 
 LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
 """Characters. What holds nothing is named by the GUID partition table alone; FAT has a pattern of its own, above."""
+LEAST_SIZE = {"fat": 3, "ext4": 5, "swap": 1, "none": 1}
+"""Smallest size of a partition, in MiB: FAT16 has 4085 clusters or more, and ext4 a journal of 4 MiB."""
 
 
 @mapping
@@ -160,6 +162,10 @@ def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Checked
             sizes[number] = disk.size(each.size, above=0) or disk.MIB
         except Unwritable as error:
             yield ("partitions", number, "size"), str(error), ""
+            continue
+        least = LEAST_SIZE[each.format or "none"]
+        if sizes[number] < least * disk.MIB and each.size:
+            yield ("partitions", number, "size"), f"{each.size} is too small for {each.format}", f"at least {least}M"
     try:
         whole = disk.size(size)
     except Unwritable as error:

@@ -179,6 +179,7 @@ def _choices(size: int) -> Iterator[tuple[int, int]]:
     while cluster > 1 and size // (cluster * SECTOR) < CLUSTERS[32][0] + 1024:
         cluster //= 2
     yield 32, cluster
+    yield 16, 2  # between the two: a volume of 32 MiB has too many of FAT16's smallest clusters, and too few of FAT32's
 
 
 def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> Geometry | None:

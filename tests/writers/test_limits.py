@@ -20,6 +20,7 @@ from pipeline import readers
 from pipeline.compare import listings
 from pipeline.digest import Digest
 from pipeline.readers import Listing
+from pipeline.sections import build
 from pipeline.store import Store
 from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Slice, Symlink, Tree, complete
 from pipeline.writers import (
@@ -195,7 +196,7 @@ CASES = [
     Case("squashfs", squashfs.MOST_IDS, lambda n: many(n, lambda each: file(uid=each)), "user or group id"),
     Case("squashfs", 3 * squashdata.BLOCK, lambda n: only(file(content=hole(n))), "it: ",
          (squashfs, "LARGEST_FILE", 3 * squashdata.BLOCK)),
-    Case("squashfs", 3, lambda n: many(n * 500, lambda _: file(), "d/{:06}" + "x" * 24), "d: names of",
+    Case("squashfs", 3, lambda n: many(n * 500, lambda _: file(), "d/{:06}" + "x" * 24), "d: names in",
          (squashfs, "MOST_INDEXES", 11)),
     Case("erofs", erofs.LARGEST_FILE, lambda n: only(file(content=hole(n))), "it: "),
     Case("erofs", erofsdata.MOST_BLOCKS, lambda n: only(file(content=unread((n - 2) * erofsdata.BLOCK))),
@@ -364,6 +365,20 @@ def test_volumes_beyond_the_end_of_their_disk(store: Store) -> None:
         mbr.write_disk([mbr.Volume(hole(2 << 20), mbr.LINUX)], 2 << 20, store.rope(), disk.identity)
     with pytest.raises(Unwritable, match="give it another size"):
         gpt.write_disk([gpt.Volume(hole(2 << 20), "a", gpt.LINUX_DATA)], 3 << 20, store.rope(), disk.identity)
+
+
+@pytest.mark.parametrize(("name", "write"), [
+    ("fat", lambda store, size: a_fat(store, Tree(), "", size)),
+    ("ext4", lambda store, size: ext4.write(Tree(), samples.keep(store), store.rope(), size, journal=True)),
+    ("swap", lambda store, size: swap.write(size, store.rope(), "", IDENTITY)),
+])  # fmt: skip
+def test_the_smallest_partitions(store: Store, name: str, write: Callable[[Store, int], Any]) -> None:
+    least = build.LEAST_SIZE[name]
+    for size in (*range(least, least + 40), 64, 65, 128):
+        write(store, size << 20)
+    if name != "swap":
+        with pytest.raises(Unwritable, match=r"give .*another size"):
+            write(store, (least - 1) << 20)
 
 
 def test_swap(store: Store) -> None:
