@@ -62,6 +62,21 @@ class FileEntry:
         yield from _too_long(self.path, self.symlink or "")
         if self.optional and not self.source:
             yield ("optional",), "only a file with a source can be optional", ""
+        yield from _too_long(relative(self.path), self.symlink or "")
+
+
+def _too_long(path: str, target: str) -> Checked:
+    """What Linux has no room for in a file's path and in the target of a link."""
+    from pipeline.writers import limits, raw
+
+    texts = [("a name", each, limits.LONGEST_NAME, "path") for each in path.split("/")]
+    texts += [("a path", path, limits.LONGEST_PATH, "path"), ("a target", target, limits.LONGEST_TARGET, "symlink")]
+    for what, text, most, key in texts:
+        if len(raw(text)) > most:
+            yield (key,), f"{what} of {len(raw(text))} bytes; Linux has room for {most}", "shorten it"
+            return
+    if "\0" in target:
+        yield ("symlink",), "a NUL in a link's target, which Linux ends there", "leave it out"
 
 
 def _too_long(path: str, target: str) -> Checked:

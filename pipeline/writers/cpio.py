@@ -17,9 +17,8 @@ VERSION = 2
 STRUCTURE = "a cpio archive (initrd)"
 LARGEST_FILE = (1 << 32) - 1
 """Maximum size of a file, in bytes: its field has 8 hexadecimal digits (buffer-format.rst)."""
-LONGEST_PATH = 4095
-"""Maximum length of a path, in bytes: the kernel ignores entries with longer ones (init/initramfs.c: PATH_MAX, with the
-final NUL)."""
+LONGEST_PATH = limits.LONGEST_PATH
+"""Maximum length of a path, in bytes: the kernel ignores entries with longer ones (init/initramfs.c)."""
 LATEST = (1 << 32) - 1
 """Latest time stamp, in seconds since 1970 (8 hexadecimal digits). One outside 1970 to 2106 is moved to the nearest
 end."""

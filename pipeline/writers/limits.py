@@ -22,8 +22,9 @@ LARGEST_MAJOR, LARGEST_MINOR = (1 << 12) - 1, (1 << 20) - 1
 """Largest numbers of a device: 12 and 20 bits (kdev_t.h, MINORBITS and new_encode_dev)."""
 LONGEST_NAME = 255
 """Maximum length of a name, in bytes (limits.h, NAME_MAX)."""
-LONGEST_TARGET = 4095
-"""Maximum length of a symbolic link's target, in bytes (limits.h, PATH_MAX without its NUL; namei.c, page_get_link)."""
+LONGEST_PATH = LONGEST_TARGET = 4095
+"""Maximum length of a path, and of a symbolic link's target, in bytes (limits.h, PATH_MAX without its NUL; namei.c,
+page_get_link)."""
 LONGEST_ATTRIBUTE, LARGEST_ATTRIBUTE = 255, 65536
 """Maximum length of an extended attribute's name and of its value, in bytes (limits.h, XATTR_NAME_MAX and _SIZE_MAX).
 """
