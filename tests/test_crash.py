@@ -153,6 +153,18 @@ def test_what_the_machine_is_to_blame_for_is_no_fault_of_ours(error: str, said: 
     assert (done.returncode, done.stderr) == (1, said)
 
 
+def test_a_state_that_cannot_be_written() -> None:
+    Path("build").touch()
+    done = doit("build:node")
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("nodekiln: ") and "fault" not in done.stderr
+    Path("build").unlink()
+    Path("build/.doit.db").mkdir(parents=True)
+    done = doit("build:node")
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert "fault of nodekiln" not in done.stderr, done.stderr
+
+
 def test_a_recursion_without_end() -> None:
     broken("from pipeline.writers import tar\ntar.write_members = lambda *a: tar.write_members(*a)")
     done = doit("build:node")

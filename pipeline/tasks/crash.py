@@ -1,12 +1,13 @@
 """Crash: an unexpected error becomes one line that names it and asks for a report; `--debug` shows its traceback, too.
 
 Errors that a person can mend are NodekilnErrors and have a text of their own (pipeline.tasks.reporter). Everything else
-that is raised is a fault of nodekiln, unless the machine is to blame (OSError, MemoryError).
+that is raised is a fault of nodekiln, unless the machine is to blame (MACHINE).
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -22,6 +23,8 @@ VARIABLE = "NODEKILN_DEBUG"
 """Environment variable: `1` is the same as OPTION, for commands of doit that take no option of ours."""
 PARAM = {"name": NAME, "long": NAME, "type": bool, "default": False, "help": "show tracebacks"}
 """The option, as doit describes it."""
+MACHINE = (OSError, MemoryError, sqlite3.OperationalError)
+"""Errors that the machine is to blame for: a full disk, a folder that may not be written."""
 REPORT = f"this is a fault of nodekiln, not of your input: report it with what the same command prints with {OPTION}"
 
 
@@ -65,7 +68,7 @@ def _line(error: BaseException, doing: str) -> str:
     kind, text = type(error).__name__, _printable(str(error))
     if isinstance(error, MemoryError):
         return f"not enough memory (while doing {doing})"
-    if isinstance(error, OSError):
+    if isinstance(error, MACHINE):
         return f"{text or kind} (while doing {doing})"
     place = _place(error.__traceback__)
     where = f"{doing}, in {place}" if place else doing

@@ -50,7 +50,7 @@ def explained(task: str, run: Callable[..., Any], /, *arguments: Any, **options:
             return Explained(crash.described(error, task), bad_input=False)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `doit size:node | head` has seen enough
         return None
-    except (OSError, MemoryError) as error:
+    except crash.MACHINE as error:
         return Explained(crash.described(error, task), bad_input=False)
     except Exception as error:
         return Crashed(crash.described(error, task))
