@@ -24,7 +24,7 @@ The modules in reading order; each imports only what stands before it (import-li
                 kernel/    a kernel's modules, cut and with their dependency data; what its file says of it
 **Pictures of a tree**
                 compress, inorder    named, reproducible compression; work of threads, taken in order
-                writers/   one on-disk structure per module
+                writers/   one on-disk structure per module; limits: what Linux has room for
                 readers/   the same, opened again
 **Pipeline**    stages/    the functions that actions call
                 sections/  one module per top-level key of a spec; the directory is the grammar
@@ -38,7 +38,8 @@ The modules in reading order; each imports only what stands before it (import-li
                 qemu, httpd              how a machine starts an output; how a folder is served to one that starts
                 sizes/, verify/, compare/    what each byte is for; building again; what differs
                 tasks/     what doit sees: planned and outline (plans, remembered), perform, state, reporter, progress;
-                           reason, forecast, journal, drawing: why something runs, what a build would do, and did
+                           reason, forecast, journal, drawing: why something runs, what a build would do, and did;
+                           crash: an unexpected error, as one line
                 commands/  one module per command
 """
 
