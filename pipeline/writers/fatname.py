@@ -85,8 +85,8 @@ def _check(name: str, path: str) -> None:
         raise Unwritable(f"{where!r}: a name that FAT cannot hold")
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise Unwritable(f"{where!r}: a name that is not UTF-8; FAT holds names in Unicode")
-    if len(name.encode("utf-16-le")) > 2 * LONGEST:
-        raise Unwritable(f"{where!r}: a name of more than {LONGEST} characters")
+    if (size := len(name.encode("utf-16-le")) // 2) > LONGEST:
+        raise Unwritable(f"{where!r}: a name of {size} UTF-16 units; FAT has room for {LONGEST}: shorten it")
 
 
 def _plain(name: str) -> bytes | None:
