@@ -14,7 +14,6 @@ from pipeline.language import refused
 from pipeline.language.capabilities import CAPABILITIES
 from pipeline.language.cgroup import Number32, Resources, Signed
 from pipeline.language.names import (
-    LONGEST_NAME,
     MAX_ID,
     AbsoluteOrNone,
     AbsolutePath,
@@ -336,7 +335,5 @@ class Container(Config):
 
     def problems(self) -> Checked:
         yield from super().problems()
-        if (size := len(self.name.encode(errors="replace"))) > LONGEST_NAME:
-            yield ("name",), f"a name of {size} bytes; there is room for {LONGEST_NAME}", "shorten it"
         if message := wrong_reference(self.image):
             yield ("image",), message, ""

@@ -19,10 +19,6 @@ MAX_ID = (1 << 32) - 2
 
 IDENTIFIER = r"(?!.{77})[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 """What containerd calls an identifier: at most 76 characters (its pkg identifiers/validate.go)."""
-LONGEST_NAME = 250
-"""Maximum length of a container's name, in bytes: its folder's has 255 (Linux, limits.h: NAME_MAX), of which a number
-takes some."""
-
 ContainerName = Annotated[
     str,
     Pattern(

@@ -17,8 +17,6 @@ from pipeline.stages import files
 from pipeline.tree import parents
 
 ORDER = 70
-LONGEST_NAME, LONGEST_PATH = 255, 4095
-"""Bytes: NAME_MAX, and PATH_MAX less the NUL (include/uapi/linux/limits.h)."""
 HOST_NAME = "etc/hostname"
 """What init sets the host's name from."""
 
@@ -59,7 +57,6 @@ class FileEntry:
             yield (), f"nothing says what {self.path!r} holds", "contents, source, metadata, directory or symlink"
         elif len(said) > 1:
             yield (said[1],), f"{self.path!r} has both {said[0]} and {said[1]}", "one of them"
-        yield from _too_long(self.path, self.symlink or "")
         if self.optional and not self.source:
             yield ("optional",), "only a file with a source can be optional", ""
         yield from _too_long(relative(self.path), self.symlink or "")
@@ -77,18 +74,6 @@ def _too_long(path: str, target: str) -> Checked:
             return
     if "\0" in target:
         yield ("symlink",), "a NUL in a link's target, which Linux ends there", "leave it out"
-
-
-def _too_long(path: str, target: str) -> Checked:
-    """What no file system of Linux takes of a path or of a link's target."""
-    for name in path.split("/"):
-        if (size := len(name.encode())) > LONGEST_NAME:
-            yield ("path",), f"a name of {size} bytes, {name[:20]!r}…", f"at most {LONGEST_NAME}"
-    for key, text in (("path", path), ("symlink", target)):
-        if (size := len(text.encode())) > LONGEST_PATH:
-            yield (key,), f"a path of {size} bytes, {text[:20]!r}…", f"at most {LONGEST_PATH}"
-    if "\0" in target:
-        yield ("symlink",), "a link's target has no NUL", ""
 
 
 Value = tuple[FileEntry, ...]

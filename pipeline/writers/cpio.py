@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
-from pipeline.writers import TooLarge, Unwritable, agreed, limits, raw
+from pipeline.writers import TooLarge, agreed, limits, raw
 from pipeline.writers.carried import Carried
 
 VERSION = 2
