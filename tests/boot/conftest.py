@@ -69,16 +69,17 @@ def key(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def config_drive(key, tmp_path) -> Path:
+@pytest.fixture(scope="session")
+def config_drive(key, tmp_path_factory) -> Path:
     """An OpenStack config drive with the key: an ISO labelled config-2."""
-    folder = tmp_path / "drive" / "openstack" / "latest"
+    place = tmp_path_factory.mktemp("config-drive")
+    folder = place / "drive" / "openstack" / "latest"
     folder.mkdir(parents=True)
     public = key.with_suffix(".pub").read_text().strip()
     facts = {"uuid": "11111111-2222-3333-4444-555555555555", "hostname": "kiln-1", "public_keys": {"test": public}}
     (folder / "meta_data.json").write_text(json.dumps(facts))
     (folder / "user_data").write_text("hello from the drive\n")
-    image = tmp_path / "config.iso"
+    image = place / "config.iso"
     words = ["-as", "mkisofs", "-quiet", "-V", "config-2", "-J", "-R", "--set_all_file_dates", "2020010100000000"]
-    run(need("xorriso"), *words, "-o", image, tmp_path / "drive", env={"SOURCE_DATE_EPOCH": "1577836800"})
+    run(need("xorriso"), *words, "-o", image, place / "drive", env={"SOURCE_DATE_EPOCH": "1577836800"})
     return image
