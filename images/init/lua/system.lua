@@ -158,7 +158,7 @@ end
 -- Memory ----------------------------------------------------------------------------------------------------------------
 
 -- Bytes that could be used without swapping.
-function system.available_memory() return 1024 * system.read("/proc/meminfo"):match("MemAvailable:%s*(%d+) kB") end
+function system.available_memory() return tonumber(system.read("/proc/meminfo"):match("MemAvailable:%s*(%d+) kB")) << 10 end
 
 -- Makes this process, and what it starts, the last that the kernel's OOM killer takes. containerd gives its shims one more.
 function system.protect() system.set("/proc/self/oom_score_adj", "-999") end
