@@ -132,7 +132,7 @@ function system.run(argv, seconds)
     end
   end
   unistd.close(from)
-  return ended or system.wait(pid), (table.concat(said):gsub("%s+$", ""))
+  return ended or system.wait(pid), table.concat(said):match("^.*%S") or "" -- "%s+$" would take quadratic time
 end
 
 -- Run a program that must succeed.
