@@ -16,7 +16,8 @@ local NOT_UNDERSTOOD = { ["&"] = "an anchor (&)", ["*"] = "an alias (*)", ["!"] 
 local function trimmed(text) return text:match("^.*[^ \t]") or "" end
 
 function yaml.decode(source)
-  local text = source:gsub("^\239\187\191", ""):gsub("\r\n?", "\n") .. "\n"
+  local text = source:gsub("^\239\187\191", ""):gsub("\r\n?", "\n")
+  if text:sub(-1) ~= "\n" then text = text .. "\n" end
   local at, start = 1, 1 -- where we read; where its line starts
   local indent, gaps, commented = 0, 0, false -- of the line reached: its indentation; blank lines and comments before it
   local begun, ended = false, false -- whether the document has, by content or by its marks
@@ -232,7 +233,15 @@ function yaml.decode(source)
     return key
   end
 
-  local function flow(depth)
+  local flow
+
+  -- The value behind a key inside braces: perhaps none.
+  local function flow_value(depth)
+    skip_flow()
+    if not character():find("[,}]") then return flow(depth) end
+  end
+
+  function flow(depth)
     if depth > yaml.DEEPEST then fail("too deep") end
     skip_flow()
     local open = character()
@@ -243,7 +252,7 @@ function yaml.decode(source)
       at = at + 1
       skip_flow()
       if character() == close then break end
-      if open == "[" then found[#found + 1] = flow(depth + 1) else found[checked(flow_key(), seen)] = flow(depth + 1) end
+      if open == "[" then found[#found + 1] = flow(depth + 1) else found[checked(flow_key(), seen)] = flow_value(depth + 1) end
       skip_flow()
     until character() ~= ","
     if character() ~= close then fail("expected ',' or '" .. close .. "'") end
