@@ -99,9 +99,21 @@ def start(format: str, base: Path, arch: str, append: str = "") -> list[str]:
         return ["-kernel", f"{base}-kernel", "-initrd", f"{base}-initrd.img", "-append", line]
     disk = DISKS[format]
     words = efi(arch) if disk.efi else []
-    words += ["-drive", f"id=node,if=none,format={disk.kind},file={base}{disk.suffix},snapshot=on"]
+    words += ["-drive", f"id=node,if=none,format={disk.kind},file={_name(f'{base}{disk.suffix}')},snapshot=on"]
     controller = ["-device", "virtio-scsi-pci"] if disk.device == CD else []
-    return [*words, *controller, "-device", f"{disk.device},drive=node"]
+    first = "" if disk.efi else ",bootindex=0"  # a BIOS may start any disk; UEFI looks for what it can start
+    return [*words, *controller, "-device", f"{disk.device},drive=node{first}"]
+
+
+def volume(name: str, path: Path) -> list[str]:
+    """Return the words for a further disk, which the node finds behind its own: the raw image `path`, read-only."""
+    drive = f"id={name},if=none,format=raw,file={_name(path)},readonly=on"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name}"]
+
+
+def _name(path: object) -> str:
+    """Return a path as QEMU's options take it: a comma is doubled."""
+    return str(path).replace(",", ",,")
 
 
 def efi(arch: str) -> list[str]:

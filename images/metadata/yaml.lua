@@ -17,7 +17,8 @@ local function trimmed(text) return text:match("^.*[^ \t]") or "" end
 
 function yaml.decode(source)
   local text = source:gsub("^\239\187\191", ""):gsub("\r\n?", "\n")
-  if text:sub(-1) ~= "\n" then text = text .. "\n" end
+  local unended = text:sub(-1) ~= "\n"
+  if unended then text = text .. "\n" end
   local at, start = 1, 1 -- where we read; where its line starts
   local indent, gaps, commented = 0, 0, false -- of the line reached: its indentation; blank lines and comments before it
   local begun, ended = false, false -- whether the document has, by content or by its marks
@@ -171,17 +172,18 @@ function yaml.decode(source)
       local spaces, mark = text:match("^( *)(.)", at)
       if mark ~= "\n" then
         width = width or #spaces
-        if #spaces < width or width <= parent then break end
+        if #spaces < width or width <= math.max(parent, 0) then break end
       end
       local stop = text:find("\n", at, true)
       lines[#lines + 1] = text:sub(at + (width or #spaces), stop - 1)
       at = stop + 1
     end
-    next_content()
     local last = #lines
     while last > 0 and lines[last] == "" do last = last - 1 end
     local body = table.move(lines, 1, last, 1, {})
-    local ending = chomping == "-" and "" or chomping == "+" and ("\n"):rep(#lines - last + (last > 0 and 1 or 0)) or last > 0 and "\n" or ""
+    local breaks = #lines - last + (last > 0 and 1 or 0) - (unended and at > #text and 1 or 0)
+    next_content()
+    local ending = chomping == "-" and "" or ("\n"):rep(chomping == "+" and breaks or last > 0 and math.min(breaks, 1) or 0)
     return (style == "|" and table.concat(body, "\n") or joined(body)) .. ending
   end
 

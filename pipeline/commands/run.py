@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline import qemu
+from pipeline import nocloud, qemu
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
+
+if TYPE_CHECKING:
+    from pipeline.language.spec import Spec
 
 DOC = "boot the node in QEMU (^A X ends it)"
 PARAMS = [
@@ -16,18 +23,24 @@ PARAMS = [
     {"name": "memory", "long": "memory", "type": int, "default": 1024, "help": "MiB of memory"},
     {"name": "cpus", "long": "cpus", "type": int, "default": 1, "help": "processors (emulated, two are not faster)"},
     {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
+    {"name": "key", "long": "key", "default": "",
+     "help": "public key that may log in (default: ~/.ssh/id_ed25519.pub, id_ecdsa.pub or id_rsa.pub; none with --drive)"},
     {"name": "drive", "long": "drive", "default": "", "help": "a further image to attach, a config drive say"},
     {"name": "append", "long": "append", "default": "", "help": "further kernel command line (kernel+initrd only)"},
-]
+]  # fmt: skip
 
 PROBE_SECONDS = 10
+SSH_OPTIONS = "-o NoHostAuthenticationForLocalhost=yes"
+"""Options of ssh(1) for a machine that makes its host keys anew at each start."""
 
 
 def run(
     project: Project, name: str, format: str = "", arch: str = "", memory: int = 1024, cpus: int = 1, ssh: int = 2222,
-    drive: str = "", append: str = "",
+    key: str = "", drive: str = "", append: str = "",
 ) -> None:
     """Boot what `doit build:NAME` left in build/NAME."""
+    from tempfile import TemporaryDirectory
+
     spec = project.load(name)
     if arch and arch not in spec.build.arch:
         raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
@@ -42,14 +55,48 @@ def run(
     base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
     if missing := [file for file in qemu.files(bootable[0], base) if not file.exists()]:
         raise NodekilnError(f"{missing[0]} is not there: `doit build:{name}:{bootable[0]}` first")
+    file = _key_file(key, drive)
+    keys = nocloud.public_keys(file) if file else []
     words = [
         *qemu.machine(arch, accelerator(emulator), memory, cpus), *qemu.start(bootable[0], base, arch, append),
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
-        *(["-drive", f"file={drive},format=raw,if=virtio,readonly=on"] if drive else []),
-    ]
-    print(f"ssh -p {ssh} root@127.0.0.1 reaches it once sshd is up; ^A X ends it", flush=True)
-    if status := subprocess.run(words, check=False).returncode:
+        *(qemu.volume("drive", Path(drive)) if drive else []),
+    ]  # fmt: skip
+    print(_how_to_log_in(spec, file, bool(key), ssh), flush=True)
+    with TemporaryDirectory(prefix="nodekiln-run-") as folder:
+        volume = qemu.volume(nocloud.LABEL, nocloud.write(Path(folder), keys)) if keys else []
+        status = subprocess.run([*words, *volume], check=False).returncode
+    if status:
         raise NodekilnError(f"{emulator.program} ended with exit code {status}")
+
+
+def _key_file(key: str, drive: str) -> Path | None:
+    """Return the file of public keys to hand over: the one asked for, else the user's own, unless a drive says more."""
+    if key:
+        return nocloud.public_file(Path(key))
+    return None if drive else nocloud.own_keys()
+
+
+def _how_to_log_in(spec: Spec, file: Path | None, asked: bool, port: int) -> str:
+    """Return a line that says how to log in with the key of `file`, and how to end the machine.
+
+    asked: it was asked for, so that ssh does not try it by itself.
+    """
+    end = "; ^A X ends it"
+    if file is None:
+        return f"no key is handed over: --key FILE does, or a key in ~/.ssh (made by ssh-keygen) without --drive{end}"
+    if not _takes_keys(spec):
+        sys.stderr.write(f"{spec.path}: no onboot step reads the key (image: @pkg:images/metadata, provider cdrom)\n")
+    private = file.with_name(file.name.removesuffix(".pub"))
+    identity = f"-i {shlex.quote(str(private))} " if asked and private != file and private.exists() else ""
+    return f"ssh {SSH_OPTIONS} {identity}-p {port} root@127.0.0.1 logs in with {file} once sshd is up{end}"
+
+
+def _takes_keys(spec: Spec) -> bool:
+    """Return whether a metadata step asks the provider that reads a NoCloud volume, as it does by default."""
+    steps = [each for each in spec["onboot"] if "metadata" in each.image]
+    providers = [[word for word in each.command or () if not word.startswith(("/", "-"))] for each in steps]
+    return any(not words or "cdrom" in words for words in providers)
 
 
 def accelerator(emulator: qemu.Emulator) -> str:

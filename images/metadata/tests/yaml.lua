@@ -14,7 +14,7 @@ test("YAML: what it means", function()
     ["a: b # c\nd: e#f\ng: 'h # i'"] = '{"a":"b","d":"e#f","g":"h # i"}', ['"a b": c\n\'d:\' : e'] = '{"a b":"c","d:":"e"}',
     ["a: b\n  c\n\n  d"] = '{"a":"b c\\nd"}', ["a: 'it''s\n  so'"] = '{"a":"it\'s so"}', ['a: "x\\ty\\u00e9\\\n  z"'] = '{"a":"x\\u0009yéz"}',
     ["a: |\n  x\n   y\n\n  z\n\nb: c"] = '{"a":"x\\n y\\n\\nz\\n","b":"c"}', ["a: |-\n x\n\n"] = '{"a":"x"}', ["a: |+\n x\n\n"] = '{"a":"x\\n\\n"}',
-    ["a: |2\n   x\n"] = '{"a":" x\\n"}', ["a: >\n x\n y\n\n z\n  w\n v"] = '{"a":"x y\\nz\\n w\\nv\\n"}', ["a: |\nb: c"] = '{"a":"","b":"c"}',
+    ["a: |2\n   x\n"] = '{"a":" x\\n"}', ["a: >\n x\n y\n\n z\n  w\n v\n"] = '{"a":"x y\\nz\\n w\\nv\\n"}', ["a: |\nb: c"] = '{"a":"","b":"c"}',
     ["a: [b, 'c', [d], {e: f}, null,\n  g h, # i\n]"] = '{"a":["b","c",["d"],{"e":"f"},"g h"]}', ["{a: b, c: , 'd':e}"] = '{"a":"b","d":"e"}',
     ['{"a":{"b":[1,true,"\\ud83d\\ude00"]}}'] = '{"a":{"b":["1","true","😀"]}}', ["a: x:y\nb: http://c/d"] = '{"a":"x:y","b":"http://c/d"}',
   } do same(shown(text), wanted) end
