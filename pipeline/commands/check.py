@@ -48,6 +48,7 @@ def _with_images(project: Project, name: str, found: Found) -> Found:
     """`found`, and what the images say; they have to be locked for that."""
     from pipeline import formats
     from pipeline.language import check
+    from pipeline.language.unseen import unseen
     from pipeline.plan import plan
 
     spec = project.load(name)
@@ -58,5 +59,6 @@ def _with_images(project: Project, name: str, found: Found) -> Found:
             return found
         carried = dict.fromkeys(form for name in spec.build.formats for form in formats.carried(name))
         more = check.examine(project.store, made.parts, carried)
+        more.warnings.extend([] if more.errors else unseen(project.store, spec, made.parts))
         found = check.Found([*found.errors, *more.errors], [*found.warnings, *more.warnings])
     return found
