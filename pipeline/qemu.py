@@ -1,9 +1,12 @@
-"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)). It says what to run, and
-runs nothing.
+"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)), and its failing. It says what
+to run, and runs nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,6 +112,29 @@ def volume(name: str, path: Path) -> list[str]:
     """Return the words for a further disk, which the node finds behind its own: the raw image `path`, read-only."""
     drive = f"id={name},if=none,format=raw,file={_name(path)},readonly=on"
     return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name}"]
+
+
+def watched(descriptor: int) -> list[str]:
+    """Return the words for a machine that answers `gives_up` on the connected socket `descriptor`, its own end."""
+    return ["-chardev", f"socket,id=watch,fd={descriptor}", "-mon", "chardev=watch,mode=control"]
+
+
+def gives_up(machine: socket.socket) -> bool:
+    """Wait for the end of a machine, and return whether its accelerator could not go on (QMP, query-status).
+
+    QEMU stands still then, and neither ends nor says more than "internal error".
+    """
+    with machine.makefile("rw", encoding="utf-8", newline="\n") as connection, contextlib.suppress(OSError):
+        for line in connection:
+            said = json.loads(line)
+            ask = "qmp_capabilities" if "QMP" in said else "query-status" if said.get("event") == "STOP" else ""
+            if ask:
+                connection.write(json.dumps({"execute": ask}) + "\n")
+                connection.flush()
+            answer = said.get("return")
+            if isinstance(answer, dict) and answer.get("status") == "internal-error":
+                return True
+    return False
 
 
 def _name(path: object) -> str:

@@ -80,7 +80,7 @@ def test_the_user_s_own_key_goes_into_the_machine(run, tmp_path, name):
     done = run()
     assert done.returncode == 0, done.stderr
     own = tmp_path / "home" / ".ssh" / name
-    assert f"-p 2222 root@127.0.0.1 logs in with {own} once sshd is up" in done.stdout
+    assert f"-p 2222 root@127.0.0.1 -o NoHostAuthenticationForLocalhost=yes logs in with {own} once sshd is up" in done.stdout
     found = volume(tmp_path)
     assert sorted(found) == ["meta-data", "user-data"] and found["user-data"] == ""
     assert read("cidata", found["meta-data"])["keys"] == [KEY]
@@ -93,7 +93,7 @@ def test_another_key_goes_into_the_machine_and_its_private_half_does_not(run, tm
     (tmp_path / "mine.pub").write_text(f"{KEY}\n")
     done = run("--key", str(tmp_path / given), "--drive", "other.iso")
     assert done.returncode == 0, done.stderr
-    assert f"ssh -o NoHostAuthenticationForLocalhost=yes -i {tmp_path}/mine -p 2222 root@127.0.0.1" in done.stdout
+    assert f"ssh -i {tmp_path}/mine -p 2222 root@127.0.0.1 -o NoHost" in done.stdout
     assert read("cidata", volume(tmp_path)["meta-data"])["keys"] == [KEY]
     assert b"c2VjcmV0" not in (tmp_path / "volume.iso").read_bytes()
     said = done.stdout.splitlines()[-1]

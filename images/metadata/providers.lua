@@ -171,6 +171,30 @@ function providers.labels(blkid_output)
   return found
 end
 
+-- The label of an ISO 9660 file system, in lower case, from its first descriptor (ECMA-119, 8.4); nil if it is none.
+function providers.iso_label(descriptor)
+  if descriptor:sub(1, 6) ~= "\1CD001" then return nil end
+  return (descriptor:sub(41, 72):match("^[^\0]*[^\0 ]") or ""):lower()
+end
+
+-- Block devices by label. busybox's blkid sees nothing in a volume of less than 68 KiB, as some tools make them, so that
+-- ISO 9660 is looked for here.
+local function labels()
+  local _, output = system.run { "blkid" }
+  local found, known = providers.labels(output), {}
+  for _, each in ipairs(found) do known[each.device] = true end
+  for _, name in ipairs(system.names("/sys/class/block")) do
+    local device = "/dev/" .. name
+    local opened = not known[device] and io.open(device, "rb") -- an empty drive cannot be opened
+    if opened then
+      local label = providers.iso_label(opened:seek("set", 32768) and opened:read(2048) or "")
+      opened:close()
+      if label then found[#found + 1] = { device = device, label = label, type = "iso9660" } end
+    end
+  end
+  return found
+end
+
 local function mount(device, kind) system.must("mount", "-t", kind, "-o", "ro,nosuid,nodev,noexec", device, MOUNTED) end
 
 -- What `look` finds on the mounted device, which is unmounted then.
@@ -183,8 +207,7 @@ local function looked_at(device, look)
 end
 
 local function labelled(wanted, look)
-  local _, output = system.run { "blkid" }
-  for _, found in ipairs(providers.labels(output)) do
+  for _, found in ipairs(labels()) do
     if found.label == wanted then
       if found.type ~= "iso9660" and found.type ~= "vfat" then
         error(("%s: labelled %s, but neither ISO 9660 nor FAT"):format(found.device, wanted), 0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ PARAMS = [
     {"name": "arch", "long": "arch", "default": "", "help": "architecture (default: the first that the spec names)"},
     {"name": "memory", "long": "memory", "type": int, "default": 1024, "help": "MiB of memory"},
     {"name": "cpus", "long": "cpus", "type": int, "default": 1, "help": "processors (emulated, two are not faster)"},
+    {"name": "accel", "long": "accel", "default": "",
+     "help": "kvm, or tcg, which emulates the processor (default: kvm where it works)"},
     {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
     {"name": "key", "long": "key", "default": "",
      "help": "public key that may log in (default: ~/.ssh/id_ed25519.pub, id_ecdsa.pub or id_rsa.pub; none with --drive)"},
@@ -35,39 +39,63 @@ SSH_OPTIONS = "-o NoHostAuthenticationForLocalhost=yes"
 
 
 def run(
-    project: Project, name: str, format: str = "", arch: str = "", memory: int = 1024, cpus: int = 1, ssh: int = 2222,
-    key: str = "", drive: str = "", append: str = "",
+    project: Project, name: str, format: str = "", arch: str = "", memory: int = 1024, cpus: int = 1,
+    accel: str = "", ssh: int = 2222, key: str = "", drive: str = "", append: str = "",
 ) -> None:
     """Boot what `doit build:NAME` left in build/NAME."""
     from tempfile import TemporaryDirectory
 
     spec = project.load(name)
-    if arch and arch not in spec.build.arch:
-        raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
-    arch = arch or spec.build.arch[0]
-    asked = [format] if format else [*spec.build.formats]
-    bootable = [each for each in asked if each in qemu.BOOTABLE]
-    if not bootable:
-        raise NodekilnError(f"{', '.join(asked)}: cannot be booted here; try --format={' or '.join(qemu.BOOTABLE)}")
+    arch, format = _chosen(spec, format, arch)
     emulator = qemu.EMULATORS[arch]
     if shutil.which(emulator.program) is None:
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
     base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
-    if missing := [file for file in qemu.files(bootable[0], base) if not file.exists()]:
-        raise NodekilnError(f"{missing[0]} is not there: `doit build:{name}:{bootable[0]}` first")
+    if missing := [file for file in qemu.files(format, base) if not file.exists()]:
+        raise NodekilnError(f"{missing[0]} is not there: `doit build:{name}:{format}` first")
     file = _key_file(key, drive)
-    keys = nocloud.public_keys(file) if file else []
     words = [
-        *qemu.machine(arch, accelerator(emulator), memory, cpus), *qemu.start(bootable[0], base, arch, append),
+        *qemu.start(format, base, arch, append), "-serial", "mon:stdio",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
         *(qemu.volume("drive", Path(drive)) if drive else []),
     ]  # fmt: skip
-    print(_how_to_log_in(spec, file, bool(key), ssh), flush=True)
     with TemporaryDirectory(prefix="nodekiln-run-") as folder:
-        volume = qemu.volume(nocloud.LABEL, nocloud.write(Path(folder), keys)) if keys else []
-        status = subprocess.run([*words, *volume], check=False).returncode
-    if status:
-        raise NodekilnError(f"{emulator.program} ended with exit code {status}")
+        if file:
+            words += qemu.volume(nocloud.LABEL, nocloud.write(Path(folder), nocloud.public_keys(file)))
+        print(_how_to_log_in(spec, file, bool(key), ssh), flush=True)
+        accelerators = [accel] if accel else [accelerator(emulator), "tcg"]
+        _boot([[*qemu.machine(arch, each, memory, cpus), *words] for each in accelerators])
+
+
+def _chosen(spec: Spec, format: str, arch: str) -> tuple[str, str]:
+    """Return the architecture and the format to boot: those asked for, else the first that can be."""
+    if arch and arch not in spec.build.arch:
+        raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
+    asked = [format] if format else [*spec.build.formats]
+    bootable = [each for each in asked if each in qemu.BOOTABLE]
+    if not bootable:
+        raise NodekilnError(f"{', '.join(asked)}: cannot be booted here; try --format={' or '.join(qemu.BOOTABLE)}")
+    return arch or spec.build.arch[0], bootable[0]
+
+
+def _boot(commands: Sequence[Sequence[str]]) -> None:
+    """Run the first of `commands` on this terminal; the next one if the processor's virtualization gives up."""
+    for command in commands:
+        ours, theirs = socket.socketpair()
+        watched = [*command, *qemu.watched(theirs.fileno())]
+        process = subprocess.Popen(watched, pass_fds=[theirs.fileno()])
+        theirs.close()
+        with ours:
+            gave_up = qemu.gives_up(ours)
+        if gave_up:
+            process.kill()
+        status = process.wait()
+        if not gave_up and status:
+            raise NodekilnError(f"{command[0]} ended with exit code {status}")
+        if not gave_up:
+            return
+        print("\nthis machine's KVM cannot run the node (QEMU: internal error); emulated, it is slower", flush=True)
+    raise NodekilnError(f"{commands[-1][0]} gave up: --accel tcg emulates the processor")
 
 
 def _key_file(key: str, drive: str) -> Path | None:
@@ -89,7 +117,7 @@ def _how_to_log_in(spec: Spec, file: Path | None, asked: bool, port: int) -> str
         sys.stderr.write(f"{spec.path}: no onboot step reads the key (image: @pkg:images/metadata, provider cdrom)\n")
     private = file.with_name(file.name.removesuffix(".pub"))
     identity = f"-i {shlex.quote(str(private))} " if asked and private != file and private.exists() else ""
-    return f"ssh {SSH_OPTIONS} {identity}-p {port} root@127.0.0.1 logs in with {file} once sshd is up{end}"
+    return f"ssh {identity}-p {port} root@127.0.0.1 {SSH_OPTIONS} logs in with {file} once sshd is up{end}"
 
 
 def _takes_keys(spec: Spec) -> bool:

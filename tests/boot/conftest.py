@@ -57,16 +57,45 @@ def other_node(derived, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def key(tmp_path_factory) -> Path:
+def key() -> Path:
     """A private ssh key; its public half is beside it. Kept, so that what is remembered of boots still fits."""
+    return _kept_key("id_ed25519")
+
+
+@pytest.fixture(scope="session")
+def spec_key() -> Path:
+    """Another one."""
+    return _kept_key("id_spec")
+
+
+def _kept_key(name: str) -> Path:
     from tests.formats.node import cache
 
-    path = cache() / "id_ed25519"
+    path = cache() / name
     with alone("ssh-keygen"):
-        if path.exists():
-            return path
-        run(need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path)
+        if not path.exists():
+            run(need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path)
     return path
+
+
+@pytest.fixture
+def answer(key, tmp_path) -> str:
+    """Options of QEMU's network: somebody answers as OpenStack's metadata service would, with the key."""
+    program = tmp_path / "answer"
+    program.write_text(RESPONDER.format(key=key.with_suffix(".pub").read_text().strip()))
+    program.chmod(0o755)
+    return f",net=169.254.0.0/16,dhcpstart=169.254.1.15,guestfwd=tcp:169.254.169.254:80-cmd:{program}"
+
+
+RESPONDER = """#!/bin/sh
+# One HTTP request on standard input, one answer on standard output: OpenStack's metadata service.
+read -r method path rest
+case "$path" in
+*/meta_data.json) body='{{"hostname": "kiln-http", "public_keys": {{"test": "{key}"}}}}'; status="200 OK" ;;
+*) body="nothing here"; status="404 Not Found" ;;
+esac
+printf 'HTTP/1.0 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n%s' "$status" "${{#body}}" "$body"
+"""
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,12 @@ test("labels from blkid", function()
   same(providers.labels('/dev/sr0: LABEL="CONFIG-2" TYPE="iso9660"\n/dev/vda1: UUID="x" TYPE="ext4"\n/dev/vdb: LABEL="cidata" UUID="A-B" TYPE="vfat"'),
     { { device = "/dev/sr0", label = "config-2", type = "iso9660" }, { device = "/dev/vdb", label = "cidata", type = "vfat" } })
 end)
+test("the label of an ISO 9660 descriptor", function()
+  same(providers.iso_label("\1CD001\1\0" .. (" "):rep(32) .. "CIDATA" .. (" "):rep(26) .. "x"), "cidata")
+  same(providers.iso_label("\1CD001\1\0" .. (" "):rep(64)), "")
+  same(providers.iso_label(""), nil)
+  same(providers.iso_label(("\0"):rep(2048)), nil)
+end)
 test("providers by name", function()
   local function names(...)
     local found = {}
