@@ -18,6 +18,7 @@ The modules in reading order; each imports only what stands before it (import-li
                            cmdline, refused, booted    what boot loaders and runc refuse; what a booted node has
                            spec, check, describe                      a spec; what is wrong with it; its manual
                            runtime_spec, label, lookup, metadata, bundles, compat    an entry becomes a bundle
+                           unseen                     files of a spec that no container sees
                 parts      what a section gives: the words of plan, sections and formats
 **Images**      oci/       references, registries, layouts, layers; nothing of what they say is believed
                 recipe/    images out of Debian packages
@@ -35,7 +36,7 @@ The modules in reading order; each imports only what stands before it (import-li
 **Use**         project, publish         a folder with specs/; results become files
                 written                  those files as they were written
                 generation               which bytes this nodekiln makes, as one number
-                qemu, httpd              how a machine starts an output; how a folder is served to one that starts
+                qemu, nocloud, httpd     how a machine starts an output, and gets its keys; how a folder is served
                 sizes/, verify/, compare/    what each byte is for; building again; what differs
                 tasks/     what doit sees: planned and outline (plans, remembered), perform, state, reporter, progress;
                            reason, forecast, journal, drawing: why something runs, what a build would do, and did;

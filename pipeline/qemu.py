@@ -1,5 +1,5 @@
-"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)), and its failing. It says what
-to run, and runs nothing.
+"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)), and its failing. It says
+what to run, and runs nothing.
 """
 
 from __future__ import annotations

@@ -22,7 +22,10 @@ echo RUN "$0" "$@"
 for word; do case $word in id=cidata,*) cp "$(expr "$word" : '.*file=\\(.*\\),readonly')" {volume} ;; esac; done
 """
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAbcdefghijklmnopqrstuvwxyz0123456789ABCDEFG ü@here"
-SPEC = "onboot: [{name: m, image: '@pkg:images/metadata'}]\nbuild: {arch: [amd64, arm64], formats: [tar, kernel+initrd]}\n"
+SPEC = """\
+onboot: [{name: m, image: '@pkg:images/metadata'}]
+build: {arch: [amd64, arm64], formats: [tar, kernel+initrd]}
+"""
 
 
 @pytest.fixture
@@ -80,7 +83,8 @@ def test_the_user_s_own_key_goes_into_the_machine(run, tmp_path, name):
     done = run()
     assert done.returncode == 0, done.stderr
     own = tmp_path / "home" / ".ssh" / name
-    assert f"-p 2222 root@127.0.0.1 -o NoHostAuthenticationForLocalhost=yes logs in with {own} once sshd is up" in done.stdout
+    said = f"ssh -p 2222 root@127.0.0.1 -o NoHostAuthenticationForLocalhost=yes logs in with {own} once sshd is up"
+    assert said in done.stdout
     found = volume(tmp_path)
     assert sorted(found) == ["meta-data", "user-data"] and found["user-data"] == ""
     assert read("cidata", found["meta-data"])["keys"] == [KEY]
@@ -119,7 +123,7 @@ def test_a_spec_whose_node_reads_no_key_is_named(run, tmp_path):
 
 @pytest.mark.parametrize(("text", "why"), [
     (f'command="x" {KEY}\n', "key:1: not a public key"), ("\nssh-rsa AAAA\x1b[2J\n", "key:2: not a public key"),
-    ("# nothing\n", "no public key is in it"), ("-----BEGIN RSA PRIVATE KEY-----\n", "is a private key, which stays here"),
+    ("# nothing\n", "no public key is in it"), ("--BEGIN RSA PRIVATE KEY--\n", "is a private key, which stays here"),
     ("x" * 70_000, "larger than 65536 bytes"), (None, "there is no such file"),
 ])  # fmt: skip
 def test_a_file_without_public_keys_is_refused(run, tmp_path, text, why):
@@ -128,6 +132,38 @@ def test_a_file_without_public_keys_is_refused(run, tmp_path, text, why):
     done = run("--key", str(tmp_path / "key"))
     assert done.returncode == 3 and why in done.stderr and "Traceback" not in done.stderr
     assert "RUN" not in done.stdout
+
+
+GIVES_UP = """#!{python}
+# QEMU whose KVM passes for working, and then stands still with an internal error; it emulates well.
+import json, os, sys
+words = sys.argv[1:]
+print("RUN", *words, flush=True)
+if "kvm" in words and "-nodefaults" not in words:
+    (descriptor,) = [int(word.partition("fd=")[2]) for word in words if "fd=" in word and word.startswith("socket")]
+    with os.fdopen(descriptor, "r+b", buffering=0) as machine:
+        for said in ({{"QMP": {{}}}}, {{"return": {{}}}}):
+            machine.write(json.dumps(said).encode() + b"\\n")
+            if "QMP" in said:
+                assert json.loads(machine.readline()) == {{"execute": "qmp_capabilities"}}
+        machine.write(b'{{"event": "STOP"}}\\n')
+        assert json.loads(machine.readline()) == {{"execute": "query-status"}}
+        machine.write(b'{{"return": {{"status": "internal-error"}}}}\\n')
+        machine.read()  # until it is ended
+"""
+
+
+@pytest.mark.parametrize("asked", [[], ["--accel", "kvm"]])
+def test_a_machine_whose_kvm_gives_up_is_emulated_unless_kvm_was_asked_for(run, tmp_path, asked):
+    (tmp_path / "bin" / "qemu-system-x86_64").write_text(GIVES_UP.format(python=sys.executable))
+    done = run(*asked)
+    started = [line for line in done.stdout.splitlines() if line.startswith("RUN") and "-nodefaults" not in line]
+    if asked:
+        assert len(started) == 1 and done.returncode != 0 and "--accel tcg emulates the processor" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert ["-accel kvm" in line for line in started] == [True, False] and "-accel tcg" in started[1]
+        assert "this machine's KVM cannot run the node" in done.stdout
 
 
 def test_what_cannot_be_booted_is_said(run):

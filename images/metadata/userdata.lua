@@ -86,7 +86,7 @@ function userdata.plan(document)
     if not is_object(entries) then error(("%s: expected an object"):format(path == "" and "user data" or path), 0) end
     if depth > userdata.DEEPEST then error(path .. ": too deep", 0) end
     local names = {}
-    for name in pairs(entries) do names[#names + 1] = name end
+    for name, entry in pairs(entries) do if json.given(entry) ~= nil then names[#names + 1] = name end end
     table.sort(names)
     for _, name in ipairs(names) do
       local entry, place = entries[name], path .. name

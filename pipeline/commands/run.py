@@ -28,7 +28,7 @@ PARAMS = [
      "help": "kvm, or tcg, which emulates the processor (default: kvm where it works)"},
     {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
     {"name": "key", "long": "key", "default": "",
-     "help": "public key that may log in (default: ~/.ssh/id_ed25519.pub, id_ecdsa.pub or id_rsa.pub; none with --drive)"},
+     "help": "public key that may log in (default: ~/.ssh/id_{ed25519,ecdsa,rsa}.pub; none with --drive)"},
     {"name": "drive", "long": "drive", "default": "", "help": "a further image to attach, a config drive say"},
     {"name": "append", "long": "append", "default": "", "help": "further kernel command line (kernel+initrd only)"},
 ]  # fmt: skip
@@ -81,21 +81,28 @@ def _chosen(spec: Spec, format: str, arch: str) -> tuple[str, str]:
 def _boot(commands: Sequence[Sequence[str]]) -> None:
     """Run the first of `commands` on this terminal; the next one if the processor's virtualization gives up."""
     for command in commands:
-        ours, theirs = socket.socketpair()
-        watched = [*command, *qemu.watched(theirs.fileno())]
-        process = subprocess.Popen(watched, pass_fds=[theirs.fileno()])
-        theirs.close()
-        with ours:
-            gave_up = qemu.gives_up(ours)
-        if gave_up:
-            process.kill()
-        status = process.wait()
-        if not gave_up and status:
-            raise NodekilnError(f"{command[0]} ended with exit code {status}")
-        if not gave_up:
+        if _ran(command):
             return
-        print("\nthis machine's KVM cannot run the node (QEMU: internal error); emulated, it is slower", flush=True)
+        print("\nthis machine's KVM cannot run the node (QEMU: internal error)", flush=True)
     raise NodekilnError(f"{commands[-1][0]} gave up: --accel tcg emulates the processor")
+
+
+def _ran(command: Sequence[str]) -> bool:
+    """Run a machine to its end, and return True; False if its accelerator gives up. NodekilnError if it fails."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            watched = [*command, *qemu.watched(theirs.fileno())]
+            process = subprocess.Popen(watched, pass_fds=[theirs.fileno()])
+        try:
+            if qemu.gives_up(ours):
+                return False
+            if status := process.wait():
+                raise NodekilnError(f"{command[0]} ended with exit code {status}")
+            return True
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _key_file(key: str, drive: str) -> Path | None:

@@ -1,7 +1,7 @@
 """Files of a spec that no program reads, because the container of the program that would does not see them.
 
-A container has its image's files and what it binds. Two kinds of files are looked for: ssh's (an sshd is a container, and
-its /root is not the node's), and files that a container's command or environment names.
+A container has its image's files and what it binds. Two kinds of files are looked for: ssh's (an sshd is a container,
+and its /root is not the node's), and files that a container's command or environment names.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ test("user data becomes files, directories first", function()
     { path = "d", mode = 448 },
     { path = "d/f", mode = 384, content = "x" },
   })
-  same(plan '{"a":{"content":"x","entries":null,"perm":null}}', { { path = "a", mode = 420, content = "x" } })
+  same(plan '{"a":{"content":"x","entries":null,"perm":null},"b":null,"../c":null}', { { path = "a", mode = 420, content = "x" } })
 end)
 test("user data that must not become files", function()
   for text, why in pairs {
