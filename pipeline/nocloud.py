@@ -27,13 +27,13 @@ KEY = re.compile(
 
 
 def own_keys() -> Path | None:
-    """Return the first of the user's public keys that there is."""
+    """Returns the first of the user's public keys that there is."""
     folder = Path("~/.ssh").expanduser()
     return next((folder / name for name in OWN_KEYS if (folder / name).is_file()), None)
 
 
 def public_file(path: Path) -> Path:
-    """Return the public half's file for `path`, which may be the private key's; BadInput if there is none."""
+    """Returns the public half's file for `path`, which may be the private key's; BadInput if there is none."""
     path = path.expanduser()
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file: give the file of a public key")
@@ -46,7 +46,7 @@ def public_file(path: Path) -> Path:
 
 
 def public_keys(path: Path) -> list[str]:
-    """Return the lines of a file of public keys; BadInput if there are none, or one that is not a public key."""
+    """Returns the lines of a file of public keys; BadInput if there are none, or one that is not a public key."""
     keys = []
     for number, line in enumerate(_head(path).decode(errors="replace").splitlines(), 1):
         text = line.strip()
@@ -71,7 +71,7 @@ def _head(path: Path) -> bytes:
 
 
 def write(folder: Path, keys: Sequence[str]) -> Path:
-    """Write a volume with the public keys into `folder`, which holds nothing else; return its path."""
+    """Writes a volume with the public keys into `folder`, which holds nothing else; returns its path."""
     from pipeline.digest import Digest
     from pipeline.stages.kept import kept
     from pipeline.store import Store

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.language import cmdline
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Emulator(NamedTuple):
@@ -109,18 +111,18 @@ def start(format: str, base: Path, arch: str, append: str = "") -> list[str]:
 
 
 def volume(name: str, path: Path) -> list[str]:
-    """Return the words for a further disk, which the node finds behind its own: the raw image `path`, read-only."""
+    """Returns the words for a further disk, which the node finds behind its own: the raw image `path`, read-only."""
     drive = f"id={name},if=none,format=raw,file={_name(path)},readonly=on"
     return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name}"]
 
 
 def watched(descriptor: int) -> list[str]:
-    """Return the words for a machine that answers `gives_up` on the connected socket `descriptor`, its own end."""
+    """Returns the words for a machine that answers `gives_up` on the connected socket `descriptor`, its own end."""
     return ["-chardev", f"socket,id=watch,fd={descriptor}", "-mon", "chardev=watch,mode=control"]
 
 
 def gives_up(machine: socket.socket) -> bool:
-    """Wait for the end of a machine, and return whether its accelerator could not go on (QMP, query-status).
+    """Waits for the end of a machine; returns whether its accelerator could not go on (QMP, query-status).
 
     QEMU stands still then, and neither ends nor says more than "internal error".
     """
@@ -138,7 +140,7 @@ def gives_up(machine: socket.socket) -> bool:
 
 
 def _name(path: object) -> str:
-    """Return a path as QEMU's options take it: a comma is doubled."""
+    """Returns a path as QEMU's options take it: a comma is doubled."""
     return str(path).replace(",", ",,")
 
 

@@ -68,7 +68,7 @@ def test_each_architecture_has_its_machine(run, arch):
 
 
 def volume(tmp_path):
-    """The files of the volume that the machine got, by another tool."""
+    """Returns the files of the volume that the machine got, read by another tool."""
     folder = tmp_path / "volume"
     image = tmp_path / "volume.iso"
     judged(need("xorriso"), "-osirrox", "on", "-indev", image, "-extract", "/", folder)

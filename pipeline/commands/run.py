@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -68,7 +67,7 @@ def run(
 
 
 def _chosen(spec: Spec, format: str, arch: str) -> tuple[str, str]:
-    """Return the architecture and the format to boot: those asked for, else the first that can be."""
+    """Returns the architecture and the format to boot: those asked for, else the first that can be."""
     if arch and arch not in spec.build.arch:
         raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
     asked = [format] if format else [*spec.build.formats]
@@ -79,7 +78,7 @@ def _chosen(spec: Spec, format: str, arch: str) -> tuple[str, str]:
 
 
 def _boot(commands: Sequence[Sequence[str]]) -> None:
-    """Run the first of `commands` on this terminal; the next one if the processor's virtualization gives up."""
+    """Runs the first of `commands` on this terminal, and the next one if its accelerator gives up."""
     for command in commands:
         if _ran(command):
             return
@@ -88,7 +87,9 @@ def _boot(commands: Sequence[Sequence[str]]) -> None:
 
 
 def _ran(command: Sequence[str]) -> bool:
-    """Run a machine to its end, and return True; False if its accelerator gives up. NodekilnError if it fails."""
+    """Runs a machine to its end and returns True; False if its accelerator gives up. NodekilnError if it fails."""
+    import socket
+
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -106,14 +107,14 @@ def _ran(command: Sequence[str]) -> bool:
 
 
 def _key_file(key: str, drive: str) -> Path | None:
-    """Return the file of public keys to hand over: the one asked for, else the user's own, unless a drive says more."""
+    """Returns the file of public keys to hand over: the one asked for, else the user's own if no drive is given."""
     if key:
         return nocloud.public_file(Path(key))
     return None if drive else nocloud.own_keys()
 
 
 def _how_to_log_in(spec: Spec, file: Path | None, asked: bool, port: int) -> str:
-    """Return a line that says how to log in with the key of `file`, and how to end the machine.
+    """Returns a line that says how to log in with the key of `file`, and how to end the machine.
 
     asked: it was asked for, so that ssh does not try it by itself.
     """
@@ -128,7 +129,7 @@ def _how_to_log_in(spec: Spec, file: Path | None, asked: bool, port: int) -> str
 
 
 def _takes_keys(spec: Spec) -> bool:
-    """Return whether a metadata step asks the provider that reads a NoCloud volume, as it does by default."""
+    """Returns whether a metadata step asks the provider that reads a NoCloud volume, as it does by default."""
     steps = [each for each in spec["onboot"] if "metadata" in each.image]
     providers = [[word for word in each.command or () if not word.startswith(("/", "-"))] for each in steps]
     return any(not words or "cdrom" in words for words in providers)

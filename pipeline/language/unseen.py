@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 
 def unseen(store: Store, spec: Any, parts: Sequence[Part]) -> list[Problem]:
-    """Return a warning for each file of the spec that is meant for a container that does not see it.
+    """Returns a warning for each file of the spec that is meant for a container that does not see it.
 
     parts: the spec's, planned; their trees are made if need be. Raises StageProblem if one cannot be.
     """
@@ -53,7 +53,7 @@ def unseen(store: Store, spec: Any, parts: Sequence[Part]) -> list[Problem]:
 
 
 def _named(path: str, inside: set[str], containers: Sequence[Seen]) -> Iterator[tuple[str, str]]:
-    """Yield a message and a hint for each container that names `path` and has no such file."""
+    """Yields a message and a hint for each container that names `path` and has no such file."""
     folder = path.rpartition("/")[0]
     for each in containers if path not in inside else ():
         if not _binds(each, path) and any(word == path or word.endswith(f"={path}") for word in each.words):
@@ -61,7 +61,7 @@ def _named(path: str, inside: set[str], containers: Sequence[Seen]) -> Iterator[
 
 
 def _for_ssh(path: str, containers: Sequence[Seen]) -> Iterator[tuple[str, str]]:
-    """Yield a message and a hint if `path` is ssh's and no container binds it."""
+    """Yields a message and a hint if `path` is ssh's and no container binds it."""
     is_ssh = path.startswith("/etc/ssh/") or "/.ssh/" in path or path.endswith("/authorized_keys")
     if is_ssh and not any(_binds(each, path) for each in containers):
         yield f"no container sees {path!r}", "binds.add brings it in; the sshd of images/ reads etc/ssh/authorized_keys"

@@ -13,12 +13,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import patience
 from tests.judges import need, run
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("metadata.lua")
 SECONDS = 30
-"""Time limit for a document of 1 MiB, in seconds; a machine that is not busy needs one."""
+"""Time limit for a document of 1 MiB, in seconds of a quiet machine, which needs one."""
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAbcdefghijklmnopqrstuvwxyz0123456789ABCDEFG me@here"
 MIB = 1 << 20
 
@@ -28,10 +29,10 @@ class Wrong(Exception):
 
 
 def read(kind: str, document: bytes | str) -> Any:
-    """Return what the node makes of `document`, from JSON; Wrong if it is refused."""
+    """Returns what the node makes of `document`, from JSON; Wrong if it is refused."""
     data = document.encode() if isinstance(document, str) else document
     command = [need("lua5.3"), str(DRIVER), str(ROOT), kind]
-    done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS)
+    done = subprocess.run(command, input=data, capture_output=True, timeout=patience.seconds(SECONDS))
     said = done.stdout.decode(errors="replace").rstrip("\n")
     assert done.returncode in (0, 1) and not done.stderr, done.stderr
     if done.returncode == 0:
@@ -173,7 +174,7 @@ def test_whatever_pyyaml_writes_is_read(value: Any, flow: bool | None, style: st
 
 
 def meaning(node: yaml.Node | None) -> Any:
-    """Return the value of a node as the metadata step takes it: scalars as texts, null left out."""
+    """Returns the value of a node as the metadata step takes it: scalars as texts, null left out."""
     if node is None or isinstance(node, yaml.ScalarNode):
         is_null = node is None or (not node.style and node.value in ("", "~", "null", "Null", "NULL"))
         return None if is_null else node.value

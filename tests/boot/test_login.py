@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import patience
 from tests.boot.conftest import ROOT
 from tests.boot.machine import BOOT_SECONDS, free_port, once, running, started
 from tests.judges import need, run
@@ -39,11 +40,11 @@ def test_readme_s_line_logs_in_with_the_key_that_run_hands_over_and_the_spec_s(o
     port = free_port()
 
     def log_in(identity, command):
-        """Run README's line as it stands, but for the port, the key and the files of the one who tests."""
+        """Runs README's line as it stands, but for the port, the key and the files of the one who tests."""
         own = ["-F", "none", "-o", f"UserKnownHostsFile={tmp_path / 'known'}", "-o", "BatchMode=yes"]
         words = [*shlex.split(line.replace("2222", str(port))), command]
         words[1:1] = [*own, "-o", "IdentitiesOnly=yes", "-i", str(identity)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=BOOT_SECONDS)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=patience.seconds(BOOT_SECONDS))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -131,7 +132,7 @@ def test_what_a_drive_says_is_taken_or_stops_the_boot(stages, answer, name, tmp_
 
 
 def fat_volume(path, label, files):
-    """Write a FAT volume with other tools, always the same."""
+    """Writes a FAT volume with other tools, always the same."""
     with path.open("wb") as file:
         file.truncate(4 << 20)
     run(need("mkfs.vfat", "dosfstools"), "--invariant", "-n", label, path)
