@@ -6,16 +6,16 @@ and its /root is not the node's), and files that a container's command or enviro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.action import using
+from pipeline.language import booted
 from pipeline.language.names import relative
 from pipeline.language.problem import Problem
 from pipeline.parts import Part
 from pipeline.store import Store
-from pipeline.tree import File, Tree
+from pipeline.tree import Tree
 
 SERVERS = ("sshd", "dropbear")
 """Programs that read keys of the node itself, where they do not run in a container."""
@@ -77,9 +77,7 @@ def _roots(containers: Sequence[Seen]) -> Iterator[str]:
 
 
 def _seen(store: Store, part: Part, tree: Tree) -> Seen:
-    entry = tree[f"{part.prefix}/config.json"]
-    assert type(entry) is File
-    config = json.loads(store.bytes(entry.content))
+    config = booted.bundle(part.prefix, tree, store.bytes).config
     binds = tuple(each["source"] for each in config.get("mounts") or () if each.get("type") == "bind")
     process = config.get("process") or {}
     words = (*(process.get("args") or ()), *(each.partition("=")[2] for each in process.get("env") or ()))

@@ -16,6 +16,11 @@ from tests.spec import conformance
 from tests.spec.images import image, tree_of
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
 @pytest.mark.parametrize(("path", "more", "warning"), [
     ("root/.ssh/authorized_keys", "", "7:12: no container sees '/root/.ssh/authorized_keys' (binds.add brings it in"),
     ("/root//.ssh/authorized_keys", "", "7:12: no container sees '/root/.ssh/authorized_keys'"),
@@ -25,7 +30,7 @@ from tests.spec.images import image, tree_of
     ("root/.ssh/authorized_keys", ', binds.add: ["/root/.ssh:/x:ro"]', ""),
     ("root/.ssh/authorized_keys", ', binds.add: ["/:/host"]', ""),
     ("root/.ssh/authorized_keys", ', binds.add: ["/root/.ss:/x", "/root/.ssh/x:/y"]', "7:12: no container sees"),
-    ("etc/mine.conf", ", command: [/bin/x, --config=/etc/mine.conf]", "7:12: services/a names '/etc/mine.conf' and does"),
+    ("etc/mine.conf", ", command: [/bin/x, --config=/etc/mine.conf]", "7:12: services/a names '/etc/mine.conf'"),
     ("etc/mine.conf", ', env: ["CONFIG=/etc/mine.conf"]', "services/a names '/etc/mine.conf'"),
     ("etc/mine.conf", ', command: [/bin/x, /etc/mine.conf], binds.add: ["/etc/mine.conf:/etc/mine.conf"]', ""),
     ("etc/own.conf", ", command: [/bin/x, /etc/own.conf]", ""),
