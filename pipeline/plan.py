@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import compress, formats, sections, seen
+from pipeline import compress, formats, outside, sections, seen
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
 from pipeline.language import cmdline, compat
@@ -28,6 +28,8 @@ PKG = "@pkg:"
 """A reference that starts so names a recipe's folder."""
 COMPRESSIONS = ("zstd", "gzip")
 """For what a spec does not say how to compress. Of an initrd: the first that its kernel can unpack."""
+IMAGES = Path("images")
+"""The folder of a project's recipes, by convention. It may be a symlink."""
 OWN_IMAGES = Path(__file__).parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
@@ -143,6 +145,8 @@ class Images:
         places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
         for place in places:
             if seen.is_file(place / FILE):
+                if outside.leads(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
+                    raise BadInput(f"{self._spec.path}: {PKG}{path} lies outside the project ({outside.ALLOWED})")
                 return place
         raise BadInput(f"{self._spec.path}: {PKG}{path}: no {FILE} in {' or '.join(map(str, places[:2]))}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.language.check import Found
@@ -33,15 +34,15 @@ def run(project: Project, name: str, json: bool = False, alone: bool = False) ->
     if not alone and not found.errors:
         found = _with_images(project, name, found)
     if json:
-        print(jsons.dumps(check.as_json(found), indent=1))
+        say(jsons.dumps(check.as_json(found), indent=1))
     else:
         for warning in found.warnings:
-            print(f"warning: {warning}")
+            say(f"warning: {warning}")
     if found.errors:
         problems = Problems(found.errors)
         raise Wrong("" if json else problems.shown() if sys.stderr.isatty() else str(problems))
     if not json:
-        print(f"{project.path(name)}: right, {len(found.warnings)} warnings")
+        say(f"{project.path(name)}: right, {len(found.warnings)} warnings")
 
 
 def _with_images(project: Project, name: str, found: Found) -> Found:
@@ -55,7 +56,7 @@ def _with_images(project: Project, name: str, found: Found) -> Found:
     for arch in spec.build.arch:
         made = plan(spec, project.lock(name), arch)
         if made.images.missing:
-            sys.stderr.write(f"{project.lock_path(name)} is not complete, so no image was asked: `doit lock:{name}`\n")
+            say(f"{project.lock_path(name)} is not complete, so no image was asked: `doit lock:{name}`", error=True)
             return found
         carried = dict.fromkeys(form for name in spec.build.formats for form in formats.carried(name))
         more = check.examine(project.store, made.parts, carried)

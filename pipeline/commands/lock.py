@@ -11,6 +11,7 @@ from pipeline import lock
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
 from pipeline.project import Project
+from pipeline.terminal import printable, say
 
 if TYPE_CHECKING:
     from pipeline.language.spec import Spec
@@ -74,8 +75,8 @@ def _run(project: Project, names: Sequence[str], update: str, check: bool, offli
         found = known.updated((each, facts[each]) for each in asked[name]).only(wanted)
         lock.write(project.root / path, found)
         for line in _moved(known, found):
-            print(line)
-        print(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
+            say(printable(line))
+        say(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
 
 
 def _check(project: Project, subjects: Sequence[Subject]) -> None:
@@ -84,9 +85,9 @@ def _check(project: Project, subjects: Sequence[Subject]) -> None:
     told: list[str] = []
     for _, path, known, wanted in subjects:
         lines = [f"{each}: not locked" for each in wanted if known.get(each) is None]
-        lines += _moved(known, known.updated((each, facts[each]) for each in wanted))
+        lines += map(printable, _moved(known, known.updated((each, facts[each]) for each in wanted)))
         if not lines:
-            print(f"{path}: nothing moved")
+            say(f"{path}: nothing moved")
         told += [f"{path}:", *lines] if lines and len(subjects) > 1 else lines
     if told:
         raise Moved("\n".join(told))

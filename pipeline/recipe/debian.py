@@ -37,7 +37,8 @@ class Package(NamedTuple):
         try:
             package = cls(**unsafe_package)
             texts = (package.name, package.version, package.architecture, package.filename)
-            if _NAME.fullmatch(package.name) and all(type(each) is str for each in texts) and package.size >= 0:
+            printable = all(type(each) is str and each.isprintable() for each in texts)
+            if printable and _NAME.fullmatch(package.name) and package.size >= 0:
                 Digest.parse("sha256:" + package.sha256)
                 return package
         except (TypeError, ValueError):

@@ -18,6 +18,7 @@ from pipeline.plan import Plan, plan
 from pipeline.project import RESULTS, Project
 from pipeline.store import Store
 from pipeline.tasks import reason, state
+from pipeline.terminal import printable
 
 RUN, MAY_RUN, RESTORE, UP_TO_DATE = "runs", "runs unless its inputs come out as before", "restored", "up to date"
 
@@ -59,7 +60,7 @@ def asked(made: Plan) -> list[Action]:
 def task_name(made: Plan, name: str) -> str:
     """build:NODE:STAGE, as doit knows it."""
     folder = f"{made.arch}/" if len(made.spec.build.arch) > 1 else ""
-    return f"build:{made.spec.name}:{folder}{name}"
+    return f"build:{made.spec.name}:{folder}{printable(name)}"
 
 
 def forecast(project: Project, name: str) -> list[Step]:

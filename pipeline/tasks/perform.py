@@ -18,6 +18,7 @@ from pipeline.mark import damage
 from pipeline.oci.error import ImageError
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
+from pipeline.terminal import say
 from pipeline.writers import TooLarge
 
 RESOLVED = "NODEKILN_RESOLVED"
@@ -42,7 +43,7 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
         except TooLarge as found:
             raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
     for warned in heard:
-        sys.stderr.write(f"warning: {_located(action, warned)}\n")
+        say(f"warning: {_located(action, warned)}", error=True)
     return record(action, damaged) | {"ran": ran}
 
 
@@ -55,7 +56,7 @@ def publish(planned: Planned, step: Step) -> dict[str, Any]:
     """Write the files of the step's format; what doit keeps of it."""
     made, action, damaged = planned.plan(step), planned.action(step), damage(planned.project.cache)
     for warned in made.spec.warned:
-        sys.stderr.write(f"warning: {warned}\n")
+        say(f"warning: {warned}", error=True)
     files = publishing.publish(planned.project, made, step.format, action, Path(step.folder))
     return record(action, damaged) | {"ran": True, "files": files}
 

@@ -19,6 +19,7 @@ from doit.reporter import ConsoleReporter
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.tasks import crash, journal
 from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
+from pipeline.terminal import escaped, say
 
 BAD_INPUT = 3
 """Exit code when the input is wrong, as doit has it for a dodo.py that is."""
@@ -78,6 +79,9 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.damaged: list[str] = []
         """What was found damaged in the store, a line each."""
 
+    def write(self, text: str) -> None:
+        super().write(escaped(text))
+
     def execute_task(self, task: Any) -> None:
         self.begun[task.name] = time.monotonic()
 
@@ -107,13 +111,13 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.outstream.flush()
         if isinstance(fail, Explained | Crashed):
             self.bad_input = self.bad_input or getattr(fail, "bad_input", False)
-            sys.stderr.write(f"{fail.message}\n")
+            say(fail.message, error=True)
         else:
-            sys.stderr.write(f"{task.name}: {fail.get_msg()}\n")
+            say(f"{task.name}: {fail.get_msg()}", error=True)
 
     def complete_run(self) -> None:
         if self.runtime_errors:
-            sys.stderr.write("\n".join(self.runtime_errors) + "\n")
+            say("\n".join(self.runtime_errors), error=True)
         if self.events:
             self.write(f"{counted(self.events)} in {since_start():.2f} s\n")
         if self.damaged:
