@@ -98,12 +98,12 @@ def checked(root: Path, *names: str) -> Path:
     return place
 
 
-def folders(place: Path) -> Iterator[Path]:
-    """The folders in `place`; symlinks to some are none. Nothing if there is no `place`."""
+def nested(place: Path) -> list[Path]:
+    """The files in the folders of `place`, in order. What lies behind symlinks is not seen."""
+    folders: list[str] = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield Path(entry.path)
+        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return sorted(path for folder in folders for path in Path(folder).iterdir())
 
 
 def links(place: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import sealed
+from pipeline import atomic, sealed
 from pipeline.digest import Digest
 
 
@@ -44,14 +44,9 @@ def place(root: Path, key: str) -> Path:
     return root / "actions" / key[:2] / key
 
 
-def noted(place: Path) -> list[Path]:
-    """The files in the folders of `place` (`actions`, `sums`), in order. What lies behind symlinks is not the store's."""
-    return sorted(path for folder in atomic.folders(place) for path in folder.iterdir())
-
-
 def every(root: Path) -> Iterator[tuple[Path, Record | None]]:
     """Yields every record of the store `root` with its path, in order; None for one that cannot be read."""
-    for path in noted(root / "actions"):
+    for path in atomic.nested(root / "actions"):
         try:
             yield path, load(path.name, path.read_bytes())
         except FileNotFoundError:  # dropped meanwhile
