@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipeline.errors import BadInput
 
@@ -67,18 +67,24 @@ def extend(path: Path) -> BinaryIO:
 
 
 def _opened(path: Path, mode: str, buffering: int) -> BinaryIO:
+    file: Any = open(path, mode, buffering, opener=_own)
+    opened: BinaryIO = file
+    return opened
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a regular file that has no other name; Foreign for anything else."""
     try:
-        file = open(path, mode, buffering, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+        descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Symlinked(path) from None
+            raise Symlinked(Path(path)) from None
         raise
-    found = os.fstat(file.fileno())
+    found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        file.close()
+        os.close(descriptor)
         raise Foreign(f"{path} is no regular file, or is another file by a second name: remove it")
-    opened: BinaryIO = file  # type: ignore[assignment]
-    return opened
+    return descriptor
 
 
 def folder(root: Path, *names: str) -> Path:

@@ -124,7 +124,7 @@ def write(path: Path, lock: Lock) -> None:
     atomic.write(path, text)
 
 
-def resolve(wanted: Iterable[Wanted], cache: Path) -> list[tuple[Wanted, Any]]:
+def resolve(wanted: Iterable[Wanted]) -> list[tuple[Wanted, Any]]:
     """Ask registries and package mirrors what `wanted` means now.
 
     NODEKILN_LOCKED=1 forbids it: LockError then, with the names.
@@ -136,11 +136,11 @@ def resolve(wanted: Iterable[Wanted], cache: Path) -> list[tuple[Wanted, Any]]:
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.oci import resolve as registries
-    from pipeline.recipe import debian
+    from pipeline.recipe import apt, debian
 
     images = [each for each in wanted if not each.folder]
     recipes = [each for each in wanted if each.folder]
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = [(each, pool.submit(registries.resolve, each.name, [each.arch])) for each in images]
-        packages = debian.resolve_all(recipes, cache) if recipes else []
+        packages = debian.resolve_all(recipes, apt.state_folder()) if recipes else []
         return [*((each, future.result().document()) for each, future in found), *packages]

@@ -39,21 +39,19 @@ class Project:
 
         return Store(self.cache)
 
-    @cached_property
+    @property
     def cache(self) -> Path:
-        """The store's folder. Symlinked if it is the project's own, and leads elsewhere."""
-        if elsewhere := os.environ.get(ELSEWHERE):
-            return self.root / elsewhere
-        if (self.root / CACHE).is_symlink():
-            raise atomic.Symlinked(Path(CACHE), f"{ELSEWHERE} names a cache that is elsewhere")
-        return self.root / CACHE
+        """The store's folder."""
+        return self.root / os.environ.get(ELSEWHERE, CACHE)
 
     def check(self) -> None:
-        """BadInput if a spec's name cannot be shown, or the results, or what doit remembers of them, would be written
-        elsewhere (Symlinked)."""
+        """BadInput if a spec's name cannot be shown, or the project's own cache and results, or what doit remembers of
+        them, would be written elsewhere (Symlinked)."""
         for name in self.names():
             if not name.isprintable():
                 raise BadInput(f"{SPECS}/{name}.yml: the name of a spec is printable: rename it")
+        if not os.environ.get(ELSEWHERE) and (self.root / CACHE).is_symlink():
+            raise atomic.Symlinked(Path(CACHE), f"remove it; {ELSEWHERE} names a cache that is elsewhere")
         results = atomic.checked(self.root, RESULTS)
         for link in atomic.links(results):
             if link.name.startswith(STATE):

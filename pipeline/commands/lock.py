@@ -70,7 +70,7 @@ def _run(project: Project, names: Sequence[str], update: str, check: bool, offli
         subject.name: [each for each in subject.wanted if subject.known.get(each) is None or _meant(each, update)]
         for subject in subjects
     }
-    facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its), project.cache))
+    facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its)))
     for name, path, known, wanted in subjects:
         found = known.updated((each, facts[each]) for each in asked[name]).only(wanted)
         lock.write(project.root / path, found)
@@ -81,7 +81,7 @@ def _run(project: Project, names: Sequence[str], update: str, check: bool, offli
 
 def _check(project: Project, subjects: Sequence[Subject]) -> None:
     """Say what the locks say no more; Moved with what it is."""
-    facts = dict(lock.resolve(dict.fromkeys(each for its in subjects for each in its.wanted), project.cache))
+    facts = dict(lock.resolve(dict.fromkeys(each for its in subjects for each in its.wanted)))
     told: list[str] = []
     for _, path, known, wanted in subjects:
         lines = [f"{each}: not locked" for each in wanted if known.get(each) is None]

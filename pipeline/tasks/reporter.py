@@ -136,7 +136,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         lines, noted[:] = [*noted], []
         self.damaged += lines
         for line in lines:
-            sys.stderr.write(f"warning: {line}\n")
+            say(f"warning: {line}", error=True)
 
     def note(self, task: Any, outcome: str) -> Event:
         """Remember what became of a task."""

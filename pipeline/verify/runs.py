@@ -90,8 +90,8 @@ def verify(
 
     side_by_side: how many go at a time.
     """
-    base = asked.project.cache.absolute() / "verify"
-    base.mkdir(parents=True, exist_ok=True)
+    # code runs there: never in a cache that is shared with others
+    base = atomic.folder(asked.project.root, CACHE, "verify").absolute()
     held.leases(base, KEPT)  # removes what killed verifications left
     locked = copies.blobs(asked.lock)
     asked = asked._replace(blobs=copies.whole(asked.project, locked))
