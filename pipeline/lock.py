@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline import atomic, seen
+from pipeline.digest import Digest, is_digest
 from pipeline.errors import NodekilnError
 
 VERSION = 1
 ANY = None
 """Stands for every key of an object in SHAPE."""
-_IMAGE = {"manifest": str, "config": dict, "layers": [{"size": int}]}
+_IMAGE = {"manifest": Digest, "config": dict, "layers": [{"size": int, "digest": Digest}]}
 _RECIPE = {"request": str, "packages": [dict]}
 SHAPE = {"images": {ANY: {"platforms": {ANY: _IMAGE}}}, "packages": {ANY: {ANY: _RECIPE}}}
 """The parts of a lock that are relied on."""
-KINDS = {dict: "object", list: "list", str: "text", int: "number"}
+KINDS = {dict: "object", list: "list", str: "text", int: "number", Digest: "digest"}
 """Types by the names that JSON has for them."""
 MENDED = "restore it, or delete it and run `doit lock`"
 
@@ -103,7 +104,7 @@ def read(path: Path) -> Lock:
 def _unlike(value: Any, shape: Any, where: str) -> Iterator[str]:
     """Where `value` is not of `shape`: a type, a list of one shape, or an object by its keys (ANY: whichever)."""
     wanted: type = shape if isinstance(shape, type) else type(shape)
-    fits = isinstance(value, wanted)
+    fits = is_digest(value) if shape is Digest else isinstance(value, wanted)
     if not fits:
         yield f"{where or 'the whole'} is no {KINDS[wanted]}"
     elif isinstance(shape, list):

@@ -42,7 +42,8 @@ class OwnFile:
 
     path: ImagePath
     source: str | None = None
-    """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder)."""
+    """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder). With
+    NODEKILN_OUTSIDE=1 in the environment, any file of the host."""
     contents: str | None = None
     symlink: str | None = None
     directory: bool = False

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pipeline.action import Action, closure
 from pipeline.collect import records
-from pipeline.digest import Digest
+from pipeline.digest import Digest, is_digest
 from pipeline.errors import NodekilnError
 from pipeline.plan import Plan, plan
 from pipeline.project import RESULTS, Project
@@ -95,7 +95,7 @@ def _sized(value: Any) -> Iterator[tuple[Digest, int]]:
     """Everything inside a JSON value that has a `size` and a `digest` (or `sha256`)."""
     if isinstance(value, dict):
         name = value.get("digest") or f"sha256:{value.get('sha256')}"
-        if isinstance(value.get("size"), int) and isinstance(name, str) and len(name) > len("sha256:None"):
+        if isinstance(value.get("size"), int) and is_digest(name):
             yield Digest.parse(name), value["size"]
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
         yield from _sized(item)

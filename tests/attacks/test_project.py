@@ -13,7 +13,8 @@ from tests.attacks.conftest import SPEC, Project
 
 FOLDERS = (
     "build", "build/x", "build/.outlines", "build/.written", "cache", "cache/blobs", "cache/blobs/sha256",
-    "cache/actions", "cache/sums", "cache/locks", "cache/tmp", "cache/spares", "cache/oci-layout", "cache/actions/ab", "cache/sums/00",
+    "cache/actions", "cache/sums", "cache/locks", "cache/tmp", "cache/spares", "cache/oci-layout",
+    "cache/actions/ab", "cache/sums/00",
 )  # fmt: skip
 """Folders in which a build makes files."""
 
