@@ -2,9 +2,10 @@
 
 It gets a configuration of its own: the host's mirrors, keys, proxies and pins, but a private state folder with an empty
 dpkg status. What apt reads there it believes, and its configuration names programs that it runs: the folder is the
-user's own, and never in a store, which others may write (`state_folder`). So it works unprivileged, checks signatures, takes another architecture's packages as readily as ours, and
-runs none of the host's hooks. Only repositories that say `Origin: Debian` in their signed Release file count: what
-another vendor's repository holds, or that it cannot be reached, changes nothing.
+user's own, and never in a store, which others may write (`state_folder`). So it works unprivileged, checks signatures,
+takes another architecture's packages as readily as ours, and runs none of the host's hooks. Only repositories that say
+`Origin: Debian` in their signed Release file count: what another vendor's repository holds, or that it cannot be
+reached, changes nothing.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class FileEntry:
     contents: str | None = None
     """What it holds, literally."""
     source: str | None = None
-    """A file of the project that is copied; relative to the spec, else to the working directory. With NODEKILN_OUTSIDE=1
-    in the environment any file of the host; `~/` is the home."""
+    """A file of the project that is copied; relative to the spec, else to the working directory. Any file of the host
+    with NODEKILN_OUTSIDE=1 in the environment; `~/` is the home."""
     metadata: Literal["yaml", "json"] | None = None
     """It holds the spec itself, all files merged and images with their registries."""
     directory: bool = False
