@@ -66,11 +66,13 @@ def same(notes: list[Note]) -> bool:
 
 
 def _again(name: str, given: list[str]) -> str:
+    """What the observation `name` comes to now; "" if there is none of that name."""
     module = name.partition(":")[0]
     if name not in _observations and module.startswith("pipeline."):
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     try:
-        return _outcome(_observations[name](*given))
+        return _outcome(_observations[name](*given)) if name in _observations else ""
     except OSError as error:
         return _outcome(error)
 

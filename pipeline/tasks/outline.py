@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -62,6 +63,7 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], Outline]) -> O
             return Outline(doc, asked, [Step(*step) for step in steps])
     with seen.watching() as notes:
         outline = make()
+    notes = [json.loads(note) for note in dict.fromkeys(map(json.dumps, notes))]  # each once
     data = sealed.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "outline": outline})
     with contextlib.suppress(OSError):  # where it cannot be written, it is made each time
         atomic.folder(path.parents[1], path.parent.name)
