@@ -4,6 +4,7 @@ be strangers (a pull request), and what they name ends up in images: it stays in
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipeline import seen
@@ -11,6 +12,8 @@ from pipeline import seen
 VARIABLE = "NODEKILN_OUTSIDE"
 ALLOWED = f"{VARIABLE}=1 in the environment allows it"
 """Hint of an error about a path that leads outside."""
+PUBLIC_KEY = re.compile(r"~/\.ssh/[\w.-]+\.pub")
+"""A user's public key, as LinuxKit's specs name it: what is in there is meant to be handed out."""
 
 
 def leads(path: Path, *homes: Path) -> bool:

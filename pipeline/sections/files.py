@@ -30,8 +30,8 @@ class FileEntry:
     contents: str | None = None
     """What it holds, literally."""
     source: str | None = None
-    """A file of the project that is copied; relative to the spec, else to the working directory. Any file of the host
-    with NODEKILN_OUTSIDE=1 in the environment; `~/` is the home."""
+    """A file of the project that is copied; relative to the spec, else to the working directory. Or a public key of the
+    user, `~/.ssh/NAME.pub`. Any file of the host with NODEKILN_OUTSIDE=1 in the environment; `~/` is the home."""
     metadata: Literal["yaml", "json"] | None = None
     """It holds the spec itself, all files merged and images with their registries."""
     directory: bool = False
@@ -151,10 +151,14 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
         if not each.directory:
             plain[path] = index
         found = files.find_source(each.source, Path(spec.folder)) if each.source else None
-        if found and outside.leads(files.expanded(found), Path(spec.folder)):
+        if found and not outside.PUBLIC_KEY.fullmatch(each.source) and _leads_outside(found, spec):
             yield (index, "source"), f"{each.source!r} lies outside the project", outside.ALLOWED
         if each.source and not each.optional and found is None:
             yield (index, "source"), f"there is no file {each.source!r}", _looked(each.source, spec.folder)
+
+
+def _leads_outside(source: str, spec: Any) -> bool:
+    return outside.leads(files.expanded(source), Path(spec.folder))
 
 
 def _looked(source: str, folder: Path) -> str:

@@ -143,6 +143,21 @@ def test_a_source_stays_inside(kind: str, more: str, project: Project) -> None:
     assert right in project.refuses("build:x", HOME=home), "it is asked anew each time"
 
 
+def test_a_public_key_may_come_from_the_home(project: Project) -> None:
+    folder = project.probe.parent / ".ssh"
+    folder.mkdir()
+    (folder / "id_rsa.pub").write_text("ssh-rsa AAAA me\n")
+    (folder / "id_rsa").write_text("secret\n")
+    for name, is_refused in (("id_rsa.pub", False), ("id_rsa", True), ("../.ssh/id_rsa.pub", True)):
+        source = f"~/.ssh/{name}"
+        project.spec(f"files:\n- {{path: a, source: {source}}}\nbuild: {{formats: [tar]}}\n")
+        home = str(project.probe.parent)
+        if is_refused:
+            assert "lies outside the project" in project.refuses("build:x", HOME=home)
+        else:
+            project.builds("build:x", HOME=home)
+
+
 @pytest.mark.parametrize("kind", ["absolute", "above", "symlink"])
 def test_the_files_of_a_spec_stay_inside(kind: str, project: Project) -> None:
     named = outside(project, kind).replace("inner", "../inner")
