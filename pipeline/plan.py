@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ from pipeline import compress, formats, sections, seen
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
 from pipeline.language import compat
-from pipeline.language.problem import Problem, Problems, guess
+from pipeline.language.problem import KeyPath, Place, Problem, Problems, guess
 from pipeline.language.spec import Spec
 from pipeline.lock import Lock, Wanted
 from pipeline.oci import reference as references
 from pipeline.parts import Context, Image, Part
-from pipeline.stages import compression, initrd, pull, root
+from pipeline.stages import compression, initrd, pull, root, starts
 from pipeline.tree import EPOCH, parents
 
 PKG = "@pkg:"
 """A reference that starts so names a recipe's folder."""
 COMPRESSIONS = ("zstd", "gzip")
 """For what a spec does not say how to compress. Of an initrd: the first that its kernel can unpack."""
+INITS = ("sbin/init", "etc/init", "bin/init", "bin/sh")
+"""Programs of which the kernel starts the first that there is (init/main.c)."""
 OWN_IMAGES = Path(__file__).parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
@@ -47,6 +50,7 @@ class Plan:
     """Plans a piece of an initrd: its name, and the action that gives its tree."""
     products: dict[str, Action]
     made: dict[str, Action] = field(default_factory=dict)
+    checked: dict[str, Action] = field(default_factory=dict)
 
     def format(self, name: str) -> Action:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
@@ -58,6 +62,72 @@ class Plan:
             where = self.spec.below("build")
             self.made[name] = Action(f"format/{name}", module.build, options, needs, where)
         return self.made[name]
+
+    def problems(self, *names: str) -> list[Problem]:
+        """What the formats `names` lack to be made: a kernel, or the image of a boot loader."""
+        found = [problem for name in names if (problem := self._kernelless(name))]
+        for name in names:
+            place = self._asked_at(name)
+            for need in sorted(formats.loaders(name)):
+                reference = self.spec.build.bootloader or f"{PKG}images/{need}"
+                found += _unplanned(self.images, reference, place, f"{name} needs it; ")
+        return found
+
+    def _kernelless(self, name: str) -> Problem | None:
+        if self.spec["kernel"].image or not formats.kernel_needed(name):
+            return None
+        message = f"{name} needs a kernel to start, and the spec names none"
+        return Problem(self._asked_at(name), message, "kernel: {image: …}")
+
+    def _asked_at(self, name: str) -> Place:
+        """Where the spec asks for the format `name`; if it does not, where it could."""
+        asked = self.spec.build.formats
+        return self.spec.where(("build", "formats", asked.index(name)) if name in asked else ("build", "formats"))
+
+    def checks(self, name: str) -> tuple[Action, ...]:
+        """The stages that have to pass before the format `name` is published; none where it starts no machine."""
+        if not formats.boots(name):
+            return ()
+        root = "initrd" if "initrd" in formats.needs(name) else "rootfs"
+        if root not in self.checked:
+            self.checked[root] = self._node_check(root)
+        return (self.checked[root], *self.container_checks)
+
+    @cached_property
+    def container_checks(self) -> tuple[Action, ...]:
+        """A check of the program of every container."""
+        files = tuple(part.tree for part in self.parts if part.inside)
+        return tuple(
+            Action(
+                f"starts/{part.name}",
+                starts.container,
+                {"prefix": part.prefix, "at": list(part.program), "arch": self.arch},
+                (part.tree, part.image, *files),
+                part.tree.where,
+            )
+            for part in self.parts if part.image
+        )  # fmt: skip
+
+    def _node_check(self, name: str) -> Action:
+        """The check of what the kernel and the boot code start, where the root is an initrd or a file system."""
+        loose = [part for part in self.parts if not part.prefix]
+        cmdline = next((part.boot.params["cmdline"] for part in loose if part.boot), "")
+        params = {
+            "first": _first_programs(name, cmdline),
+            "services": bool(self.spec["services"]),
+            "onboot": bool(self.spec["onboot"] or self.spec["onshutdown"]),
+            "strict": bool(self.spec["kernel"].image),
+            "arch": self.arch,
+        }
+        wheres = [part.tree.where for part in loose]
+
+        def where(path: KeyPath) -> str:
+            if path[:1] == ("part",) and wheres and (found := wheres[int(path[1])]):
+                return found(())
+            section = next((each for each in (*path, "kernel") if self.spec[str(each)]), "kernel")
+            return str(self.spec.where((section,)))
+
+        return Action(f"starts/{name}", starts.node, params, tuple(map(_running, loose)), where)
 
     def missing(self, *names: str) -> list[Wanted]:
         """What the lock does not explain of what the formats `names` need: until it does, they cannot be made."""
@@ -88,6 +158,14 @@ class Plan:
         from pipeline.stages import unified
 
         return Action("release", unified.release, {}, tuple(_running(part) for part in self.parts if not part.prefix))
+
+
+class NoImage(BadInput):
+    """A recipe that is not there, or not for this architecture. hint: what would be right."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message + (f" ({hint})" if hint else ""))
+        self.message, self.hint = message, hint
 
 
 class Images:
@@ -126,7 +204,7 @@ class Images:
         name = found.build.image
         if arch not in found.build.arches:
             arches = ", ".join(found.build.arches)
-            raise BadInput(f"{self._spec.path}: {reference} is made for {arches}, not for {arch}")
+            raise NoImage(f"{reference} is made for {arches}, not for {arch}")
         wanted = Wanted(name, arch, str(found.folder), found.request(arch))
         manifest = recipes.image(found, arch, self._lock.get(wanted) or [])
         self._locked(manifest, wanted)
@@ -140,7 +218,14 @@ class Images:
         for place in places:
             if seen.is_file(place / FILE):
                 return place
-        raise BadInput(f"{self._spec.path}: {PKG}{path}: no {FILE} in {' or '.join(map(str, places[:2]))}")
+        message = f"there is no recipe {PKG}{path}: no {FILE} in {' or '.join(map(str, dict.fromkeys(places[:2])))}"
+        raise NoImage(message, guess(f"{PKG}{path}", [f"{PKG}{each}" for each in self._recipes(path)]))
+
+    def _recipes(self, path: str) -> Iterator[str]:
+        """The recipes that there are beside where `path` would be."""
+        folder = Path(path).parent
+        for place in (folder, self._spec.folder / folder, OWN_IMAGES / folder):
+            yield from (str(folder / each.parent.name) for each in sorted(place.glob("*/build.yml")))
 
     def _locked(self, action: Action, wanted: Wanted) -> Action:
         self.wanted.append(wanted)
@@ -154,6 +239,8 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     if problems := list(_wrong_formats(spec)):
         raise Problems(problems)
     images = Images(spec, lock, arch)
+    if problems := list(_wrong_images(spec, images)):
+        raise Problems(problems)
     epoch = _epoch(spec)
     parts = sections.plan(Context(spec, images, epoch, arch))
     fragment = _fragments(spec, parts)
@@ -172,6 +259,43 @@ def _wrong_formats(spec: Spec) -> Iterator[Problem]:
             if other in asked:
                 (suffix,) = formats.find(other).SUFFIXES
                 yield Problem(where, f"{name} and {other} both give {spec.name}{suffix}", "leave one of them out")
+
+
+def _wrong_images(spec: Spec, images: Images) -> Iterator[Problem]:
+    """The images that the spec names and that cannot be planned."""
+    for path, reference in _references(spec):
+        yield from _unplanned(images, reference, spec.where(path), "")
+
+
+def _unplanned(images: Images, reference: str, place: Place, purpose: str) -> Iterator[Problem]:
+    try:
+        images(reference)
+    except NoImage as error:
+        copy = "copy it from nodekiln's images/, or name another in build.bootloader" if purpose else ""
+        yield Problem(place, error.message, purpose + (error.hint or copy))
+    except Problems as error:  # of the recipe itself
+        yield from error.problems
+
+
+def _references(spec: Spec) -> Iterator[tuple[KeyPath, str]]:
+    """The images that the sections name, and where."""
+    for name, value in spec.sections.items():
+        if not isinstance(value, tuple):
+            found = [_reference((name,), value)]
+        else:
+            found = [_reference((name, number), each) for number, each in enumerate(value)]
+        yield from ((path, text) for path, text in found if text and isinstance(text, str))
+
+
+def _reference(path: KeyPath, entry: Any) -> tuple[KeyPath, Any]:
+    return (path, entry) if isinstance(entry, str) else ((*path, "image"), getattr(entry, "image", None))
+
+
+def _first_programs(name: str, cmdline: str) -> list[str]:
+    """What the kernel starts first, in an initrd or a root file system, as its command line says (init/main.c)."""
+    word = "rdinit=" if name == "initrd" else "init="
+    said = [each.removeprefix(word) for each in cmdline.split() if each.startswith(word)]
+    return [said[-1].strip("/")] if said else ["init"] if name == "initrd" else [*INITS]
 
 
 def _epoch(spec: Spec) -> int:

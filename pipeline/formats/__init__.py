@@ -11,6 +11,7 @@ which gives a flat Tree {suffix: File}; an output file is called as the spec, fo
     DISK = True         it gives one file, a disk: `NAME.zst` and `NAME.gz` are formats too, the same disk compressed
     CLASHES = (…)       formats that give another file of the same name
     LARGEST_FILE = …    bytes of the largest file that it has room for
+    KERNEL = True       it cannot be without a kernel (which goes without saying where it needs a boot loader's image)
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from pipeline.digest import Digest
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
+PRODUCTS = {"kernel", "initrd", "rootfs", "bootrd", "release"}
+"""What formats may need besides other formats and images (pipeline.plan makes them)."""
 
 
 class Packed(NamedTuple):
@@ -80,6 +83,21 @@ def carrying(size: int) -> tuple[str, ...]:
     """
     rooted = (name for name in names() if "rootfs" in needs(name) and "initrd" not in needs(name))
     return tuple(name for name in rooted if size <= getattr(find(name), "LARGEST_FILE", size))
+
+
+def boots(name: str) -> bool:
+    """Whether the format `name` is there to start a machine with what the spec describes."""
+    return "kernel" in needs(name) and bool({"initrd", "rootfs"} & needs(name))
+
+
+def loaders(name: str) -> set[str]:
+    """The images, by the names of their recipes, whose boot loaders or firmware the format `name` needs."""
+    return needs(name) - set(names()) - PRODUCTS
+
+
+def kernel_needed(name: str) -> bool:
+    """Whether the format `name` cannot be made of a node without a kernel."""
+    return bool(loaders(name)) or getattr(find(name), "KERNEL", False)
 
 
 def needs(name: str) -> set[str]:

@@ -19,6 +19,7 @@ VERSION = 1
 NEEDS = ("kernel", "initrd")
 OPTIONS = ("name",)
 SUFFIXES = (".ipxe",)
+KERNEL = True
 INITRD = "initrd.img"
 """What iPXE calls the initrd: the kernel finds it under this name where UEFI started it."""
 SEPARATORS = ("||", "&&", ";")

@@ -42,7 +42,7 @@ def examine(store: Store, parts: Iterable[Part]) -> Found:
                     store, action.inputs, lambda *inputs, action=action: action.stage(store, *inputs, **action.params)
                 )
             except StageProblem as problem:
-                found.errors.append(_placed(action, problem))
+                found.errors.extend(_placed(action, each) for each in problem.each)
         found.warnings.extend(_placed(action, warned) for warned in heard)
     return Found(sorted(found.errors), sorted(found.warnings))
 

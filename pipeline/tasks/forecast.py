@@ -14,6 +14,7 @@ from pipeline.action import Action, closure
 from pipeline.collect import records
 from pipeline.digest import Digest
 from pipeline.errors import NodekilnError
+from pipeline.language.problem import Problems
 from pipeline.plan import Plan, plan
 from pipeline.project import RESULTS, Project
 from pipeline.store import Store
@@ -46,14 +47,17 @@ def plans(project: Project, name: str) -> list[Plan]:
     spec = project.load(name)
     found = [plan(spec, project.lock(name), arch) for arch in spec.build.arch]
     for made in found:
+        if problems := made.problems(*spec.build.formats):
+            raise Problems(problems)
         if missing := made.missing(*spec.build.formats):
             raise NodekilnError(f"{project.lock_path(name)} lacks {missing[0]}: run `doit lock:{name}` first")
     return found
 
 
 def asked(made: Plan) -> list[Action]:
-    """The actions that give the formats which the spec asks for."""
-    return [made.format(name) for name in made.spec.build.formats]
+    """The actions that give the formats which the spec asks for, and what is checked before they are published."""
+    names = made.spec.build.formats
+    return [*dict.fromkeys(check for name in names for check in made.checks(name)), *map(made.format, names)]
 
 
 def task_name(made: Plan, name: str) -> str:

@@ -23,7 +23,7 @@ from doit import get_var
 from doit.task import dict_to_task
 
 from pipeline import formats, written
-from pipeline.errors import NodekilnError
+from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
 from pipeline.project import RESULTS, Project
 from pipeline.tasks import outline, state
@@ -125,7 +125,9 @@ def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]]) -> Itera
     group = f"build:{name}"
     yield _group(group, found.asked, found.doc)
     for step in found.steps:
-        if not step.key:
+        if step.problem:
+            task = _task(step.task, _refuse, [step.problem], [], step.doc)
+        elif not step.key:
             unlocked += [(planned, step)] * (not step.needs)
             together = unlocked if _builds_all() else [(planned, step)]
             task = _task(step.task, _resolve, [together], step.needs, step.doc)
@@ -237,6 +239,10 @@ def _resolve(steps: list[tuple[Planned, Step]]) -> NoReturn:
     from pipeline.tasks import perform
 
     perform.resolve(steps)
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise BadInput(problem)
 
 
 def _broken(project: Project, name: str, error: NodekilnError) -> Iterator[Task]:
