@@ -30,6 +30,8 @@ COMPRESSIONS = ("zstd", "gzip")
 """For what a spec does not say how to compress. Of an initrd: the first that its kernel can unpack."""
 INITS = ("sbin/init", "etc/init", "bin/init", "bin/sh")
 """Programs of which the kernel starts the first that there is (init/main.c)."""
+_SECTIONS = {"init": ("init", "kernel"), "services": ("services",), "onboot": ("onboot", "onshutdown")}
+"""The sections at which problems of a whole node are told."""
 OWN_IMAGES = Path(__file__).parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
@@ -122,10 +124,11 @@ class Plan:
         wheres = [part.tree.where for part in loose]
 
         def where(path: KeyPath) -> str:
-            if path[:1] == ("part",) and wheres and (found := wheres[int(path[1])]):
-                return found(())
-            section = next((each for each in (*path, "kernel") if self.spec[str(each)]), "kernel")
-            return str(self.spec.where((section,)))
+            if path[0] == "part":
+                found = wheres[int(path[1])] if wheres else None
+                return found(()) if found else str(self.spec.where(()))
+            named = [each for each in _SECTIONS[str(path[0])] if self.spec[each]]
+            return str(self.spec.where((named[0],) if named else ()))
 
         return Action(f"starts/{name}", starts.node, params, tuple(map(_running, loose)), where)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.action import Action, using
+from pipeline.action import Action, closure, using
 from pipeline.language import spec
 from pipeline.language.problem import Place, Problem, Problems, StageProblem, Warned, listening
 from pipeline.parts import Part
@@ -28,23 +28,42 @@ def check(path: Path) -> Found:
         return Found(problems.problems, [])
 
 
-def examine(store: Store, parts: Iterable[Part]) -> Found:
-    """What only the images can tell about `parts`: their stages run, over images that are fetched if need be.
+def examine(store: Store, parts: Iterable[Part], checks: Iterable[Action] = ()) -> Found:
+    """What only the images can tell: the stages of `parts` run, and `checks`, over images that are fetched if need be.
 
-    The stages run even if their results are known already, since only then they warn.
+    They run even if their results are known already, since only then they warn. What uses the result of a stage that
+    finds a problem is left out: each problem is said once.
     """
-    found = Found([], [])
-    for part in parts:
-        action = part.tree
+    found, wanted, wrong = Found([], []), [*(part.tree for part in parts), *checks], set[Action]()
+    for action in closure(*wanted):
+        if wrong.intersection(action.inputs):
+            wrong.add(action)
+            continue
         with listening() as heard:
             try:
-                using(
-                    store, action.inputs, lambda *inputs, action=action: action.stage(store, *inputs, **action.params)
-                )
+                _run(store, action) if action in wanted else action.perform(store)
             except StageProblem as problem:
+                wrong.add(action)
                 found.errors.extend(_placed(action, each) for each in problem.each)
         found.warnings.extend(_placed(action, warned) for warned in heard)
-    return Found(sorted(found.errors), sorted(found.warnings))
+    return together(found)
+
+
+def _run(store: Store, action: Action) -> None:
+    """Call the action's stage, whether its result is known or not."""
+    using(store, action.inputs, lambda *inputs: action.stage(store, *inputs, **action.params))
+
+
+def together(*found: Found, harmless: Found | None = None) -> Found:
+    """All of `found`, each problem once, in the order of lines; what is an error is no warning as well.
+
+    harmless: the problems of what nobody asks for: they are warnings.
+    """
+    errors = {error for each in found for error in each.errors}
+    warnings = {warning for each in found for warning in each.warnings}
+    if harmless:
+        warnings.update(harmless.errors, harmless.warnings)
+    return Found(sorted(errors), sorted(warnings - errors))
 
 
 def _placed(action: Action, said: StageProblem | Warned) -> Problem:

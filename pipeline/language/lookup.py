@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.language.problem import KeyPath, StageProblem, guess, warn
@@ -56,7 +56,7 @@ def follow(tree: Mapping[str, Entry], path: str) -> Entry | None:
     return None if place is None else tree.get(place) or Directory(0o755, 0, 0, 0)
 
 
-def resolve(tree: Mapping[str, Entry], path: str, mounted: Container[str] = ()) -> str | None:
+def resolve(tree: Mapping[str, Entry], path: str, mounted: Collection[str] = ()) -> str | None:
     """The path of what a process in `tree` finds at `path`, without symlinks and `..`; None if there is nothing.
 
     Symlinks are followed inside the tree. mounted: paths as trees have them; Mounted if the way leads through one.
@@ -82,6 +82,9 @@ def resolve(tree: Mapping[str, Entry], path: str, mounted: Container[str] = ()) 
                 reached = ""
             pending.extend(step for step in reversed(entry.target.split("/")) if step)
         elif entry is None or (pending and type(entry) is not Directory):
+            rest = "/".join([place, *reversed(pending)])  # a folder to mount on is made where there is none
+            if any(_within(rest, folder) for folder in mounted):
+                raise Mounted(rest)
             return None
         else:
             reached = place

@@ -26,7 +26,7 @@ STARTED = (2, 3)
 
 _LOAD, _DYNAMIC, _INTERP = 1, 2, 3
 _END, _NEEDED, _STRINGS, _SONAME, _RPATH, _RUNPATH = 0, 1, 5, 14, 15, 29
-_HEADERS = {32: "16xHH4x4xI8x4xHHH", 64: "16xHH4x8xQ8x4x2xHH"}
+_HEADERS = {32: "16xHH4x4xI4x4x2xHH", 64: "16xHH4x8xQ8x4x2xHH"}
 """Type, machine, offset of the program headers, size of each, their number."""
 _SEGMENTS = {32: "3I4xI12x", 64: "I4xQQ8xQ16x"}
 """Type, offset, address and size in the file of a segment."""
