@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pipeline.language.capabilities import CAPABILITIES
 from pipeline.language.cgroup import Number32, Resources, Signed
-from pipeline.language.names import MAX_ID, ContainerName, Octal, Reference, wrong_reference
+from pipeline.language.names import MAX_ID, ContainerName, Octal, Reference, wrong_namespaces, wrong_reference
 from pipeline.language.problem import KeyPath, guess
 from pipeline.language.schema import Key, Pattern, Range, mapping
 
@@ -37,6 +37,7 @@ Rlimit = Annotated[
         "a limit name,soft,hard such as nofile,1024,4096",
     ),
 ]
+NAMESPACE_KEYS = ("net", "pid", "ipc", "uts", "userns")
 MOUNTPOINTS = {
     "proc": "/proc",
     "devpts": "/dev/pts",
@@ -239,6 +240,8 @@ class Config:
             if asked and not (len(asked) == 1 and asked[0].lower() in ("all", "none")):
                 yield from unknown_capabilities(name, asked)
         yield from unknown_capabilities("capabilities.add", self.capabilities_add or ())
+        for key, message, hint in wrong_namespaces({key: getattr(self, key) for key in NAMESPACE_KEYS}):
+            yield (key,), message, hint
         for index, text in enumerate(self.rlimits or ()):
             if any(number.strip().isdigit() and int(number) >= 1 << 64 for number in text.split(",")):
                 yield ("rlimits", index), f"the limit {text!r} does not fit into 64 bits", "write unlimited"

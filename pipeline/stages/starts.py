@@ -48,6 +48,7 @@ def container(
     process = config["process"]
     if not process.get("args"):
         raise StageProblem(tuple(at[:1]), *lookup.NO_COMMAND)
+    _check_namespaces(config["linux"].get("namespaces", ()))
     folder = _root_folder(runtime) + "/"
     own = {place.removeprefix(folder): entry for place, entry in whole.items() if place.startswith(folder)}
     mounts = [each["destination"] for each in config["mounts"]] + [*_inside(runtime["mounts"], f"/{prefix}/rootfs/")]
@@ -122,6 +123,14 @@ def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str
     if found.sure:
         raise StageProblem(path, message, found.hint)
     warn(path, message, found.hint)
+
+
+def _check_namespaces(namespaces: Sequence[Mapping[str, str]]) -> None:
+    """A namespace that is joined has to be an absolute path (runtime-spec, config-linux.md). StageProblem."""
+    for each in namespaces:
+        if not each.get("path", "/").startswith("/"):
+            key = {"network": "net", "user": "userns"}.get(each["type"], each["type"])
+            raise StageProblem((key,), f"{each['path']!r} is no namespace: the runtime wants an absolute path")
 
 
 def _document(store: Store, tree: Mapping[str, Entry], path: str) -> Any:
