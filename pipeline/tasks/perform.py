@@ -16,6 +16,7 @@ from pipeline.language import problem
 from pipeline.language.problem import StageProblem, Warned
 from pipeline.mark import damage
 from pipeline.oci.error import ImageError
+from pipeline.tasks import warnings
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
 from pipeline.writers import TooLarge
@@ -41,8 +42,7 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
             raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
         except TooLarge as found:
             raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
-    for warned in heard:
-        sys.stderr.write(f"warning: {_located(action, warned)}\n")
+    warnings.heard(_located(action, warned) for warned in heard)
     return record(action, damaged) | {"ran": ran}
 
 
@@ -54,8 +54,7 @@ def _located(action: Action, found: StageProblem | Warned) -> str:
 def publish(planned: Planned, step: Step) -> dict[str, Any]:
     """Write the files of the step's format; what doit keeps of it."""
     made, action, damaged = planned.plan(step), planned.action(step), damage(planned.project.cache)
-    for warned in made.spec.warned:
-        sys.stderr.write(f"warning: {warned}\n")
+    warnings.heard(map(str, made.spec.warned))
     files = publishing.publish(planned.project, made, step.format, action, Path(step.folder))
     return record(action, damaged) | {"ran": True, "files": files}
 

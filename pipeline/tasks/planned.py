@@ -108,9 +108,11 @@ class Planned:
                 yield name, str(Problems(problems))
 
     def _steps(self, made: Plan) -> Iterator[Step]:
+        from pipeline.tasks import steps
+
         for action in self.actions[made.arch].values():
             needs = [self._task(made, needed.name) for needed in action.inputs]
-            doc = (action.stage.__doc__ or "").partition("\n")[0]
+            doc = steps.told(action)
             yield Step(self._task(made, action.name), made.arch, action.name, "", action.key, needs, doc, [])
         for name, missing in self._formats(made):
             yield from self._unlocked(made, name, len(missing)) if missing else [self._files(made, name)]

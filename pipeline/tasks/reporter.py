@@ -17,7 +17,7 @@ from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
 from pipeline.errors import BadInput, NodekilnError
-from pipeline.tasks import journal
+from pipeline.tasks import journal, warnings
 from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 
 BAD_INPUT = 3
@@ -65,6 +65,8 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.begun: dict[str, float] = {}
         self.events: dict[str, Event] = {}
         self.bad_input = False
+        self.refused: set[str] = set()
+        """The lines of errors."""
         self.damaged: list[str] = []
         """What was found damaged in the store, a line each."""
 
@@ -97,6 +99,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.outstream.flush()
         if isinstance(fail, Explained):
             self.bad_input = self.bad_input or fail.bad_input
+            self.refused.update(str(fail.message).splitlines())
             sys.stderr.write(f"{fail.message}\n")
         else:
             sys.stderr.write(f"{task.name}: {fail.get_msg()}\n")
@@ -104,8 +107,12 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
     def complete_run(self) -> None:
         if self.runtime_errors:
             sys.stderr.write("\n".join(self.runtime_errors) + "\n")
+        warned = warnings.taken(self.refused)
+        self.outstream.flush()
+        sys.stderr.write("".join(f"warning: {text}\n" for text in warned))
         if self.events:
-            self.write(f"{counted(self.events)} in {since_start():.2f} s\n")
+            count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
+            self.write(f"{counted(self.events)}{count} in {since_start():.2f} s\n")
         if self.damaged:
             self.write(f"{len(self.damaged)} damaged objects were found in the cache:\n")
             self.write("".join(f"{line}\n" for line in self.damaged))

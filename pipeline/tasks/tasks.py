@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -25,9 +25,9 @@ from doit.task import dict_to_task
 from pipeline import formats, written
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
-from pipeline.project import RESULTS, Project
+from pipeline.project import RESULTS, SPECS, Project
 from pipeline.tasks import outline, state
-from pipeline.tasks.outline import Step
+from pipeline.tasks.outline import Outline, Step
 from pipeline.tasks.planned import Planned
 from pipeline.tasks.reason import same
 from pipeline.tasks.reporter import chosen, explained
@@ -47,6 +47,8 @@ def config() -> dict[str, Any]:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the shell has it ignored
         signal.signal(signal.SIGINT, _terminate)
+    if _from_a_shell() and _words()[:1] in READ:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     gc.set_threshold(*COLLECT_RARELY)
     atexit.register(gc.freeze)  # what is left at the end goes with the process: to look for cycles in it takes 15 ms
     return {
@@ -61,6 +63,8 @@ def config() -> dict[str, Any]:
     }
 
 
+READ = (["list"], ["info"], ["help"])
+"""doit's commands that only print: they end when nobody reads any more, as in `doit list | head -1`."""
 COLLECT_RARELY = (100_000, 50, 50)
 """Python's garbage collector: trees are very many small objects without cycles, and are read twice as fast so."""
 OFFLINE = "offline"
@@ -104,11 +108,32 @@ class SameFiles(SameKey):
         return not self.summary
 
 
+class AllUpToDate:
+    """doit's `uptodate` for a spec as a whole: true when all of its tasks are. For `doit info`."""
+
+    def __init__(self, planned: Planned, found: Outline) -> None:
+        self._planned, self._outline = planned, found
+        self.late: list[str] = []
+
+    def __call__(self) -> bool:
+        saved = state.saved(self._planned.project.root / RESULTS / state.NAME)
+        asked = set(self._outline.asked)
+        self.late = [
+            step.task for step in self._outline.steps
+            if step.task in asked and not (step.key and _same(self._planned, step)(None, saved.get(step.task, {})))
+        ]  # fmt: skip
+        return not self.late
+
+    def __repr__(self) -> str:
+        more = f" and {len(self.late) - 3} more" if len(self.late) > 3 else ""
+        return f"not up to date: {', '.join(self.late[:3])}{more} (`doit why:{self._planned.name}` says why)"
+
+
 def build() -> Iterator[Task]:
     """`build`, `build:NAME` for every spec, `build:NAME:FORMAT` and `build:NAME:STAGE`."""
     project = Project(Path.cwd())
     names = project.names()
-    yield _group("build", [f"build:{name}" for name in names], "every spec in specs/")
+    yield _every(names)
     unlocked: list[tuple[Planned, Step]] = []
     for name in names:
         try:
@@ -117,13 +142,21 @@ def build() -> Iterator[Task]:
             yield from _broken(project, name, error)
 
 
+def _every(names: list[str]) -> Task:
+    if names:
+        return _group("build", [f"build:{name}" for name in names], "every spec in specs/")
+    hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then `doit build:NAME`"
+    return _task("build", _refuse, [hint], [], hint)
+
+
 def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]]) -> Iterator[Task]:
     """unlocked: gets the steps that resolve what a lock lacks; if all specs are built, they are done as one."""
     project, name = planned.project, planned.name
     memory = project.root / RESULTS / outline.MEMORY / f"{name}{'+' if planned.extra else ''}.json"
     found = outline.recall(memory, planned.extra, planned.outline)
     group = f"build:{name}"
-    yield _group(group, found.asked, found.doc)
+    uptodate = [AllUpToDate(planned, found)] if _asks_for_status() else []
+    yield _group(group, found.asked, found.doc, uptodate)
     for step in found.steps:
         if step.problem:
             task = _task(step.task, _refuse, [step.problem], [], step.doc)
@@ -138,10 +171,20 @@ def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]]) -> Itera
 
 
 def _step_task(planned: Planned, step: Step) -> Task:
+    same = _same(planned, step)
     if not step.format:
-        return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[SameKey(planned, step)])
-    facts = {"uptodate": [SameFiles(planned, step)], "targets": step.targets, "clean": True}
+        return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[same])
+    facts = {"uptodate": [same], "targets": step.targets, "clean": True}
     return _task(step.task, _publish, [planned, step], step.needs, step.doc, **facts)
+
+
+def _same(planned: Planned, step: Step) -> SameKey:
+    return SameFiles(planned, step) if step.format else SameKey(planned, step)
+
+
+def _asks_for_status() -> bool:
+    """Whether the command line asks for the status of tasks, which a build has no use for where they are groups."""
+    return not _from_a_shell() or _words()[:1] == ["info"]
 
 
 def _mentioned(spec: str) -> tuple[str, ...]:
@@ -217,8 +260,9 @@ def _task(name: str, run: Callable[..., Any], arguments: list[Any], needs: list[
     return dict_to_task({"name": name, "actions": actions, "task_dep": needs, "io": io, "doc": doc, **facts})
 
 
-def _group(name: str, needs: list[str], doc: str) -> Task:
-    task = dict_to_task({"name": name, "actions": None, "task_dep": needs, "doc": doc})
+def _group(name: str, needs: list[str], doc: str, uptodate: Sequence[Any] = ()) -> Task:
+    facts = {"uptodate": list(uptodate)} if uptodate else {}
+    task = dict_to_task({"name": name, "actions": None, "task_dep": needs, "doc": doc, **facts})
     task.has_subtask = True
     return task
 
@@ -252,7 +296,9 @@ def _broken(project: Project, name: str, error: NodekilnError) -> Iterator[Task]
         raise error
 
     group, first = f"build:{name}", f"build:{name}:spec"
-    yield _group(group, [first], f"{project.path(name)} is wrong")
+    lines = str(error).splitlines() or [""]
+    more = f" (and {len(lines) - 1} more: `doit check:{name}`)" if len(lines) > 1 else ""
+    yield _group(group, [first], f"wrong: {lines[0]}{more}")
     for task in [
         _task(first, fail, [], [], "says what is wrong"),
         *(
