@@ -133,7 +133,12 @@ class Plan:
         return Action(f"starts/{name}", starts.node, params, tuple(map(_running, loose)), where)
 
     def missing(self, *names: str) -> list[Wanted]:
-        """What the lock does not explain of what the formats `names` need: until it does, they cannot be made."""
+        """What the lock does not explain of what the formats `names` need: until it does, they cannot be made.
+
+        Problems where they cannot be made at all.
+        """
+        if problems := self.problems(*names):
+            raise Problems(problems)
         unlocked = self.images.missing
         return [unlocked[action] for action in closure(*map(self.format, names)) if action in unlocked]
 

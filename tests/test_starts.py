@@ -46,6 +46,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def image(name: str, files: Mapping[str, bytes], **config: object) -> None:
     layer = craft.archive(*(craft.entry(path, data=data, mode=0o755) for path, data in sorted(files.items())))
+    index = Path.cwd().parent / "layout/index.json"
+    if index.exists():
+        known = json.loads(index.read_text())
+        known["manifests"] = [each for each in known["manifests"] if f"/{name}:1" not in str(each["annotations"])]
+        index.write_text(json.dumps(known))
     said = {"Cmd": ["/bin/app"], "Env": ["PATH=/bin"], **config}
     craft.image(Path.cwd().parent / "layout", [layer], name=f"docker.io/library/{name}:1", config={"config": said})
 
@@ -56,14 +61,14 @@ def edit(before: str, after: str) -> None:
     spec.write_text(spec.read_text().replace(before, after))
 
 
-def wrong() -> list[str]:
-    """The errors that check and build have, which have to be the same; the lock is made first."""
-    doit("lock:node")
+def wrong(lock: bool = True) -> list[str]:
+    """The errors that check and build have, which have to be the same; the lock is made first, where that is possible."""
+    doit("lock:node", code=0 if lock else 3)
     found = json.loads(doit("check:node", "--json", code=3).partition("\n]")[0] + "\n]")
     errors = [each for each in found if each["severity"] == "error"]
     lines = [f"{each['line']}:{each['column']}: {each['message']}" for each in errors]
-    built = doit("build:node", "--continue", code=3)
-    assert set(re.findall(r"^specs/node\.yml:(\d+:\d+: .*?)(?: \(.*\))?$", built, re.M)) == set(lines)
+    built = doit("run", "--continue", "build:node", code=3)
+    assert set(re.findall(r"^specs/node\.yml:(\d+:\d+: .*?)(?: \((?!for ).*\))?$", built, re.M)) == set(lines)
     assert not Path("build/node/node-initrd.img").exists()
     return lines
 
@@ -87,7 +92,7 @@ def test_what_can_start_is_right_and_built() -> None:
 )  # fmt: skip
 def test_a_container_that_cannot_start_is_an_error_at_its_program(files: dict[str, bytes], message: str) -> None:
     image("app", files)
-    assert wrong() == [f"4:43: {message}", f"6:23: {message}"]
+    assert wrong() == [f"4:45: {message}", f"6:24: {message}"]
 
 
 def test_a_file_of_the_spec_counts_as_part_of_the_image() -> None:
@@ -141,22 +146,23 @@ def test_without_a_kernel_of_its_own_a_node_may_lack_what_another_brings() -> No
     edit('kernel: {image: "kernel:1", tar: none}\n', "")
     image("init", {"bin/sh": STATIC})
     built = doit("build:node")
-    last = built.splitlines()[-1]
-    assert re.search(r"\d+ up to date, 1 warning in ", last), "warnings are counted at the end"
+    assert re.search(r"\d+ up to date, 1 warning in ", built), "warnings are counted at the end"
     assert "warning: specs/node.yml:1:7: nothing brings '/init'" in built
 
 
 def test_formats_that_need_what_is_not_there_are_errors_where_they_are_asked_for() -> None:
     edit('kernel: {image: "kernel:1", tar: none}\n', "")
     edit("kernel+initrd", "tar, qcow2-bios")
-    assert wrong() == ["6:36: qcow2-bios needs a kernel to start, and the spec names none"]
+    assert wrong(lock=False) == ["6:37: qcow2-bios needs a kernel to start, and the spec names none"]
+    edit("tar, qcow2-bios", "tar")
     assert "raw-bios needs a kernel" in doit("build:node:raw-bios", code=3)
 
 
 def test_a_bootloaders_recipe_that_is_not_there_is_said_by_check_and_by_build() -> None:
     edit("formats: [kernel+initrd]", "formats: [raw-bios], bootloader: '@pkg:images/syslinx'")
-    assert wrong() == ["7:32: there is no recipe @pkg:images/syslinx: no build.yml in images/syslinx or specs/images/syslinx"]
+    assert wrong(lock=False) == ["7:32: there is no recipe @pkg:images/syslinx: no build.yml in images/syslinx or specs/images/syslinx"]
     edit("raw-bios", "tar")
+    doit("build:node")
     message = "raw-bios needs it; did you mean '@pkg:images/syslinux'?"
     assert message in doit("build:node:raw-bios", code=3)
 
@@ -166,7 +172,7 @@ def test_all_recipes_that_are_not_there_are_said_at_their_lines() -> None:
     edit('image: "app:1"}', 'image: "@pkg:images/ssh"}')
     found = doit("check:node", code=3)
     assert re.findall(r"yml:(\d+:\d+): there is no recipe (\S+):", found) == [
-        ("2:8", "@pkg:images/intit"), ("2:29", "@pkg:none/x"), ("6:23", "@pkg:images/ssh")
+        ("2:8", "@pkg:images/intit"), ("2:29", "@pkg:none/x"), ("6:24", "@pkg:images/ssh")
     ]  # fmt: skip
     assert "did you mean '@pkg:images/init'?" in found and "did you mean '@pkg:images/sshd'?" in found
     assert doit("build:node", code=3).strip().splitlines() == found.strip().splitlines()[1:]
@@ -177,10 +183,10 @@ def test_all_recipes_that_are_not_there_are_said_at_their_lines() -> None:
 def test_words_that_name_no_namespace_are_refused(project: Path) -> None:
     edit('image: "app:1"}', 'image: "app:1", net: bridge, pid: hots, ipc: /run/ipc}')
     found = doit("check:node", "--alone", code=3)
-    assert "6:43: 'bridge' is no namespace that net can be: host, root, new, none, or a path" in found
+    assert "6:38: 'bridge' is no namespace that net can be: host, root, new, none, or a path" in found
     assert "did you mean 'host'?" in found and "ipc" not in found
     edit("net: bridge, pid: hots", "pid: 'container:x'")
-    assert wrong() == ["6:44: 'container:x' is no namespace: the runtime wants an absolute path"]
+    assert wrong() == ["6:38: 'container:x' is no namespace: the runtime wants an absolute path"]
 
 
 def test_check_of_a_project_says_what_is_wrong_with_every_spec() -> None:
@@ -203,7 +209,7 @@ def test_info_of_a_spec_tells_what_a_build_would_do() -> None:
     doit("build:node")
     assert "up-to-date" in doit("info", "build:node")
     edit("tar: none", "tar: none, cmdline: x")
-    assert "not up to date: build:node:kernel" in doit("info", "build:node", code=1)
+    assert "    - not up to date: build:node:" in doit("info", "build:node", code=1)
 
 
 def test_every_stage_is_told_in_words_for_people() -> None:

@@ -95,8 +95,6 @@ class Planned:
     def _formats(self, made: Plan) -> Iterator[tuple[str, list[Wanted]]]:
         """The formats that this node can have and there are tasks for, and what the lock lacks for each."""
         asked = made.spec.build.formats
-        if problems := made.problems(*asked):
-            raise Problems(problems)
         for name in dict.fromkeys((*asked, *self.extra)):
             if name in asked or not made.problems(name):
                 yield name, made.missing(*(asked if name in asked else (name,)))

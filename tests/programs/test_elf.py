@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from pipeline.programs import elf
@@ -69,6 +69,7 @@ WHOLE = made.program([f"lib{number}.so" for number in range(20)], runpath="/opt/
 CHANGES = some.lists(some.tuples(some.integers(0, len(WHOLE) - 1), some.integers(0, 255)), max_size=8)
 
 
+@settings(deadline=None)
 @given(CHANGES, some.integers(0, len(WHOLE)))
 def test_damage_is_bad_or_something_else_and_never_more_than_the_limits(
     changes: list[tuple[int, int]], end: int
@@ -91,6 +92,7 @@ def test_damage_is_bad_or_something_else_and_never_more_than_the_limits(
     assert most <= elf.LARGEST_DYNAMIC
 
 
+@settings(deadline=None)
 @given(some.binary(max_size=200))
 def test_any_bytes_behind_the_magic_number_are_read_or_refused(tail: bytes) -> None:
     for start in (b"", elf.MAGIC, elf.MAGIC + b"\2\1", elf.MAGIC + b"\1\2"):
