@@ -62,7 +62,7 @@ def edit(before: str, after: str) -> None:
 
 
 def wrong(lock: bool = True) -> list[str]:
-    """The errors that check and build have, which have to be the same; the lock is made first, where that is possible."""
+    """The errors that check and build have, which have to be the same; first the lock is made, where it can be."""
     doit("lock:node", code=0 if lock else 3)
     found = json.loads(doit("check:node", "--json", code=3).partition("\n]")[0] + "\n]")
     errors = [each for each in found if each["severity"] == "error"]

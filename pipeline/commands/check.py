@@ -47,7 +47,7 @@ def _say(project: Project, names: list[str], json: bool, alone: bool) -> None:
         for name, each in found.items():
             for warning in each.warnings:
                 print(f"warning: {warning}")
-            verdict = f"{len(each.errors)} errors" if each.errors else "right"
+            verdict = f"{len(each.errors)} error{'s' * (len(each.errors) > 1)}" if each.errors else "right"
             print(f"{project.path(name)}: {verdict}, {len(each.warnings)} warnings")
     if errors:
         problems = Problems(errors)

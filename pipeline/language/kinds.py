@@ -137,7 +137,9 @@ class Either(NamedTuple):
             reader.places.update(attempt.places)
             reader.visited = attempt.visited
             return value
-        raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}")
+        words = [word for kind in self.kinds if isinstance(kind, Choice) for word in kind.values]
+        hint = guess(node.text, words) if isinstance(node, Scalar) else ""
+        raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
 
     def json(self, define: Define) -> dict[str, Any]:
         return {"anyOf": [kind.json(define) for kind in self.kinds]}
@@ -153,7 +155,8 @@ class ListOf(NamedTuple):
     def read(self, reader: Reader, node: Node, path: KeyPath) -> tuple[Any, ...]:
         if not isinstance(node, Sequence):
             hint = "write [] for an empty list, or leave the key out" if _is_null(node) else ""
-            hint = f"write [{node.text}]" if isinstance(node, Scalar) and not hint and len(node.text) < 40 else hint
+            if isinstance(node, Scalar) and not hint and len(node.text) < 40:
+                hint = f"write {_as_list(node.text)}"
             raise reader.wrong(node, path, f"a list is wanted, not {spoken(node)}", hint)
         values, failed = [], None
         for index, item in enumerate(node.items):
@@ -202,3 +205,19 @@ def _unquoted(node: Scalar, value: Any) -> str:
     if type(value) is int and re.fullmatch(r"[-+]?0[0-7]+", node.text):
         return f'{node.text} without quotes is the number {value} in YAML: write "{node.text}"'
     return f'write "{node.text}" in quotes'
+
+
+def _as_list(text: str) -> str:
+    """A text as the list that was meant: a command line becomes its words (`[sleep, "5"]`)."""
+    import json
+    import shlex
+
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = [text]
+    return f"[{', '.join(each if _PLAIN.fullmatch(each) else json.dumps(each) for each in words)}]"
+
+
+_PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|y|n|null)$)[A-Za-z/][A-Za-z0-9/._+-]*")
+"""Texts that need no quotes in YAML."""

@@ -84,6 +84,9 @@ class Warned(NamedTuple):
 NEAR = 0.65
 """How alike two words must be (difflib's ratio) for one to be taken for a slip of the other."""
 
+SYNONYMS = {"x86_64": "amd64", "x86-64": "amd64", "x64": "amd64", "aarch64": "arm64", "armv8": "arm64"}
+"""Words for which others have another one: wrong -> right."""
+
 _heard: ContextVar[list[Warned] | None] = ContextVar("heard", default=None)
 
 
@@ -115,6 +118,8 @@ def guess(wrong: str, right: Sequence[str]) -> str:
     """ "did you mean …?" where one of `right` is near to `wrong`, else ""."""
     import difflib
 
+    if SYNONYMS.get(wrong) in right:
+        return f"did you mean {SYNONYMS[wrong]!r}?"
     near = difflib.get_close_matches(wrong, right, 1, NEAR) or [each for each in right if each.lower() == wrong.lower()]
     return f"did you mean {near[0]!r}?" if near else ""
 

@@ -136,8 +136,14 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
         if not each.directory:
             plain[path] = index
         if each.source and not each.optional and files.find_source(each.source, Path(spec.folder)) is None:
-            looked = f"looked in {spec.folder} and in the working directory"
-            yield (index, "source"), f"there is no file {each.source!r}", looked
+            yield (index, "source"), f"there is no file {each.source!r}", _looked(each.source, spec.folder)
+
+
+def _looked(source: str, folder: Path) -> str:
+    """Where a source was looked for, as far as it does not say so itself."""
+    if source.startswith("~/"):
+        return f"looked for {Path(source).expanduser()}"
+    return "" if source.startswith("/") else f"looked in {folder} and in the working directory"
 
 
 def warnings(value: tuple[FileEntry, ...], spec: Any) -> Checked:

@@ -1,4 +1,4 @@
-"""Steps: what a stage does, in a few words for `doit list --all build:NODE`. Docstrings are for those who call stages."""
+"""Steps: a few words for what each stage does, for `doit list --all build:NODE`; docstrings are for those who call it."""
 
 from __future__ import annotations
 
