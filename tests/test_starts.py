@@ -1,5 +1,7 @@
 """A node that cannot start is no success: check and build say so, at the same lines, and what can start is built."""
 
+# ruff: noqa: E501  # tables are read row by row
+
 from __future__ import annotations
 
 import json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from collections.abc import Sized
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput
@@ -47,11 +48,15 @@ def _say(project: Project, names: list[str], json: bool, alone: bool) -> None:
         for name, each in found.items():
             for warning in each.warnings:
                 print(f"warning: {warning}")
-            verdict = f"{len(each.errors)} error{'s' * (len(each.errors) > 1)}" if each.errors else "right"
-            print(f"{project.path(name)}: {verdict}, {len(each.warnings)} warnings")
+            verdict = _counted(each.errors, "error") if each.errors else "right"
+            print(f"{project.path(name)}: {verdict}, {_counted(each.warnings, 'warning')}")
     if errors:
         problems = Problems(errors)
         raise Wrong("" if json else problems.shown() if sys.stderr.isatty() else str(problems))
+
+
+def _counted(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}" + "s" * (len(things) != 1)
 
 
 def _found(project: Project, name: str, alone: bool) -> Found:

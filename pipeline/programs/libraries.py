@@ -66,7 +66,7 @@ def missing(root: Root, program: str, first: Elf, library_path: str = "") -> lis
     """
     linker = posixpath.basename(first.interpreter)
     musl = _MUSL.fullmatch(linker)
-    if not musl and (not _GLIBC.fullmatch(linker) or any(each.startswith("lib/ld-musl-") for each in root.tree)):
+    if not musl and (not _GLIBC.fullmatch(linker) or root.has_musl):
         return []  # the latter: a stand-in for glibc's linker, which loads what musl has
     defaults = _musl_folders(root, first.interpreter, musl[1]) if musl else _glibc_folders(root, first)
     todo, known, found = deque([_Object(f"/{program}", first, None)]), {linker, first.soname}, list[Missing]()

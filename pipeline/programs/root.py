@@ -75,6 +75,11 @@ class Root:
         return ""
 
     @cached_property
+    def has_musl(self) -> bool:
+        """Whether there is musl's dynamic linker."""
+        return any(path.startswith("lib/ld-musl-") for path in self.tree)
+
+    @cached_property
     def cached(self) -> Mapping[str, str]:
         """Library -> path, as ld.so.cache has it (glibc, dl-cache.h): its strings, without what is said of them."""
         file = self.file("/etc/ld.so.cache")

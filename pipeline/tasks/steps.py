@@ -1,4 +1,4 @@
-"""Steps: a few words for what each stage does, for `doit list --all build:NODE`; docstrings are for those who call it."""
+"""Steps: what each stage does, in a few words for `doit list --all build:NODE`; docstrings are for its callers."""
 
 from __future__ import annotations
 
