@@ -70,7 +70,7 @@ class Plan:
         found = [problem for name in names if (problem := self._kernelless(name))]
         for name in names:
             place = self._asked_at(name)
-            for need in sorted(formats.loaders(name)):
+            for need in sorted(formats.boot_images(name)):
                 reference = self.spec.build.bootloader or f"{PKG}images/{need}"
                 found += _unplanned(self.images, reference, place, f"{name} needs it; ")
         return found

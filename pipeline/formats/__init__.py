@@ -90,14 +90,14 @@ def boots(name: str) -> bool:
     return "kernel" in needs(name) and bool({"initrd", "rootfs"} & needs(name))
 
 
-def loaders(name: str) -> set[str]:
+def boot_images(name: str) -> set[str]:
     """The images, by the names of their recipes, whose boot loaders or firmware the format `name` needs."""
     return needs(name) - set(names()) - PRODUCTS
 
 
 def kernel_needed(name: str) -> bool:
     """Whether the format `name` cannot be made of a node without a kernel."""
-    return bool(loaders(name)) or getattr(find(name), "KERNEL", False)
+    return bool(boot_images(name)) or getattr(find(name), "KERNEL", False)
 
 
 def needs(name: str) -> set[str]:
