@@ -1,6 +1,6 @@
 """Fsck: is every object of a store what its name says? What is not is removed: it is made again when it is needed.
 
-So is what may have been made of it (see `pipeline.store.taint`). Spares have no name that says what they are; they are
+So is what may have been made of it (`pipeline.store.derived`). Spares have no name that says what they are; they are
 removed, too.
 """
 
@@ -15,7 +15,8 @@ from typing import NamedTuple
 from pipeline import columns
 from pipeline.collect import blobs, records
 from pipeline.digest import Digest
-from pipeline.store import Store, spare, taint
+from pipeline.store import Store, derived, spare
+from pipeline.store.fault import noted
 from pipeline.store.record import Record
 from pipeline.store.references import is_tree, references
 from pipeline.tree import File, Tree
@@ -38,8 +39,9 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
         wrong = [blob for blob in pool.map(lambda each: _wrong(store, each[0]), blobs(store)) if blob]
     found = [Damage(store.path(blob), f"blob {blob}: is not what its name says") for blob in wrong]
     if wrong:
-        found += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in taint.drop(store, wrong)]
-        taint.noted.clear()  # all of it is in what is returned
+        dropped = derived.drop(store, wrong)
+        found += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in dropped]
+        noted.clear()  # all of it is in what is returned
     sizes = {blob: path.stat().st_size for blob, path in blobs(store)}
     for path, known in records(store):
         what = "cannot be read" if known is None else _record(store, known, sizes)
@@ -53,7 +55,7 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
 
 def _wrong(store: Store, blob: Digest) -> Digest | None:
     """Returns `blob` if it is not what its name says; None if it is, or was collected meanwhile."""
-    return None if taint.right(store, blob) else blob
+    return None if derived.right(store, blob) else blob
 
 
 def _record(store: Store, known: Record, sizes: dict[Digest, int]) -> str:

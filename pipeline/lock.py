@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline import seen
+from pipeline.digest import Digest, InvalidDigest
 from pipeline.errors import NodekilnError
 
 VERSION = 1
@@ -82,11 +83,25 @@ def read(path: Path) -> Lock:
         document = json.loads(seen.contents(path))
     except FileNotFoundError:
         return Lock()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LockError(f"{path}: not a lock ({error}): restore it, or delete it and run `doit lock`") from None
     if not isinstance(document, dict) or document.get("version") != VERSION:
         raise LockError(f"{path}: version {VERSION} expected: update nodekiln, or delete it and run `doit lock`")
+    if not _is_whole(document):
+        raise LockError(f"{path}: not as `doit lock` writes it: restore it, or delete it and run `doit lock`")
     return Lock(document["images"], document["packages"])
+
+
+def _is_whole(unsafe_document: Mapping[str, Any]) -> bool:
+    """Returns whether all is there that planning takes out of a lock. Stages check what they are given of the rest."""
+    try:
+        images = [each for image in unsafe_document["images"].values() for each in image["platforms"].values()]
+        recipes = [each for recipe in unsafe_document["packages"].values() for each in recipe.values()]
+        return all(Digest.parse(each["manifest"]) for each in images) and all(
+            isinstance(each["request"], str) and isinstance(each["packages"], list) for each in recipes
+        )
+    except (KeyError, TypeError, AttributeError, InvalidDigest):
+        return False
 
 
 def write(path: Path, lock: Lock) -> None:

@@ -9,7 +9,7 @@ Mark = tuple[int, int, int, int]
 """Inode, size in bytes, time of modification and time of change, both in nanoseconds."""
 
 DAMAGE = "damage"
-"""Name of the file in a store that holds other bytes each time that a damaged blob was found (`pipeline.store.taint`)."""
+"""Name of the file in a store that gets other bytes each time that a damaged blob is found (pipeline.store.derived)."""
 
 
 def mark(found: os.stat_result) -> Mark:

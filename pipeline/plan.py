@@ -15,7 +15,8 @@ from typing import Any
 from pipeline import compress, formats, sections, seen
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
-from pipeline.language import compat
+from pipeline.language import cmdline, compat
+from pipeline.language.arches import for_arch
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, guess
 from pipeline.language.spec import Spec
 from pipeline.lock import Lock, Wanted
@@ -61,9 +62,12 @@ class Plan:
             given = {"name": self.spec.name} | self.spec.build.options() | {"compress": _compression(self.spec)}
             options = {option: given[option] for option in module.OPTIONS if option in given}
             needs = tuple(self._product(need) for need in module.NEEDS)
-            where = self.spec.below("build")
-            self.made[name] = Action(f"format/{name}", module.build, options, needs, where)
+            self.made[name] = Action(f"format/{name}", module.build, options, needs, self._where)
         return self.made[name]
+
+    def _where(self, path: KeyPath) -> str:
+        """Where a spec says what a format finds wrong: the kernel's command line, or an option of `build`."""
+        return str(self.spec.where(_cmdline(self.arch) if path == cmdline.PATH else ("build", *path)))
 
     def problems(self, *names: str) -> list[Problem]:
         """What the formats `names` lack to be made: a kernel, or the image of a boot loader."""
@@ -113,9 +117,9 @@ class Plan:
     def _node_check(self, name: str) -> Action:
         """The check of what the kernel and the boot code start, where the root is an initrd or a file system."""
         loose = [part for part in self.parts if not part.prefix]
-        cmdline = next((part.boot.params["cmdline"] for part in loose if part.boot), "")
+        line = next((part.boot.params["cmdline"] for part in loose if part.boot), "")
         params = {
-            "first": _first_programs(name, cmdline),
+            "first": _first_programs(name, line),
             "services": bool(self.spec["services"]),
             "onboot": bool(self.spec["onboot"] or self.spec["onshutdown"]),
             "strict": bool(self.spec["kernel"].image),
@@ -244,7 +248,7 @@ class Images:
 
 def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     """The actions of `spec` for `arch` (an OCI architecture: amd64, arm64). Problems if it asks for unknown formats."""
-    if problems := list(_wrong_formats(spec)):
+    if problems := [*_wrong_formats(spec), *_wrong_disks(spec), *_wrong_cmdline(spec, arch)]:
         raise Problems(problems)
     images = Images(spec, lock, arch)
     if problems := list(_wrong_images(spec, images)):
@@ -267,6 +271,38 @@ def _wrong_formats(spec: Spec) -> Iterator[Problem]:
             if other in asked:
                 (suffix,) = formats.find(other).SUFFIXES
                 yield Problem(where, f"{name} and {other} both give {spec.name}{suffix}", "leave one of them out")
+
+
+def _cmdline(arch: str) -> KeyPath:
+    """Where the command line for `arch` stands."""
+    return ("kernel", "cmdline", arch)
+
+
+def _wrong_cmdline(spec: Spec, arch: str) -> Iterator[Problem]:
+    """A problem for each boot loader that would not pass on the command line as it stands."""
+    line = for_arch(spec["kernel"].cmdline, arch) if spec["kernel"].image else ""
+    for name in filter(formats.known, spec.build.formats):
+        for loader in formats.loaders(name) if line else ():
+            if refused := loader.refusal(line or "", spec.name):
+                yield Problem(spec.where(_cmdline(arch)), f"{name}: {refused[0]}", refused[1])
+
+
+def _wrong_disks(spec: Spec) -> Iterator[Problem]:
+    """What is wrong with `build.partitions` and `build.size`: more than a format that is asked for has room for."""
+    if not spec.build.partitions and not spec.build.size:
+        return
+    from pipeline.writers import disk
+
+    partitions = spec.build.partitions or ()
+    size = disk.size(spec.build.size) or sum(disk.size(each.size, above=0) or 0 for each in partitions)
+    for name in filter(formats.known, spec.build.formats):
+        most, largest = formats.room(name)
+        if len(partitions) > most:
+            where = spec.where(("build", "partitions", most))
+            yield Problem(where, f"{len(partitions)} partitions; {name} has room for {most}", "leave the others out")
+        if size > largest:
+            where = spec.where(("build", "size" if spec.build.size else "partitions"))
+            yield Problem(where, f"a disk of {size >> 20}M; {name} has room for {largest >> 20}M", "make it smaller")
 
 
 def _wrong_images(spec: Spec, images: Images) -> Iterator[Problem]:
@@ -299,10 +335,10 @@ def _reference(path: KeyPath, entry: Any) -> tuple[KeyPath, Any]:
     return (path, entry) if isinstance(entry, str) else ((*path, "image"), getattr(entry, "image", None))
 
 
-def _first_programs(name: str, cmdline: str) -> list[str]:
+def _first_programs(name: str, line: str) -> list[str]:
     """What the kernel starts first, in an initrd or a root file system, as its command line says (init/main.c)."""
     word = "rdinit=" if name == "initrd" else "init="
-    said = [each.removeprefix(word) for each in cmdline.split() if each.startswith(word)]
+    said = [each.removeprefix(word) for each in line.split() if each.startswith(word)]
     return [said[-1].strip("/")] if said else ["init"] if name == "initrd" else [*INITS]
 
 
@@ -328,7 +364,7 @@ def _fragments(spec: Spec, parts: list[Part]) -> Callable[[str, Action], Action]
         choices = [str(compress.parse(name)) for name in COMPRESSIONS]
         params = {"binary": kernel.params["binary"], "choices": choices}
         how = (Action("compression", compression.compression, params, kernel.inputs, kernel.where),)
-    return lambda name, tree: Action(f"fragment/{name}", initrd.fragment, options, (tree, *how))
+    return lambda name, tree: Action(f"fragment/{name}", initrd.fragment, options, (tree, *how), tree.where)
 
 
 def _running(part: Part) -> Action:
@@ -360,13 +396,15 @@ def _pieces(parts: list[Part], stamp: dict[str, Any]) -> Iterator[tuple[str, Act
     loose = [part for part in parts if not part.prefix]
     placed = [part for part in parts if part.prefix]
     cut = Action("root", root.winners, stamp, tuple(map(_running, loose)))
+    names = [(part.name, part.tree.where) for part in loose] or [("directories", None)]
     winners = [
-        (name, Action(f"root/{name}", root.winner, {"number": number}, (cut,)))
-        for number, name in enumerate([part.name for part in loose] or ["directories"])
+        (name, Action(f"root/{name}", root.winner, {"number": number}, (cut,), where))
+        for number, (name, where) in enumerate(names)
     ]
     under = sum(parts.index(part) < parts.index(placed[0]) for part in loose) if placed else len(loose)
     yield from winners[: max(under, 1)]
     for name, stage in (("image", root.image), ("frame", root.frame)):
         for part in placed:
-            yield f"{part.name}/{name}", Action(f"{part.name}/{name}", stage, {"prefix": part.prefix}, (part.tree,))
+            title, whole = f"{part.name}/{name}", part.tree
+            yield title, Action(title, stage, {"prefix": part.prefix}, (whole,), whole.where)
     yield from winners[max(under, 1) :]

@@ -18,12 +18,14 @@ from typing import Any
 from pipeline import __version__, written
 from pipeline.action import Action, closure
 from pipeline.digest import Digest
+from pipeline.mark import Mark, mark, settle
 from pipeline.plan import Plan
 from pipeline.project import Project
-from pipeline.mark import Mark, mark, settle
 from pipeline.store import Store
 from pipeline.tree import File
 from pipeline.written import MANIFEST, SUMS, Written
+
+__all__ = ["MANIFEST", "SUMS", "entry_of", "publish", "record"]
 
 Published = dict[str, tuple[dict[str, Any], Mark]]
 """A file's name -> what a record says of it (`sha256`, `size`), and its mark as it was written."""

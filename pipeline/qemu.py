@@ -1,13 +1,19 @@
-"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)). It says what to run, and
-runs nothing.
+"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)), and its failing. It says
+what to run, and runs nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.errors import NodekilnError
+from pipeline.errors import BadInput, NodekilnError
+from pipeline.language import cmdline
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Emulator(NamedTuple):
@@ -88,16 +94,54 @@ def files(format: str, base: Path) -> list[Path]:
 
 def start(format: str, base: Path, arch: str, append: str = "") -> list[str]:
     """What the machine starts from: the output `format`, whose files are called `base` and a suffix. They stay as they
-    are. append: more of the kernel's command line, for kernel+initrd. NodekilnError if its firmware is not installed.
+    are. append: more of the kernel's command line, for kernel+initrd. BadInput if the kernel would not take it,
+    NodekilnError if its firmware is not installed.
     """
     if format == KERNEL:
-        cmdline = Path(f"{base}-cmdline").read_text()
-        return ["-kernel", f"{base}-kernel", "-initrd", f"{base}-initrd.img", "-append", f"{cmdline} {append}".strip()]
+        line = f"{Path(f'{base}-cmdline').read_text()} {append}".strip()
+        if refused := cmdline.refusal(line):
+            raise BadInput(f"--append: {refused[0]}")
+        return ["-kernel", f"{base}-kernel", "-initrd", f"{base}-initrd.img", "-append", line]
     disk = DISKS[format]
     words = efi(arch) if disk.efi else []
-    words += ["-drive", f"id=node,if=none,format={disk.kind},file={base}{disk.suffix},snapshot=on"]
+    words += ["-drive", f"id=node,if=none,format={disk.kind},file={_name(f'{base}{disk.suffix}')},snapshot=on"]
     controller = ["-device", "virtio-scsi-pci"] if disk.device == CD else []
-    return [*words, *controller, "-device", f"{disk.device},drive=node"]
+    first = "" if disk.efi else ",bootindex=0"  # a BIOS may start any disk; UEFI looks for what it can start
+    return [*words, *controller, "-device", f"{disk.device},drive=node{first}"]
+
+
+def volume(name: str, path: Path) -> list[str]:
+    """Returns the words for a further disk, which the node finds behind its own: the raw image `path`, read-only."""
+    drive = f"id={name},if=none,format=raw,file={_name(path)},readonly=on"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name}"]
+
+
+def watched(descriptor: int) -> list[str]:
+    """Returns the words for a machine that answers `gives_up` on the connected socket `descriptor`, its own end."""
+    return ["-chardev", f"socket,id=watch,fd={descriptor}", "-mon", "chardev=watch,mode=control"]
+
+
+def gives_up(machine: socket.socket) -> bool:
+    """Waits for the end of a machine; returns whether its accelerator could not go on (QMP, query-status).
+
+    QEMU stands still then, and neither ends nor says more than "internal error".
+    """
+    with machine.makefile("rw", encoding="utf-8", newline="\n") as connection, contextlib.suppress(OSError):
+        for line in connection:
+            said = json.loads(line)
+            ask = "qmp_capabilities" if "QMP" in said else "query-status" if said.get("event") == "STOP" else ""
+            if ask:
+                connection.write(json.dumps({"execute": ask}) + "\n")
+                connection.flush()
+            answer = said.get("return")
+            if isinstance(answer, dict) and answer.get("status") == "internal-error":
+                return True
+    return False
+
+
+def _name(path: object) -> str:
+    """Returns a path as QEMU's options take it: a comma is doubled."""
+    return str(path).replace(",", ",,")
 
 
 def efi(arch: str) -> list[str]:

@@ -67,7 +67,7 @@ class Written(NamedTuple):
         return data if name in self.files and hashlib.sha256(data).hexdigest() == self.files[name][0] else b""
 
     def after(self, form: str, key: str, files: Mapping[str, Noted], beside: Mapping[str, Noted]) -> Written:
-        """Returns this with what was just written: the files of `form`, which the action `key` gave, and those beside."""
+        """Returns this with what was just written: the files of `form`, which `key` gave, and those beside them."""
         entry = {"key": key, "files": {name: digest for name, (digest, _) in files.items()}}
         return Written(self.folder, {**self.formats, form: entry}, {**self.files, **files, **beside})
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline import httpd
 from pipeline.formats import netboot
-from pipeline.writers import Unwritable
+from pipeline.language.problem import StageProblem
 from tests import patience
 
 ROOT = Path(__file__).parent.parent
@@ -209,7 +209,7 @@ def test_the_script():
     ]
 
 
-@pytest.mark.parametrize("cmdline", ["a #b", "a || b", "x=${net0/mac}", "a ; b"])
+@pytest.mark.parametrize("cmdline", ["a #b", "a || b", "x=${net0/mac}", "a ; b", "a initrd=b", "#", "&& a"])
 def test_a_command_line_that_ipxe_would_read_otherwise_is_refused(cmdline):
-    with pytest.raises(Unwritable, match="iPXE"):
+    with pytest.raises(StageProblem, match="iPXE"):
         netboot.script("node", cmdline)

@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from doit.dependency import JSONCodec, SqliteDB
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.tasks import state
 
@@ -77,3 +80,39 @@ def test_a_state_that_cannot_be_read_is_none(doit):
     doit.path.unlink()
     doit.path.mkdir()
     assert state.saved(doit.path) == {}
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_state_is_begun_anew(tmp_path_factory, data):
+    """Whatever bytes the file has, doit reads what is right or nothing, and what it writes is there afterwards."""
+    path = tmp_path_factory.mktemp("state") / state.NAME
+    state.install()
+
+    def opened() -> SqliteDB:
+        return SqliteDB(str(path), JSONCodec())
+
+    def save(database: SqliteDB, task: str) -> None:
+        database.set(task, "_values_:", {"key": task})
+        database.set(task, "deps:", ())
+
+    before = opened()
+    for number in range(60):
+        save(before, f"task{number}")
+    before.dump()
+    damaged = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)) | st.just(len(damaged)))])
+    after = opened()
+    for number in range(60):
+        found = after.get(f"task{number}", "_values_:")
+        assert after.in_(f"task{number}") in (True, False) and (found is None or isinstance(found, dict))
+    save(after, "another")
+    after.remove("task3")
+    save(after, "task4")
+    after.dump()
+    state.saved(path)
+    again = opened()
+    assert again.get("another", "_values_:") == {"key": "another"} and again.get("task4", "_values_:")
+    again.dump()

@@ -84,10 +84,14 @@ def _found(project: Project, name: str, alone: bool) -> Found:
 
 def _in_images(project: Project, made: Plan) -> Found:
     """What the images say. Whether programs can start is wrong where they have to, and else a warning."""
+    from pipeline import formats
     from pipeline.language import check
+    from pipeline.language.unseen import unseen
 
+    carried = dict.fromkeys(form for name in made.spec.build.formats for form in formats.carried(name))
     asked = dict.fromkeys(action for name in made.spec.build.formats for action in made.checks(name))
-    if asked:
-        return check.examine(project.store, made.parts, asked)
-    harmless = check.examine(project.store, (), made.container_checks)
-    return check.together(check.examine(project.store, made.parts), harmless=harmless)
+    found = check.examine(project.store, made.parts, carried, asked)
+    if not found.errors:
+        found.warnings.extend(unseen(project.store, made.spec, made.parts))
+    harmless = None if asked else check.examine(project.store, (), checks=made.container_checks)
+    return check.together(found, harmless=harmless)

@@ -21,5 +21,6 @@ def run_all(project: Project) -> None:
     if found:
         damaged = [f"removed {damage.what}" for damage in found if not damage.derived]
         derived = f", and {len(found) - len(damaged)} results of theirs" if len(found) > len(damaged) else ""
-        raise DamageFound("\n".join([*damaged, f"{len(damaged)} damaged objects{derived}: the next build makes them again"]))
+        counted = f"{len(damaged)} damaged objects{derived}: the next build makes them again"
+        raise DamageFound("\n".join([*damaged, counted]))
     print(f"{sum(1 for _ in collect.blobs(project.store))} blobs are what their names say")

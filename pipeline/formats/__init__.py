@@ -12,6 +12,9 @@ which gives a flat Tree {suffix: File}; an output file is called as the spec, fo
     CLASHES = (…)       formats that give another file of the same name
     LARGEST_FILE = …    bytes of the largest file that it has room for
     KERNEL = True       it cannot be without a kernel (which goes without saying where it needs a boot loader's image)
+    CARRIED = …         what the form in which it holds the root keeps of it (writers.carried), unless that is an initrd
+    LOADERS = (…)       what starts the kernel from it, besides what the formats that it needs say (language.cmdline)
+    MOST_PARTITIONS = … and LARGEST_DISK = …, in bytes: what its disk has room for
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ import functools
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import Loader
+from pipeline.writers.carried import Carried
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
@@ -85,6 +91,15 @@ def carrying(size: int) -> tuple[str, ...]:
     return tuple(name for name in rooted if size <= getattr(find(name), "LARGEST_FILE", size))
 
 
+def room(name: str) -> tuple[int, int]:
+    """The most partitions, and the largest size in bytes, of a disk of the format `name` and those it is made of."""
+    modules = [find(each) for each in (name, *needs(name)) if known(each)]
+    most, largest = (
+        min(getattr(module, limit, sys.maxsize) for module in modules) for limit in ("MOST_PARTITIONS", "LARGEST_DISK")
+    )
+    return most, largest
+
+
 def boots(name: str) -> bool:
     """Whether the format `name` is there to start a machine with what the spec describes."""
     return "kernel" in needs(name) and bool({"initrd", "rootfs"} & needs(name))
@@ -105,6 +120,21 @@ def needs(name: str) -> set[str]:
     direct = find(name).NEEDS
     made = [need for need in direct if need in names() and need != name]  # a product may have the name of its format
     return {*direct, *(each for need in made for each in needs(need))}
+
+
+def loaders(name: str) -> tuple[Loader, ...]:
+    """What starts the kernel from the format `name`: none for one whose kernel is handed over."""
+    modules = [find(each) for each in (name, *sorted(needs(name))) if known(each)]
+    return tuple(dict.fromkeys(loader for module in modules for loader in getattr(module, "LOADERS", ())))
+
+
+def carried(name: str) -> tuple[Carried, ...]:
+    """What the forms in which the format `name` holds the root keep of it."""
+    from pipeline.writers import cpio
+
+    modules = [find(each) for each in (name, *sorted(needs(name))) if known(each)]
+    forms = [module.CARRIED for module in modules if hasattr(module, "CARRIED")]
+    return (*dict.fromkeys(forms), *((cpio.CARRIED,) if "initrd" in needs(name) else ()))
 
 
 @functools.cache

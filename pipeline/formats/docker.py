@@ -19,6 +19,7 @@ VERSION = f"2 tar-{tar.VERSION}"
 NEEDS = ("rootfs",)
 OPTIONS = ()
 SUFFIXES = (".docker", "-oci.tar")
+CARRIED = tar.CARRIED
 DOCKERFILE = "Dockerfile"
 REFERENCE = "nodekiln/node:latest"
 CREATED = "1980-01-01T00:00:00Z"

@@ -16,7 +16,7 @@ from pipeline.stages import bootvolume, rootdisk
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import files
-from pipeline.writers import ext4, gpt
+from pipeline.writers import ext4, ext4inode, gpt
 
 NAME = "ext4"
 VERSION = rootdisk.VERSION
@@ -24,7 +24,11 @@ NEEDS = ("kernel", "bootrd", "rootfs", "release", "syslinux", "systemd-boot")
 OPTIONS = Disk._fields
 SUFFIXES = ("-ext4.img",)
 DISK = True
+CARRIED = ext4inode.CARRIED
+LOADERS = (rootdisk.SYSLINUX, rootdisk.EFI_STUB)
 LARGEST_FILE = ext4.LARGEST_FILE
+MOST_PARTITIONS = gpt.ENTRIES - 1
+"""Besides the root."""
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 
 

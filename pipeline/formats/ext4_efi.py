@@ -10,7 +10,7 @@ from pipeline.stages import bootvolume, rootdisk
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import files
-from pipeline.writers import ext4
+from pipeline.writers import ext4, ext4inode, gpt
 
 NAME = "ext4-efi"
 VERSION = rootdisk.VERSION
@@ -18,7 +18,11 @@ NEEDS = ("kernel", "bootrd", "rootfs", "release", "systemd-boot")
 OPTIONS = Disk._fields
 SUFFIXES = ("-ext4-efi.img",)
 DISK = True
+CARRIED = ext4inode.CARRIED
+LOADERS = (rootdisk.EFI_STUB,)
 LARGEST_FILE = ext4.LARGEST_FILE
+MOST_PARTITIONS = gpt.ENTRIES - 1
+"""Besides the root."""
 
 
 def build(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import SYSLINUX
 from pipeline.stages import bootdisc
 from pipeline.store import Store
 from pipeline.tree import files
@@ -12,6 +13,7 @@ VERSION = bootdisc.VERSION
 NEEDS = ("kernel", "initrd", "syslinux")
 OPTIONS = ("label",)
 SUFFIXES = (".iso",)
+LOADERS = (SYSLINUX,)
 DISK = True
 
 

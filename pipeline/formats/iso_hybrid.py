@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import SYSLINUX
 from pipeline.stages import bootdisc, bootvolume
 from pipeline.store import Store
 from pipeline.tree import files
@@ -13,6 +14,7 @@ VERSION = bootdisc.VERSION
 NEEDS = ("kernel", "initrd", "uki", "syslinux")
 OPTIONS = ("label",)
 SUFFIXES = ("-hybrid.iso",)
+LOADERS = (SYSLINUX,)
 DISK = True
 
 

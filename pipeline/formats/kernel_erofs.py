@@ -14,13 +14,15 @@ from pipeline.stages import pieces
 from pipeline.stages.handed import handed
 from pipeline.store import Store
 from pipeline.tree import Pack, outside
-from pipeline.writers import erofs, erofsdata
+from pipeline.writers import erofs, erofsdata, erofsmeta
 
 NAME = "kernel+erofs"
 VERSION = f"{erofs.VERSION} lz4-{compress.LZ4}"
 NEEDS = ("kernel", "rootfs")
 OPTIONS = ("compress",)
 SUFFIXES = ("-erofs.img",)
+LARGEST_FILE = erofs.LARGEST_FILE
+CARRIED = erofsmeta.CARRIED
 HIGHEST = 12
 """LZ4's best level."""
 

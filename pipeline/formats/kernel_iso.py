@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.digest import Digest
+from pipeline.stages.carried import warn_of
 from pipeline.stages.handed import handed
 from pipeline.stages.kept import kept
 from pipeline.store import Store
 from pipeline.tree import outside
-from pipeline.writers import iso9660
+from pipeline.writers import iso9660, rockridge
 
 NAME = "kernel+iso"
 VERSION = iso9660.VERSION
@@ -17,6 +18,8 @@ NEEDS = ("kernel", "rootfs")
 OPTIONS = ()
 SUFFIXES = ()
 """None that another format does not give, too."""
+LARGEST_FILE = iso9660.LARGEST_FILE
+CARRIED = rockridge.CARRIED
 CLASHES = ("iso-bios",)
 """LinuxKit, too, calls both discs NAME.iso."""
 LABEL = "LINUXKIT"
@@ -26,6 +29,7 @@ LABEL = "LINUXKIT"
 def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", ".iso"}; what is below boot/ is not on the disc, and attributes are left out."""
     tree = outside("boot", store.tree(rootfs))
+    warn_of(CARRIED, tree)
     out = store.rope()
     iso9660.write(iso9660.plan(tree, partial(kept, store)), out, LABEL)
     return handed(store, kernel, ".iso", out.finish())

@@ -7,6 +7,7 @@ from functools import partial
 from pipeline import compress
 from pipeline.digest import Digest
 from pipeline.stages import pieces
+from pipeline.stages.carried import warn_of
 from pipeline.store import Store
 from pipeline.tree import File, files, outside
 from pipeline.writers import squashdata, squashfs
@@ -16,6 +17,8 @@ VERSION = f"{squashfs.VERSION} {compress.VERSION}"
 NEEDS = ("kernel", "rootfs")
 OPTIONS = ("compress",)
 SUFFIXES = ("-squashfs.img",)
+LARGEST_FILE = squashfs.LARGEST_FILE
+CARRIED = squashfs.CARRIED
 
 
 def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Digest:
@@ -29,6 +32,7 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
         pieces.packed, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), part=pieces.FILES
     )
     tree = outside("boot", store.tree(rootfs))
+    warn_of(CARRIED, tree)
     body = store.rope()
     superblock = squashfs.write(tree, store.read, body, squashfs.Packing(chosen.name, block, make))
     found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}

@@ -9,10 +9,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import IPXE, IPXE_INITRD
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import files
-from pipeline.writers import Unwritable
 
 NAME = "netboot"
 VERSION = 1
@@ -20,16 +20,13 @@ NEEDS = ("kernel", "initrd")
 OPTIONS = ("name",)
 SUFFIXES = (".ipxe",)
 KERNEL = True
-INITRD = "initrd.img"
-"""What iPXE calls the initrd: the kernel finds it under this name where UEFI started it."""
-SEPARATORS = ("||", "&&", ";")
-"""Words that end a command of a script."""
+LOADERS = (IPXE,)
 
 
 def build(store: Store, kernel: Digest, initrd: Digest, name: str = "node") -> Digest:
     """Tree {".ipxe", "-kernel", "-initrd.img"}; the latter two are those of kernel+initrd. name: that of the files.
 
-    Unwritable where there is no kernel, or iPXE cannot pass on the command line.
+    Unwritable where there is no kernel, StageProblem where iPXE cannot pass on the command line.
     """
     cmdline = store.bytes(part(store, kernel, "cmdline")).decode()
     outputs = [
@@ -42,10 +39,7 @@ def build(store: Store, kernel: Digest, initrd: Digest, name: str = "node") -> D
 
 def script(name: str, cmdline: str) -> str:
     """The iPXE script that starts `name`-kernel with `name`-initrd.img and the command line."""
-    words = cmdline.split()
-    for word in words:
-        if word.startswith("#") or word in SEPARATORS or "${" in word:
-            raise Unwritable(f"netboot: iPXE would take {word!r}, in the kernel's command line, for a word of its own")
+    words = IPXE.checked(cmdline, name).split()
     url = quote(name)
-    command = " ".join([f"kernel {url}-kernel", f"initrd={INITRD}", *words])
-    return f"#!ipxe\n{command}\ninitrd --name {INITRD} {url}-initrd.img\nboot\n"
+    command = " ".join([f"kernel {url}-kernel", f"initrd={IPXE_INITRD}", *words])
+    return f"#!ipxe\n{command}\ninitrd --name {IPXE_INITRD} {url}-initrd.img\nboot\n"

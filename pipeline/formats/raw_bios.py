@@ -6,16 +6,21 @@ from functools import partial
 from typing import Any
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import SYSLINUX
 from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.tree import files
+from pipeline.writers import disk, mbr
 
 NAME = "raw-bios"
 VERSION = disks.VERSION
 NEEDS = ("kernel", "initrd", "syslinux")
 OPTIONS = disks.Disk._fields
 SUFFIXES = ("-bios.img",)
+LOADERS = (SYSLINUX,)
+MOST_PARTITIONS = mbr.MOST
+LARGEST_DISK = disk.LARGEST
 DISK = True
 BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/EXTLINUX/mbr.bin", "usr/lib/syslinux/mbr/mbr.bin")
 """The same code in each of Debian's packages."""

@@ -10,6 +10,7 @@ from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.tree import files
+from pipeline.writers import gpt
 
 NAME = "raw-efi"
 VERSION = disks.VERSION
@@ -17,6 +18,7 @@ NEEDS = ("uki",)
 OPTIONS = disks.Disk._fields
 SUFFIXES = ("-efi.img",)
 DISK = True
+MOST_PARTITIONS = gpt.ENTRIES
 
 
 def build(store: Store, uki: Digest, **options: Any) -> Digest:

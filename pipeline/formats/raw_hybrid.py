@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import SYSLINUX
 from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
@@ -17,7 +18,9 @@ VERSION = disks.VERSION
 NEEDS = ("kernel", "initrd", "uki", "syslinux")
 OPTIONS = disks.Disk._fields
 SUFFIXES = ("-hybrid.img",)
+LOADERS = (SYSLINUX,)
 DISK = True
+MOST_PARTITIONS = gpt.ENTRIES
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 """Starts the volume that is marked as bootable by BIOS."""
 

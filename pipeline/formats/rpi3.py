@@ -12,18 +12,22 @@ from functools import partial
 from typing import Any
 
 from pipeline.digest import Digest
+from pipeline.language import cmdline as loaders
 from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.tree import Content, File, complete, files
-from pipeline.writers import Unwritable, tar
+from pipeline.writers import Unwritable, disk, mbr, tar
 
 NAME = "rpi3"
 VERSION = f"1 {disks.VERSION} tar-{tar.VERSION}"
 NEEDS = ("kernel", "initrd", "rootfs", "raspi")
 OPTIONS = ("size", "label", "partitions")
 SUFFIXES = ("-rpi3.img", "-rpi3.tar")
+LOADERS = (loaders.U_BOOT,)
+MOST_PARTITIONS = mbr.MOST
+LARGEST_DISK = disk.LARGEST
 FIRMWARE = ("bootcode.bin", "fixup.dat", "start.elf")
 """What the GPU runs, out of the `raspi` image (Debian's raspi-firmware has it in usr/lib/raspi-firmware)."""
 FIRMWARE_FOLDER = "usr/lib/raspi-firmware/"
@@ -82,8 +86,6 @@ def boot_files(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, ras
 
 
 def extlinux(cmdline: str) -> str:
-    """extlinux.conf: what U-Boot starts. Unwritable for a command line that U-Boot would read otherwise."""
-    if "${" in cmdline:
-        raise Unwritable("rpi3: U-Boot would take ${…}, in the kernel's command line, for a variable of its own")
-    append = " ".join(cmdline.split())
+    """extlinux.conf: what U-Boot starts. Raises StageProblem for a command line that U-Boot would not pass on."""
+    append = " ".join(loaders.U_BOOT.checked(cmdline).split())
     return f"default node\nlabel node\n  kernel /kernel\n  initrd /initrd.img\n  fdtdir /\n  append {append}\n"

@@ -13,6 +13,7 @@ VERSION = tar.VERSION
 NEEDS = ("rootfs",)
 OPTIONS = ()
 SUFFIXES = (".tar",)
+CARRIED = tar.CARRIED
 
 
 def build(store: Store, rootfs: Digest) -> Digest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import EFI_STUB
 from pipeline.stages import unified
 from pipeline.store import Store
 from pipeline.tree import files
@@ -12,6 +13,7 @@ VERSION = unified.VERSION
 NEEDS = ("kernel", "initrd", "release", "systemd-boot")
 OPTIONS = ()
 SUFFIXES = (".efi",)
+LOADERS = (EFI_STUB,)
 
 
 def build(store: Store, kernel: Digest, initrd: Digest, release: Digest, systemd_boot: Digest) -> Digest:

@@ -12,6 +12,7 @@ VERSION = vhd.VERSION
 NEEDS = ("raw-bios",)
 OPTIONS = ()
 SUFFIXES = (".vhd",)
+LARGEST_DISK = vhd.LARGEST
 DISK = True
 
 

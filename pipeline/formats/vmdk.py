@@ -17,6 +17,7 @@ VERSION = f"{vmdk.VERSION} deflated-{deflated.VERSION} {compress.VERSION}"
 NEEDS = ("raw-bios",)
 OPTIONS = ()
 SUFFIXES = (".vmdk",)
+LARGEST_DISK = vmdk.LARGEST
 LEVEL = 1
 """Most of a node's disk is compressed already."""
 

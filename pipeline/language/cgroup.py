@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipeline.language.schema import Range, mapping
+from pipeline.language.schema import Pattern, Range, mapping
 
 Signed = Annotated[int, Range(-(1 << 63), (1 << 63) - 1)]
 Unsigned = Annotated[int, Range(0, (1 << 64) - 1)]
 Number32 = Annotated[int, Range(0, (1 << 32) - 1)]
 Weight = Annotated[int, Range(0, 65535)]
+Numbers = Annotated[str, Pattern(r"([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?", "numbers and ranges such as 0-3,7")]
 
 
 @mapping
@@ -24,13 +25,13 @@ class DeviceRule:
 
     allow: bool = False
     """Whether it allows or forbids."""
-    type: str | None = None
+    type: Annotated[str, Pattern("[acb]?", "a (all), c or b")] | None = None
     """a (all), c or b."""
     major: Signed | None = None
     """Major number; left out: any."""
     minor: Signed | None = None
     """Minor number; left out: any."""
-    access: str | None = None
+    access: Annotated[str, Pattern("[rwm]{0,3}", "letters of rwm")] | None = None
     """Of r (read), w (write), m (mknod)."""
 
 
@@ -68,9 +69,9 @@ class Cpu:
     """Microseconds of a period that real-time tasks may use."""
     realtimePeriod: Unsigned | None = None
     """Length of a period for real-time tasks in microseconds."""
-    cpus: str | None = None
+    cpus: Numbers | None = None
     """Which processors: `0-3,7`."""
-    mems: str | None = None
+    mems: Numbers | None = None
     """Which memory nodes."""
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.action import Action, closure, using
-from pipeline.language import spec
+from pipeline.digest import Digest
+from pipeline.language import booted, lookup, spec
 from pipeline.language.problem import Place, Problem, Problems, StageProblem, Warned, listening
 from pipeline.parts import Part
+from pipeline.stages.carried import PATH
 from pipeline.store import Store
+from pipeline.tree import Tree
+from pipeline.writers.carried import Carried
 
 
 class Found(NamedTuple):
@@ -28,30 +32,42 @@ def check(path: Path) -> Found:
         return Found(problems.problems, [])
 
 
-def examine(store: Store, parts: Iterable[Part], checks: Iterable[Action] = ()) -> Found:
+def examine(
+    store: Store, parts: Iterable[Part], carried: Iterable[Carried] = (), checks: Iterable[Action] = ()
+) -> Found:
     """What only the images can tell: the stages of `parts` run, and `checks`, over images that are fetched if need be.
 
     They run even if their results are known already, since only then they warn. What uses the result of a stage that
-    finds a problem is left out: each problem is said once.
+    finds a problem is left out: each problem is said once. carried: what the
+    formats that the parts are for keep of them.
     """
+    parts = [*parts]
     found, wanted, wrong = Found([], []), [*(part.tree for part in parts), *checks], set[Action]()
+    trees = dict[Action, Tree]()
     for action in closure(*wanted):
         if wrong.intersection(action.inputs):
             wrong.add(action)
             continue
         with listening() as heard:
             try:
-                _run(store, action) if action in wanted else action.perform(store)
+                digest = _run(store, action) if action in wanted else action.perform(store)[0]
+                if action in wanted:
+                    trees[action] = store.tree(digest)
             except StageProblem as problem:
                 wrong.add(action)
                 found.errors.extend(_placed(action, each) for each in problem.each)
         found.warnings.extend(_placed(action, warned) for warned in heard)
+    made = [(part, trees[part.tree]) for part in parts if part.tree in trees]
+    found.warnings.extend(_missing(store, made))
+    for part, tree in made:
+        for refused, message, hint in (loss for form in carried for loss in form.losses(tree)):
+            (found.errors if refused else found.warnings).append(_placed(part.tree, Warned(PATH, message, hint)))
     return together(found)
 
 
-def _run(store: Store, action: Action) -> None:
+def _run(store: Store, action: Action) -> Digest:
     """Call the action's stage, whether its result is known or not."""
-    using(store, action.inputs, lambda *inputs: action.stage(store, *inputs, **action.params))
+    return using(store, action.inputs, lambda *inputs: action.stage(store, *inputs, **action.params))
 
 
 def together(*found: Found, harmless: Found | None = None) -> Found:
@@ -64,6 +80,20 @@ def together(*found: Found, harmless: Found | None = None) -> Found:
     if harmless:
         warnings.update(harmless.errors, harmless.warnings)
     return Found(sorted(errors), sorted(warnings - errors))
+
+
+def _missing(store: Store, made: list[tuple[Part, Tree]]) -> Iterator[Problem]:
+    """A warning for each bind of a container whose source nothing makes."""
+    root = {path: entry for _, tree in made for path, entry in tree.items()}
+    actions = {part.prefix: part.tree for part, tree in made if f"{part.prefix}/config.json" in tree}
+    bundles = [booted.bundle(prefix, root, store.bytes) for prefix in actions]
+    for each, source, destination in booted.missing(root, bundles):
+        action = actions[each.prefix]
+        path = lookup.said_at(destination, action.params["entry"])
+        message = f"nothing makes {source!r}" + (", which the image's label binds" if path == ("image",) else "")
+        empty = f"; `runtime: {{mkdir: [{source}]}}` makes a directory" if booted.lost(source.strip("/"), False) else ""
+        hint = f"it is not there once the node has booted{empty or '; init images and files: could bring it'}"
+        yield _placed(action, Warned(path, message, hint))
 
 
 def _placed(action: Action, said: StageProblem | Warned) -> Problem:

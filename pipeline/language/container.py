@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
+from pipeline.language import refused
 from pipeline.language.capabilities import CAPABILITIES
 from pipeline.language.cgroup import Number32, Resources, Signed
-from pipeline.language.names import MAX_ID, ContainerName, Octal, Reference, wrong_namespaces, wrong_reference
+from pipeline.language.names import (
+    MAX_ID,
+    AbsoluteOrNone,
+    AbsolutePath,
+    ContainerName,
+    Namespace,
+    Octal,
+    Reference,
+    wrong_reference,
+)
 from pipeline.language.problem import KeyPath, guess
 from pipeline.language.schema import Key, Pattern, Range, mapping
 
@@ -21,6 +31,28 @@ Checked = Iterator[tuple[KeyPath, str, str]]
 Id = Annotated[int, Range(0, MAX_ID)] | str
 Bind = Annotated[str, Pattern(r"[^:]+:[^:]+(:[^:]*)?", "a bind source:destination[:option,…]")]
 Tmpfs = Annotated[str, Pattern(r"[^:]+(:[^:]*)?", "a tmpfs /destination[:option,…]")]
+UNLIMITED = (1 << 64) - 1
+"""RLIM_INFINITY: no limit."""
+LONGEST_ARGUMENT = (128 << 10) - 1
+"""Bytes of an argument or a variable of a process: MAX_ARG_STRLEN, less the NUL (execve(2))."""
+LARGEST_MAJOR, LARGEST_MINOR = (1 << 12) - 1, (1 << 20) - 1
+"""Of a device's numbers (include/linux/kdev_t.h)."""
+Argument = Annotated[str, Pattern(r"[^\x00]*", "a text without NUL", separates=True)]
+Variable = Annotated[str, Pattern(r"[^=\x00]+=[^\x00]*", "a variable NAME=value")]
+LONGEST_HOST_NAME = 64
+"""Bytes: __NEW_UTS_LEN (include/uapi/linux/utsname.h)."""
+HostName = Annotated[
+    str,
+    Pattern(rf"[!-.0-~]{{0,{LONGEST_HOST_NAME}}}", "a host name: at most 64 characters, no space, no '/'"),
+]
+InterfaceName = Annotated[
+    str,
+    Pattern(r"(?!\.{1,2}(?!.))[^\s/:\x00-\x1f]{0,15}", "a name of at most 15 characters, without space, '/' and ':'"),
+]
+"""dev_valid_name() of the kernel, net/core/dev.c; IFNAMSIZ counts a NUL."""
+Propagation = Annotated[
+    str, Pattern("(r?(shared|slave|private|unbindable))?", "shared, slave, private or unbindable, with an r or not")
+]
 _LIMITS = "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
 
 
@@ -37,7 +69,6 @@ Rlimit = Annotated[
         "a limit name,soft,hard such as nofile,1024,4096",
     ),
 ]
-NAMESPACE_KEYS = ("net", "pid", "ipc", "uts", "userns")
 MOUNTPOINTS = {
     "proc": "/proc",
     "devpts": "/dev/pts",
@@ -58,6 +89,10 @@ class IdMapping:
     """First id outside."""
     size: Number32 = 0
     """How many ids."""
+
+    def problems(self) -> Checked:
+        if not self.size:
+            yield (), "this maps no id", "size: how many"
 
 
 @mapping
@@ -106,19 +141,26 @@ class Device:
     """Its permissions, an octal number in quotes."""
 
     def problems(self) -> Checked:
-        if self.path != "all" and self.mode is None:
+        if self.path == "all":
+            return
+        if self.mode is None:
             yield (), f"the device {self.path} has no mode", 'mode: "0600"'
+        if self.type in (None, "a"):
+            yield () if self.type is None else ("type",), f"the device {self.path} has no type", "c, b or p"
+        for name, number, largest in (("major", self.major, LARGEST_MAJOR), ("minor", self.minor, LARGEST_MINOR)):
+            if number is not None and not 0 <= number <= largest:
+                yield (name,), f"{number} is no {name} number of a device", f"0 to {largest}"
 
 
 @mapping
 class Interface:
     """A network interface that is moved into the container, or made there."""
 
-    name: str | None = None
+    name: InterfaceName | None = None
     """Its name inside the container."""
     add: str | None = None
     """Type of a new one: veth, dummy, wireguard, …; left out: an existing one is moved."""
-    peer: str | None = None
+    peer: InterfaceName | None = None
     """Name of the other end (of a veth), which stays outside."""
     createInRoot: bool = False
     """Whether it is made outside and then moved."""
@@ -128,19 +170,19 @@ class Interface:
 class BindNS:
     """Files that the container's namespaces are bound to, so that others can join them."""
 
-    cgroup: str | None = None
+    cgroup: AbsoluteOrNone | None = None
     """Path for the cgroup namespace."""
-    ipc: str | None = None
+    ipc: AbsoluteOrNone | None = None
     """Path for the IPC namespace."""
-    mnt: str | None = None
+    mnt: AbsoluteOrNone | None = None
     """Path for the mount namespace."""
-    net: str | None = None
+    net: AbsoluteOrNone | None = None
     """Path for the network namespace."""
-    pid: str | None = None
+    pid: AbsoluteOrNone | None = None
     """Path for the process namespace."""
-    user: str | None = None
+    user: AbsoluteOrNone | None = None
     """Path for the user namespace."""
-    uts: str | None = None
+    uts: AbsoluteOrNone | None = None
     """Path for the UTS namespace."""
 
 
@@ -158,7 +200,7 @@ class Runtime:
     """Network interfaces to move or make."""
     bindNS: BindNS | None = None
     """Files to bind its namespaces to."""
-    namespace: str | None = None
+    namespace: Namespace | None = None
     """containerd's namespace (services only)."""
 
 
@@ -166,11 +208,11 @@ class Runtime:
 class Config:
     """What an image's label `org.mobyproject.config` may say, and every entry too."""
 
-    command: tuple[str, ...] | None = None
+    command: tuple[Argument, ...] | None = None
     """Program and arguments. Replaces the image's entrypoint and command both."""
-    env: tuple[str, ...] | None = None
+    env: tuple[Variable, ...] | None = None
     """Environment, `NAME=value` each. Replaces the image's."""
-    cwd: str | None = None
+    cwd: AbsoluteOrNone | None = None
     """Working directory. Empty: the image's, else `/`."""
     capabilities: tuple[str, ...] | None = None
     """Capabilities, `CAP_…` each; or only `all`, or only `none`. None by default."""
@@ -208,11 +250,11 @@ class Config:
     """More groups, as in `gid`."""
     noNewPrivileges: bool | None = None
     """Whether set-uid programs give nothing."""
-    hostname: str | None = None
+    hostname: HostName | None = None
     """Host name (with `uts: new`)."""
     oomScoreAdj: Annotated[int, Range(-1000, 1000)] | None = None
     """How soon it is killed when memory is short: -1000 (never) to 1000."""
-    rootfsPropagation: str | None = None
+    rootfsPropagation: Propagation | None = None
     """How mounts spread: `shared`, `slave`, `private`, or one of these with an `r` before it."""
     cgroupsPath: str | None = None
     """Its cgroup."""
@@ -222,9 +264,9 @@ class Config:
     """Kernel parameters of its namespaces."""
     rlimits: tuple[Rlimit, ...] | None = None
     """`name,soft,hard` each; `unlimited` for no limit."""
-    maskedPaths: tuple[str, ...] | None = None
+    maskedPaths: tuple[AbsolutePath, ...] | None = None
     """Paths that it cannot see. None by default, unlike Docker."""
-    readonlyPaths: tuple[str, ...] | None = None
+    readonlyPaths: tuple[AbsolutePath, ...] | None = None
     """Paths that it cannot write to. None by default, unlike Docker."""
     uidMappings: tuple[IdMapping, ...] | None = None
     """User ids inside and outside (with `userns: new`)."""
@@ -240,11 +282,33 @@ class Config:
             if asked and not (len(asked) == 1 and asked[0].lower() in ("all", "none")):
                 yield from unknown_capabilities(name, asked)
         yield from unknown_capabilities("capabilities.add", self.capabilities_add or ())
-        for key, message, hint in wrong_namespaces({key: getattr(self, key) for key in NAMESPACE_KEYS}):
-            yield (key,), message, hint
-        for index, text in enumerate(self.rlimits or ()):
-            if any(number.strip().isdigit() and int(number) >= 1 << 64 for number in text.split(",")):
-                yield ("rlimits", index), f"the limit {text!r} does not fit into 64 bits", "write unlimited"
+        yield from _wrong_limits(self.rlimits or ())
+        for name, texts in (("command", self.command), ("env", self.env)):
+            for index, text in enumerate(texts or ()):
+                if (size := len(text.encode())) > LONGEST_ARGUMENT:
+                    yield (name, index), f"{size} bytes; the kernel takes at most {LONGEST_ARGUMENT} of each", "a file"
+        for name in self.sysctl or {}:
+            if not refused.owner(name):
+                message = f"the sysctl {name!r} is the whole node's, and runc lets no container set it"
+                known = guess(name, refused.IPC_SYSCTLS)
+                yield ("sysctl", name), message, known or "net.*, fs.mqueue.*, kernel.shm… and user.* are a container's"
+        if "" in (self.annotations or {}):
+            yield ("annotations",), "an annotation has no name", ""
+
+
+def limits(text: str) -> tuple[int, int]:
+    """The soft and the hard limit of an rlimit."""
+    soft, hard = (part.strip().lower() for part in text.split(",")[1:])
+    return UNLIMITED if soft == "unlimited" else int(soft), UNLIMITED if hard == "unlimited" else int(hard)
+
+
+def _wrong_limits(rlimits: tuple[str, ...]) -> Checked:
+    for index, text in enumerate(rlimits):
+        soft, hard = limits(text)
+        if max(soft, hard) > UNLIMITED:
+            yield ("rlimits", index), f"the limit {text!r} does not fit into 64 bits", "write unlimited"
+        elif soft > hard:
+            yield ("rlimits", index), f"the limit {text!r} is softer than it is hard: soft comes first", "soft <= hard"
 
 
 def unknown_capabilities(name: str, asked: tuple[str, ...]) -> Checked:

@@ -5,15 +5,17 @@ pipeline.language.schema turns annotations into kinds.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.language.document import Node, Scalar, Sequence
-from pipeline.language.problem import KeyPath, guess
+from pipeline.language.problem import MEANT, KeyPath, guess
 from pipeline.language.reader import Define, Kind, Reader, Wrong, spoken
 
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_SPECIAL = {"true", "false", "null", *_YES_NO}
 _BASE_60 = re.compile(r"[0-9]+(:[0-5]?[0-9])+")
 
 
@@ -23,8 +25,10 @@ class Pattern:
     The expression is also used in JSON Schema, so it keeps to what Python and ECMA 262 share.
     """
 
-    def __init__(self, regex: str, wanted: str) -> None:
-        self.regex, self.wanted = regex, wanted
+    def __init__(self, regex: str, wanted: str, near: tuple[str, ...] = (), separates: bool = False) -> None:
+        """near: words that a wrong text may have been meant for. separates: where a list is wanted, a text with spaces
+        is several, as a shell has them."""
+        self.regex, self.wanted, self.near, self.separates = regex, wanted, near, separates
 
     def matches(self, text: str) -> bool:
         """Whether it does. (Compiled only now: most runs meet few of the patterns.)"""
@@ -51,7 +55,9 @@ class Text(NamedTuple):
             assert isinstance(node, Scalar)
             raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", _unquoted(node, value))
         if self.pattern and not self.pattern.matches(value):
-            raise reader.wrong(node, path, f"{value[:80]!r} is not {self.wanted}")
+            word = value.partition(":")[0]
+            hint = guess(word, self.pattern.near) if word not in self.pattern.near else ""
+            raise reader.wrong(node, path, f"{value[:80]!r} is not {self.wanted}", hint)
         return value
 
     def json(self, define: Define) -> dict[str, Any]:
@@ -125,21 +131,21 @@ class Either(NamedTuple):
         return " or ".join(kind.wanted for kind in self.kinds)
 
     def read(self, reader: Reader, node: Node, path: KeyPath) -> Any:
+        hints: list[str] = []
         for kind in self.kinds:
             attempt = Reader()
             attempt.visited = reader.visited
             try:
                 value = kind.read(attempt, node, path)
             except Wrong:
+                hints += [problem.hint for problem in attempt.problems if problem.hint.startswith(MEANT)]
                 continue
             if attempt.problems:
                 continue
             reader.places.update(attempt.places)
             reader.visited = attempt.visited
             return value
-        words = [word for kind in self.kinds if isinstance(kind, Choice) for word in kind.values]
-        hint = guess(node.text, words) if isinstance(node, Scalar) else ""
-        raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
+        raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", *hints[:1])
 
     def json(self, define: Define) -> dict[str, Any]:
         return {"anyOf": [kind.json(define) for kind in self.kinds]}
@@ -155,8 +161,7 @@ class ListOf(NamedTuple):
     def read(self, reader: Reader, node: Node, path: KeyPath) -> tuple[Any, ...]:
         if not isinstance(node, Sequence):
             hint = "write [] for an empty list, or leave the key out" if _is_null(node) else ""
-            if isinstance(node, Scalar) and not hint and len(node.text) < 40:
-                hint = f"write {_as_list(node.text)}"
+            hint = self._listed(node) if isinstance(node, Scalar) and not hint and len(node.text) < 40 else hint
             raise reader.wrong(node, path, f"a list is wanted, not {spoken(node)}", hint)
         values, failed = [], None
         for index, item in enumerate(node.items):
@@ -167,6 +172,13 @@ class ListOf(NamedTuple):
         if failed:
             raise failed
         return tuple(values)
+
+    def _listed(self, node: Scalar) -> str:
+        """The list that a scalar was meant for."""
+        if not isinstance(self.item, Text):
+            return f"write [{node.text}]"
+        words = _words(node.text) if self.item.pattern and self.item.pattern.separates else [node.text]
+        return f"write [{', '.join(map(_quoted, words))}]"
 
     def json(self, define: Define) -> dict[str, Any]:
         return {"type": "array", "items": self.item.json(define)}
@@ -194,6 +206,22 @@ class MapOf(NamedTuple):
         return {"type": "object", "additionalProperties": self.item.json(define)}
 
 
+def _words(text: str) -> list[str]:
+    """The words of a command, as a shell separates them."""
+    import shlex
+
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quotation mark that is never closed
+        return text.split()
+
+
+def _quoted(word: str) -> str:
+    """The text `word` as YAML has it in a list."""
+    plain = re.fullmatch(r"[A-Za-z/][A-Za-z0-9/._@+=-]*(:[A-Za-z0-9/._@+=-]+)*", word) is not None
+    return word if plain and word.lower() not in _SPECIAL else json.dumps(word, ensure_ascii=False)
+
+
 def _is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.plain and not node.text
 
@@ -205,19 +233,3 @@ def _unquoted(node: Scalar, value: Any) -> str:
     if type(value) is int and re.fullmatch(r"[-+]?0[0-7]+", node.text):
         return f'{node.text} without quotes is the number {value} in YAML: write "{node.text}"'
     return f'write "{node.text}" in quotes'
-
-
-def _as_list(text: str) -> str:
-    """A text as the list that was meant: a command line becomes its words (`[sleep, "5"]`)."""
-    import json
-    import shlex
-
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = [text]
-    return f"[{', '.join(each if _PLAIN.fullmatch(each) else json.dumps(each) for each in words)}]"
-
-
-_PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|y|n|null)$)[A-Za-z/][A-Za-z0-9/._+-]*")
-"""Texts that need no quotes in YAML."""

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pipeline.language import refused
 from pipeline.language.problem import KeyPath, StageProblem, guess, warn
 from pipeline.language.runtime_spec import Resolve, Said
 from pipeline.store import Store
@@ -99,6 +100,8 @@ def warn_of(said: Said, config: Mapping[str, Any], user: str, tree: Tree) -> Non
         warn(("image",), message, f"uid: {user.partition(':')[0]}")
     destinations = [mount["destination"].rstrip("/") for mount in config["mounts"]]
     _warn_of_command(config, tree, entry, destinations)
+    for refusal in refused.refusals(config):
+        warn(_place_of(refusal.path, entry), refusal.message, refusal.hint)
     if config["root"].get("readonly"):
         _warn_of_targets(config, tree, entry, destinations)
 
@@ -146,10 +149,21 @@ def _warn_of_targets(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, 
         if made or follow(tree, place) is not None or any(_within(place, other) for other in others):
             continue
         message = f"the image has no {place!r} to mount on, and its root is read-only"
-        warn(_said_at(place, entry), message, "it will not start")
+        warn(said_at(place, entry), message, "it will not start")
 
 
-def _said_at(destination: str, entry: Mapping[str, Any]) -> KeyPath:
+def _place_of(path: KeyPath, entry: Mapping[str, Any]) -> KeyPath:
+    """Where an entry says what stands at `path`: a mount by its destination, a device by its path; at the image if its
+    label says it."""
+    if path[0] == "mounts":
+        return said_at(str(path[1]), entry)
+    if path[0] == "devices":
+        found = [index for index, each in enumerate(entry.get("devices", ())) if each["path"] == path[1]]
+        return ("devices", found[-1]) if found else ("image",)
+    return path if path[0] in entry else ("image",)
+
+
+def said_at(destination: str, entry: Mapping[str, Any]) -> KeyPath:
     """The bind, mount or tmpfs of the entry that has this destination; else its image, which brings it by its label."""
     for name in ("mounts", "binds", "binds.add", "tmpfs"):
         for index, said in enumerate(entry.get(name, [])):

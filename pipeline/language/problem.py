@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -81,11 +82,17 @@ class Warned(NamedTuple):
     hint: str = ""
 
 
+SYNONYMS = {
+    "x86_64": "amd64", "x86-64": "amd64", "x64": "amd64", "intel64": "amd64", "aarch64": "arm64", "armv8": "arm64",
+    "arm64v8": "arm64", "gz": "gzip", "zst": "zstd", "zstandard": "zstd", "symlinks": "symlink", "content": "contents",
+}  # fmt: skip
+"""Words of other tools, and the one that is used here."""
+SEVERAL = 3
+"""Names that are offered where a word is the beginning of them."""
+MEANT = "did you mean "
+"""Start of a hint that names another word."""
 NEAR = 0.65
 """How alike two words must be (difflib's ratio) for one to be taken for a slip of the other."""
-
-SYNONYMS = {"x86_64": "amd64", "x86-64": "amd64", "x64": "amd64", "aarch64": "arm64", "armv8": "arm64"}
-"""Words for which others have another one: wrong -> right."""
 
 _heard: ContextVar[list[Warned] | None] = ContextVar("heard", default=None)
 
@@ -115,13 +122,14 @@ def spell(path: KeyPath) -> str:
 
 
 def guess(wrong: str, right: Sequence[str]) -> str:
-    """ "did you mean …?" where one of `right` is near to `wrong`, else ""."""
+    """ "did you mean …?" where one of `right` is near to `wrong` or another word for it, or begins so; else ""."""
     import difflib
 
-    if SYNONYMS.get(wrong) in right:
-        return f"did you mean {SYNONYMS[wrong]!r}?"
-    near = difflib.get_close_matches(wrong, right, 1, NEAR) or [each for each in right if each.lower() == wrong.lower()]
-    return f"did you mean {near[0]!r}?" if near else ""
+    other = SYNONYMS.get(wrong.lower())
+    near = [other] if other in right else [each for each in right if each.lower() == wrong.lower()]
+    near = near or [each for each in right if re.match(re.escape(wrong) + r"\b", each, re.IGNORECASE)][:SEVERAL]
+    near = near or difflib.get_close_matches(wrong, right, 1, NEAR)
+    return f"{MEANT}{' or '.join(map(repr, near))}?" if near and wrong else ""
 
 
 def _excerpt(place: Place) -> str:

@@ -14,12 +14,11 @@ from typing import Any
 
 from pipeline.language import cgroup
 from pipeline.language.capabilities import CAPABILITIES
-from pipeline.language.container import MOUNTPOINTS, mount_type
+from pipeline.language.container import MOUNTPOINTS, limits, mount_type
 from pipeline.language.problem import KeyPath, StageProblem
 
 OCI_VERSION = "1.2.1"
 PTS_OPTIONS = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
-UNLIMITED = (1 << 64) - 1
 _NAMESPACES = (
     ("net", "network", "root"),
     ("ipc", "ipc", "root"),
@@ -169,10 +168,9 @@ def _capabilities(said: Said, name: str, asked: list[str]) -> list[str]:
 
 
 def _rlimit(text: str) -> Json:
-    name, soft, hard = (part.strip() for part in text.split(","))
-    name = name.upper().removeprefix("RLIMIT_")
-    hard_number, soft_number = (UNLIMITED if part.lower() == "unlimited" else int(part) for part in (hard, soft))
-    return {"type": f"RLIMIT_{name}", "hard": hard_number, "soft": soft_number}
+    name = text.partition(",")[0].strip().upper().removeprefix("RLIMIT_")
+    soft, hard = limits(text)
+    return {"type": f"RLIMIT_{name}", "hard": hard, "soft": soft}
 
 
 def _mounts(said: Said, readonly: bool) -> list[Json]:

@@ -18,7 +18,8 @@ from typing import Annotated
 from pipeline import seen
 from pipeline.digest import canonical_json
 from pipeline.language import document
-from pipeline.language.container import Config
+from pipeline.language.container import Argument, Config, Variable
+from pipeline.language.names import AbsoluteOrNone
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, spell
 from pipeline.language.schema import Pattern, Reader, Wrong, checked, kind, mapping, plain
 
@@ -86,10 +87,10 @@ class Build:
     files: tuple[OwnFile, ...] = ()
     symlinks: Mapping[str, tuple[ImagePath, ...]] = MappingProxyType({})
     """Many names for one file: `{bin/busybox: [bin/sh, sbin/init]}`. The links are relative."""
-    entrypoint: tuple[str, ...] | None = None
-    cmd: tuple[str, ...] | None = None
-    env: tuple[str, ...] | None = None
-    workdir: str | None = None
+    entrypoint: tuple[Argument, ...] | None = None
+    cmd: tuple[Argument, ...] | None = None
+    env: tuple[Variable, ...] | None = None
+    workdir: AbsoluteOrNone | None = None
     user: str | None = None
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:

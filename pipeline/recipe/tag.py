@@ -45,7 +45,7 @@ def _entries(unsafe_document: bytes) -> list[Descriptor]:
     """The descriptors of an index; none of one that was damaged: names come back when they are given again."""
     try:
         entries = json.loads(unsafe_document)["manifests"]
-        return [each for each in entries if Digest.parse(each["digest"]) and isinstance(each.get("annotations", {}), dict)]
+        return [each for each in entries if Digest.parse(each["digest"]) and type(each.get("annotations", {})) is dict]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
 

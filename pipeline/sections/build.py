@@ -31,12 +31,22 @@ BootLabel = Annotated[str, Pattern(r"[A-Z0-9_]{1,11}", "a label of at most 11 le
 """What FAT, ISO 9660 and everybody's tools agree on."""
 PartitionLabel = Annotated[str, Pattern(r"[A-Za-z0-9_.-]{1,36}", "a label of letters, digits, `_`, `-` and `.`")]
 Compression = Annotated[
-    str, Pattern(r"none|zstd(:([1-9]|1[0-9]|2[0-2]))?|gzip(:([0-9]|1[0-2]))?", "zstd[:1-22], gzip[:0-12] or none")
+    str,
+    Pattern(
+        r"none|zstd(:([1-9]|1[0-9]|2[0-2]))?|gzip(:([0-9]|1[0-2]))?",
+        "zstd[:1-22], gzip[:0-12] or none",
+        near=("zstd", "gzip", "none"),
+    ),
 ]
 
+Clusters = Annotated[
+    str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]", near=("plain", "zstd"))
+]
 
 LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
 """Characters. What holds nothing is named by the GUID partition table alone; FAT has a pattern of its own, above."""
+LEAST_SIZE = {"fat": 3, "ext4": 5, "swap": 1, "none": 1}
+"""Smallest size of a partition, in MiB: FAT16 has 4085 clusters or more, and ext4 a journal of 4 MiB."""
 
 
 @mapping
@@ -82,7 +92,7 @@ class Build:
     """Partitions of raw-bios, raw-efi, raw-hybrid, rpi3 and all disks that are made of them. The first is the one that
     the node boots from; it is the only one by default, and fills the disk. On ext4 and ext4-efi the root lies behind
     the first, and the others behind it."""
-    clusters: Annotated[str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]")] | None = None
+    clusters: Clusters | None = None
     """How qcow2 images keep their clusters: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads
     since its version 5.1."""
     bootloader: str | None = None
@@ -152,6 +162,10 @@ def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Checked
             sizes[number] = disk.size(each.size, above=0) or disk.MIB
         except Unwritable as error:
             yield ("partitions", number, "size"), str(error), ""
+            continue
+        least = LEAST_SIZE[each.format or "none"]
+        if sizes[number] < least * disk.MIB and each.size:
+            yield ("partitions", number, "size"), f"{each.size} is too small for {each.format}", f"at least {least}M"
     try:
         whole = disk.size(size)
     except Unwritable as error:

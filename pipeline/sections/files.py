@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pipeline import hostfile
 from pipeline.action import Action
-from pipeline.language import bundles, metadata
-from pipeline.language.container import Checked, Id
+from pipeline.language import booted, bundles, metadata
+from pipeline.language.container import LONGEST_HOST_NAME, Checked, Id
 from pipeline.language.names import ImagePath, Octal, relative
 from pipeline.language.schema import mapping
 from pipeline.parts import Context, Part
@@ -17,8 +17,8 @@ from pipeline.stages import files
 from pipeline.tree import parents
 
 ORDER = 70
-LOST_AT_BOOT = ("run", "tmp", "var")
-"""LinuxKit's init mounts an empty tmpfs over each."""
+HOST_NAME = "etc/hostname"
+"""What init sets the host's name from."""
 
 
 @mapping
@@ -59,6 +59,21 @@ class FileEntry:
             yield (said[1],), f"{self.path!r} has both {said[0]} and {said[1]}", "one of them"
         if self.optional and not self.source:
             yield ("optional",), "only a file with a source can be optional", ""
+        yield from _too_long(relative(self.path), self.symlink or "")
+
+
+def _too_long(path: str, target: str) -> Checked:
+    """What Linux has no room for in a file's path and in the target of a link."""
+    from pipeline.writers import limits, raw
+
+    texts = [("a name", each, limits.LONGEST_NAME, "path") for each in path.split("/")]
+    texts += [("a path", path, limits.LONGEST_PATH, "path"), ("a target", target, limits.LONGEST_TARGET, "symlink")]
+    for what, text, most, key in texts:
+        if len(raw(text)) > most:
+            yield (key,), f"{what} of {len(raw(text))} bytes; Linux has room for {most}", "shorten it"
+            return
+    if "\0" in target:
+        yield ("symlink",), "a NUL in a link's target, which Linux ends there", "leave it out"
 
 
 Value = tuple[FileEntry, ...]
@@ -118,7 +133,7 @@ def _entry(index: int, each: FileEntry, context: Context) -> dict[str, Any] | No
         found = files.find_source(each.source, Path(context.spec.folder))
         if found is None and each.optional:
             return None
-        digest = hostfile.sha256(Path(found).expanduser()) if found else ""
+        digest = hostfile.sha256(files.expanded(found)) if found else ""
         return entry | {"kind": "source", "source": found or each.source, "sha256": digest}
     text = each.contents if each.metadata is None else metadata.dump(context, each.metadata)
     return entry | {"kind": "file", "contents": text}
@@ -140,15 +155,20 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
 
 
 def _looked(source: str, folder: Path) -> str:
-    """Where a source was looked for, as far as it does not say so itself."""
-    if source.startswith("~/"):
-        return f"looked for {Path(source).expanduser()}"
-    return "" if source.startswith("/") else f"looked in {folder} and in the working directory"
+    """Where a source was looked for."""
+    if source.startswith(("~/", "/")):
+        return f"looked for {files.expanded(source)}"
+    other = "; only ~/ is a home" if source.startswith("~") else ""
+    return f"looked in {folder} and in the working directory{other}"
 
 
 def warnings(value: tuple[FileEntry, ...], spec: Any) -> Checked:
     for index, each in enumerate(value):
-        top = relative(each.path).partition("/")[0]
-        if top in LOST_AT_BOOT and not each.directory:
-            message = f"{each.path!r} is not there once the node has booted"
-            yield (index, "path"), message, f"an empty tmpfs is mounted on /{top}"
+        path = relative(each.path)
+        name = (each.contents or "").strip().partition("\n")[0]
+        if path == HOST_NAME and len(name.encode()) > LONGEST_HOST_NAME:
+            message = f"a host name of {len(name.encode())} bytes, which the kernel does not take"
+            yield (index, "contents"), message, f"at most {LONGEST_HOST_NAME}"
+        if why := booted.lost(path, each.directory):
+            mkdir = f"; a container's `runtime: {{mkdir: [/{path}]}}` makes it" if each.directory else ""
+            yield (index, "path"), f"{each.path!r} is not there once the node has booted", why + mkdir

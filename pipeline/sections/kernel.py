@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from pipeline.action import Action
-from pipeline.language import arches
+from pipeline.language import arches, cmdline
 from pipeline.language.arches import ByArch, for_arch
 from pipeline.language.container import Checked
 from pipeline.language.names import ReferenceOrNone, wrong_reference
@@ -26,7 +27,8 @@ class Kernel:
     image: ReferenceOrNone | None = None
     """The image. Without one the node has no /boot."""
     cmdline: ByArch = ""
-    """The kernel's command line, as it stands; or one for each architecture: `{amd64: …, arm64: …}`."""
+    """The kernel's command line, as it stands; or one for each architecture: `{amd64: …, arm64: …}`. At most 2047
+    bytes, fewer where a boot loader adds words of its own."""
     binary: str = "kernel"
     """The kernel's file in the image."""
     tar: str = "kernel.tar"
@@ -41,6 +43,9 @@ class Kernel:
         if message := wrong_reference(self.image) if self.image else "":
             yield ("image",), message, ""
         yield from arches.problems(self.cmdline, ("cmdline",))
+        for path, line in _lines(self.cmdline):
+            if refused := cmdline.refusal(line):
+                yield path, *refused
         for number, each in enumerate(self.modules or ()):
             yield from arches.problems(each, ("modules", number))
 
@@ -48,12 +53,24 @@ class Kernel:
 Value = Kernel
 
 
+def _lines(value: ByArch) -> Iterator[tuple[KeyPath, str]]:
+    """Each command line that `cmdline` gives, and its place below the section."""
+    lines = {(): value} if isinstance(value, str) else {(arch,): line for arch, line in value.items()}
+    return ((("cmdline", *path), line) for path, line in lines.items())
+
+
+def warnings(value: Kernel, spec: Any) -> Checked:
+    for path, line in _lines(value.cmdline):
+        if cmdline.unclosed(line):
+            yield path, "a quotation mark is never closed: the kernel takes what follows for one word", 'add the other'
+
+
 def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part]:
     if not value.image:
         return []
     arch = context.arch
-    cmdline = for_arch(value.cmdline, arch)
-    if cmdline is None:
+    line = for_arch(value.cmdline, arch)
+    if line is None:
         raise Problems([Problem(context.spec.where(("kernel", "cmdline")), f"it says nothing for {arch}")])
     chosen = {number: found for number, each in enumerate(value.modules or ()) if (found := for_arch(each, arch))}
     params = {
@@ -67,10 +84,10 @@ def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part
     where = _where(context.spec.below("kernel"), places)
     contents = Action("kernel/contents", kernel.contents, params, (context.image(value.image).tree,), where)
     # stages of their own for the command line, which changes more often than kernels, and for what it does not change
-    line = {"cmdline": cmdline, "epoch": context.epoch}
-    boot = Action("boot", kernel.boot, line, (contents,), where)
+    told = {"cmdline": line, "epoch": context.epoch}
+    boot = Action("boot", kernel.boot, told, (contents,), where)
     running = Action("modules", kernel.running, {}, (contents,), where)
-    return [Part("kernel", Action("kernel", kernel.kernel, line, (contents,), where), "", running, boot)]
+    return [Part("kernel", Action("kernel", kernel.kernel, told, (contents,), where), "", running, boot)]
 
 
 def _where(below: Callable[[KeyPath], str], places: Mapping[KeyPath, KeyPath]) -> Callable[[KeyPath], str]:

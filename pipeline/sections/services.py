@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pipeline.language import bundles
 from pipeline.language.container import Checked, Container
+from pipeline.language.names import IDENTIFIER
 from pipeline.parts import Context, Part
 
 ORDER = 60
@@ -23,4 +25,7 @@ def problems(value: tuple[Container, ...], spec: Any) -> Checked:
         if first.setdefault(container.name, index) != index:
             earlier = spec.where(("services", first[container.name], "name"))
             yield (index, "name"), f"duplicate service name: {container.name!r}", f"also at {earlier}"
+        if not re.fullmatch(IDENTIFIER, container.name):
+            right = "at most 76 letters and digits, with a single '.', '_' or '-' between some"
+            yield (index, "name"), f"containerd takes no service of the name {container.name!r}", right
     yield from bundles.problems(value, spec)

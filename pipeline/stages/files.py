@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,12 @@ def find_source(source: str, folder: Path) -> str | None:
     """
     path = Path(source)
     candidates = [path] if source.startswith("~/") or path.is_absolute() else [folder / path, path]
-    return next((str(each) for each in candidates if each.expanduser().is_file()), None)
+    return next((str(each) for each in candidates if expanded(str(each)).is_file()), None)
+
+
+def expanded(source: str) -> Path:
+    """The path of a host file, with the user's home for `~/`; `~NAME` is a file of that name."""
+    return Path(os.path.expanduser(source) if source.startswith("~/") else source)
 
 
 def _made(store: Store, entry: Mapping[str, Any], owner: tuple[int, int], epoch: int) -> Entry:
@@ -72,7 +78,7 @@ def _copied(store: Store, entry: Mapping[str, Any]) -> Content:
     rope = store.rope()
     digest = hashlib.sha256()
     try:
-        with open(Path(entry["source"]).expanduser(), "rb") as file:
+        with open(expanded(entry["source"]), "rb") as file:
             while data := file.read(CHUNK):
                 digest.update(data)
                 rope.write(data)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from pipeline import compress as compression
 from pipeline.digest import Digest
+from pipeline.stages.carried import warn_of
 from pipeline.stages.compression import choice
 from pipeline.store import Store
 from pipeline.tree import Content, Entry, File, Tree, length, only, outside
@@ -26,11 +27,12 @@ def fragment(store: Store, tree: Digest, *kernel: Digest, compress: str = "zstd"
     """The tree as a compressed archive: Tree {"fragment": File}, its size a multiple of 4.
 
     compress: `zstd[:level]`, `gzip[:level]` or `none`; where `kernel` is given, what it chose (stages.compression).
-    What lies below boot/ is left out: it is the boot loader's. Extended attributes cannot be carried. TooLarge for a
+    What lies below boot/ is left out: it is the boot loader's. Warns of what an initrd does not carry. TooLarge for a
     file of 4 GiB or more.
     """
     chosen = compression.parse(choice(store, kernel[0]) if kernel else compress)
     entries = outside("boot", store.tree(tree))
+    warn_of(cpio.CARRIED, entries)
     out = store.rope()
     for archive in _archives(entries) if chosen.name == "gzip" else [entries]:
         with compression.compressing(chosen, cpio.size(archive), out, store.read) as sink:

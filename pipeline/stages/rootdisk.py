@@ -12,15 +12,21 @@ from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.digest import Digest
+from pipeline.language import cmdline
 from pipeline.stages import bootvolume, partitions, unified
+from pipeline.stages.carried import warn_of
 from pipeline.stages.kept import kept
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.tree import Content, File, Tree, files, length, outside
-from pipeline.writers import disk, ext4, gpt
+from pipeline.writers import disk, ext4, ext4inode, gpt
 
 VERSION = f"3 {partitions.VERSION} uki-{unified.VERSION}"
 LABEL = "root"
+WORDS = "root=PARTUUID={} rootfstype=ext4 ro"
+"""What names the root on the command line; {} is its UUID."""
+EFI_STUB, SYSLINUX = (loader.adding(WORDS.format(UUID(int=0))) for loader in (cmdline.EFI_STUB, cmdline.SYSLINUX))
+"""What starts the node, with these words."""
 
 
 class Node(NamedTuple):
@@ -41,8 +47,9 @@ def node(
 ) -> Node:
     """`rootfs` as the root of a disk. `release` says what the node is called. Unwritable where there is no kernel."""
     root = outside("boot", store.tree(rootfs))
+    warn_of(ext4inode.CARRIED, root)
     identity = disk.identity(f"ext4 root {rootfs}")
-    started = _with_root(store, kernel, f"root=PARTUUID={identity} rootfstype=ext4 ro")
+    started = _with_root(store, kernel, WORDS.format(identity))
     program = unified.program(store, started, bootrd, release, systemd_boot)
     return Node(root, identity, started, store.put_tree(files([(".efi", program)])))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.digest import Digest
+from pipeline.language.cmdline import EFI_STUB
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.store.wordsum import wordsum
@@ -28,7 +29,8 @@ def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, system
     if len(paths) != 1:
         raise Unwritable(f"the systemd-boot image must have one {STUBS}….efi.stub, and it has {len(paths)}")
     stub = pe.stub(store.bytes(part(store, systemd_boot, paths[0])))
-    cmdline = store.bytes(part(store, kernel, "cmdline")).strip()
+    line = EFI_STUB.checked(store.bytes(part(store, kernel, "cmdline")).decode())
+    cmdline = line.encode().strip()
     sections = [
         (".osrel", _os_release(store, rootfs)),
         (".cmdline", store.content(b" ".join(cmdline.splitlines()) + b"\0")),

@@ -8,6 +8,9 @@ from pathlib import Path
 from pipeline.digest import Digest
 from pipeline.errors import NodekilnError
 
+noted: list[str] = []
+"""A line for each blob that this process found damaged, until somebody has shown it."""
+
 
 class StoreError(NodekilnError):
     """The store cannot do what was asked: no space, no permission, or an object that is damaged."""

@@ -1,7 +1,7 @@
 """Reading: the bytes of contents, from blobs that each thread keeps open.
 
-A blob's file is known to be right when it is opened, and its mark is looked at again behind every read: the kernel notes
-that a file is written to before the first byte changes, so what was read is right if the mark is as it was.
+A blob's file is known to be right when it is opened, and its mark is looked at again behind every read: the kernel
+notes that a file is written to before the first byte changes, so what was read is right if the mark is as it was.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def is_tree(store: Store, result: Digest) -> bool:
 
 
 def named(file: BinaryIO) -> list[Digest]:
-    """Returns the digests in the result that `file` holds from its beginning on; none if it is neither tree nor manifest."""
+    """Returns the digests in the result that `file` holds; none if it is neither a tree nor a manifest."""
     start = file.read(len(START))
     if start == START:
         return _blobs(file)

@@ -6,7 +6,7 @@
     cache/spares/<hex>         what an output was before: the next one is made of it
     cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
     cache/tmp/…                what is being written; renamed into place when it is whole
-    cache/damage               other bytes whenever a damaged blob was found (see `taint`)
+    cache/damage               other bytes whenever a damaged blob was found (see `derived`)
 
 Everything is written beside its place and renamed, so a reader sees a whole object or none. Any number of threads,
 processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness: whoever needs
@@ -206,10 +206,10 @@ class Store:
 
     def damaged(self, digest: Digest) -> Damaged:
         """Remove a blob that is not what its name says, and what was made of it; the error to raise."""
-        from pipeline.store import taint
+        from pipeline.store import derived
 
         try:
-            taint.drop(self, [digest])
+            derived.drop(self, [digest])
         except StoreError as error:
             raise StoreError(f"{self.path(digest)} is damaged and cannot be removed: {error}") from None
         self._trees.pop(digest, None)

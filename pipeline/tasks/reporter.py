@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from doit.exceptions import TaskFailed
+from doit.exceptions import TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
 from pipeline.errors import BadInput, NodekilnError
-from pipeline.tasks import journal, warnings
+from pipeline.tasks import crash, journal, warnings
 from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 
 BAD_INPUT = 3
@@ -32,18 +32,28 @@ class Explained(TaskFailed):  # type: ignore[misc]
         self.bad_input = bad_input
 
 
-def explained(run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call `run` as a doit action; an error that a person can mend becomes a failure without a traceback."""
+class Crashed(TaskError):  # type: ignore[misc]
+    """An unexpected error, described: doit's exit code for it is 2."""
+
+
+def explained(task: str, run: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+    """Call `run` as the action of the doit task `task`. Every error becomes a failure without a traceback: one that a
+    person can mend with its own text, any other described (pipeline.tasks.crash)."""
+    options.pop(crash.NAME, None)
     try:
         return run(*arguments, **options)
     except NodekilnError as error:
         shown = getattr(error, "shown", None)  # problems, with the lines that they are in
         return Explained(shown() if shown and sys.stderr.isatty() else str(error), isinstance(error, BadInput))
-    except BrokenPipeError:
+    except BrokenPipeError as error:
         if not _unread(sys.stdout):
-            raise
+            return Explained(crash.described(error, task), bad_input=False)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `doit size:node | head` has seen enough
         return None
+    except crash.MACHINE as error:
+        return Explained(crash.described(error, task), bad_input=False)
+    except Exception as error:
+        return Crashed(crash.described(error, task))
 
 
 def _unread(stream: TextIO) -> bool:
@@ -97,8 +107,8 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         if not fail.report:
             return
         self.outstream.flush()
-        if isinstance(fail, Explained):
-            self.bad_input = self.bad_input or fail.bad_input
+        if isinstance(fail, Explained | Crashed):
+            self.bad_input = self.bad_input or getattr(fail, "bad_input", False)
             self.refused.update(str(fail.message).splitlines())
             sys.stderr.write(f"{fail.message}\n")
         else:
@@ -114,8 +124,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
             self.write(f"{counted(self.events)}{count} in {since_start():.2f} s\n")
         if self.damaged:
-            self.write(f"{len(self.damaged)} damaged objects were found in the cache:\n")
-            self.write("".join(f"{line}\n" for line in self.damaged))
+            self.write("\n".join([f"damaged objects of the cache: {len(self.damaged)}", *self.damaged, ""]))
         if self.events:
             journal.write(self.folder, self.events)
         if self.bad_input:
@@ -123,10 +132,11 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
 
     def tell_damage(self) -> None:
         """Say what was found damaged in the store since this was last asked."""
-        taint = sys.modules.get("pipeline.store.taint")  # who finds damage imports it
-        if taint is None:
+        if "pipeline.store.fault" not in sys.modules:  # nothing of the store was looked at
             return
-        lines, taint.noted[:] = [*taint.noted], []
+        from pipeline.store.fault import noted
+
+        lines, noted[:] = [*noted], []
         self.damaged += lines
         for line in lines:
             sys.stderr.write(f"warning: {line}\n")

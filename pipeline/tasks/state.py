@@ -88,12 +88,12 @@ class StateDB(SqliteDB):  # type: ignore[misc]
             pass
         self._conn.close()
         _remove(self.name)
-        self._conn = self._opened(self.name)
+        self._conn: sqlite3.Connection = self._opened(self.name)
         return call(*given)
 
 
 _OWN = ("_sqlite3", "_opened", "set", "_write", "_get_task_data", "in_", "remove", "remove_all", "dump", "_safely")
-_stock = {name: getattr(SqliteDB, name, None) for name in _OWN}
+_stock: dict[str, Any] = {name: getattr(SqliteDB, name, None) for name in _OWN}
 
 
 def install() -> None:

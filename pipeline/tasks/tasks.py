@@ -23,10 +23,10 @@ from doit import get_var
 from doit.task import dict_to_task
 
 from pipeline import formats, written
-from pipeline.errors import BadInput, NodekilnError
+from pipeline.errors import BadInput
 from pipeline.offline import go_offline
 from pipeline.project import RESULTS, SPECS, Project
-from pipeline.tasks import outline, state
+from pipeline.tasks import crash, outline, state
 from pipeline.tasks.outline import Outline, Step
 from pipeline.tasks.planned import Planned
 from pipeline.tasks.reason import same
@@ -37,10 +37,12 @@ Task = Any
 
 
 def config() -> dict[str, Any]:
-    """DOIT_CONFIG of a dodo.py; also makes doit's state safe, SIGTERM and ^C orderly, and heeds `offline=1`.
+    """DOIT_CONFIG of a dodo.py; also makes doit's state safe, unexpected errors one line, SIGTERM and ^C orderly, and
+    heeds `offline=1`.
 
     Threads: what takes long here (hashing, compressing, reading) runs beside Python.
     """
+    crash.install()
     if (get_var(OFFLINE) or "0") != "0":
         go_offline()
     state.install()
@@ -138,7 +140,7 @@ def build() -> Iterator[Task]:
     for name in names:
         try:
             yield from _spec_tasks(Planned(project, name, _mentioned(name)), unlocked)
-        except NodekilnError as error:
+        except Exception as error:  # an unexpected one, too: other specs can be built all the same
             yield from _broken(project, name, error)
 
 
@@ -255,14 +257,22 @@ def _for_all(project: Project, run: Callable[..., None], **options: Any) -> None
 
 
 def _task(name: str, run: Callable[..., Any], arguments: list[Any], needs: list[str], doc: str, **facts: Any) -> Task:
-    actions = [(explained, [run, *arguments])]
+    actions = [(explained, [name, run, *arguments])]
     io = {"capture": False}  # doit swaps sys.stdout otherwise, which threads would see
-    return dict_to_task({"name": name, "actions": actions, "task_dep": needs, "io": io, "doc": doc, **facts})
+    params = [*facts.pop("params", ()), *_debug()]
+    return dict_to_task(
+        {"name": name, "actions": actions, "task_dep": needs, "io": io, "doc": doc, "params": params, **facts}
+    )
+
+
+def _debug() -> list[Mapping[str, Any]]:
+    """Returns the option `--debug` of every task, where somebody says it."""
+    return [crash.PARAM] if crash.OPTION in sys.argv else []
 
 
 def _group(name: str, needs: list[str], doc: str, uptodate: Sequence[Any] = ()) -> Task:
     facts = {"uptodate": list(uptodate)} if uptodate else {}
-    task = dict_to_task({"name": name, "actions": None, "task_dep": needs, "doc": doc, **facts})
+    task = dict_to_task({"name": name, "actions": None, "task_dep": needs, "doc": doc, "params": _debug(), **facts})
     task.has_subtask = True
     return task
 
@@ -289,7 +299,7 @@ def _refuse(problem: str) -> NoReturn:
     raise BadInput(problem)
 
 
-def _broken(project: Project, name: str, error: NodekilnError) -> Iterator[Task]:
+def _broken(project: Project, name: str, error: Exception) -> Iterator[Task]:
     """Tasks that say what is wrong with a spec, under every name that somebody may ask for."""
 
     def fail() -> NoReturn:

@@ -13,7 +13,7 @@ class Unwritable(BadInput):
 
 
 class TooLarge(Unwritable):
-    """A file of `size` bytes, where a structure has room for fewer."""
+    """A file of `size` bytes, where a structure has room for fewer. Who knows the formats adds those that have room."""
 
     def __init__(self, path: str, size: int, structure: str, largest: int) -> None:
         super().__init__(f"{path}: {size} bytes; {structure} holds files of at most {largest}")

@@ -10,15 +10,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
-from pipeline.writers import TooLarge, Unwritable, agreed, raw
+from pipeline.writers import TooLarge, agreed, limits, raw
+from pipeline.writers.carried import Carried
 
 VERSION = 2
+STRUCTURE = "a cpio archive (initrd)"
 LARGEST_FILE = (1 << 32) - 1
-"""The size field has 8 hexadecimal digits."""
-LONGEST_NAME = 4095
-"""The kernel ignores entries with longer names (PATH_MAX, with its final NUL)."""
+"""Maximum size of a file, in bytes: its field has 8 hexadecimal digits (buffer-format.rst)."""
+LONGEST_PATH = limits.LONGEST_PATH
+"""Maximum length of a path, in bytes: the kernel ignores entries with longer ones (init/initramfs.c)."""
 LATEST = (1 << 32) - 1
-"""Time stamps outside 1970 to 2106 are moved to the nearest end."""
+"""Latest time stamp, in seconds since 1970 (8 hexadecimal digits). One outside 1970 to 2106 is moved to the nearest
+end."""
+CARRIED = Carried("an initrd (cpio)", (), 0, LATEST)
 TYPES = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
 # magic, inode, mode, uid, gid, links, mtime, size, device (2), rdev (2), length of the name, checksum
 HEADER = b"070701%08X%08X%08X%08X%08X%08X%08X" + b"0" * 16 + b"%08X%08X%08X" + b"0" * 8
@@ -29,7 +33,7 @@ def write(tree: Mapping[str, Entry], out: Sink) -> None:
     """Write the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
 
     Of a hard-linked file the last name carries the data, as GNU cpio has it. TooLarge for files of 4 GiB and more,
-    Unwritable for names over 4095 bytes.
+    Unwritable for paths over 4095 bytes and what else Linux has no room for.
     """
     for piece in _pieces(tree):
         if isinstance(piece, bytes):
@@ -45,6 +49,7 @@ def size(tree: Mapping[str, Entry]) -> int:
 
 def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
     """The archive, in order: headers with names and link targets as bytes, data of files by reference."""
+    limits.check(tree, STRUCTURE)
     links = Counter(entry.inode for entry in tree.values() if isinstance(entry, File) and entry.inode)
     left = Counter(links)
     inodes: dict[str, int] = {}
@@ -58,7 +63,7 @@ def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
                 content = () if left[entry.inode] else content
             data = length(content)
             if data > LARGEST_FILE:
-                raise TooLarge(path, data, "a cpio archive (initrd)", LARGEST_FILE)
+                raise TooLarge(path, data, STRUCTURE, LARGEST_FILE)
             yield padding + _header(path, entry, 0o100000, inode, count, data)
             if content:
                 yield content
@@ -80,8 +85,8 @@ def _header(
     path: str, entry: Entry, kind: int, inode: int, links: int, data: int, major: int = 0, minor: int = 0
 ) -> bytes:
     name = raw(path)
-    if len(name) > LONGEST_NAME:
-        raise Unwritable(f"{path[:80]}…: a path of {len(name)} bytes; the kernel takes at most {LONGEST_NAME}")
+    if len(name) > LONGEST_PATH:
+        raise limits.exceeded(path, "a path", len(name), LONGEST_PATH, STRUCTURE, "make it less deep")
     mtime = min(max(entry.mtime, 0), LATEST)
     mode = kind | entry.mode & 0o7777
     head = HEADER % (inode, mode, entry.uid, entry.gid, links, mtime, data, major, minor, len(name) + 1)

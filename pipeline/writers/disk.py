@@ -6,7 +6,7 @@ import hashlib
 import re
 import uuid
 
-from pipeline.tree import Content
+from pipeline.tree import Content, length
 from pipeline.writers import Unwritable
 
 SECTOR = 512
@@ -14,7 +14,8 @@ MIB = 1 << 20
 UNITS = {"": MIB, "M": MIB, "G": 1 << 30, "T": 1 << 40}
 """As LinuxKit has it, a bare number counts MiB."""
 LARGEST = 2 << 40
-"""2 TiB: what the 32-bit sector numbers of a boot record reach."""
+"""Largest size of a disk or a partition that a spec may ask for, in bytes: 2 TiB, what the 32-bit sector numbers of a
+boot record reach (UEFI 2.10, 5.2.1)."""
 
 
 def size(unsafe_text: str | int | None, above: int = 2 * MIB) -> int | None:
@@ -32,6 +33,12 @@ def size(unsafe_text: str | int | None, above: int = 2 * MIB) -> int | None:
             f"size {unsafe_text!r}: wanted MiB (1024M), GiB (2G) or TiB, more than {least}M and at most 2T"
         )
     return count
+
+
+def check(content: Content, largest: int, image: str) -> None:
+    """Refuse a disk that `image`, which has room for `largest` bytes, cannot hold: Unwritable."""
+    if (size := length(content)) > largest:
+        raise Unwritable(f"a disk of {size} bytes; {image} has room for {largest}: make it smaller (build.size)")
 
 
 def identity(purpose: str, *contents: Content) -> uuid.UUID:

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from struct import pack
 
-from pipeline.tree import EPOCH, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, parent
-from pipeline.writers import Unwritable, raw
+from pipeline.tree import EPOCH, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, length, parent
+from pipeline.writers import TooLarge, limits, raw
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity
 from pipeline.writers.erofsdata import (
@@ -24,11 +24,13 @@ from pipeline.writers.erofsdata import (
     COMPRESSED,
     INLINE,
     LARGEST_CLUSTER,
+    MOST_BLOCKS,
     PLAIN,
     Data,
     Place,
+    within,
 )  # fmt: skip
-from pipeline.writers.erofsinode import EXTENDED, KINDS, LARGE, kind, record
+from pipeline.writers.erofsinode import EXTENDED, KINDS, kind, record
 from pipeline.writers.erofsmeta import SLOT, Attributes, Listing, Name, Shelf
 
 VERSION = 2
@@ -42,7 +44,8 @@ PADDED, CLUSTERS, CHUNKED, SHARED = 1, 2, 4, 0x20
 compressed bytes that several files refer to."""
 LZ4_DISTANCE = 65535
 """How far back LZ4 refers at most."""
-LONGEST_NAME = 255
+LARGEST_FILE = MOST_BLOCKS * BLOCK
+"""Maximum size of a file, in bytes, its holes included (MOST_BLOCKS)."""
 ATTRIBUTES = 12
 """Bytes that fsck.erofs 1.5 reads behind every inode, whether attributes stand there or not: the image has them."""
 
@@ -58,9 +61,14 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -
     def here() -> int:
         return (out.tell() - begin) >> BLOCK_LOG
 
-    image = _Image({"": Directory(0o755, 0, 0, EPOCH), **tree})
+    tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
+    limits.check(tree, "erofs")
+    image = _Image(tree)
     data = Data(read, out, BLOCK, pack)
     contents = {path: entry.content for path, entry in image.inodes.items() if isinstance(entry, File) and entry.size}
+    for path, content in contents.items():
+        if length(content) > LARGEST_FILE:
+            raise TooLarge(path, length(content), "erofs", LARGEST_FILE)
     image.places = data.write(contents, image.room)
     metadata, written = here(), hashlib.sha256()
     for piece in image.pieces(metadata, read):
@@ -69,8 +77,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -
     attributes = here()
     out.write(image.attributes.shared)
     out.zeros(-len(image.attributes.shared) % BLOCK)
-    if here() > LARGE:
-        raise Unwritable(f"erofs holds at most {LARGE} blocks of {BLOCK} bytes, not {here()}")
+    within(here(), 0)
     name = identity(f"erofs {written.hexdigest()}", *contents.values()).bytes
     return _first_block(image, data.shared, name, metadata, attributes, here())
 
@@ -111,7 +118,7 @@ class _Image:
                 names[path] = [Name(b".", path, 2), Name(b"..", parent(path), 2)]
                 self._links.update((path, parent(path)) if path else ("",))
             if path:
-                names[parent(path)].append(Name(_name(path), inode, KINDS[kind(entry)]))
+                names[parent(path)].append(Name(raw(path.rpartition("/")[2]), inode, KINDS[kind(entry)]))
         self._listings = {path: Listing(each) for path, each in names.items()}
         self._numbers = {inode: number for number, inode in enumerate(self.inodes, 1)}
         self.attributes = Attributes(self.inodes)
@@ -134,7 +141,7 @@ class _Image:
         self.nids = {path: offset // SLOT for path, offset in offsets.items()}
         end = start + shelf.blocks
         for place in apart:
-            place.start, end = end, end + place.blocks
+            place.start, end = within(end, place.blocks), end + place.blocks
         at = 0
         for path, offset in sorted(offsets.items(), key=lambda item: item[1]):
             piece = b"".join((bytes(offset - at), self._record(path), self._ending(path, read)))
@@ -158,8 +165,6 @@ class _Image:
             return Place(PLAIN, entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12)
         size = self._size(path)
         whole, rest = max(size - 1, 0) // BLOCK, (size - 1) % BLOCK + 1
-        if isinstance(entry, Symlink) and size >= BLOCK:
-            raise Unwritable(f"{path}: erofs has no place for a link's target of {size} bytes")
         if isinstance(entry, File):
             return Place(PLAIN, 0)
         return Place(INLINE, blocks=whole) if rest <= self.room(path) else Place(PLAIN, blocks=whole + 1)
@@ -190,10 +195,3 @@ class _Image:
 def _own(path: str, entry: Entry) -> str:
     """The path that stands for all names of a hard-linked file."""
     return entry.inode if isinstance(entry, File) and entry.inode else path
-
-
-def _name(path: str) -> bytes:
-    name = raw(path.rpartition("/")[2])
-    if len(name) > LONGEST_NAME:
-        raise Unwritable(f"{path}: erofs has no place for a name of {len(name)} bytes")
-    return name

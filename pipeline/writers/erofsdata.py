@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from struct import pack
 
 from pipeline.tree import Content, Pack, Read, Sink, Slice, cut, length
+from pipeline.writers import Unwritable
 from pipeline.writers.extents import held, words
 from pipeline.writers.twins import identities
 
@@ -25,6 +26,9 @@ EXTENT = 128 << 10
 """Bytes that are compressed at a time, as in squashfs: what a random read decompresses at most."""
 LARGEST_CLUSTER = EXTENT // BLOCK
 """Blocks of an extent's compressed bytes."""
+MOST_BLOCKS = (1 << 32) - 1
+"""Maximum number of blocks of a file system, and of a file: 16 TiB (erofs_fs.h: blocks, startblk_lo and blkaddr have 32
+bits; all ones stand for a hole)."""
 MOST_CHUNKS = 1 << 16
 """Of one file: a larger one has larger chunks, so that their table stays small."""
 HEAD, NONHEAD = 1, 2
@@ -95,7 +99,7 @@ class Data:
             return self._compressed(content, packed)
         if 2 * holes > size or (holes >= BLOCK and not self._pack):
             return self._chunks(content)
-        place = Place(INLINE if inline else PLAIN, self._here(), size >> BLOCK_LOG)
+        place = Place(INLINE if inline else PLAIN, self._take(-(-size >> BLOCK_LOG)), size >> BLOCK_LOG)
         stored = place.blocks << BLOCK_LOG if inline else size
         place.tail = cut(content, stored, size - stored)
         self._extend(cut(content, 0, stored))
@@ -104,6 +108,10 @@ class Data:
     def _here(self) -> int:
         """The block that is written next."""
         return (self._out.tell() + self._base) >> BLOCK_LOG
+
+    def _take(self, blocks: int) -> int:
+        """The block that is written next, where `blocks` have room from it on."""
+        return within(self._here(), blocks)
 
     def _extend(self, content: Content) -> None:
         """Take whole blocks by reference; the last is filled up."""
@@ -114,7 +122,8 @@ class Data:
         bits = max(BLOCK_LOG, (length(content) // MOST_CHUNKS).bit_length())
         table = array("I", [NOWHERE]) * -(-length(content) >> bits)
         for run, piece in held(content, 1 << bits):
-            first, step = self._here(), 1 << bits - BLOCK_LOG
+            step = 1 << bits - BLOCK_LOG
+            first = self._take(run.blocks * step)
             table[run.first : run.end] = array("I", range(first, first + run.blocks * step, step))
             self._extend(piece)
         return Place(CHUNKS, bits - BLOCK_LOG, table=bytearray(words(table, "little")))
@@ -122,7 +131,8 @@ class Data:
     def _compressed(self, content: Content, packed: Iterator[Slice]) -> Place:
         place = Place(PLAIN, self._here())
         for extent, clusters in zip(_extents(content), packed, strict=False):
-            here, blocks = self._here(), clusters.length >> BLOCK_LOG
+            blocks = clusters.length >> BLOCK_LOG
+            here = self._take(blocks or -(-length(extent) // BLOCK))
             if blocks:
                 place.layout = COMPRESSED
                 place.table += _index(here, blocks, length(extent))
@@ -133,6 +143,14 @@ class Data:
                 self._extend(extent)
             place.blocks += blocks
         return place
+
+
+def within(first: int, blocks: int) -> int:
+    """`first`, where a file system may have `blocks` from that one on."""
+    if first + blocks > MOST_BLOCKS:
+        room = f"erofs has room for {MOST_BLOCKS * BLOCK}"
+        raise Unwritable(f"a file system of {(first + blocks) * BLOCK} bytes or more; {room}: make the node smaller")
+    return first
 
 
 def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from pipeline.tree import Entry, Xattrs
 from pipeline.writers import Unwritable, raw
+from pipeline.writers.carried import Carried
 from pipeline.writers.erofsdata import BLOCK
+from pipeline.writers.limits import exceeded, shown
 
 SLOT = 32
 """Inodes start at multiples of this, and are numbered by it."""
@@ -20,11 +22,14 @@ SLOTS = BLOCK // SLOT
 PREFIXES = {
     "user.": 1, "system.posix_acl_access": 2, "system.posix_acl_default": 3, "trusted.": 4, "security.": 6,
 }  # fmt: skip
+CARRIED = Carried("erofs", tuple(PREFIXES), refuses=True)
 MOST_SHARED = 255
 """Shared attributes of one inode: their number is a byte."""
-LONGEST_NAME, LARGEST_VALUE = 255, 65535
+LARGEST_VALUE = 65535
+"""Maximum size of an extended attribute's value, in bytes (erofs_fs.h, e_value_size: 16 bits)."""
 LARGEST_RECORD = 65535 * 4
-"""Attributes of one inode, in bytes."""
+"""Maximum size of the extended attributes of one inode, in bytes (erofs_fs.h, i_xattr_icount: 16 bits, in units of 4
+bytes)."""
 DIRENT = 12
 
 
@@ -111,6 +116,8 @@ class Attributes:
     def __init__(self, inodes: Mapping[str, Entry]) -> None:
         self.shared = b""
         """The table."""
+        for path, entry in inodes.items():
+            _check(path, entry.xattrs)
         pairs = Counter(pair for entry in inodes.values() for pair in entry.xattrs)
         self._numbers: dict[tuple[str, bytes], int] = {}
         table = bytearray()
@@ -129,13 +136,10 @@ class Attributes:
 
     def _record(self, path: str, xattrs: Xattrs) -> bytes:
         shared = [pair for pair in sorted(xattrs) if pair in self._numbers][:MOST_SHARED]
-        try:
-            own = [_pair(*pair) for pair in sorted(xattrs) if pair not in shared]
-        except Unwritable as error:
-            raise Unwritable(f"{path}: {error}") from None
+        own = [_pair(*pair) for pair in sorted(xattrs) if pair not in shared]
         record = _shared([self._numbers[pair] for pair in shared]) + b"".join(own)
         if len(record) > LARGEST_RECORD:
-            raise Unwritable(f"{path}: erofs has no place for {len(record)} bytes of attributes")
+            raise exceeded(path, "extended attributes", len(record), LARGEST_RECORD, "erofs", "leave some out")
         return record
 
 
@@ -143,12 +147,22 @@ def _shared(numbers: Sequence[int]) -> bytes:
     return pack(f"<4xB7x{len(numbers)}I", len(numbers), *numbers)
 
 
+def _check(path: str, xattrs: Xattrs) -> None:
+    for key, value in xattrs:
+        if _prefix(key) is None:
+            room = f"erofs has room for {', '.join(PREFIXES)}"
+            raise Unwritable(f"{shown(path)}: extended attribute {key}; {room}: leave it out")
+        if len(value) > LARGEST_VALUE:
+            raise exceeded(path, f"extended attribute {key}", len(value), LARGEST_VALUE, "erofs", "leave it out")
+
+
+def _prefix(key: str) -> str | None:
+    """What erofs has a number for in front of the name of an attribute."""
+    return next((each for each in PREFIXES if key == each or (each.endswith(".") and key.startswith(each))), None)
+
+
 def _pair(key: str, value: bytes) -> bytes:
-    for prefix, number in PREFIXES.items():
-        name = raw(key[len(prefix) :])
-        if key == prefix or (prefix.endswith(".") and key.startswith(prefix)):
-            if len(name) > LONGEST_NAME or len(value) > LARGEST_VALUE:
-                break
-            record = pack("<BBH", len(name), number, len(value)) + name + value
-            return record + bytes(-len(record) % 4)
-    raise Unwritable(f"erofs has no place for the attribute {key} of {len(value)} bytes")
+    prefix = _prefix(key) or ""
+    name = raw(key[len(prefix) :])
+    record = pack("<BBH", len(name), PREFIXES[prefix], len(value)) + name + value
+    return record + bytes(-len(record) % 4)

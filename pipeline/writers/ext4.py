@@ -93,7 +93,8 @@ def write(
     """
     name = raw(label)
     if len(name) > ext4tree.LONGEST_LABEL:
-        raise Unwritable(f"label {label!r}: ext4 has room for {ext4tree.LONGEST_LABEL} bytes")
+        room = f"ext4 has room for {ext4tree.LONGEST_LABEL}"
+        raise Unwritable(f"label {label!r} of {len(name)} bytes; {room}: shorten it")
     how, names = f"ext4 {VERSION} {label}", disk.identity(f"ext4 directories {label}").bytes
     seeds, whole = Seeds(names, crc32c(MASK, names)), ext4tree.whole(tree)
     parts = [_Part(each.name, cache(partial(ext4tree.contents, each, names))) for each in whole.sections]
@@ -143,7 +144,7 @@ def _journal_blocks(size: int | None) -> int:
 
 def _fixed(wanted: _Wanted, size: int) -> Geometry:
     """The geometry of a file system of `size` bytes."""
-    blocks = size // BLOCK
+    blocks = _counted(size // BLOCK)
     geometry = ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, wanted.inodes))
     if geometry.inodes_per_group <= PER_GROUP:
         rest = blocks % PER_GROUP
@@ -162,7 +163,15 @@ def _fitted(wanted: _Wanted) -> Geometry:
         end = wanted.place(geometry)[0].next
         if end <= blocks:
             return geometry
-        blocks = end
+        blocks = _counted(end)
+
+
+def _counted(blocks: int) -> int:
+    """`blocks`, if a file system may have so many."""
+    if blocks > ext4layout.MOST_BLOCKS:
+        room = f"ext4 has room for {ext4layout.MOST_BLOCKS * BLOCK}"
+        raise Unwritable(f"a file system of {blocks * BLOCK} bytes; {room}: make the node, or its disk, smaller")
+    return blocks
 
 
 def _needed(part: _Part, _: Sink) -> Any:

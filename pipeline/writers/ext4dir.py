@@ -23,6 +23,9 @@ ROOT_HEAD, NODE_HEAD = 32, 8
 """Where the pairs of an index's root and of its other nodes start."""
 ROOT_LIMIT, NODE_LIMIT = (BLOCK - ROOT_HEAD - 8) // 8, (BLOCK - NODE_HEAD - 8) // 8
 """Pairs in a node; the last eight bytes are the checksum's."""
+MOST_LEAVES = ROOT_LIMIT * NODE_LIMIT
+"""Maximum number of blocks of names in a directory: an index has two levels (directory.rst, "Hash Tree Directories";
+three take the feature large_dir)."""
 HALF_MD4 = 1
 LAST_HASH = 0xFFFFFFFE
 """Stands for the end of a directory where it is read, so no name has it."""
@@ -74,7 +77,8 @@ def count(found: Sequence[Leaf], path: str) -> int:
     """How many blocks a directory of these leaves takes; Unwritable if it has too many."""
     nodes = _nodes(len(found))
     if nodes > ROOT_LIMIT:
-        raise Unwritable(f"{path}: more names than an ext4 directory has room for")
+        names = f"names in {len(found)} blocks; an ext4 directory has room for {MOST_LEAVES} (without large_dir)"
+        raise Unwritable(f"{path or 'the root'}: {names}: spread them over several directories")
     return len(found) + nodes + (len(found) > 1)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pipeline.tree import Xattrs
 from pipeline.writers import Unwritable, raw
+from pipeline.writers.carried import Carried
 from pipeline.writers.crc32c import crc32c, crc32c_each
 
 BLOCK = 4096
@@ -28,6 +29,9 @@ LONGEST = 32768
 XATTR_MAGIC = 0xEA020000
 XATTR_ROOM = SIZE - 128 - EXTRA - 4
 XATTR_HEAD = 32
+LARGEST_ATTRIBUTES = BLOCK - XATTR_HEAD - 4
+"""Maximum size of the extended attributes of a file, in bytes: one block without its head and the end of its list
+(attributes.rst)."""
 MOST_SHARED = 1024
 """Inodes that may refer to one block of attributes."""
 PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6, "system.": 7}
@@ -36,6 +40,7 @@ ACL_NAMED = (2, 8)
 """Tags of those entries of an access control list that are for one user or one group."""
 EARLIEST, LATEST = -(1 << 31), (1 << 34) - (1 << 31) - 1
 """What 34 bits of seconds reach: 1901 to 2446. What is outside is moved to the nearest end."""
+CARRIED = Carried("ext4", tuple(PREFIXES), EARLIEST, LATEST, refuses=True)
 MASK = 0xFFFFFFFF
 CHECKSUM = (124, 125, 130, 131)
 """Where in an inode the bytes of its checksum are."""
@@ -161,11 +166,13 @@ def inside(xattrs: Xattrs) -> bytes | None:
     return pack("<I", XATTR_MAGIC) + table if table else table
 
 
-def outside(xattrs: Xattrs, path: str) -> bytes:
-    """The block of the attributes of `path`, with neither its checksum nor its count of users (see `shared`)."""
+def outside(xattrs: Xattrs) -> bytes:
+    """The block of attributes, with neither its checksum nor its count of users (see `shared`). Unwritable for more
+    than LARGEST_ATTRIBUTES."""
     table = _table(xattrs, XATTR_HEAD, BLOCK)
     if table is None:
-        raise Unwritable(f"{path}: its extended attributes take more than the {BLOCK} bytes that ext4 has for them")
+        room = f"ext4 has room for {LARGEST_ATTRIBUTES}: leave some out, or take kernel+squashfs or kernel+erofs"
+        raise Unwritable(f"extended attributes of {_room(list(_hashed(xattrs)))} bytes; {room}")
     total = 0
     for *_, value in _hashed(xattrs):
         total = (total << 16 ^ total >> 16 ^ value) & MASK
@@ -200,7 +207,7 @@ def _hashed(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
         else:
             prefix = text.partition(".")[0] + "."
             if prefix not in PREFIXES:
-                raise Unwritable(f"extended attribute {text}: ext4 knows {', '.join(PREFIXES)}")
+                raise Unwritable(f"extended attribute {text}; ext4 has room for {', '.join(PREFIXES)}: leave it out")
             index, name = PREFIXES[prefix], raw(text.removeprefix(prefix))
         found.append((index, len(name), name, value))
     for index, _, name, value in sorted(found):
@@ -212,7 +219,7 @@ def _table(xattrs: Xattrs, start: int, end: int) -> bytes | None:
     found = list(_hashed(xattrs))
     if not found:
         return b""
-    if sum(16 + len(_padded(name)) + len(_padded(value)) for _, name, value, _ in found) + 4 > end - start:
+    if _room(found) + 4 > end - start:
         return None
     entries = values = b""
     for index, name, value, number in found:
@@ -220,6 +227,11 @@ def _table(xattrs: Xattrs, start: int, end: int) -> bytes | None:
         place = end - len(values) if value else 0
         entries += pack("<BBHIII", len(name), index, place, 0, len(value), number) + _padded(name)
     return entries.ljust(end - start - len(values), b"\0") + values
+
+
+def _room(found: Sequence[tuple[int, bytes, bytes, int]]) -> int:
+    """Bytes that attributes take, as `_hashed` gives them."""
+    return sum(16 + len(_padded(name)) + len(_padded(value)) for _, name, value, _ in found)
 
 
 def _padded(data: bytes) -> bytes:

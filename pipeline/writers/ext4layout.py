@@ -18,6 +18,10 @@ from pipeline.tree import EPOCH
 from pipeline.writers.crc32c import crc32c
 
 BLOCK = 4096
+MOST_BLOCKS = 1 << 32
+"""Maximum number of blocks of a file system: 16 TiB. Numbers have 48 bits (ifork.rst, ee_start_hi), but a directory of
+all groups' descriptors in front of each copy of the superblock is not meant for more (blockgroup.rst, "Meta Block
+Groups"), and inodes are counted with 32 bits (super.rst, s_inodes_count)."""
 PER_GROUP = 8 * BLOCK
 """Blocks of a group, and the most inodes: what one block of bits can tell."""
 INODE = 256

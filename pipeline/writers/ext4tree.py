@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pipeline.columns import named
 from pipeline.digest import Digest
 from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent, sections
-from pipeline.writers import Unwritable, ext4dir, ext4inode, ext4layout, extents, raw
+from pipeline.writers import TooLarge, Unwritable, ext4dir, ext4inode, ext4layout, extents, limits, raw
 from pipeline.writers.ext4dir import Leaf
 from pipeline.writers.ext4inode import LONGEST
 from pipeline.writers.ext4layout import BLOCK
@@ -22,9 +22,12 @@ from pipeline.writers.extents import Run
 
 FIRST_NUMBER = {"": 2, "lost+found": ext4layout.FIRST_INODE}
 LARGEST_FILE = ((1 << 32) - 1) * BLOCK
-LONGEST_NAME, LONGEST_TARGET, LONGEST_FAST, LONGEST_LABEL = 255, BLOCK - 1, 59, 16
-"""Bytes; a target of up to 59 lies in the inode."""
+"""Maximum size of a file, in bytes: its blocks have 32-bit numbers (ifork.rst, "Extent Tree": ee_block)."""
+LONGEST_FAST, LONGEST_LABEL = 59, 16
+"""Maximum length in bytes of a target that lies in the inode, and of a volume's label (super.rst, s_volume_name)."""
 MOST_LINKS = 65000
+"""Maximum number of names of a file (fs/ext4/ext4.h, EXT4_LINK_MAX; i_links_count has 16 bits). Directories with more
+subdirectories say 1 (dir_nlink)."""
 KINDS: dict[object, tuple[int, int]] = {
     "c": (3, stat.S_IFCHR), "b": (4, stat.S_IFBLK), "p": (5, stat.S_IFIFO),
     File: (1, stat.S_IFREG), Directory: (2, stat.S_IFDIR), Symlink: (7, stat.S_IFLNK),
@@ -137,6 +140,7 @@ def _shared(
 def contents(section: Section, hash_seed: bytes) -> Contents:
     """Number and check a section. Unwritable for what ext4 cannot carry."""
     entries = section.entries
+    limits.check(entries, "ext4")
     numbers = _numbers(entries, section.first, {group: number for group, (number, _) in section.shared.items()})
     links = Counter(numbers.values()) | Counter(dict(section.shared.values()))
     folders: dict[str, list[bytes]] = {
@@ -158,6 +162,7 @@ def opened(whole: Whole, hash_seed: bytes) -> Contents:
     """The open directories."""
     tree, numbers = whole.tree, whole.numbers
     entries = {path: tree[path] for path in whole.listings}
+    limits.check(entries, "ext4")
     own = {path: numbers[path] for path in entries}
     links, folders = Counter(own.values()), {}
     for path, listing in whole.listings.items():
@@ -183,7 +188,8 @@ def _contents(
             links[numbers[path]] = 1  # "too many to count"
     most = max(owners, key=links.__getitem__, default=0)
     if links[most] > MOST_LINKS:
-        raise Unwritable(f"{owners[most]}: {links[most]} names; ext4 has at most {MOST_LINKS} of one file")
+        names = f"{links[most]} names of one file; ext4 has room for {MOST_LINKS}"
+        raise Unwritable(f"{limits.shown(owners[most])}: {names}: make some of them links of a copy")
     leaves = {path: ext4dir.leaves(each, hash_seed) for path, each in folders.items()}
     counts = {numbers[path]: ext4dir.count(found, path) for path, found in leaves.items()}
     held = _held(entries, owners, counts)
@@ -192,10 +198,7 @@ def _contents(
 
 def _name(path: str, entry: Entry, number: int) -> bytes:
     """The entry of `path` in its directory."""
-    name = raw(path.rpartition("/")[2])
-    if len(name) > LONGEST_NAME:
-        raise Unwritable(f"{path}: a name of more than {LONGEST_NAME} bytes")
-    return ext4dir.entry(name, number, kinds(entry)[0])
+    return ext4dir.entry(raw(path.rpartition("/")[2]), number, kinds(entry)[0])
 
 
 def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tuple[bytes, list[int]]]:
@@ -203,8 +206,11 @@ def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tu
     users: dict[bytes, list[int]] = {}
     for number, path in owners.items():
         xattrs = tree[path].xattrs
-        if xattrs and ext4inode.inside(xattrs) is None:
-            users.setdefault(ext4inode.outside(xattrs, path), []).append(number)
+        try:
+            if xattrs and ext4inode.inside(xattrs) is None:
+                users.setdefault(ext4inode.outside(xattrs), []).append(number)
+        except Unwritable as error:
+            raise Unwritable(f"{limits.shown(path)}: {error}") from None
     most = ext4inode.MOST_SHARED
     return [(block, many[at : at + most]) for block, many in users.items() for at in range(0, len(many), most)]
 
@@ -222,15 +228,13 @@ def _held(
         if type(entry) is File:
             size = length(entry.content)
             if size > LARGEST_FILE:
-                raise Unwritable(f"{path}: {size} bytes; ext4 holds files of at most {LARGEST_FILE}")
+                raise TooLarge(path, size, "ext4", LARGEST_FILE)
             if _whole(entry.content, size):
                 sizes[number], data[number] = size, entry.content
             elif held := list(extents.held(entry.content, BLOCK)):
                 runs[number], parts[number] = [run for run, _ in held], [part for _, part in held]
         elif type(entry) is Symlink:
             target = raw(entry.target)
-            if not 0 < len(target) <= LONGEST_TARGET:
-                raise Unwritable(f"{path}: a link's target has 1 to {LONGEST_TARGET} bytes")
             if len(target) > LONGEST_FAST:
                 sizes[number], data[number] = len(target), target
     return sizes, data, runs, parts

@@ -25,6 +25,11 @@ GRAIN = 2048
 ALIGNED = 8
 """The data area starts at a multiple of 4 KiB."""
 LARGEST_FILE = (1 << 32) - 1
+"""Maximum size of a file, in bytes (section 6, DIR_FileSize: 32 bits)."""
+MOST_SECTORS = (1 << 32) - 1
+"""Maximum number of sectors of a volume, and in front of it: 2 TiB (section 3.1, BPB_TotSec32 and BPB_HiddSec)."""
+LARGEST_ROOT = 0xFFFF // 16
+"""Maximum size of FAT16's root directory, in sectors of 16 entries (section 3.1, BPB_RootEntCnt: 16 bits)."""
 CLUSTERS = {16: (4085, 65524), 32: (65525, 0x0FFFFFF5)}
 """How many clusters make a volume FAT16 or FAT32: that count alone decides which it is (section 3.5)."""
 END = {16: 0xFFFF, 32: 0x0FFFFFFF}
@@ -80,6 +85,8 @@ def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
 
     Unwritable for what FAT cannot carry, and for a `size` that is too small or too large.
     """
+    if (size or 0) // SECTOR > MOST_SECTORS:
+        raise _too_large(size or 0)
     children = _children(tree)
     sizes = {path: entry.size for path, entry in tree.items() if type(entry) is File}
     lengths = {path: fatname.room(names, path) for path, names in children.items()}
@@ -88,15 +95,27 @@ def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
         root = max(ROOT_ENTRIES * 32, lengths[""]) // SECTOR if bits == 16 else 0
         wanted = {path: count for path, count in (lengths | sizes).items() if path or not root}
         needed = sum(-(-count // (cluster * SECTOR)) for count in wanted.values())
-        geometry = _fitted(bits, cluster, root, needed, size)
+        geometry = _fitted(bits, cluster, root, needed, size) if root <= LARGEST_ROOT else None
+        if geometry is not None and geometry.sectors > MOST_SECTORS:
+            raise _too_large(geometry.sectors * SECTOR)
         if geometry is not None:
             return Plan(geometry, tree, _places(wanted, geometry))
     raise Unwritable(f"a FAT volume of {size or total} bytes cannot hold {total} bytes of files: give it another size")
 
 
+def _too_large(size: int) -> Unwritable:
+    return Unwritable(f"a FAT volume of {size} bytes; FAT has room for {MOST_SECTORS * SECTOR}: give it another size")
+
+
 def boot_sector(plan: Plan, label: str, serial: int, hidden: int) -> bytes:
-    """The first sector (BPB, section 3) of a volume that starts `hidden` sectors into its disk; it holds no code."""
+    """The first sector (BPB, section 3) of a volume that starts `hidden` sectors into its disk; it holds no code.
+
+    Unwritable for a label or a place that FAT has no room for.
+    """
     g = plan.geometry
+    if hidden > MOST_SECTORS:
+        room = f"a FAT volume that starts at byte {hidden * SECTOR}; FAT has room for {MOST_SECTORS * SECTOR}"
+        raise Unwritable(f"{room}: put it in front of the other partitions")
     small = g.sectors if g.sectors < 65536 and g.bits == 16 else 0
     head = b"\xeb\x58\x90NODEKILN" + pack(
         "<HBHBHHBHHHII",
@@ -160,6 +179,7 @@ def _choices(size: int) -> Iterator[tuple[int, int]]:
     while cluster > 1 and size // (cluster * SECTOR) < CLUSTERS[32][0] + 1024:
         cluster //= 2
     yield 32, cluster
+    yield 16, 2  # between the two: a volume of 32 MiB has too many of FAT16's smallest clusters, and too few of FAT32's
 
 
 def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> Geometry | None:
@@ -233,21 +253,21 @@ def _third() -> bytes:
 def _directory(plan: Plan, path: str, names: list[str], label: str) -> bytes:
     """The records of the directory `path`, which holds `names` (section 6)."""
     own, above = plan.tree.get(path), plan.tree.get(parent(path))
-    result = b""
+    rows: list[bytes] = []
     if path:
         upper = plan.places.get(parent(path), (0, 0))[0] if parent(path) else 0
-        result += _record(b".          ", 0x10, own, plan.places[path][0], 0)
-        result += _record(b"..         ", 0x10, above, upper, 0)
+        rows.append(_record(b".          ", 0x10, own, plan.places[path][0], 0))
+        rows.append(_record(b"..         ", 0x10, above, upper, 0))
     elif label:
-        result += _record(fatname.label(label), 0x08, own, 0, 0)
+        rows.append(_record(fatname.label(label), 0x08, own, 0, 0))
     short = fatname.short_names(names)
     for name in names:
         child = f"{path}/{name}" if path else name
         entry, (first, size) = plan.tree[child], plan.places[child]
         directory = type(entry) is Directory
-        result += fatname.long_records(name, short[name])
-        result += _record(short[name], 0x10 if directory else 0x20, entry, first, 0 if directory else size)
-    return result
+        rows.append(fatname.long_records(name, short[name]))
+        rows.append(_record(short[name], 0x10 if directory else 0x20, entry, first, 0 if directory else size))
+    return b"".join(rows)
 
 
 def _record(name: bytes, attributes: int, entry: Entry | None, first: int, size: int) -> bytes:

@@ -14,14 +14,20 @@ from pipeline.writers import Unwritable
 FORBIDDEN = frozenset('"*/:<>?\\|') | {chr(number) for number in range(32)} | {"\x7f"}
 SHORT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~")
 LONGEST = 255
-"""UTF-16 units in a long name."""
+"""Maximum length of a long name, in UTF-16 units (section 7.4)."""
+LONGEST_LABEL = 11
+"""Maximum length of a label, in characters of ASCII (section 3, BS_VolLab)."""
+MOST_RECORDS = 65536
+"""Maximum number of records of a directory, its own two counted; a name takes one or several (section 6: 2 MiB)."""
 UNITS = 13
 """UTF-16 units that one record of a long name holds."""
 
 
 def label(text: str) -> bytes:
-    """A volume label: 11 bytes, upper case, padded with spaces."""
-    return text.upper().encode("ascii", "replace")[:11].ljust(11) if text else b"NO NAME    "
+    """A volume label: 11 bytes, upper case, padded with spaces. Unwritable for one that has no room."""
+    if len(text) > LONGEST_LABEL or not text.isascii():
+        raise Unwritable(f"label {text!r}; FAT has room for {LONGEST_LABEL} characters of ASCII: shorten it")
+    return text.upper().encode("ascii").ljust(LONGEST_LABEL) if text else b"NO NAME    "
 
 
 def room(names: Sequence[str], path: str) -> int:
@@ -36,6 +42,9 @@ def room(names: Sequence[str], path: str) -> int:
             where = f"{path}/" if path else ""
             raise Unwritable(f"{where}{twin} and {where}{name}: FAT takes these for the same name")
         total += 1 + len(long_records(name, short[name])) // 32
+    if total > MOST_RECORDS:
+        room = f"names in {total} records; a FAT directory has room for {MOST_RECORDS}"
+        raise Unwritable(f"{path or 'the root'}: {room}: spread them over several directories, or shorten them")
     return -(-total * 32 // 512) * 512
 
 
@@ -43,10 +52,11 @@ def short_names(names: Sequence[str]) -> dict[str, bytes]:
     """The 8.3 form of each name, all different; one that is short but for its case gives the same in upper case."""
     short = {name: plain for name in names if (plain := _plain(name)) is not None}
     taken = set(short.values())
+    free: dict[tuple[str, int, str], int] = {}
     for name in names:
         if name not in short:
             plain = _plain(name.upper())
-            short[name] = plain if plain and plain not in taken else _numbered(name, taken)
+            short[name] = plain if plain and plain not in taken else _numbered(name, taken, free)
             taken.add(short[name])
     return short
 
@@ -75,8 +85,8 @@ def _check(name: str, path: str) -> None:
         raise Unwritable(f"{where!r}: a name that FAT cannot hold")
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise Unwritable(f"{where!r}: a name that is not UTF-8; FAT holds names in Unicode")
-    if len(name.encode("utf-16-le")) > 2 * LONGEST:
-        raise Unwritable(f"{where!r}: a name of more than {LONGEST} characters")
+    if (size := len(name.encode("utf-16-le")) // 2) > LONGEST:
+        raise Unwritable(f"{where!r}: a name of {size} UTF-16 units; FAT has room for {LONGEST}: shorten it")
 
 
 def _plain(name: str) -> bytes | None:
@@ -88,15 +98,20 @@ def _plain(name: str) -> bytes | None:
     return stem.encode().ljust(8) + extension.encode().ljust(3)
 
 
-def _numbered(name: str, taken: set[bytes]) -> bytes:
-    """A free short form with a numeric tail (BASE~1.EXT)."""
+def _numbered(name: str, taken: set[bytes], free: dict[tuple[str, int, str], int]) -> bytes:
+    """The first free short form with a numeric tail (BASE~1.EXT).
+
+    free: by what stands before the tail, digits of the tail and extension, the first number that nobody tried; it is
+    brought up to date, or a large directory would take hours.
+    """
     stem, _, extension = name.upper().lstrip(".").rpartition(".") if "." in name.lstrip(".") else (name.upper(), "", "")
     base = "".join(character if character in SHORT else "_" for character in stem if character not in " .") or "_"
     tail = "".join(character if character in SHORT else "_" for character in extension if character != " ")[:3]
-    number = 1
-    while True:
-        suffix = f"~{number}"
-        short = (base[: 8 - len(suffix)] + suffix).encode().ljust(8) + tail.encode().ljust(3)
-        if short not in taken:
-            return short
-        number += 1
+    for digits in range(1, 7):
+        start = base[: 7 - digits]
+        for number in range(free.get((start, digits, tail), 10 ** (digits - 1)), 10**digits):
+            free[start, digits, tail] = number + 1
+            short = f"{start}~{number}".encode().ljust(8) + tail.encode().ljust(3)
+            if short not in taken:
+                return short
+    raise Unwritable(f"{name}: a FAT directory has no more room for names that start alike: rename it")

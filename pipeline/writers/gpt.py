@@ -12,11 +12,14 @@ from uuid import UUID
 from zlib import crc32
 
 from pipeline.tree import Content, Sink, length
-from pipeline.writers import mbr
+from pipeline.writers import Unwritable, mbr
 
 VERSION = 1
 SECTOR = 512
 ENTRIES = 128
+"""Maximum number of partitions (5.3.1, NumberOfPartitionEntries: what every tool makes)."""
+LONGEST_NAME = 36
+"""Maximum length of a partition's name, in UTF-16 units (5.3.3, PartitionName)."""
 ENTRY = 128
 TABLE = ENTRIES * ENTRY // SECTOR
 """Sectors of a table."""
@@ -38,7 +41,7 @@ class Partition(NamedTuple):
     kind: UUID
     identity: UUID
     name: str
-    """At most 36 UTF-16 units."""
+    """At most LONGEST_NAME UTF-16 units."""
     attributes: int = 0
 
 
@@ -56,8 +59,15 @@ def write(
 ) -> tuple[bytes, bytes]:
     """The first 34 sectors (of a disk with `sectors` of them) and the last 33.
 
-    `code` is BIOS boot code for the protective boot record; `record` is a boot record to use in its place.
+    `code` is BIOS boot code for the protective boot record; `record` is a boot record to use in its place. Unwritable
+    for more partitions than the table, or the disk, has room for.
     """
+    if len(partitions) > ENTRIES:
+        raise Unwritable(f"{len(partitions)} partitions; a GUID partition table has room for {ENTRIES}: leave some out")
+    end = max((partition.first + partition.sectors for partition in partitions), default=2 + TABLE)
+    if end > sectors - TAIL:
+        room = f"the disk has room for {max(sectors - TAIL, 0) * SECTOR}"
+        raise Unwritable(f"partitions that end at byte {end * SECTOR}; {room}: give it another size")
     table = b"".join(_entry(partition) for partition in partitions).ljust(ENTRIES * ENTRY, b"\0")
     protective = mbr.Partition(1, min(sectors - 1, 0xFFFFFFFF), mbr.PROTECTIVE)
     head = record or mbr.record([protective], 0, code)
@@ -92,6 +102,10 @@ def write_disk(
 
 
 def _entry(partition: Partition) -> bytes:
+    name = partition.name.encode("utf-16-le")
+    if len(name) > 2 * LONGEST_NAME:
+        room = f"a GUID partition table has room for {LONGEST_NAME} UTF-16 units"
+        raise Unwritable(f"partition {partition.name!r}: a name of {len(name) // 2}; {room}: shorten it")
     return pack(
         "<16s16sQQQ72s",
         partition.kind.bytes_le,
@@ -99,7 +113,7 @@ def _entry(partition: Partition) -> bytes:
         partition.first,
         partition.first + partition.sectors - 1,
         partition.attributes,
-        partition.name.encode("utf-16-le")[:72],
+        name,
     )
 
 

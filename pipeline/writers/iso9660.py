@@ -12,8 +12,8 @@ from functools import partial
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import EPOCH, Content, Directory, Entry, Keep, Sink, length
-from pipeline.writers import agreed, isodir, isosection
+from pipeline.tree import EPOCH, Content, Directory, Entry, File, Keep, Sink, length
+from pipeline.writers import TooLarge, Unwritable, agreed, isodir, isosection, limits
 from pipeline.writers.isodir import BIG, BLOCK, LITTLE, PADDING
 from pipeline.writers.isosection import Described, Whole
 
@@ -21,6 +21,15 @@ VERSION = 4
 SYSTEM = 16 * BLOCK
 """Bytes before the descriptors, free for a boot record."""
 BIOS, EFI = 0x00, 0xEF
+LARGEST_FILE = isodir.LARGEST_FILE
+MOST_FOLDERS = (1 << 16) - 1
+"""Maximum number, counted level by level, of a directory that has others in it (9.4.4, Parent Directory Number: 16
+bits)."""
+LONGEST_NAME = 253
+"""Maximum length of a name, in bytes: Linux cuts longer ones (fs/isofs/rock.c, get_rock_ridge_filename)."""
+ROOM = f"ISO 9660 has room for that in the first {MOST_FOLDERS} alone: make fewer, or take kernel+squashfs"
+LONGEST_LABEL = 32
+"""Maximum length of a label, in characters (8.4.7, Volume Identifier). Joliet has the first 16."""
 
 
 class Boot(NamedTuple):
@@ -52,17 +61,26 @@ class Plan(NamedTuple):
 
 
 def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> Plan:
-    """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it."""
+    """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it. Unwritable for what ISO
+    9660 has no room for."""
     tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(agreed(tree))}
+    limits.check(tree, "ISO 9660", LONGEST_NAME)
+    for path, entry in tree.items():
+        if type(entry) is File and entry.size > LARGEST_FILE:
+            raise TooLarge(path, entry.size, "ISO 9660", LARGEST_FILE)
     catalog = SYSTEM // BLOCK + 3 + bool(boots)
     how = f"iso9660 {VERSION}"
     whole = isosection.whole(tree, keep, how, catalog + bool(boots), [boot.path for boot in boots])
     sizes, tables = keep(f"{how} path tables {whole.directories}", partial(_path_tables, whole.described))
-    return Plan(whole, boots, catalog, tree[""].mtime, tables, sizes, whole.end + length(tables) // BLOCK)
+    end = isodir.within(whole.end + length(tables) // BLOCK)
+    return Plan(whole, boots, catalog, tree[""].mtime, tables, sizes, end)
 
 
 def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
-    """Write the file system, called `label`; `system` is what stands in its first 32 KiB."""
+    """Write the file system, called `label`; `system` is what stands in its first 32 KiB. Unwritable for a label that
+    has no room, or is not of ASCII."""
+    if len(label) > LONGEST_LABEL or not label.isascii():
+        raise Unwritable(f"label {label!r}; ISO 9660 has room for {LONGEST_LABEL} characters of ASCII: shorten it")
     out.write(system.ljust(SYSTEM, b"\0"))
     out.write(_descriptor(plan, False, label))
     if plan.boots:
@@ -106,7 +124,10 @@ def _path_tables(described: Callable[[], Sequence[Described]], out: Sink) -> lis
     for folders, places in described():
         rows = [("", b"\0", 1)]
         for number, (path, _, _) in enumerate(rows, 1):  # grows below, level by level
-            rows += [(child, name.encode("latin-1"), number) for child, name in folders.get(path, ())]
+            found = folders.get(path, ())
+            if found and number > MOST_FOLDERS:
+                raise Unwritable(f"{limits.shown(path)}: directory {number}, with others in it; {ROOM}")
+            rows += [(child, name.encode("latin-1"), number) for child, name in found]
         for record in (Struct("<BBIH").pack, Struct(">BBIH").pack):
             fixed = [record(len(name), 0, places[path][0], above) for path, name, above in rows]
             table = b"".join([head + row[1] + PADDING[len(row[1]) % 2] for head, row in zip(fixed, rows, strict=True)])

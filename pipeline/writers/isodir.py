@@ -11,11 +11,16 @@ from struct import Struct, pack
 from typing import NamedTuple
 
 from pipeline.tree import Directory, Entry, File, Sink, length, parent
-from pipeline.writers import isoname, rockridge
+from pipeline.writers import Unwritable, isoname, rockridge
 
 BLOCK = 2048
 LARGEST_EXTENT = (1 << 32) - BLOCK
-"""A larger file is a row of extents (level 3)."""
+"""Maximum size of an extent, in bytes: whole blocks, in a field of 32 bits (9.1.4). A larger file is a row of extents
+(level 3)."""
+LARGEST_FILE = 100 * LARGEST_EXTENT
+"""Maximum size of a file, in bytes: Linux reads no more than 100 extents (fs/isofs/inode.c, isofs_read_level3_size)."""
+MOST_BLOCKS = (1 << 32) - 1
+"""Maximum number of blocks of a volume: 8 TiB (8.4.8, Volume Space Size: 32 bits; 9.1.3 for the places in it)."""
 LONGEST_RECORD = 254
 PLACED = 18
 """Bytes of a record up to the end of its place: length, 0, first block and size in both byte orders."""
@@ -71,7 +76,15 @@ def area(tree: Mapping[str, Entry], names: Mapping[str, list[str]], start: int) 
             own[path] = (block, size)
             block += size // BLOCK
         places.append(own)
-    return Area(listings, places, block, block + listings[0].overflow // BLOCK)
+    return Area(listings, places, block, within(block + listings[0].overflow // BLOCK))
+
+
+def within(block: int) -> int:
+    """`block`, where a volume may end in front of it."""
+    if block > MOST_BLOCKS:
+        room = f"ISO 9660 has room for {MOST_BLOCKS * BLOCK}"
+        raise Unwritable(f"a disc of {block * BLOCK} bytes or more; {room}: make the node smaller")
+    return block
 
 
 def write(area: Area, others: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:

@@ -182,7 +182,7 @@ def _laid(section: Section, out: Sink) -> Any:
         if type(entry) is File and (size := length(entry.content)):
             if entry.content not in blocks:
                 blocks[entry.content] = block
-                block += -(-size // BLOCK)
+                block = isodir.within(block - (-size // BLOCK))
                 stored.append(entry.content)
             files[path] = blocks[entry.content], size
     others = [{path: places[kind] for path, (_, places) in section.open.items()} for kind in range(2)]

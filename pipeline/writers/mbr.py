@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.tree import Content, Sink, length
+from pipeline.writers import Unwritable
 
 VERSION = 1
 SECTOR = 512
@@ -24,7 +25,9 @@ EFI_SYSTEM = 0xEF
 PROTECTIVE = 0xEE
 CODE = 440
 MOST = 4
-"""Partitions. (Extended ones are not made.)"""
+"""Maximum number of partitions (5.2.1, PartitionRecord). Extended ones are not made."""
+MOST_SECTORS = (1 << 32) - 1
+"""Maximum number of sectors of a partition, and in front of it: 2 TiB (5.2.1, StartingLBA and SizeInLBA)."""
 LAST_CYLINDER = (254, 255, 255)
 """Head, sector and cylinder of what lies beyond the reach of such addresses."""
 
@@ -56,6 +59,8 @@ def write_disk(
         sectors = length(volume.content) // SECTOR
         partitions.append(Partition(place, sectors, volume.kind, active=not number))
         place += sectors
+    if place * SECTOR > size:
+        raise Unwritable(f"partitions that end at byte {place * SECTOR}; the disk has {size}: give it another size")
     start = out.tell()
     out.write(record(partitions, identify(*(volume.content for volume in volumes)).time_low, code))
     out.zeros((FIRST - 1) * SECTOR)
@@ -65,9 +70,20 @@ def write_disk(
 
 
 def record(partitions: Sequence[Partition], disk: int, code: bytes = b"") -> bytes:
-    """The first sector of a disk. `disk` is its 32-bit id, `code` what the BIOS starts (at most 440 bytes)."""
-    if len(code) > CODE or len(partitions) > MOST:
-        raise ValueError(f"a boot record holds {CODE} bytes of code and {MOST} partitions")
+    """The first sector of a disk. `disk` is its 32-bit id, `code` what the BIOS starts (at most 440 bytes).
+
+    Unwritable for what a boot record has no room for.
+    """
+    if len(code) > CODE:
+        raise Unwritable(f"boot code of {len(code)} bytes; a boot record has room for {CODE}: take Debian's mbr.bin")
+    if len(partitions) > MOST:
+        room = f"a boot record has room for {MOST}"
+        raise Unwritable(f"{len(partitions)} partitions; {room}: leave some out, or take a disk for UEFI (raw-efi)")
+    for number, each in enumerate(partitions, 1):
+        if max(each.first, each.sectors) > MOST_SECTORS:
+            place = f"partition {number}: {each.sectors * SECTOR} bytes from byte {each.first * SECTOR} on"
+            room = f"a boot record has room for {MOST_SECTORS * SECTOR} each"
+            raise Unwritable(f"{place}; {room}: make it smaller, or take a disk for UEFI (raw-efi)")
     table = b"".join(_entry(partition) for partition in partitions)
     return code.ljust(CODE, b"\0") + pack("<IH", disk, 0) + table.ljust(64, b"\0") + b"\x55\xaa"
 

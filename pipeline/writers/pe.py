@@ -21,7 +21,10 @@ DATA = 0x40000040
 PAGE = 4096
 """Sections start at a page of memory, whatever the stub asks for."""
 LARGEST = (1 << 32) - 1
-"""Places and sizes are 32-bit numbers."""
+"""Maximum size of a program, in bytes, in its file and in memory (Section Table: PointerToRawData and VirtualAddress
+have 32 bits)."""
+LONGEST_NAME = 8
+"""Maximum length of a section's name, in bytes (Section Table, Name)."""
 OPTIONAL = {0x20B: 112, 0x10B: 96}
 """Where the data directories start in the optional header, by its magic (PE32+, PE32)."""
 CERTIFICATES = 4
@@ -69,11 +72,10 @@ def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum,
         size = length(content)
         room = _aligned(size, stub.file_alignment)
         address = _aligned(address, max(stub.section_alignment, PAGE))
+        _check(name, max(place + room, _aligned(address + size, stub.section_alignment)))
         added += pack("<8sIIIIIIHHI", name.encode(), size, address, room, place, 0, 0, 0, 0, DATA)
         padded += [content, bytes(room - size)]
         place, address = place + room, address + size
-    if max(place, address) > LARGEST:
-        raise Unwritable(f"an EFI program holds at most {LARGEST} bytes; this one has {place}: make the node smaller")
     head = bytearray(_headers(stub, added, len(sections), _aligned(address, stub.section_alignment)))
     total = int.from_bytes(head, "little") + sum(wordsum(content) for _, content in sections)  # 2^16 is 1 modulo 65535
     pack_into("<I", head, stub.optional + 64, ((total - 1) % 0xFFFF + 1 + place) & 0xFFFFFFFF)
@@ -83,6 +85,15 @@ def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum,
             out.write(piece)
         else:
             out.extend(piece)
+
+
+def _check(name: str, end: int) -> None:
+    """Unwritable for a section that ends beyond the reach of a program, or has too long a name."""
+    if end > LARGEST:
+        room = f"an EFI program has room for {LARGEST}: make the node smaller, or take a format without one (raw-bios)"
+        raise Unwritable(f"section {name} that ends at byte {end}; {room}")
+    if len(name.encode()) > LONGEST_NAME:
+        raise Unwritable(f"section {name}; an EFI program has room for names of {LONGEST_NAME} bytes: shorten it")
 
 
 def _stub(data: bytes) -> Stub:

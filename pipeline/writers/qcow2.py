@@ -11,6 +11,7 @@ from struct import pack
 from typing import NamedTuple
 
 from pipeline.tree import Content, Sink, length
+from pipeline.writers import disk
 from pipeline.writers.extents import Run, held, runs, words
 
 VERSION = 1
@@ -25,6 +26,9 @@ COPIED = 1 << 63
 """In a table's entry: what it points to has a reference count of one."""
 HEADER = ">4sIQIIQIIQQIIQQQQII"
 HEADER_LENGTH = 104
+LARGEST = (32 << 20) // 8 * ENTRIES * CLUSTER
+"""Maximum size of a disk, in bytes: 2 PiB, as QEMU reads an L1 table of 32 MiB at most (block/qcow2.h,
+QCOW_MAX_L1_SIZE)."""
 ZSTD = 1
 """Compression type of the clusters that are compressed."""
 COMPRESSION_TYPE = 1 << 3
@@ -46,7 +50,9 @@ class Layout(NamedTuple):
 
 
 def write(content: Content, out: Sink) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes) as a qcow2 image of the same size."""
+    """Write the raw disk `content` (its size a multiple of 512 bytes) as a qcow2 image of the same size. Unwritable for
+    more than LARGEST."""
+    disk.check(content, LARGEST, "a qcow2 image")
     found = runs(content, CLUSTER)
     tables = sorted({index for run in found for index in range(run.first // ENTRIES, (run.end - 1) // ENTRIES + 1)})
     entries = -(-length(content) // (CLUSTER * ENTRIES))

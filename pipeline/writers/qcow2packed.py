@@ -12,8 +12,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from pipeline.tree import Content, Pack, Sink, Slice, Work, length, split
+from pipeline.writers import disk
 from pipeline.writers.extents import held, words
-from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, ZSTD, clusters, header
+from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, LARGEST, ZSTD, clusters, header
 
 VERSION = 2
 SECTOR = 512
@@ -75,11 +76,13 @@ class Image:
 
 
 def write(content: Content, pack: Pack, body: Sink) -> bytes:
-    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size.
+    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size. Unwritable for more than
+    LARGEST.
 
     pack: gives for clusters what `packed` makes of their bytes, in order. `body` gets all but the first cluster, which
     is returned.
     """
+    disk.check(content, LARGEST, "a qcow2 image")
     image = Image(body)
     plain: list[tuple[int, Content]] = []
     for (number, piece), cluster in zip(

@@ -13,6 +13,7 @@ from struct import pack
 
 from pipeline.tree import Device, Directory, Entry, File, Symlink
 from pipeline.writers import raw
+from pipeline.writers.carried import Carried
 
 BLOCK = 2048
 LONGEST = 250
@@ -23,6 +24,7 @@ TIMES = 0x0E
 """Modification, access and attribute change."""
 LATEST = 5869583999
 """2155-12-31 23:59:59: the year is one byte, counted from 1900."""
+CARRIED = Carried("ISO 9660", (), 0, LATEST)
 TYPES = {Directory: 0o040000, File: 0o100000, Symlink: 0o120000}
 KINDS = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
 NAMES = [b"NM" + bytes((5 + size, 1, 0)) for size in range(LONGEST + 1)]

@@ -30,7 +30,8 @@ from pipeline.tree import (
     length,
     parent,
 )
-from pipeline.writers import Unwritable, agreed, raw, squashdata
+from pipeline.writers import TooLarge, Unwritable, agreed, limits, raw, squashdata
+from pipeline.writers.carried import Carried
 from pipeline.writers.extents import words
 from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Place
 from pipeline.writers.squashmeta import Metadata, Row, listing
@@ -44,7 +45,16 @@ NO_XATTRS = 0xFFFFFFFF
 DUPLICATES, WITHOUT_XATTRS = 0x40, 0x200
 PREFIXES = {"user.": 0, "trusted.": 1, "security.": 2}
 LATEST = (1 << 32) - 1
+"""Latest time stamp, in seconds since 1970 (squashfs_fs.h, mtime: 32 bits). One outside 1970 to 2106 is moved to the
+nearest end."""
+CARRIED = Carried("squashfs", tuple(PREFIXES), 0, LATEST, refuses=True)
 MOST_IDS = 65535
+"""Maximum number of different user and group ids (squashfs_fs.h, no_ids: 16 bits)."""
+LARGEST_FILE = ((1 << 31) - 1) * BLOCK
+"""Maximum size of a file, in bytes: the kernel numbers its blocks with 31 bits (fs/squashfs/file.c, an `int`)."""
+MOST_INDEXES = (1 << 16) - 1
+"""Maximum number of groups of names that a directory's index lists (squashfs_fs.h, i_count: 16 bits). A group has up to
+256 names, whose inodes lie together."""
 DIRECTORY, REGULAR, SYMLINK = 1, 2, 3
 TYPES = {"b": 4, "c": 5, "p": 6}
 EXTENDED = 7
@@ -78,9 +88,10 @@ class Packing(NamedTuple):
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) -> bytes:
     """Write the ordered, complete `tree` without its first 96 bytes, the superblock; those are returned.
 
-    Unwritable for attributes other than user.*, trusted.* and security.*.
+    Unwritable for attributes other than user.*, trusted.* and security.*, and for what there is no room for.
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
+    limits.check(tree, "squashfs")
     start = out.tell()
     contents = _contents(tree)
     image, fragments = _Image(tree, packing), bytearray()
@@ -190,6 +201,9 @@ class _Image:
         entry, number = folder.entry, folder.number
         links = 2 + sum([kind == DIRECTORY for _, _, _, kind in folder.rows])
         place, size, index = listing(self.directories, folder.rows)
+        if len(index) > MOST_INDEXES:
+            names = f"names in {len(index)} groups; a directory of squashfs has room for {MOST_INDEXES}"
+            raise Unwritable(f"{path or 'the root'}: {names}: spread them over several directories")
         block, offset = place >> 16, place & 0xFFFF
         above = self._folders[parent(path)].number if path else self.count + 1
         if size > LARGEST_LISTING or index or entry.xattrs:
@@ -227,7 +241,8 @@ class _Image:
             mode, uid, gid, mtime = entry[:4]
             owner, group = (self.ids.setdefault(each, len(self.ids)) for each in (uid, gid))
             if len(self.ids) > MOST_IDS:
-                raise Unwritable(f"{path}: squashfs holds at most {MOST_IDS} different owners")
+                room = f"squashfs has room for {MOST_IDS} of all files"
+                raise Unwritable(f"{path}: one more user or group id; {room}: give them fewer, or take kernel+erofs")
             self._heads[key] = HEAD.pack(kind, mode & 0o7777, owner, group, min(max(mtime, 0), LATEST))
         return self._heads[key]
 
@@ -248,7 +263,11 @@ def _contents(tree: Mapping[str, Entry]) -> dict[str, Content]:
     """Of the files that are not empty, each under the first of its names."""
     files = [(path, entry.inode or path, entry.content) for path, entry in tree.items() if type(entry) is File]
     first: dict[str, str] = {}
-    return {path: content for path, name, content in files if first.setdefault(name, path) == path and length(content)}
+    found = {path: content for path, name, content in files if first.setdefault(name, path) == path and length(content)}
+    for path, content in found.items():
+        if length(content) > LARGEST_FILE:
+            raise TooLarge(path, length(content), "squashfs", LARGEST_FILE)
+    return found
 
 
 def _pair(path: str, key: str, value: bytes) -> bytes:
@@ -256,4 +275,5 @@ def _pair(path: str, key: str, value: bytes) -> bytes:
         if key.startswith(prefix):
             name = raw(key[len(prefix) :])
             return pack("<HH", number, len(name)) + name + pack("<I", len(value)) + value
-    raise Unwritable(f"{path}: squashfs has no place for the attribute {key}; it holds {', '.join(PREFIXES)}…")
+    room = f"squashfs has room for {', '.join(PREFIXES)}"
+    raise Unwritable(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")

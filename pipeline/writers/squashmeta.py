@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from struct import Struct, pack
 
 from pipeline.tree import Work
+from pipeline.writers import Unwritable
 
 UNCOMPRESSED = 0x8000
 MOST_ENTRIES = 256
 """Behind one header of a listing."""
 MOST_DELTA = 32767
 """How far an inode's number may be from its header's."""
-LONGEST_NAME = 256
+LARGEST_TABLE = (1 << 32) - 1
+"""Last place of a metadata block in its table, in bytes (squashfs_fs.h: start_block has 32 bits)."""
 
 
 class Metadata:
@@ -51,6 +53,9 @@ class Metadata:
         return b"".join(self._blocks)
 
     def _flush(self, data: bytes) -> None:
+        if self._done > LARGEST_TABLE:
+            room = f"squashfs has room for {LARGEST_TABLE} bytes of them"
+            raise Unwritable(f"too many files, names and links for one file system; {room}: make the node smaller")
         (packed,) = self._compress([data])
         block = pack("<H", len(packed)) + packed
         if len(packed) >= len(data):

@@ -12,17 +12,23 @@ VERSION = 1
 PAGE = 4096
 """Of the processors that nodes are made for."""
 FEWEST_PAGES = 10
-"""The kernel takes no less."""
+"""Minimum number of pages that the kernel takes (mkswap(8))."""
+MOST_PAGES = 1 << 32
+"""Maximum number of pages: 16 TiB (swap.h, last_page: 32 bits)."""
 SIGNATURE = b"SWAPSPACE2"
 LONGEST_LABEL = 15
+"""Maximum length of a label, in bytes (swap.h, sws_volume: 16 with a NUL)."""
 
 
 def write(size: int, out: Sink, label: str, identity: UUID) -> None:
-    """Write a swap area of `size` bytes: its first page says what it is, the rest is a hole."""
-    if size < FEWEST_PAGES * PAGE or len(raw(label)) > LONGEST_LABEL:
-        raise Unwritable(
-            f"swap {label!r}: wanted {FEWEST_PAGES * PAGE} bytes or more, a label of {LONGEST_LABEL} or less"
-        )
+    """Write a swap area of `size` bytes: its first page says what it is, the rest is a hole. Unwritable for a size or a
+    label that the kernel does not take."""
+    if not FEWEST_PAGES <= size // PAGE <= MOST_PAGES:
+        room = f"Linux takes {FEWEST_PAGES * PAGE} to {MOST_PAGES * PAGE}"
+        raise Unwritable(f"a swap area of {size} bytes; {room}: give it another size")
+    if len(raw(label)) > LONGEST_LABEL:
+        room = f"a swap area has room for {LONGEST_LABEL}"
+        raise Unwritable(f"label {label!r} of {len(raw(label))} bytes; {room}: shorten it")
     information = pack("<III16s16s", 1, size // PAGE - 1, 0, identity.bytes, raw(label))
     out.write((bytes(1024) + information).ljust(PAGE - len(SIGNATURE), b"\0") + SIGNATURE)
     out.zeros(size - PAGE)

@@ -14,6 +14,7 @@ import re
 from struct import pack, pack_into, unpack_from
 from typing import NamedTuple
 
+from pipeline.language import cmdline as loaders
 from pipeline.writers import Unwritable
 
 VERSION = 1
@@ -29,9 +30,6 @@ TRANSFER = 127
 """Sectors in one extent: a transfer is shorter than 64 KiB."""
 ADV = pack("<II", 0x5A2D2FA5, 0xA3041767) + bytes(SECTOR - 12) + pack("<I", 0xDD28BF64)
 """An empty auxiliary data vector (head, checksum, tail); two copies lie behind ldlinux.sys."""
-
-LONGEST_CMDLINE = 2047
-"""Of the kernel on x86 (COMMAND_LINE_SIZE, with a NUL)."""
 
 
 class Loader(NamedTuple):
@@ -81,7 +79,10 @@ def install(loader: Loader, boot: bytes, first: int) -> tuple[bytes, bytes]:
     pack_into("<I", sector, low, first & 0xFFFFFFFF)
     pack_into("<I", sector, high, first >> 32)
 
-    system[extents : extents + room * EXTENT] = _extents(first + 1, count - 1).ljust(room * EXTENT, b"\0")
+    sectors = _extents(first + 1, count - 1)
+    if len(sectors) > room * EXTENT:
+        raise Unwritable(f"a ldlinux.sys of {count} sectors; it has room for {room * TRANSFER}: take syslinux 6")
+    system[extents : extents + room * EXTENT] = sectors.ljust(room * EXTENT, b"\0")
     pack_into("<QQ", system, advs, first + count, first + count + 1)
     pack_into("<HHII", system, area + 8, count, 2, len(system) // 4, 0)
     pack_into("<I", system, area + 16, int.from_bytes(MAGIC, "little") - _sum(system) & 0xFFFFFFFF)
@@ -100,8 +101,7 @@ def _sum(data: bytes | bytearray) -> int:
 
 
 def config(cmdline: str) -> bytes:
-    """The configuration file: boot /kernel with /initrd.img at once, without a menu."""
-    words = " ".join(cmdline.split("\n")).strip()
-    if len(words) > LONGEST_CMDLINE:
-        raise Unwritable(f"kernel.cmdline has {len(words)} characters; the kernel takes {LONGEST_CMDLINE}")
+    """The configuration file: boot /kernel with /initrd.img at once, without a menu. Raises StageProblem for a command
+    line that Syslinux does not pass on as it stands."""
+    words = " ".join(loaders.SYSLINUX.checked(cmdline).split("\n")).strip()
     return f"DEFAULT linux\nPROMPT 0\nLABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()

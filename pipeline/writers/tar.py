@@ -12,15 +12,23 @@ from struct import Struct
 from zlib import adler32
 
 from pipeline.tree import Content, Device, Entry, File, Sink, Symlink, length
-from pipeline.writers import raw
+from pipeline.writers import Unwritable, limits, raw
+from pipeline.writers.carried import Carried
 
 VERSION = 1
+CARRIED = Carried("a tar archive")
 BLOCK = 512
 END = bytes(2 * BLOCK)
 """What stands behind the last member."""
 WIDEST_NAME = 100
 LARGEST_ID, LARGEST = 0o7777777, 0o77777777777
 """What the fields' octal digits can say; beyond it, and below zero, a record says it."""
+LARGEST_DEVICE = 0o7777777
+"""Largest major and minor number of a device: 7 octal digits, and no record of POSIX for more ("ustar Interchange
+Format", devmajor)."""
+LARGEST_RECORDS = 1 << 20
+"""Maximum size of the PAX records of an entry, in bytes: Docker and containerd read no more (Go, archive/tar:
+maxSpecialFileSize)."""
 MANY = 1024
 """Headers that are written at once, if no data comes between them."""
 KINDS = {"c": b"3", "b": b"4", "p": b"6"}
@@ -69,15 +77,15 @@ def _headers(path: str, entry: Entry, linked: bool, size: int, magic: bytes) -> 
     elif type(entry) is Symlink:
         kind, target = b"2", raw(entry.target)
     elif type(entry) is Device:
-        kind, device = KINDS[entry.kind], OCTAL_NUMBERS % (entry.major, entry.minor)
+        kind, device = KINDS[entry.kind], OCTAL_NUMBERS % _device(path, entry)
     ids, time, wide = _common(*entry[:4])
     if size > LARGEST:
         wide, size = {**wide, b"size": b"%d" % size}, 0
     before = b""
     if wide or entry.xattrs or len(name) > WIDEST_NAME or len(target) > WIDEST_NAME:
-        records = {b"SCHILY.xattr." + raw(key): value for key, value in entry.xattrs}
+        records = {_attribute(path, key): value for key, value in entry.xattrs}
         records |= {key: text for key, text in ((b"path", name), (b"linkpath", target)) if len(text) > WIDEST_NAME}
-        before = _extended({**wide, **records})
+        before = _extended(path, {**wide, **records})
     return before + _header(name, ids, size, time, kind, target, magic, device)
 
 
@@ -90,8 +98,26 @@ def _common(mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes, di
     return OCTAL_IDS % (mode & 0o7777, uid, gid), OCTAL % mtime, wide
 
 
-def _extended(records: Mapping[bytes, bytes]) -> bytes:
+def _device(path: str, entry: Device) -> tuple[int, int]:
+    if not 0 <= min(entry.major, entry.minor) <= max(entry.major, entry.minor) <= LARGEST_DEVICE:
+        numbers = f"device {entry.major}:{entry.minor}; tar has room for 0:0 to {LARGEST_DEVICE}:{LARGEST_DEVICE}"
+        raise Unwritable(f"{limits.shown(path)}: {numbers}: leave it out")
+    return entry.major, entry.minor
+
+
+def _attribute(path: str, key: str) -> bytes:
+    """The key of the record of an extended attribute. The first `=` ends it for readers."""
+    if "=" in key:
+        room = "tar has room for no = in its name"
+        raise Unwritable(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
+    return b"SCHILY.xattr." + raw(key)
+
+
+def _extended(path: str, records: Mapping[bytes, bytes]) -> bytes:
     data = b"".join([_record(key, records[key]) for key in sorted(records)])
+    if len(data) > LARGEST_RECORDS:
+        what, advice = "names and extended attributes", "leave some attributes out"
+        raise limits.exceeded(path, what, len(data), LARGEST_RECORDS, "a tar header", advice)
     return _extended_header(len(data)) + data + bytes(-len(data) % BLOCK)
 
 

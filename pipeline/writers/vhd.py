@@ -12,6 +12,7 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.tree import Content, Sink, cut, length
+from pipeline.writers import disk
 from pipeline.writers.extents import held, runs, words
 
 VERSION = 1
@@ -22,6 +23,9 @@ BITMAP = SECTOR
 UNUSED = 0xFFFFFFFF
 NOWHERE = (1 << 64) - 1
 FIXED, DYNAMIC = 2, 3
+LARGEST = 2040 << 30
+"""Maximum size of a disk, in bytes: 2040 GiB ("Dynamic Disk Header Format", and what Azure and Hyper-V take of both
+kinds)."""
 MOST_SECTORS = 65535 * 16 * 255
 """What cylinders, heads and sectors can say; larger disks say this much there."""
 TABLE = 3 * SECTOR
@@ -29,13 +33,16 @@ TABLE = 3 * SECTOR
 
 
 def write_fixed(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (whole MiB, as Azure wants it) and the footer."""
+    """Write the raw disk `content` (whole MiB, as Azure wants it) and the footer. Unwritable for more than LARGEST."""
+    disk.check(content, LARGEST, "a VHD")
     out.extend(content)
     out.write(_footer(FIXED, length(content), identity))
 
 
 def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole."""
+    """Write the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole. Unwritable for
+    more than LARGEST."""
+    disk.check(content, LARGEST, "a VHD")
     size = length(content)
     found = runs(content, BLOCK)
     footer = _footer(DYNAMIC, size, identity)

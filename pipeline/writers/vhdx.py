@@ -14,11 +14,14 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.tree import Content, Sink, length
+from pipeline.writers import disk
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.extents import held, runs, words
 
 VERSION = 1
 KIB, MIB = 1 << 10, 1 << 20
+LARGEST = 64 << 40
+"""Maximum size of a disk, in bytes: 64 TiB (2.6.2.2, Virtual Disk Size)."""
 BLOCK = MIB
 SECTOR = 512
 PHYSICAL_SECTOR = 4096
@@ -39,10 +42,11 @@ ITEMS = 64 * KIB
 
 
 def write(content: Content, out: Sink, identify: Callable[[str, Content], UUID]) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes).
+    """Write the raw disk `content` (its size a multiple of 512 bytes). Unwritable for more than LARGEST.
 
     `identify` gives the identities of the file, its data and the disk, called with a purpose and the content.
     """
+    disk.check(content, LARGEST, "a VHDX")
     blocks = -(-length(content) // BLOCK)
     table = array("Q", bytes(8 * (blocks + (blocks - 1) // CHUNK)))
     room = len(table) * 8 + -(len(table) * 8) % MIB

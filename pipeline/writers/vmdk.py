@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.tree import Content, Sink, Slice, length, split
+from pipeline.writers import Unwritable, disk
 from pipeline.writers.deflated import Compress, zlib_stream
 from pipeline.writers.extents import held, words
 
@@ -18,6 +19,11 @@ VERSION = 3
 SECTOR = 512
 GRAIN = 128 * SECTOR
 """64 KiB."""
+LARGEST = (1 << 32) * SECTOR
+"""Maximum size of a disk, in bytes: 2 TiB ("Grain Table": numbers of sectors have 32 bits)."""
+MOST_SECTORS = (1 << 32) - 1
+"""Last sector of the file that a table can name, counted from 0 ("Grain Table"; it is larger than the disk where that
+does not become smaller)."""
 ENTRIES = 512
 """Grains that one table names."""
 OVERHEAD = 128
@@ -33,10 +39,12 @@ Pack = Callable[[Iterable[tuple[bytes, Content]]], Iterator[Slice]]
 
 
 def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
-    """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID.
+    """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID. Unwritable for more than
+    LARGEST, and for more than the tables reach.
 
     pack: gives for grains what `packed` makes of them, in order.
     """
+    disk.check(content, LARGEST, "a VMDK")
     sectors = length(content) // SECTOR
     grains = -(-sectors // 128)
     out.write(_header(sectors, 0).ljust(SECTOR, b"\0"))
@@ -51,7 +59,7 @@ def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
             current = number // ENTRIES
             table = array("I", bytes(4 * ENTRIES))
         if stored.length:
-            table[number % ENTRIES] = out.tell() // SECTOR
+            table[number % ENTRIES] = _sector(out)
             out.extend((stored,))
     directory[current] = _table(out, table)
     _marker(out, MARKER_DIRECTORY, -(-len(directory) * 4 // SECTOR))
@@ -119,8 +127,17 @@ def _table(out: Sink, table: array[int]) -> int:
     if not any(table):
         return 0
     _marker(out, MARKER_TABLE, ENTRIES * 4 // SECTOR)
-    place = out.tell() // SECTOR
+    place = _sector(out)
     out.write(words(table, "little"))
+    return place
+
+
+def _sector(out: Sink) -> int:
+    """The sector of the file that is written next."""
+    place = out.tell() // SECTOR
+    if place > MOST_SECTORS:
+        room = f"a VMDK has room for {MOST_SECTORS * SECTOR}"
+        raise Unwritable(f"compressed data at byte {place * SECTOR} of the file; {room}: make the disk smaller")
     return place
 
 

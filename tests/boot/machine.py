@@ -113,7 +113,7 @@ class Machine:
 @contextmanager
 def running(folder: Path, *words: str, network: str = "", arch: str = "amd64") -> Iterator[Machine]:
     """A machine with what `words` say (a disk, or a kernel); `network` are more options of QEMU's user network."""
-    port, monitor = _free_port(), folder / "monitor"
+    port, monitor = free_port(), folder / "monitor"
     need(qemu.EMULATORS[arch].program, qemu.EMULATORS[arch].packages.split()[0])
     command = [
         *qemu.machine(arch, "tcg"), "-serial", "stdio", "-monitor", f"unix:{monitor},server=on,wait=off",
@@ -166,7 +166,7 @@ def once(name: str, inputs: list[Path], session: Callable[[], Transcript]) -> Tr
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

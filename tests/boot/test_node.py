@@ -47,16 +47,13 @@ def test_the_disk_boots_and_an_ssh_client_logs_in_with_a_key_from_the_config_dri
     assert "reboot: Power down" in seen["console"]
 
 
-def test_kernel_and_initrd_boot_with_metadata_from_the_http_service(node, key, tmp_path):
+def test_kernel_and_initrd_boot_with_metadata_from_the_http_service(node, key, answer, tmp_path):
+    """On a machine whose firmware says that it is OpenStack's; no other is asked (see test_login)."""
     kernel, initrd, cmdline = (node / f"node-{name}" for name in ("kernel", "initrd.img", "cmdline"))
-    answer = tmp_path / "answer"
-    answer.write_text(RESPONDER.format(key=key.with_suffix(".pub").read_text().strip()))
-    answer.chmod(0o755)
-    network = f",net=169.254.0.0/16,dhcpstart=169.254.1.15,guestfwd=tcp:169.254.169.254:80-cmd:{answer}"
-
     def session():
         words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline.read_text()]
-        with running(tmp_path, *words, network=network) as machine:
+        words += ["-smbios", "type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova"]
+        with running(tmp_path, *words, network=answer) as machine:
             machine.wait_for(UP)
             machine.wait_for_ssh()
             seen = {"hostname": machine.ssh(key, "hostname")}
@@ -68,17 +65,6 @@ def test_kernel_and_initrd_boot_with_metadata_from_the_http_service(node, key, t
     assert onboot_results(seen["console"]) == [("000-sysctl", "ok"), ("001-dhcpcd", "ok"), ("002-metadata", "ok")]
     assert seen["hostname"].strip() == "kiln-http"
     assert "reboot: Power down" in seen["console"]
-
-
-RESPONDER = """#!/bin/sh
-# One HTTP request on standard input, one answer on standard output: OpenStack's metadata service.
-read -r method path rest
-case "$path" in
-*/meta_data.json) body='{{"hostname": "kiln-http", "public_keys": {{"test": "{key}"}}}}'; status="200 OK" ;;
-*) body="nothing here"; status="404 Not Found" ;;
-esac
-printf 'HTTP/1.0 %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n%s' "$status" "${{#body}}" "$body"
-"""
 
 
 def second_onboot_fails(spec):

@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 
-from pipeline import readers
+from pipeline import formats, readers
+from pipeline.language import cmdline
 from pipeline.readers.view import HostFile
 from pipeline.tree import File, Slice, Tree, below, complete, files, length
 from pipeline.writers import disk, ext4, mbr
@@ -83,6 +84,49 @@ def test_kernel_and_initrd(store, tmp_path, compress):
 @pytest.mark.parametrize(("name", "suffix", "kind", "drive", "efi"), DISKS)
 def test_disk(outputs, name, suffix, kind, drive, efi):
     assert node.UP in machine.boot(outputs(name, suffix), kind, drive, efi)
+
+
+def longest(name, console="console=ttyS0"):
+    """A command line as long as the format's boot loaders pass it on. Its last word is needed to hear of the node."""
+    rooms = (each.longest - len(each.template.format(line="", node="node")) for each in formats.loaders(name))
+    start, room = "quiet panic=-1 test.padding=", min(rooms, default=cmdline.LONGEST)
+    return f"{start.ljust(room - len(console) - 1, 'x')} {console}".encode()
+
+
+@pytest.mark.parametrize(("name", "suffix", "kind", "drive", "efi"), [
+    row for row in DISKS if row[:4] in [
+        ("raw-bios", "-bios.img", "raw", "virtio"), ("iso-bios", ".iso", "raw", "cd"),
+        ("raw-efi", "-efi.img", "raw", "virtio"), ("ext4", "-ext4.img", "raw", "virtio"),
+    ]
+])  # fmt: skip
+def test_the_longest_command_line(store, tmp_path, name, suffix, kind, drive, efi):
+    known = node.products(store) | {"kernel": lambda: node.kernel(store, longest(name))}
+    image = node.output(store, node.make(store, name, known), suffix, tmp_path)
+    assert node.UP in machine.boot(image, kind, drive, efi)
+
+
+@pytest.mark.parametrize("efi", [False, True])
+def test_the_longest_command_line_from_the_network(store, tmp_path, efi):
+    need("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu")
+    known = node.products(store) | {"kernel": lambda: node.kernel(store, longest("netboot"))}
+    made = node.make(store, "netboot", known)
+    files = [node.output(store, made, suffix, tmp_path) for suffix in (".ipxe", "-kernel", "-initrd.img")]
+    assert node.UP in machine.boot_network(files, "amd64", efi, ipxe=True)
+
+
+def test_the_longest_command_line_of_a_kernel_that_is_handed_over(store, tmp_path):
+    known = node.products(store) | {"kernel": lambda: node.kernel(store, longest("kernel+initrd"))}
+    made = node.make(store, "kernel+initrd", known)
+    paths = [node.output(store, made, suffix, tmp_path) for suffix in ("-kernel", "-initrd.img", "-cmdline")]
+    assert node.UP in machine.boot_kernel(*paths)
+
+
+def test_the_longest_command_line_of_a_raspberry_pi(store, tmp_path):
+    line = longest("rpi3", "console=ttyS1,115200")
+    known = node.raspberry(store) | {"kernel": lambda: node.kernel(store, line, "arm64", "")}
+    card = node.output(store, node.make(store, "rpi3", known, size="128M"), "-rpi3.img", tmp_path)
+    u_boot = node.package("u-boot-rpi", "arm64") / "usr/lib/u-boot/rpi_3/u-boot.bin"
+    assert f"{node.UP} on aarch64" in machine.boot_raspberry(card, u_boot)
 
 
 @pytest.mark.parametrize(("name", "suffix", "kind", "drive"), ARM_DISKS)

@@ -21,9 +21,13 @@ from pipeline.tree import File, Tree, only
 from tests.judges import need, run
 
 DATA = "{label: DATA, size: 1G}"
+MANY = [f"{{label: p{number}, size: 1M}}" for number in range(128)]
 WRONG = [
     ("build: {formats: [tar, raw-efi.zts]}\n", "1:24: unknown format 'raw-efi.zts' (did you mean 'raw-efi.zst'?)"),
     ("build: {formats: [tar.zst]}\n", "1:19: unknown format 'tar.zst'"),
+    ("build: {formats: [qcow2]}\n", "(did you mean 'qcow2-bios' or 'qcow2-efi' or 'qcow2-bios.zst'?)"),
+    ("build: {formats: [raw]}\n", "(did you mean 'raw-bios' or 'raw-efi' or 'raw-hybrid'?)"),
+    ("build: {formats: [ISO]}\n", "(did you mean 'iso-bios' or 'iso-efi' or 'iso-efi-initrd'?)"),
     ("build:\n  formats: [iso-bios, kernel+iso]\n",
      "2:23: kernel+iso and iso-bios both give a.iso (leave one of them out)"),
     ("build: {size: 1024K}\n", "1:15: '1024K' is not a size such as 512M"),
@@ -51,6 +55,18 @@ WRONG = [
     ("build: {partitions: [{}, {label: a, size: 1G, type: 8300}]}\n", "a GUID is wanted, not the number 8300"),
     ("build: {partitions: [{}, {label: a, size: 1G, type: linux}]}\n", "'linux' is not a GUID"),
     ("build: {partitions: [{}, {label: a, size: 1G, format: xfs}]}\n", "none or ext4 or swap or fat is wanted"),
+    ("build: {partitions: [{}, {label: a, size: 4M, format: ext4}]}\n",
+     "1:43: 4M is too small for ext4 (at least 5M)"),
+    ("build: {partitions: [{}, {label: A, size: 2M, format: fat}]}\n", "1:43: 2M is too small for fat (at least 3M)"),
+    (f"build: {{formats: [raw-efi, qcow2-bios.zst], partitions: [{{}}, {', '.join(MANY[:4])}]}}\n",
+     "1:131: 5 partitions; qcow2-bios.zst has room for 4 (leave the others out)"),
+    (f"build: {{formats: [raw-efi], partitions: [{{}}, {', '.join(MANY)}]}}\n",
+     "129 partitions; raw-efi has room for 128"),
+    (f"build: {{formats: [ext4], partitions: [{{}}, {', '.join(MANY[:127])}]}}\n",
+     "128 partitions; ext4 has room for 127"),
+    ("build: {formats: [vhd], size: 2T}\n", "1:31: a disk of 2097152M; vhd has room for 2088960M (make it smaller)"),
+    ("build: {formats: [rpi3], partitions: [{}, {label: a, size: 1T}, {label: b, size: 1T}, {label: c, size: 1M}]}\n",
+     "a disk of 2097153M; rpi3 has room for 2097152M"),
 ]  # fmt: skip
 
 

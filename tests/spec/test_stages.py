@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import columns, hostfile, sections
+from pipeline import columns, formats, hostfile, sections
 from pipeline.action import Action
 from pipeline.digest import Digest
 from pipeline.language import check, problem, spec
@@ -522,3 +522,33 @@ def test_check_examines_what_only_images_can_tell(store: Store, tmp_path: Path) 
         "a.yml:3:35: the image has no '/bin/y'"
     ]
     assert check.examine(store, parts) == found, "also what is known already is looked into"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("kernel+initrd", ["warning", "an initrd (cpio)", "security.capability"]),
+        ("raw-bios", ["warning", "an initrd (cpio)", "security.capability"]),
+        ("kernel+iso", ["warning", "ISO 9660", "security.capability"]),
+        ("kernel+squashfs", ["error", "squashfs", "odd.name"]),
+        ("tar", []),
+    ],
+)
+def test_check_names_what_a_format_does_not_carry(store: Store, tmp_path: Path, name: str, said: list[str]) -> None:
+    (tmp_path / "a.yml").write_text("services:\n  - name: a\n    image: x\n    command: [/bin/x]\n")
+    tree = tree_of(store, "bin/x", "bin/y")
+    tree["bin/x"] = tree["bin/x"]._replace(xattrs=(("security.capability", bytes(20)),))
+    tree["bin/y"] = tree["bin/y"]._replace(xattrs=(("odd.name", b""),))
+    made = image(store, tree)
+    manifest, given = (Action("given", conformance.given, {"digest": digest}) for digest in made)
+    parts = sections.plan(Context(spec.load(tmp_path / "a.yml"), lambda text: Image(text, manifest, given)))
+    found = check.examine(store, parts, formats.carried(name))
+    lines = [f"warning {each}" for each in found.warnings] + [f"error {each}" for each in found.errors]
+    assert all("a.yml:3:12: " in line for line in lines)
+    if said:
+        severity, structure, attribute = said
+        place = "containers/services/a/lower/bin/" + ("x" if attribute == "security.capability" else "y")
+        assert [line for line in lines if f"{structure} has no place for the attribute {attribute} of {place}" in line]
+        assert all(line.startswith(severity) for line in lines)
+    else:
+        assert lines == []

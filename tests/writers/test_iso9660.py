@@ -68,7 +68,7 @@ def test_every_kind_in_sections(store, tmp_path):
 
 
 @given(samples.random_files(), samples.random_files(), st.sampled_from([1, 3, 7]))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_what_is_known_from_another_disc_changes_nothing(tmp_path_factory, before, after, many):
     store, folder = Store(tmp_path_factory.getbasetemp() / "known"), tmp_path_factory.mktemp("iso")
     with samples.in_sections(many):
@@ -127,9 +127,9 @@ print(*names, sep="\\n")
 
 
 def test_names_and_links_of_every_length(store, tmp_path):
-    tree = samples.stored(store, {"d/" + "n" * size: [b"%d" % size] for size in range(1, 256)})
+    tree = samples.stored(store, {"d/" + "n" * size: [b"%d" % size] for size in range(1, 254)})
     for size in (1, 100, 240, 250, 255, 300, 800, 1000):
-        tree[f"link{size}"] = Symlink(0o777, 0, 0, samples.WHEN, (), "/".join(["l" * 255] * 20)[:size] + "x")
+        tree[f"link{size}"] = Symlink(0o777, 0, 0, samples.WHEN, (), "/".join(["l" * 253] * 20)[:size] + "x")
     tree["dots"] = Symlink(0o777, 0, 0, samples.WHEN, (), "/../.././a/../b")
     compare(store, tree.ordered(), unpacked(image(store, tree.ordered(), tmp_path / "a.iso"), tmp_path / "out"))
 

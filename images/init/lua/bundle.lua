@@ -81,11 +81,13 @@ function bundle.release(self)
   self.mounted = {}
 end
 
--- The config.json to start it with, written into `directory`: the root's path is absolute, and a hook sets up what can
--- only be set up once the namespaces exist and the program does not run yet.
+-- The config.json to start it with, written into `directory`: the root's path is absolute, a hook sets up what can only
+-- be set up once the namespaces exist and the program does not run yet, and the protection from the kernel's OOM killer
+-- that the node's own processes have is not inherited.
 function bundle.write_config(self, directory)
   local config = self.config
   config.root.path = self.root
+  config.process.oomScoreAdj = config.process.oomScoreAdj or 0
   local needs = #(self.runtime.interfaces or {}) > 0
   for _, path in pairs(self.runtime.bindNS or {}) do needs = needs or (path ~= "" and path ~= json.null) end
   if needs then

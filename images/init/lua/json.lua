@@ -1,12 +1,15 @@
 -- JSON, both ways, as strict as boot code needs it. An object is a table; an array is a table with the `array`
 -- metatable (so that [] stays []); null is `json.null`. A number that a Lua integer cannot hold (RLIM_INFINITY) stays
--- the text that it was.
+-- the text that it was. A key that comes twice in an object is an error, since readers differ on which one counts.
 local json = { null = setmetatable({}, { __name = "null" }), array = { __name = "array" }, number = { __name = "number" } }
 
 local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"', ["\\"] = "\\", ["/"] = "/" }
 local DEEPEST = 64 -- a hostile document must not exhaust the stack
 
 function json.list(items) return setmetatable(items, json.array) end
+
+-- The value, or nil for null: for documents in which null means "nothing there".
+function json.given(value) if value ~= json.null then return value end end
 
 function json.decode(text)
   local at, value = 1, nil
@@ -41,7 +44,9 @@ function json.decode(text)
         local code = unicode()
         if code >= 0xD800 and code < 0xDC00 and text:sub(at, at + 1) == "\\u" then
           at = at + 2
-          code = 0x10000 + ((code - 0xD800) << 10) + (unicode() - 0xDC00)
+          local low = unicode()
+          if low < 0xDC00 or low > 0xDFFF then fail("bad \\u escape") end
+          code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
         end
         parts[#parts + 1] = utf8.char(code)
       else
@@ -59,11 +64,13 @@ function json.decode(text)
   function value(depth)
     if depth > DEEPEST then fail("too deep") end
     if take("{") then
-      local object = {}
+      local object, seen = {}, {}
       members("}", depth, function(inside)
         if not take('"') then fail("expected a key") end
         local key = text_value()
+        if seen[key] then fail(("the key %q comes twice"):format(key)) end
         if not take(":") then fail("expected ':'") end
+        seen[key] = true
         object[key] = value(inside)
       end)
       return object

@@ -3,20 +3,26 @@
 -- supervisor which had to be started again goes on where the last one stopped.
 local unistd, fcntl, poll = require "posix.unistd", require "posix.fcntl", require "posix.poll"
 local signal, stat = require "posix.signal", require "posix.sys.stat"
-local bundle, containerd, policy, system = require "bundle", require "containerd", require "policy", require "system"
+local bundle, containerd, log = require "bundle", require "containerd", require "log"
+local policy, system = require "policy", require "system"
 
+-- UP holds the names of the services that have failed, on one line; it is there once every service has been judged.
 local supervisor = { STATE = "/run/nodekiln/services", CONTROL = "/run/nodekiln/control", UP = "/run/nodekiln/services-up" }
 
 local BUNDLES = "/containers/services"
+local MEMORY = "/run/nodekiln/memory" -- bytes that services share: kept, so that a restarted one has the limit that it had
+local CONTROLLERS = "/sys/fs/cgroup/cgroup.subtree_control"
 local LOGGER = "binary:///usr/lib/nodekiln/logger?"
+local LOGS = "/var/log"
+local LAST_LINES = 10 -- of each log of a service that has failed, shown on the console
 
 -- One service ---------------------------------------------------------------------------------------------------------
 
 -- Its state goes to disk as one line: what `service list` shows, and what a new supervisor adopts.
 local function enter(self, state, note)
-  self.state, self.since = state, system.uptime()
+  self.state, self.since, self.note = state, system.uptime(), note or ""
   system.write(self.directory .. "/state", ("%s %.2f %d %d %s %s\n"):format(
-    state, self.since, self.restarts, self.pid or 0, self.birth or "-", note or ""))
+    state, self.since, self.restarts, self.pid or 0, self.birth or "-", self.note))
 end
 
 function supervisor.read_state(name)
@@ -29,24 +35,43 @@ end
 -- Its process is the one that was started, and has not ended. (One that ended at once was never seen: no birth.)
 local function alive(self) return self.birth ~= nil and system.birth(self.pid) == self.birth end
 
-local function load(path)
+-- What the node has for services: bytes of memory, and a set of the cgroup controllers.
+local function machine()
+  local found = { memory = tonumber(system.read(MEMORY) or ""), controllers = {} }
+  if not found.memory then
+    found.memory = system.available_memory()
+    system.write(MEMORY, ("%d\n"):format(found.memory))
+  end
+  for name in (system.read(CONTROLLERS) or ""):gmatch("%S+") do found.controllers[name] = true end
+  for _, name in ipairs { "memory", "pids" } do
+    if not found.controllers[name] then system.say("[service] the kernel has no cgroup controller %s: services have no such limit", name) end
+  end
+  return found
+end
+
+-- Goes on where the supervisor before this one stopped. A first one starts what is to start.
+local function adopt(self)
+  local before = supervisor.read_state(self.name)
+  if not before then return enter(self, self.policy["nodekiln.start"] == "auto" and "waiting" or "stopped") end
+  for key, value in pairs(before) do self[key] = value end
+  if self.state == "running" then
+    for _, item in ipairs(self.runtime.mounts or {}) do table.insert(self.mounted, item.destination) end
+  end
+end
+
+local function load(path, node)
   local self = bundle.load(path)
-  local complaints
-  self.policy, complaints = policy.read(self.annotations)
+  local unknown, unused
+  self.policy, unknown = policy.read(self.annotations)
+  unused = policy.limit(self.policy, self.config, node.memory, node.controllers)
   self.namespace = self.runtime.namespace
   if not self.namespace or self.namespace == "" then self.namespace = "services.linuxkit" end
   self.directory, self.restarts = supervisor.STATE .. "/" .. self.name, 0
-  for _, line in ipairs(complaints) do system.say("[service] %s: %s", self.name, line) end
+  self.again, self.delay, self.note = 0, 0, ""
+  for _, line in ipairs(table.move(unused, 1, #unused, #unknown + 1, unknown)) do system.say("[service] %s: %s", self.name, line) end
   system.mkdir(self.directory)
   bundle.write_config(self, self.directory)
-  local before = supervisor.read_state(self.name)
-  if before and before.state == "running" and system.birth(before.pid) == before.birth then
-    self.pid, self.birth, self.restarts = before.pid, before.birth, before.restarts
-    self.state, self.since = "running", before.since
-    for _, item in ipairs(self.runtime.mounts or {}) do table.insert(self.mounted, item.destination) end
-  else
-    enter(self, "stopped")
-  end
+  adopt(self)
   return self
 end
 
@@ -75,7 +100,7 @@ local function start(self)
   if ok then
     self.pid = tonumber(system.read(pid_file))
     self.birth = system.birth(self.pid)
-    enter(self, "running")
+    enter(self, "running", self.note)
     system.say("[service] %s: started in %.1f s", self.name, system.uptime() - began)
   else
     system.say("[service] %s: cannot start: %s", self.name, why)
@@ -86,15 +111,16 @@ end
 
 -- It has ended, or could not be started: what its policy says comes next.
 local function ended(self, code, ran, why)
-  local verdict, delay
-  verdict, delay, self.restarts = policy.after_exit(self.policy, code, ran, self.restarts)
+  local verdict
+  verdict, self.delay, self.restarts = policy.after_exit(self.policy, code, ran, self.restarts)
   local how = why and "could not be started" or ("exited with code %d after %.1f s"):format(code, ran)
+  local note = why and "could not be started" or ("exit code %d"):format(code)
   if verdict == "restart" then
-    self.again = system.uptime() + delay
-    enter(self, "waiting", how)
-    system.say("[service] %s: %s; restart %d in %.1f s", self.name, how, self.restarts, delay)
+    self.again = system.uptime() + self.delay
+    enter(self, "waiting", note)
+    system.say("[service] %s: %s; restart %d in %.1f s", self.name, how, self.restarts, self.delay)
   else
-    enter(self, verdict, how)
+    enter(self, verdict, note)
     system.say("[service] %s: %s; %s", self.name, how, verdict == "done" and "it is done" or "not started again")
   end
 end
@@ -165,18 +191,55 @@ local function clear_leftovers(services)
   end
 end
 
-local function report(services)
-  local up, down = {}, {}
+-- Why it counts as failed, on one line.
+local function reason(self)
+  if self.note == "" then return self.name .. " (containerd is not up)" end
+  local starts = self.restarts + (self.state == "waiting" and 0 or 1)
+  return ("%s (%s, %d start%s)"):format(self.name, self.note, starts, starts == 1 and "" or "s")
+end
+
+-- Services by what policy.judge says of them; one that waits for a containerd which does not come up has failed.
+local function judged(services, containerd_failed)
+  local found = { up = {}, failed = {}, pending = {} }
   for _, self in ipairs(services) do
-    if self.state == "running" or self.state == "done" then up[#up + 1] = self.name
-    elseif self.policy["nodekiln.start"] == "auto" then down[#down + 1] = self.name end
+    self.lived = system.uptime() - self.since
+    local verdict, runs = policy.judge(self.policy, self), self.state == "running" and alive(self)
+    if self.state == "running" and not runs then verdict = "pending" end -- the next tick finds out
+    if verdict == "pending" and not runs and containerd_failed then verdict = "failed" end
+    if verdict then table.insert(found[verdict], self) end
   end
-  if #down == 0 then
-    system.say("nodekiln: services are up: %s (%.1f s)", #up > 0 and table.concat(up, " ") or "none", system.uptime())
+  return found
+end
+
+local function show_logs(self)
+  for _, file in ipairs { log.paths(LOGS, self.name) } do
+    for _, line in ipairs(system.tail(file, LAST_LINES)) do system.say("[service] %s| %s", self.name, line) end
+  end
+end
+
+local function names(services, describe)
+  local words = {}
+  for index, self in ipairs(services) do words[index] = describe and describe(self) or self.name end
+  return table.concat(words, describe and ", " or " ")
+end
+
+-- Says which services are up or have failed, once all are judged, and again when others have failed than before: `known`
+-- is what this returned the last time, nil at first.
+local function report(services, containerd_failed, known)
+  local found = judged(services, containerd_failed)
+  local failed = names(found.failed)
+  if #found.pending > 0 or failed == known then return known end
+  local up = #found.up > 0 and names(found.up) or "none"
+  if failed == "" then
+    system.say("nodekiln: services are up: %s (%.1f s)", up, system.uptime())
   else
-    system.say("nodekiln: services have failed: %s; running: %s (%.1f s)", table.concat(down, " "), table.concat(up, " "), system.uptime())
+    system.say("nodekiln: services have failed: %s; running: %s (%.1f s)", names(found.failed, reason), up, system.uptime())
   end
-  system.write(supervisor.UP, table.concat(down, " ") .. "\n")
+  for _, self in ipairs(found.failed) do
+    if not (" " .. (known or "") .. " "):find(" " .. self.name .. " ", 1, true) then show_logs(self) end
+  end
+  system.write(supervisor.UP, failed .. "\n")
+  return failed
 end
 
 local function obey(services, line)
@@ -194,27 +257,22 @@ local function obey(services, line)
 end
 
 function supervisor.run()
-  local services, daemon = {}, containerd.adopt()
+  local services, daemon, node = {}, containerd.adopt(), machine()
   for _, path in ipairs(bundle.all(BUNDLES)) do
-    local ok, result = pcall(load, path)
+    local ok, result = pcall(load, path, node)
     if ok then services[#services + 1] = result else system.say("[service] %s: cannot be read: %s", path, result) end
   end
   if not system.exists(supervisor.CONTROL) then stat.mkfifo(supervisor.CONTROL, tonumber("600", 8)) end
   local control = fcntl.open(supervisor.CONTROL, fcntl.O_RDWR | fcntl.O_NONBLOCK) -- both ends are ours: it never closes
 
-  local first, pending = not system.exists(supervisor.UP), ""
+  local known, cleared, pending = (system.read(supervisor.UP) or ""):match("(.-)\n"), false, ""
   while true do
     if keep_containerd(daemon) then
-      if first then
-        clear_leftovers(services)
-        for _, self in ipairs(services) do
-          if self.state == "stopped" and self.policy["nodekiln.start"] == "auto" then try(self) end
-        end
-      end
+      if not cleared then clear_leftovers(services) end
+      cleared = true
       for _, self in ipairs(services) do tick(self) end
     end
-    if first then report(services) end
-    first = false
+    known = report(services, daemon.failures > 0, known)
     if poll.rpoll(control, 1000) == 1 then
       pending = pending .. (unistd.read(control, 4096) or "")
       for line in pending:gmatch("([^\n]*)\n") do

@@ -32,6 +32,17 @@ function system.write(path, text)
   assert(os.rename(path .. ".new", path))
 end
 
+-- One write(2) into a file of the kernel, or an error with its reason.
+function system.set(path, text)
+  local fd, why = fcntl.open(path, fcntl.O_WRONLY)
+  local written
+  if fd then
+    written, why = unistd.write(fd, text)
+    unistd.close(fd)
+  end
+  if not written then error(("%s: cannot set %q: %s"):format(path, text, why), 0) end
+end
+
 function system.exists(path) return stat.stat(path) ~= nil end
 
 function system.is_directory(path)
@@ -121,7 +132,7 @@ function system.run(argv, seconds)
     end
   end
   unistd.close(from)
-  return ended or system.wait(pid), (table.concat(said):gsub("%s+$", ""))
+  return ended or system.wait(pid), table.concat(said):match("^.*%S") or "" -- "%s+$" would take quadratic time
 end
 
 -- Run a program that must succeed.
@@ -144,10 +155,24 @@ function system.birth(pid)
   end
 end
 
+-- Memory ----------------------------------------------------------------------------------------------------------------
+
+-- Bytes that could be used without swapping.
+function system.available_memory() return tonumber(system.read("/proc/meminfo"):match("MemAvailable:%s*(%d+) kB")) << 10 end
+
+-- Makes this process, and what it starts, the last that the kernel's OOM killer takes. containerd gives its shims one more.
+function system.protect() system.set("/proc/self/oom_score_adj", "-999") end
+
 -- The console -----------------------------------------------------------------------------------------------------------
 
+-- `text` with control characters (C1 in UTF-8 too) as \xNN: what a container says must not steer the terminal.
+function system.printable(text)
+  text = text:gsub("[\0-\8\11-\31\127]", function(letter) return ("\\x%02x"):format(letter:byte()) end)
+  return (text:gsub("\xc2([\x80-\x9f])", function(letter) return ("\\x%02x"):format(letter:byte()) end))
+end
+
 function system.say(...)
-  io.stdout:write(string.format(...), "\n")
+  io.stdout:write(system.printable(string.format(...)), "\n")
   io.stdout:flush()
 end
 

@@ -53,6 +53,92 @@ test("restart: always, no, and no more than max", function()
   same(policy.after_exit(read { ["nodekiln.restart.max"] = "3" }, 1, 0, 2), "restart")
   same(policy.after_exit(read { ["nodekiln.restart.max"] = "3" }, 1, 0, 3), "failed")
 end)
+
+-- A service as the supervisor hands it to policy.judge; what is not said is that of one that has just been started.
+local function service(fields)
+  return setmetatable(fields, { __index = { state = "running", restarts = 0, lived = 0, delay = 0 } })
+end
+test("a service is up when it has lived for its settling time, and not before", function()
+  same(policy.judge(read {}, service {}), "pending")
+  same(policy.judge(read {}, service { lived = 4.9 }), "pending")
+  same(policy.judge(read {}, service { lived = 5 }), "up")
+  same(policy.judge(read { ["nodekiln.settle"] = "0" }, service {}), "up")
+  same(policy.judge(read { ["nodekiln.settle"] = "30" }, service { lived = 29 }), "pending")
+end)
+test("a service has failed after three starts, or when it will not be started again soon", function()
+  same(policy.judge(read {}, service { state = "waiting", restarts = 2, delay = 2 }), "pending")
+  same(policy.judge(read {}, service { state = "waiting", restarts = 3, delay = 4 }), "failed")
+  same(policy.judge(read {}, service { state = "waiting", restarts = 1, delay = 60 }), "failed")
+  same(policy.judge(read {}, service { state = "failed" }), "failed")
+end)
+test("a service that has failed is up again after a good run, not after each start", function()
+  same(policy.judge(read {}, service { restarts = 3, lived = 30 }), "failed")
+  same(policy.judge(read {}, service { restarts = 3, lived = 60 }), "up")
+end)
+test("a service that has done its work is up, one that nobody wants is neither", function()
+  same(policy.judge(read {}, service { state = "done" }), "up")
+  same(policy.judge(read {}, service { state = "stopped" }), nil)
+end)
+test("every crash loop is found out: no exit code, life or backoff keeps it pending", function()
+  for _, lived in ipairs { 0, 1, 4.9 } do
+    for _, backoff in ipairs { "0", "1", "7", "3600" } do
+      local rules, restarts, starts, verdict = read { ["nodekiln.restart.backoff"] = backoff }, 0, 0, "pending"
+      while verdict == "pending" do
+        local _, delay
+        starts = starts + 1
+        _, delay, restarts = policy.after_exit(rules, 255, lived, restarts)
+        verdict = policy.judge(rules, service { state = "waiting", restarts = restarts, delay = delay })
+      end
+      same({ verdict, starts <= 3 }, { "failed", true })
+    end
+  end
+end)
+
+local GIB = 1 << 30
+test("memory: sizes, shares, everything, and what is kept free", function()
+  for text, wanted in pairs { ["4096"] = 4096, ["64M"] = 64 << 20, ["2G"] = 2 * GIB, ["25%"] = GIB, max = math.huge, auto = 4 * GIB - 4 * GIB // 5 } do
+    same(policy.memory(text, 4 * GIB), wanted)
+  end
+  same(policy.memory("auto", 64 * GIB), 63 * GIB)
+  for _, text in ipairs { "", "0", "0%", "-1", "1.5G", "64MB", "M", "a lot", "99999999999999999999T" } do same(policy.memory(text, GIB), nil) end
+end)
+local BOTH = { pids = true, memory = true }
+test("limits: a service without any gets the default ones", function()
+  local config = {}
+  same(policy.limit(read {}, config, GIB, BOTH), {})
+  same(config.linux.resources, { pids = { limit = 4096 }, memory = { limit = GIB - GIB // 5 } })
+end)
+test("limits: annotations change them, resources win", function()
+  local config = { annotations = { ["nodekiln.pids.max"] = "max", ["nodekiln.memory.max"] = "50%" } }
+  same(policy.limit(read(config.annotations), config, GIB, BOTH), {})
+  same(config.linux.resources, { memory = { limit = GIB // 2 } })
+  config = { annotations = config.annotations, linux = { resources = { memory = { limit = -1 }, pids = { limit = 7 }, devices = {} } } }
+  same(#policy.limit(read(config.annotations), config, GIB, BOTH), 2)
+  same(config.linux.resources, { memory = { limit = -1 }, pids = { limit = 7 }, devices = {} })
+end)
+test("limits: none for a kernel without the controller; a limit of swap alone is left alone", function()
+  local config = { linux = { resources = { memory = { swap = 5 } } } }
+  policy.limit(read {}, config, GIB, { memory = true })
+  same(config.linux.resources, { memory = { swap = 5 } })
+end)
+test("an annotation of a limit that cannot be meant is named", function()
+  local result, complaints = policy.read { ["nodekiln.pids.max"] = "0", ["nodekiln.memory.max"] = "1.5G" }
+  same({ result["nodekiln.pids.max"], result["nodekiln.memory.max"], #complaints }, { 4096, "auto", 2 })
+end)
+test("a bundle's processes do not inherit the protection of the node's own", function()
+  local written = {}
+  local write, mkdir = system.write, system.mkdir
+  system.write, system.mkdir = function(_, text) table.insert(written, json.decode(text).process.oomScoreAdj) end, function() end
+  for _, score in ipairs { false, -800 } do
+    bundle.write_config({ config = { root = {}, process = { oomScoreAdj = score or nil } }, runtime = {}, root = "/x" }, "/y")
+  end
+  system.write, system.mkdir = write, mkdir
+  same(written, { 0, -800 })
+end)
+test("what a container says does not steer the terminal", function()
+  same(system.printable("a\tb\n é\u{a0}"), "a\tb\n é\u{a0}")
+  same(system.printable("\27[2J\7\r\127\u{9b}\0"), "\\x1b[2J\\x07\\x0d\\x7f\\x9b\\x00")
+end)
 test("an annotation that cannot be meant is named and has its default", function()
   local result, complaints = policy.read { ["nodekiln.restart"] = "sometimes", ["nodekiln.restart.max"] = "-1", ["nodekiln.bogus"] = "1", other = "x" }
   same(result["nodekiln.restart"], "on-failure")

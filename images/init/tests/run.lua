@@ -33,7 +33,7 @@ function raises(pattern, call, ...) -- luacheck: ignore
   if ok or not tostring(why):find(pattern) then error(("wanted an error like %q, got %s"):format(pattern, show(why)), 2) end
 end
 
-local files = #arg > 0 and arg or { here .. "/boot.lua", here .. "/../../metadata/tests/metadata.lua" }
+local files = #arg > 0 and arg or { here .. "/boot.lua", here .. "/../../metadata/tests/yaml.lua", here .. "/../../metadata/tests/metadata.lua" }
 for _, file in ipairs(files) do dofile(file) end
 print(("%d tests, %d failed"):format(count, failures))
 os.exit(failures == 0 and 0 or 1)

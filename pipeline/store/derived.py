@@ -1,8 +1,8 @@
-"""Taint: a blob that is not what its name says is removed, with everything that may have been made of its bytes.
+"""Derived: a damaged blob is removed together with all that may have been made of its bytes.
 
-Records say which actions an action was made of, so those that follow from a result that refers to the blob are found
-and dropped, and so is a record whose own inputs have none any more. Facts and spares do not say what they stem from: all
-of them go. The action that made the blob keeps its record, and must give the same again.
+A record names the inputs of its action, so those are found and dropped that follow from a result that refers to the
+blob, and those whose inputs have no record any more. Facts and spares do not say what they stem from: all of them go.
+The action that made the blob keeps its record, and must give the same again.
 
 The store notes that there was damage, and doit's tasks look at that: what was built before is looked at again.
 """
@@ -21,15 +21,12 @@ from pipeline.digest import Digest
 from pipeline.mark import DAMAGE
 from pipeline.store import facts, spare
 from pipeline.store import record as records
+from pipeline.store.fault import noted
 from pipeline.store.record import Record
 from pipeline.store.references import named
 
 if TYPE_CHECKING:
     from pipeline.store import Store
-
-noted: list[str] = []
-"""One line for each blob that this process found damaged, until somebody has shown it."""
-
 
 def drop(store: Store, suspects: Iterable[Digest]) -> list[Path]:
     """Removes those blobs of `suspects` that are not right, and what may stem from them; returns the dropped records.
@@ -66,11 +63,13 @@ def _derived(store: Store, damaged: Set[Digest]) -> list[Path]:
     """Returns the paths of the records of actions that may have read bytes of `damaged`."""
     known = {path.name: (path, found) for path, found in records.every(store.root) if found is not None}
     suspect = {key for key, (_, found) in known.items() if _refers(store, found.result, damaged)}
-    trusted, dropped = known.keys() - suspect, set[str]()
-    more = {key for key, (_, found) in known.items() if _mentions(found, damaged)}
-    while more:
-        trusted, dropped = trusted - more, dropped | more
+    dropped = {key for key, (_, found) in known.items() if _mentions(found, damaged)}
+    while True:
+        trusted = known.keys() - suspect - dropped
         more = {key for key, (_, found) in known.items() if not trusted.issuperset(found.inputs)} - dropped
+        if not more:
+            break
+        dropped |= more
     return [known[key][0] for key in dropped]
 
 

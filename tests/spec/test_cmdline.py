@@ -1,0 +1,154 @@
+"""The kernel's command line: what no kernel takes, and what a boot loader would not pass on, at its line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import formats, qemu
+from pipeline.errors import BadInput
+from pipeline.formats import netboot, rpi3
+from pipeline.language import cmdline, spec
+from pipeline.language.problem import Problems, StageProblem
+from pipeline.lock import Lock
+from pipeline.plan import plan
+from pipeline.writers import syslinux
+
+LOADED = [name for name in (*formats.names(), "raw-efi.zst") if formats.loaders(name)]
+HANDED = ["kernel+initrd", "kernel+squashfs", "kernel+erofs", "kernel+iso", "tar", "tar-kernel-initrd", "docker"]
+ROOM = {
+    "raw-bios": 2046 - len("BOOT_IMAGE=/kernel  initrd=/initrd.img"),
+    "vmdk": 2046 - len("BOOT_IMAGE=/kernel  initrd=/initrd.img"),
+    "uki": 2047,
+    "netboot": 2047 - len("a-kernel initrd=initrd.img "),
+    "rpi3": 1023,
+    "ext4-efi": 2047 - len(" root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 ro"),
+}
+"""Format -> bytes of a command line."""
+
+
+def planned(folder: Path, line: str, name: str, arch: str = "amd64") -> None:
+    text = f"kernel:\n  image: k:1\n  cmdline: {line!r}\nbuild: {{formats: [{name}], arch: {arch}}}\n"
+    (folder / "a.yml").write_text(text)
+    plan(spec.load(folder / "a.yml"), Lock({}), arch)
+
+
+def refused(folder: Path, line: str, name: str) -> str:
+    with pytest.raises(Problems) as caught:
+        planned(folder, line, name)
+    (problem,) = {str(each).replace(f"{folder}/", "") for each in caught.value.problems}
+    return problem
+
+
+def test_the_formats_that_a_boot_loader_starts_are_those() -> None:
+    booted = {name for name in formats.names() if formats.needs(name) & {"kernel", "initrd", "uki"}}
+    handed = {"kernel+initrd", "kernel+squashfs", "kernel+erofs", "kernel+iso", "tar-kernel-initrd"}
+    assert booted - set(LOADED) == handed
+
+
+@pytest.mark.parametrize("name", HANDED)
+def test_no_kernel_takes_more_than_its_own_limit(name: str, tmp_path: Path) -> None:
+    planned(tmp_path, "a" * 2047, name)
+    found = refused(tmp_path, "a" * 2048, name)
+    assert found == "a.yml:3:12: the command line has 2048 bytes; the kernel takes at most 2047"
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_every_format_takes_what_its_loaders_pass_on_and_no_byte_more(name: str, tmp_path: Path) -> None:
+    room = min(each.longest - len(each.template.format(line="", node="a")) for each in formats.loaders(name))
+    assert ROOM.get(name, room) == room
+    planned(tmp_path, "a" * room, name)
+    found = refused(tmp_path, "a" * (room + 1), name)
+    assert found.startswith("a.yml:3:12: ") and f"has {room + 1} bytes; " in found and f"at most {room}" in found
+
+
+def test_a_format_that_only_a_build_asks_for_names_the_line_as_well(tmp_path: Path) -> None:
+    text = f"kernel:\n  image: k:1\n  cmdline: {'a' * 2040}\nbuild: {{arch: amd64, size: 1G}}\n"
+    (tmp_path / "a.yml").write_text(text)
+    action = plan(spec.load(tmp_path / "a.yml"), Lock({}), "amd64").format("raw-bios")
+    assert action.where is not None
+    assert action.where(cmdline.PATH) == f"{tmp_path}/a.yml:3:12"
+    assert action.where(("size",)) == f"{tmp_path}/a.yml:4:28"
+
+
+def test_bytes_count_and_not_characters(tmp_path: Path) -> None:
+    planned(tmp_path, "é" * 1023, "kernel+initrd")
+    assert "has 2048 bytes" in refused(tmp_path, "é" * 1024, "kernel+initrd")
+
+
+def test_each_architecture_has_its_own_line_and_place(tmp_path: Path) -> None:
+    text = f"kernel:\n  image: k:1\n  cmdline:\n    amd64: a\n    arm64: {'a' * 3000}\n"
+    (tmp_path / "a.yml").write_text(text)
+    with pytest.raises(Problems, match=r"a\.yml:5:12: the command line has 3000 bytes"):
+        spec.load(tmp_path / "a.yml")
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\r", "\x7f"])
+def test_control_characters_are_refused(character: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(f'kernel: {{image: k:1, cmdline: "a{character!r}b"}}\n'.replace("'", ""))
+    with pytest.raises(Problems, match="the control character"):
+        spec.load(tmp_path / "a.yml")
+
+
+def test_lines_and_tabs_are_spaces(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("kernel:\n  image: k:1\n  cmdline: |\n    a\tb\n    c\n")
+    assert spec.load(tmp_path / "a.yml")["kernel"].cmdline == "a\tb\nc\n"
+
+
+def test_a_quotation_mark_that_is_never_closed_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("kernel: {image: k:1, cmdline: 'a=\"b c'}\n")
+    assert [str(each.place)[-4:] for each in spec.load(tmp_path / "a.yml").warned] == ["1:31"]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "word"),
+    [
+        ("raw-bios", "a initrd=/x", "initrd=/x"),
+        ("iso-hybrid", "initrd=/x", "initrd=/x"),
+        ("netboot", "a ; b", ";"),
+        ("netboot", "x=${net0/mac}", "x=${net0/mac}"),
+        ("netboot", "initrd=x", "initrd=x"),
+        ("rpi3", "x=${y}", "${"),
+        ("rpi3", "x=$(y)", "$("),
+        ("rpi3", "x='y z'", "'"),
+        ("rpi3", "x=a\\b", "\\"),
+    ],
+)
+def test_a_word_that_a_loader_reads_itself_is_refused(name: str, line: str, word: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(
+        f"kernel:\n  image: k:1\n  cmdline: |\n    {line}\nbuild: {{formats: [{name}], arch: amd64}}\n"
+    )
+    with pytest.raises(Problems, match=re.escape(f"a.yml:3:12: {name}: ")) as caught:
+        plan(spec.load(tmp_path / "a.yml"), Lock({}), "amd64")
+    assert f"would take {word!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [syslinux.config, rpi3.extlinux, lambda line: netboot.script("node", line)],
+    ids=["syslinux", "rpi3", "ipxe"],
+)
+def test_what_writes_a_configuration_holds_the_limit_too(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(StageProblem, match="has 2040 bytes") as caught:
+        write("a" * 2040)
+    assert caught.value.path == cmdline.PATH
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("ab= #;|&${}'\"\\\n"), max_size=30))
+def test_the_words_that_ipxe_passes_on_are_those_of_the_spec(line: str) -> None:
+    if cmdline.IPXE.refusal(line, "node") is None:
+        command = netboot.script("node", line).splitlines()[1]
+        assert command.split()[:3] == ["kernel", "node-kernel", "initrd=initrd.img"]
+        assert command.split()[3:] == line.split()
+
+
+def test_what_run_appends_counts(tmp_path: Path) -> None:
+    (tmp_path / "a-cmdline").write_text("a" * 2000)
+    assert qemu.start("kernel+initrd", tmp_path / "a", "amd64", "b" * 46)[-1].endswith(" " + "b" * 46)
+    with pytest.raises(BadInput, match="--append: the command line has 2048 bytes"):
+        qemu.start("kernel+initrd", tmp_path / "a", "amd64", "b" * 47)
