@@ -6,6 +6,8 @@ The modules in reading order; each imports only what stands before it (import-li
                 tree       a file system as a value; contents are slices of blobs
                 columns    the bytes that name a tree
                 mark, sealed         which state of a file this is; documents that carry a hash of themselves
+                atomic     files under names that others can predict; symlinks that are not followed
+                redact, terminal     what records hold and people see: no secrets, nothing that a terminal obeys
 **Store**       store/     blobs by digest, trees, results of actions; rope, reading and export (bytes in and out); held
                            (locks), record, references, fault (errors), meter, beside, growing (threads)
                            vouch      which files of blobs are known to be right; derived: what was made of damaged ones
@@ -31,7 +33,7 @@ The modules in reading order; each imports only what stands before it (import-li
 **Pipeline**    stages/    the functions that actions call
                 sections/  one module per top-level key of a spec; the directory is the grammar
                 formats/   one module per output; the directory is the list
-                seen, hostfile       what planning looks at on the host
+                seen, hostfile, outside    what planning looks at on the host; what leaves the project
                 lock, offline        what every name meant, when somebody last asked; whether anybody may be asked
                 plan       a spec and its lock become actions
 **Use**         project, publish         a folder with specs/; results become files

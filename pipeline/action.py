@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, TypeVar
 from pipeline import columns
 from pipeline.digest import Digest, canonical_json
 from pipeline.errors import NodekilnError
+from pipeline.redact import redacted
 from pipeline.store import Damaged, Missing, Store, StoreError
 from pipeline.store.references import damage, references
 
@@ -151,10 +152,10 @@ class Action:
         return result
 
     def facts(self) -> dict[str, Any]:
-        """What a record says of an action, for `why`, `plan` and `graph`."""
+        """What a record says of an action, for `why`, `plan` and `graph`; of what may be secret only digests."""
         call, inputs = self.call(()), {action.name: action.key for action in self.inputs}
         facts: dict[str, Any] = {"name": self.name, "stage": call.stage, "version": call.version}
-        return facts | {"params": dict(self.params), "inputs": inputs}
+        return facts | {"params": redacted(self.params), "inputs": inputs}
 
     def _again(self, store: Store, lost: set[Digest], execute: Executor) -> None:
         """Make the result once more, because of blobs that it refers to and that are `lost`."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import atomic
 from pipeline.action import Action, closure
 from pipeline.digest import LENGTHS, Digest
 from pipeline.store import Store, held, record, spare
@@ -70,7 +71,7 @@ def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run:
             _remove([path for result in gone for path in result.paths], since)
             _remove([store.path(blob) for blob in dead], since)
             if max_size is not None:
-                _remove([*(store.root / "sums").glob("*/*"), *(store.root / "tmp").glob(PARTIAL + "*")], since)
+                _remove([*atomic.nested(store.root / "sums"), *(store.root / "tmp").glob(PARTIAL + "*")], since)
                 spare.drop(store)
     return Freed(len(gone), len(dead), sum(stamps[blob].st_size for blob in dead), total, needed)
 

@@ -26,9 +26,9 @@ class Digest(str):
     @classmethod
     def parse(cls, unsafe_text: object) -> Self:
         """Check `unsafe_text` and return it as a digest, or raise InvalidDigest."""
-        if not isinstance(unsafe_text, str) or not _DIGEST.fullmatch(unsafe_text):
+        if not is_digest(unsafe_text):
             raise InvalidDigest(f"not a digest: {str(unsafe_text)[:80]!r} (wanted sha256:<64 hex> or sha512:<128 hex>)")
-        return cls(unsafe_text)
+        return cls(str(unsafe_text))
 
     @classmethod
     def of(cls, data: bytes | memoryview) -> Self:
@@ -42,6 +42,11 @@ class Digest(str):
     @property
     def hex(self) -> str:
         return self.partition(":")[2]
+
+
+def is_digest(unsafe_value: object) -> bool:
+    """Whether `Digest.parse` takes it."""
+    return isinstance(unsafe_value, str) and _DIGEST.fullmatch(unsafe_value) is not None
 
 
 def canonical_json(value: Any) -> bytes:

@@ -35,6 +35,7 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
 
     jobs: blobs that are read at a time, by default one a core. Builds may run meanwhile.
     """
+    store.check_folders()
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         wrong = [blob for blob in pool.map(lambda each: _wrong(store, each[0]), blobs(store)) if blob]
     found = [Damage(store.path(blob), f"blob {blob}: is not what its name says") for blob in wrong]

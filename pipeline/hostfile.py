@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipeline import atomic
 from pipeline.seen import observation
 from pipeline.store import CHUNK
 
@@ -54,7 +55,5 @@ def _known() -> dict[str, str]:
 
 
 def _remember(known: dict[str, str]) -> None:
-    MEMORY.parent.mkdir(exist_ok=True)
-    partial = MEMORY.with_name(f"{MEMORY.name}.{os.getpid()}")
-    partial.write_text(json.dumps(dict(list(known.items())[-REMEMBERED:])))
-    partial.replace(MEMORY)
+    atomic.folder(Path(), str(MEMORY.parent))
+    atomic.write(MEMORY, json.dumps(dict(list(known.items())[-REMEMBERED:])))

@@ -11,15 +11,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import seen
-from pipeline.digest import Digest, InvalidDigest
+from pipeline import atomic, seen
+from pipeline.digest import Digest, is_digest
 from pipeline.errors import NodekilnError
 
 VERSION = 1
+ANY = None
+"""Stands for every key of an object in SHAPE."""
+_IMAGE = {"manifest": Digest, "config": dict, "layers": [{"size": int, "digest": Digest}]}
+_RECIPE = {"request": str, "packages": [dict]}
+SHAPE = {"images": {ANY: {"platforms": {ANY: _IMAGE}}}, "packages": {ANY: {ANY: _RECIPE}}}
+"""The parts of a lock that are relied on."""
+KINDS = {dict: "object", list: "list", str: "text", int: "number", Digest: "digest"}
+"""Types by the names that JSON has for them."""
+MENDED = "restore it, or delete it and run `doit lock`"
 
 
 class LockError(NodekilnError):
@@ -84,24 +93,27 @@ def read(path: Path) -> Lock:
     except FileNotFoundError:
         return Lock()
     except (ValueError, RecursionError) as error:
-        raise LockError(f"{path}: not a lock ({error}): restore it, or delete it and run `doit lock`") from None
+        raise LockError(f"{path}: not a lock ({error}): {MENDED}") from None
     if not isinstance(document, dict) or document.get("version") != VERSION:
         raise LockError(f"{path}: version {VERSION} expected: update nodekiln, or delete it and run `doit lock`")
-    if not _is_whole(document):
-        raise LockError(f"{path}: not as `doit lock` writes it: restore it, or delete it and run `doit lock`")
+    for complaint in _unlike(document, SHAPE, ""):
+        raise LockError(f"{path}: not as `doit lock` writes it ({complaint}): {MENDED}")
     return Lock(document["images"], document["packages"])
 
 
-def _is_whole(unsafe_document: Mapping[str, Any]) -> bool:
-    """Returns whether all is there that planning takes out of a lock. Stages check what they are given of the rest."""
-    try:
-        images = [each for image in unsafe_document["images"].values() for each in image["platforms"].values()]
-        recipes = [each for recipe in unsafe_document["packages"].values() for each in recipe.values()]
-        return all(Digest.parse(each["manifest"]) for each in images) and all(
-            isinstance(each["request"], str) and isinstance(each["packages"], list) for each in recipes
-        )
-    except (KeyError, TypeError, AttributeError, InvalidDigest):
-        return False
+def _unlike(value: Any, shape: Any, where: str) -> Iterator[str]:
+    """Where `value` is not of `shape`: a type, a list of one shape, or an object by its keys (ANY: whichever)."""
+    wanted: type = shape if isinstance(shape, type) else type(shape)
+    fits = is_digest(value) if shape is Digest else isinstance(value, wanted)
+    if not fits:
+        yield f"{where or 'the whole'} is no {KINDS[wanted]}"
+    elif isinstance(shape, list):
+        for number, each in enumerate(value):
+            yield from _unlike(each, shape[0], f"{where}[{number}]")
+    elif isinstance(shape, dict):
+        for key, inner in shape.items():
+            for name in value if key is ANY else (key,):
+                yield from _unlike(value.get(name), inner, f"{where}[{name!a}]")
 
 
 def write(path: Path, lock: Lock) -> None:
@@ -110,12 +122,10 @@ def write(path: Path, lock: Lock) -> None:
     text = json.dumps(document, indent=1, sort_keys=True) + "\n"
     if path.exists() and path.read_text() == text:
         return
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)
+    atomic.write(path, text)
 
 
-def resolve(wanted: Iterable[Wanted], cache: Path) -> list[tuple[Wanted, Any]]:
+def resolve(wanted: Iterable[Wanted]) -> list[tuple[Wanted, Any]]:
     """Ask registries and package mirrors what `wanted` means now.
 
     NODEKILN_LOCKED=1 forbids it: LockError then, with the names.
@@ -127,11 +137,11 @@ def resolve(wanted: Iterable[Wanted], cache: Path) -> list[tuple[Wanted, Any]]:
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.oci import resolve as registries
-    from pipeline.recipe import debian
+    from pipeline.recipe import apt, debian
 
     images = [each for each in wanted if not each.folder]
     recipes = [each for each in wanted if each.folder]
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = [(each, pool.submit(registries.resolve, each.name, [each.arch])) for each in images]
-        packages = debian.resolve_all(recipes, cache) if recipes else []
+        packages = debian.resolve_all(recipes, apt.state_folder()) if recipes else []
         return [*((each, future.result().document()) for each, future in found), *packages]

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline import compress, formats, sections, seen
+from pipeline import compress, formats, outside, sections, seen
 from pipeline.action import Action, closure
 from pipeline.errors import BadInput
 from pipeline.language import cmdline, compat
@@ -33,6 +33,8 @@ INITS = ("sbin/init", "etc/init", "bin/init", "bin/sh")
 """Programs of which the kernel starts the first that there is (init/main.c)."""
 _SECTIONS = {"init": ("init", "kernel"), "services": ("services",), "onboot": ("onboot", "onshutdown")}
 """The sections at which problems of a whole node are told."""
+IMAGES = Path("images")
+"""The folder of a project's recipes, by convention. It may be a symlink."""
 OWN_IMAGES = Path(__file__).parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
@@ -229,6 +231,8 @@ class Images:
         places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
         for place in places:
             if seen.is_file(place / FILE):
+                if outside.leads(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
+                    raise BadInput(f"{self._spec.path}: {PKG}{path} lies outside the project ({outside.ALLOWED})")
                 return place
         message = f"there is no recipe {PKG}{path}: no {FILE} in {' or '.join(map(str, dict.fromkeys(places[:2])))}"
         raise NoImage(message, guess(f"{PKG}{path}", [f"{PKG}{each}" for each in self._recipes(path)]))

@@ -7,6 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import atomic
+from pipeline.errors import BadInput
+
 if TYPE_CHECKING:
     from pipeline.language.spec import Spec
     from pipeline.lock import Lock
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 SPECS = "specs"
 RESULTS = "build"
 CACHE = "cache"
+STATE = ".doit.db"
+"""doit's database in RESULTS; sqlite's own files beside it start with the same name."""
+ELSEWHERE = "NODEKILN_CACHE"
+"""Environment variable: another folder for the store."""
 
 
 class Project:
@@ -34,7 +41,21 @@ class Project:
 
     @property
     def cache(self) -> Path:
-        return self.root / os.environ.get("NODEKILN_CACHE", CACHE)
+        """The store's folder."""
+        return self.root / os.environ.get(ELSEWHERE, CACHE)
+
+    def check(self) -> None:
+        """BadInput if a spec's name cannot be shown, or the project's own cache and results, or what doit remembers of
+        them, would be written elsewhere (Symlinked)."""
+        for name in self.names():
+            if not name.isprintable():
+                raise BadInput(f"{SPECS}/{name}.yml: the name of a spec is printable: rename it")
+        if not os.environ.get(ELSEWHERE) and (self.root / CACHE).is_symlink():
+            raise atomic.Symlinked(Path(CACHE), f"remove it; {ELSEWHERE} names a cache that is elsewhere")
+        results = atomic.checked(self.root, RESULTS)
+        for link in atomic.links(results):
+            if link.name.startswith(STATE):
+                raise atomic.Symlinked(link)
 
     @cached_property
     def damage(self) -> str:
@@ -68,3 +89,7 @@ class Project:
     def results(self, name: str, arch: str = "") -> Path:
         """Where the spec's results go, relative to the project; `arch` where it is built for several."""
         return Path(RESULTS, name, arch)
+
+    def make(self, folder: Path) -> Path:
+        """`folder`, relative to the project, made if need be. Symlinked if something on the way is a symlink."""
+        return atomic.folder(self.root, str(folder))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__, written
+from pipeline import __version__, atomic, written
 from pipeline.action import Action, closure
 from pipeline.digest import Digest
 from pipeline.mark import Mark, mark, settle
@@ -36,7 +36,7 @@ def publish(project: Project, made: Plan, name: str, action: Action, folder: Pat
 
     OverBudget if something is larger than the spec allows.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    project.make(folder)
     before = _known(written.read(folder)).get(name)
     if made.spec.build.budget:
         from pipeline.sizes import budget
@@ -112,8 +112,6 @@ def _stage(store: Store, action: Action) -> dict[str, Any]:
 
 def _replace(path: Path, text: str) -> tuple[str, Mark]:
     """Write `text` to `path`; its sha256 in hexadecimal, and the mark of the file."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text)
-    settle(partial)
-    partial.replace(path)
+    atomic.write(path, text)
+    settle(path)
     return Digest.of(text.encode()).hex, mark(os.stat(path))

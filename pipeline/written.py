@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import sealed
+from pipeline import atomic, sealed
 from pipeline.mark import Mark, mark
 
 FOLDER = ".written"
@@ -74,10 +74,8 @@ class Written(NamedTuple):
     def write(self) -> None:
         """Notes it for the next build."""
         path = _place(self.folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_bytes(sealed.dump(str(self.folder), {"formats": self.formats, "files": self.files}))
-        partial.replace(path)
+        atomic.folder(Path(), str(path.parent))
+        atomic.write(path, sealed.dump(str(self.folder), {"formats": self.formats, "files": self.files}))
 
 
 def read(folder: Path) -> Written:

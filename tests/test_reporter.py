@@ -168,8 +168,10 @@ def test_a_reason_names_the_field():
         return {"params": {**before["params"], **changed}}
 
     assert reason.difference(before, before) == "up to date"
-    assert reasons(**params(env=["A=2"])) == ("env[0]: 'A=1' -> 'A=2'", "env[0] changed")
-    assert reasons(**params(env=[])) == ("env: ['A=1'] -> []", "env changed")
+    assert reasons(**params(env=["A=2"])) == (
+        "env.A: 'sha256:6b86b273ff34' -> 'sha256:d4735e3a265e'", "env.A changed",
+    )
+    assert reasons(**params(env=[])) == ("env.A: 'sha256:6b86b273ff34' -> (none)", "env.A changed")
     assert reasons(**params(more=True)) == ("more: (none) -> True", "more changed")
     assert reasons(**params(files=[{"path": "etc/motd", "text": "x" * 100 + "new"}])) == (
         "files[etc/motd].text: '…xxxxxxxxxxxxxxxold' -> '…xxxxxxxxxxxxxxxnew'", "files[etc/motd].text changed",

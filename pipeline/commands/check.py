@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.language.check import Found
@@ -43,13 +44,13 @@ def _say(project: Project, names: list[str], json: bool, alone: bool) -> None:
     found = {name: _found(project, name, alone) for name in names}
     errors = [error for each in found.values() for error in each.errors]
     if json:
-        print(jsons.dumps([row for each in found.values() for row in check.as_json(each)], indent=1))
+        say(jsons.dumps([row for each in found.values() for row in check.as_json(each)], indent=1))
     else:
         for name, each in found.items():
             for warning in each.warnings:
-                print(f"warning: {warning}")
+                say(f"warning: {warning}")
             verdict = _counted(each.errors, "error") if each.errors else "right"
-            print(f"{project.path(name)}: {verdict}, {_counted(each.warnings, 'warning')}")
+            say(f"{project.path(name)}: {verdict}, {_counted(each.warnings, 'warning')}")
     if errors:
         problems = Problems(errors)
         raise Wrong("" if json else problems.shown() if sys.stderr.isatty() else str(problems))
@@ -77,7 +78,7 @@ def _found(project: Project, name: str, alone: bool) -> Found:
     if alone or any(each.images.missing for each in made):
         if not alone:
             lock = project.lock_path(name)
-            sys.stderr.write(f"{lock} is not complete, so no image was asked: `doit lock:{name}`\n")
+            say(f"{lock} is not complete, so no image was asked: `doit lock:{name}`", error=True)
         return check.together(found, lacking)
     return check.together(found, lacking, *(_in_images(project, each) for each in made))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.compare.comparison import Comparison
@@ -82,7 +83,7 @@ def _show(comparison: Comparison, form: str, to: str) -> None:
     if to:
         Path(to).write_text(shown)
     else:
-        print(shown, end="", flush=True)
+        say(shown, end="")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.errors import NodekilnError
 from pipeline.project import Project
+from pipeline.terminal import say
 
 DOC = "verify every object of the cache; what is damaged is removed, and made again when it is needed"
 PARAMS: list[dict[str, object]] = []
@@ -23,4 +24,4 @@ def run_all(project: Project) -> None:
         derived = f", and {len(found) - len(damaged)} results of theirs" if len(found) > len(damaged) else ""
         counted = f"{len(damaged)} damaged objects{derived}: the next build makes them again"
         raise DamageFound("\n".join([*damaged, counted]))
-    print(f"{sum(1 for _ in collect.blobs(project.store))} blobs are what their names say")
+    say(f"{sum(1 for _ in collect.blobs(project.store))} blobs are what their names say")

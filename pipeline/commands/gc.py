@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline import size
 from pipeline.project import Project
+from pipeline.terminal import say
 
 DOC = "remove from the cache what no spec needs and was not used lately"
 PARAMS = [
@@ -25,7 +26,7 @@ def run_all(project: Project, max_size: str = "10G", dry_run: bool = False) -> N
     needed = [action for made in plans for action in forecast.asked(made)]
     freed = collect.collect(project.store, needed, budget, dry_run)
     verb = "would free" if dry_run else "freed"
-    print(f"{verb} {size.shown(freed.size)}: {freed.blobs} blobs, {freed.results} results")
-    print(f"kept {size.shown(freed.kept)}, of which specs and running builds need {size.shown(freed.needed)}")
+    say(f"{verb} {size.shown(freed.size)}: {freed.blobs} blobs, {freed.results} results")
+    say(f"kept {size.shown(freed.kept)}, of which specs and running builds need {size.shown(freed.needed)}")
     if freed.needed > budget:
-        print(f"that is more than {size.shown(budget)}, but needed")
+        say(f"that is more than {size.shown(budget)}, but needed")

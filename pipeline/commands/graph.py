@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline import atomic
 from pipeline.errors import BadInput
 from pipeline.project import RESULTS, Project
+from pipeline.terminal import say
 
 DOC = "draw the stages, coloured by what the last build did with them"
 PARAMS = [
@@ -23,9 +25,13 @@ def run(project: Project, name: str, format: str = "html", output: str = "") -> 
     steps = forecast.forecast(project, name)
     text = drawing.FORMATS[format](name, drawing.nodes(steps, journal.read(project.root / RESULTS)))
     if output == "-":
-        print(text, end="")
+        say(text, end="")
         return
-    path = Path(output) if output else project.results(name) / f"graph.{drawing.SUFFIXES[format]}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    print(path)
+    if output:
+        Path(output).write_text(text)
+        say(output)
+        return
+    path = project.results(name) / f"graph.{drawing.SUFFIXES[format]}"
+    project.make(path.parent)
+    atomic.write(project.root / path, text)
+    say(path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.action import Action
@@ -55,9 +56,9 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
 
     images, pushed = using(project.store, tuple(actions.values()), send)
     for name, image in images.items():
-        print(f"{found.build.image} ({name}): {image}", flush=True)
+        say(f"{found.build.image} ({name}): {image}")
     if pushed:
-        print(f"{push}: {pushed}", flush=True)
+        say(f"{push}: {pushed}")
 
 
 def _folder(project: Project, asked: str) -> Path:

@@ -11,6 +11,7 @@ from pipeline import lock
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
 from pipeline.project import Project
+from pipeline.terminal import printable, say
 
 if TYPE_CHECKING:
     from pipeline.language.spec import Spec
@@ -69,24 +70,24 @@ def _run(project: Project, names: Sequence[str], update: str, check: bool, offli
         subject.name: [each for each in subject.wanted if subject.known.get(each) is None or _meant(each, update)]
         for subject in subjects
     }
-    facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its), project.cache))
+    facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its)))
     for name, path, known, wanted in subjects:
         found = known.updated((each, facts[each]) for each in asked[name]).only(wanted)
         lock.write(project.root / path, found)
         for line in _moved(known, found):
-            print(line)
-        print(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
+            say(printable(line))
+        say(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
 
 
 def _check(project: Project, subjects: Sequence[Subject]) -> None:
     """Say what the locks say no more; Moved with what it is."""
-    facts = dict(lock.resolve(dict.fromkeys(each for its in subjects for each in its.wanted), project.cache))
+    facts = dict(lock.resolve(dict.fromkeys(each for its in subjects for each in its.wanted)))
     told: list[str] = []
     for _, path, known, wanted in subjects:
         lines = [f"{each}: not locked" for each in wanted if known.get(each) is None]
-        lines += _moved(known, known.updated((each, facts[each]) for each in wanted))
+        lines += map(printable, _moved(known, known.updated((each, facts[each]) for each in wanted)))
         if not lines:
-            print(f"{path}: nothing moved")
+            say(f"{path}: nothing moved")
         told += [f"{path}:", *lines] if lines and len(subjects) > 1 else lines
     if told:
         raise Moved("\n".join(told))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import size, written
 from pipeline.commands.why import counted
 from pipeline.project import RESULTS, Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +28,12 @@ def run(project: Project, name: str) -> None:
     steps = forecast.forecast(project, name)
     running = [step for step in steps if step.outcome in (forecast.RUN, forecast.MAY_RUN)]
     for step in running:
-        print(f"{step.task}: {step.outcome}" + (f" (took {step.seconds:.2f} s)" if step.seconds is not None else ""))
-    print(counted(steps))
+        say(f"{step.task}: {step.outcome}" + (f" (took {step.seconds:.2f} s)" if step.seconds is not None else ""))
+    say(counted(steps))
     fetched = {blob: size for step in running for blob, size in forecast.downloads(project, step).items()}
-    print(f"to fetch: {size.shown(sum(fetched.values()))} in {len(fetched)} blobs")
-    print(f"to write: {_written(project, name)}")
-    print(f"time: {_time(running)}")
+    say(f"to fetch: {size.shown(sum(fetched.values()))} in {len(fetched)} blobs")
+    say(f"to write: {_written(project, name)}")
+    say(f"time: {_time(running)}")
 
 
 def _written(project: Project, name: str) -> str:

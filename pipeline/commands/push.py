@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.digest import Digest
@@ -59,7 +60,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
         types = {MANIFEST: push.RECORD, f"{name}.lock": push.LOCK}
         return push.push_files(project.store, files, to, {push.TITLE: name}, [*filter(None, mount.split(","))], types)
 
-    print(f"{to}: {using(project.store, actions, send)}", flush=True)
+    say(f"{to}: {using(project.store, actions, send)}")
 
 
 def _wanted(spec: Spec, asked: str) -> list[str]:

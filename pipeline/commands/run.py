@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline import nocloud, qemu
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.language.spec import Spec
@@ -61,7 +61,7 @@ def run(
     with TemporaryDirectory(prefix="nodekiln-run-") as folder:
         if file:
             words += qemu.volume(nocloud.LABEL, nocloud.write(Path(folder), nocloud.public_keys(file)))
-        print(_how_to_log_in(spec, file, bool(key), ssh), flush=True)
+        say(_how_to_log_in(spec, file, bool(key), ssh))
         accelerators = [accel] if accel else [accelerator(emulator), "tcg"]
         _boot([[*qemu.machine(arch, each, memory, cpus), *words] for each in accelerators])
 
@@ -82,7 +82,7 @@ def _boot(commands: Sequence[Sequence[str]]) -> None:
     for command in commands:
         if _ran(command):
             return
-        print("\nthis machine's KVM cannot run the node (QEMU: internal error)", flush=True)
+        say("\nthis machine's KVM cannot run the node (QEMU: internal error)")
     raise NodekilnError(f"{commands[-1][0]} gave up: --accel tcg emulates the processor")
 
 
@@ -122,7 +122,7 @@ def _how_to_log_in(spec: Spec, file: Path | None, asked: bool, port: int) -> str
     if file is None:
         return f"no key is handed over: --key FILE does, or a key in ~/.ssh (made by ssh-keygen) without --drive{end}"
     if not _takes_keys(spec):
-        sys.stderr.write(f"{spec.path}: no onboot step reads the key (image: @pkg:images/metadata, provider cdrom)\n")
+        say(f"{spec.path}: no onboot step reads the key (image: @pkg:images/metadata, provider cdrom)", error=True)
     private = file.with_name(file.name.removesuffix(".pub"))
     identity = f"-i {shlex.quote(str(private))} " if asked and private != file and private.exists() else ""
     return f"ssh {identity}-p {port} root@127.0.0.1 {SSH_OPTIONS} logs in with {file} once sshd is up{end}"

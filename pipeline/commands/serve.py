@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
+from pipeline.terminal import say
 
 DOC = "serve the node's files over HTTP, for machines that boot from the network (^C ends it)"
 PARAMS = [
@@ -28,12 +29,12 @@ def run(project: Project, name: str, port: int = 8080, bind: str = "127.0.0.1", 
     if not folder.is_dir():
         raise NodekilnError(f"{folder} is not there: `doit build:{name}` first")
     try:
-        server = Server(folder, (bind, port), lambda line: print(line, flush=True))
+        server = Server(folder, (bind, port), say)
     except (OSError, OverflowError) as error:
         raise NodekilnError(f"cannot listen at {bind}, port {port}: {error}") from None
     with server:
         hints = _hints(server.url, name, (folder / f"{name}.ipxe").exists())
-        print(f"{folder} is at {server.url}", *hints, sep="\n", flush=True)
+        say("\n".join([f"{folder} is at {server.url}", *hints]))
         server.serve_forever()
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import atomic
 from pipeline.project import Project
+from pipeline.terminal import printable, say
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
@@ -30,20 +32,19 @@ def run(project: Project, name: str, json: str = "", top: int = 10) -> None:
     for arch in arches:
         made = plan(spec, project.lock(name), arch)
         measured = sizes.measure(project.store, made)
-        folder = project.root / project.results(name, arch if len(arches) > 1 else "")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = project.make(project.results(name, arch if len(arches) > 1 else ""))
         groups = [(part, [(file.path, file.size) for file in measured.files if file.part == part])
                   for part in measured.by(lambda file: file.part)]
         tables = [treemap.table(title, columns, rows) for title, columns, rows in _tables(measured, made, 10 * top)]
-        (folder / "size.html").write_text(treemap.page(f"{name} ({arch})", groups, tables))
+        atomic.write(folder / "size.html", treemap.page(f"{name} ({arch})", groups, tables))
         if json == "-":
-            print(_document(measured), end="", flush=True)
+            say(_document(measured), end="")
             continue
         if json:
             Path(json).write_text(_document(measured))
         for title, columns, rows in _tables(measured, made, top):
-            print("\n".join(_lines(title, columns, rows)), flush=True)
-        print(f"\nthe map: {folder / 'size.html'}", flush=True)
+            say("\n".join(_lines(title, columns, rows)))
+        say(f"\nthe map: {folder / 'size.html'}")
 
 
 def _tables(measured: Sizes, made: Plan, top: int) -> Iterator[tuple[str, list[str], list[list[object]]]]:
@@ -71,8 +72,6 @@ def _tables(measured: Sizes, made: Plan, top: int) -> Iterator[tuple[str, list[s
 
 def _lines(title: str, columns: list[str], rows: list[list[object]]) -> list[str]:
     """A table as text: numbers to the right, with separators."""
-    from pipeline.compare.difference import printable
-
     def shown(cell: object) -> str:
         return f"{cell:,}" if isinstance(cell, int) else printable(str(cell))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.compare.record import Record
@@ -64,17 +64,17 @@ def run(
     for row in verify(asked, conditions.chosen(runs, full), record, jobs):
         found = found._replace(rows=(*found.rows, row))
         if json != "-":
-            print("\n".join(verdict.lines(found)), flush=True)
+            say("\n".join(verdict.lines(found)))
     if json == "-":
-        print(verdict.document(found), end="", flush=True)
+        say(verdict.document(found), end="")
     else:
-        print("\n".join(["", *verdict.by_format(found)]), flush=True)
+        say("\n".join(["", *verdict.by_format(found)]))
         if json:
             Path(json).write_text(verdict.document(found))
     if found.agreeing < found.all:
         raise NotReproducible(f"{name}: {found}")
     if json != "-":
-        print(f"{name}: {found}", flush=True)
+        say(f"{name}: {found}")
 
 
 def _plans(project: Project, name: str, lock: Path) -> dict[str, Plan]:
@@ -121,12 +121,12 @@ def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tup
         except BadInput as error:  # a format that this node cannot have
             if asked != "all":
                 raise
-            print(f"{each} ({made.arch}) is left out: {error}", file=sys.stderr, flush=True)
+            say(f"{each} ({made.arch}) is left out: {error}", error=True)
             continue
         if not missing:
             yield each
         elif asked == "all":
-            print(f"{each} ({made.arch}) is left out: {path} lacks {missing[0]}", file=sys.stderr, flush=True)
+            say(f"{each} ({made.arch}) is left out: {path} lacks {missing[0]}", error=True)
         else:
             raise NodekilnError(f"{path} lacks {missing[0]}: run `doit lock:{made.spec.name}`")
 
@@ -163,4 +163,4 @@ def _say_what_moved(project: Project, name: str, record: Record) -> None:
         for file in sorted(here | set(manifest.get("spec", {}))):
             path = project.root / file
             if then.get(file) != (Digest.of(path.read_bytes()) if path.exists() else None):
-                print(f"{file} is not what {record.name} was made from", file=sys.stderr, flush=True)
+                say(f"{file} is not what {record.name} was made from", error=True)

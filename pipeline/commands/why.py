@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.project import Project
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.tasks.forecast import Step
@@ -19,7 +20,7 @@ def run(project: Project, name: str, all: bool = False) -> None:
     from pipeline.tasks import forecast
 
     for line in lines(forecast.forecast(project, name), all):
-        print(line)
+        say(line)
 
 
 def lines(steps: list[Step], all: bool) -> Iterator[str]:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pipeline.readers import HEADER, Listing, Node, Opened, look_into
-from pipeline.readers.view import Damaged, View, first_unequal
+from pipeline.readers.view import Damaged, View, first_unequal, sha256
+from pipeline.redact import DIGITS, ENVIRONMENT, environment
+from pipeline.terminal import printable
 from pipeline.tree import parent
 
 TEXT_LIMIT = 4 << 20
@@ -42,13 +44,6 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         return printable(f"{self.way}: {self.left} | {self.right}")
-
-
-def printable(text: str) -> str:
-    """`text` with what no terminal or page may get (control characters, bytes that are no UTF-8) as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterator[Difference]:
@@ -116,7 +111,19 @@ def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, .
     yield from _facts(left.facts, right.facts, here)
     if left.content is None or right.content is None or first_unequal(left.content, right.content) is None:
         return
+    if _private(left) or _private(right):
+        sums = [f"sha256:{sha256(content)[:DIGITS]}" for content in (left.content, right.content)]
+        yield Difference(here, "contents", *sums)
+        return
     yield from differences(left.content, right.content, (*steps, step + _subject(left)))
+
+
+def _private(node: Node) -> bool:
+    """Whether the node's mode keeps its contents from other users: then they are not shown either."""
+    try:
+        return node.kind == "file" and not int(str(node.facts.get("mode", "0444")), 8) & 0o004
+    except ValueError:
+        return False
 
 
 def _kind(node: Node | None) -> str:
@@ -191,7 +198,10 @@ def _bytes(left: View, right: View, at: int, steps: tuple[str, ...]) -> Differen
 
 
 def json_differences(left: Any, right: Any, steps: tuple[str, ...], pointer: str = "") -> Iterator[Difference]:
-    """Where two JSON values differ; the field is a JSON pointer (RFC 6901)."""
+    """Where two JSON values differ; the field is a JSON pointer (RFC 6901). Of variables of an environment (lists of
+    NAME=VALUE), which may be secrets, the name is shown, and a digest of the value."""
+    if pointer.rpartition("/")[2] in ENVIRONMENT and isinstance(left, list) and isinstance(right, list):
+        left, right = (environment([str(each) for each in entries]) for entries in (left, right))
     if isinstance(left, dict) and isinstance(right, dict):
         keys: list[Any] = [*left, *(key for key in right if key not in left)]
         pairs = [(str(key).replace("~", "~0").replace("/", "~1"), key in left, key in right, key) for key in keys]

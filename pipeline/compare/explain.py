@@ -165,6 +165,7 @@ def _diffoscope(left: Made, right: Made, reports: Path) -> Iterator[str]:
             continue
         reports.mkdir(parents=True, exist_ok=True)
         page = reports / f"{name}.html"
+        page.unlink(missing_ok=True)
         command = [str(program), "--html", str(page), *map(str, paths)]
         try:
             subprocess.run(command, capture_output=True, timeout=DIFFOSCOPE_SECONDS, check=False)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from pipeline.compare.comparison import Change, Comparison
-from pipeline.compare.difference import printable
+from pipeline.terminal import printable
 
 LONGEST = 60
 """Rows of a topic that people are shown: more is not read."""

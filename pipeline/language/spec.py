@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import sections, seen
+from pipeline import outside, sections, seen
 from pipeline.language import document
 from pipeline.language.document import Node
 from pipeline.language.kinds import ListOf
@@ -82,12 +82,12 @@ def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
     """The documents of the spec, in their order, and their files."""
     problems: list[Problem] = []
     nodes = []
-    first = _parse(path, problems)
+    first = _parse(path, problems, path.parent)
     appended = _appended(first, path, problems) if first else []
     folder = path.with_suffix(".d")
     files = [path, *appended, *(folder / name for name in seen.listing(folder, ".yml"))]
     for number, file in enumerate(files):
-        node = _parse(file, problems) if number else first
+        node = _parse(file, problems, path.parent) if number else first
         if node:
             nodes.append(node)
     _refuse(problems)
@@ -96,8 +96,11 @@ def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
     return nodes, files
 
 
-def _parse(path: Path, problems: list[Problem]) -> Node | None:
+def _parse(path: Path, problems: list[Problem], home: Path) -> Node | None:
+    """The document in `path`, a file of the project or below the spec's folder `home`; None if it cannot be had."""
     try:
+        if outside.leads(path, home):
+            raise document.problem_at(str(path), 1, 1, "leads outside the project", outside.ALLOWED)
         return document.parse(seen.contents(path), str(path))
     except Problems as found:
         problems += found.problems
@@ -114,7 +117,9 @@ def _appended(node: Node, path: Path, problems: list[Problem]) -> list[Path]:
         if not isinstance(item, document.Scalar):
             continue
         file = path.parent / item.text
-        if seen.is_file(file):
+        if seen.is_file(file) and outside.leads(file, path.parent):
+            problems.append(Problem(item.place, f"{item.text!r} lies outside the project", outside.ALLOWED))
+        elif seen.is_file(file):
             found.append(file)
         else:
             problems.append(

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline import atomic
 from pipeline.digest import Digest
 from pipeline.oci import fetch, progress
 from pipeline.oci.arriving import Arriving
@@ -97,7 +98,7 @@ def unpack(store: Store, image: Digest) -> Tree:
 
     try:
         with _threads(meter.current.get()) as pool:
-            return flatten(store, list(pool.map(tar, layers, diff_ids)))
+            return flatten(store, list(pool.map(tar, layers, diff_ids)), budget)
     except ImageError as error:
         raise Refused(f"image {image}: {error}") from None
 
@@ -112,6 +113,6 @@ def _threads(counting: meter.Meter | None = None) -> ThreadPoolExecutor:
 def _put(store: Store, digest: Digest, data: bytes) -> None:
     """Store a document that was verified already, under the algorithm that names it."""
     path = store.scratch()
-    with store.space():
-        path.write_bytes(data)
+    with store.space(), atomic.create(path) as file:
+        file.write(data)
     store.adopt(path, digest)

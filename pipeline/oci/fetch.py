@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
+from pipeline import atomic
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
@@ -112,7 +113,7 @@ def _download(source: Source, wanted: Descriptor, path: Path, progress: Progress
         progress(count)
 
     try:
-        with open(path, "a+b") as file:
+        with atomic.extend(path) as file:
             size, digest = _completed(source, wanted, file, tell)
     except ImageError:
         progress(-told)  # whoever goes on tells it again

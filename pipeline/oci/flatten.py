@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pipeline.oci.error import Refused
 from pipeline.oci.folder import Folder, Folders, printable
+from pipeline.oci.inflate import Budget
 from pipeline.oci.sparse import Buffer
 from pipeline.oci.tar import Member, members, place
 from pipeline.tree import Content, Device, Directory, Entry, File, Symlink, Tree
@@ -23,10 +24,14 @@ TARGET_LIMIT = 4095
 
 
 class Flattening:
-    """Layers being laid over each other; `tree` is the result so far."""
+    """Layers being laid over each other; `tree` is the result so far.
 
-    def __init__(self, whiteouts: bool = True) -> None:
+    budget: where holes of sparse files are counted, as what they unpack to; by default each archive has one of its own.
+    """
+
+    def __init__(self, whiteouts: bool = True, budget: Budget | None = None) -> None:
         self._folders = Folders()
+        self._budget = budget
         self._whiteouts = whiteouts
         self._inodes: dict[str, File] = {}
 
@@ -34,10 +39,14 @@ class Flattening:
         """Lay the tar `archive` over what is there; its bytes are `content`. Refused names the entry."""
         self._folders.begin_layer()
         placed = place(content)
+        budget = self._budget or Budget(len(archive))
         path, inside = "", False
         try:
             for member in members(archive):
                 path, inside = member.path, True
+                for at, size in member.extents:
+                    if at < 0:
+                        budget.take(size)
                 directory, name = self._split(path)
                 if path[-1:] == "/" and member.kind != "d":
                     raise Refused("a name that ends in a slash, and is no directory")

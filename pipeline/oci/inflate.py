@@ -27,7 +27,7 @@ WINDOW = 1 << 27
 
 
 SIZE_LIMIT = 1 << 37
-"""Bytes of an image's uncompressed layers together: 128 GiB."""
+"""Bytes of an image's uncompressed layers together, holes of sparse files included: 128 GiB."""
 RATIO_LIMIT = 200
 """Times their compressed size. Programs and texts reach 10; gzip reaches 1032 on zeros, zstd 30 000."""
 FREE = 256 << 20
@@ -42,7 +42,7 @@ class Packed(Protocol):
 
 
 class Budget:
-    """What all layers of an image together may grow to. Used by several threads."""
+    """What all layers of an image together may grow to, holes counted as zeros. Used by several threads."""
 
     def __init__(self, compressed: int, size: int = SIZE_LIMIT, ratio: int = RATIO_LIMIT, free: int = FREE) -> None:
         self._compressed = compressed

@@ -63,9 +63,12 @@ def _written(store: Store, source: Packed, diff_id: Digest, budget: Budget, path
     return Digest("sha256:" + named.hexdigest())
 
 
-def flatten(store: Store, layers: list[Digest]) -> Tree:
-    """The tree that the uncompressed `layers` make, the lowest first. Refused names layer and entry; Damaged."""
-    result = Flattening()
+def flatten(store: Store, layers: list[Digest], budget: Budget | None = None) -> Tree:
+    """The tree that the uncompressed `layers` make, the lowest first. Refused names layer and entry; Damaged.
+
+    budget: what the image may still grow to, by holes.
+    """
+    result = Flattening(budget=budget)
     for number, layer in enumerate(layers):
         content = (Slice(layer, 0, store.size(layer)),)
         try:
@@ -77,14 +80,17 @@ def flatten(store: Store, layers: list[Digest]) -> Tree:
     return result.tree()
 
 
-def layer_tree(store: Store, blob: Digest) -> Tree:
+def layer_tree(store: Store, blob: Digest, budget: Budget | None = None) -> Tree:
     """The tree in the uncompressed tar `blob`; `.wh.` names are names like any other."""
-    return tar_tree(store, (Slice(blob, 0, store.size(blob)),))
+    return tar_tree(store, (Slice(blob, 0, store.size(blob)),), budget)
 
 
-def tar_tree(store: Store, content: Content) -> Tree:
-    """The tree in an uncompressed tar that is itself `content` (a file of an image, say), its files slices of that."""
-    result = Flattening(whiteouts=False)
+def tar_tree(store: Store, content: Content, budget: Budget | None = None) -> Tree:
+    """The tree in an uncompressed tar that is itself `content` (a file of an image, say), its files slices of that.
+
+    budget: where holes count, if not in one of its own.
+    """
+    result = Flattening(False, budget)
     with buffer(store, content) as archive:
         result.add(archive, content)
     return result.tree()

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from pipeline.size import shown
 from pipeline.store import meter
+from pipeline.terminal import printable
 
 EVERY = 0.2
 """Seconds between two drawings of the line."""
@@ -67,11 +68,12 @@ class Line:
         speed = rate(self._done, took)
         left = f"{(self._total - self._done) / speed:.0f} s left" if speed else "waiting"
         more = f" and {len(self._active) - 1} more" if len(self._active) > 1 else ""
-        return f"{self._active[0][-50:]}{more}  {shown(self._done)} of {shown(self._total)}  {shown(speed)}/s  {left}"
+        name = printable(self._active[0][-50:])
+        return f"{name}{more}  {shown(self._done)} of {shown(self._total)}  {shown(speed)}/s  {left}"
 
     def _say(self, text: str) -> None:
         with self._guard:
-            self._stream.write(("\r\x1b[K" if self._stream.isatty() else "") + text + "\n")
+            self._stream.write(("\r\x1b[K" if self._stream.isatty() else "") + printable(text) + "\n")
             self._stream.flush()
 
     @property

@@ -1,24 +1,35 @@
 """The host's own apt(8), asked about Debian packages of any architecture without touching the host.
 
 It gets a configuration of its own: the host's mirrors, keys, proxies and pins, but a private state folder with an empty
-dpkg status. So it works unprivileged, checks signatures, takes another architecture's packages as readily as ours, and
-runs none of the host's hooks. Only repositories that say `Origin: Debian` in their signed Release file count: what
-another vendor's repository holds, or that it cannot be reached, changes nothing.
+dpkg status. What apt reads there it believes, and its configuration names programs that it runs: the folder is the
+user's own, and never in a store, which others may write (`state_folder`). So it works unprivileged, checks signatures,
+takes another architecture's packages as readily as ours, and runs none of the host's hooks. Only repositories that say
+`Origin: Debian` in their signed Release file count: what another vendor's repository holds, or that it cannot be
+reached, changes nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
+import stat
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import atomic
 from pipeline.errors import NodekilnError
 from pipeline.offline import is_offline
 
 ORIGIN = "Debian"
 """`Origin` of the repositories whose packages are taken (Release files, apt-secure(8))."""
+
+PRIVATE = 0o700
+"""Mode of folders that are the user's own."""
+OTHERS_WRITE = 0o022
+"""Bits of a mode that let others write."""
 
 _KEPT = re.compile(r"(Acquire|Dir::(Bin|Etc|Ignore-Files-Silently)|APT::Default-Release)\b")
 _DROPPED = re.compile(r"(Acquire::(IndexTargets|Languages|ForceHash|GzipIndexes)|Dir::Etc::(main|parts))\b")
@@ -71,24 +82,48 @@ class Archive(NamedTuple):
         return f"{error} (of Debian, the host's apt sources have {components}: is it in non-free-firmware, say?)"
 
 
+@cache
+def state_folder() -> Path:
+    """The folder for apt's configuration, lists and caches, which this user alone may write.
+
+    It is $XDG_CACHE_HOME/nodekiln/apt, or ~/.cache/nodekiln/apt (XDG Base Directory Specification); where there is no
+    such place, a temporary folder that goes with this process.
+    """
+    import atexit
+    import shutil
+    import tempfile
+
+    try:
+        place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "nodekiln")
+        place.mkdir(PRIVATE, parents=True, exist_ok=True)
+        found = os.stat(place, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS_WRITE:
+            return place / "apt"
+    except (OSError, RuntimeError):  # no home, or none that can be written
+        pass
+    folder = tempfile.mkdtemp(prefix="nodekiln-apt-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def open_archive(state: Path, architecture: str) -> Archive:
     """The host's Debian repositories as they are now, seen for `architecture` (Debian's name for it).
 
-    state: a private folder for apt's lists and caches, made if need be; one folder serves every recipe.
+    state: a folder for apt's lists and caches that nobody else may write (`state_folder`), made if need be; it serves
+        every recipe and project. What belongs to another host configuration is kept apart.
     The lists are brought up to date, which costs one small request a repository when nothing is new. PackageError if
     there is no apt, or no Debian repository that could be read, now or before.
     """
-    place = (state / architecture).absolute()
+    host = run("apt-config", "dump").output
+    state.mkdir(PRIVATE, parents=True, exist_ok=True)
+    place = (state / f"{architecture}-{_identity(host)}").absolute()
     for name in ("lists/partial", "archives/partial"):
         (place / name).mkdir(parents=True, exist_ok=True)
     (place / "status").touch()
     config = place / "apt.conf"
-    text = configuration(run("apt-config", "dump").output, place, architecture)
     with open(place / "lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # an apt that finds another one at work does not wait, it gives up
-        partial = place / "apt.conf.new"
-        partial.write_text(text)
-        os.replace(partial, config)
+        atomic.write(config, configuration(host, place, architecture))
         # offline, lists that were read before still serve
         complaints = () if is_offline() else run("apt-get", "update", "-q", config=config).errors
         readable = _forget_others(config)
@@ -98,10 +133,18 @@ def open_archive(state: Path, architecture: str) -> Archive:
     return Archive(architecture, config, complaints)
 
 
+def _identity(host: str) -> str:
+    """What tells the configuration `host` from others: two at once would delete each other's lists."""
+    return hashlib.sha256("\n".join(_kept(host)).encode()).hexdigest()[:12]
+
+
+def _kept(host: str) -> list[str]:
+    return [line for line in host.splitlines() if _KEPT.match(line) and not _DROPPED.match(line)]
+
+
 def configuration(host: str, place: Path, architecture: str) -> str:
     """The private apt.conf(5) whose state is in `place`: of `host`, as `apt-config dump` prints it, how to reach and
     trust repositories, and nothing else."""
-    kept = [line for line in host.splitlines() if _KEPT.match(line) and not _DROPPED.match(line)]
     own = {
         "Dir::Etc::main": "/dev/null",  # what these say is in `kept` already; hooks and the rest stay out
         "Dir::Etc::parts": "/dev/null",
@@ -120,7 +163,7 @@ def configuration(host: str, place: Path, architecture: str) -> str:
         "Acquire::Languages": "none",
         "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled": "false",
     }
-    return "\n".join(kept + [f'{key} "{value}";' for key, value in own.items()]) + "\n"
+    return "\n".join(_kept(host) + [f'{key} "{value}";' for key, value in own.items()]) + "\n"
 
 
 def repositories() -> tuple[str, ...]:

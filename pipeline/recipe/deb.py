@@ -15,6 +15,7 @@ from pipeline.action import Action
 from pipeline.digest import Digest
 from pipeline.errors import NodekilnError
 from pipeline.oci.error import Refused
+from pipeline.oci.inflate import Budget
 from pipeline.oci.layer import layer_tree
 from pipeline.store import CHUNK, Store
 from pipeline.tree import File, Tree, below
@@ -22,7 +23,7 @@ from pipeline.tree import File, Tree, below
 VERSION = 1
 
 SIZE_LIMIT = 16 << 30
-"""Bytes that a package's files may come to: some twenty times the largest package of Debian."""
+"""Bytes that a package's files may come to, holes included: some twenty times the largest package of Debian."""
 WINDOW = 1 << 27
 """Memory that a zstd frame may ask for: 128 MiB, what dpkg-deb's highest level makes."""
 
@@ -73,7 +74,8 @@ def files(store: Store, *, deb: str) -> Digest:
             blob.write(chunk)
             if blob.size > SIZE_LIMIT:
                 raise BadPackage(f"its files are more than {SIZE_LIMIT >> 30} GiB")
-        return store.put_tree(layer_tree(store, blob.commit()))
+        budget = Budget(blob.size, SIZE_LIMIT - blob.size)
+        return store.put_tree(layer_tree(store, blob.commit(), budget))
 
 
 def members(file: BinaryIO) -> Iterator[Member]:

@@ -37,7 +37,8 @@ class Package(NamedTuple):
         try:
             package = cls(**unsafe_package)
             texts = (package.name, package.version, package.architecture, package.filename)
-            if _NAME.fullmatch(package.name) and all(type(each) is str for each in texts) and package.size >= 0:
+            printable = all(type(each) is str and each.isprintable() for each in texts)
+            if printable and _NAME.fullmatch(package.name) and package.size >= 0:
                 Digest.parse("sha256:" + package.sha256)
                 return package
         except (TypeError, ValueError):
@@ -73,17 +74,17 @@ class Asked(Protocol):
 A = TypeVar("A", bound=Asked)
 
 
-def resolve_all(asked: Iterable[A], cache: Path) -> list[tuple[A, list[dict[str, Any]]]]:
+def resolve_all(asked: Iterable[A], state: Path) -> list[tuple[A, list[dict[str, Any]]]]:
     """The packages (their JSON form) that everything in `asked` comes to, each for itself: recipes share no decisions.
 
-    apt's lists are kept in `cache`/apt. PackageError names every recipe that cannot be resolved.
+    state: of apt, as in `open_archive`. PackageError names every recipe that cannot be resolved.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     asked = list(asked)
     architectures = sorted({each.arch for each in asked})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        opened = pool.map(lambda arch: open_archive(cache / "apt", debian_architecture(arch)), architectures)
+        opened = pool.map(lambda arch: open_archive(state, debian_architecture(arch)), architectures)
         archives = dict(zip(architectures, opened, strict=True))
         futures = [pool.submit(resolve, archives[each.arch], **json.loads(each.request)) for each in asked]
     found, wrong = [], []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
 from pipeline.offline import VARIABLE, is_offline
-from pipeline.recipe.apt import Archive, PackageError, open_archive, proxies, repositories
+from pipeline.recipe.apt import Archive, PackageError, open_archive, proxies, repositories, state_folder
 from pipeline.recipe.debian import Package, debian_architecture
 from pipeline.store import CHUNK, Store
 from pipeline.tree import Slice, files
@@ -35,8 +35,7 @@ class _Gone(Exception):
 class _Sources:
     """Where packages come from. What it takes to ask there is made when it is first needed, once for all packages."""
 
-    def __init__(self, state: Path, arch: str) -> None:
-        self._state = state
+    def __init__(self, arch: str) -> None:
         self._arch = arch
 
     def ways(self) -> Iterator[Callable[[Store, Package], None]]:
@@ -56,7 +55,7 @@ class _Sources:
 
     @cached_property
     def archive(self) -> Archive:
-        return open_archive(self._state, debian_architecture(self._arch))
+        return open_archive(state_folder(), debian_architecture(self._arch))
 
     def close(self) -> None:
         if "session" in self.__dict__:
@@ -72,7 +71,7 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> D
     from concurrent.futures import ThreadPoolExecutor
 
     wanted = [Package.parse(package) for package in packages]
-    with ThreadPoolExecutor(CONNECTIONS) as pool, closing(_Sources(store.root / "apt", arch)) as sources:
+    with ThreadPoolExecutor(CONNECTIONS) as pool, closing(_Sources(arch)) as sources:
         blobs = list(pool.map(lambda package: _blob(store, package, sources, recipe, arch), wanted))
     contents = ((f"{each.name}.deb", (Slice(blob, 0, each.size),)) for each, blob in zip(wanted, blobs, strict=True))
     return store.put_tree(files(contents))
@@ -170,14 +169,10 @@ def _receive(store: Store, package: Package, pieces: Iterable[bytes]) -> None:
 
 def _through_apt(sources: _Sources, store: Store, package: Package) -> None:
     """Have apt fetch `package`: it speaks what we do not (mirror lists, tor, repositories that ask for a password)."""
-    import shutil
+    import tempfile
 
-    folder = store.scratch()
-    folder.mkdir()
-    try:
+    with tempfile.TemporaryDirectory(dir=sources.archive.config.parent) as folder:  # nobody else writes there
         with store.lock("apt-download"):  # two at once take each other's mirror lists away
-            sources.archive.ask("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=folder)
-        for path in folder.iterdir():
+            sources.archive.ask("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=Path(folder))
+        for path in Path(folder).iterdir():
             _receive(store, package, _local(path))
-    finally:
-        shutil.rmtree(folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-from pipeline import seen
+from pipeline import outside, seen
 from pipeline.digest import canonical_json
 from pipeline.language import document
 from pipeline.language.container import Argument, Config, Variable
@@ -42,7 +42,8 @@ class OwnFile:
 
     path: ImagePath
     source: str | None = None
-    """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder)."""
+    """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder). With
+    NODEKILN_OUTSIDE=1 in the environment, any file of the host."""
     contents: str | None = None
     symlink: str | None = None
     directory: bool = False
@@ -160,7 +161,7 @@ def load(folder: Path) -> Recipe:
     for index, own in enumerate(build.files):
         if own.source is not None and own.source not in sources:
             try:
-                sources[own.source] = _bytes(folder / own.source)
+                sources[own.source] = _bytes(folder / own.source, folder)
             except (OSError, ValueError) as error:
                 place = _place(reader.places, ("files", index, "source"))
                 problems.append(Problem(place, f"{own.source!r} cannot be used: {getattr(error, 'strerror', error)}"))
@@ -176,6 +177,8 @@ def relative(target: str, path: str) -> str:
 
 def _read(file: Path) -> document.Node:
     start = Place(str(file), 1, 1)
+    if outside.leads(file, file.parent.parent):
+        raise Problems([Problem(start, "leads outside the project", outside.ALLOWED)])
     try:
         node = document.parse(seen.contents(file), str(file))
     except OSError as error:
@@ -183,7 +186,10 @@ def _read(file: Path) -> document.Node:
     return node or document.Mapping(start, [])
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, folder: Path) -> bytes:
+    """What a recipe's own file holds: one of the project, or of the folder that holds the recipe's `folder`."""
+    if outside.leads(path, folder.parent):
+        raise ValueError(f"it lies outside the project ({outside.ALLOWED})")
     data = seen.contents(path)
     if len(data) > SOURCE_LIMIT:
         raise ValueError(f"more than {SOURCE_LIMIT >> 20} MiB; make it part of a package")

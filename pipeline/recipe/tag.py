@@ -7,7 +7,6 @@ A name stands for an index with one manifest for each platform, as registries ha
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from pipeline.digest import Digest, canonical_json
@@ -36,9 +35,7 @@ def tag(store: Store, name: str, image: Descriptor) -> None:
             platforms += [each for each in others if each["platform"] != image["platform"]]
         index = store.put(_index(platforms))
         named[name] = describe(store, INDEX, index, annotations={REF_NAME: name})
-        partial = store.scratch()
-        partial.write_bytes(_index(list(named.values())))
-        os.replace(partial, place)
+        store.note(place, _index(list(named.values())))
 
 
 def _entries(unsafe_document: bytes) -> list[Descriptor]:

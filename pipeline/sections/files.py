@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline import hostfile
+from pipeline import hostfile, outside
 from pipeline.action import Action
 from pipeline.language import booted, bundles, metadata
 from pipeline.language.container import LONGEST_HOST_NAME, Checked, Id
@@ -30,7 +30,8 @@ class FileEntry:
     contents: str | None = None
     """What it holds, literally."""
     source: str | None = None
-    """A file of the host that is copied; relative to the spec, else to the working directory. `~/` is the home."""
+    """A file of the project that is copied; relative to the spec, else to the working directory. Any file of the host
+    with NODEKILN_OUTSIDE=1 in the environment; `~/` is the home."""
     metadata: Literal["yaml", "json"] | None = None
     """It holds the spec itself, all files merged and images with their registries."""
     directory: bool = False
@@ -150,7 +151,10 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
                 yield (index, "path"), f"{path!r} lies in {above!r}, which is no directory", f"see {earlier}"
         if not each.directory:
             plain[path] = index
-        if each.source and not each.optional and files.find_source(each.source, Path(spec.folder)) is None:
+        found = files.find_source(each.source, Path(spec.folder)) if each.source else None
+        if found and outside.leads(files.expanded(found), Path(spec.folder)):
+            yield (index, "source"), f"{each.source!r} lies outside the project", outside.ALLOWED
+        if each.source and not each.optional and found is None:
             yield (index, "source"), f"there is no file {each.source!r}", _looked(each.source, spec.folder)
 
 

@@ -9,7 +9,7 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline.compare.difference import printable
+from pipeline.terminal import printable
 
 SMALLEST = 0.0004
 """Share of the whole map below which a rectangle would be a dot: such files are drawn as one."""

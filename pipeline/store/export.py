@@ -14,6 +14,7 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pipeline import atomic
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.mark import settle
@@ -76,7 +77,8 @@ def digest(store: Store, content: Content) -> Digest:
 
 def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     data = b"".join(store.read(content))
-    partial.write_bytes(data)
+    with atomic.recreate(partial) as file:
+        file.write(data)
     settle(partial)
     os.replace(partial, path)
     return Digest.of(data)
@@ -130,7 +132,7 @@ def _replace(store: Store, partial: Path, path: Path) -> None:
     if spare.replace(store, partial, path):
         return
     try:
-        old = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        old = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         old = -1
     try:

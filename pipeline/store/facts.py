@@ -9,6 +9,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import atomic
+
 if TYPE_CHECKING:
     from pipeline.store import Store
 
@@ -36,7 +38,7 @@ def know(store: Store, name: str, fact: str) -> None:
 def drop(store: Store) -> None:
     """Forgets all facts. StoreError."""
     with store.space():
-        for path in (store.root / FOLDER).glob("*/*"):
+        for path in atomic.nested(store.root / FOLDER):
             path.unlink(missing_ok=True)
 
 

@@ -42,6 +42,8 @@ def explained(error: OSError, root: Path) -> Exception:
             return StoreError(f"{root} cannot be written: {error.strerror} ({error.filename})")
         case errno.EEXIST | errno.ENOTDIR:
             return StoreError(f"{root} is no folder: {error.strerror} ({error.filename})")
+        case errno.ELOOP:
+            return StoreError(f"{error.filename} is a symlink, which is not followed: remove it")
         case errno.ENOLCK | errno.EOPNOTSUPP:
             return StoreError(f"{root}: {error.strerror} (a store needs a file system with locks)")
     return error

@@ -20,7 +20,7 @@ LOCK = ".lock"
 def take(path: Path, wait: bool = True) -> int | None:
     """Get the exclusive lock `path`; returns its open file, None if somebody has it and `wait` is false."""
     while True:
-        file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

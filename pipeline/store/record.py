@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import sealed
+from pipeline import atomic, sealed
 from pipeline.digest import Digest
 
 
@@ -46,7 +46,7 @@ def place(root: Path, key: str) -> Path:
 
 def every(root: Path) -> Iterator[tuple[Path, Record | None]]:
     """Yields every record of the store `root` with its path, in order; None for one that cannot be read."""
-    for path in sorted((root / "actions").glob("*/*")):
+    for path in atomic.nested(root / "actions"):
         try:
             yield path, load(path.name, path.read_bytes())
         except FileNotFoundError:  # dropped meanwhile

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pipeline import atomic
 from pipeline.mark import mark
 from pipeline.store import facts
 
@@ -45,7 +46,7 @@ def take(store: Store, path: Path, partial: Path) -> tuple[BinaryIO, Sequence[st
     if (found := names(store, place)) and (file := _taken(place, partial)):
         return file, found
     place.unlink(missing_ok=True)
-    return open(partial, "w+b", buffering=0), ()
+    return atomic.recreate(partial, buffering=0), ()
 
 
 def replace(store: Store, partial: Path, path: Path) -> bool:
@@ -96,8 +97,8 @@ def _taken(place: Path, partial: Path) -> BinaryIO | None:
     """The file `place` as `partial`, if it can be had and nobody else has it open or mapped."""
     try:
         os.replace(place, partial)
-        file = open(partial, "r+b", buffering=0)
-    except OSError:
+        file = atomic.reopen(partial, buffering=0)
+    except (OSError, atomic.Foreign):
         return None
     try:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)

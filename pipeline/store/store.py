@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import columns
+from pipeline import atomic, columns
 from pipeline import tree as trees
 from pipeline.digest import Digest
 from pipeline.mark import mark, settle
@@ -64,7 +64,8 @@ class Store:
         partial = self.scratch()
         with self.space():
             try:
-                partial.write_bytes(data)
+                with atomic.create(partial) as file:
+                    file.write(data)
                 try:
                     os.replace(partial, place)
                 except FileNotFoundError:
@@ -84,16 +85,21 @@ class Store:
 
     def _begin(self) -> held.Lease:
         for name in ("blobs/sha256", "actions", "sums", "spares", "locks", "tmp"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            atomic.folder(self.root, name)
+        self.check_folders()
         held.leases(self.root / "tmp", PARTIAL)
         lease = held.Lease(self.root / "tmp")
         weakref.finalize(self, lease.end)
         layout = self.root / "oci-layout"
         if not layout.exists():
-            partial = lease.name()
-            partial.write_text('{"imageLayoutVersion":"1.0.0"}')
-            os.replace(partial, layout)
+            atomic.write(layout, '{"imageLayoutVersion":"1.0.0"}')
         return lease
+
+    def check_folders(self) -> None:
+        """Symlinked if a folder of the store is a symlink: what is written or removed there would be elsewhere."""
+        for folder in (self.root, *(self.root / name for name in ("blobs", "actions", "sums"))):
+            for link in atomic.links(folder):
+                raise atomic.Symlinked(link)
 
     @contextlib.contextmanager
     def _present(self, digest: Digest) -> Iterator[None]:
@@ -160,7 +166,7 @@ class Store:
     def adopt(self, path: Path, digest: Digest) -> None:
         """Take the file `path` (named by `scratch`, whole, already verified) as the blob `digest`."""
         with self.space():
-            os.chmod(path, 0o444)
+            os.chmod(path, os.stat(path).st_mode & 0o444)  # who may read it, the umask decided
             settle(path)
             place = self.path(digest)
             try:

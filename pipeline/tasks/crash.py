@@ -15,6 +15,7 @@ from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import pipeline
+from pipeline.terminal import escaped, say
 
 NAME = "debug"
 OPTION = f"--{NAME}"
@@ -51,7 +52,7 @@ def install() -> None:
     from doit import doit_cmd
 
     def current() -> str:
-        return f"{described(sys.exception() or RuntimeError(), _command())}\n"
+        return escaped(f"{described(sys.exception() or RuntimeError(), _command())}\n")
 
     doit_cmd.traceback = SimpleNamespace(format_exc=current)  # of which doit uses nothing else
     sys.excepthook = _excepthook
@@ -61,7 +62,7 @@ def install() -> None:
 def _excepthook(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> Any:
     if error is None or not isinstance(error, Exception):
         return None if kind is SystemExit else sys.__excepthook__(kind, error or kind(), trace)
-    return sys.stderr.write(f"{described(error, _command())}\n")
+    return say(described(error, _command()), error=True)
 
 
 def _line(error: BaseException, doing: str) -> str:

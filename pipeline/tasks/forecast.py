@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 from pipeline.action import Action, closure
 from pipeline.collect import records
-from pipeline.digest import Digest
+from pipeline.digest import Digest, is_digest
 from pipeline.errors import NodekilnError
 from pipeline.plan import Plan, plan
 from pipeline.project import RESULTS, Project
 from pipeline.store import Store
 from pipeline.tasks import reason, state
+from pipeline.terminal import printable
 
 RUN, MAY_RUN, RESTORE, UP_TO_DATE = "runs", "runs unless its inputs come out as before", "restored", "up to date"
 
@@ -60,7 +61,7 @@ def asked(made: Plan) -> list[Action]:
 def task_name(made: Plan, name: str) -> str:
     """build:NODE:STAGE, as doit knows it."""
     folder = f"{made.arch}/" if len(made.spec.build.arch) > 1 else ""
-    return f"build:{made.spec.name}:{folder}{name}"
+    return f"build:{made.spec.name}:{folder}{printable(name)}"
 
 
 def forecast(project: Project, name: str) -> list[Step]:
@@ -95,7 +96,7 @@ def _sized(value: Any) -> Iterator[tuple[Digest, int]]:
     """Everything inside a JSON value that has a `size` and a `digest` (or `sha256`)."""
     if isinstance(value, dict):
         name = value.get("digest") or f"sha256:{value.get('sha256')}"
-        if isinstance(value.get("size"), int) and isinstance(name, str) and len(name) > len("sha256:None"):
+        if isinstance(value.get("size"), int) and is_digest(name):
             yield Digest.parse(name), value["size"]
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
         yield from _sized(item)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from pipeline import atomic
 
 NAME = ".last.json"
 
@@ -24,9 +25,7 @@ def write(folder: Path, events: Mapping[str, Event]) -> None:
     """Note `events` in `folder`, over what it said of the same tasks; nothing happens where that cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{NAME}.{os.getpid()}"
-        partial.write_text(json.dumps({**read(folder), **events}, indent=0, sort_keys=True))
-        partial.replace(folder / NAME)
+        atomic.write(folder / NAME, json.dumps({**read(folder), **events}, indent=0, sort_keys=True))
     except OSError:  # a build does not fail for its diary
         pass
 

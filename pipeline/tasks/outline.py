@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pipeline
-from pipeline import sealed, seen
+from pipeline import atomic, sealed, seen
 
 MEMORY = ".outlines"
 """Folder of the results; a file for each spec."""
@@ -64,12 +65,11 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], Outline]) -> O
             return Outline(doc, asked, [Step(*step) for step in steps])
     with seen.watching() as notes:
         outline = make()
+    notes = [json.loads(note) for note in dict.fromkeys(map(json.dumps, notes))]  # each once
     data = sealed.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "outline": outline})
     with contextlib.suppress(OSError):  # where it cannot be written, it is made each time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_bytes(data)
-        partial.replace(path)
+        atomic.folder(path.parents[1], path.parent.name)
+        atomic.write(path, data)
     return outline
 
 

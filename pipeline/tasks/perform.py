@@ -76,5 +76,5 @@ def _locked(planned: Planned, step: Step) -> str:
     with project.store.lock(f"resolve-{name}"):
         known = project.lock(name)
         rest = [wanted for wanted in missing if known.get(wanted) is None]
-        lock.write(project.root / project.lock_path(name), known.updated(lock.resolve(rest, project.cache)))
+        lock.write(project.root / project.lock_path(name), known.updated(lock.resolve(rest)))
     return f"{name}: {', '.join(map(str, missing))}"

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import BadInput
 from pipeline.language.problem import Problems
 from pipeline.project import Project
+from pipeline.redact import redacted
 from pipeline.tasks.outline import Outline, Step
+from pipeline.terminal import printable
 
 if TYPE_CHECKING:
     from pipeline.action import Action
@@ -136,7 +138,7 @@ class Planned:
     def _task(self, made: Plan, name: str) -> str:
         """build:NODE:STAGE; several architectures keep their stages apart by a folder."""
         apart = f"{made.arch}/" if len(self.plans) > 1 else ""
-        return f"build:{self.name}:{apart}{name}"
+        return f"build:{self.name}:{apart}{printable(name)}"
 
 
 def record(action: Action, damage: str) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def record(action: Action, damage: str) -> dict[str, Any]:
     damage: the last that had been found in the store when it began.
     """
     inputs = {needed.name: needed.key for needed in action.inputs}
-    return {"key": action.key, "params": dict(action.params), "inputs": inputs, "damage": damage}
+    return {"key": action.key, "params": redacted(action.params), "inputs": inputs, "damage": damage}
 
 
 def _needed(steps: list[Step], asked: list[str]) -> list[str]:

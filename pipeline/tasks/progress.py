@@ -15,6 +15,7 @@ from pipeline import size
 from pipeline.store import meter
 from pipeline.tasks.journal import RESTORED, Event
 from pipeline.tasks.reporter import LineReporter, is_stage
+from pipeline.terminal import escaped, printable
 
 REFRESHED = 8
 """Times a second that the view is drawn anew."""
@@ -65,7 +66,7 @@ class LiveReporter(LineReporter):
 
     def write(self, text: str) -> None:
         if self.live:
-            self.live.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+            self.live.console.print(escaped(text), end="", markup=False, highlight=False, soft_wrap=True)
         else:
             super().write(text)
 
@@ -138,7 +139,7 @@ def _view(reporter: LiveReporter) -> Any:
     its = Table.grid(padding=(0, 2))
     for name, (begun, moved) in list(work.items())[:SHOWN]:
         its.add_row(
-            Text(f"  {name}", style="bold"), Text(f"{now - begun:.1f} s", style="dim"),
+            Text(printable(f"  {name}"), style="bold"), Text(f"{now - begun:.1f} s", style="dim"),
             Text(told(moved, now - begun), style="green"),
         )
     rows.add_row(its)

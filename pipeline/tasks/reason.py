@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.redact import redacted
+
 SHOWN = 60
 """Characters of a value that a reason shows."""
 INPUTS = 3
@@ -50,8 +52,8 @@ def summary(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """The fields of the parameters that differ."""
-    return list(_fields(before.get("params", {}), now["params"], ""))
+    """The fields of the parameters that differ; what may be secret in them as digests, in old records too."""
+    return list(_fields(redacted(before.get("params", {})), redacted(now["params"]), ""))
 
 
 def distance(before: Mapping[str, Any], now: Mapping[str, Any]) -> int:

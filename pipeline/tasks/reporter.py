@@ -19,6 +19,7 @@ from doit.reporter import ConsoleReporter
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.tasks import crash, journal, warnings
 from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
+from pipeline.terminal import escaped, say
 
 BAD_INPUT = 3
 """Exit code when the input is wrong, as doit has it for a dodo.py that is."""
@@ -80,6 +81,9 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.damaged: list[str] = []
         """What was found damaged in the store, a line each."""
 
+    def write(self, text: str) -> None:
+        super().write(escaped(text))
+
     def execute_task(self, task: Any) -> None:
         self.begun[task.name] = time.monotonic()
 
@@ -110,16 +114,17 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         if isinstance(fail, Explained | Crashed):
             self.bad_input = self.bad_input or getattr(fail, "bad_input", False)
             self.refused.update(str(fail.message).splitlines())
-            sys.stderr.write(f"{fail.message}\n")
+            say(fail.message, error=True)
         else:
-            sys.stderr.write(f"{task.name}: {fail.get_msg()}\n")
+            say(f"{task.name}: {fail.get_msg()}", error=True)
 
     def complete_run(self) -> None:
         if self.runtime_errors:
-            sys.stderr.write("\n".join(self.runtime_errors) + "\n")
+            say("\n".join(self.runtime_errors), error=True)
         warned = warnings.taken(self.refused)
         self.outstream.flush()
-        sys.stderr.write("".join(f"warning: {text}\n" for text in warned))
+        for text in warned:
+            say(f"warning: {text}", error=True)
         if self.events:
             count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
             self.write(f"{counted(self.events)}{count} in {since_start():.2f} s\n")
@@ -139,7 +144,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         lines, noted[:] = [*noted], []
         self.damaged += lines
         for line in lines:
-            sys.stderr.write(f"warning: {line}\n")
+            say(f"warning: {line}", error=True)
 
     def note(self, task: Any, outcome: str) -> Event:
         """Remember what became of a task."""

@@ -18,8 +18,10 @@ from typing import Any
 
 from doit.dependency import DatabaseException, SqliteDB
 
-NAME = ".doit.db"
-"""The file, in the folder of results."""
+from pipeline.project import STATE as NAME
+
+__all__ = ["NAME", "StateDB", "install", "saved"]
+
 BUSY_TIMEOUT = 30
 """Seconds to wait for another doit that is writing."""
 SOUND = (

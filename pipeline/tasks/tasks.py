@@ -23,14 +23,15 @@ from doit import get_var
 from doit.task import dict_to_task
 
 from pipeline import formats, written
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
-from pipeline.project import RESULTS, SPECS, Project
+from pipeline.project import RESULTS, SPECS, STATE, Project
 from pipeline.tasks import crash, outline, state
 from pipeline.tasks.outline import Outline, Step
 from pipeline.tasks.planned import Planned
 from pipeline.tasks.reason import same
-from pipeline.tasks.reporter import chosen, explained
+from pipeline.tasks.reporter import BAD_INPUT, chosen, explained
+from pipeline.terminal import printable, say
 
 Task = Any
 """doit's: it has no types."""
@@ -45,6 +46,11 @@ def config() -> dict[str, Any]:
     crash.install()
     if (get_var(OFFLINE) or "0") != "0":
         go_offline()
+    try:
+        Project(Path.cwd()).check()
+    except NodekilnError as error:
+        say(error, error=True)
+        raise SystemExit(BAD_INPUT) from None
     state.install()
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the shell has it ignored
@@ -55,7 +61,7 @@ def config() -> dict[str, Any]:
     atexit.register(gc.freeze)  # what is left at the end goes with the process: to look for cycles in it takes 15 ms
     return {
         "backend": "sqlite3",
-        "dep_file": f"{RESULTS}/.doit.db",
+        "dep_file": f"{RESULTS}/{STATE}",
         "default_tasks": ["build"],
         "num_process": os.cpu_count() or 1,
         "par_type": "thread",
@@ -98,7 +104,7 @@ class SameKey:
         return True
 
     def __repr__(self) -> str:
-        return self.reason
+        return printable(self.reason)
 
 
 class SameFiles(SameKey):
@@ -246,7 +252,7 @@ def _command(project: Project, name: str, module: ModuleType) -> Iterator[Task]:
         yield _task(name, run, [project], [], module.DOC, **facts, pos_arg=getattr(module, "POSITIONAL", None))
     names = getattr(module, "names", Project.names)(project) if hasattr(module, "run") else ()
     for spec in names:
-        task = _task(f"{name}:{spec}", module.run, [project, spec], [], f"{module.DOC}: {spec}", **facts)
+        task = _task(f"{name}:{printable(spec)}", module.run, [project, spec], [], f"{module.DOC}: {spec}", **facts)
         task.subtask_of = name if group else None  # keeps `doit list` short
         yield task
 
@@ -260,9 +266,8 @@ def _task(name: str, run: Callable[..., Any], arguments: list[Any], needs: list[
     actions = [(explained, [name, run, *arguments])]
     io = {"capture": False}  # doit swaps sys.stdout otherwise, which threads would see
     params = [*facts.pop("params", ()), *_debug()]
-    return dict_to_task(
-        {"name": name, "actions": actions, "task_dep": needs, "io": io, "doc": doc, "params": params, **facts}
-    )
+    told = {"doc": printable(doc), "params": params}
+    return dict_to_task({"name": name, "actions": actions, "task_dep": needs, "io": io, **told, **facts})
 
 
 def _debug() -> list[Mapping[str, Any]]:
@@ -271,8 +276,8 @@ def _debug() -> list[Mapping[str, Any]]:
 
 
 def _group(name: str, needs: list[str], doc: str, uptodate: Sequence[Any] = ()) -> Task:
-    facts = {"uptodate": list(uptodate)} if uptodate else {}
-    task = dict_to_task({"name": name, "actions": None, "task_dep": needs, "doc": doc, "params": _debug(), **facts})
+    told = {"doc": printable(doc), "params": _debug()} | ({"uptodate": list(uptodate)} if uptodate else {})
+    task = dict_to_task({"name": name, "actions": None, "task_dep": needs, **told})
     task.has_subtask = True
     return task
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline import atomic
 from pipeline.digest import Digest, InvalidDigest
 from pipeline.project import CACHE, RESULTS, Project
 from pipeline.readers.view import HostFile, sha256
@@ -56,7 +57,8 @@ def bring_home(project: Project, copy: Path, wanted: Iterable[Digest]) -> None:
         source = copy / CACHE / "blobs" / digest.algorithm / digest.hex
         if digest.algorithm == "sha256" and source.exists() and not project.store.has(digest):
             taken = project.store.scratch()
-            shutil.copyfile(source, taken)
+            with open(source, "rb") as data, atomic.create(taken) as file:
+                shutil.copyfileobj(data, file)
             if sha256(HostFile(taken)) == digest.hex:
                 project.store.adopt(taken, digest)
             else:
@@ -100,4 +102,4 @@ def _share(source: Path, target: Path, link: bool) -> None:
     except OSError:  # another file system, or links to others' files are forbidden: a copy does
         pass
     shutil.copyfile(source, target)
-    os.chmod(target, 0o444)
+    os.chmod(target, os.stat(target).st_mode & 0o444)

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import atomic
 from pipeline.compare.explain import Made, explain
 from pipeline.compare.record import Record, inside
 from pipeline.digest import Digest
@@ -89,8 +90,8 @@ def verify(
 
     side_by_side: how many go at a time.
     """
-    base = asked.project.cache.absolute() / "verify"
-    base.mkdir(parents=True, exist_ok=True)
+    # code runs there: never in a cache that is shared with others
+    base = atomic.folder(asked.project.root, CACHE, "verify").absolute()
     held.leases(base, KEPT)  # removes what killed verifications left
     locked = copies.blobs(asked.lock)
     asked = asked._replace(blobs=copies.whole(asked.project, locked))
@@ -168,7 +169,8 @@ def _finish(
     said = (run.place / SAID).read_text(errors="replace")
     failed = f"exit code {code}: {said[-OUTPUT:].strip()}" if code else ""
     made = {} if failed else _made(run.copy, asked)
-    reports = asked.project.root / asked.project.results(asked.name) / "diffoscope" / run.wanted.name
+    pages = asked.project.results(asked.name) / "diffoscope" / run.wanted.name
+    reports = atomic.checked(asked.project.root, str(pages))
     explanations = {
         each: explain(first[each], made[each], None if each in reported else reports)
         for each in asked.targets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.attacks.attack import attack
 from tests.oci.craft import archive, base256, header, long, padded, pax
-from tests.oci.stacks import f, old_sparse
+from tests.oci.stacks import f, old_sparse, pax_sparse_0, pax_sparse_01, pax_sparse_1
 
 INNER = archive(f("smuggled"))
 attack(
@@ -109,7 +109,23 @@ attack(
 attack("very many extended headers", [14], [pax({"comment": b"x"}, b"g") * 20000 + archive(f("x"))], paths="x")
 attack("time of many digits", [14], [pax({"mtime": b"9" * 400}) + archive(f("x"))], "is no time")
 attack("id of many digits", [14, 32], [pax({"uid": b"9" * 5000}) + archive(f("x"))], "is no number")
-attack("sparse file of 8 EiB", [15], [archive(old_sparse(b"x", (1 << 33) - 1, []), f("y"))], paths="x y")
+for kind, sparse in {"GNU": old_sparse, "0.0": pax_sparse_0, "0.1": pax_sparse_01, "1.0": pax_sparse_1}.items():
+    bomb = [sparse(b"x%d" % number, 4 << 30, [(0, b"x")]) for number in range(4)]
+    attack(f"bomb of holes ({kind})", [15, 16], [archive(*bomb)], "entry 'x0': .* grow beyond 268435456")
+attack("sparse file of 8 GiB", [15], [archive(old_sparse(b"x", (1 << 33) - 1, []), f("y"))], "grow beyond 268435456")
+attack(
+    "bomb of holes in many layers",
+    [15, 16],
+    [archive(old_sparse(b"x", 100 << 20, [])) for _ in range(3)],
+    "layer 3 of 3 .* grow beyond",
+)
+attack(
+    "bomb of holes beside bytes",
+    [15, 16],
+    [archive(f("x", bytes(200 << 20)), old_sparse(b"y", 100 << 20, []))],
+    "grow beyond",
+)
+attack("holes of 200 MiB", [15], [archive(old_sparse(b"x", 200 << 20, []), f("y"))], paths="x y")
 attack(
     "sparse file beyond all",
     [15],

@@ -12,9 +12,9 @@ stacked("users of a FIFO", [31], [[entry(USERS, "p")]], paths=f"etc {USERS}")
 stacked("users of the host", [31], [[l(USERS, "/../../../../etc/passwd")]], paths=f"etc {USERS}")
 stacked("users in a device", [31], [[entry(USERS, "c", major=1, minor=5)]], paths=f"etc {USERS}")
 attack(
-    "users of 10 GiB",
+    "users of 200 MiB",
     [31],
-    [archive(pax_sparse_1(USERS.encode(), 10 << 30, [(0, b"root:x:0:0::/:/bin/sh\n")]))],
+    [archive(pax_sparse_1(USERS.encode(), 200 << 20, [(0, b"root:x:0:0::/:/bin/sh\n")]))],
     paths=f"etc {USERS}",
 )
 

@@ -15,6 +15,8 @@ from pipeline.recipe.deb import BadPackage, Member, members
 from pipeline.store import Store
 from pipeline.tree import Directory, File, Symlink, Tree, only
 from tests import judges
+from tests.oci import craft
+from tests.oci.stacks import old_sparse
 from tests.recipe import repository
 
 FILES: repository.Files = {
@@ -94,6 +96,7 @@ def test_what_is_wrong_with_a_package_is_said_with_its_name(store: Store) -> Non
         repository.ar({"debian-binary": b"2.0\n"}): "no data.tar in it",
         repository.ar({"data.tar.lz5": b""}): "data.tar.lz5 is compressed in a way that deb",
         repository.ar({"data.tar": b"no tar" * 500}): "no tar header",
+        repository.ar({"data.tar": craft.archive(old_sparse(b"x", 4 << 30, []))}): "entry 'x': .* grow beyond",
         repository.ar({"data.tar.xz": b"no xz"}): "data.tar.xz is damaged",
         repository.ar({"data.tar.gz": b"no gzip"}): "data.tar.gz is damaged",
         repository.ar({"data.tar.zst": b"no zstd!"}): "data.tar.zst is damaged",

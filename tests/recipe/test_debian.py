@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -176,3 +178,28 @@ def test_of_the_hosts_configuration_only_how_to_reach_repositories_is_kept() -> 
     ]
     assert "reboot" not in text and "mips" not in text
     assert 'Dir::State::status "/c/apt/arm64/status";' in text
+
+
+def test_what_apt_believes_and_runs_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A co-user of the cache can change neither apt's configuration nor its lists: they are not there."""
+
+    def folder(place: Path) -> Path:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+        apt.state_folder.cache_clear()
+        return apt.state_folder()
+
+    try:
+        mine = folder(tmp_path / "mine")
+        assert mine == tmp_path / "mine/nodekiln/apt" and stat.S_IMODE(mine.parent.stat().st_mode) == 0o700
+        for name, spoil in {
+            "writable": lambda place: place.mkdir() or place.chmod(0o777),
+            "symlink": lambda place: place.symlink_to(mine),
+            "file": lambda place: place.write_text(""),
+        }.items():
+            (tmp_path / name).mkdir()
+            spoil(tmp_path / name / "nodekiln")
+            other = folder(tmp_path / name)
+            assert tmp_path not in other.parents
+            assert stat.S_IMODE(other.stat().st_mode) == 0o700 and other.stat().st_uid == os.geteuid()
+    finally:
+        apt.state_folder.cache_clear()

@@ -49,6 +49,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "home/.ssh").mkdir(parents=True)
     (tmp_path / "home/.ssh/id_rsa.pub").write_text("ssh-rsa AAAAconformance key\n")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NODEKILN_OUTSIDE", "1")  # a case takes the key of its home
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"

@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec.write_text(re.sub(r"(?m)^  formats: \[", f"  formats: [{', '.join(PACKED)}, ", spec.read_text()))
     known = lock.read(root / "specs/node.lock")
     missing = planned(root).missing(*possible(root))
-    lock.write(root / "specs/node.lock", known.updated(lock.resolve(missing, ROOT / "cache")))
+    lock.write(root / "specs/node.lock", known.updated(lock.resolve(missing)))
     return root
 
 
