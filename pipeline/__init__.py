@@ -25,6 +25,7 @@ The modules in reading order; each imports only what stands before it (import-li
 **Images**      oci/       references, registries, layouts, layers; nothing of what they say is believed
                 recipe/    images out of Debian packages
                 kernel/    a kernel's modules, cut and with their dependency data; what its file says of it
+                programs/  whether what a node starts can start: ELF, shared libraries, execve
 **Pictures of a tree**
                 compress, inorder    named, reproducible compression; work of threads, taken in order
                 writers/   one on-disk structure per module; limits: what Linux has room for

@@ -36,6 +36,12 @@ class Part(NamedTuple):
     """Gives what a running node has of the tree, where that is not all of it: what is below boot/ is left out."""
     boot: Action | None = None
     """Gives what boots, of the part that has it: a flat Tree {"kernel", "cmdline", "ucode.cpio"}."""
+    image: Action | None = None
+    """Gives the Tree of the image that a container starts its program in."""
+    program: tuple[str | int, ...] = ()
+    """Where in its entry the spec names that program."""
+    inside: bool = False
+    """Whether it lays something over what containers have."""
 
 
 class Context(NamedTuple):

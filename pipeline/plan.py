@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,22 @@ from pipeline.action import Action, closure
 from pipeline.errors import BadInput
 from pipeline.language import cmdline, compat
 from pipeline.language.arches import for_arch
-from pipeline.language.problem import KeyPath, Problem, Problems, guess
+from pipeline.language.problem import KeyPath, Place, Problem, Problems, guess
 from pipeline.language.spec import Spec
 from pipeline.lock import Lock, Wanted
 from pipeline.oci import reference as references
 from pipeline.parts import Context, Image, Part
-from pipeline.stages import compression, initrd, pull, root
+from pipeline.stages import compression, initrd, pull, root, starts
 from pipeline.tree import EPOCH, parents
 
 PKG = "@pkg:"
 """A reference that starts so names a recipe's folder."""
 COMPRESSIONS = ("zstd", "gzip")
 """For what a spec does not say how to compress. Of an initrd: the first that its kernel can unpack."""
+INITS = ("sbin/init", "etc/init", "bin/init", "bin/sh")
+"""Programs of which the kernel starts the first that there is (init/main.c)."""
+_SECTIONS = {"init": ("init", "kernel"), "services": ("services",), "onboot": ("onboot", "onshutdown")}
+"""The sections at which problems of a whole node are told."""
 IMAGES = Path("images")
 """The folder of a project's recipes, by convention. It may be a symlink."""
 OWN_IMAGES = Path(__file__).parent.parent
@@ -50,6 +55,7 @@ class Plan:
     """Plans a piece of an initrd: its name, and the action that gives its tree."""
     products: dict[str, Action]
     made: dict[str, Action] = field(default_factory=dict)
+    checked: dict[str, Action] = field(default_factory=dict)
 
     def format(self, name: str) -> Action:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
@@ -65,8 +71,80 @@ class Plan:
         """Where a spec says what a format finds wrong: the kernel's command line, or an option of `build`."""
         return str(self.spec.where(_cmdline(self.arch) if path == cmdline.PATH else ("build", *path)))
 
+    def problems(self, *names: str) -> list[Problem]:
+        """What the formats `names` lack to be made: a kernel, or the image of a boot loader."""
+        found = [problem for name in names if (problem := self._kernelless(name))]
+        for name in names:
+            place = self._asked_at(name)
+            for need in sorted(formats.boot_images(name)):
+                reference = self.spec.build.bootloader or f"{PKG}images/{need}"
+                found += _unplanned(self.images, reference, place, f"{name} needs it; ")
+        return found
+
+    def _kernelless(self, name: str) -> Problem | None:
+        if self.spec["kernel"].image or not formats.kernel_needed(name):
+            return None
+        message = f"{name} needs a kernel to start, and the spec names none"
+        return Problem(self._asked_at(name), message, "kernel: {image: …}")
+
+    def _asked_at(self, name: str) -> Place:
+        """Where the spec asks for the format `name`; if it does not, where it could."""
+        asked = self.spec.build.formats
+        return self.spec.where(("build", "formats", asked.index(name)) if name in asked else ("build", "formats"))
+
+    def checks(self, name: str) -> tuple[Action, ...]:
+        """The stages that have to pass before the format `name` is published; none where it starts no machine."""
+        if not formats.boots(name):
+            return ()
+        root = "initrd" if "initrd" in formats.needs(name) else "rootfs"
+        if root not in self.checked:
+            self.checked[root] = self._node_check(root)
+        return (self.checked[root], *self.container_checks)
+
+    @cached_property
+    def container_checks(self) -> tuple[Action, ...]:
+        """A check of the program of every container."""
+        files = tuple(part.tree for part in self.parts if part.inside)
+        return tuple(
+            Action(
+                f"starts/{part.name}",
+                starts.container,
+                {"prefix": part.prefix, "at": list(part.program), "arch": self.arch},
+                (part.tree, part.image, *files),
+                part.tree.where,
+            )
+            for part in self.parts if part.image
+        )  # fmt: skip
+
+    def _node_check(self, name: str) -> Action:
+        """The check of what the kernel and the boot code start, where the root is an initrd or a file system."""
+        loose = [part for part in self.parts if not part.prefix]
+        line = next((part.boot.params["cmdline"] for part in loose if part.boot), "")
+        params = {
+            "first": _first_programs(name, line),
+            "services": bool(self.spec["services"]),
+            "onboot": bool(self.spec["onboot"] or self.spec["onshutdown"]),
+            "strict": bool(self.spec["kernel"].image),
+            "arch": self.arch,
+        }
+        wheres = [part.tree.where for part in loose]
+
+        def where(path: KeyPath) -> str:
+            if path[0] == "part":
+                found = wheres[int(path[1])] if wheres else None
+                return found(()) if found else str(self.spec.where(()))
+            named = [each for each in _SECTIONS[str(path[0])] if self.spec[each]]
+            return str(self.spec.where((named[0],) if named else ()))
+
+        return Action(f"starts/{name}", starts.node, params, tuple(map(_running, loose)), where)
+
     def missing(self, *names: str) -> list[Wanted]:
-        """What the lock does not explain of what the formats `names` need: until it does, they cannot be made."""
+        """What the lock does not explain of what the formats `names` need: until it does, they cannot be made.
+
+        Problems where they cannot be made at all.
+        """
+        if problems := self.problems(*names):
+            raise Problems(problems)
         unlocked = self.images.missing
         return [unlocked[action] for action in closure(*map(self.format, names)) if action in unlocked]
 
@@ -94,6 +172,14 @@ class Plan:
         from pipeline.stages import unified
 
         return Action("release", unified.release, {}, tuple(_running(part) for part in self.parts if not part.prefix))
+
+
+class NoImage(BadInput):
+    """A recipe that is not there, or not for this architecture. hint: what would be right."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message + (f" ({hint})" if hint else ""))
+        self.message, self.hint = message, hint
 
 
 class Images:
@@ -132,7 +218,7 @@ class Images:
         name = found.build.image
         if arch not in found.build.arches:
             arches = ", ".join(found.build.arches)
-            raise BadInput(f"{self._spec.path}: {reference} is made for {arches}, not for {arch}")
+            raise NoImage(f"{reference} is made for {arches}, not for {arch}")
         wanted = Wanted(name, arch, str(found.folder), found.request(arch))
         manifest = recipes.image(found, arch, self._lock.get(wanted) or [])
         self._locked(manifest, wanted)
@@ -148,7 +234,14 @@ class Images:
                 if outside.leads(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
                     raise BadInput(f"{self._spec.path}: {PKG}{path} lies outside the project ({outside.ALLOWED})")
                 return place
-        raise BadInput(f"{self._spec.path}: {PKG}{path}: no {FILE} in {' or '.join(map(str, places[:2]))}")
+        message = f"there is no recipe {PKG}{path}: no {FILE} in {' or '.join(map(str, dict.fromkeys(places[:2])))}"
+        raise NoImage(message, guess(f"{PKG}{path}", [f"{PKG}{each}" for each in self._recipes(path)]))
+
+    def _recipes(self, path: str) -> Iterator[str]:
+        """The recipes that there are beside where `path` would be."""
+        folder = Path(path).parent
+        for place in (folder, self._spec.folder / folder, OWN_IMAGES / folder):
+            yield from (str(folder / each.parent.name) for each in sorted(place.glob("*/build.yml")))
 
     def _locked(self, action: Action, wanted: Wanted) -> Action:
         self.wanted.append(wanted)
@@ -162,6 +255,8 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     if problems := [*_wrong_formats(spec), *_wrong_disks(spec), *_wrong_cmdline(spec, arch)]:
         raise Problems(problems)
     images = Images(spec, lock, arch)
+    if problems := list(_wrong_images(spec, images)):
+        raise Problems(problems)
     epoch = _epoch(spec)
     parts = sections.plan(Context(spec, images, epoch, arch))
     fragment = _fragments(spec, parts)
@@ -212,6 +307,43 @@ def _wrong_disks(spec: Spec) -> Iterator[Problem]:
         if size > largest:
             where = spec.where(("build", "size" if spec.build.size else "partitions"))
             yield Problem(where, f"a disk of {size >> 20}M; {name} has room for {largest >> 20}M", "make it smaller")
+
+
+def _wrong_images(spec: Spec, images: Images) -> Iterator[Problem]:
+    """The images that the spec names and that cannot be planned."""
+    for path, reference in _references(spec):
+        yield from _unplanned(images, reference, spec.where(path), "")
+
+
+def _unplanned(images: Images, reference: str, place: Place, purpose: str) -> Iterator[Problem]:
+    try:
+        images(reference)
+    except NoImage as error:
+        copy = "copy it from nodekiln's images/, or name another in build.bootloader" if purpose else ""
+        yield Problem(place, error.message, purpose + (error.hint or copy))
+    except Problems as error:  # of the recipe itself
+        yield from error.problems
+
+
+def _references(spec: Spec) -> Iterator[tuple[KeyPath, str]]:
+    """The images that the sections name, and where."""
+    for name, value in spec.sections.items():
+        if not isinstance(value, tuple):
+            found = [_reference((name,), value)]
+        else:
+            found = [_reference((name, number), each) for number, each in enumerate(value)]
+        yield from ((path, text) for path, text in found if text and isinstance(text, str))
+
+
+def _reference(path: KeyPath, entry: Any) -> tuple[KeyPath, Any]:
+    return (path, entry) if isinstance(entry, str) else ((*path, "image"), getattr(entry, "image", None))
+
+
+def _first_programs(name: str, line: str) -> list[str]:
+    """What the kernel starts first, in an initrd or a root file system, as its command line says (init/main.c)."""
+    word = "rdinit=" if name == "initrd" else "init="
+    said = [each.removeprefix(word) for each in line.split() if each.startswith(word)]
+    return [said[-1].strip("/")] if said else ["init"] if name == "initrd" else [*INITS]
 
 
 def _epoch(spec: Spec) -> int:

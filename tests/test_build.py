@@ -34,7 +34,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "dodo.py", root)
     (root / "specs/node.yml").write_text(SPEC)
     for name in ("base", "web", "log"):
-        layer = craft.archive(craft.entry(f"bin-{name}", data=name.encode()))
+        programs = [f"bin-{name}"] + ["init", "usr/bin/containerd"] * (name == "base")
+        layer = craft.archive(*(craft.entry(path, data=name.encode(), mode=0o755) for path in programs))
         config = {"config": {"Cmd": [f"/bin-{name}"]}}
         craft.image(tmp_path / "layout", [layer], name=f"docker.io/library/{name}:1", config=config)
     monkeypatch.chdir(root)
@@ -143,6 +144,8 @@ def test_compressed_disks_are_there_by_name_and_in_no_list(monkeypatch: pytest.M
     assert "build:node:vhdx" in listed
     assert not any(word.endswith((".zst", ".gz")) for word in listed)
     assert "build:node:raw-bios.gz" in doit("info", "build:node:raw-bios.gz", code=1)
+    assert "vhdx.zst needs a kernel to start" in doit("build:node:vhdx.zst", code=3)
+    edit("init:", 'kernel: {image: "kernel:1"}\ninit:')
     assert "not locked" in doit("build:node:vhdx.zst", code=1)
     assert "build:node:tar.zst" in doit("build:node:tar.zst", code=3)
 

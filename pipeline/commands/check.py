@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from collections.abc import Sized
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput
@@ -12,6 +13,7 @@ from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.language.check import Found
+    from pipeline.plan import Plan
 
 DOC = "say what is wrong with a spec, without building it"
 PARAMS = [
@@ -22,44 +24,75 @@ PARAMS = [
 
 
 class Wrong(BadInput):
-    """The spec has problems, and they have been printed."""
+    """A spec has problems, and they have been printed."""
 
 
 def run(project: Project, name: str, json: bool = False, alone: bool = False) -> None:
     """Print the problems and warnings of the spec; Wrong if there are problems."""
+    _say(project, [name], json, alone)
+
+
+def run_all(project: Project, json: bool = False, alone: bool = False) -> None:
+    """Print the problems and warnings of every spec; Wrong if there are problems in any."""
+    _say(project, project.names(), json, alone)
+
+
+def _say(project: Project, names: list[str], json: bool, alone: bool) -> None:
     from pipeline.language import check
     from pipeline.language.problem import Problems
 
-    found = check.check(project.path(name))
-    if not alone and not found.errors:
-        found = _with_images(project, name, found)
+    found = {name: _found(project, name, alone) for name in names}
+    errors = [error for each in found.values() for error in each.errors]
     if json:
-        say(jsons.dumps(check.as_json(found), indent=1))
+        say(jsons.dumps([row for each in found.values() for row in check.as_json(each)], indent=1))
     else:
-        for warning in found.warnings:
-            say(f"warning: {warning}")
-    if found.errors:
-        problems = Problems(found.errors)
+        for name, each in found.items():
+            for warning in each.warnings:
+                say(f"warning: {warning}")
+            verdict = _counted(each.errors, "error") if each.errors else "right"
+            say(f"{project.path(name)}: {verdict}, {_counted(each.warnings, 'warning')}")
+    if errors:
+        problems = Problems(errors)
         raise Wrong("" if json else problems.shown() if sys.stderr.isatty() else str(problems))
-    if not json:
-        say(f"{project.path(name)}: right, {len(found.warnings)} warnings")
 
 
-def _with_images(project: Project, name: str, found: Found) -> Found:
-    """`found`, and what the images say; they have to be locked for that."""
+def _counted(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}" + "s" * (len(things) != 1)
+
+
+def _found(project: Project, name: str, alone: bool) -> Found:
+    """What is wrong with a spec: by itself, as it is planned, and, unless it is looked at alone, in its images."""
+    from pipeline.language import check
+    from pipeline.language.problem import Problems
+    from pipeline.plan import plan
+
+    found = check.check(project.path(name))
+    if found.errors:
+        return found
+    spec = project.load(name)
+    try:
+        made = [plan(spec, project.lock(name), arch) for arch in spec.build.arch]
+    except Problems as problems:
+        return check.together(found, check.Found(problems.problems, []))
+    lacking = check.Found([problem for each in made for problem in each.problems(*spec.build.formats)], [])
+    if alone or any(each.images.missing for each in made):
+        if not alone:
+            lock = project.lock_path(name)
+            say(f"{lock} is not complete, so no image was asked: `doit lock:{name}`", error=True)
+        return check.together(found, lacking)
+    return check.together(found, lacking, *(_in_images(project, each) for each in made))
+
+
+def _in_images(project: Project, made: Plan) -> Found:
+    """What the images say. Whether programs can start is wrong where they have to, and else a warning."""
     from pipeline import formats
     from pipeline.language import check
     from pipeline.language.unseen import unseen
-    from pipeline.plan import plan
 
-    spec = project.load(name)
-    for arch in spec.build.arch:
-        made = plan(spec, project.lock(name), arch)
-        if made.images.missing:
-            say(f"{project.lock_path(name)} is not complete, so no image was asked: `doit lock:{name}`", error=True)
-            return found
-        carried = dict.fromkeys(form for name in spec.build.formats for form in formats.carried(name))
-        more = check.examine(project.store, made.parts, carried)
-        more.warnings.extend([] if more.errors else unseen(project.store, spec, made.parts))
-        found = check.Found([*found.errors, *more.errors], [*found.warnings, *more.warnings])
-    return found
+    carried = dict.fromkeys(form for name in made.spec.build.formats for form in formats.carried(name))
+    asked = dict.fromkeys(action for name in made.spec.build.formats for action in made.checks(name))
+    found = check.examine(project.store, made.parts, carried, asked)
+    if not found.errors:
+        found.warnings.extend(unseen(project.store, made.spec, made.parts))
+    harmless = None if asked else check.examine(project.store, (), checks=made.container_checks)
+    return check.together(found, harmless=harmless)

@@ -11,6 +11,7 @@ which gives a flat Tree {suffix: File}; an output file is called as the spec, fo
     DISK = True         it gives one file, a disk: `NAME.zst` and `NAME.gz` are formats too, the same disk compressed
     CLASHES = (…)       formats that give another file of the same name
     LARGEST_FILE = …    bytes of the largest file that it has room for
+    KERNEL = True       it cannot be without a kernel (which goes without saying where it needs a boot loader's image)
     CARRIED = …         what the form in which it holds the root keeps of it (writers.carried), unless that is an initrd
     LOADERS = (…)       what starts the kernel from it, besides what the formats that it needs say (language.cmdline)
     MOST_PARTITIONS = … and LARGEST_DISK = …, in bytes: what its disk has room for
@@ -33,6 +34,8 @@ from pipeline.writers.carried import Carried
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
+PRODUCTS = {"kernel", "initrd", "rootfs", "bootrd", "release"}
+"""What formats may need besides other formats and images (pipeline.plan makes them)."""
 
 
 class Packed(NamedTuple):
@@ -95,6 +98,21 @@ def room(name: str) -> tuple[int, int]:
         min(getattr(module, limit, sys.maxsize) for module in modules) for limit in ("MOST_PARTITIONS", "LARGEST_DISK")
     )
     return most, largest
+
+
+def boots(name: str) -> bool:
+    """Whether the format `name` is there to start a machine with what the spec describes."""
+    return "kernel" in needs(name) and bool({"initrd", "rootfs"} & needs(name))
+
+
+def boot_images(name: str) -> set[str]:
+    """The images, by the names of their recipes, whose boot loaders or firmware the format `name` needs."""
+    return needs(name) - set(names()) - PRODUCTS
+
+
+def kernel_needed(name: str) -> bool:
+    """Whether the format `name` cannot be made of a node without a kernel."""
+    return bool(boot_images(name)) or getattr(find(name), "KERNEL", False)
 
 
 def needs(name: str) -> set[str]:

@@ -19,6 +19,7 @@ VERSION = 1
 NEEDS = ("kernel", "initrd")
 OPTIONS = ("name",)
 SUFFIXES = (".ipxe",)
+KERNEL = True
 LOADERS = (IPXE,)
 
 

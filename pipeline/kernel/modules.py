@@ -16,7 +16,7 @@ from pipeline.kernel.modgraph import ordered, resolved, scan
 from pipeline.kernel.modindex import Entry as IndexEntry
 from pipeline.kernel.modindex import index, normalized
 from pipeline.kernel.modinfo import Module, is_module, module_name
-from pipeline.language.problem import StageProblem, guess
+from pipeline.language.problem import StageProblem, StageProblems, guess
 from pipeline.store import Store
 from pipeline.tree import EPOCH, File, Tree, complete, parents
 
@@ -82,7 +82,7 @@ def cut(store: Store, tree: Tree, patterns: Sequence[str]) -> Tree:
 
     patterns: names (`virtio-net`; "_" and "-" are the same), globs of names (`virtio_*`), or, with a slash, globs of
         paths below lib/modules/RELEASE (`kernel/fs/xfs/*`; here `*` crosses slashes).
-    A module needs those whose symbols it uses and those that its soft dependencies name. StageProblem, at ("modules",
+    A module needs those whose symbols it uses and those that its soft dependencies name. StageProblems, at ("modules",
     index), for a pattern that selects nothing, not even something built into the kernel.
     """
     found = releases(tree)
@@ -110,7 +110,8 @@ def with_data(store: Store, tree: Tree, release: str, mtime: int = EPOCH) -> Tre
 def _selected(
     store: Store, tree: Tree, folder: str, modules: Sequence[Module], patterns: Sequence[str]
 ) -> Iterator[Module]:
-    """The modules that `patterns` name."""
+    """The modules that `patterns` name. StageProblems: every pattern that selects nothing."""
+    problems = []
     builtin = [module_name(path) for path in _given(store, tree, folder + "modules.builtin").splitlines()]
     for number, pattern in enumerate(patterns):
         name = pattern.replace("-", "_")
@@ -120,8 +121,10 @@ def _selected(
             found = [module for module in modules if fnmatchcase(module.name, name)]
         if not found and not any(fnmatchcase(each, name) for each in builtin):
             near = guess(name, [module.name for module in modules] + builtin)
-            raise StageProblem(("modules", number), f"the kernel has no module {pattern!r}", near)
+            problems.append(StageProblem(("modules", number), f"the kernel has no module {pattern!r}", near))
         yield from found
+    if problems:
+        raise StageProblems(problems)
 
 
 def _needed(modules: Sequence[Module], selected: Iterable[Module]) -> set[Module]:

@@ -73,7 +73,9 @@ def _part(each: Placed, shared: Placed | None, known: dict[str, int], context: C
         params["linuxkit"] = True
     name = each.folder.removeprefix("containers/")
     where = context.spec.below(each.section, each.number)
-    return Part(name, Action(name, bundle.bundle, params, (image.manifest, image.tree), where), each.folder)
+    tree = Action(name, bundle.bundle, params, (image.manifest, image.tree), where)
+    program = ("image",) if container.command is None else ("command", 0)
+    return Part(name, tree, each.folder, image=image.tree, program=program)
 
 
 def compat_of(context: Context) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.action import Action, using
+from pipeline.action import Action, closure, using
+from pipeline.digest import Digest
 from pipeline.language import booted, lookup, spec
 from pipeline.language.problem import Place, Problem, Problems, StageProblem, Warned, listening
 from pipeline.parts import Part
@@ -31,29 +32,54 @@ def check(path: Path) -> Found:
         return Found(problems.problems, [])
 
 
-def examine(store: Store, parts: Iterable[Part], carried: Iterable[Carried] = ()) -> Found:
-    """What only the images can tell about `parts`: their stages run, over images that are fetched if need be.
+def examine(
+    store: Store, parts: Iterable[Part], carried: Iterable[Carried] = (), checks: Iterable[Action] = ()
+) -> Found:
+    """What only the images can tell: the stages of `parts` run, and `checks`, over images that are fetched if need be.
 
-    The stages run even if their results are known already, since only then they warn. carried: what the formats that
-    the parts are for keep of them.
+    They run even if their results are known already, since only then they warn. What uses the result of a stage that
+    finds a problem is left out: each problem is said once. carried: what the
+    formats that the parts are for keep of them.
     """
-    found, made = Found([], []), []
-    for part in parts:
-        action = part.tree
+    parts = [*parts]
+    found, wanted, wrong = Found([], []), [*(part.tree for part in parts), *checks], set[Action]()
+    trees = dict[Action, Tree]()
+    for action in closure(*wanted):
+        if wrong.intersection(action.inputs):
+            wrong.add(action)
+            continue
         with listening() as heard:
             try:
-                digest = using(
-                    store, action.inputs, lambda *inputs, action=action: action.stage(store, *inputs, **action.params)
-                )
-                made.append((part, store.tree(digest)))
+                digest = _run(store, action) if action in wanted else action.perform(store)[0]
+                if action in wanted:
+                    trees[action] = store.tree(digest)
             except StageProblem as problem:
-                found.errors.append(_placed(action, problem))
+                wrong.add(action)
+                found.errors.extend(_placed(action, each) for each in problem.each)
         found.warnings.extend(_placed(action, warned) for warned in heard)
+    made = [(part, trees[part.tree]) for part in parts if part.tree in trees]
     found.warnings.extend(_missing(store, made))
     for part, tree in made:
         for refused, message, hint in (loss for form in carried for loss in form.losses(tree)):
             (found.errors if refused else found.warnings).append(_placed(part.tree, Warned(PATH, message, hint)))
-    return Found(sorted(found.errors), sorted(found.warnings))
+    return together(found)
+
+
+def _run(store: Store, action: Action) -> Digest:
+    """Call the action's stage, whether its result is known or not."""
+    return using(store, action.inputs, lambda *inputs: action.stage(store, *inputs, **action.params))
+
+
+def together(*found: Found, harmless: Found | None = None) -> Found:
+    """All of `found`, each problem once, in the order of lines; what is an error is no warning as well.
+
+    harmless: the problems of what nobody asks for: they are warnings.
+    """
+    errors = {error for each in found for error in each.errors}
+    warnings = {warning for each in found for warning in each.warnings}
+    if harmless:
+        warnings.update(harmless.errors, harmless.warnings)
+    return Found(sorted(errors), sorted(warnings - errors))
 
 
 def _missing(store: Store, made: list[tuple[Part, Tree]]) -> Iterator[Problem]:

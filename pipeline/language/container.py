@@ -21,6 +21,7 @@ from pipeline.language.names import (
     Namespace,
     Octal,
     Reference,
+    wrong_namespaces,
     wrong_reference,
 )
 from pipeline.language.problem import KeyPath, guess
@@ -69,6 +70,7 @@ Rlimit = Annotated[
         "a limit name,soft,hard such as nofile,1024,4096",
     ),
 ]
+NAMESPACE_KEYS = ("net", "pid", "ipc", "uts", "userns")
 MOUNTPOINTS = {
     "proc": "/proc",
     "devpts": "/dev/pts",
@@ -282,6 +284,8 @@ class Config:
             if asked and not (len(asked) == 1 and asked[0].lower() in ("all", "none")):
                 yield from unknown_capabilities(name, asked)
         yield from unknown_capabilities("capabilities.add", self.capabilities_add or ())
+        for key, message, hint in wrong_namespaces({key: getattr(self, key) for key in NAMESPACE_KEYS}):
+            yield (key,), message, hint
         yield from _wrong_limits(self.rlimits or ())
         for name, texts in (("command", self.command), ("env", self.env)):
             for index, text in enumerate(texts or ()):

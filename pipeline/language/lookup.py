@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.language import refused
@@ -47,8 +47,21 @@ def names_of(store: Store, tree: Tree, path: str) -> dict[str, int]:
     return known
 
 
+class Mounted(Exception):
+    """A path leads below a mount point: what is there is only known when the node runs."""
+
+
 def follow(tree: Mapping[str, Entry], path: str) -> Entry | None:
     """What a process in `tree` finds at `path`: symlinks are followed, inside the tree. None if there is nothing."""
+    place = resolve(tree, path)
+    return None if place is None else tree.get(place) or Directory(0o755, 0, 0, 0)
+
+
+def resolve(tree: Mapping[str, Entry], path: str, mounted: Collection[str] = ()) -> str | None:
+    """The path of what a process in `tree` finds at `path`, without symlinks and `..`; None if there is nothing.
+
+    Symlinks are followed inside the tree. mounted: paths as trees have them; Mounted if the way leads through one.
+    """
     pending, reached = [step for step in reversed(path.split("/")) if step], ""
     links = 0
     while pending:
@@ -59,6 +72,8 @@ def follow(tree: Mapping[str, Entry], path: str) -> Entry | None:
             reached = posixpath.dirname(reached)
             continue
         place = f"{reached}/{step}" if reached else step
+        if place in mounted:
+            raise Mounted(place)
         entry = tree.get(place)
         if type(entry) is Symlink:
             links += 1
@@ -68,10 +83,13 @@ def follow(tree: Mapping[str, Entry], path: str) -> Entry | None:
                 reached = ""
             pending.extend(step for step in reversed(entry.target.split("/")) if step)
         elif entry is None or (pending and type(entry) is not Directory):
+            rest = "/".join([place, *reversed(pending)])  # a folder to mount on is made where there is none
+            if any(_within(rest, folder) for folder in mounted):
+                raise Mounted(rest)
             return None
         else:
             reached = place
-    return tree.get(reached) or Directory(0o755, 0, 0, 0)
+    return reached
 
 
 def warn_of(said: Said, config: Mapping[str, Any], user: str, tree: Tree) -> None:
@@ -89,23 +107,37 @@ def warn_of(said: Said, config: Mapping[str, Any], user: str, tree: Tree) -> Non
 
 
 def _warn_of_command(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, Any], destinations: list[str]) -> None:
-    process = config["process"]
     path: KeyPath = ("command", 0) if "command" in entry else ("image",)
-    if not process.get("args"):
-        warn(path[:1], "nothing says which command to run", "command: [...]")
+    if not config["process"].get("args"):
+        warn(path[:1], *NO_COMMAND)
         return
+    candidates = programs(config["process"])
+    if any(_within(candidate, folder) for candidate in candidates for folder in destinations):
+        return
+    if (wrong := unusable(tree, config["process"]["args"][0], candidates)) is not None:
+        warn(path, *wrong)
+
+
+NO_COMMAND = ("nothing says which command to run", "command: [...]")
+
+
+def programs(process: Mapping[str, Any]) -> list[str]:
+    """The paths at which a container's program may be, in runc's order. process: config.json's, with `args`."""
     program = process["args"][0]
     if "/" in program:
-        candidates = [posixpath.normpath(posixpath.join(process["cwd"], program))]
-    else:
-        path_variable = next((each[5:] for each in process.get("env", []) if each.startswith("PATH=")), "")
-        candidates = [posixpath.join(folder, program) for folder in path_variable.split(":") if folder]
-    mounted = any(_within(candidate, folder) for candidate in candidates for folder in destinations)
-    found = [follow(tree, candidate) for candidate in candidates]
-    if not mounted and not any(type(each) is File for each in found):
-        warn(path, f"the image has no {program!r}", "" if candidates else "PATH is not set: write the whole path")
-    elif not mounted and not any(type(each) is File and each.mode & 0o111 for each in found):
-        warn(path, f"{program!r} is not executable in the image")
+        return [posixpath.normpath(posixpath.join(process["cwd"], program))]
+    path_variable = next((each[5:] for each in process.get("env", []) if each.startswith("PATH=")), "")
+    return [posixpath.join(folder, program) for folder in path_variable.split(":") if folder]
+
+
+def unusable(tree: Mapping[str, Entry], program: str, candidates: Sequence[str]) -> tuple[str, str] | None:
+    """The message and the hint for a `program` that none of the `candidates` is; None where one can be started."""
+    found = [each for each in (follow(tree, candidate) for candidate in candidates) if type(each) is File]
+    if not found:
+        return f"the image has no {program!r}", "" if candidates else "PATH is not set: write the whole path"
+    if not any(each.mode & 0o111 for each in found):
+        return f"{program!r} is not executable in the image", ""
+    return None
 
 
 def _warn_of_targets(config: Mapping[str, Any], tree: Tree, entry: Mapping[str, Any], destinations: list[str]) -> None:

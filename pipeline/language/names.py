@@ -5,10 +5,11 @@ What is checked here may be joined to a path as it stands: no path leaves the ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 from pipeline.language.kinds import Pattern
+from pipeline.language.problem import guess
 
 PKG = "@pkg:"
 """Starts the name of an image that is built from a recipe here."""
@@ -40,6 +41,19 @@ ImagePath = Annotated[
 Octal = Annotated[str, Pattern(r"0*[0-7]{1,4}", 'an octal mode in quotes, such as "0644"')]
 Reference = Annotated[str, Pattern(r"[^\s\x00-\x1f]+", "an image, such as alpine:3.20")]
 ReferenceOrNone = Annotated[str, Pattern(r"[^\s\x00-\x1f]*", 'an image, such as alpine:3.20, or ""')]
+
+
+NAMESPACES = ("host", "root", "new")
+"""Words for a namespace besides the path of one: the node's (two words for it), or one of its own."""
+
+
+def wrong_namespaces(said: Mapping[str, str | None]) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with the words for namespaces, by key: key, message, hint. What has a `/` or `:` is no word."""
+    for key, word in said.items():
+        words = (*NAMESPACES, "none") if key == "net" else NAMESPACES
+        if word and word not in words and not {"/", ":"} & {*word}:
+            known = ", ".join(words)
+            yield key, f"{word!r} is no namespace that {key} can be: {known}, or a path", guess(word, words)
 
 
 def wrong_reference(text: str) -> str:

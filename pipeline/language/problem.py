@@ -56,6 +56,23 @@ class StageProblem(BadInput):
         self.message = message
         self.hint = hint
 
+    @property
+    def each(self) -> tuple[StageProblem, ...]:
+        """The problems, one by one."""
+        return (self,)
+
+
+class StageProblems(StageProblem):
+    """Several problems that one stage found out."""
+
+    def __init__(self, problems: Sequence[StageProblem]) -> None:
+        super().__init__(problems[0].path, "; ".join(map(str, problems)))
+        self._each = tuple(problems)
+
+    @property
+    def each(self) -> tuple[StageProblem, ...]:
+        return self._each
+
 
 class Warned(NamedTuple):
     """Not wrong, but hardly meant. `path` is inside the entry, as in StageProblem."""

@@ -77,7 +77,7 @@ class Build:
     """What comes out of the spec. LinuxKit says these things on its command line."""
 
     formats: tuple[str, ...] | None = None
-    """Output formats, `doit list` shows them. `[kernel+initrd]` by default."""
+    """Output formats; `doit list --all` shows every one. `[kernel+initrd]` by default."""
     arch: Arch | tuple[Arch, ...] | None = None
     """Architecture, or several; the host's by default."""
     compress: Compression | None = None

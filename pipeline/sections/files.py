@@ -104,7 +104,8 @@ def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Part, ...
         part.tree if in_boot else part.running or part.tree
         for part in below if not part.prefix or any(_inside(part.prefix, path) for path in paths)
     )  # fmt: skip
-    return [Part("files", Action("files", files.files, params, met, context.spec.below("files")))]
+    inside = any(_inside("containers", path) for path in paths)
+    return [Part("files", Action("files", files.files, params, met, context.spec.below("files")), inside=inside)]
 
 
 def _inside(prefix: str, path: str) -> bool:

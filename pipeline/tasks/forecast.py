@@ -53,8 +53,9 @@ def plans(project: Project, name: str) -> list[Plan]:
 
 
 def asked(made: Plan) -> list[Action]:
-    """The actions that give the formats which the spec asks for."""
-    return [made.format(name) for name in made.spec.build.formats]
+    """The actions that give the formats which the spec asks for, and what is checked before they are published."""
+    names = made.spec.build.formats
+    return [*dict.fromkeys(check for name in names for check in made.checks(name)), *map(made.format, names)]
 
 
 def task_name(made: Plan, name: str) -> str:

@@ -28,7 +28,8 @@ class Step(NamedTuple):
     """A task: that of the action `action`, or of the files of the format `format`, which that action gives.
 
     key: of the action; empty as long as the lock lacks what the format needs. needs: names of tasks. targets: files,
-    relative to the project; folder: where they go.
+    relative to the project; folder: where they go. problem: the reason why this node cannot have the format, "" where
+    it can.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Step(NamedTuple):
     doc: str
     targets: list[str]
     folder: str = ""
+    problem: str = ""
 
 
 class Outline(NamedTuple):

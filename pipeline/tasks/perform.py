@@ -16,9 +16,9 @@ from pipeline.language import problem
 from pipeline.language.problem import StageProblem, Warned
 from pipeline.mark import damage
 from pipeline.oci.error import ImageError
+from pipeline.tasks import warnings
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
-from pipeline.terminal import say
 from pipeline.writers import TooLarge
 
 RESOLVED = "NODEKILN_RESOLVED"
@@ -36,14 +36,13 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
         try:
             _, ran = action.perform(planned.project.store)
         except StageProblem as found:
-            raise BadInput(_located(action, found)) from None
+            raise BadInput("\n".join(_located(action, each) for each in found.each)) from None
         except ImageError as error:
             # a stage knows an image that is its input by its digest alone
             raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
         except TooLarge as found:
             raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
-    for warned in heard:
-        say(f"warning: {_located(action, warned)}", error=True)
+    warnings.heard(_located(action, warned) for warned in heard)
     return record(action, damaged) | {"ran": ran}
 
 
@@ -55,8 +54,7 @@ def _located(action: Action, found: StageProblem | Warned) -> str:
 def publish(planned: Planned, step: Step) -> dict[str, Any]:
     """Write the files of the step's format; what doit keeps of it."""
     made, action, damaged = planned.plan(step), planned.action(step), damage(planned.project.cache)
-    for warned in made.spec.warned:
-        say(f"warning: {warned}", error=True)
+    warnings.heard(map(str, made.spec.warned))
     files = publishing.publish(planned.project, made, step.format, action, Path(step.folder))
     return record(action, damaged) | {"ran": True, "files": files}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput
+from pipeline.language.problem import Problems
 from pipeline.project import Project
 from pipeline.redact import redacted
 from pipeline.tasks.outline import Outline, Step
@@ -50,8 +51,9 @@ class Planned:
 
         found = {}
         for arch, made in self.plans.items():
-            ready = [made.format(name) for name, missing in self._formats(made) if not missing]
-            found[arch] = {action.name: action for action in closure(*ready)}
+            names = [name for name, missing in self._formats(made) if not missing]
+            checks = [check for name in names for check in made.checks(name)]
+            found[arch] = {action.name: action for action in closure(*checks, *map(made.format, names))}
         return found
 
     def action(self, step: Step) -> Action:
@@ -93,22 +95,29 @@ class Planned:
         return Outline(doc, _needed(steps, asked), steps)
 
     def _formats(self, made: Plan) -> Iterator[tuple[str, list[Wanted]]]:
-        """The formats that there are tasks for, and what the lock lacks for each."""
+        """The formats that this node can have and there are tasks for, and what the lock lacks for each."""
         asked = made.spec.build.formats
         for name in dict.fromkeys((*asked, *self.extra)):
-            try:
+            if name in asked or not made.problems(name):
                 yield name, made.missing(*(asked if name in asked else (name,)))
-            except BadInput:  # a format that this node cannot have: if nobody asks for it, all is well
-                if name in asked:
-                    raise
+
+    def _refused(self, made: Plan) -> Iterator[tuple[str, str]]:
+        """The formats that the spec does not ask for and could not have, and why."""
+        for name in self.extra:
+            if name not in made.spec.build.formats and (problems := made.problems(name)):
+                yield name, str(Problems(problems))
 
     def _steps(self, made: Plan) -> Iterator[Step]:
+        from pipeline.tasks import steps
+
         for action in self.actions[made.arch].values():
             needs = [self._task(made, needed.name) for needed in action.inputs]
-            doc = (action.stage.__doc__ or "").partition("\n")[0]
+            doc = steps.told(action)
             yield Step(self._task(made, action.name), made.arch, action.name, "", action.key, needs, doc, [])
         for name, missing in self._formats(made):
             yield from self._unlocked(made, name, len(missing)) if missing else [self._files(made, name)]
+        for name, problem in self._refused(made):
+            yield Step(self._task(made, name), made.arch, "", name, "", [], "not for this node", [], problem=problem)
 
     def _files(self, made: Plan, name: str) -> Step:
         from pipeline import formats
@@ -116,8 +125,8 @@ class Planned:
         action = made.format(name)
         suffixes = formats.find(name).SUFFIXES if made.spec["kernel"].image else ()  # without one, some are not made
         targets = [f"{self.folder(made.arch) / self.name}{suffix}" for suffix in suffixes]
-        needs, doc = [self._task(made, action.name)], f"-> {', '.join(targets)}"
-        folder = str(self.folder(made.arch))
+        needs = [self._task(made, each.name) for each in (*made.checks(name), action)]
+        doc, folder = f"-> {', '.join(targets)}", str(self.folder(made.arch))
         return Step(self._task(made, name), made.arch, action.name, name, action.key, needs, doc, targets, folder)
 
     def _unlocked(self, made: Plan, name: str, missing: int) -> Iterator[Step]:

@@ -17,7 +17,7 @@ from doit.exceptions import TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
 from pipeline.errors import BadInput, NodekilnError
-from pipeline.tasks import crash, journal
+from pipeline.tasks import crash, journal, warnings
 from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 from pipeline.terminal import escaped, say
 
@@ -76,6 +76,8 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.begun: dict[str, float] = {}
         self.events: dict[str, Event] = {}
         self.bad_input = False
+        self.refused: set[str] = set()
+        """The lines of errors."""
         self.damaged: list[str] = []
         """What was found damaged in the store, a line each."""
 
@@ -111,6 +113,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.outstream.flush()
         if isinstance(fail, Explained | Crashed):
             self.bad_input = self.bad_input or getattr(fail, "bad_input", False)
+            self.refused.update(str(fail.message).splitlines())
             say(fail.message, error=True)
         else:
             say(f"{task.name}: {fail.get_msg()}", error=True)
@@ -118,8 +121,13 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
     def complete_run(self) -> None:
         if self.runtime_errors:
             say("\n".join(self.runtime_errors), error=True)
+        warned = warnings.taken(self.refused)
+        self.outstream.flush()
+        for text in warned:
+            say(f"warning: {text}", error=True)
         if self.events:
-            self.write(f"{counted(self.events)} in {since_start():.2f} s\n")
+            count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
+            self.write(f"{counted(self.events)}{count} in {since_start():.2f} s\n")
         if self.damaged:
             self.write("\n".join([f"damaged objects of the cache: {len(self.damaged)}", *self.damaged, ""]))
         if self.events:

@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -23,11 +23,11 @@ from doit import get_var
 from doit.task import dict_to_task
 
 from pipeline import formats, written
-from pipeline.errors import NodekilnError
+from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
-from pipeline.project import RESULTS, STATE, Project
+from pipeline.project import RESULTS, SPECS, STATE, Project
 from pipeline.tasks import crash, outline, state
-from pipeline.tasks.outline import Step
+from pipeline.tasks.outline import Outline, Step
 from pipeline.tasks.planned import Planned
 from pipeline.tasks.reason import same
 from pipeline.tasks.reporter import BAD_INPUT, chosen, explained
@@ -55,6 +55,8 @@ def config() -> dict[str, Any]:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the shell has it ignored
         signal.signal(signal.SIGINT, _terminate)
+    if _from_a_shell() and _words()[:1] in READ:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     gc.set_threshold(*COLLECT_RARELY)
     atexit.register(gc.freeze)  # what is left at the end goes with the process: to look for cycles in it takes 15 ms
     return {
@@ -69,6 +71,8 @@ def config() -> dict[str, Any]:
     }
 
 
+READ = (["list"], ["info"], ["help"])
+"""doit's commands that only print: they end when nobody reads any more, as in `doit list | head -1`."""
 COLLECT_RARELY = (100_000, 50, 50)
 """Python's garbage collector: trees are very many small objects without cycles, and are read twice as fast so."""
 OFFLINE = "offline"
@@ -112,11 +116,32 @@ class SameFiles(SameKey):
         return not self.summary
 
 
+class AllUpToDate:
+    """doit's `uptodate` for a spec as a whole: true when all of its tasks are. For `doit info`."""
+
+    def __init__(self, planned: Planned, found: Outline) -> None:
+        self._planned, self._outline = planned, found
+        self.late: list[str] = []
+
+    def __call__(self) -> bool:
+        saved = state.saved(self._planned.project.root / RESULTS / state.NAME)
+        asked = set(self._outline.asked)
+        self.late = [
+            step.task for step in self._outline.steps
+            if step.task in asked and not (step.key and _same(self._planned, step)(None, saved.get(step.task, {})))
+        ]  # fmt: skip
+        return not self.late
+
+    def __repr__(self) -> str:
+        more = f" and {len(self.late) - 3} more" if len(self.late) > 3 else ""
+        return f"not up to date: {', '.join(self.late[:3])}{more} (`doit why:{self._planned.name}` says why)"
+
+
 def build() -> Iterator[Task]:
     """`build`, `build:NAME` for every spec, `build:NAME:FORMAT` and `build:NAME:STAGE`."""
     project = Project(Path.cwd())
     names = project.names()
-    yield _group("build", [f"build:{name}" for name in names], "every spec in specs/")
+    yield _every(names)
     unlocked: list[tuple[Planned, Step]] = []
     for name in names:
         try:
@@ -125,15 +150,25 @@ def build() -> Iterator[Task]:
             yield from _broken(project, name, error)
 
 
+def _every(names: list[str]) -> Task:
+    if names:
+        return _group("build", [f"build:{name}" for name in names], "every spec in specs/")
+    hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then `doit build:NAME`"
+    return _task("build", _refuse, [hint], [], hint)
+
+
 def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]]) -> Iterator[Task]:
     """unlocked: gets the steps that resolve what a lock lacks; if all specs are built, they are done as one."""
     project, name = planned.project, planned.name
     memory = project.root / RESULTS / outline.MEMORY / f"{name}{'+' if planned.extra else ''}.json"
     found = outline.recall(memory, planned.extra, planned.outline)
     group = f"build:{name}"
-    yield _group(group, found.asked, found.doc)
+    uptodate = [AllUpToDate(planned, found)] if _asks_for_status() else []
+    yield _group(group, found.asked, found.doc, uptodate)
     for step in found.steps:
-        if not step.key:
+        if step.problem:
+            task = _task(step.task, _refuse, [step.problem], [], step.doc)
+        elif not step.key:
             unlocked += [(planned, step)] * (not step.needs)
             together = unlocked if _builds_all() else [(planned, step)]
             task = _task(step.task, _resolve, [together], step.needs, step.doc)
@@ -144,10 +179,20 @@ def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]]) -> Itera
 
 
 def _step_task(planned: Planned, step: Step) -> Task:
+    same = _same(planned, step)
     if not step.format:
-        return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[SameKey(planned, step)])
-    facts = {"uptodate": [SameFiles(planned, step)], "targets": step.targets, "clean": True}
+        return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[same])
+    facts = {"uptodate": [same], "targets": step.targets, "clean": True}
     return _task(step.task, _publish, [planned, step], step.needs, step.doc, **facts)
+
+
+def _same(planned: Planned, step: Step) -> SameKey:
+    return SameFiles(planned, step) if step.format else SameKey(planned, step)
+
+
+def _asks_for_status() -> bool:
+    """Whether the command line asks for the status of tasks, which a build has no use for where they are groups."""
+    return not _from_a_shell() or _words()[:1] == ["info"]
 
 
 def _mentioned(spec: str) -> tuple[str, ...]:
@@ -230,8 +275,8 @@ def _debug() -> list[Mapping[str, Any]]:
     return [crash.PARAM] if crash.OPTION in sys.argv else []
 
 
-def _group(name: str, needs: list[str], doc: str) -> Task:
-    told = {"doc": printable(doc), "params": _debug()}
+def _group(name: str, needs: list[str], doc: str, uptodate: Sequence[Any] = ()) -> Task:
+    told = {"doc": printable(doc), "params": _debug()} | ({"uptodate": list(uptodate)} if uptodate else {})
     task = dict_to_task({"name": name, "actions": None, "task_dep": needs, **told})
     task.has_subtask = True
     return task
@@ -255,6 +300,10 @@ def _resolve(steps: list[tuple[Planned, Step]]) -> NoReturn:
     perform.resolve(steps)
 
 
+def _refuse(problem: str) -> NoReturn:
+    raise BadInput(problem)
+
+
 def _broken(project: Project, name: str, error: Exception) -> Iterator[Task]:
     """Tasks that say what is wrong with a spec, under every name that somebody may ask for."""
 
@@ -262,7 +311,9 @@ def _broken(project: Project, name: str, error: Exception) -> Iterator[Task]:
         raise error
 
     group, first = f"build:{name}", f"build:{name}:spec"
-    yield _group(group, [first], f"{project.path(name)} is wrong")
+    lines = str(error).splitlines() or [""]
+    more = f" (and {len(lines) - 1} more: `doit check:{name}`)" if len(lines) > 1 else ""
+    yield _group(group, [first], f"wrong: {lines[0]}{more}")
     for task in [
         _task(first, fail, [], [], "says what is wrong"),
         *(
