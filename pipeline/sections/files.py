@@ -152,7 +152,7 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
         if not each.directory:
             plain[path] = index
         found = files.find_source(each.source, Path(spec.folder)) if each.source else None
-        if found and not outside.PUBLIC_KEY.fullmatch(each.source) and _leads_outside(found, spec):
+        if found and not outside.PUBLIC_KEY.fullmatch(each.source or "") and _leads_outside(found, spec):
             yield (index, "source"), f"{each.source!r} lies outside the project", outside.ALLOWED
         if each.source and not each.optional and found is None:
             yield (index, "source"), f"there is no file {each.source!r}", _looked(each.source, spec.folder)
