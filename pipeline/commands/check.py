@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BadInput
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.language.check import Found
@@ -56,7 +57,8 @@ def _with_images(project: Project, name: str, found: Found) -> Found:
     for arch in spec.build.arch:
         made = plan(spec, project.lock(name), arch)
         if made.images.missing:
-            say(f"{project.lock_path(name)} is not complete, so no image was asked: `doit lock:{name}`", error=True)
+            mends = typed(f"lock:{name}")
+            say(f"{project.lock_path(name)} is not complete, so no image was asked: {mends}", error=True)
             return found
         carried = dict.fromkeys(form for name in spec.build.formats for form in formats.carried(name))
         more = check.examine(project.store, made.parts, carried)
