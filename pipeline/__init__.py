@@ -3,6 +3,7 @@
 The modules in reading order; each imports only what stands before it (import-linter holds the main lines).
 
 **Values**      digest, size, errors   the name of a piece of content; sizes as people write them; what people can mend
+                typed, settings        the command that the user started; the project's own settings
                 tree       a file system as a value; contents are slices of blobs
                 columns    the bytes that name a tree
                 mark, sealed         which state of a file this is; documents that carry a hash of themselves

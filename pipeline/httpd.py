@@ -1,44 +1,67 @@
 """A small HTTP server for the files of one folder (RFC 9110): GET and HEAD, whole or a range, to many at once.
 
 A name that is asked for is looked up among those that the folder has; none becomes a path, so none leads out of it.
+Only who asks for this server by an address, or by one of its names, is answered: a page from elsewhere whose name was
+made to mean this machine (DNS rebinding) is not. Connections are few, and none stays without asking for something.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BufferedIOBase
+from ipaddress import ip_address
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SHUT_RDWR, gethostname, socket
 from socketserver import TCPServer, ThreadingMixIn
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 TIMEOUT = 60
-"""Seconds without a word from a client, after which its connection is dropped."""
+"""Seconds in which a client must take BUFFER bytes, or its connection is dropped."""
+IDLE = 20
+"""Seconds in which a client must have asked for something, from its connection or its last answer on."""
+CONNECTIONS = 64
+"""Connections at a time. With more, the one that has been idle longest goes; with none idle, the new one."""
 BUFFER = 1 << 18
 """Bytes that are sent at a time."""
 
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]{1,32})?\])(?::[0-9]{0,5})?")
+"""RFC 9110, 7.2: a name or address, and a port."""
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class Server(ThreadingMixIn, TCPServer):
     """Serves the files of `folder` at `address` (host, port; port 0 for any that is free) once `serve_forever` runs.
 
-    OSError where the address cannot be had. log: is called with a line for every request.
+    OSError where the address cannot be had. log: is called with a line for every request. names: of this server,
+    besides addresses, `localhost` and the machine's own name.
     """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, folder: Path, address: tuple[str, int], log: Callable[[str], object] = print) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        address: tuple[str, int],
+        log: Callable[[str], object] = print,
+        names: Iterable[str] = (),
+    ) -> None:
         self.log = log
+        self.names = frozenset(map(str.lower, ("localhost", gethostname(), address[0], *names)))
         self.address_family = AF_INET6 if ":" in address[0] else AF_INET
+        self._guard = threading.Lock()
+        self._open: set[socket] = set()
+        self._idle: dict[socket, float] = {}
         super().__init__(address, partial(Handler, folder))
 
     @property
@@ -46,6 +69,56 @@ class Server(ThreadingMixIn, TCPServer):
         """Where the folder is: `http://127.0.0.1:8080/`."""
         host, port = self.server_address[:2]
         return f"http://[{host!s}]:{port}/" if self.address_family == AF_INET6 else f"http://{host!s}:{port}/"
+
+    def is_asked(self, unsafe_host: str | None) -> bool:
+        """Whether a Host header (None if there is none, as HTTP/1.0 has it) is this server's."""
+        if unsafe_host is None:
+            return True
+        found = _HOST.fullmatch(unsafe_host)
+        return found is not None and (_is_address(found[1]) or found[1].lower().rstrip(".") in self.names)
+
+    def idle(self, connection: socket) -> None:
+        """Note that a client has nothing more coming, and did not ask for anything since."""
+        with self._guard:
+            self._idle[connection] = time.monotonic()
+
+    def busy(self, connection: socket) -> None:
+        """Note that a client has asked for something."""
+        with self._guard:
+            self._idle.pop(connection, None)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether there is room for one more connection; an idle one makes room."""
+        with self._guard:
+            if len(self._open) >= CONNECTIONS and not self._drop_idle(0):
+                self.log(f"{client_address[0]} refused: {CONNECTIONS} connections are at work")
+                return False
+            self._open.add(request)
+            self._idle[request] = time.monotonic()
+            return True
+
+    def service_actions(self) -> None:
+        """Called again and again: end what has been idle for too long."""
+        with self._guard:
+            while self._drop_idle(IDLE):
+                pass
+
+    def _drop_idle(self, seconds: float) -> bool:
+        """End the connection that has been idle longest, if that is `seconds` or more."""
+        connection = min(self._idle, key=self._idle.__getitem__, default=None)
+        if connection is None or time.monotonic() - self._idle[connection] < seconds:
+            return False
+        del self._idle[connection]
+        self._open.discard(connection)
+        with contextlib.suppress(OSError):
+            connection.shutdown(SHUT_RDWR)
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._open.discard(request)
+            self._idle.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: tuple[str, int]) -> None:
         """A client that went away (or a file that cannot be read) is a line, and the next one is served."""
@@ -71,7 +144,21 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(body=False)
 
+    def handle_one_request(self) -> None:
+        super().handle_one_request()
+        self.server.idle(self.connection)
+
     def _answer(self, body: bool) -> None:
+        self.server.busy(self.connection)
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) > 1 or (not hosts and self.request_version == "HTTP/1.1"):
+            self.send_error(HTTPStatus.BAD_REQUEST, "one Host is needed")
+        elif not self.server.is_asked(hosts[0] if hosts else None):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "not a name of this server: use its address, or --name")
+        else:
+            self._answer_file(body)
+
+    def _answer_file(self, body: bool) -> None:
         unsafe_name = unquote(self.path.partition("?")[0]).removeprefix("/")
         names = files(self._folder)
         if not unsafe_name:
@@ -113,6 +200,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:
         self.server.log(f"{self.client_address[0]} {(format % arguments).encode('unicode_escape').decode()}")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text.strip("[]")))
+    except ValueError:
+        return False
 
 
 def files(folder: Path) -> list[str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,17 +20,23 @@ from typing import Any, NamedTuple
 from pipeline import atomic, seen
 from pipeline.digest import Digest, is_digest
 from pipeline.errors import NodekilnError
+from pipeline.typed import typed
 
 VERSION = 1
 ANY = None
 """Stands for every key of an object in SHAPE."""
 _IMAGE = {"manifest": Digest, "config": dict, "layers": [{"size": int, "digest": Digest}]}
-_RECIPE = {"request": str, "packages": [dict]}
+_RECIPE = {"request": str, "packages": [{"name": str, "version": str}]}
 SHAPE = {"images": {ANY: {"platforms": {ANY: _IMAGE}}}, "packages": {ANY: {ANY: _RECIPE}}}
 """The parts of a lock that are relied on."""
 KINDS = {dict: "object", list: "list", str: "text", int: "number", Digest: "digest"}
 """Types by the names that JSON has for them."""
-MENDED = "restore it, or delete it and run `doit lock`"
+
+_RELEASE = re.compile(r"-(?:security|updates|backports|backports-sloppy|proposed-updates)$")
+"""What Debian's suites of one release add to its codename."""
+
+writing = threading.Lock()
+"""Held while a lock is written, and by a thread that replaces this process: no half-written file stays behind."""
 
 
 class LockError(NodekilnError):
@@ -93,12 +101,20 @@ def read(path: Path) -> Lock:
     except FileNotFoundError:
         return Lock()
     except (ValueError, RecursionError) as error:
-        raise LockError(f"{path}: not a lock ({error}): {MENDED}") from None
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise LockError(f"{path}: version {VERSION} expected: update nodekiln, or delete it and run `doit lock`")
+        raise LockError(f"{path}: not a lock ({error}): {_mended()}") from None
+    if not isinstance(document, dict) or type(version := document.get("version")) is not int:
+        raise LockError(f"{path}: not a lock: {_mended()}")
+    if version < VERSION:
+        raise LockError(f"{path}: version {version}, from an older nodekiln: delete it and run {typed('lock')}")
+    if version > VERSION:
+        raise LockError(f"{path}: version {version}, and this nodekiln reads {VERSION}: update nodekiln")
     for complaint in _unlike(document, SHAPE, ""):
-        raise LockError(f"{path}: not as `doit lock` writes it ({complaint}): {MENDED}")
+        raise LockError(f"{path}: not as {typed('lock')} writes it ({complaint}): {_mended()}")
     return Lock(document["images"], document["packages"])
+
+
+def _mended() -> str:
+    return f"restore it, or delete it and run {typed('lock')}"
 
 
 def _unlike(value: Any, shape: Any, where: str) -> Iterator[str]:
@@ -122,7 +138,50 @@ def write(path: Path, lock: Lock) -> None:
     text = json.dumps(document, indent=1, sort_keys=True) + "\n"
     if path.exists() and path.read_text() == text:
         return
-    atomic.write(path, text)
+    with writing:
+        atomic.write(path, text)
+
+
+def went_back(before: Lock, now: Lock) -> list[str]:
+    """The packages that are of an older version in `now` than in `before`, a line each."""
+    from pipeline.recipe.version import is_older
+
+    found = []
+    for name, arch, entry in _entries(now):
+        known = before.packages.get(name, {}).get(arch, {"packages": ()})["packages"]
+        old = {each["name"]: each["version"] for each in known}
+        for package in entry["packages"]:
+            was, version = old.get(package["name"], ""), package["version"]
+            if was and is_older(version, was):
+                found.append(f"{name} ({arch}): {package['name']} {was} -> {version}")
+    return found
+
+
+def mixed(lock: Lock) -> str:
+    """A warning where the recipes of a lock are of several releases: which is of which; "" where they are of one.
+
+    What a lock does not say the suite of counts as of any.
+    """
+    releases: dict[str, list[str]] = {}
+    for name, _, entry in _entries(lock):
+        for release in sorted({_RELEASE.split(str(each.get("suite", "")))[0] for each in entry["packages"]} - {""}):
+            releases.setdefault(release, []).append(name)
+    if len(releases) < 2:
+        return ""
+    told = "; ".join(f"{release}: {', '.join(dict.fromkeys(names))}" for release, names in sorted(releases.items()))
+    return f"packages of several releases, whose libraries may not fit together: {told}"
+
+
+def _entries(lock: Lock) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Recipe, architecture and entry of all packages that are locked."""
+    for name, entries in sorted(lock.packages.items()):
+        for arch, entry in sorted(entries.items()):
+            yield name, arch, entry
+
+
+def changing(name: str) -> str:
+    """The store's lock that is held from reading specs/`name`.lock until the changed one is written."""
+    return f"resolve-{name}"
 
 
 def resolve(wanted: Iterable[Wanted]) -> list[tuple[Wanted, Any]]:
@@ -133,7 +192,7 @@ def resolve(wanted: Iterable[Wanted]) -> list[tuple[Wanted, Any]]:
     wanted = list(wanted)
     if os.environ.get("NODEKILN_LOCKED") == "1" and wanted:
         names = ", ".join(str(each) for each in wanted[:5])
-        raise LockError(f"not locked: {names} (NODEKILN_LOCKED=1 is set: run `doit lock` without it)")
+        raise LockError(f"not locked: {names} (NODEKILN_LOCKED=1 is set: run {typed('lock')} without it)")
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.oci import resolve as registries

@@ -9,9 +9,10 @@ somebody wrote into is not believed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from pipeline.plan import Plan
 from pipeline.project import Project
 from pipeline.store import Store
 from pipeline.tree import File
-from pipeline.written import MANIFEST, SUMS, Written
+from pipeline.written import MANIFEST, SUMS, Noted, Written
 
-__all__ = ["MANIFEST", "SUMS", "entry_of", "publish", "record"]
+__all__ = ["MANIFEST", "SUMS", "entry_of", "publish", "record", "unpublish", "unpublish_all"]
 
+PAGES = ("size.html", "graph.html")
+"""What commands write beside the results."""
 Published = dict[str, tuple[dict[str, Any], Mark]]
 """A file's name -> what a record says of it (`sha256`, `size`), and its mark as it was written."""
 
@@ -46,6 +49,60 @@ def publish(project: Project, made: Plan, name: str, action: Action, folder: Pat
     with project.store.lock(f"publish-{made.spec.name}"), written.noting:
         _record(project, made, name, action, folder, files)
     return [str(folder / file) for file in sorted(files)]
+
+
+def unpublish(folder: Path, name: str, targets: Iterable[str] = ()) -> list[Path]:
+    """Remove the files of the format `name` from `folder`, which is relative to the project; returns what was removed.
+
+    targets: names of files that it gives, for where it is not known what was written. Files that another format has too
+    stay. With the last format go the records and pages.
+    """
+    with written.noting:
+        before = written.read(folder)
+        formats = {form: entry for form, entry in before.formats.items() if form != name}
+        own = {*before.formats.get(name, {"files": ()})["files"], *targets}
+        files = own - {file for entry in formats.values() for file in entry["files"]}
+        if not formats:
+            before.forget()
+            return _removed(folder, {*files, *written.BESIDE, *PAGES})
+        noted = {file: before.files[file] for entry in formats.values() for file in entry["files"]}
+        Written(folder, formats, {**noted, **_without(before, name)}).write()
+        return _removed(folder, files)
+
+
+def unpublish_all(folder: Path) -> list[Path]:
+    """Remove the results of every format from `folder`, and from the folders of architectures in it."""
+    found = []
+    for place in (*folder.glob("*/"), folder):
+        for name in written.read(place).formats:
+            found += unpublish(place, name)
+        if place == folder or (place / MANIFEST).exists():
+            found += _removed(place, {*written.BESIDE, *PAGES})
+        with contextlib.suppress(OSError):  # there is something else in it
+            place.rmdir()
+    return found
+
+
+def _without(before: Written, name: str) -> dict[str, Noted]:
+    """Write the records that belong to all formats without the format `name`; remove them if they were changed."""
+    data = before.whole(MANIFEST)
+    if not data:
+        _removed(before.folder, written.BESIDE)
+        return {}
+    document = json.loads(data)
+    document["formats"].pop(name, None)
+    return {
+        MANIFEST: _replace(before.folder / MANIFEST, _text(document)),
+        SUMS: _replace(before.folder / SUMS, _sums(document["formats"])),
+    }
+
+
+def _removed(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Remove files of `folder`; which of them there were."""
+    found = [path for path in (folder / name for name in sorted(names)) if path.is_file() or path.is_symlink()]
+    for path in found:
+        path.unlink()
+    return found
 
 
 def _export(project: Project, made: Plan, result: Digest, folder: Path) -> Published:
@@ -73,10 +130,9 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
         if all(_stands(folder / file, facts["sha256"], files) for file, facts in entry["files"].items())
     }
     formats[name] = entry_of(project.store, action, {file: facts for file, (facts, _) in files.items()})
-    sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
     beside = {
         MANIFEST: _replace(folder / MANIFEST, record(project, made, formats)),
-        SUMS: _replace(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))),
+        SUMS: _replace(folder / SUMS, _sums(formats)),
     }
     own = {file: (facts["sha256"], found) for file, (facts, found) in files.items()}
     before.after(name, action.key, own, beside).write()
@@ -85,6 +141,12 @@ def _record(project: Project, made: Plan, name: str, action: Action, folder: Pat
 def _stands(path: Path, digest: str, files: Published) -> bool:
     """Whether the file of another format is there, and is none of `files` with other bytes."""
     return path.exists() and (path.name not in files or files[path.name][0]["sha256"] == digest)
+
+
+def _sums(formats: Mapping[str, Any]) -> str:
+    """The text of SHA256SUMS. formats: name -> `entry_of`."""
+    sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
+    return "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))
 
 
 def entry_of(store: Store, action: Action, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -102,6 +164,10 @@ def record(project: Project, made: Plan, formats: Mapping[str, Any]) -> str:
         "lock": Digest.of(lock.read_bytes()) if lock.exists() else None,
         "formats": formats,
     }
+    return _text(document)
+
+
+def _text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 

@@ -77,6 +77,10 @@ class Written(NamedTuple):
         atomic.folder(Path(), str(path.parent))
         atomic.write(path, sealed.dump(str(self.folder), {"formats": self.formats, "files": self.files}))
 
+    def forget(self) -> None:
+        """Notes that nothing is known of the folder any more."""
+        _place(self.folder).unlink(missing_ok=True)
+
 
 def read(folder: Path) -> Written:
     """Returns what was written into `folder`, which is relative to the project; nothing where that is not known."""

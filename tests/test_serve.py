@@ -1,5 +1,6 @@
 """What `doit serve` does: files of one folder, and nothing else, over HTTP."""
 
+import contextlib
 import http.client
 import os
 import re
@@ -87,7 +88,7 @@ def test_the_list_of_files(server):
 ])  # fmt: skip
 def test_what_is_not_a_file_of_the_folder_is_not_there(server, path):
     with asked(server, path) as answer:
-        assert answer.status == 404
+        assert answer.status == (421 if "://other" in path else 404)  # which http.client makes the Host, too
         assert b"not for others" not in answer.read()
 
 
@@ -126,12 +127,84 @@ def test_a_connection_serves_several_requests(server):
     connection.close()
 
 
+def spoken(server, text):
+    """The status line of the answer to a request, as it is."""
+    with socket.create_connection(server.server_address, patience.seconds(30)) as client:
+        client.sendall(text.encode())
+        return client.makefile("rb").readline().decode().strip()
+
+
+@pytest.mark.parametrize("host", [
+    "127.0.0.1", "localhost", "LOCALHOST:1", "10.0.2.2:8080", "192.0.2.1", "[::1]:80", "[fe80::1%25eth0]", "node.lan",
+    "Node.LAN.:8080", socket.gethostname(),
+])  # fmt: skip
+def test_who_asks_by_an_address_or_a_name_of_ours_is_served(server, host):
+    server.names |= {"node.lan"}
+    assert spoken(server, f"GET /node.img HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n") == "HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize("host", [
+    "evil.example", "127.0.0.1.evil.example", "evil.example:80", "localhost.evil.example", "", "a b", "127.0.0.1@x",
+    "[::1", "é",
+])  # fmt: skip
+def test_a_page_from_elsewhere_is_not(server, host):
+    """Its name may mean this machine by now, and its scripts would read what they get."""
+    for method in ("GET", "HEAD"):
+        said = spoken(server, f"{method} /node.img HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+        assert said.split()[1] == "421"
+
+
+def test_the_host_is_said_once(server):
+    assert spoken(server, "GET /node.img HTTP/1.1\r\n\r\n").split()[1] == "400"
+    assert spoken(server, "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n").split()[1] == "400"
+    assert spoken(server, "GET /node.img HTTP/1.0\r\n\r\n").split()[1] == "200"  # a ROM that never heard of it
+
+
+def ended(client):
+    """Whether the other side ended a connection."""
+    client.settimeout(patience.seconds(30))
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_many_idle_connections_leave_room(server, monkeypatch):
+    monkeypatch.setattr(httpd, "CONNECTIONS", 4)
+    with contextlib.ExitStack() as stack:
+        limit = patience.seconds(30)
+        clients = [stack.enter_context(socket.create_connection(server.server_address, limit)) for _ in range(40)]
+        with asked(server, "/node.img") as answer:
+            assert answer.read() == DATA
+        assert all(ended(client) for client in clients[:30])
+        assert len(server._open) <= 4
+
+
+def test_busy_connections_are_not_ended_for_new_ones(server, monkeypatch):
+    monkeypatch.setattr(httpd, "CONNECTIONS", 2)
+    with asked(server, "/node.img") as one, asked(server, "/node.img") as other:
+        for connection in list(server._idle):
+            server.busy(connection)
+        with socket.create_connection(server.server_address, patience.seconds(30)) as client:
+            assert ended(client)
+        assert one.read() == other.read() == DATA
+
+
+def test_who_asks_for_nothing_is_dropped(server, monkeypatch):
+    """Also who sends a request a byte at a time: what counts is when it is whole."""
+    with socket.create_connection(server.server_address, patience.seconds(30)) as silent, \
+         socket.create_connection(server.server_address, patience.seconds(30)) as slow:  # fmt: skip
+        slow.sendall(b"GET /node.img HT")
+        monkeypatch.setattr(httpd, "IDLE", 0)
+        assert ended(silent) and ended(slow)
+
+
 def test_what_is_logged_has_no_control_characters(folder):
     lines = []
     with httpd.Server(folder, ("127.0.0.1", 0), lines.append) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        with socket.create_connection(server.server_address, 30) as client:
+        with socket.create_connection(server.server_address, patience.seconds(30)) as client:
             client.sendall("GET /\x1b[31m\x9b HTTP/1.0\r\n\r\n".encode("latin-1"))
             assert client.recv(64).startswith(b"HTTP/1.1 404")
         server.shutdown()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BadInput
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.language.check import Found
@@ -77,8 +78,8 @@ def _found(project: Project, name: str, alone: bool) -> Found:
     lacking = check.Found([problem for each in made for problem in each.problems(*spec.build.formats)], [])
     if alone or any(each.images.missing for each in made):
         if not alone:
-            lock = project.lock_path(name)
-            say(f"{lock} is not complete, so no image was asked: `doit lock:{name}`", error=True)
+            mends = typed(f"lock:{name}")
+            say(f"{project.lock_path(name)} is not complete, so no image was asked: {mends}", error=True)
         return check.together(found, lacking)
     return check.together(found, lacking, *(_in_images(project, each) for each in made))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.compare.comparison import Comparison
@@ -41,10 +42,11 @@ def run_all(project: Project, pair: Sequence[str] = (), base: str = "", form: st
     try:
         behind, pair = getopt.gnu_getopt(list(pair), "", ["form=", "to="])
     except getopt.GetoptError as error:
-        raise BadInput(f"doit compare: {error}") from None
+        raise BadInput(f"compare: {error}") from None
     form, to = dict(behind).get("--form", form), dict(behind).get("--to", to)
     if len(pair) != 2:
-        raise BadInput("`doit compare A B`: each a build's folder, a file, a key or digest in the store, or an image")
+        each = "a build's folder, a file, a key or digest in the store, or an image"
+        raise BadInput(f"{typed('compare A B')}: each of the two is {each}")
     left, right = (sides.side(project.store, asked) for asked in pair)
     _show(compare(left, right), form, to)
 

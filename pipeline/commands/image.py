@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.action import Action
     from pipeline.digest import Digest
     from pipeline.recipe.recipe import Recipe
 
-DOC = "make the image of a recipe, and push it: `doit image:sshd --push REF`"
+DOC = f"make the image of a recipe, and push it: {typed('image:sshd --push REF')}"
 PARAMS = [
     {"name": "push", "long": "push", "default": "", "help": "the reference to push to: registry.example/sshd:v1"},
     {"name": "arch", "long": "arch", "default": "", "help": "architectures, by commas (default: all that are locked)"},
@@ -43,7 +44,7 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
     from pipeline.recipe.recipe import load
 
     if len(recipe) != 1:
-        raise BadInput("`doit image [--push REF] NAME`, with NAME of images/NAME, or the folder of a recipe")
+        raise BadInput(f"{typed('image [--push REF] NAME')}, with NAME of images/NAME, or the folder of a recipe")
     if push:
         pushing.checked(push)
     found = load(_folder(project, recipe[0]))
@@ -85,7 +86,7 @@ def _actions(project: Project, recipe: Recipe, asked: str) -> dict[str, Action]:
     if not found or (asked and len(found) < len(arches)):
         lacking = ", ".join(arch for arch in arches if arch not in found)
         raise NodekilnError(f"no lock in specs/ has the packages of {recipe.build.image} for {lacking}:"
-                            " name it in a spec, and run `doit lock`")
+                            f" name it in a spec, and run {typed('lock')}")
     return {arch: actions.image(recipe, arch, packages) for arch, packages in found.items()}
 
 

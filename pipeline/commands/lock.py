@@ -12,6 +12,7 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
 from pipeline.project import Project
 from pipeline.terminal import printable, say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.language.spec import Spec
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 DOC = "resolve tags and packages into specs/NAME.lock"
 PARAMS = [
-    {"name": "update", "long": "update", "default": "", "help": "ask again for this one name (or 'all')"},
+    {"name": "update", "long": "update", "default": "", "help": "ask again for these names, by commas (or 'all')"},
+    {"name": "downgrade", "long": "downgrade", "type": bool, "default": False,
+     "help": "let packages go back to older versions"},
     {"name": "check", "long": "check", "type": bool, "default": False, "help": "say what moved, write nothing"},
     {"name": "offline", "long": "offline", "type": bool, "default": False,
      "help": "ask layouts, archives and what was read before, and no network"},
@@ -37,6 +40,10 @@ class Moved(NodekilnError):
     """`--check` found that a name means something else now."""
 
 
+class Older(NodekilnError):
+    """What names mean today is older than what is locked."""
+
+
 class Subject(NamedTuple):
     """A spec's lock as it is, and the names that it has to explain."""
 
@@ -46,37 +53,80 @@ class Subject(NamedTuple):
     wanted: list[lock.Wanted]
 
 
-def run_all(project: Project, update: str = "", check: bool = False, offline: bool = False) -> None:
+def run_all(
+    project: Project, update: str = "", downgrade: bool = False, check: bool = False, offline: bool = False
+) -> None:
     """The same for every spec; a name that several have is asked for once."""
-    _run(project, project.names(), update, check, offline)
+    _run(project, project.names(), update, downgrade, check, offline)
 
 
-def run(project: Project, name: str, update: str = "", check: bool = False, offline: bool = False) -> None:
-    """Resolve what specs/NAME.lock lacks, and `update` (a name of the lock, or "all") anew."""
-    _run(project, [name], update, check, offline)
+def run(
+    project: Project, name: str, update: str = "", downgrade: bool = False, check: bool = False, offline: bool = False
+) -> None:
+    """Resolve what specs/NAME.lock lacks, and `update` (names of the lock, or "all") anew.
+
+    Older if a package would go back to an older version, unless `downgrade` allows it; nothing is written then.
+    """
+    _run(project, [name], update, downgrade, check, offline)
 
 
-def _run(project: Project, names: Sequence[str], update: str, check: bool, offline: bool) -> None:
+def _run(
+    project: Project, names: Sequence[str], updates: str, downgrade: bool, check: bool, offline: bool
+) -> None:
     if offline:
         go_offline()
     subjects = [_subject(project, name) for name in names]
     if check:
         _check(project, subjects)
         return
-    if update not in ("", "all") and not any(_meant(each, update) for subject in subjects for each in subject.wanted):
-        there = ", ".join(sorted({_short(each.name) for subject in subjects for each in subject.wanted}))
-        raise BadInput(f"{' '.join(str(project.path(name)) for name in names)} names no {update!r} (it names {there})")
+    update = [each for each in updates.split(",") if each]
+    _check_names(project, subjects, update)
     asked = {
         subject.name: [each for each in subject.wanted if subject.known.get(each) is None or _meant(each, update)]
         for subject in subjects
     }
     facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its)))
+    if not downgrade:
+        _check_newer(subjects, asked, facts, typed(f"{_task(names)} --update {updates or 'all'} --downgrade"))
     for name, path, known, wanted in subjects:
-        found = known.updated((each, facts[each]) for each in asked[name]).only(wanted)
-        lock.write(project.root / path, found)
+        with project.store.lock(lock.changing(name)):
+            found = project.lock(name).updated((each, facts[each]) for each in asked[name]).only(wanted)
+            lock.write(project.root / path, found)
         for line in _moved(known, found):
             say(printable(line))
         say(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
+        if warning := lock.mixed(found):
+            say(f"warning: {path}: {warning}", error=True)
+
+
+def _check_names(project: Project, subjects: Sequence[Subject], update: Sequence[str]) -> None:
+    """BadInput if `update` has a name that no spec has."""
+    wanted = [each for subject in subjects for each in subject.wanted]
+    for name in update:
+        if name != "all" and not any(_meant(each, [name]) for each in wanted):
+            there = ", ".join(sorted({_short(each.name) for each in wanted}))
+            specs = " ".join(str(project.path(subject.name)) for subject in subjects)
+            raise BadInput(f"{specs} names no {name!r} (it names {there})")
+
+
+def _check_newer(
+    subjects: Sequence[Subject],
+    asked: Mapping[str, Sequence[lock.Wanted]],
+    facts: Mapping[lock.Wanted, Any],
+    allows: str,
+) -> None:
+    """Older if what was resolved goes back behind what is locked. allows: the command that takes it nevertheless."""
+    lines = []
+    for name, path, known, _ in subjects:
+        found = known.updated((each, facts[each]) for each in asked[name])
+        lines += [f"{path}: {line}" for line in lock.went_back(known, found)]
+    if lines:
+        why = "older than what is locked, so nothing was written (do the host's apt sources lack a suite?)"
+        raise Older("\n".join([*lines, f"{why}; {allows} takes them"]))
+
+
+def _task(names: Sequence[str]) -> str:
+    return f"lock:{names[0]}" if len(names) == 1 else "lock"
 
 
 def _check(project: Project, subjects: Sequence[Subject]) -> None:
@@ -99,8 +149,8 @@ def _subject(project: Project, name: str) -> Subject:
     return Subject(name, project.lock_path(name), known, wanted)
 
 
-def _meant(wanted: lock.Wanted, update: str) -> bool:
-    return update in ("all", wanted.name, _short(wanted.name))
+def _meant(wanted: lock.Wanted, update: Sequence[str]) -> bool:
+    return not {"all", wanted.name, _short(wanted.name)}.isdisjoint(update)
 
 
 def _plan_all(spec: Spec, known: lock.Lock, arch: str) -> Plan:

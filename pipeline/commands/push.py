@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.digest import Digest
@@ -27,7 +28,7 @@ PARAMS = [
 
 def run_all(project: Project, to: str = "", formats: str = "", mount: str = "") -> None:
     """Refuse: several nodes have no one reference."""
-    raise BadInput(f"`doit push:NAME --to REF`, with NAME one of {', '.join(project.names())}")
+    raise BadInput(f"{typed('push:NAME --to REF')}, with NAME one of {', '.join(project.names())}")
 
 
 def run(project: Project, name: str, to: str = "", formats: str = "", mount: str = "") -> None:
@@ -41,7 +42,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
     from pipeline.sizes import budget
 
     if not to:
-        raise BadInput(f"`doit push:{name} --to REF`, with REF such as registry.example/nodes/{name}:v1")
+        raise BadInput(f"{typed(f'push:{name} --to REF')}, with REF such as registry.example/nodes/{name}:v1")
     push.checked(to)
     spec = project.load(name)
     wanted = _wanted(spec, formats)
@@ -80,7 +81,7 @@ def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Pla
     plans: dict[str, Plan] = {arch: plan(spec, project.lock(spec.name), arch) for arch in spec.build.arch}
     for planned in plans.values():
         if missing := planned.missing(*wanted):
-            raise NodekilnError(f"{project.lock_path(spec.name)} lacks {missing[0]}: run `doit lock:{spec.name}`")
+            raise NodekilnError(f"{project.lock_path(spec.name)} lacks {missing[0]}: run {typed(f'lock:{spec.name}')}")
     return plans
 
 

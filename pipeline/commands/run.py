@@ -13,6 +13,7 @@ from pipeline import nocloud, qemu
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.language.spec import Spec
@@ -51,7 +52,7 @@ def run(
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
     base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
     if missing := [file for file in qemu.files(format, base) if not file.exists()]:
-        raise NodekilnError(f"{missing[0]} is not there: `doit build:{name}:{format}` first")
+        raise NodekilnError(f"{missing[0]} is not there: {typed(f'build:{name}:{format}')} first")
     file = _key_file(key, drive)
     words = [
         *qemu.start(format, base, arch, append), "-serial", "mon:stdio",

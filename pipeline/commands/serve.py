@@ -5,11 +5,14 @@ from __future__ import annotations
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 DOC = "serve the node's files over HTTP, for machines that boot from the network (^C ends it)"
 PARAMS = [
     {"name": "port", "long": "port", "type": int, "default": 8080, "help": "TCP port; 0 for any that is free"},
     {"name": "bind", "long": "bind", "default": "127.0.0.1", "help": "address to listen at; 0.0.0.0 for every one"},
+    {"name": "names", "long": "name", "default": "",
+     "help": "names by which machines ask for this server, by commas, besides its addresses and own name"},
     {"name": "arch", "long": "arch", "default": "", "help": "architecture (default: the first that the spec names)"},
 ]
 EVERYWHERE = "0.0.0.0"
@@ -17,8 +20,10 @@ GATEWAY = "http://10.0.2.2"
 """What QEMU's user network calls this host."""
 
 
-def run(project: Project, name: str, port: int = 8080, bind: str = "127.0.0.1", arch: str = "") -> None:
-    """Serve build/NAME until somebody ends it."""
+def run(
+    project: Project, name: str, port: int = 8080, bind: str = "127.0.0.1", names: str = "", arch: str = ""
+) -> None:
+    """Serve build/NAME until somebody ends it. names: of this server, by commas, besides its addresses."""
     from pipeline.httpd import Server
 
     spec = project.load(name)
@@ -27,9 +32,9 @@ def run(project: Project, name: str, port: int = 8080, bind: str = "127.0.0.1", 
         raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
     folder = project.results(name, arch if len(spec.build.arch) > 1 else "")
     if not folder.is_dir():
-        raise NodekilnError(f"{folder} is not there: `doit build:{name}` first")
+        raise NodekilnError(f"{folder} is not there: {typed(f'build:{name}')} first")
     try:
-        server = Server(folder, (bind, port), say)
+        server = Server(folder, (bind, port), say, filter(None, names.split(",")))
     except (OSError, OverflowError) as error:
         raise NodekilnError(f"cannot listen at {bind}, port {port}: {error}") from None
     with server:
@@ -42,7 +47,7 @@ def run_all(project: Project, **options: object) -> None:
     """The same where there is one node only."""
     names = project.names()
     if len(names) != 1:
-        raise BadInput(f"which one? `doit serve:NAME`, with NAME of {', '.join(names)}")
+        raise BadInput(f"which one? {typed('serve:NAME')}, with NAME of {', '.join(names)}")
     run(project, names[0], **options)  # type: ignore[arg-type]
 
 
@@ -51,7 +56,7 @@ def _hints(url: str, name: str, bootable: bool) -> list[str]:
     from urllib.parse import quote, urlsplit
 
     if not bootable:
-        return [f"there is no iPXE script in it: `doit build:{name}:netboot` makes one"]
+        return [f"there is no iPXE script in it: {typed(f'build:{name}:netboot')} makes one"]
     script = f"{quote(name)}.ipxe"
     there = url.replace(EVERYWHERE, "ADDRESS-OF-THIS-HOST") + script
     return [

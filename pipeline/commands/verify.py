@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.project import Project
 from pipeline.terminal import say
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.compare.record import Record
@@ -128,7 +129,7 @@ def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tup
         elif asked == "all":
             say(f"{each} ({made.arch}) is left out: {path} lacks {missing[0]}", error=True)
         else:
-            raise NodekilnError(f"{path} lacks {missing[0]}: run `doit lock:{made.spec.name}`")
+            raise NodekilnError(f"{path} lacks {missing[0]}: run {typed(f'lock:{made.spec.name}')}")
 
 
 def _refuse_other_versions(plans: dict[str, Plan], record: Record) -> None:

@@ -20,6 +20,7 @@ from pipeline.oci.error import ImageError
 from pipeline.publish import MANIFEST
 from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
+from pipeline.typed import typed
 
 if TYPE_CHECKING:
     from pipeline.oci.artifact import Pushed
@@ -73,7 +74,7 @@ def read(store: Store, asked: str) -> Record:
         raise BadInput(f"{asked}: no such file, nor a reference with its registry (registry.example/nodes/node:v1)")
     found = pushed(store, asked)
     if found is None:
-        raise BadInput(f"{asked}: an image, not what `doit push:NODE --to {asked}` puts there")
+        raise BadInput(f"{asked}: an image, not what {typed(f'push:NODE --to {asked}')} puts there")
     return found
 
 

@@ -93,6 +93,8 @@ def _of_reference(store: Store, reference: str) -> Side:
     except ImageError as error:
         known = "neither a build, nor a file, nor a key or digest in the store, nor an image"
         raise BadInput(f"{reference}: {known}: {error}") from None
+    if not records.is_remote(reference) and not {":", "@"} & set(reference):
+        raise BadInput(f"{reference}: no such file or folder (an image is named with its tag: {reference}:latest)")
     if record := records.pushed(store, full):
         return of_record(store, reference, record)
     return _of_digest(store, reference, _pulled(store, full))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.oci.error import Refused, Unreachable
+from pipeline.terminal import say
 
 CONFIG_LIMIT = 4 << 20
 """Bytes of a credentials file."""
@@ -80,14 +82,41 @@ def credentials(host: str, repository: str, environ: Mapping[str, str] = os.envi
     """What the user has for `host` (and `repository`, podman's finer grain); None for an anonymous visit."""
     for file in _files(environ):
         document = _load(file)
-        helper = _dict(document, "credHelpers").get(host) or document.get("credsStore")
-        entries = {_host_of(key): value for key, value in _dict(document, "auths").items() if isinstance(value, dict)}
-        if isinstance(helper, str) and helper and (found := _ask(helper, host)):
-            return found
-        for key in _keys(host, repository):
-            if key in entries and (found := _decode(entries[key], file)):
+        if helper := _helper(document, host, repository):
+            for server in _servers(host, helper.server):
+                if found := _ask(helper.name, server, file):
+                    return found
+        for _, entry in _matching(document, "auths", host, repository):
+            if isinstance(entry, dict) and (found := _decode(entry, file)):
                 return found
     return None
+
+
+class _Helper(NamedTuple):
+    """The program docker-credential-`name`, and the server that the file names it for ("" for all)."""
+
+    name: str
+    server: str
+
+
+def _helper(document: dict[str, Any], host: str, repository: str) -> _Helper | None:
+    """The credential helper that a file names for `host`, or for all hosts."""
+    for key, name in _matching(document, "credHelpers", host, repository):
+        if isinstance(name, str) and name:
+            return _Helper(name, key)
+    name = document.get("credsStore")
+    return _Helper(name, "") if isinstance(name, str) and name else None
+
+
+def _matching(document: dict[str, Any], table: str, host: str, repository: str) -> Iterator[tuple[str, Any]]:
+    """The entries of a table (`auths`, `credHelpers`) that are for `host`, the finest first: key as written, value."""
+    entries = {_host_of(key): (key, value) for key, value in _dict(document, table).items()}
+    return (entries[name] for name in _keys(host, repository) if name in entries)
+
+
+def _servers(host: str, written: str) -> Iterator[str]:
+    """Names under which a helper may keep the credentials for `host`: for the Hub Docker's own, then the file's."""
+    return iter(dict.fromkeys((_HUB, written or "docker.io") if host in _HUB_HOSTS else (host,)))
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
@@ -144,21 +173,28 @@ def _decode(entry: dict[str, Any], file: Path) -> Credentials | None:
     return Credentials(user, password) if user else None
 
 
-def _ask(helper: str, host: str) -> Credentials | None:
-    """What docker-credential-HELPER knows of `host`."""
+def _ask(helper: str, server: str, file: Path) -> Credentials | None:
+    """What docker-credential-HELPER, which `file` names, has for `server`; None where there is no such program."""
     import subprocess
 
     if not _HELPER.fullmatch(helper):
-        raise Refused(f"credential helper {helper[:80]!r} is no name of a program")
-    asked = _HUB if host in _HUB_HOSTS else host
+        raise Refused(f"{file}: credential helper {helper[:80]!a} is not the name of a program")
+    program = f"docker-credential-{helper}"
     try:
-        answer = subprocess.run(
-            [f"docker-credential-{helper}", "get"], input=asked.encode(), capture_output=True, timeout=HELPER_SECONDS
-        )
+        answer = subprocess.run([program, "get"], input=server.encode(), capture_output=True, timeout=HELPER_SECONDS)
         document = json.loads(answer.stdout) if answer.returncode == 0 else {}
-    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
-        raise Unreachable(f"docker-credential-{helper}: {error}") from None
-    user, secret = document.get("Username"), document.get("Secret")
+        user, secret = document.get("Username"), document.get("Secret")
+    except (FileNotFoundError, PermissionError):
+        _warn(f"{file}: there is no program {program} on PATH; continuing without it")
+        return None
+    except (OSError, subprocess.TimeoutExpired, ValueError, AttributeError) as error:
+        raise Unreachable(f"{file}: {program}: {error}") from None
     if not isinstance(user, str) or not isinstance(secret, str) or not secret:
         return None
     return Credentials("", "", secret) if user == "<token>" else Credentials(user, secret)
+
+
+@functools.cache
+def _warn(message: str) -> None:
+    """Print a warning, once in this process."""
+    say(f"warning: {message}", error=True)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pipeline import settings
 from pipeline.oci.error import ImageError
 
 Mirrors = Mapping[str, tuple[str, ...]]
@@ -26,26 +27,20 @@ def parse(entries: Iterable[str]) -> Mirrors:
         registry, _, place = entry.partition("=")
         if not registry or not place.startswith(("http://", "https://", "oci:", "oci-archive:")):
             raise ImageError(f"NODEKILN_MIRROR: {entry!r} is not registry=http://host:port or registry=oci:DIR")
+        if "@" in place and not place.startswith("oci"):
+            shown = f"{registry}={place.partition('://')[0]}://…@{place.rpartition('@')[2]}"
+            raise ImageError(f"NODEKILN_MIRROR: {shown}: no password here: `docker login` keeps it")
         mirrors[registry] = (*mirrors.get(registry, ()), place.rstrip("/"))
     return mirrors
 
 
 def configured(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Mirrors:
     """The mirrors of the environment, then those of `folder`'s pyproject.toml."""
-    return parse([*environ.get("NODEKILN_MIRROR", "").split(), *_of_project(folder / "pyproject.toml")])
+    found = settings.of_project(folder).get("mirror", [])
+    of_project = found.split() if isinstance(found, str) else found
+    return parse([*environ.get("NODEKILN_MIRROR", "").split(), *of_project])
 
 
 def places(registry: str, mirrors: Mirrors) -> tuple[str, ...]:
     """Where to ask for images of `registry`, in order; () means the registry itself."""
     return mirrors.get(registry) or mirrors.get("*", ())
-
-
-def _of_project(file: Path) -> list[str]:
-    import tomllib
-
-    try:
-        settings = tomllib.loads(file.read_text()).get("tool", {}).get("nodekiln", {})
-    except FileNotFoundError:
-        return []
-    mirror = settings.get("mirror", [])
-    return mirror.split() if isinstance(mirror, str) else list(mirror)

@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urljoin
 from pipeline.digest import Digest, canonical_json
 from pipeline.oci import image as images
 from pipeline.oci import manifest as manifests
-from pipeline.oci import trust, wire
+from pipeline.oci import wire
 from pipeline.oci.error import NotThere, Unreachable
 from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
 from pipeline.oci.progress import transfer
@@ -100,7 +100,6 @@ class Target:
         begun = self._ask("POST", "blobs/uploads/")
         self.registry.expect(begun, (202,), f"upload of {digest}")
         place = urljoin(begun.url, begun.headers.get("Location", ""))
-        trust.check(place, self.registry.base)
         place += ("&" if "?" in place else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length(content))}
         with transfer(f"{self.reference}: {digest[:19]}", length(content)) as seen:

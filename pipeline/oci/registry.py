@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,19 +29,29 @@ _guard = threading.Lock()
 
 
 class Registry:
-    """`repository` of `registry`, asked at `place`: the URL of a mirror, "" for the registry itself."""
+    """`repository` of `registry`, asked at `place`: the URL of a mirror, "" for the registry itself.
+
+    attempts: times that a request is made before its failure counts; 1 where there is another place to ask.
+    """
 
     def __init__(
-        self, registry: str, repository: str, place: str = "", sleep: Callable[[float], object] = time.sleep
+        self,
+        registry: str,
+        repository: str,
+        place: str = "",
+        sleep: Callable[[float], object] = time.sleep,
+        attempts: int = wire.ATTEMPTS,
     ) -> None:
         base = place or address(registry)
         scheme, _, rest = base.partition("://")
+        self.place = base
         self.host, _, prefix = rest.partition("/")
         self.base = f"{scheme}://{self.host}"
         self.repository = f"{prefix}/{repository}" if prefix else repository
         self.actions = "pull"
         self.more_scopes: tuple[str, ...] = ()
         self.sleep = sleep
+        self.attempts = attempts
 
     def __str__(self) -> str:
         return f"{self.base}/{self.repository}"
@@ -125,7 +134,11 @@ class Registry:
         for last in (False, True):
             token = _tokens.get(self._key) if ours else None
             allowed = {**headers, "Authorization": token} if token else dict(headers)
-            response = wire.send(method, url, allowed, body, self.sleep, 1 if once else wire.ATTEMPTS)
+            sender = "" if ours else self.base
+            if once:
+                response = wire.send_once(method, url, allowed, body, sender)
+            else:
+                response = wire.send(method, url, allowed, body, self.sleep, self.attempts, sender, place=self.place)
             mine = trust.origin(response.url) == trust.origin(self.base)
             if response.status_code != 401 or last or once or not mine:
                 return response
@@ -148,6 +161,8 @@ class Registry:
     def _answer(self, challenges: list[auth.Challenge]) -> str | None:
         """An Authorization header that answers one of `challenges`, Bearer before Basic; None if nothing does."""
         known = auth.credentials(self.host, self.repository)
+        if known:
+            trust.check_secret(self.base)
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
         if bearer := by_scheme.get("bearer"):
             return "Bearer " + self._token(bearer.parameters, known)
@@ -158,18 +173,19 @@ class Registry:
     def _token(self, parameters: Mapping[str, str], known: auth.Credentials | None) -> str:
         """Ask the token server that a challenge names (its `realm`) for leave to do `self.actions`."""
         realm, service = parameters.get("realm", ""), parameters.get("service", "")
-        trust.check(realm, self.base)
         asked = [("service", service)] if service else []
         scopes = self._scope.split()
         if known and known.refresh_token:
             form = {"grant_type": "refresh_token", "refresh_token": known.refresh_token, "client_id": "nodekiln"}
             form |= {"service": service, "scope": " ".join(scopes)}
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = wire.send("POST", realm, headers, urlencode(form), self.sleep)
+            trust.check_secret(realm)
+            response = wire.send("POST", realm, headers, urlencode(form), self.sleep, self.attempts, self.base)
         else:
             asked += [("scope", scope) for scope in scopes]
             url = realm + ("&" if "?" in realm else "?") + urlencode(asked)
-            response = wire.send("GET", url, {"Authorization": known.basic} if known else {}, None, self.sleep)
+            headers = {"Authorization": known.basic} if known else {}
+            response = wire.send("GET", url, headers, None, self.sleep, self.attempts, self.base)
         if response.status_code != 200:
             raise Unreachable(f"{self}: no token: {wire.complaint(response)}; is `docker login {self.host}` needed?")
         return self._checked_token(wire.small(response, TOKEN_LIMIT, f"{self}: token from {trust.host(realm)}"))
@@ -195,7 +211,4 @@ def address(registry: str) -> str:
     """The URL of a registry: https, but http on this machine's loopback and for hosts in NODEKILN_INSECURE."""
     if registry == "docker.io":
         return HUB
-    name = registry.rpartition(":")[0] if registry.rpartition(":")[2].isdigit() and ":" in registry else registry
-    loopback = name in ("localhost", "[::1]") or (name.startswith("127.") and name.replace(".", "").isdigit())
-    plain = loopback or registry in os.environ.get("NODEKILN_INSECURE", "").split()
-    return f"{'http' if plain else 'https'}://{registry}"
+    return f"{'http' if trust.speaks_plainly(registry) else 'https'}://{registry}"

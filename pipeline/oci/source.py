@@ -43,11 +43,14 @@ def sources(reference: Reference, mirrors: mirror.Mirrors | None = None) -> list
     if reference.transport != "registry":
         return [Layout(Path(reference.path), reference.inside)]
     found: list[Source] = []
-    for place in mirror.places(reference.registry, mirror.configured() if mirrors is None else mirrors) or ("",):
+    places = mirror.places(reference.registry, mirror.configured() if mirrors is None else mirrors) or ("",)
+    for place in places:
         if place.startswith("oci"):
             found.append(Layout(Path(place.partition(":")[2]), f"{reference.name}:{reference.tag or 'latest'}"))
         else:
+            from pipeline.oci import wire
             from pipeline.oci.registry import Registry
 
-            found.append(Registry(reference.registry, reference.repository, place))
+            attempts = wire.ATTEMPTS if place == places[-1] else 1
+            found.append(Registry(reference.registry, reference.repository, place, attempts=attempts))
     return found

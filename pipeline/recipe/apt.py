@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,8 @@ PRIVATE = 0o700
 """Mode of folders that are the user's own."""
 OTHERS_WRITE = 0o022
 """Bits of a mode that let others write."""
+PROXY_SECONDS = 5
+"""Seconds to wait for a proxy's connection."""
 
 _KEPT = re.compile(r"(Acquire|Dir::(Bin|Etc|Ignore-Files-Silently)|APT::Default-Release)\b")
 _DROPPED = re.compile(r"(Acquire::(IndexTargets|Languages|ForceHash|GzipIndexes)|Dir::Etc::(main|parts))\b")
@@ -124,8 +127,10 @@ def open_archive(state: Path, architecture: str) -> Archive:
     with open(place / "lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # an apt that finds another one at work does not wait, it gives up
         atomic.write(config, configuration(host, place, architecture))
-        # offline, lists that were read before still serve
-        complaints = () if is_offline() else run("apt-get", "update", "-q", config=config).errors
+        complaints: tuple[str, ...] = ()
+        if not is_offline():  # offline, lists that were read before still serve
+            check_proxies()
+            complaints = run("apt-get", "update", "-q", config=config).errors
         readable = _forget_others(config)
     if not readable:
         wanted = f"no {ORIGIN} repository for {architecture} can be read through the host's apt configuration"
@@ -167,21 +172,61 @@ def configuration(host: str, place: Path, architecture: str) -> str:
 
 
 def repositories() -> tuple[str, ...]:
-    """URIs of the repositories in the host's apt configuration, in its order; () where there is no apt.
+    """URIs of the repositories in the host's apt configuration, in its order; () where there is no apt."""
+    return tuple(dict.fromkeys(uri for uri, _ in _sources()))
+
+
+def suites() -> frozenset[str]:
+    """The suites in the host's apt configuration, as its sources name them; none where there is no apt."""
+    return frozenset(suite for _, suite in _sources())
+
+
+def _sources() -> list[tuple[str, str]]:
+    """URI and suite of everything in the host's apt sources.
 
     apt only prints what it would fetch: no list has to be there, no socket is opened.
     """
     try:
         printed = run("apt-get", "update", "--print-uris").output
     except PackageError:
-        return ()
-    return tuple(dict.fromkeys(re.findall(r"^'([^']+?)/+dists/[^']*'", printed, re.MULTILINE)))
+        return []
+    return re.findall(r"^'([^']+?)/+dists/([^']+?)/(?:In)?Release'", printed, re.MULTILINE)
 
 
 def proxies() -> dict[str, str]:
     """The proxies in the host's apt configuration: scheme -> URL."""
     found = re.findall(r'^Acquire::(https?)::Proxy "(.+)";', run("apt-config", "dump", "Acquire").output, re.MULTILINE)
     return {scheme: url for scheme, url in found if url != "DIRECT"}
+
+
+def proxies_for(url: str, configured: Mapping[str, str]) -> dict[str, str]:
+    """The proxies that apt uses for `url`: those of its configuration, else the environment's (apt-transport-http(1)).
+    """
+    import requests
+
+    return {**requests.utils.get_environ_proxies(url, no_proxy=None), **configured}
+
+
+def check_proxies() -> None:
+    """PackageError if a proxy that leads to the host's repositories does not answer: apt waits minutes for it."""
+    import socket
+
+    import requests
+
+    from pipeline.oci import trust, wire
+
+    asked, configured = set(), proxies()
+    for url in repositories():
+        proxy = requests.utils.select_proxy(url, proxies_for(url, configured)) if url.startswith("http") else None
+        if not proxy or proxy in asked:
+            continue
+        asked.add(proxy)
+        _, name, port = trust.origin(proxy if "://" in proxy else f"http://{proxy}")
+        try:
+            socket.create_connection((name, port), PROXY_SECONDS).close()
+        except OSError as error:
+            named = f"the proxy {name}:{port} ({wire.setting(url, proxy)})"
+            raise PackageError(f"{named}, which leads to {trust.host(url)}, does not answer: {error}") from None
 
 
 def run(*command: str, config: Path | None = None, folder: Path | None = None) -> Done:

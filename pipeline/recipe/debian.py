@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from pipeline.digest import Digest
 from pipeline.errors import BadInput
 from pipeline.recipe.apt import Archive, PackageError, open_archive
+from pipeline.typed import typed
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """Debian Policy 5.6.1."""
@@ -20,7 +21,7 @@ _URI = re.compile(r"'(?P<uri>[^']*)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha2
 
 
 class Package(NamedTuple):
-    """One binary package, exactly. `_asdict()` is its JSON form in a lock and in the parameters of `fetch`."""
+    """One binary package, exactly. `document()` is its JSON form in a lock and in the parameters of `fetch`."""
 
     name: str
     version: str
@@ -30,20 +31,36 @@ class Package(NamedTuple):
     """Its path below a repository's root: `pool/main/o/openssh/openssh-server_9.2p1-2_arm64.deb`."""
     size: int
     sha256: str
+    suite: str = ""
+    """Codename of the suite that it was found in (`bookworm-security`); "" in locks from before it was recorded."""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON: without a suite where that is not known."""
+        return {field: value for field, value in self._asdict().items() if field != "suite" or value}
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("sha256:" + self.sha256)
+
+    @property
+    def origin(self) -> str:
+        """The suite as far as it is known: Debian's security archive has a pool of its own."""
+        return self.suite or ("a security suite" if self.filename.startswith("pool/updates/") else "")
 
     @classmethod
     def parse(cls, unsafe_package: Any) -> Package:
         """The package whose JSON form this is, as a lock has it. BadInput if it is none."""
         try:
             package = cls(**unsafe_package)
-            texts = (package.name, package.version, package.architecture, package.filename)
+            texts = (package.name, package.version, package.architecture, package.filename, package.suite)
             printable = all(type(each) is str and each.isprintable() for each in texts)
             if printable and _NAME.fullmatch(package.name) and package.size >= 0:
                 Digest.parse("sha256:" + package.sha256)
                 return package
         except (TypeError, ValueError):
             pass
-        raise BadInput(f"not a package: {str(unsafe_package)[:80]}… (restore the lock, or `doit lock --update NAME`)")
+        mends = typed("lock --update NAME")
+        raise BadInput(f"not a package: {str(unsafe_package)[:80]}… (restore the lock, or {mends})")
 
 
 _ARCHITECTURES = {"386": "i386", "arm": "armhf", "mips64le": "mips64el", "ppc64le": "ppc64el"}
@@ -90,7 +107,7 @@ def resolve_all(asked: Iterable[A], state: Path) -> list[tuple[A, list[dict[str,
     found, wrong = [], []
     for each, future in zip(asked, futures, strict=True):
         try:
-            found.append((each, [package._asdict() for package in future.result()]))
+            found.append((each, [package.document() for package in future.result()]))
         except PackageError as error:
             wrong += [f"{each.folder}/build.yml: {each.arch}: {line}" for line in str(error).splitlines()]
     if wrong:
@@ -129,10 +146,28 @@ def selects(patterns: Sequence[str], name: str) -> bool:
 def _described(archive: Archive, found: Mapping[tuple[str, str], str]) -> list[Package]:
     """`found` (name and version -> sha256) as packages, from their records in apt's lists."""
     records = archive.ask("apt-cache", "show", *(f"{name}={version}" for name, version in found))
-    packages = {package.sha256: package for package in map(_package, records.split("\n\n")) if package}
+    suites = _suites(archive, [name for name, _ in found])
+    known = (package for package in map(_package, records.split("\n\n")) if package)
+    packages = {each.sha256: each._replace(suite=suites.get((each.name, each.version), "")) for each in known}
     if missing := [name for (name, _), sha256 in found.items() if sha256 not in packages]:
         raise PackageError(f"apt has no record of {', '.join(missing)}")
     return sorted(packages[sha256] for sha256 in found.values())
+
+
+def _suites(archive: Archive, names: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Name and version -> the codename of the suite that has it; of several the shortest: the others belong to it."""
+    fields = "$(REPO_URI)\t$(RELEASE)\t$(CODENAME)"
+    listed = archive.ask("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
+    lines = [line.split("\t") for line in listed.splitlines()]
+    codenames = {(uri.rstrip("/"), release.rstrip("/")): codename for uri, release, codename in lines}
+    found: dict[tuple[str, str], str] = {}
+    for line in archive.ask("apt-cache", "madison", *names).splitlines():
+        name, version, source = (field.strip() for field in line.split("|"))
+        uri, where, *_ = source.split()
+        release = where.rpartition("/")[0] or where
+        suite = codenames.get((uri.rstrip("/"), release)) or release
+        found[name, version] = min(found.get((name, version), suite), suite, key=lambda each: (len(each), each))
+    return found
 
 
 def _name_and_version(file: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.digest import Digest
 from pipeline.errors import NodekilnError
+from pipeline.typed import typed
 
 noted: list[str] = []
 """A line for each blob that this process found damaged, until somebody has shown it."""
@@ -35,7 +36,7 @@ def explained(error: OSError, root: Path) -> Exception:
     """`error`, met while the store `root` was written, in words; itself if there is nothing to add."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return StoreError(f"no space left for {root}: free some, or run `doit gc`")
+            return StoreError(f"no space left for {root}: free some, or run {typed('gc')}")
         case errno.EFBIG:
             return StoreError(f"{root}: {error.strerror} (its file system or `ulimit -f` allows no larger file)")
         case errno.EACCES | errno.EROFS | errno.EPERM:

@@ -19,6 +19,7 @@ from pipeline.project import RESULTS, Project
 from pipeline.store import Store
 from pipeline.tasks import reason, state
 from pipeline.terminal import printable
+from pipeline.typed import typed
 
 RUN, MAY_RUN, RESTORE, UP_TO_DATE = "runs", "runs unless its inputs come out as before", "restored", "up to date"
 
@@ -48,7 +49,7 @@ def plans(project: Project, name: str) -> list[Plan]:
     found = [plan(spec, project.lock(name), arch) for arch in spec.build.arch]
     for made in found:
         if missing := made.missing(*spec.build.formats):
-            raise NodekilnError(f"{project.lock_path(name)} lacks {missing[0]}: run `doit lock:{name}` first")
+            raise NodekilnError(f"{project.lock_path(name)} lacks {missing[0]}: run {typed(f'lock:{name}')} first")
     return found
 
 

@@ -15,10 +15,15 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.language import problem
 from pipeline.language.problem import StageProblem, Warned
 from pipeline.mark import damage
+from pipeline.oci import wire
 from pipeline.oci.error import ImageError
+from pipeline.recipe import lost
+from pipeline.recipe.lost import AllLost
 from pipeline.tasks import warnings
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
+from pipeline.terminal import say
+from pipeline.typed import typed
 from pipeline.writers import TooLarge
 
 RESOLVED = "NODEKILN_RESOLVED"
@@ -40,10 +45,24 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
         except ImageError as error:
             # a stage knows an image that is its input by its digest alone
             raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
+        except AllLost as error:
+            raise _all_lost(planned, step, error) from None
         except TooLarge as found:
             raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
     warnings.heard(_located(action, warned) for warned in heard)
     return record(action, damaged) | {"ran": ran}
+
+
+def _all_lost(planned: Planned, step: Step, first: AllLost) -> AllLost:
+    """`first`, and what else the lock names for the spec that nobody has any more: so that one command mends it."""
+    known = {each.recipe for each in first.lost}
+    others = [
+        action.params
+        for action in planned.fetches(step)
+        if action.params["recipe"] not in known
+    ]
+    found = [each for params in others for each in lost.missing(planned.project.store, **params)]
+    return AllLost([*first.lost, *found])
 
 
 def _located(action: Action, found: StageProblem | Warned) -> str:
@@ -66,15 +85,23 @@ def resolve(steps: Sequence[tuple[Planned, Step]]) -> NoReturn:
         raise Unlocked(f"still not locked, although it was just resolved: {again}")
     sys.stdout.flush()
     os.environ[RESOLVED] = again
-    os.execv(sys.executable, [sys.executable, *sys.argv])
+    os.environ[wire.SILENT] = " ".join(wire.silent)
+    with lock.writing:  # other threads end with this process, in the middle of what they do
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def _locked(planned: Planned, step: Step) -> str:
     """Resolve what the format of a step lacks in the lock of its spec, and write that; says what it was."""
     project, name = planned.project, planned.name
     missing = planned.missing(step)
-    with project.store.lock(f"resolve-{name}"):
+    with project.store.lock(lock.changing(name)):
         known = project.lock(name)
         rest = [wanted for wanted in missing if known.get(wanted) is None]
-        lock.write(project.root / project.lock_path(name), known.updated(lock.resolve(rest)))
+        found = known.updated(lock.resolve(rest))
+        if older := lock.went_back(known, found):
+            allows = typed(f"lock:{name} --downgrade")
+            raise Unlocked("\n".join([*older, f"older than what {project.lock_path(name)} has; {allows} takes them"]))
+        lock.write(project.root / project.lock_path(name), found)
+    if warning := lock.mixed(found):
+        say(f"warning: {project.lock_path(name)}: {warning}", error=True)
     return f"{name}: {', '.join(map(str, missing))}"

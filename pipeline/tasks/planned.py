@@ -64,6 +64,13 @@ class Planned:
             raise BadInput(f"{self.project.path(self.name)} was edited meanwhile: {step.action} is gone; build again")
         return found
 
+    def fetches(self, step: Step) -> list[Action]:
+        """The actions of the step's architecture that fetch packages. Any thread may ask."""
+        from pipeline.recipe.fetch import fetch
+
+        with self._guard:
+            return [action for action in self.actions[step.arch].values() if action.stage is fetch]
+
     def plan(self, step: Step) -> Plan:
         """The plan that a step belongs to. Any thread may ask."""
         with self._guard:

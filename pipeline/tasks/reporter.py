@@ -20,6 +20,7 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.tasks import crash, journal, warnings
 from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 from pipeline.terminal import escaped, say
+from pipeline.typed import typed
 
 BAD_INPUT = 3
 """Exit code when the input is wrong, as doit has it for a dodo.py that is."""
@@ -42,19 +43,26 @@ def explained(task: str, run: Callable[..., Any], /, *arguments: Any, **options:
     person can mend with its own text, any other described (pipeline.tasks.crash)."""
     options.pop(crash.NAME, None)
     try:
-        return run(*arguments, **options)
+        result = run(*arguments, **options)
+        sys.stdout.flush()
+        return result
     except NodekilnError as error:
         shown = getattr(error, "shown", None)  # problems, with the lines that they are in
         return Explained(shown() if shown and sys.stderr.isatty() else str(error), isinstance(error, BadInput))
     except BrokenPipeError as error:
         if not _unread(sys.stdout):
             return Explained(crash.described(error, task), bad_input=False)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `doit size:node | head` has seen enough
+        _silence(sys.stdout)
         return None
     except crash.MACHINE as error:
         return Explained(crash.described(error, task), bad_input=False)
     except Exception as error:
         return Crashed(crash.described(error, task))
+
+
+def _silence(stream: TextIO) -> None:
+    """Have what still comes written to nowhere: `doit size:node | head` has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _unread(stream: TextIO) -> bool:
@@ -80,9 +88,17 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         """The lines of errors."""
         self.damaged: list[str] = []
         """What was found damaged in the store, a line each."""
+        self.said: set[str] = set()
 
     def write(self, text: str) -> None:
-        super().write(escaped(text))
+        """Print `text` at once; a build goes on when nobody reads any more."""
+        try:
+            self.outstream.write(escaped(text))
+            self.outstream.flush()
+        except BrokenPipeError:
+            if not _unread(self.outstream):
+                raise
+            _silence(self.outstream)
 
     def execute_task(self, task: Any) -> None:
         self.begun[task.name] = time.monotonic()
@@ -102,7 +118,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             self.note(task, UP_TO_DATE)
 
     def skip_ignore(self, task: Any) -> None:
-        self.write(f"{task.name}: ignored, as `doit ignore` was told\n")
+        self.write(f"{task.name}: ignored, as {typed('ignore')} was told\n")
 
     def add_failure(self, task: Any, fail: Any) -> None:
         self.tell_damage()
@@ -114,7 +130,9 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         if isinstance(fail, Explained | Crashed):
             self.bad_input = self.bad_input or getattr(fail, "bad_input", False)
             self.refused.update(str(fail.message).splitlines())
-            say(fail.message, error=True)
+            if fail.message not in self.said:  # two that ran side by side may have met the same fault
+                say(fail.message, error=True)
+            self.said.add(fail.message)
         else:
             say(f"{task.name}: {fail.get_msg()}", error=True)
 

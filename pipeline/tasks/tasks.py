@@ -8,11 +8,14 @@ last ran with, whatever the store holds.
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,14 +23,15 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from doit import get_var
+from doit.action import PythonAction
 from doit.task import dict_to_task
 
 from pipeline import formats, written
 from pipeline.errors import BadInput, NodekilnError
 from pipeline.offline import go_offline
 from pipeline.project import RESULTS, SPECS, STATE, Project
-from pipeline.tasks import crash, outline, state
-from pipeline.tasks.outline import Outline, Step
+from pipeline.tasks import crash, outline, state, usage
+from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned
 from pipeline.tasks.reason import same
 from pipeline.tasks.reporter import BAD_INPUT, chosen, explained
@@ -52,6 +56,9 @@ def config() -> dict[str, Any]:
         say(error, error=True)
         raise SystemExit(BAD_INPUT) from None
     state.install()
+    usage.install()
+    if _words()[:1] and _words()[0] in LOOKING:  # they open no socket, and may end when nobody reads any more
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the shell has it ignored
         signal.signal(signal.SIGINT, _terminate)
@@ -77,6 +84,11 @@ COLLECT_RARELY = (100_000, 50, 50)
 """Python's garbage collector: trees are very many small objects without cycles, and are read twice as fast so."""
 OFFLINE = "offline"
 """doit's variable: `doit build:node offline=1`."""
+GRACE = 1.0
+"""Seconds that a run has to end in order after a signal."""
+RESUMES = "interrupted: what is done is kept, and the next build resumes there\n"
+LOOKING = ("list", "info", "help", "tabcompletion", "dumpdb")
+"""doit's commands that only print."""
 DOIT_COMMANDS = ("run",)
 """Commands of ours that doit has too: there is `run:NODE`, but no `run` for all."""
 
@@ -116,55 +128,66 @@ class SameFiles(SameKey):
         return not self.summary
 
 
-class AllUpToDate:
-    """doit's `uptodate` for a spec as a whole: true when all of its tasks are. For `doit info`."""
+class AllSame:
+    """doit's `uptodate` for a group of formats, for `doit info` alone: true when all of them are up to date.
 
-    def __init__(self, planned: Planned, found: Outline) -> None:
-        self._planned, self._outline = planned, found
-        self.late: list[str] = []
+    Where a build runs, doit asks each of them itself.
+    """
 
-    def __call__(self) -> bool:
-        saved = state.saved(self._planned.project.root / RESULTS / state.NAME)
-        asked = set(self._outline.asked)
-        self.late = [
-            step.task for step in self._outline.steps
-            if step.task in asked and not (step.key and _same(self._planned, step)(None, saved.get(step.task, {})))
-        ]  # fmt: skip
-        return not self.late
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._steps: list[tuple[Planned, Step]] = []
+        self._different: list[str] = []
+
+    def add(self, planned: Planned, steps: Iterable[Step]) -> None:
+        self._steps += ((planned, step) for step in steps)
+
+    def __call__(self, task: Any, values: Mapping[str, Any]) -> bool | None:
+        if _words()[:1] != ["info"]:
+            return None
+        saved = state.saved(self._project.root / RESULTS / state.NAME)
+        for planned, step in self._steps:
+            files = SameFiles(planned, step)
+            if not (step.key and files(task, saved.get(step.task, {}))):
+                self._different.append(f"{step.task}: {files.reason}")
+        return not self._different
 
     def __repr__(self) -> str:
-        more = f" and {len(self.late) - 3} more" if len(self.late) > 3 else ""
-        return f"not up to date: {', '.join(self.late[:3])}{more} (`doit why:{self._planned.name}` says why)"
+        return "; ".join(self._different)
 
 
 def build() -> Iterator[Task]:
     """`build`, `build:NAME` for every spec, `build:NAME:FORMAT` and `build:NAME:STAGE`."""
     project = Project(Path.cwd())
     names = project.names()
-    yield _every(names)
+    every = AllSame(project)
+    yield _every(names, every)
     unlocked: list[tuple[Planned, Step]] = []
     for name in names:
         try:
-            yield from _spec_tasks(Planned(project, name, _mentioned(name)), unlocked)
+            yield from _spec_tasks(Planned(project, name, _mentioned(name)), unlocked, every)
         except Exception as error:  # an unexpected one, too: other specs can be built all the same
             yield from _broken(project, name, error)
 
 
-def _every(names: list[str]) -> Task:
+def _every(names: list[str], same: AllSame) -> Task:
     if names:
-        return _group("build", [f"build:{name}" for name in names], "every spec in specs/")
+        return _group("build", [f"build:{name}" for name in names], "every spec in specs/", uptodate=[same])
     hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then `doit build:NAME`"
     return _task("build", _refuse, [hint], [], hint)
 
 
-def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]]) -> Iterator[Task]:
-    """unlocked: gets the steps that resolve what a lock lacks; if all specs are built, they are done as one."""
+def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]], every: AllSame) -> Iterator[Task]:
+    """unlocked: gets the steps that resolve what a lock lacks; if all specs are built, they are done as one.
+    every: gets the steps of the formats that the spec asks for."""
     project, name = planned.project, planned.name
     memory = project.root / RESULTS / outline.MEMORY / f"{name}{'+' if planned.extra else ''}.json"
     found = outline.recall(memory, planned.extra, planned.outline)
     group = f"build:{name}"
-    uptodate = [AllUpToDate(planned, found)] if _asks_for_status() else []
-    yield _group(group, found.asked, found.doc, uptodate)
+    same, asked = AllSame(project), [step for step in found.steps if step.task in found.asked and step.format]
+    same.add(planned, asked)
+    every.add(planned, asked)
+    yield _group(group, found.asked, found.doc, uptodate=[same], clean=[_Cleaning(partial(_remove, project, name))])
     for step in found.steps:
         if step.problem:
             task = _task(step.task, _refuse, [step.problem], [], step.doc)
@@ -182,7 +205,8 @@ def _step_task(planned: Planned, step: Step) -> Task:
     same = _same(planned, step)
     if not step.format:
         return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[same])
-    facts = {"uptodate": [same], "targets": step.targets, "clean": True}
+    clean = [_Cleaning(partial(_remove_format, planned, step))]
+    facts = {"uptodate": [same], "targets": step.targets, "clean": clean}
     return _task(step.task, _publish, [planned, step], step.needs, step.doc, **facts)
 
 
@@ -190,9 +214,32 @@ def _same(planned: Planned, step: Step) -> SameKey:
     return SameFiles(planned, step) if step.format else SameKey(planned, step)
 
 
-def _asks_for_status() -> bool:
-    """Whether the command line asks for the status of tasks, which a build has no use for where they are groups."""
-    return not _from_a_shell() or _words()[:1] == ["info"]
+class _Cleaning(PythonAction):  # type: ignore[misc]
+    """What `doit clean` does for results: it removes them, and prints which."""
+
+    def __init__(self, remove: Callable[[], list[Path]]) -> None:
+        super().__init__(self._print)
+        self._remove = remove
+
+    def _print(self) -> None:
+        for path in self._remove():
+            say(f"  {os.path.relpath(path)}")
+
+    def __str__(self) -> str:
+        return "remove results"
+
+
+def _remove(project: Project, name: str) -> list[Path]:
+    from pipeline import publish
+
+    return publish.unpublish_all(project.results(name))
+
+
+def _remove_format(planned: Planned, step: Step) -> list[Path]:
+    from pipeline import publish
+
+    targets = [f"{planned.name}{suffix}" for suffix in formats.find(step.format).SUFFIXES]
+    return publish.unpublish(Path(step.folder), step.format, targets)
 
 
 def _mentioned(spec: str) -> tuple[str, ...]:
@@ -245,14 +292,17 @@ def _from_a_shell() -> bool:
 
 
 def _command(project: Project, name: str, module: ModuleType) -> Iterator[Task]:
-    facts = {"params": module.PARAMS, "uptodate": [False], "verbosity": 2}
+    params = [*module.PARAMS, usage.HELP]
+    facts = {"params": params, "uptodate": [False], "verbosity": 2}
     group = name not in DOIT_COMMANDS
     if group:
         run = getattr(module, "run_all", None) or partial(_for_all, run=module.run)
+        run = usage.helping(run, f"{name}  {module.DOC}", params)
         yield _task(name, run, [project], [], module.DOC, **facts, pos_arg=getattr(module, "POSITIONAL", None))
     names = getattr(module, "names", Project.names)(project) if hasattr(module, "run") else ()
     for spec in names:
-        task = _task(f"{name}:{printable(spec)}", module.run, [project, spec], [], f"{module.DOC}: {spec}", **facts)
+        run = usage.helping(module.run, f"{name}:{spec}  {module.DOC}", params)
+        task = _task(f"{name}:{printable(spec)}", run, [project, spec], [], f"{module.DOC}: {spec}", **facts)
         task.subtask_of = name if group else None  # keeps `doit list` short
         yield task
 
@@ -275,8 +325,8 @@ def _debug() -> list[Mapping[str, Any]]:
     return [crash.PARAM] if crash.OPTION in sys.argv else []
 
 
-def _group(name: str, needs: list[str], doc: str, uptodate: Sequence[Any] = ()) -> Task:
-    told = {"doc": printable(doc), "params": _debug()} | ({"uptodate": list(uptodate)} if uptodate else {})
+def _group(name: str, needs: list[str], doc: str, **facts: Any) -> Task:
+    told = {"doc": printable(doc), "params": _debug(), **facts}
     task = dict_to_task({"name": name, "actions": None, "task_dep": needs, **told})
     task.has_subtask = True
     return task
@@ -327,4 +377,16 @@ def _broken(project: Project, name: str, error: Exception) -> Iterator[Task]:
 
 def _terminate(number: int, frame: object) -> NoReturn:
     """A signal ends a build like an error does: doit writes its state, half-written files are dropped."""
+    resumes = number == signal.SIGINT and _only_builds()
+    farewell = functools.cache(partial(sys.stderr.write, RESUMES if resumes else ""))
+    atexit.register(farewell)
+    threading.Thread(target=_leave, args=(128 + number, farewell), daemon=True).start()
     raise SystemExit(128 + number)
+
+
+def _leave(status: int, farewell: Callable[[], object]) -> None:
+    """End this process, whatever its threads still wait for: a server, or the pause before it is asked again."""
+    time.sleep(GRACE)
+    farewell()
+    sys.stderr.flush()
+    os._exit(status)

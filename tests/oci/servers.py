@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -135,9 +136,13 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def server(layout: Path | None = None, family: int = socket.AF_INET) -> Iterator[Server]:
-    """A running Server with what `layout` holds."""
+def server(
+    layout: Path | None = None, family: int = socket.AF_INET, context: ssl.SSLContext | None = None
+) -> Iterator[Server]:
+    """A running Server with what `layout` holds, behind TLS if a `context` is given."""
     with Server(family) as found:
+        if context:
+            found.socket = context.wrap_socket(found.socket, server_side=True)
         if layout:
             found.hold(layout)
         thread = threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.oci import auth, trust
+from pipeline.oci import auth, connect, trust, wire
+from pipeline.oci import mirror as mirrors
 from pipeline.oci.auth import Challenge, Credentials
 from pipeline.oci.error import ImageError, Refused, Unreachable
 from pipeline.oci.registry import Registry, address
+from tests import judges, patience
 from tests.oci import craft, servers
 from tests.oci.servers import Request, Server
 
@@ -208,6 +214,183 @@ def test_private_hosts_may_send_to_private_hosts_and_public_ones_may_not() -> No
             trust.check(f"https://{target}/", f"https://{sender}/")
 
 
+PUBLIC = IPv4Network("8.0.0.0/8")
+INSIDE = [IPv4Network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16", "0.0.0.0/32")]
+CARRIERS = {
+    "mapped": lambda v4: f"::ffff:{v4}",
+    "compatible": lambda v4: f"::{v4}" if int(v4) > 1 else "::",
+    "NAT64": lambda v4: f"64:ff9b::{v4}",
+    "local NAT64": lambda v4: f"64:ff9b:1::{v4}",
+    "local NAT64 of 48 bits": lambda v4: str(IPv6Address((0x64FF9B0001 << 80) + placed(v4))),
+    "6to4": lambda v4: str(IPv6Address((0x2002 << 112) + (int(v4) << 80) + 1)),
+    "Teredo client": lambda v4: str(IPv6Address((0x20010000 << 96) + (0x08080808 << 64) + (int(v4) ^ 0xFFFFFFFF))),
+    "Teredo server": lambda v4: str(IPv6Address((0x20010000 << 96) + (int(v4) << 64) + (0x08080808 ^ 0xFFFFFFFF))),
+}
+
+
+def placed(v4: IPv4Address) -> int:
+    """Where a prefix of 48 bits leaves an IPv4 address: around bits 64 to 71 (RFC 6052, 2.2)."""
+    return (int(v4) >> 16 << 64) + ((int(v4) & 0xFFFF) << 40)
+
+
+def inside(network: IPv4Network) -> st.SearchStrategy[IPv4Address]:
+    return st.integers(int(network[0]), int(network[-1])).map(IPv4Address)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@given(data=st.data())
+def test_an_address_inside_an_address_is_what_counts(carrier: str, data: st.DataObject) -> None:
+    address = data.draw(st.sampled_from(INSIDE).flatmap(inside))
+    with pytest.raises(Refused, match=r"not public"):
+        trust.check(f"https://[{CARRIERS[carrier](address)}]/", "https://8.8.8.8/")
+    if "local" not in carrier:  # where it stands in these is not known, so some are refused for what others would mean
+        trust.check(f"https://[{CARRIERS[carrier](data.draw(inside(PUBLIC)))}]/", "https://8.8.8.8/")
+    trust.check(f"https://[{CARRIERS[carrier](IPv4Address('8.8.8.8'))}]/", "https://8.8.8.8/")
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say what a name's look-ups give, one after another; the last for ever."""
+    names: dict[str, list[str]] = {}
+    real = socket.getaddrinfo
+
+    def look_up(name: Any, *words: Any, **more: Any) -> Any:
+        if name not in names:
+            return real(name, *words, **more)
+        if more.get("flags", 0) & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME)
+        answers = names[name]
+        return real(answers.pop(0) if len(answers) > 1 else answers[0], *words, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    def answers(name: str, *addresses: str) -> None:
+        names[name] = list(addresses)
+
+    return answers
+
+
+@pytest.mark.parametrize("answers", [["127.0.0.1"], ["192.0.2.1", "127.0.0.1"], ["8.8.8.8", "127.0.0.1"]])
+def test_a_name_that_turns_inside_is_not_connected_to(
+    far: Server, other: Server, resolver: Callable[..., None], answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address that is looked up for the connection is the one that counts, whatever it was a moment before."""
+    monkeypatch.setattr(wire, "TIMEOUTS", (0.2, patience.seconds(5)))
+    port = other.server_address[1]
+    far.rules.append(lambda request: request.answer(307, Location=f"http://turns.example:{port}{request.path}"))
+    for _ in range(3):
+        resolver("turns.example", *answers)
+        with pytest.raises((Refused, Unreachable)):
+            Registry(far.host, "a/b", sleep=lambda _: None).manifest("1")
+        wire.silent.clear()
+        socket.getaddrinfo("turns.example", port)  # as an earlier check may have done
+        with pytest.raises((Refused, Unreachable)):
+            Registry(far.host, "a/b", sleep=lambda _: None).manifest("1")
+        wire.silent.clear()
+    assert not other.log
+    monkeypatch.setenv("NODEKILN_TRUSTED_HOSTS", f"turns.example:{port}")
+    resolver("turns.example", "127.0.0.1")
+    assert Registry(far.host, "a/b").manifest("1")[0] == other.manifests["1"][0]
+
+
+def test_a_host_is_private_by_the_address_that_answered(far: Server, resolver: Callable[..., None]) -> None:
+    """A public host's name that means a private address a moment later does not open the private network."""
+    with pytest.raises(Refused, match=r"not public"):
+        trust.check("http://10.0.0.1/", "http://turns.example/", "8.8.8.8")
+    with pytest.raises(Refused, match=r"not public"):
+        trust.check("http://10.0.0.1/", "http://turns.example/")
+    assert trust.check("http://10.0.0.1/", "http://turns.example/", "10.0.0.7") == trust.Reach.NETWORK
+    resolver("here.example", "127.0.0.1")
+    port = far.server_address[1]
+    wire.send("GET", f"http://here.example:{port}/v2/", {})
+    assert connect.peer(f"http://here.example:{port}/other") == "127.0.0.1"
+
+
+def test_the_certificate_is_that_of_the_name(
+    layout: Path, tmp_path: Path, resolver: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, pem = tmp_path / "key", tmp_path / "pem"
+    judges.run(
+        judges.need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", pem,
+        "-subj", "/CN=registry.example", "-addext", "subjectAltName=DNS:registry.example", "-days", "30",
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    for name in ("registry.example", "another.example"):
+        resolver(name, "127.0.0.1")
+    with servers.server(layout, context=context) as far:
+        port = far.server_address[1]
+        assert Registry(f"registry.example:{port}", "a/b").manifest("1")[0] == far.manifests["1"][0]
+        assert far.log[0].headers["Host"] == f"registry.example:{port}"
+        with pytest.raises(Unreachable, match=r"TLS: .*another.example"):
+            Registry(f"another.example:{port}", "a/b").manifest("1")
+
+
+# never in the clear
+
+
+@pytest.fixture
+def plain(far: Server, resolver: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """`far` under a name that is not loopback, where the user has a password for it."""
+    resolver("plain.example", "127.0.0.1")
+    netloc = f"plain.example:{far.server_address[1]}"
+    login(monkeypatch, tmp_path, netloc, "registry.example")
+    return netloc
+
+
+def secrets(server: Server) -> set[str | None]:
+    return {word for word in sent(server) if word and word.startswith("Basic")}
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
+def test_a_password_for_a_mirror_goes_over_http_only_if_that_was_asked_for(
+    far: Server, plain: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = lambda request: request.path.startswith("/token") and request.answer(200, b'{"token": "t"}')  # noqa: E731
+    said = f'{scheme} realm="http://{plain}/token"'
+    far.rules += [token, challenge(said, SECRET if scheme == "Basic" else "Bearer t")]
+    mirror = Registry("registry.example", "a/b", f"http://{plain}")
+    with pytest.raises(Refused, match=rf"not sent over http: use https, or set NODEKILN_INSECURE={plain}"):
+        mirror.manifest("1")
+    assert not secrets(far)
+    monkeypatch.setenv("NODEKILN_INSECURE", plain)
+    assert mirror.manifest("1")[0] == far.manifests["1"][0]
+    assert secrets(far) == {SECRET}
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_password_for_a_token_server_stays_here(
+    far: Server, other: Server, plain: str, refresh: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry on loopback, whose token server is another host that speaks http."""
+    login(monkeypatch, tmp_path, other.host)
+    if refresh:
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {other.host: {"identitytoken": "secret"}}}))
+    monkeypatch.setenv("NODEKILN_TRUSTED_HOSTS", plain)
+    other.rules.append(challenge(f'Bearer realm="http://{plain}/token"'))
+    with pytest.raises(Refused, match=r"not sent over http"):
+        Registry(other.host, "a/b").manifest("1")
+    assert not far.log
+
+
+def test_a_push_gives_no_password_away(far: Server, plain: str, tmp_path: Path) -> None:
+    far.rules.append(challenge('Basic realm="r"', SECRET))
+    registry = Registry("registry.example", "a/b", f"http://{plain}")
+    registry.actions = "pull,push"
+    with pytest.raises(Refused, match=r"not sent over http"):
+        registry.request("POST", "blobs/uploads/", {})
+    assert not secrets(far)
+
+
+def test_no_password_in_an_address(far: Server, plain: str) -> None:
+    with pytest.raises(Refused, match=r"not sent over http"):
+        wire.send("GET", f"http://kim:secret@{plain}/x", {})
+    with pytest.raises(ImageError, match=r"docker login") as error:
+        mirrors.parse([f"registry.example=https://kim:secret@{plain}"])
+    assert "secret" not in str(error.value) and not far.log
+
+
 def test_redirects_are_counted(far: Server) -> None:
     far.rules.append(lambda request: request.answer(302, Location=request.path + "x"))
     with pytest.raises(Refused, match=r"more than 5 redirects"):
@@ -290,6 +473,43 @@ def test_where_credentials_are_kept(tmp_path: Path) -> None:
     assert auth.credentials("example.com", "x", home) is None
     alone = {**home, "REGISTRY_AUTH_FILE": str(tmp_path / "none")}
     assert auth.credentials("quay.io", "team/x", alone) is None
+
+
+HUB = ["docker.io", "index.docker.io", "registry-1.docker.io", "https://index.docker.io/v1/", "http://index.docker.io"]
+
+
+@pytest.mark.parametrize("key", HUB)
+@pytest.mark.parametrize("host", ["docker.io", "registry-1.docker.io", "index.docker.io"])
+def test_every_name_of_the_hub_is_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, host: str
+) -> None:
+    """A helper is found by the rule that finds an entry of `auths`; it is asked for Docker's name and the file's."""
+    helper = tmp_path / "docker-credential-hub"
+    helper.write_text('#!/bin/sh\nread host; echo "$host" >>"$LOG"\n[ "$host" = "$KNOWN" ] || exit 1\n'
+                      'echo \'{"Username":"team","Secret":"s"}\'\n')  # fmt: skip
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    environ = {"DOCKER_CONFIG": str(tmp_path), "HOME": "/none"}
+    (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {key: "hub"}}))
+    for known in ("https://index.docker.io/v1/", key):
+        monkeypatch.setenv("KNOWN", known)
+        assert auth.credentials(host, "team/app", environ) == Credentials("team", "s")
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {key: {"auth": base64.b64encode(b"a:b").decode()}}}))
+    assert auth.credentials(host, "team/app", environ) == Credentials("a", "b")
+
+
+@pytest.mark.parametrize("table", [{"credHelpers": {"quay.io": "gone"}}, {"credsStore": "gone"}])
+def test_a_missing_helper_is_named_with_its_file_and_passed_over(
+    tmp_path: Path, table: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, environ = tmp_path / "config.json", {"DOCKER_CONFIG": str(tmp_path), "HOME": "/none"}
+    file.write_text(json.dumps(table))
+    assert auth.credentials("quay.io", "x", environ) is None
+    file.write_text(json.dumps({**table, "auths": {"quay.io": {"auth": base64.b64encode(b"a:b").decode()}}}))
+    assert auth.credentials("quay.io", "x", environ) == Credentials("a", "b")
+    said = f"warning: {file}: there is no program docker-credential-gone on PATH; continuing without it\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("helper", ["../../bin/sh", "-x", "a b", "", "x" * 100])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.commands.lock import _moved
-from pipeline.lock import Lock
+from pipeline.lock import Lock, read, write
 from tests.oci import craft, servers
 from tests.oci.servers import Request
 from tests.oci.test_commands import ROOT, doit
@@ -225,3 +227,26 @@ def test_packages_that_moved() -> None:
         "sshd (amd64): ssh 1 -> (none), 7 -> 0 bytes",
         "sshd (amd64): zlib (none) -> 4, 0 -> 2 bytes",
     ]
+
+
+def test_two_that_write_one_lock_do_not_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have written theirs before either renames it: names that they shared would leave one without a file."""
+    path, both = tmp_path / "a.lock", threading.Barrier(2)
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    locks = [Lock({f"image-{number}": {"platforms": {}}}, {}) for number in range(2)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda lock: write(path, lock), locks))
+    assert read(path) in locks and [each.name for each in tmp_path.iterdir()] == ["a.lock"]
+
+
+def test_the_lock_and_the_build_of_one_run(layout: Path) -> None:
+    assert "locked" in doit("lock", "build")
+    assert Path("build/node/node.tar").exists()
+    assert sorted(path.name for path in Path("specs").iterdir()) == ["node.lock", "node.yml"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from pipeline.oci.registry import Registry
 from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
+from tests import patience
 from tests.oci import craft, servers
 from tests.oci.servers import Request, Rule, Server
 
@@ -279,6 +282,65 @@ def test_mirrors_are_tried_in_order(far: Server, store: Store, monkeypatch: pyte
             resolve("node:2", ["amd64"])
 
 
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """HOST:PORT where a connection is not answered: its queue is full, and nobody takes from it."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("dead", ["refuses", "is silent", "fails"])
+def test_a_dead_mirror_is_asked_once_and_the_next_one_at_once(
+    far: Server, layout: Path, store: Store, nobody: str, dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "TIMEOUTS", (0.3, patience.seconds(10)))
+    asked: list[str] = []
+    once = wire._once
+    monkeypatch.setattr(wire, "_once", lambda method, url, *rest: asked.append(url) or once(method, url, *rest))
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"a pause of {seconds} s"))
+    with servers.server() as failing:
+        failing.rules.append(lambda request: request.answer(503))
+        place = {"refuses": "127.0.0.1:9", "is silent": nobody, "fails": failing.host}[dead]
+        monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=http://{place} docker.io=http://{far.host}")
+        for _ in range(3):
+            locked = resolve("node:1", ["amd64"]).platforms["amd64"]
+        pull(store, reference="node:1", manifest=locked.manifest)
+        assert store.has(locked.layers[0].digest)
+        assert len(failing.log) == (dead == "fails")
+    assert list(wire.silent) == [f"http://{place}"]
+
+
+def test_a_mirror_that_fails_says_nothing_of_its_neighbour(far: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two mirrors on one host, by different paths."""
+    far.rules.append(on("/first/", lambda request: request.answer(503)))
+    places = [f"docker.io=http://{far.host}/{name}" for name in ("first", "second")]
+    monkeypatch.setenv("NODEKILN_MIRROR", " ".join(places))
+    for _ in range(2):
+        resolve("node:1", ["amd64"])
+    assert sum("/first/" in path for path in far.paths) == 1
+
+
+def test_what_did_not_answer_before_a_build_went_on_is_not_asked_again(
+    far: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODEKILN_SILENT", f"http://{far.host}")
+    with pytest.raises(Unreachable, match=r"not asked again in this build"):
+        Registry(far.host, "a/b").manifest("1")
+    assert not far.log
+
+
+def test_the_only_place_is_tried_again(far: Server) -> None:
+    far.rules.append(times(2, on("", lambda request: request.reset())))
+    assert Registry(far.host, "a/b", sleep=lambda _: None).manifest("1")[0] == far.manifests["1"][0]
+
+
 def test_a_mirror_that_lies_is_passed_over(
     far: Server, store: Store, layout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +495,28 @@ def test_proxies_of_the_environment_are_asked(far: Server, monkeypatch: pytest.M
     with pytest.raises(Unreachable):
         Registry("registry.invalid", "a/b", sleep=lambda _: None).manifest("1")
     assert len(far.paths) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"), [("https_proxy", "https://registry.invalid"), ("ALL_PROXY", "http://registry.invalid")]
+)
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_dead_proxy_is_named_with_its_variable_and_waited_for_once(
+    nobody: str, variable: str, url: str, silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "TIMEOUTS", (0.3, patience.seconds(10)))
+    proxy = nobody if silent else "127.0.0.1:9"
+    monkeypatch.setenv(variable, f"http://kim:secret@{proxy}")
+    slept: list[float] = []
+    for name in ("a", "b"):
+        with pytest.raises(Unreachable, match=rf"the proxy {proxy} \({variable}\) does not answer") as error:
+            wire.send("GET", f"{url}/{name}", {}, None, slept.append)
+        assert "secret" not in str(error.value)
+    assert "not asked again" in str(error.value) and not slept
+
+
+def test_the_time_for_a_proxy_is_less_than_ten_seconds() -> None:
+    assert wire.TIMEOUTS[0] < 10
 
 
 @pytest.mark.parametrize("more", [-1000, 1000])

@@ -63,9 +63,10 @@ def _member(path: str, value: str | bytes | tuple[str, str]) -> tuple[tarfile.Ta
 
 
 class Repository:
-    """A repository with one suite, `test`, in `folder`."""
+    """A repository with one suite in `folder`."""
 
-    def __init__(self, folder: Path, origin: str = "Debian") -> None:
+    def __init__(self, folder: Path, origin: str = "Debian", suite: str = "test") -> None:
+        self.suite = suite
         self.folder = folder
         self.origin = origin
         self.records: dict[str, list[str]] = {}
@@ -94,7 +95,7 @@ class Repository:
 
     def publish(self) -> str:
         """Write the indexes. The line that names the repository in a sources.list(5)."""
-        suite = self.folder / "dists/test"
+        suite = self.folder / "dists" / self.suite
         sums = ""
         for arch in ("amd64", "arm64"):
             path = f"main/binary-{arch}/Packages"
@@ -102,9 +103,10 @@ class Repository:
             (suite / path).parent.mkdir(parents=True, exist_ok=True)
             (suite / path).write_bytes(data)
             sums += f" {hashlib.sha256(data).hexdigest()} {len(data)} {path}\n"
-        head = f"Origin: {self.origin}\nSuite: test\nCodename: test\nArchitectures: amd64 arm64\nComponents: main\n"
+        head = f"Origin: {self.origin}\nSuite: {self.suite}\nCodename: {self.suite}\n"
+        head += "Architectures: amd64 arm64\nComponents: main\n"
         (suite / "Release").write_text(f"{head}Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n{sums}")
-        return f"deb [trusted=yes] file:{self.folder} test main"
+        return f"deb [trusted=yes] file:{self.folder} {self.suite} main"
 
 
 def configure(folder: Path, *sources: str) -> Path:

@@ -70,6 +70,19 @@ def test_a_package_is_described_exactly(tmp_path: Path, host: Host, distribution
     assert package["sha256"] in distribution.records["amd64"][2]
 
 
+def test_the_suite_is_recorded(tmp_path: Path, host: Host, distribution: Repository) -> None:
+    """By its codename; of two that have the same package, the one that the other belongs to."""
+    more = Repository(tmp_path / "more", suite="test-security")
+    more.add("libc", {"lib/libc.so.6": "the library"}, Essential="yes")
+    more.add("libtool", version="2.0", Depends="libc")
+    host(distribution, more)
+    [(_, found)] = debian_all(wanted(["tool"]), cache=tmp_path)
+    assert {each["name"]: each["suite"] for each in found} == {
+        "tool": "test", "libc": "test", "libtool": "test-security"
+    }  # fmt: skip
+    assert all(debian.Package.parse(each).document() == each for each in found)
+
+
 def debian_all(*asked: Wanted, cache: Path) -> list[tuple[Wanted, list[dict[str, object]]]]:
     return debian.resolve_all(asked, cache)
 

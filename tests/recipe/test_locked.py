@@ -1,0 +1,155 @@
+"""doit lock and doit build of recipes: versions go back only when that is asked for, and a mix of releases is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import lock
+from pipeline.lock import Lock, LockError
+from tests import judges
+from tests.oci.test_commands import ROOT, doit
+from tests.recipe.repository import Repository
+
+Host = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: a project of one spec with the recipes `one` and `two`."""
+    judges.need("apt-get", "apt")
+    root = tmp_path / "project"
+    (root / "specs").mkdir(parents=True)
+    shutil.copy(ROOT / "dodo.py", root)
+    for name in ("one", "two"):
+        folder = root / "images" / name
+        folder.mkdir(parents=True)
+        (folder / "build.yml").write_text(f"image: {name}\npackages: [{name}]\nkeep: ['**']\n")
+    (root / "specs/node.yml").write_text(
+        'init: ["@pkg:images/one", "@pkg:images/two"]\nbuild: {arch: amd64, formats: [tar]}\n'
+    )
+    monkeypatch.chdir(root)
+    return root
+
+
+def repository(folder: Path, suite: str = "test", **versions: str) -> Repository:
+    """A repository with packages of these versions, and none besides."""
+    shutil.rmtree(folder, ignore_errors=True)
+    found = Repository(folder, suite=suite)
+    for name, version in versions.items():
+        found.add(name, version=version)
+    return found
+
+
+def versions() -> dict[str, str]:
+    packages = json.loads(Path("specs/node.lock").read_text())["packages"]
+    return {each["name"]: each["version"] for entry in packages.values() for each in entry["amd64"]["packages"]}
+
+
+def test_an_update_goes_back_only_if_that_is_asked_for(tmp_path: Path, host: Host) -> None:
+    host(repository(tmp_path / "debian", one="10", two="1"))
+    doit("lock")
+    host(repository(tmp_path / "debian", one="9", two="2"))
+    before = Path("specs/node.lock").read_bytes()
+    told = doit("lock:node", "--update", "all", code=1)
+    assert "specs/node.lock: one (amd64): one 10 -> 9" in told and "two (amd64)" not in told
+    assert "`doit lock:node --update all --downgrade` takes them" in told
+    assert Path("specs/node.lock").read_bytes() == before
+    doit("lock", "--update", "two")
+    assert versions() == {"one": "10", "two": "2"}
+    doit("lock", "--update", "all", "--downgrade")
+    assert versions() == {"one": "9", "two": "2"}
+
+
+def test_several_names_are_updated_at_once(tmp_path: Path, host: Host) -> None:
+    host(repository(tmp_path / "debian", one="1", two="1"))
+    doit("lock")
+    host(repository(tmp_path / "debian", one="2", two="2"))
+    assert "2 resolved now" in doit("lock", "--update", "one,two")
+    assert "names no 'three' (it names one, two)" in doit("lock", "--update", "one,three", code=3)
+
+
+def test_a_build_does_not_go_back_either(tmp_path: Path, host: Host) -> None:
+    """A recipe that asks for more is resolved anew by a build."""
+    host(repository(tmp_path / "debian", one="10", two="1"))
+    doit("build")
+    host(repository(tmp_path / "debian", one="9", two="1"))
+    with open("images/one/build.yml", "a") as file:
+        file.write("dependencies: false\n")
+    told = doit("build", code=1)
+    assert "one (amd64): one 10 -> 9" in told and "`doit lock:node --downgrade` takes them" in told
+    assert versions()["one"] == "10"
+
+
+def test_packages_of_two_releases_are_a_warning(tmp_path: Path, host: Host) -> None:
+    host(repository(tmp_path / "debian", "old", one="1", two="1"))
+    assert "warning" not in doit("lock")
+    host(repository(tmp_path / "security", "old-security", one="2"), repository(tmp_path / "debian", "old", two="1"))
+    assert "warning" not in doit("lock", "--update", "one")
+    host(repository(tmp_path / "debian", "new", one="3"))
+    told = doit("lock", "--update", "one")
+    assert "warning: specs/node.lock: packages of several releases" in told and "new: one; old: two" in told
+
+
+def test_all_that_is_gone_is_one_message_with_one_command(tmp_path: Path, host: Host) -> None:
+    host(repository(tmp_path / "debian", one="1", two="1"))
+    doit("lock")
+    host(repository(tmp_path / "debian", one="2", two="2"))
+    told = doit("build", code=1)
+    assert told.count("needs the package one 1,") == told.count("needs the package two 1,") == 1
+    assert told.count("`doit lock --update one,two` locks the versions that there are today") == 1
+    doit("lock", "--update", "one,two")
+    doit("build")
+
+
+def test_a_lock_from_before_suites_were_recorded_serves(tmp_path: Path, host: Host) -> None:
+    host(repository(tmp_path / "debian", one="1", two="1"))
+    doit("lock")
+    document = json.loads(Path("specs/node.lock").read_text())
+    for entry in document["packages"].values():
+        for package in entry["amd64"]["packages"]:
+            assert package.pop("suite") == "test"
+    Path("specs/node.lock").write_text(json.dumps(document))
+    doit("build")
+    assert lock.mixed(lock.read(Path("specs/node.lock"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "not a lock"), ("[]", "not a lock"), ('{"version": true}', "not a lock"),
+     ('{"version": 1}', "not as `doit lock` writes it"),
+     ('{"version": 0}', "version 0, from an older nodekiln: delete it and run `doit lock`"),
+     ('{"version": 2}', "version 2, and this nodekiln reads 1: update nodekiln")],
+)  # fmt: skip
+def test_what_is_not_a_lock_of_ours(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "x.lock").write_text(text)
+    with pytest.raises(LockError) as error:
+        lock.read(tmp_path / "x.lock")
+    assert told in str(error.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["a", "amd64", "packages", "platforms", "request", "name", "version"]), inner),
+    max_leaves=12,
+)
+
+
+@given(images=JSON, packages=JSON)
+def test_any_json_is_a_lock_or_an_error(tmp_path_factory: Any, images: Any, packages: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.lock"
+    path.write_text(json.dumps({"version": 1, "images": images, "packages": packages}))
+    try:
+        found = lock.read(path)
+    except LockError as error:
+        assert str(error).startswith(f"{path}: not a")
+    else:
+        assert lock.went_back(found, Lock()) == lock.went_back(found, found) == [] and lock.mixed(found) == ""
