@@ -36,6 +36,7 @@ from pipeline.tasks.planned import Planned
 from pipeline.tasks.reason import same
 from pipeline.tasks.reporter import BAD_INPUT, chosen, explained
 from pipeline.terminal import printable, say
+from pipeline.typed import typed
 
 Task = Any
 """doit's: it has no types."""
@@ -173,7 +174,8 @@ def build() -> Iterator[Task]:
 def _every(names: list[str], same: AllSame) -> Task:
     if names:
         return _group("build", [f"build:{name}" for name in names], "every spec in specs/", uptodate=[same])
-    hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then `doit build:NAME`"
+    then = typed("build:NAME")
+    hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then {then}"
     return _task("build", _refuse, [hint], [], hint)
 
 
@@ -362,7 +364,7 @@ def _broken(project: Project, name: str, error: Exception) -> Iterator[Task]:
 
     group, first = f"build:{name}", f"build:{name}:spec"
     lines = str(error).splitlines() or [""]
-    more = f" (and {len(lines) - 1} more: `doit check:{name}`)" if len(lines) > 1 else ""
+    more = f" (and {len(lines) - 1} more: {typed(f'check:{name}')})" if len(lines) > 1 else ""
     yield _group(group, [first], f"wrong: {lines[0]}{more}")
     for task in [
         _task(first, fail, [], [], "says what is wrong"),
