@@ -271,7 +271,7 @@ def _wrong_formats(spec: Spec) -> Iterator[Problem]:
         if not formats.known(name):
             yield Problem(where, f"unknown format {name!r}", guess(name, [*formats.names(), *formats.packed()]))
             continue
-        for other in getattr(formats.find(name), "CLASHES", ()):
+        for other in formats.clashes(name):
             if other in asked:
                 (suffix,) = formats.find(other).SUFFIXES
                 yield Problem(where, f"{name} and {other} both give {spec.name}{suffix}", "leave one of them out")

@@ -100,6 +100,12 @@ def room(name: str) -> tuple[int, int]:
     return most, largest
 
 
+def clashes(name: str) -> tuple[str, ...]:
+    """Returns the formats that give another file of the same name as the format `name` does."""
+    found: tuple[str, ...] = getattr(find(name), "CLASHES", ())
+    return found
+
+
 def boots(name: str) -> bool:
     """Whether the format `name` is there to start a machine with what the spec describes."""
     return "kernel" in needs(name) and bool({"initrd", "rootfs"} & needs(name))

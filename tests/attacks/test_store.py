@@ -73,8 +73,8 @@ SPECS = ({"motd": "hello", "compress": "zstd:1"}, {"motd": "changed", "compress"
 
 
 def layer(name: str) -> bytes:
-    noise = random.Random(name).randbytes(LARGE)
-    return craft.archive(craft.entry(f"bin-{name}", data=noise), craft.entry("large", data=noise[::-1]))
+    noise = b"\0" + random.Random(name).randbytes(LARGE)  # a program of whatever kind
+    return craft.archive(craft.entry(f"bin-{name}", data=noise, mode=0o755), craft.entry("large", data=noise[::-1]))
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ COMPLAINTS = [
     ("x-foo: {}\n", "1:1: unknown key 'x-foo'"),
     ("services:\n  - image: b\n", "2:5: 'name' is missing under services[0]"),
     ("services:\n", "1:10: a list is wanted, not nothing (null) under services (write [] for an empty list, or leave the key out)"),
-    ("onboot: [{name: a, image: x, command: sleep 5 yes a=b}]\n", "under onboot[0].command (write [sleep, \"5\", \"yes\", \"a=b\"])"),
+    ("onboot: [{name: a, image: x, command: sleep 5 yes a=b}]\n", "under onboot[0].command (write [sleep, \"5\", \"yes\", a=b])"),
     ("build: {arch: x86_64}\n", "not the text x86_64 under build.arch (did you mean 'amd64'?)"),
     ("files: [{path: a, source: ~/none}]\n", "there is no file '~/none' (looked for /"),
     ("init: alpine\n", "1:7: a list is wanted, not the text alpine under init (write [alpine])"),

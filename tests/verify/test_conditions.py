@@ -40,6 +40,9 @@ def watch(call):
 def here('''
 
 
+PACKAGE = {"name": "of", "version": "1", "architecture": "amd64", "filename": "of.deb", "size": 9}
+
+
 @pytest.fixture
 def seen(doit, project, tmp_path):
     """What the stages of each run saw, by the run's name; runs that this machine cannot give are left out."""
@@ -47,7 +50,7 @@ def seen(doit, project, tmp_path):
     folder.mkdir()
     folder.chmod(0o777)
     blob = Store(project / "cache").put(b"a package")
-    packages = {"of": {"amd64": {"request": "", "packages": [{"sha256": blob.hex}]}}}
+    packages = {"of": {"amd64": {"request": "", "packages": [PACKAGE | {"sha256": blob.hex}]}}}
     (project / "specs/node.lock").write_text(json.dumps({"version": 1, "images": {}, "packages": packages}))
     module = project / "pipeline/action.py"
     text = module.read_text().replace("\ndef here(", WATCHED % {"blob": blob.hex, "folder": folder}, 1)

@@ -65,7 +65,8 @@ def possible(root: Path) -> list[str]:
             return False
         return True
 
-    return [name for name in (*formats.names(), *PACKED) if can_be(name)]
+    overwritten = {other for name in formats.names() for other in formats.clashes(name)}
+    return [name for name in (*formats.names(), *PACKED) if can_be(name) and name not in overwritten]
 
 
 def verified(folder: Path, *words: str) -> dict[str, object]:
