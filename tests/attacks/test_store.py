@@ -284,7 +284,7 @@ def test_results_that_something_was_done_to_are_made_again(project: Path, right:
 
 @pytest.mark.parametrize("change", [flip, lambda path: path.unlink()], ids=["flipped", "gone"])
 def test_a_record_is_held_against_the_files_beside_it(
-    project: Path, tmp_path: Path, change: Callable[[Path], None]
+    project: Path, right: Sums, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     shutil.copytree(project / "build/node", tmp_path / "node")
     change(tmp_path / "node/node.tar")
