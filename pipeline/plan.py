@@ -175,7 +175,7 @@ class Plan:
 
 
 class NoImage(BadInput):
-    """A recipe that is not there, or not for this architecture. hint: what would be right."""
+    """A recipe that is not there, not for this architecture, or outside the project. hint: what would be right."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message + (f" ({hint})" if hint else ""))
@@ -232,7 +232,7 @@ class Images:
         for place in places:
             if seen.is_file(place / FILE):
                 if outside.leads(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
-                    raise BadInput(f"{self._spec.path}: {PKG}{path} lies outside the project ({outside.ALLOWED})")
+                    raise NoImage(f"{PKG}{path} lies outside the project", outside.ALLOWED)
                 return place
         message = f"there is no recipe {PKG}{path}: no {FILE} in {' or '.join(map(str, dict.fromkeys(places[:2])))}"
         raise NoImage(message, guess(f"{PKG}{path}", [f"{PKG}{each}" for each in self._recipes(path)]))

@@ -21,7 +21,8 @@ def for_qemu(spec):
     spec["build"] |= {"size": "128M", "bootloader": f"@pkg:{BOOT_PARTS}"}
 
 
-def test_the_card_boots_to_the_node_s_own_line(derived, tmp_path):
+def test_the_card_boots_to_the_node_s_own_line(derived, tmp_path, monkeypatch):
+    monkeypatch.setenv("NODEKILN_OUTSIDE", "1")  # BOOT_PARTS lies with the tests
     card = derived(for_qemu, tmp_path, ROOT / "examples" / "boards" / "rpi3.yml") / "other-rpi3.img"
     u_boot = package("u-boot-rpi", "arm64") / "usr/lib/u-boot/rpi_3/u-boot.bin"
     command = [

@@ -77,6 +77,7 @@ def verified(folder: Path, *words: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_every_condition_for_three_formats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = verified(folder, "--full", "--formats", ",".join(THREE))
     runs = len(conditions.chosen(0, True))
