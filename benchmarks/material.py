@@ -19,6 +19,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+PROGRAM = b"\0 a program of nobody knows what kind"
+"""What is started in an image: nothing that it would need is looked for."""
 SIZE = 260 << 20
 """Bytes of content of the node: the issue asks for 250 MB or more."""
 FILES = 15500
@@ -132,9 +134,9 @@ def node(project: Path) -> None:
     kernel = random.Random(2).randbytes(12 << 20)
     tar = archive((f"lib/modules/6.1.0/{path.relative_to('/usr')}", path) for path in modules)
     image(project / "images/kernel", [("kernel", kernel), ("kernel.tar", tar)])
-    image(project / "images/init", [("init", b"#!/bin/sh\n"), *((str(path)[1:], path) for path in init)])
+    image(project / "images/init", [("init", PROGRAM), ("usr/bin/containerd", PROGRAM), *((str(path)[1:], path) for path in init)])
     for number, files in enumerate(services):
-        entries: list[Entry] = [("bin/service", b"#!/bin/sh\n"), *((str(path)[1:], path) for path in files)]
+        entries: list[Entry] = [("bin/service", PROGRAM), *((str(path)[1:], path) for path in files)]
         image(project / f"images/service{number}", entries)
         if number == 0:
             image(project / "images/service0-next", [*entries, ("etc/next", b"a newer version\n")])

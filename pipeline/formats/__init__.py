@@ -26,11 +26,13 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.digest import Digest
-from pipeline.language.cmdline import Loader
-from pipeline.writers.carried import Carried
+
+if TYPE_CHECKING:
+    from pipeline.language.cmdline import Loader
+    from pipeline.writers.carried import Carried
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""

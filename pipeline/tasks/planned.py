@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput
-from pipeline.language.problem import Problems
 from pipeline.project import Project
 from pipeline.redact import redacted
 from pipeline.tasks.outline import Outline, Step
@@ -112,6 +111,8 @@ class Planned:
         """The formats that the spec does not ask for and could not have, and why."""
         for name in self.extra:
             if name not in made.spec.build.formats and (problems := made.problems(name)):
+                from pipeline.language.problem import Problems
+
                 yield name, str(Problems(problems))
 
     def _steps(self, made: Plan) -> Iterator[Step]:
