@@ -134,7 +134,8 @@ def node(project: Path) -> None:
     kernel = random.Random(2).randbytes(12 << 20)
     tar = archive((f"lib/modules/6.1.0/{path.relative_to('/usr')}", path) for path in modules)
     image(project / "images/kernel", [("kernel", kernel), ("kernel.tar", tar)])
-    image(project / "images/init", [("init", PROGRAM), ("usr/bin/containerd", PROGRAM), *((str(path)[1:], path) for path in init)])
+    programs = [("init", PROGRAM), ("usr/bin/containerd", PROGRAM)]
+    image(project / "images/init", [*programs, *((str(path)[1:], path) for path in init)])
     for number, files in enumerate(services):
         entries: list[Entry] = [("bin/service", PROGRAM), *((str(path)[1:], path) for path in files)]
         image(project / f"images/service{number}", entries)
