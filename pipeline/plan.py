@@ -136,7 +136,7 @@ class Plan:
             named = [each for each in _SECTIONS[str(path[0])] if self.spec[each]]
             return str(self.spec.where((named[0],) if named else ()))
 
-        return Action(f"starts/{name}", starts.node, params, tuple(map(_running, loose)), where)
+        return Action(f"starts/{name}", starts.node, params, tuple(map(_programs, loose)), where)
 
     def missing(self, *names: str) -> list[Wanted]:
         """What the lock does not explain of what the formats `names` need: until it does, they cannot be made.
@@ -373,6 +373,13 @@ def _fragments(spec: Spec, parts: list[Part]) -> Callable[[str, Action], Action]
 
 def _running(part: Part) -> Action:
     return part.running or part.tree
+
+
+def _programs(part: Part) -> Action:
+    """The tree of `part`; of a kernel's, the part that may hold programs: thousands of modules are looked at once."""
+    if not part.boot:
+        return _running(part)
+    return Action(f"starts/{part.name}", starts.without_modules, {}, (_running(part),), part.tree.where)
 
 
 def _kernel(parts: Iterable[Part]) -> Action | None:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import atomic
-from pipeline.errors import NodekilnError
 from pipeline.offline import is_offline
+from pipeline.recipe.error import PackageError
 
 ORIGIN = "Debian"
 """`Origin` of the repositories whose packages are taken (Release files, apt-secure(8))."""
@@ -39,10 +39,6 @@ _DROPPED = re.compile(r"(Acquire::(IndexTargets|Languages|ForceHash|GzipIndexes)
 
 _NOWHERE = "Unable to locate package"
 _UNMET = re.compile(r"(Depends|Conflicts|Breaks): ")
-
-
-class PackageError(NodekilnError):
-    """Packages that cannot be had, and why."""
 
 
 class Done(NamedTuple):

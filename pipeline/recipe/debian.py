@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pipeline.digest import Digest
 from pipeline.errors import BadInput
-from pipeline.recipe.apt import Archive, PackageError, open_archive
+from pipeline.recipe.apt import Archive, open_archive
+from pipeline.recipe.error import PackageError
 from pipeline.typed import typed
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")

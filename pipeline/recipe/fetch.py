@@ -13,8 +13,8 @@ from pipeline.oci import trust, wire
 from pipeline.oci.error import ImageError
 from pipeline.offline import VARIABLE, is_offline
 from pipeline.recipe import lost, snapshot
-from pipeline.recipe.apt import PackageError
 from pipeline.recipe.debian import Package
+from pipeline.recipe.error import PackageError
 from pipeline.recipe.places import ATTEMPTS, Gone, Places, in_folder, url_in
 from pipeline.store import CHUNK, Store
 from pipeline.tree import Slice, files

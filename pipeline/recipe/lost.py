@@ -4,40 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.oci import wire
 from pipeline.oci.error import ImageError
 from pipeline.offline import VARIABLE, is_offline
 from pipeline.recipe import apt, snapshot
-from pipeline.recipe.apt import PackageError
 from pipeline.recipe.debian import Package
+from pipeline.recipe.error import AllLost, Lost, PackageError
 from pipeline.recipe.places import ATTEMPTS, Gone, Places, in_folder, url_in
 from pipeline.store import Store
-from pipeline.typed import typed
 
 _MOVING = ("stable", "testing")
 """Ends of the names that mean another release from time to time: which one is not known here."""
 
 AT_ONCE = 4
 """Packages that are asked for at a time."""
-
-
-class Lost(NamedTuple):
-    """A package that `recipe` needs and that cannot be had, and the line that says so."""
-
-    recipe: str
-    line: str
-
-
-class AllLost(PackageError):
-    """Locked packages that nobody has any more, and the command that locks others."""
-
-    def __init__(self, lost: Sequence[Lost]) -> None:
-        self.lost = tuple(sorted(set(lost)))
-        names = ",".join(dict.fromkeys(each.recipe for each in self.lost))
-        moves = f"{typed(f'lock --update {names}')} locks the versions that there are today"
-        super().__init__("\n".join([*(each.line for each in self.lost), moves]))
 
 
 class Unasked(PackageError):

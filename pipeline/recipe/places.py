@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.recipe import apt
-from pipeline.recipe.apt import Archive, PackageError
+from pipeline.recipe.apt import Archive
 from pipeline.recipe.debian import Package, debian_architecture
+from pipeline.recipe.error import PackageError
 
 ATTEMPTS = 3
 """Times that a repository is asked when the connection stalls or breaks, or it answers that it is busy."""

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from pipeline import settings
 from pipeline.errors import BadInput
 from pipeline.oci import wire
-from pipeline.recipe.apt import PackageError
+from pipeline.recipe.error import PackageError
 
 if TYPE_CHECKING:
     from pipeline.recipe.debian import Package

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
 from pipeline.language import lookup
 from pipeline.language.problem import KeyPath, StageProblem, StageProblems, warn
-from pipeline.programs import starting
-from pipeline.programs.root import Read, Root
 from pipeline.store import Store
 from pipeline.tree import Content, Entry, File, Tree, complete, cut, length, overlay
+
+if TYPE_CHECKING:
+    from pipeline.programs.root import Read, Root
 
 VERSION = 1
 
@@ -29,6 +30,8 @@ BOOT_CODE = "bin/rc.init"
 SCRIPTS = ("etc/init.d/", "etc/shutdown.d/")
 BOOTED = ("init", "sbin/init", BOOT_CODE)
 """Programs of the root that are started wherever they are there."""
+MODULES = ("lib/modules/", "lib/firmware/", "usr/lib/modules/", "usr/lib/firmware/")
+"""Folders of a kernel's modules and firmware."""
 SHIMS = ("containerd-shim-runc-v2", "conmon")
 """Programs that the runtimes start."""
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -43,6 +46,8 @@ def container(
     image: the tree that its root file system is made of. files: trees laid over bundles. at: where the spec names the
     program. What other file systems are mounted on while it runs is not known, and never a problem.
     """
+    from pipeline.programs.root import Root
+
     whole = overlay(store.tree(bundle), *map(store.tree, files))
     config, runtime = (_document(store, whole, f"{prefix}/{name}.json") for name in ("config", "runtime"))
     process = config["process"]
@@ -68,6 +73,9 @@ def node(
     or onshutdown). strict: False where the kernel is somebody else's: then what is absent altogether is a warning.
     Paths of problems: ("init",), ("services",), ("onboot",), or ("part", n) for what the part n brings.
     """
+    from pipeline.programs import starting
+    from pipeline.programs.root import Root
+
     trees = [store.tree(part) for part in parts]
     root = Root(complete(overlay({}, *trees)), reading(store), arch, "the root file system")
     absent, problems = [*_absent(root, first, services, onboot)], list[StageProblem]()
@@ -89,6 +97,12 @@ def node(
     return store.put_tree(Tree())
 
 
+def without_modules(store: Store, part: Digest) -> Digest:
+    """Returns the tree `part` without what lies below MODULES: no program is there."""
+    tree = store.tree(part)
+    return store.put_tree(Tree((path, entry) for path, entry in tree.items() if not path.startswith(MODULES)))
+
+
 def reading(store: Store) -> Read:
     """Reads parts of contents that are in `store`."""
 
@@ -108,6 +122,8 @@ def _refuse(problems: list[StageProblem], problem: StageProblem, sure: bool) -> 
 
 def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str], path: KeyPath) -> None:
     """Follows the program that runc would start. StageProblem, or a warning where nothing is sure."""
+    from pipeline.programs import starting
+
     candidates = lookup.programs(process)
     try:
         usable = [each for each in candidates if (file := root.file(each)) is not None and file.mode & 0o111]

@@ -15,10 +15,8 @@ from pipeline.errors import BadInput, NodekilnError
 from pipeline.language import problem
 from pipeline.language.problem import StageProblem, Warned
 from pipeline.mark import damage
-from pipeline.oci import wire
 from pipeline.oci.error import ImageError
-from pipeline.recipe import lost
-from pipeline.recipe.lost import AllLost
+from pipeline.recipe.error import AllLost
 from pipeline.tasks import warnings
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
@@ -55,6 +53,8 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
 
 def _all_lost(planned: Planned, step: Step, first: AllLost) -> AllLost:
     """`first`, and what else the lock names for the spec that nobody has any more: so that one command mends it."""
+    from pipeline.recipe import lost
+
     known = {each.recipe for each in first.lost}
     others = [
         action.params
@@ -80,6 +80,8 @@ def publish(planned: Planned, step: Step) -> dict[str, Any]:
 
 def resolve(steps: Sequence[tuple[Planned, Step]]) -> NoReturn:
     """Write the locks, then start doit again with the same words: the tasks that follow from a lock exist only now."""
+    from pipeline.oci import wire
+
     again = "; ".join([_locked(planned, step) for planned, step in steps])
     if os.environ.get(RESOLVED) == again:
         raise Unlocked(f"still not locked, although it was just resolved: {again}")

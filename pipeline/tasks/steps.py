@@ -30,6 +30,7 @@ STEPS = {
     "stages.root_image.packages": "joins the lists of Alpine packages",
     "stages.root_image.unpack": "makes the image a part of the root file system",
     "stages.starts.container": "checks that the container's program can start",
+    "stages.starts.without_modules": "leaves the modules out of what is checked",
     "stages.starts.node": "checks that init and the runtimes can start",
     "stages.unified.release": "takes the node's name and version",
     "stages.volume.layout": "makes a volume that holds an image itself",

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline import formats
 from pipeline.digest import Digest
-from pipeline.recipe.apt import Archive, PackageError, open_archive
+from pipeline.recipe.apt import Archive, open_archive
+from pipeline.recipe.error import PackageError
 from pipeline.stages import bootrd as mounting
 from pipeline.stages import initrd, unified
 from pipeline.store import Store

@@ -13,7 +13,8 @@ import pytest
 from pipeline.digest import canonical_json
 from pipeline.offline import VARIABLE
 from pipeline.recipe import apt, debian
-from pipeline.recipe.apt import PackageError, configuration, open_archive
+from pipeline.recipe.apt import configuration, open_archive
+from pipeline.recipe.error import PackageError
 from tests import judges
 from tests.recipe.repository import Repository
 

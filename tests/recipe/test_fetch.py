@@ -18,7 +18,7 @@ import pytest
 from pipeline.errors import BadInput
 from pipeline.offline import VARIABLE
 from pipeline.recipe import apt, debian, fetch, snapshot
-from pipeline.recipe.apt import PackageError
+from pipeline.recipe.error import PackageError
 from pipeline.recipe.lost import AllLost, missing
 from pipeline.store import Store
 from tests import judges

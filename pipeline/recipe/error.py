@@ -1,0 +1,30 @@
+"""Errors about Debian packages, in the words that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipeline.errors import NodekilnError
+from pipeline.typed import typed
+
+
+class PackageError(NodekilnError):
+    """Packages that cannot be had, and why."""
+
+
+class Lost(NamedTuple):
+    """A package that `recipe` needs and that cannot be had, and the line that says so."""
+
+    recipe: str
+    line: str
+
+
+class AllLost(PackageError):
+    """Locked packages that nobody has any more, and the command that locks others."""
+
+    def __init__(self, lost: Sequence[Lost]) -> None:
+        self.lost = tuple(sorted(set(lost)))
+        names = ",".join(dict.fromkeys(each.recipe for each in self.lost))
+        moves = f"{typed(f'lock --update {names}')} locks the versions that there are today"
+        super().__init__("\n".join([*(each.line for each in self.lost), moves]))
