@@ -51,9 +51,9 @@ def names() -> list[str]:
 def turn(name: str, folder: Path) -> None:
     """Make the format `name` once, in this process, and print what that took: seconds until the files were in their
     places (the system notes when they were renamed, to some milliseconds), seconds and seconds of CPU until the end."""
-    from pipeline.action import closure
-    from pipeline.plan import plan
-    from pipeline.project import Project
+    from pipeline.engine.action import closure
+    from pipeline.planning.plan import plan
+    from pipeline.project.project import Project
     from pipeline.tasks.tasks import COLLECT_RARELY  # as a build has it
 
     project = Project(folder)
@@ -128,8 +128,13 @@ def main() -> None:
         if not given.folder:
             shutil.rmtree(folder)
     with HISTORY.open("a") as history:
-        entry = {"when": f"{datetime.now(UTC):%Y-%m-%d}", "cores": os.cpu_count(), "python": platform.python_version(),
-                 "content": material.SIZE, "rows": results}
+        entry = {
+            "when": f"{datetime.now(UTC):%Y-%m-%d}",
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "content": material.SIZE,
+            "rows": results,
+        }
         history.write(json.dumps(entry) + "\n")
 
 

@@ -43,6 +43,7 @@ def small(folder: Path, name: str, files: int, size: int = 1000) -> None:
 
 def costs(folder: Path) -> dict[str, float]:
     """CPU seconds of a build from nothing, of one that has nothing to do, and of one with another command line."""
+
     def doit() -> float:
         return round(measure([sys.executable, "-m", "doit"], folder, folder / "doit.log").cpu, 2)
 

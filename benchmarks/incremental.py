@@ -98,9 +98,11 @@ class Bench:
 
     def built(self, **options: str) -> Callable[[], None]:
         """The state after a build of the spec with `options`."""
+
         def prepare() -> None:
             self.write(**options)
             self.doit("build:node")
+
         return prepare
 
     def pulled(self) -> None:
@@ -109,8 +111,12 @@ class Bench:
         for name in ("cache", "build"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         listed = subprocess.run(
-            [sys.executable, "-m", "doit", "list", "--all", "-q"], cwd=self.folder, capture_output=True, text=True,
-            env=environment(), check=True,
+            [sys.executable, "-m", "doit", "list", "--all", "-q"],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=True,
         )
         self.doit(*(line for line in listed.stdout.split() if line.startswith("build:node:pull/")))
         shutil.rmtree(self.folder / "build", ignore_errors=True)
@@ -121,10 +127,20 @@ class Bench:
             Row("no-op", 0.016, base, nothing),
             Row("command line changed", 0.02, base, lambda: self.write(cmdline=self.another())),
             Row("one files: entry changed", 0.02, base, lambda: self.write(motd=self.another())),
-            Row("one service's options changed", 0.03, base, lambda: self.write(option=f"A={self.another()}"),
-                alone="fragment/services/s1/frame"),
-            Row("one service's image changed", 0.03, self.forgotten, lambda: self.write(first="service0-next"),
-                alone="fragment/services/s0/image"),
+            Row(
+                "one service's options changed",
+                0.03,
+                base,
+                lambda: self.write(option=f"A={self.another()}"),
+                alone="fragment/services/s1/frame",
+            ),
+            Row(
+                "one service's image changed",
+                0.03,
+                self.forgotten,
+                lambda: self.write(first="service0-next"),
+                alone="fragment/services/s0/image",
+            ),
             Row("switch back", 0.02, self.built(first="service0-next"), self.write),
             Row("all pulled, nothing built", 0.20, self.pulled, nothing, ("-n", "2", "build:node")),
         ]
@@ -184,12 +200,20 @@ def run(bench: Bench, rounds: int) -> list[dict[str, object]]:
             alone.append(bench.alone(row.alone))
         wall, cpu = (statistics.median(cost[part] for cost in costs) for part in (0, 1))
         yard, yard_cpu = (statistics.median(cost[part] for cost in yards) for part in (0, 1))
-        results.append({
-            "row": row.name, "seconds": round(wall, 3), "cpu": round(cpu, 3),
-            "memory": round(max(cost.memory for cost in costs), 1), "yardstick": round(yard, 3),
-            "yardstick_cpu": round(yard_cpu, 3), "ratio": round((wall - statistics.median(alone)) / yard, 4),
-            "cpu_ratio": round(cpu / yard_cpu, 4), "at_most": row.at_most, "alone": round(statistics.median(alone), 3),
-        })
+        results.append(
+            {
+                "row": row.name,
+                "seconds": round(wall, 3),
+                "cpu": round(cpu, 3),
+                "memory": round(max(cost.memory for cost in costs), 1),
+                "yardstick": round(yard, 3),
+                "yardstick_cpu": round(yard_cpu, 3),
+                "ratio": round((wall - statistics.median(alone)) / yard, 4),
+                "cpu_ratio": round(cpu / yard_cpu, 4),
+                "at_most": row.at_most,
+                "alone": round(statistics.median(alone), 3),
+            }
+        )
         print(shown(results[-1]), flush=True)
     return results
 
@@ -214,16 +238,26 @@ def main() -> None:
         initrd = sizes["node-initrd.img"]
         small = bench.gzipped()
         below = 1 - initrd / gzipped
-        print(f"node.tar {sizes['node.tar'] >> 20} MiB; initrd {initrd / 2**20:.1f} MiB, {below:.0%} below "
-              f"the yardstick's {gzipped / 2**20:.1f} MiB; with compress: gzip {small / 2**20:.1f} MiB")
+        print(
+            f"node.tar {sizes['node.tar'] >> 20} MiB; initrd {initrd / 2**20:.1f} MiB, {below:.0%} below "
+            f"the yardstick's {gzipped / 2**20:.1f} MiB; with compress: gzip {small / 2**20:.1f} MiB"
+        )
         results = run(bench, given.rounds)
     finally:
         if not given.folder:
             shutil.rmtree(folder)
     HISTORY.parent.mkdir(exist_ok=True)
     with HISTORY.open("a") as history:
-        entry = {"when": f"{datetime.now(UTC):%Y-%m-%d}", "cores": os.cpu_count(), "python": platform.python_version(),
-                 "initrd": initrd, "initrd_gzip": small, "tar": sizes["node.tar"], "gzip": gzipped, "rows": results}
+        entry = {
+            "when": f"{datetime.now(UTC):%Y-%m-%d}",
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "initrd": initrd,
+            "initrd_gzip": small,
+            "tar": sizes["node.tar"],
+            "gzip": gzipped,
+            "rows": results,
+        }
         history.write(json.dumps(entry) + "\n")
 
 

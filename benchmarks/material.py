@@ -106,16 +106,23 @@ def image(folder: Path, entries: Iterable[Entry], command: str = "/bin/service")
     tar = archive(entries)
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     layer = packer.compress(tar) + packer.flush()
-    config = json.dumps({
-        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": [command], "Env": ["PATH=/usr/bin:/bin"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
-    }).encode()
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Entrypoint": [command], "Env": ["PATH=/usr/bin:/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
+        }
+    ).encode()
     prefix = "application/vnd.oci.image."
-    manifest = json.dumps({
-        "schemaVersion": 2, "mediaType": f"{prefix}manifest.v1+json",
-        "config": _blob(folder, f"{prefix}config.v1+json", config),
-        "layers": [_blob(folder, f"{prefix}layer.v1.tar+gzip", layer)],
-    }).encode()
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{prefix}manifest.v1+json",
+            "config": _blob(folder, f"{prefix}config.v1+json", config),
+            "layers": [_blob(folder, f"{prefix}layer.v1.tar+gzip", layer)],
+        }
+    ).encode()
     index = {"schemaVersion": 2, "manifests": [_blob(folder, f"{prefix}manifest.v1+json", manifest)]}
     (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     (folder / "index.json").write_text(json.dumps(index))
@@ -143,14 +150,22 @@ def node(project: Path) -> None:
             image(project / "images/service0-next", [*entries, ("etc/next", b"a newer version\n")])
 
 
-def spec(cmdline: str = "console=ttyS0", motd: str = "hello", option: str = "A=1", first: str = "service0",
-         formats: str = "kernel+initrd", services: Iterable[str] = ()) -> str:
+def spec(
+    cmdline: str = "console=ttyS0",
+    motd: str = "hello",
+    option: str = "A=1",
+    first: str = "service0",
+    formats: str = "kernel+initrd",
+    services: Iterable[str] = (),
+) -> str:
     """The text of the node's spec, with what the rows change."""
     named = list(services) or [first, *(f"service{number}" for number in range(1, SERVICES))]
     lines = [
         f"kernel:\n  image: oci:images/kernel\n  cmdline: {cmdline}\ninit: [oci:images/init]\nservices:",
-        *(f"  - name: s{number}\n    image: oci:images/{name}\n    env: [{option if number == 1 else 'A=1'}]"
-          for number, name in enumerate(named)),
+        *(
+            f"  - name: s{number}\n    image: oci:images/{name}\n    env: [{option if number == 1 else 'A=1'}]"
+            for number, name in enumerate(named)
+        ),
         f"files:\n  - path: etc/motd\n    contents: {motd}\nbuild:\n  formats: [{formats}]\n",
     ]
     return "\n".join(lines)

@@ -50,8 +50,8 @@ def report(project: Path, runs: int) -> None:
         print(f"{name:44} {middle:8.2f} s   {middle / yard:6.3f} of gzip -6 ({yard:.2f} s)", flush=True)
 
     row("nothing changed", lambda: None)
-    row("a service's options changed", lambda: edit(project, 'image: "@pkg:images/rngd"', "    env: [\"N=%d\"]"))
-    row("the command line changed", lambda: edit(project, "cmdline:", "", suffix=" n=%d\"}"))
+    row("a service's options changed", lambda: edit(project, 'image: "@pkg:images/rngd"', '    env: ["N=%d"]'))
+    row("the command line changed", lambda: edit(project, "cmdline:", "", suffix=' n=%d"}'))
     row("empty cache, packages fetched", lambda: forget_all_but_packages(project), count=min(runs, 3))
     sizes(project, "default")
     spec = project / "specs/node.yml"

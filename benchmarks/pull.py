@@ -43,12 +43,12 @@ HOME = Path(__file__).resolve().parent
 HISTORY = HOME / "history" / "pull.jsonl"
 SIZE = 400 << 20
 FILES = 20_000
-SLOW = "ip link set lo up && tc qdisc add dev lo root tbf rate 1gbit burst 512k latency 50ms && exec \"$@\""
+SLOW = 'ip link set lo up && tc qdisc add dev lo root tbf rate 1gbit burst 512k latency 50ms && exec "$@"'
 OURS = """
 import gc, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import fetch, source
 from pipeline.oci.reference import parse
 from pipeline.oci.bring import AT_ONCE
@@ -197,8 +197,14 @@ def contestants(folder: Path, shape: Image, host: str, local: bool) -> dict[str,
 
 def measured(folder: Path, shape: Image, host: str, rounds: int, local: bool) -> dict[str, Cost]:
     """The median of the rounds, by contestant."""
-    cost("skopeo", "copy", "--preserve-digests", "--dest-tls-verify=false",
-         f"oci:{folder}/{shape}:x", f"docker://{host}/{shape}:1")
+    cost(
+        "skopeo",
+        "copy",
+        "--preserve-digests",
+        "--dest-tls-verify=false",
+        f"oci:{folder}/{shape}:x",
+        f"docker://{host}/{shape}:1",
+    )
     took: dict[str, list[Cost]] = {}
     for _ in range(rounds):
         for name, run in contestants(folder, shape, host, local).items():
@@ -219,12 +225,16 @@ def parts(layout: Path) -> dict[str, float]:
 
 def shown(network: str, shape: Image, found: dict[str, Cost]) -> str:
     """A line of the table: seconds (and CPU), and how many times as fast as the other tool."""
+
     def against(name: str, other: str) -> str:
         ratio = f", {found[other].wall / found[name].wall:.2f}x {other}" if other in found else ""
         return f"{name} {found[name].wall:.2f} s ({found[name].cpu:.2f}){ratio}"
 
-    others = [f"{name} {found[name].wall:.2f} s ({found[name].cpu:.2f})"
-              for name in ("skopeo copy", "umoci unpack") if name in found]
+    others = [
+        f"{name} {found[name].wall:.2f} s ({found[name].cpu:.2f})"
+        for name in ("skopeo copy", "umoci unpack")
+        if name in found
+    ]
     own = [against(name, "skopeo copy") for name in ("fetch", "pull", "index")]
     own += [against("unpack", "umoci unpack")] if "unpack" in found else []
     return "\n    ".join([f"{network}, {shape}: {', '.join(others)}", *own])
@@ -272,8 +282,10 @@ def main() -> None:
         if not given.folder:
             shutil.rmtree(folder, ignore_errors=True)
     for name, its in bounds.items():
-        print(f"{name}, on one core: " + ", ".join(f"{what.replace('-', ' ')} {seconds:.2f} s"
-                                                   for what, seconds in its.items()))
+        print(
+            f"{name}, on one core: "
+            + ", ".join(f"{what.replace('-', ' ')} {seconds:.2f} s" for what, seconds in its.items())
+        )
     HISTORY.parent.mkdir(exist_ok=True)
     host = {"cpus": os.cpu_count(), "python": platform.python_version(), "machine": platform.machine()}
     with HISTORY.open("a") as history:

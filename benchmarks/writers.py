@@ -7,7 +7,8 @@ folder; a boot volume of 160 MB; and a disk of 1 GiB that is a quarter full. Eve
 timed from the opened store to the file in its place, without Python's start and without the file's sum, since a build
 starts once and the tools make no sum; CPU is that of the whole process, start included. The tools have the same blocks,
 levels and number of threads, but the system's libraries (Debian 12's libzstd 1.5.4 is as fast as the pinned 1.5.7);
-what ours changes of zstd's levels for small blocks is said in pipeline/compress.py, and what it costs is in the sizes.
+what ours changes of zstd's levels for small blocks is in pipeline/compression/compress.py; its cost shows in
+the sizes.
 
 --large: 4 GiB that do not compress instead, only ours, once: the process' peak memory is what matters.
 
@@ -71,7 +72,7 @@ def _pack(store: Any, work: Any, headed: bool = False, **options: int) -> Callab
 
 def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
-        from pipeline import compress
+        from pipeline.compression import compress
         from pipeline.stages.pieces import FILES
         from pipeline.writers import squashdata, squashfs
 
@@ -85,7 +86,7 @@ def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
 
 def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
-        from pipeline import compress
+        from pipeline.compression import compress
         from pipeline.stages.pieces import FILES, each
         from pipeline.writers import erofs, erofsdata
 
@@ -112,7 +113,7 @@ def _fat(store: Any, made: Any, out: Any) -> None:
 
 def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
     def write(store: Any, made: Any, out: Any) -> None:
-        from pipeline import compress
+        from pipeline.compression import compress
         from pipeline.stages.pieces import each
         from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
 
@@ -205,8 +206,8 @@ def prepare(folder: Path) -> None:
 
 
 def made(folder: Path, store: Any) -> Made:
-    from pipeline.digest import Digest
-    from pipeline.tree import Slice, files
+    from pipeline.model.digest import Digest
+    from pipeline.model.tree import Slice, files
 
     layer, tree = map(Digest, json.loads((folder / "digests").read_text()))
     size = store.size(layer)
@@ -227,8 +228,8 @@ def prepare_large(folder: Path) -> None:
 
 def large(folder: Path, store: Any) -> Made:
     """4 GiB in files of 64 MiB, no two the same: they start at different places of one blob."""
-    from pipeline.digest import Digest
-    from pipeline.tree import Slice, files
+    from pipeline.model.digest import Digest
+    from pipeline.model.tree import Slice, files
 
     blob = Digest(json.loads((folder / "digests").read_text())[0])
     tree = files((f"part{number:02}", (Slice(blob, number * 4096 + number, PART),)) for number in range(LARGE // PART))
@@ -238,7 +239,7 @@ def large(folder: Path, store: Any) -> Made:
 
 def write(name: str, folder: Path) -> None:
     """One turn of ours: the file `ours`. Prints how long it took."""
-    import pipeline.plan  # noqa: F401  (a build has loaded it long before it comes to a writer)
+    import pipeline.planning.plan  # noqa: F401  (a build has loaded it long before it comes to a writer)
     from pipeline.store import Store
     from pipeline.store.chunks import chunks
     from pipeline.store.export import _copy
@@ -322,8 +323,12 @@ def main() -> None:
             # in a process of its own: a child's peak memory counts from what its parent had when it was started
             preparing = "prepare_large" if given.large else "prepare"
             code = f"import sys, pathlib; sys.path.insert(0, {str(HOME)!r}); import writers; "
-            subprocess.run([sys.executable, "-c", f"{code}writers.{preparing}(pathlib.Path('.'))"], cwd=folder,
-                           env=environment(), check=True)
+            subprocess.run(
+                [sys.executable, "-c", f"{code}writers.{preparing}(pathlib.Path('.'))"],
+                cwd=folder,
+                env=environment(),
+                check=True,
+            )
         if given.large:
             results = run(folder, 1, given.rows, ("ours",))
         else:
@@ -333,8 +338,12 @@ def main() -> None:
         if not given.folder:
             shutil.rmtree(home)
     with HISTORY.open("a") as history:
-        entry = {"when": f"{datetime.now(UTC):%Y-%m-%d}", "cores": os.cpu_count(), "python": platform.python_version(),
-                 "large": given.large}
+        entry = {
+            "when": f"{datetime.now(UTC):%Y-%m-%d}",
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "large": given.large,
+        }
         history.write(json.dumps({**entry, "rows": results}) + "\n")
 
 

@@ -1,7 +1,7 @@
 """LinuxKit's own results for a number of specs, which lie beside the project or where NODEKILN_CONFORMANCE says.
 
-    images/            an OCI layout with every image that the cases name
-    cases/NAME/        spec.yml and its files; tree.jsonl and bundles.json, or error.txt where it is refused
+images/            an OCI layout with every image that the cases name
+cases/NAME/        spec.yml and its files; tree.jsonl and bundles.json, or error.txt where it is refused
 """
 
 from __future__ import annotations

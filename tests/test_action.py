@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.action import Action, Call, closure, here
-from pipeline.digest import Digest
+from pipeline.engine.action import Action, Call, closure, here
+from pipeline.model.digest import Digest
 from pipeline.store import Store
 
 VERSION = 1
@@ -91,7 +91,7 @@ def test_another_version_or_function_is_another_key_for_all_that_builds_on_it(mo
         assert not set(before) & set(keys())
     assert Action("name", other, {"a": 1}).key != Action("name", noted, {"a": 1}).key
     before = keys()
-    monkeypatch.setattr("pipeline.columns.VERSION", "another")
+    monkeypatch.setattr("pipeline.model.columns.VERSION", "another")
     assert not set(before) & set(keys())
 
 

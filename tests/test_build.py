@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan import plan
-from pipeline.project import Project
-from pipeline.tree import Directory, Entry, parent
+from pipeline.model.tree import Directory, Entry, parent
+from pipeline.planning.plan import plan
+from pipeline.project.project import Project
 from tests.oci import craft
 from tests.oci.stacks import pax_sparse_1
 from tests.oci.test_commands import ROOT, doit
@@ -70,13 +70,16 @@ def test_a_first_build_locks_and_builds_and_a_second_does_nothing() -> None:
 
 
 def test_what_the_kernel_unpacks_is_the_root_file_system() -> None:
-    edit("services:", """volumes: [{name: data, image: "log:1"}]
+    edit(
+        "services:",
+        """volumes: [{name: data, image: "log:1"}]
 onboot: [{name: first, image: "web:1", readonly: true}]
 files:
   - {path: etc/motd, contents: hello}
   - {path: containers/services/web/lower/bin-web, contents: another, mode: "0755"}
   - {path: containers/services/log/lower/etc/log.conf, contents: new}
-services:""")
+services:""",
+    )
     edit('name: web, image: "web:1"', 'name: web, image: "base:1"')
     edit('init: ["base:1"]', 'init: ["base:1", "web:1"]')
     doit("build:node")

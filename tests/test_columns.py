@@ -5,11 +5,11 @@ import json
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline import columns
-from pipeline.digest import Digest
+from pipeline.model import columns
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Entry, File, Tree, files
 from pipeline.store import Store
 from pipeline.store.references import is_tree, references
-from pipeline.tree import Entry, File, Tree, files
 from tests.test_tree import BLOBS, consistent, entries, linked
 
 names = st.text(st.sampled_from("ab\0\n\udcff\u20ac"), min_size=1, max_size=3)

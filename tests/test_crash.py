@@ -92,7 +92,7 @@ def test_machines_get_one_line_too() -> None:
 
 def test_a_plan_that_cannot_be_made_spares_other_specs() -> None:
     broken(
-        "from pipeline.project import Project\nload = Project.load\n"
+        "from pipeline.project.project import Project\nload = Project.load\n"
         "Project.load = lambda self, name: fail() if name == 'node' else load(self, name)"
     )
     done = doit("build:node")
@@ -103,7 +103,7 @@ def test_a_plan_that_cannot_be_made_spares_other_specs() -> None:
 
 @pytest.mark.parametrize("code", [
     "from pipeline.tasks import state\nstate.install = fail",
-    "from pipeline.project import Project\nProject.names = fail",
+    "from pipeline.project.project import Project\nProject.names = fail",
     "from pipeline.tasks import tasks\ntasks.SameKey.__call__ = fail",
     "from pipeline.tasks.reporter import LineReporter\nLineReporter.add_success = fail",
 ])  # fmt: skip
@@ -133,7 +133,7 @@ def test_every_command(name: str) -> None:
     Path("images/hello").mkdir(parents=True)
     Path("images/hello/build.yml").write_text('image: hello\nfiles: [{path: bin/hello, contents: ""}]\n')
     broken(
-        "from pipeline.project import Project\nfrom pipeline.recipe import recipe\n"
+        "from pipeline.project.project import Project\nfrom pipeline.recipe import recipe\n"
         "Project.load = Project.lock = recipe.load = fail\nProject.store = Project.results = property(fail)"
     )
     task = name if name in ("compare", "image", "gc", "fsck") else f"{name}:node"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.publish import unpublish_all
+from pipeline.project.publish import unpublish_all
 from tests import patience
 from tests.oci import servers
 from tests.oci.test_commands import ROOT, doit
@@ -147,9 +147,7 @@ def test_a_path_that_is_missing_is_not_an_image(name: str) -> None:
     assert name in told and "NODEKILN_OFFLINE" not in told
 
 
-def test_an_interrupted_build_says_that_the_next_one_resumes(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_build_says_that_the_next_one_resumes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
     def wait(request: servers.Request) -> bool:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.action import closure
-from pipeline.digest import Digest
-from pipeline.language.spec import load
-from pipeline.lock import Lock
-from pipeline.plan import plan
+from pipeline.engine.action import closure
+from pipeline.model.digest import Digest
+from pipeline.planning.load import load
+from pipeline.planning.lock import Lock
+from pipeline.planning.plan import plan
 from pipeline.tasks import drawing
 from pipeline.tasks.drawing import Node
 from pipeline.tasks.forecast import asked
@@ -50,7 +50,10 @@ def project(tmp_path):
 
     def doit(*words: str, status: int = 0) -> str:
         ended = subprocess.run(
-            [sys.executable, "-m", "doit", *words], cwd=tmp_path, capture_output=True, text=True,
+            [sys.executable, "-m", "doit", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         assert ended.returncode == status, ended.stdout + ended.stderr
@@ -85,6 +88,7 @@ def test_the_nearest_in_the_cache_may_be_nearer_than_the_last_build(project):
     project.doit("build:n")
     project("hello!")
     said = project.doit("why:n")
+
     def changed(before: str) -> str:
         return f"entries[etc/motd].contents.sha256: '{sha(before)}' -> '{sha('hello!')}'"
 

@@ -4,24 +4,24 @@ import hashlib
 
 import pytest
 
-from pipeline import hostfile
+from pipeline.engine import host_digests
 
 
-@pytest.mark.parametrize("size", [0, 1000, hostfile.LARGE, hostfile.LARGE + 1])
+@pytest.mark.parametrize("size", [0, 1000, host_digests.LARGE, host_digests.LARGE + 1])
 def test_the_sum_is_the_sha256_first_and_again_and_after_a_change(size, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "file"
     for data in (bytes(size), b"x" * size):
         path.write_bytes(data)
         for _ in range(2):
-            assert hostfile.sha256(path) == hashlib.sha256(data).hexdigest()
-    assert hostfile.MEMORY.exists() == (size >= hostfile.LARGE)
+            assert host_digests.sha256(path) == hashlib.sha256(data).hexdigest()
+    assert host_digests.MEMORY.exists() == (size >= host_digests.LARGE)
 
 
 def test_a_broken_memory_is_no_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "build").mkdir()
-    hostfile.MEMORY.write_text("{")
+    host_digests.MEMORY.write_text("{")
     path = tmp_path / "file"
-    path.write_bytes(bytes(hostfile.LARGE))
-    assert hostfile.sha256(path) == hashlib.sha256(bytes(hostfile.LARGE)).hexdigest()
+    path.write_bytes(bytes(host_digests.LARGE))
+    assert host_digests.sha256(path) == hashlib.sha256(bytes(host_digests.LARGE)).hexdigest()

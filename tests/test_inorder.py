@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline.inorder import WAITING, InOrder
+from pipeline.compression.ordered_pool import WAITING, InOrder
 
 
 def slow_at_first(number):

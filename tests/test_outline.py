@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import seen
-from pipeline.project import Project
+from pipeline.host import tracked
+from pipeline.project.project import Project
 from pipeline.tasks import outline
 from pipeline.tasks.planned import Planned
 
@@ -118,7 +118,7 @@ def test_a_memory_that_is_damaged_is_none(project, text):
 
 def test_all_that_a_plan_opens_is_noted(project):
     watched.append([])
-    with seen.watching() as notes:
+    with tracked.watching() as notes:
         Planned(project, "node", ()).outline()
     opened = {str(Path(name).absolute()) for name in watched.pop()}
     noted = {str(Path(each).absolute()) for _, given, _ in notes for each in given}

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Slice, split
 from pipeline.stages import pieces
 from pipeline.store import Store
-from pipeline.tree import Slice, split
 
 PIECES = [b"one" * 100, b"", b"two" * 50, b"odd"]
 SIZE = 64 << 10

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from pipeline import size
-from pipeline.errors import BadInput
+from pipeline.model import size
+from pipeline.model.errors import BadInput
 from pipeline.tasks import journal, reason
 
 DODO = '''
@@ -68,8 +68,12 @@ def project(tmp_path, monkeypatch):
         ours, theirs = pty.openpty()
         environment = {**os.environ, "TERM": term, "COLUMNS": "100", "LINES": "40"}
         process = subprocess.Popen(
-            [sys.executable, "-X", "importtime", "-m", "doit", *words], cwd=tmp_path, env=environment,
-            stdin=theirs, stdout=theirs, stderr=subprocess.PIPE,
+            [sys.executable, "-X", "importtime", "-m", "doit", *words],
+            cwd=tmp_path,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
         )
         os.close(theirs)
         seen = b""
@@ -156,7 +160,9 @@ def test_the_journal_says_what_the_last_build_did(project):
 
 def test_a_reason_names_the_field():
     before = {
-        "key": "1", "version": 1, "inputs": {"pull": "a", "root": "b"},
+        "key": "1",
+        "version": 1,
+        "inputs": {"pull": "a", "root": "b"},
         "params": {"env": ["A=1"], "files": [{"path": "etc/motd", "text": "x" * 100 + "old"}], "packages": []},
     }
 
@@ -169,12 +175,14 @@ def test_a_reason_names_the_field():
 
     assert reason.difference(before, before) == "up to date"
     assert reasons(**params(env=["A=2"])) == (
-        "env.A: 'sha256:6b86b273ff34' -> 'sha256:d4735e3a265e'", "env.A changed",
+        "env.A: 'sha256:6b86b273ff34' -> 'sha256:d4735e3a265e'",
+        "env.A changed",
     )
     assert reasons(**params(env=[])) == ("env.A: 'sha256:6b86b273ff34' -> (none)", "env.A changed")
     assert reasons(**params(more=True)) == ("more: (none) -> True", "more changed")
     assert reasons(**params(files=[{"path": "etc/motd", "text": "x" * 100 + "new"}])) == (
-        "files[etc/motd].text: '…xxxxxxxxxxxxxxxold' -> '…xxxxxxxxxxxxxxxnew'", "files[etc/motd].text changed",
+        "files[etc/motd].text: '…xxxxxxxxxxxxxxxold' -> '…xxxxxxxxxxxxxxxnew'",
+        "files[etc/motd].text changed",
     )
     assert reasons(**params(packages=[{"name": "b", "size": 1}]))[1] == "packages[b] changed"
     assert reasons(inputs={"pull": "c", "root": "b"})[0] == "input pull changed"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import formats, qemu
+from pipeline import formats
+from pipeline.run import qemu
 from tests.attacks.test_metadata import read
 from tests.judges import need
 from tests.judges import run as judged

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import httpd
 from pipeline.formats import netboot
 from pipeline.language.problem import StageProblem
+from pipeline.run import httpd
 from tests import patience
 
 ROOT = Path(__file__).parent.parent

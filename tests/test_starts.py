@@ -99,7 +99,10 @@ def test_a_container_that_cannot_start_is_an_error_at_its_program(files: dict[st
 
 def test_a_file_of_the_spec_counts_as_part_of_the_image() -> None:
     image("app", {"bin/app": b"#!/bin/sh\n"})
-    edit("build:", 'files: [{path: containers/onboot/000-first/lower/bin/sh, contents: "#!/bin/app", mode: "0755"}]\nbuild:')
+    edit(
+        "build:",
+        'files: [{path: containers/onboot/000-first/lower/bin/sh, contents: "#!/bin/app", mode: "0755"}]\nbuild:',
+    )
     assert all("is a script of a script" in each for each in wrong())
 
 
@@ -162,7 +165,9 @@ def test_formats_that_need_what_is_not_there_are_errors_where_they_are_asked_for
 
 def test_a_bootloaders_recipe_that_is_not_there_is_said_by_check_and_by_build() -> None:
     edit("formats: [kernel+initrd]", "formats: [raw-bios], bootloader: '@pkg:images/syslinx'")
-    assert wrong(lock=False) == ["7:32: there is no recipe @pkg:images/syslinx: no build.yml in images/syslinx or specs/images/syslinx"]
+    assert wrong(lock=False) == [
+        "7:32: there is no recipe @pkg:images/syslinx: no build.yml in images/syslinx or specs/images/syslinx"
+    ]
     edit("raw-bios", "tar")
     doit("build:node")
     message = "raw-bios needs it; did you mean '@pkg:images/syslinux'?"

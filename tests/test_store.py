@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import tree as trees
-from pipeline.action import Action, closure
-from pipeline.digest import Digest
+from pipeline.engine.action import Action, closure
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Slice, only
 from pipeline.store import Missing, Store
-from pipeline.tree import Slice, only
 
 VERSION = 1
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import tree as trees
-from pipeline.digest import Digest
-from pipeline.tree import (
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest
+from pipeline.model.tree import (
     Device,
     Directory,
     File,

@@ -5,9 +5,9 @@ import re
 import pytest
 
 import pipeline
-from pipeline import generation
-from pipeline.language import spec
 from pipeline.language.problem import Problems
+from pipeline.planning.load import load as load_spec
+from pipeline.spec import compatibility
 from tests import versions
 
 
@@ -31,8 +31,10 @@ def test_a_release_that_raises_a_version_begins_a_generation():
     """New modules may come with any release; what is raised in one needs a generation that begins there."""
     sinces = {since for _, since in versions.listed(versions.CHANGELOG.read_text()).values()}
     raised = {since for since in sinces if not since.startswith(versions.NEW)}
-    assert raised <= set(generation.FIRST.values()), "pipeline.generation.FIRST lacks a release that raises a VERSION"
-    assert numbers(generation.FIRST[generation.PRESENT]) <= numbers(pipeline.__version__)
+    assert raised <= set(compatibility.FIRST.values()), (
+        "pipeline.spec.compatibility.FIRST lacks a release that raises a VERSION"
+    )
+    assert numbers(compatibility.FIRST[compatibility.PRESENT]) <= numbers(pipeline.__version__)
 
 
 def numbers(release):
@@ -54,13 +56,13 @@ def load(tmp_path, monkeypatch):
 
     def load(compat):
         (tmp_path / "node.yml").write_text(f"build:\n  compat: {compat}\n")
-        return spec.load(tmp_path / "node.yml")
+        return load_spec(tmp_path / "node.yml")
 
     return load
 
 
 def test_a_spec_may_insist_on_the_present_generation(load):
-    assert load(generation.PRESENT).build.compat == generation.PRESENT
+    assert load(compatibility.PRESENT).build.compat == compatibility.PRESENT
     assert load("linuxkit").build.compat == "linuxkit"
 
 
@@ -70,8 +72,8 @@ def test_a_newer_generation_is_refused(load):
 
 
 def test_an_older_generation_is_refused_with_the_releases_that_make_it(load, monkeypatch):
-    monkeypatch.setattr(generation, "FIRST", {1: "0.1.0", 2: "0.3.0"})
-    monkeypatch.setattr(generation, "PRESENT", 2)
+    monkeypatch.setattr(compatibility, "FIRST", {1: "0.1.0", 2: "0.3.0"})
+    monkeypatch.setattr(compatibility, "PRESENT", 2)
     said = "generation 1 takes nodekiln 0.1.0 or a later one before 0.3.0"
     with pytest.raises(Problems, match=re.escape(said)):
         load(1)

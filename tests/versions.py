@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 import pipeline
-from pipeline import columns
+from pipeline.model import columns
 
 CHANGELOG = Path(__file__).parents[1] / "CHANGELOG.md"
 FOLDERS = ("formats", "stages", "recipe", "writers")
@@ -23,7 +23,7 @@ HEAD = "| module | VERSION | since |\n|---|---|---|\n"
 
 def present() -> dict[str, str]:
     """`formats.tar` -> its VERSION now."""
-    found = {"pipeline.columns": str(columns.VERSION)}
+    found = {"pipeline.model.columns": str(columns.VERSION)}
     for folder in FOLDERS:
         package = importlib.import_module(f"pipeline.{folder}")
         for each in pkgutil.iter_modules(package.__path__):

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sized
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BadInput
-from pipeline.project import Project
-from pipeline.terminal import say
-from pipeline.typed import typed
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.language.check import Found
-    from pipeline.plan import Plan
+    from pipeline.planning.check import Found
+    from pipeline.planning.plan import Plan
 
 DOC = "say what is wrong with a spec, without building it"
 PARAMS = [
@@ -39,8 +39,8 @@ def run_all(project: Project, json: bool = False, alone: bool = False) -> None:
 
 
 def _say(project: Project, names: list[str], json: bool, alone: bool) -> None:
-    from pipeline.language import check
     from pipeline.language.problem import Problems
+    from pipeline.planning import check
 
     found = {name: _found(project, name, alone) for name in names}
     errors = [error for each in found.values() for error in each.errors]
@@ -63,9 +63,9 @@ def _counted(things: Sized, name: str) -> str:
 
 def _found(project: Project, name: str, alone: bool) -> Found:
     """What is wrong with a spec: by itself, as it is planned, and, unless it is looked at alone, in its images."""
-    from pipeline.language import check
     from pipeline.language.problem import Problems
-    from pipeline.plan import plan
+    from pipeline.planning import check
+    from pipeline.planning.plan import plan
 
     found = check.check(project.path(name))
     if found.errors:
@@ -87,8 +87,8 @@ def _found(project: Project, name: str, alone: bool) -> Found:
 def _in_images(project: Project, made: Plan) -> Found:
     """What the images say. Whether programs can start is wrong where they have to, and else a warning."""
     from pipeline import formats
-    from pipeline.language import check
-    from pipeline.language.unseen import unseen
+    from pipeline.planning import check
+    from pipeline.planning.unseen import unseen
 
     carried = dict.fromkeys(form for name in made.spec.build.formats for form in formats.carried(name))
     asked = dict.fromkeys(action for name in made.spec.build.formats for action in made.checks(name))

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.project import Project
-from pipeline.terminal import say
-from pipeline.typed import typed
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.compare.comparison import Comparison
+    from pipeline.inspect.comparison import Comparison
 
 DOC = "what differs between A and B (builds, files, images), or between a spec's build and a revision's"
 PARAMS = [
@@ -36,8 +36,8 @@ def run_all(project: Project, pair: Sequence[str] = (), base: str = "", form: st
     """Compare the two things that `pair` names. Options may stand behind them too, where doit leaves them in `pair`."""
     import getopt
 
-    from pipeline.compare import side as sides
-    from pipeline.compare.comparison import compare
+    from pipeline.inspect import side as sides
+    from pipeline.inspect.comparison import compare
 
     try:
         behind, pair = getopt.gnu_getopt(list(pair), "", ["form=", "to="])
@@ -64,10 +64,10 @@ def run(project: Project, name: str, base: str = "HEAD", form: str = "text", to:
 
 
 def _compared(project: Project, before: Path, after: Path, title: str, base: str) -> Comparison:
-    from pipeline.compare import explain
-    from pipeline.compare import record as records
-    from pipeline.compare import side as sides
-    from pipeline.compare.comparison import compare
+    from pipeline.inspect import explain
+    from pipeline.inspect import record as records
+    from pipeline.inspect import side as sides
+    from pipeline.inspect.comparison import compare
 
     left = sides.of_record(project.store, f"{title} at {base}", records.read(project.store, str(before)))
     right = sides.of_record(project.store, title, records.read(project.store, str(after)))
@@ -77,7 +77,7 @@ def _compared(project: Project, before: Path, after: Path, title: str, base: str
 
 
 def _show(comparison: Comparison, form: str, to: str) -> None:
-    from pipeline.compare import rendering
+    from pipeline.inspect import rendering
 
     if form not in rendering.FORMS:
         raise BadInput(f"--form {form}: there are {', '.join(rendering.FORMS)}")

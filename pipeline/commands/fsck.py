@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.errors import NodekilnError
-from pipeline.project import Project
-from pipeline.terminal import say
+from pipeline.host.terminal import say
+from pipeline.model.errors import NodekilnError
+from pipeline.project.project import Project
 
 DOC = "verify every object of the cache; what is damaged is removed, and made again when it is needed"
 PARAMS: list[dict[str, object]] = []
@@ -16,7 +16,7 @@ class DamageFound(NodekilnError):
 
 def run_all(project: Project) -> None:
     """Check the store; DamageFound (exit code 1) names what was removed."""
-    from pipeline import collect, fsck
+    from pipeline.engine import fsck, gc
 
     found = fsck.check(project.store)
     if found:
@@ -24,4 +24,4 @@ def run_all(project: Project) -> None:
         derived = f", and {len(found) - len(damaged)} results of theirs" if len(found) > len(damaged) else ""
         counted = f"{len(damaged)} damaged objects{derived}: the next build makes them again"
         raise DamageFound("\n".join([*damaged, counted]))
-    say(f"{sum(1 for _ in collect.blobs(project.store))} blobs are what their names say")
+    say(f"{sum(1 for _ in gc.blobs(project.store))} blobs are what their names say")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline import size
-from pipeline.project import Project
-from pipeline.terminal import say
+from pipeline.host.terminal import say
+from pipeline.model import size
+from pipeline.project.project import Project
 
 DOC = "remove from the cache what no spec needs and was not used lately"
 PARAMS = [
@@ -18,13 +18,13 @@ def run_all(project: Project, max_size: str = "10G", dry_run: bool = False) -> N
 
     A spec that cannot be read, or has no lock yet, is an error: what it needs is not known.
     """
-    from pipeline import collect
+    from pipeline.engine import gc
     from pipeline.tasks import forecast
 
     budget = size.parse(max_size)
     plans = [made for name in project.names() for made in forecast.plans(project, name)]
     needed = [action for made in plans for action in forecast.asked(made)]
-    freed = collect.collect(project.store, needed, budget, dry_run)
+    freed = gc.collect(project.store, needed, budget, dry_run)
     verb = "would free" if dry_run else "freed"
     say(f"{verb} {size.shown(freed.size)}: {freed.blobs} blobs, {freed.results} results")
     say(f"kept {size.shown(freed.kept)}, of which specs and running builds need {size.shown(freed.needed)}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import atomic
-from pipeline.errors import BadInput
-from pipeline.project import RESULTS, Project
-from pipeline.terminal import say
+from pipeline.host import atomic
+from pipeline.host.terminal import say
+from pipeline.model.errors import BadInput
+from pipeline.project.project import RESULTS, Project
 
 DOC = "draw the stages, coloured by what the last build did with them"
 PARAMS = [

@@ -6,22 +6,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.project import Project
-from pipeline.terminal import say
-from pipeline.typed import typed
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.action import Action
-    from pipeline.digest import Digest
+    from pipeline.engine.action import Action
+    from pipeline.model.digest import Digest
     from pipeline.recipe.recipe import Recipe
 
 DOC = f"make the image of a recipe, and push it: {typed('image:sshd --push REF')}"
 PARAMS = [
     {"name": "push", "long": "push", "default": "", "help": "the reference to push to: registry.example/sshd:v1"},
     {"name": "arch", "long": "arch", "default": "", "help": "architectures, by commas (default: all that are locked)"},
-    {"name": "mount", "long": "mount", "default": "",
-     "help": "repositories of that registry, by commas, that may have the same layers"},
+    {
+        "name": "mount",
+        "long": "mount",
+        "default": "",
+        "help": "repositories of that registry, by commas, that may have the same layers",
+    },
 ]
 POSITIONAL = "recipe"
 """The parameter of `run_all` that takes the words behind the command."""
@@ -39,7 +43,7 @@ def run(project: Project, recipe: str, push: str = "", arch: str = "", mount: st
 
 def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: str = "", mount: str = "") -> None:
     """Make the image of the recipe in images/`recipe` (or a folder) of the packages that a spec's lock has for it."""
-    from pipeline.action import using
+    from pipeline.engine.action import using
     from pipeline.oci import push as pushing
     from pipeline.recipe.recipe import load
 
@@ -64,7 +68,7 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
 
 def _folder(project: Project, asked: str) -> Path:
     """The folder of the recipe `asked`: of the project, or one that comes with nodekiln."""
-    from pipeline.plan import OWN_IMAGES
+    from pipeline.planning.plan import OWN_IMAGES
     from pipeline.recipe.recipe import FILE
 
     places = [project.root / asked, project.root / "images" / asked, OWN_IMAGES / "images" / asked]
@@ -85,14 +89,16 @@ def _actions(project: Project, recipe: Recipe, asked: str) -> dict[str, Action]:
     found = {arch: packages for arch, packages in locked.items() if packages is not None}
     if not found or (asked and len(found) < len(arches)):
         lacking = ", ".join(arch for arch in arches if arch not in found)
-        raise NodekilnError(f"no lock in specs/ has the packages of {recipe.build.image} for {lacking}:"
-                            f" name it in a spec, and run {typed('lock')}")
+        raise NodekilnError(
+            f"no lock in specs/ has the packages of {recipe.build.image} for {lacking}:"
+            f" name it in a spec, and run {typed('lock')}"
+        )
     return {arch: actions.image(recipe, arch, packages) for arch, packages in found.items()}
 
 
 def _packages(project: Project, recipe: Recipe, arch: str) -> Sequence[Mapping[str, Any]] | None:
     """What the first lock (by name) that knows the recipe as it is now says; None if there is none."""
-    from pipeline.lock import Wanted
+    from pipeline.planning.lock import Wanted
 
     wanted = Wanted(recipe.build.image, arch, str(recipe.folder), recipe.request(arch))
     found = (project.lock(name).get(wanted) for name in project.names())

@@ -7,25 +7,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline import lock
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.offline import go_offline
-from pipeline.project import Project
-from pipeline.terminal import printable, say
-from pipeline.typed import typed
+from pipeline.host.offline import go_offline
+from pipeline.host.terminal import printable, say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.planning import lock
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.language.spec import Spec
-    from pipeline.plan import Plan
+    from pipeline.planning.plan import Plan
+    from pipeline.spec.spec import Spec
 
 DOC = "resolve tags and packages into specs/NAME.lock"
 PARAMS = [
     {"name": "update", "long": "update", "default": "", "help": "ask again for these names, by commas (or 'all')"},
-    {"name": "downgrade", "long": "downgrade", "type": bool, "default": False,
-     "help": "let packages go back to older versions"},
+    {
+        "name": "downgrade",
+        "long": "downgrade",
+        "type": bool,
+        "default": False,
+        "help": "let packages go back to older versions",
+    },
     {"name": "check", "long": "check", "type": bool, "default": False, "help": "say what moved, write nothing"},
-    {"name": "offline", "long": "offline", "type": bool, "default": False,
-     "help": "ask layouts, archives and what was read before, and no network"},
+    {
+        "name": "offline",
+        "long": "offline",
+        "type": bool,
+        "default": False,
+        "help": "ask layouts, archives and what was read before, and no network",
+    },
 ]
 
 
@@ -70,9 +80,7 @@ def run(
     _run(project, [name], update, downgrade, check, offline)
 
 
-def _run(
-    project: Project, names: Sequence[str], updates: str, downgrade: bool, check: bool, offline: bool
-) -> None:
+def _run(project: Project, names: Sequence[str], updates: str, downgrade: bool, check: bool, offline: bool) -> None:
     if offline:
         go_offline()
     subjects = [_subject(project, name) for name in names]
@@ -155,7 +163,7 @@ def _meant(wanted: lock.Wanted, update: Sequence[str]) -> bool:
 
 def _plan_all(spec: Spec, known: lock.Lock, arch: str) -> Plan:
     """The plan, with the images that the formats it asks for need as well."""
-    from pipeline.plan import plan
+    from pipeline.planning.plan import plan
 
     made = plan(spec, known, arch)
     made.missing(*spec.build.formats)

@@ -6,15 +6,16 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from pipeline import size, written
 from pipeline.commands.why import counted
-from pipeline.project import RESULTS, Project
-from pipeline.terminal import say
+from pipeline.host.terminal import say
+from pipeline.model import size
+from pipeline.project import written
+from pipeline.project.project import RESULTS, Project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.action import Action
+    from pipeline.engine.action import Action
     from pipeline.tasks.forecast import Step
 
 DOC = "what a build would run, fetch and write, and how long that takes; nothing is run"
@@ -67,7 +68,7 @@ def _format(task: str) -> str:
 
 def _last(base: Path, task: str) -> dict[str, int]:
     """The sizes of the files of a format as it was last published, by their names."""
-    from pipeline.publish import MANIFEST
+    from pipeline.project.publish import MANIFEST
 
     try:
         formats = json.loads((base.parent / MANIFEST).read_bytes())["formats"]

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.project import Project
-from pipeline.terminal import say
-from pipeline.typed import typed
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.digest import Digest
-    from pipeline.language.spec import Spec
-    from pipeline.plan import Plan
+    from pipeline.model.digest import Digest
+    from pipeline.model.tree import Content
+    from pipeline.planning.plan import Plan
+    from pipeline.spec.spec import Spec
     from pipeline.store import Store
-    from pipeline.tree import Content
 
 DOC = "build results into a registry, as an OCI artifact"
 PARAMS = [
     {"name": "to", "long": "to", "default": "", "help": "the reference to push to: registry.example/nodes/node:v1"},
     {"name": "formats", "long": "formats", "default": "", "help": "what to push, by commas (default: the spec's)"},
-    {"name": "mount", "long": "mount", "default": "",
-     "help": "repositories of that registry, by commas, that may have the same bytes"},
+    {
+        "name": "mount",
+        "long": "mount",
+        "default": "",
+        "help": "repositories of that registry, by commas, that may have the same bytes",
+    },
 ]
 
 
@@ -36,10 +40,10 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
 
     What is not built yet is built. BadInput for what is larger than its budget, as a build would fail of it.
     """
-    from pipeline.action import using
+    from pipeline.engine.action import using
     from pipeline.oci import push
-    from pipeline.publish import MANIFEST
-    from pipeline.sizes import budget
+    from pipeline.project import budget
+    from pipeline.project.publish import MANIFEST
 
     if not to:
         raise BadInput(f"{typed(f'push:{name} --to REF')}, with REF such as registry.example/nodes/{name}:v1")
@@ -76,7 +80,7 @@ def _wanted(spec: Spec, asked: str) -> list[str]:
 
 def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Plan]:
     """Architecture -> the plan; everything that the formats `wanted` need is locked."""
-    from pipeline.plan import plan
+    from pipeline.planning.plan import plan
 
     plans: dict[str, Plan] = {arch: plan(spec, project.lock(spec.name), arch) for arch in spec.build.arch}
     for planned in plans.values():
@@ -87,16 +91,16 @@ def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Pla
 
 def _files(store: Store, name: str, result: Digest) -> dict[str, Content]:
     """The output files of a format, as build/NAME has them."""
-    from pipeline.tree import File
+    from pipeline.model.tree import File
 
     return {f"{name}{suffix}": entry.content for suffix, entry in store.tree(result).items() if type(entry) is File}
 
 
 def _record(project: Project, planned: Plan, outputs: Mapping[str, Mapping[str, Content]]) -> dict[str, Content]:
     """manifest.json of what is pushed (format -> its files), and the lock: what others need to make it again."""
-    from pipeline import publish
+    from pipeline.model.tree import length
+    from pipeline.project import publish
     from pipeline.store import export
-    from pipeline.tree import length
 
     entries = {
         each: publish.entry_of(project.store, planned.format(each), {

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import nocloud, qemu
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.project import Project
-from pipeline.terminal import say
-from pipeline.typed import typed
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.project.project import Project
+from pipeline.run import nocloud, qemu
 
 if TYPE_CHECKING:
-    from pipeline.language.spec import Spec
+    from pipeline.spec.spec import Spec
 
 DOC = "boot the node in QEMU (^A X ends it)"
 PARAMS = [
@@ -39,8 +39,17 @@ SSH_OPTIONS = "-o NoHostAuthenticationForLocalhost=yes"
 
 
 def run(
-    project: Project, name: str, format: str = "", arch: str = "", memory: int = 1024, cpus: int = 1,
-    accel: str = "", ssh: int = 2222, key: str = "", drive: str = "", append: str = "",
+    project: Project,
+    name: str,
+    format: str = "",
+    arch: str = "",
+    memory: int = 1024,
+    cpus: int = 1,
+    accel: str = "",
+    ssh: int = 2222,
+    key: str = "",
+    drive: str = "",
+    append: str = "",
 ) -> None:
     """Boot what `doit build:NAME` left in build/NAME."""
     from tempfile import TemporaryDirectory
@@ -138,8 +147,20 @@ def _takes_keys(spec: Spec) -> bool:
 
 def accelerator(emulator: qemu.Emulator) -> str:
     """`kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
-    words = [emulator.program, "-accel", "kvm", "-machine", emulator.machine, "-cpu", "host",
-             "-display", "none", "-nodefaults", "-monitor", "stdio"]
+    words = [
+        emulator.program,
+        "-accel",
+        "kvm",
+        "-machine",
+        emulator.machine,
+        "-cpu",
+        "host",
+        "-display",
+        "none",
+        "-nodefaults",
+        "-monitor",
+        "stdio",
+    ]
     options = {"input": "quit\n", "text": True, "capture_output": True, "timeout": PROBE_SECONDS}
     try:
         tried = subprocess.run(words, check=False, **options)  # type: ignore[call-overload]

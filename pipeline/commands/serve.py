@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.project import Project
-from pipeline.terminal import say
-from pipeline.typed import typed
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.project.project import Project
 
 DOC = "serve the node's files over HTTP, for machines that boot from the network (^C ends it)"
 PARAMS = [
     {"name": "port", "long": "port", "type": int, "default": 8080, "help": "TCP port; 0 for any that is free"},
     {"name": "bind", "long": "bind", "default": "127.0.0.1", "help": "address to listen at; 0.0.0.0 for every one"},
-    {"name": "names", "long": "name", "default": "",
-     "help": "names by which machines ask for this server, by commas, besides its addresses and own name"},
+    {
+        "name": "names",
+        "long": "name",
+        "default": "",
+        "help": "names by which machines ask for this server, by commas, besides its addresses and own name",
+    },
     {"name": "arch", "long": "arch", "default": "", "help": "architecture (default: the first that the spec names)"},
 ]
 EVERYWHERE = "0.0.0.0"
@@ -24,7 +28,7 @@ def run(
     project: Project, name: str, port: int = 8080, bind: str = "127.0.0.1", names: str = "", arch: str = ""
 ) -> None:
     """Serve build/NAME until somebody ends it. names: of this server, by commas, besides its addresses."""
-    from pipeline.httpd import Server
+    from pipeline.run.httpd import Server
 
     spec = project.load(name)
     arch = arch or spec.build.arch[0]

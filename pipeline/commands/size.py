@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import atomic
-from pipeline.project import Project
-from pipeline.terminal import printable, say
+from pipeline.host import atomic
+from pipeline.host.terminal import printable, say
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.plan import Plan
-    from pipeline.sizes.measure import Sizes
+    from pipeline.inspect.measure import Sizes
+    from pipeline.planning.plan import Plan
 
 DOC = "bytes by part, image, package and file; duplicates; a map in build/NAME/size.html"
 PARAMS = [
@@ -23,9 +23,9 @@ PARAMS = [
 
 def run(project: Project, name: str, json: str = "", top: int = 10) -> None:
     """Print the table and write build/NAME/size.html."""
-    from pipeline.plan import plan
-    from pipeline.sizes import measure as sizes
-    from pipeline.sizes import treemap
+    from pipeline.inspect import measure as sizes
+    from pipeline.inspect import treemap
+    from pipeline.planning.plan import plan
 
     spec = project.load(name)
     arches = spec.build.arch
@@ -33,8 +33,10 @@ def run(project: Project, name: str, json: str = "", top: int = 10) -> None:
         made = plan(spec, project.lock(name), arch)
         measured = sizes.measure(project.store, made)
         folder = project.make(project.results(name, arch if len(arches) > 1 else ""))
-        groups = [(part, [(file.path, file.size) for file in measured.files if file.part == part])
-                  for part in measured.by(lambda file: file.part)]
+        groups = [
+            (part, [(file.path, file.size) for file in measured.files if file.part == part])
+            for part in measured.by(lambda file: file.part)
+        ]
         tables = [treemap.table(title, columns, rows) for title, columns, rows in _tables(measured, made, 10 * top)]
         atomic.write(folder / "size.html", treemap.page(f"{name} ({arch})", groups, tables))
         if json == "-":
@@ -72,14 +74,20 @@ def _tables(measured: Sizes, made: Plan, top: int) -> Iterator[tuple[str, list[s
 
 def _lines(title: str, columns: list[str], rows: list[list[object]]) -> list[str]:
     """A table as text: numbers to the right, with separators."""
+
     def shown(cell: object) -> str:
         return f"{cell:,}" if isinstance(cell, int) else printable(str(cell))
 
     cells = [columns, *(list(map(shown, row)) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
     number = [any(isinstance(row[column], int) for row in rows) for column in range(len(columns))]
-    lines = ["  ".join(cell.rjust(width) if right else cell.ljust(width)
-                       for cell, width, right in zip(row, widths, number, strict=True)).rstrip() for row in cells]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, number, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
     return ["", title, *(f"  {line}" for line in lines)]
 
 

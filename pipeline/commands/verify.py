@@ -7,28 +7,43 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.project import Project
-from pipeline.terminal import say
-from pipeline.typed import typed
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.compare.record import Record
-    from pipeline.plan import Plan
-    from pipeline.verify.runs import Target
+    from pipeline.inspect.record import Record
+    from pipeline.inspect.runs import Target
+    from pipeline.planning.plan import Plan
 
 DOC = "build again under other conditions, compare, explain what differs"
 PARAMS = [
     {"name": "runs", "long": "runs", "type": int, "default": 2, "help": "how many runs, each under other conditions"},
     {"name": "full", "long": "full", "type": bool, "default": False, "help": "all conditions, one at a time too"},
     {"name": "formats", "long": "formats", "default": "", "help": "these formats, comma-separated, or 'all'"},
-    {"name": "against", "long": "against", "default": "",
-     "help": "an earlier build to be met: its folder, its manifest.json, or the reference that it was pushed to"},
+    {
+        "name": "against",
+        "long": "against",
+        "default": "",
+        "help": "an earlier build to be met: its folder, its manifest.json, or the reference that it was pushed to",
+    },
     {"name": "json", "long": "json", "default": "", "help": "write the table to this file as JSON ('-': to stdout)"},
-    {"name": "jobs", "long": "jobs", "type": int, "default": 0,
-     "help": "how many runs go side by side (default: one for each processor, at most 4)"},
-    {"name": "diffoscope", "long": "diffoscope", "type": bool, "default": True, "inverse": "no-diffoscope",
-     "help": "have diffoscope explain a difference too, where it is installed"},
+    {
+        "name": "jobs",
+        "long": "jobs",
+        "type": int,
+        "default": 0,
+        "help": "how many runs go side by side (default: one for each processor, at most 4)",
+    },
+    {
+        "name": "diffoscope",
+        "long": "diffoscope",
+        "type": bool,
+        "default": True,
+        "inverse": "no-diffoscope",
+        "help": "have diffoscope explain a difference too, where it is installed",
+    },
 ]
 JOBS = 4
 """Runs side by side where nobody says it: each may need a GiB of memory, and a few of the disk."""
@@ -47,9 +62,9 @@ def run(
     json: str = "", jobs: int = 0, diffoscope: bool = True,
 ) -> None:  # fmt: skip
     """Print the table; NotReproducible (exit code 1) unless every run made the same of every format."""
-    from pipeline.compare import record as records
-    from pipeline.verify import conditions, verdict
-    from pipeline.verify.runs import Asked, verify
+    from pipeline.inspect import conditions, verdict
+    from pipeline.inspect import record as records
+    from pipeline.inspect.runs import Asked, verify
 
     record = records.read(project.store, against) if against else None
     if record is not None:
@@ -79,8 +94,8 @@ def run(
 
 
 def _plans(project: Project, name: str, lock: Path) -> dict[str, Plan]:
-    from pipeline.lock import read
-    from pipeline.plan import plan
+    from pipeline.planning.lock import read
+    from pipeline.planning.plan import plan
 
     spec = project.load(name)
     return {arch: plan(spec, read(lock), arch) for arch in spec.build.arch}
@@ -90,7 +105,7 @@ def _targets(
     project: Project, name: str, plans: dict[str, Plan], asked: str, record: Record | None
 ) -> dict[str, Target]:
     """What is built, by what the table calls it. `all`: what the lock explains; else the record's, or the spec's."""
-    from pipeline.verify.runs import Target
+    from pipeline.inspect.runs import Target
 
     found: dict[str, Target] = {}
     for arch, made in plans.items():
@@ -139,7 +154,7 @@ def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tup
 def _refuse_other_versions(plans: dict[str, Plan], record: Record) -> None:
     """OtherVersion, with the stages, rather than a table of differences that have to be."""
     from pipeline import formats
-    from pipeline.verify import versions
+    from pipeline.inspect import versions
 
     lines = {
         line: None
@@ -159,7 +174,7 @@ def _say_what_moved(project: Project, name: str, record: Record) -> None:
 
     They may come to the same all the same, so this is no error.
     """
-    from pipeline.digest import Digest
+    from pipeline.model.digest import Digest
 
     lock = str(project.lock_path(name))
     here = {str(file) for file in project.load(name).files} | ({lock} if not record.lock else set())

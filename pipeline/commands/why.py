@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.project import Project
-from pipeline.terminal import say
+from pipeline.host.terminal import say
+from pipeline.project.project import Project
 
 if TYPE_CHECKING:
     from pipeline.tasks.forecast import Step

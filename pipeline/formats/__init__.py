@@ -28,16 +28,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 
 if TYPE_CHECKING:
-    from pipeline.language.cmdline import Loader
+    from pipeline.container.cmdline import Loader
     from pipeline.writers.carried import Carried
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
 PRODUCTS = {"kernel", "initrd", "rootfs", "bootrd", "release"}
-"""What formats may need besides other formats and images (pipeline.plan makes them)."""
+"""What formats may need besides other formats and images (pipeline.planning.plan makes them)."""
 
 
 class Packed(NamedTuple):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
-from pipeline.tree import files
 
 NAME = "aws"
 VERSION = 1

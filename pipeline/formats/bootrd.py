@@ -6,10 +6,10 @@ images/init says. The disk of the format ext4 has it inside.
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages import bootvolume
 from pipeline.store import Store
-from pipeline.tree import files
 
 NAME = "bootrd"
 VERSION = 1

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 
-from pipeline.digest import Digest, canonical_json
+from pipeline.model.digest import Digest, canonical_json
+from pipeline.model.tree import EPOCH, Content, File, Tree, cut, files, length
 from pipeline.stages import archive
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Content, File, Tree, cut, files, length
 from pipeline.writers import tar
 
 NAME = "docker"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.stages.diskimage import converted
 from pipeline.store import Store
 from pipeline.writers import disk, vhd

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages import bootvolume, rootdisk
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
-from pipeline.tree import files
 from pipeline.writers import ext4, ext4inode, gpt
 
 NAME = "ext4-efi"

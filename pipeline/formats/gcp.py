@@ -5,11 +5,11 @@ Source: cloud.google.com/compute/docs/import/import-existing-image ("Requirement
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import EPOCH, File, Slice, Tree, files, length
 from pipeline.stages import packed
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
-from pipeline.tree import EPOCH, File, Slice, Tree, files, length
 from pipeline.writers import tar
 
 NAME = "gcp"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
-from pipeline.language.cmdline import SYSLINUX
+from pipeline.container.cmdline import SYSLINUX
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages import bootdisc, bootvolume
 from pipeline.store import Store
-from pipeline.tree import files
 from pipeline.writers import isolinux
 
 NAME = "iso-hybrid"

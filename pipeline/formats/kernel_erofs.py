@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipeline import compress
-from pipeline.digest import Digest
+from pipeline.compression import compress
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Pack, outside
 from pipeline.stages import pieces
 from pipeline.stages.handed import handed
 from pipeline.store import Store
-from pipeline.tree import Pack, outside
 from pipeline.writers import erofs, erofsdata, erofsmeta
 
 NAME = "kernel+erofs"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File
 from pipeline.stages.handed import handed
 from pipeline.store import Store
-from pipeline.tree import File
 
 NAME = "kernel+initrd"
 VERSION = 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import outside
 from pipeline.stages.carried import warn_of
 from pipeline.stages.handed import handed
 from pipeline.stages.kept import kept
 from pipeline.store import Store
-from pipeline.tree import outside
 from pipeline.writers import iso9660, rockridge
 
 NAME = "kernel+iso"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipeline import compress
-from pipeline.digest import Digest
+from pipeline.compression import compress
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, files, outside
 from pipeline.stages import pieces
 from pipeline.stages.carried import warn_of
 from pipeline.store import Store
-from pipeline.tree import File, files, outside
 from pipeline.writers import squashdata, squashfs
 
 NAME = "kernel+squashfs"

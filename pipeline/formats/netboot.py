@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from pipeline.digest import Digest
-from pipeline.language.cmdline import IPXE, IPXE_INITRD
+from pipeline.container.cmdline import IPXE, IPXE_INITRD
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
-from pipeline.tree import files
 
 NAME = "netboot"
 VERSION = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.stages import diskimage
 from pipeline.store import Store
 

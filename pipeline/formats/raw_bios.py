@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pipeline.digest import Digest
-from pipeline.language.cmdline import SYSLINUX
+from pipeline.container.cmdline import SYSLINUX
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
-from pipeline.tree import files
 from pipeline.writers import disk, mbr
 
 NAME = "raw-bios"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
-from pipeline.tree import files
 from pipeline.writers import gpt
 
 NAME = "raw-efi"

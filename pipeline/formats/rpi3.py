@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pipeline.digest import Digest
-from pipeline.language import cmdline as loaders
+from pipeline.container import cmdline as loaders
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, File, complete, files
 from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
-from pipeline.tree import Content, File, complete, files
 from pipeline.writers import Unwritable, disk, mbr, tar
 
 NAME = "rpi3"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, Tree, files
 from pipeline.store import Store
-from pipeline.tree import File, Tree, files
 from pipeline.writers import tar
 
 NAME = "tar-kernel-initrd"

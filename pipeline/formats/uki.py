@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
-from pipeline.language.cmdline import EFI_STUB
+from pipeline.container.cmdline import EFI_STUB
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages import unified
 from pipeline.store import Store
-from pipeline.tree import files
 
 NAME = "uki"
 VERSION = unified.VERSION

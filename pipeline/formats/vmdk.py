@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipeline import compress
-from pipeline.digest import Digest
+from pipeline.compression import compress
+from pipeline.model.digest import Digest
+from pipeline.model.tree import files
 from pipeline.stages import pieces
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
-from pipeline.tree import files
 from pipeline.writers import deflated, disk, vmdk
 
 NAME = "vmdk"

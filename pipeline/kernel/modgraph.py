@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipeline.errors import BadInput
 from pipeline.kernel.modinfo import Module, is_module, read
+from pipeline.model.errors import BadInput
+from pipeline.model.tree import Entry, File
 from pipeline.oci.layer import buffer
 from pipeline.store import Store
-from pipeline.tree import Entry, File
 
 
 def scan(store: Store, tree: Mapping[str, Entry], folder: str) -> list[Module]:

@@ -10,7 +10,7 @@ import re
 import struct
 from typing import NamedTuple
 
-from pipeline.errors import BadInput
+from pipeline.model.errors import BadInput
 
 SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 INFLATED_LIMIT = 256 << 20

@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from pipeline import tree as trees
 from pipeline.kernel.modgraph import ordered, resolved, scan
 from pipeline.kernel.modindex import Entry as IndexEntry
 from pipeline.kernel.modindex import index, normalized
 from pipeline.kernel.modinfo import Module, is_module, module_name
 from pipeline.language.problem import StageProblem, StageProblems, guess
+from pipeline.model import tree as trees
+from pipeline.model.tree import EPOCH, File, Tree, complete, parents
 from pipeline.store import Store
-from pipeline.tree import EPOCH, File, Tree, complete, parents
 
 VERSION = 1
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from pipeline.errors import BadInput
+from pipeline.model.errors import BadInput
 
 KeyPath = tuple[str | int, ...]
 """How to get to a value: ("services", 2, "command", 0)."""

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.digest import Digest, canonical_json
+from pipeline.model.digest import Digest, canonical_json
+from pipeline.model.tree import File, Symlink, parent
 from pipeline.oci.error import ImageError, NotThere, Refused
 from pipeline.oci.folder import printable
 from pipeline.oci.layout import Archive
 from pipeline.oci.manifest import CONFIG_LIMIT, LAYERS_LIMIT, MANIFEST_LIMIT, MANIFESTS, OCI
 from pipeline.oci.reference import InvalidReference, expand
-from pipeline.tree import File, Symlink, parent
 
 
 class DockerArchive:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import fetch
 from pipeline.oci import manifest as manifests
 from pipeline.oci.error import NotThere, Refused

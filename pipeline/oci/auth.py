@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.host.terminal import say
 from pipeline.oci.error import Refused, Unreachable
-from pipeline.terminal import say
 
 CONFIG_LIMIT = 4 << 20
 """Bytes of a credentials file."""

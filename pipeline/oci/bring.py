@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline import atomic
-from pipeline.digest import Digest
+from pipeline.host import atomic
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Tree
 from pipeline.oci import fetch, progress
 from pipeline.oci.arriving import Arriving
 from pipeline.oci.error import ImageError, Refused
@@ -18,7 +19,6 @@ from pipeline.oci.manifest import Descriptor, Manifest, check_image
 from pipeline.oci.reference import Reference
 from pipeline.oci.source import sources
 from pipeline.store import Store, StoreError, meter
-from pipeline.tree import Tree
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, TypedDict
 
-from pipeline.digest import Digest, InvalidDigest
+from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.oci.error import Refused
 from pipeline.oci.manifest import LAYERS_LIMIT, decode
 
@@ -21,7 +21,7 @@ HIGHEST_ID = 2**32 - 2
 """Linux keeps ids in 32 bits; the last one means "none" (CVE-2024-40635: larger ones wrapped around to root)."""
 
 LABEL = "org.mobyproject.config"
-"""The label in which an image says how it wants to be run (pipeline.language.label reads it)."""
+"""The label in which an image says how it wants to be run (pipeline.container.label reads it)."""
 FACTS = ("created", "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "StopSignal")
 
 _USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,255}\$?")

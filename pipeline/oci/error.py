@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import BadInput, NodekilnError
+from pipeline.model.errors import BadInput, NodekilnError
 
 
 class ImageError(NodekilnError):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from pipeline import atomic
-from pipeline.digest import Digest, InvalidDigest
+from pipeline.host import atomic
+from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest

@@ -8,12 +8,12 @@ followed there, never on the host. Hard links share one inode, within a layer an
 
 from __future__ import annotations
 
+from pipeline.model.tree import Content, Device, Directory, Entry, File, Symlink, Tree
 from pipeline.oci.error import Refused
 from pipeline.oci.folder import Folder, Folders, printable
 from pipeline.oci.inflate import Budget
 from pipeline.oci.sparse import Buffer
 from pipeline.oci.tar import Member, members, place
-from pipeline.tree import Content, Device, Directory, Entry, File, Symlink, Tree
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"

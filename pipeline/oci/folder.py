@@ -6,8 +6,8 @@ path are followed there, and never on the host.
 
 from __future__ import annotations
 
+from pipeline.model.tree import EPOCH, Directory, Entry, Symlink
 from pipeline.oci.error import Refused
-from pipeline.tree import EPOCH, Directory, Entry, Symlink
 
 DEPTH_LIMIT = 4096
 """Directories above an entry: twice what Linux can reach by one path (PATH_MAX is 4096 bytes)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import config as configs
 from pipeline.oci import manifest as manifests
 from pipeline.oci.config import Config

@@ -8,14 +8,14 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import tree as trees
-from pipeline.digest import Digest
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice, Tree
 from pipeline.oci.error import Refused
 from pipeline.oci.flatten import Flattening
 from pipeline.oci.inflate import Budget, Packed, ahead, inflate
 from pipeline.oci.sparse import Buffer
 from pipeline.store import Store, meter
-from pipeline.tree import Content, Slice, Tree
 
 UNPACKING = 1
 """Version of `uncompressed`: raised if what it accepts changes, so that nothing is believed that another one found."""

@@ -7,11 +7,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.digest import Digest, InvalidDigest
+from pipeline.model.digest import Digest, InvalidDigest
+from pipeline.model.tree import Content, File, Slice, cut, length
 from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotThere, Refused
 from pipeline.oci.manifest import MANIFEST_LIMIT, Descriptor
-from pipeline.tree import Content, File, Slice, cut, length
 
 CHUNK = 1 << 20
 INDEX_LIMIT = 16 << 20

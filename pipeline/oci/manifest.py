@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from pipeline.digest import Digest, InvalidDigest
+from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.oci.error import Refused
 
 OCI = "application/vnd.oci.image."

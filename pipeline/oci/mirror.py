@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline import settings
+from pipeline.host import settings
 from pipeline.oci.error import ImageError
 
 Mirrors = Mapping[str, tuple[str, ...]]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from pipeline.model.tree import Xattrs
 from pipeline.oci.error import Refused
-from pipeline.tree import Xattrs
 
 Records = list[tuple[bytes, bytes]]
 

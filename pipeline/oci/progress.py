@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from pipeline.size import shown
+from pipeline.host.terminal import printable
+from pipeline.model.size import shown
 from pipeline.store import meter
-from pipeline.terminal import printable
 
 EVERY = 0.2
 """Seconds between two drawings of the line."""

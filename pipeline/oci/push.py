@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
-from pipeline.digest import Digest, canonical_json
+from pipeline.model.digest import Digest, canonical_json
+from pipeline.model.tree import Content, Slice, length
 from pipeline.oci import image as images
 from pipeline.oci import manifest as manifests
 from pipeline.oci import wire
@@ -27,7 +28,6 @@ from pipeline.oci.reference import InvalidReference, Reference, parse
 from pipeline.oci.registry import Registry
 from pipeline.oci.wire import Weather
 from pipeline.store import Store, export
-from pipeline.tree import Content, Slice, length
 
 ARTIFACT = "application/vnd.nodekiln.node.v1"
 FILE = "application/vnd.nodekiln.file.v1"

@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from pipeline.digest import Digest, InvalidDigest
-from pipeline.errors import BadInput
+from pipeline.model.digest import Digest, InvalidDigest
+from pipeline.model.errors import BadInput
 from pipeline.oci.error import ImageError
 
 DEFAULT_REGISTRY = "docker.io"

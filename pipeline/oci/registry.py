@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import auth, trust, wire
 from pipeline.oci.error import NotThere, Refused, Unreachable
 from pipeline.oci.manifest import INDEXES, MANIFEST_LIMIT, MANIFESTS

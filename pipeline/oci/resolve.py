@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import config as configs
 from pipeline.oci import fetch, mirror
 from pipeline.oci import manifest as manifests

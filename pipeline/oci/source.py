@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import mirror
 from pipeline.oci.reference import Reference
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from zlib import adler32
 
+from pipeline.model.tree import Content, Slice, Xattrs, cut
 from pipeline.oci import pax, sparse
 from pipeline.oci.error import Refused
 from pipeline.oci.field import number, text
 from pipeline.oci.sparse import Buffer, Extents
-from pipeline.tree import Content, Slice, Xattrs, cut
 
 BLOCK = 512
 RECORDS_LIMIT = 1 << 20

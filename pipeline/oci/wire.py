@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci import connect, trust
 from pipeline.oci.error import ImageError, Offline, Refused, Unreachable
 from pipeline.oci.trust import Reach, host, origin, split
-from pipeline.offline import VARIABLE, is_offline
 
 if TYPE_CHECKING:
     from requests import Response

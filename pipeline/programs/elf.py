@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from pipeline.errors import BadInput
+from pipeline.model.errors import BadInput
 
 MAGIC = b"\x7fELF"
 LARGEST_HEADERS = 64 << 10

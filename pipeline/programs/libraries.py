@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.language.lookup import Mounted
+from pipeline.container.lookup import Mounted
 from pipeline.programs.elf import Elf
 from pipeline.programs.root import Root
 

@@ -6,10 +6,10 @@ import posixpath
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
-from pipeline.language.lookup import resolve
+from pipeline.container.lookup import resolve
+from pipeline.model.tree import Content, Entry, File
 from pipeline.programs import elf
 from pipeline.programs.elf import BadElf, Elf
-from pipeline.tree import Content, Entry, File
 
 Read = Callable[[Content, int, int], bytes]
 """(content, offset, count) -> the bytes there; fewer only where the content ends."""

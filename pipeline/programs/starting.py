@@ -10,11 +10,11 @@ import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pipeline.language.lookup import Mounted
+from pipeline.container.lookup import Mounted
 from pipeline.language.problem import guess
+from pipeline.model.tree import File
 from pipeline.programs import elf, libraries
 from pipeline.programs.root import Root
-from pipeline.tree import File
 
 SCRIPT_HEAD = 256
 """Bytes of a file that the kernel looks at (BINPRM_BUF_SIZE)."""

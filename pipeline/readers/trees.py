@@ -1,11 +1,11 @@
-"""Trees of this project as `pipeline.columns.dump` writes them: stages give some of them inside files."""
+"""Trees of this project as `pipeline.model.columns.dump` writes them: stages give some of them inside files."""
 
 from __future__ import annotations
 
-from pipeline import columns
+from pipeline.model import columns
+from pipeline.model.tree import Device, Directory, Entry, File, Symlink
 from pipeline.readers import Listing, Node, Unreadable
 from pipeline.readers.view import View
-from pipeline.tree import Device, Directory, Entry, File, Symlink
 
 NAME = "tree"
 ORDER = 10

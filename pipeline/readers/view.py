@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from pipeline.errors import NodekilnError
+from pipeline.model.errors import NodekilnError
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.action import Action
-from pipeline.digest import canonical_json
+from pipeline.engine.action import Action
 from pipeline.language.schema import plain
+from pipeline.model.digest import canonical_json
 from pipeline.oci.config import LABEL
 from pipeline.recipe import assemble, deb, fetch
 from pipeline.recipe.recipe import OwnFile, Recipe

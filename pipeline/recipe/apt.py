@@ -20,8 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import atomic
-from pipeline.offline import is_offline
+from pipeline.host import atomic
+from pipeline.host.offline import is_offline
 from pipeline.recipe.error import PackageError
 
 ORIGIN = "Debian"
@@ -196,8 +196,7 @@ def proxies() -> dict[str, str]:
 
 
 def proxies_for(url: str, configured: Mapping[str, str]) -> dict[str, str]:
-    """The proxies that apt uses for `url`: those of its configuration, else the environment's (apt-transport-http(1)).
-    """
+    """Returns the proxies that apt uses for `url`: its own, else the environment's (apt-transport-http(1))."""
     import requests
 
     return {**requests.utils.get_environ_proxies(url, no_proxy=None), **configured}

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import tree as trees
-from pipeline.digest import Digest, canonical_json
 from pipeline.kernel import modules
 from pipeline.language.problem import StageProblem
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest, canonical_json
+from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Symlink, Tree, complete, overlay
 from pipeline.recipe.globs import matching, selected, unmatched
 from pipeline.recipe.recipe import relative
 from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
 from pipeline.store.rope import Writer
-from pipeline.tree import EPOCH, Content, Directory, Entry, File, Symlink, Tree, complete, overlay
 from pipeline.writers import tar
 
 VERSION = f"2 tar-{tar.VERSION} modules-{modules.VERSION}"

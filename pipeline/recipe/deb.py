@@ -11,14 +11,14 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from pipeline.action import Action
-from pipeline.digest import Digest
-from pipeline.errors import NodekilnError
+from pipeline.engine.action import Action
+from pipeline.model.digest import Digest
+from pipeline.model.errors import NodekilnError
+from pipeline.model.tree import File, Tree, below
 from pipeline.oci.error import Refused
 from pipeline.oci.inflate import Budget
 from pipeline.oci.layer import layer_tree
 from pipeline.store import CHUNK, Store
-from pipeline.tree import File, Tree, below
 
 VERSION = 1
 

@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from pipeline.digest import Digest
-from pipeline.errors import BadInput
+from pipeline.host.typed import typed
+from pipeline.model.digest import Digest
+from pipeline.model.errors import BadInput
 from pipeline.recipe.apt import Archive, open_archive
 from pipeline.recipe.error import PackageError
-from pipeline.typed import typed
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """Debian Policy 5.6.1."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.errors import NodekilnError
-from pipeline.typed import typed
+from pipeline.host.typed import typed
+from pipeline.model.errors import NodekilnError
 
 
 class PackageError(NodekilnError):

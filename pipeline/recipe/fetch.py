@@ -8,16 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.digest import Digest
+from pipeline.host.offline import VARIABLE, is_offline
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Slice, files
 from pipeline.oci import trust, wire
 from pipeline.oci.error import ImageError
-from pipeline.offline import VARIABLE, is_offline
 from pipeline.recipe import lost, snapshot
 from pipeline.recipe.debian import Package
 from pipeline.recipe.error import PackageError
 from pipeline.recipe.places import ATTEMPTS, Gone, Places, in_folder, url_in
 from pipeline.store import CHUNK, Store
-from pipeline.tree import Slice, files
 
 VERSION = 1
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci import wire
 from pipeline.oci.error import ImageError
-from pipeline.offline import VARIABLE, is_offline
 from pipeline.recipe import apt, snapshot
 from pipeline.recipe.debian import Package
 from pipeline.recipe.error import AllLost, Lost, PackageError

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-from pipeline import outside, seen
-from pipeline.digest import canonical_json
+from pipeline.container.container import Argument, Config, Variable
+from pipeline.container.names import AbsoluteOrNone
+from pipeline.host import outside, tracked
 from pipeline.language import document
-from pipeline.language.container import Argument, Config, Variable
-from pipeline.language.names import AbsoluteOrNone
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, spell
 from pipeline.language.schema import Pattern, Reader, Wrong, checked, kind, mapping, plain
+from pipeline.model.digest import canonical_json
 
 FILE = "build.yml"
 SOURCE_LIMIT = 1 << 20
@@ -180,7 +180,7 @@ def _read(file: Path) -> document.Node:
     if outside.leads(file, file.parent.parent):
         raise Problems([Problem(start, "leads outside the project", outside.ALLOWED)])
     try:
-        node = document.parse(seen.contents(file), str(file))
+        node = document.parse(tracked.contents(file), str(file))
     except OSError as error:
         raise Problems([Problem(start, f"no recipe here: {error.strerror}")]) from None
     return node or document.Mapping(start, [])
@@ -190,7 +190,7 @@ def _bytes(path: Path, folder: Path) -> bytes:
     """What a recipe's own file holds: one of the project, or of the folder that holds the recipe's `folder`."""
     if outside.leads(path, folder.parent):
         raise ValueError(f"it lies outside the project ({outside.ALLOWED})")
-    data = seen.contents(path)
+    data = tracked.contents(path)
     if len(data) > SOURCE_LIMIT:
         raise ValueError(f"more than {SOURCE_LIMIT >> 20} MiB; make it part of a package")
     return data

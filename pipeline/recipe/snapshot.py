@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pipeline import settings
-from pipeline.errors import BadInput
+from pipeline.host import settings
+from pipeline.model.errors import BadInput
 from pipeline.oci import wire
 from pipeline.recipe.error import PackageError
 

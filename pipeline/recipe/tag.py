@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.digest import Digest, canonical_json
+from pipeline.model.digest import Digest, canonical_json
 from pipeline.store import Store
 
 INDEX = "application/vnd.oci.image.index.v1+json"

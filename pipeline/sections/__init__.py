@@ -4,7 +4,7 @@ A section module has
 
     ORDER              its place in the root file system (higher is laid over lower); sections of one order go by name
     Value              the type of what stands under the key: a `@mapping` class, or tuple[X, ...] for a list of X
-    parts(value, context, below) -> list[Part]     what it puts into the root file system, over the parts `below`
+    parts(value, context, below) -> list[Component]     what it puts into the root file system, over the parts `below`
 
 and may have
 
@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.parts import Context, Part
+from pipeline.spec.components import Component, Context
 
 
 @functools.cache
@@ -31,9 +31,9 @@ def modules() -> Mapping[str, ModuleType]:
     return dict(sorted(found.items(), key=lambda item: (item[1].ORDER, item[0])))
 
 
-def plan(context: Context) -> list[Part]:
+def plan(context: Context) -> list[Component]:
     """The parts of the whole spec, in the order in which they are laid over each other."""
-    parts: list[Part] = []
+    parts: list[Component] = []
     for name, module in modules().items():
         parts += module.parts(context.spec[name], context, tuple(parts))
     return parts

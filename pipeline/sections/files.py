@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline import hostfile, outside
-from pipeline.action import Action
-from pipeline.language import booted, bundles, metadata
-from pipeline.language.container import LONGEST_HOST_NAME, Checked, Id
-from pipeline.language.names import ImagePath, Octal, relative
+from pipeline.container import booted
+from pipeline.container.container import LONGEST_HOST_NAME, Checked, Id
+from pipeline.container.names import ImagePath, Octal, relative
+from pipeline.engine import host_digests
+from pipeline.engine.action import Action
+from pipeline.host import outside
 from pipeline.language.schema import mapping
-from pipeline.parts import Context, Part
+from pipeline.model.tree import parents
+from pipeline.spec import bundles, metadata
+from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
 from pipeline.stages import files
-from pipeline.tree import parents
 
 ORDER = 70
 HOST_NAME = "etc/hostname"
@@ -80,7 +83,7 @@ def _too_long(path: str, target: str) -> Checked:
 Value = tuple[FileEntry, ...]
 
 
-def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     """One part for all files: they may overwrite each other.
 
     Directories that the files imply are only made where nothing below has them, so the stage looks at the trees below
@@ -105,7 +108,7 @@ def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Part, ...
         for part in below if not part.prefix or any(_inside(part.prefix, path) for path in paths)
     )  # fmt: skip
     inside = any(_inside("containers", path) for path in paths)
-    return [Part("files", Action("files", files.files, params, met, context.spec.below("files")), inside=inside)]
+    return [Component("files", Action("files", files.files, params, met, context.spec.below("files")), inside=inside)]
 
 
 def _inside(prefix: str, path: str) -> bool:
@@ -134,13 +137,13 @@ def _entry(index: int, each: FileEntry, context: Context) -> dict[str, Any] | No
         found = files.find_source(each.source, Path(context.spec.folder))
         if found is None and each.optional:
             return None
-        digest = hostfile.sha256(files.expanded(found)) if found else ""
+        digest = host_digests.sha256(files.expanded(found)) if found else ""
         return entry | {"kind": "source", "source": found or each.source, "sha256": digest}
     text = each.contents if each.metadata is None else metadata.dump(context, each.metadata)
     return entry | {"kind": "file", "contents": text}
 
 
-def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
+def problems(value: tuple[FileEntry, ...], spec: Spec) -> Checked:
     """Sources that are not there, and paths that go through a file."""
     plain: dict[str, int] = {}
     for index, each in enumerate(value):
@@ -158,7 +161,7 @@ def problems(value: tuple[FileEntry, ...], spec: Any) -> Checked:
             yield (index, "source"), f"there is no file {each.source!r}", _looked(each.source, spec.folder)
 
 
-def _leads_outside(source: str, spec: Any) -> bool:
+def _leads_outside(source: str, spec: Spec) -> bool:
     return outside.leads(files.expanded(source), Path(spec.folder))
 
 
@@ -170,7 +173,7 @@ def _looked(source: str, folder: Path) -> str:
     return f"looked in {folder} and in the working directory{other}"
 
 
-def warnings(value: tuple[FileEntry, ...], spec: Any) -> Checked:
+def warnings(value: tuple[FileEntry, ...], spec: Spec) -> Checked:
     for index, each in enumerate(value):
         path = relative(each.path)
         name = (each.contents or "").strip().partition("\n")[0]

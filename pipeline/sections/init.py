@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pipeline.action import Action
-from pipeline.language.bundles import compat_of
-from pipeline.language.container import Checked
-from pipeline.language.names import Reference, wrong_reference
-from pipeline.parts import Context, Part
+from pipeline.container.container import Checked
+from pipeline.container.names import Reference, wrong_reference
+from pipeline.engine.action import Action
+from pipeline.spec.bundles import compat_of
+from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
 from pipeline.stages import root_image
 
 ORDER = 20
 Value = tuple[Reference, ...]
 
 
-def parts(value: tuple[str, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+def parts(value: tuple[str, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     """One part an image, and one for the database of Alpine packages, which all of them share."""
     images = [context.image(reference) for reference in value]
     names = _names(value)
     params = {"epoch": context.epoch}
     planned = [
-        Part(name, Action(name, root_image.unpack, params, (image.tree,), context.spec.below("init", index)))
+        Component(name, Action(name, root_image.unpack, params, (image.tree,), context.spec.below("init", index)))
         for index, (name, image) in enumerate(zip(names, images, strict=True))
     ]
     if len(images) > 1:
         trees = tuple(image.tree for image in images)
         stamp = 0 if compat_of(context) else context.epoch
-        planned.append(Part("init/apk", Action("init/apk", root_image.packages, {"epoch": stamp}, trees)))
+        planned.append(Component("init/apk", Action("init/apk", root_image.packages, {"epoch": stamp}, trees)))
     return planned
 
 
-def problems(value: tuple[str, ...], spec: Any) -> Checked:
+def problems(value: tuple[str, ...], spec: Spec) -> Checked:
     for index, reference in enumerate(value):
         if message := wrong_reference(reference):
             yield (index,), message, ""

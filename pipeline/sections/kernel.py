@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
-from pipeline.action import Action
-from pipeline.language import arches, cmdline
-from pipeline.language.arches import ByArch, for_arch
-from pipeline.language.container import Checked
-from pipeline.language.names import ReferenceOrNone, wrong_reference
+from pipeline.container import arches, cmdline
+from pipeline.container.arches import ByArch, for_arch
+from pipeline.container.container import Checked
+from pipeline.container.names import ReferenceOrNone, wrong_reference
+from pipeline.engine.action import Action
 from pipeline.language.problem import KeyPath, Problem, Problems
 from pipeline.language.schema import mapping
-from pipeline.parts import Context, Part
+from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
 from pipeline.stages import kernel
 
 ORDER = 10
@@ -59,13 +59,13 @@ def _lines(value: ByArch) -> Iterator[tuple[KeyPath, str]]:
     return ((("cmdline", *path), line) for path, line in lines.items())
 
 
-def warnings(value: Kernel, spec: Any) -> Checked:
+def warnings(value: Kernel, spec: Spec) -> Checked:
     for path, line in _lines(value.cmdline):
         if cmdline.unclosed(line):
-            yield path, "a quotation mark is never closed: the kernel takes what follows for one word", 'add the other'
+            yield path, "a quotation mark is never closed: the kernel takes what follows for one word", "add the other"
 
 
-def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part]:
+def parts(value: Kernel, context: Context, below: tuple[Component, ...]) -> list[Component]:
     if not value.image:
         return []
     arch = context.arch
@@ -87,7 +87,7 @@ def parts(value: Kernel, context: Context, below: tuple[Part, ...]) -> list[Part
     told = {"cmdline": line, "epoch": context.epoch}
     boot = Action("boot", kernel.boot, told, (contents,), where)
     running = Action("modules", kernel.running, {}, (contents,), where)
-    return [Part("kernel", Action("kernel", kernel.kernel, told, (contents,), where), "", running, boot)]
+    return [Component("kernel", Action("kernel", kernel.kernel, told, (contents,), where), "", running, boot)]
 
 
 def _where(below: Callable[[KeyPath], str], places: Mapping[KeyPath, KeyPath]) -> Callable[[KeyPath], str]:

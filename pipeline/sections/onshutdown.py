@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pipeline.language import bundles
-from pipeline.language.container import Checked, Container
-from pipeline.parts import Context, Part
+from pipeline.container.container import Checked, Container
+from pipeline.spec import bundles
+from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
 
 ORDER = 50
 Value = tuple[Container, ...]
 
 
-def parts(value: tuple[Container, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+def parts(value: tuple[Container, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     return bundles.parts("onshutdown", value, context)
 
 
-def problems(value: tuple[Container, ...], spec: Any) -> Checked:
+def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
     return bundles.problems(value, spec)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from pipeline.language import bundles
-from pipeline.language.container import Checked, Container
-from pipeline.language.names import IDENTIFIER
-from pipeline.parts import Context, Part
+from pipeline.container.container import Checked, Container
+from pipeline.container.names import IDENTIFIER
+from pipeline.spec import bundles
+from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
 
 ORDER = 60
 Value = tuple[Container, ...]
 
 
-def parts(value: tuple[Container, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+def parts(value: tuple[Container, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     return bundles.parts("services", value, context)
 
 
-def problems(value: tuple[Container, ...], spec: Any) -> Checked:
+def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
     """Services run at the same time, so that no two may have one name."""
     first: dict[str, int] = {}
     for index, container in enumerate(value):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pipeline.language.container import Checked
+from pipeline.container.container import Checked
 from pipeline.language.schema import mapping
-from pipeline.parts import Context, Part
+from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
 
 ORDER = 90
 
@@ -24,10 +23,10 @@ class Trust:
 Value = Trust
 
 
-def warnings(value: Trust, spec: Any) -> Checked:
+def warnings(value: Trust, spec: Spec) -> Checked:
     if value.image or value.org:
         yield (), "trust has no effect", "Docker Content Trust is gone; pin images by digest, or by the lock"
 
 
-def parts(value: Trust, context: Context, below: tuple[Part, ...]) -> list[Part]:
+def parts(value: Trust, context: Context, below: tuple[Component, ...]) -> list[Component]:
     return []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pipeline.action import Action
-from pipeline.language.bundles import VOLUMES
-from pipeline.language.container import Checked
-from pipeline.language.names import ReferenceOrNone, VolumeName, wrong_reference
+from pipeline.container.container import Checked
+from pipeline.container.names import ReferenceOrNone, VolumeName, wrong_reference
+from pipeline.engine.action import Action
 from pipeline.language.schema import mapping
-from pipeline.parts import Context, Part
+from pipeline.spec.bundles import VOLUMES
+from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
 from pipeline.stages import volume
 
 ORDER = 30
@@ -47,26 +48,26 @@ class Volume:
 Value = tuple[Volume, ...]
 
 
-def parts(value: tuple[Volume, ...], context: Context, below: tuple[Part, ...]) -> list[Part]:
+def parts(value: tuple[Volume, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     return [_part(index, each, context) for index, each in enumerate(value)]
 
 
-def _part(index: int, each: Volume, context: Context) -> Part:
+def _part(index: int, each: Volume, context: Context) -> Component:
     name, prefix, where = f"volumes/{each.name}", f"{VOLUMES}/{each.name}", context.spec.below("volumes", index)
     params: dict[str, Any] = {"prefix": prefix, "epoch": context.epoch}
     if not each.image:
-        return Part(name, Action(name, volume.volume, params, (), where), prefix)
+        return Component(name, Action(name, volume.volume, params, (), where), prefix)
     image = context.image(each.image)
     if each.format == "filesystem":
-        return Part(name, Action(name, volume.volume, params, (image.tree,), where), prefix)
+        return Component(name, Action(name, volume.volume, params, (image.tree,), where), prefix)
     platforms = each.platforms or ()
     images = [context.image(each.image, platform.removeprefix("linux/")) for platform in platforms] or [image]
     params |= {"reference": image.reference, "platforms": list(platforms)}
     manifests = tuple(found.manifest for found in images)
-    return Part(name, Action(name, volume.layout, params, manifests, where), prefix)
+    return Component(name, Action(name, volume.layout, params, manifests, where), prefix)
 
 
-def problems(value: tuple[Volume, ...], spec: Any) -> Checked:
+def problems(value: tuple[Volume, ...], spec: Spec) -> Checked:
     first: dict[str, int] = {}
     for index, each in enumerate(value):
         if first.setdefault(each.name, index) != index:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from pipeline.columns import named
+from pipeline.model.columns import named
+from pipeline.model.tree import Entry, Sink, sections
 from pipeline.stages.kept import kept
 from pipeline.store import Store
-from pipeline.tree import Entry, Sink, sections
 from pipeline.writers import tar
 
 

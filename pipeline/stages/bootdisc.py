@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipeline.digest import Digest
+from pipeline.container.cmdline import SYSLINUX
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Tree, complete, files, length
 from pipeline.stages import bootvolume
 from pipeline.stages.bootvolume import part
 from pipeline.stages.kept import kept
 from pipeline.store import Store
-from pipeline.tree import Content, Tree, complete, files, length
 from pipeline.writers import disk, iso9660, isodir, isolinux, mbr, syslinux
 
 VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {bootvolume.VERSION}"
@@ -25,7 +26,9 @@ def bios(store: Store, kernel: Digest, initrd: Digest, image: Digest) -> dict[st
     return {
         "initrd.img": part(store, initrd, "initrd.img"),
         "kernel": part(store, kernel, "kernel"),
-        isolinux.CONFIG: store.content(syslinux.config(store.bytes(part(store, kernel, "cmdline")).decode())),
+        isolinux.CONFIG: store.content(
+            syslinux.config(SYSLINUX.checked(store.bytes(part(store, kernel, "cmdline")).decode()))
+        ),
         isolinux.MODULE: part(store, image, isolinux.MODULE_SOURCE),
         isolinux.PROGRAM: part(store, image, isolinux.PROGRAM_SOURCE),
     }

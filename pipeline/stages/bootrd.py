@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from pipeline.digest import Digest
 from pipeline.kernel import modules as kernel_modules
 from pipeline.kernel.modinfo import is_module, module_name
+from pipeline.model.digest import Digest
+from pipeline.model.tree import EPOCH, Directory, File, Symlink, Tree, complete
 from pipeline.oci.layer import tar_tree
 from pipeline.stages import initrd
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Directory, File, Symlink, Tree, complete
 from pipeline.writers import Unwritable
 
 VERSION = f"1 {initrd.VERSION} modules-{kernel_modules.VERSION}"

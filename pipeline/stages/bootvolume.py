@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipeline.digest import Digest
+from pipeline.container.cmdline import SYSLINUX
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, File, Slice, complete, cut, files
 from pipeline.store import Store
-from pipeline.tree import Content, File, Slice, complete, cut, files
 from pipeline.writers import Unwritable, disk, fat, mbr, pe, syslinux
 
 VERSION = f"fat-{fat.VERSION} syslinux-{syslinux.VERSION}"
@@ -49,7 +50,9 @@ def linux_files(store: Store, kernel: Digest, initrd: Digest) -> dict[str, Conte
     return {
         "initrd.img": part(store, initrd, "initrd.img"),
         "kernel": part(store, kernel, "kernel"),
-        "syslinux.cfg": store.content(syslinux.config(store.bytes(part(store, kernel, "cmdline")).decode())),
+        "syslinux.cfg": store.content(
+            syslinux.config(SYSLINUX.checked(store.bytes(part(store, kernel, "cmdline")).decode()))
+        ),
     }
 
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.digest import Digest
-from pipeline.language import compat, lookup, runtime_spec
-from pipeline.language.label import read_label
-from pipeline.language.runtime_spec import Said
+from pipeline.container import compat, lookup, runtime_spec
+from pipeline.container.label import read_label
+from pipeline.container.runtime_spec import Said
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Directory, File, Tree, below, complete
 from pipeline.oci.image import image_config
 from pipeline.stages.root_image import root_image
 from pipeline.store import Store
-from pipeline.tree import Directory, File, Tree, below, complete
 
 VERSION = 1
 
@@ -42,7 +42,7 @@ def bundle(
 
     manifest, image: the image's manifest and tree. entry: what the spec says, as JSON. ids: container names that may
     stand for ids. shared: `prefix` and `readonly` (None where the entry does not say) of an earlier bundle of the same
-    image. linuxkit: with LinuxKit's own mistakes (pipeline.language.compat). Raises StageProblem.
+    image. linuxkit: with LinuxKit's own mistakes (pipeline.container.compat). Raises StageProblem.
     """
     tree, run = store.tree(image), image_config(store, manifest)
     label = read_label(run["Labels"])

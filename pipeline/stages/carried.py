@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.language.problem import warn
-from pipeline.tree import Entry
+from pipeline.model.tree import Entry
 from pipeline.writers.carried import Carried
 
 PATH = ("image",)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from pipeline import compress
-from pipeline.digest import Digest
+from pipeline.compression import compress
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, Tree, only
 from pipeline.store import Store
-from pipeline.tree import File, Tree, only
 
 VERSION = 2
 NAME = "compression"

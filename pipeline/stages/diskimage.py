@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pipeline import compress
-from pipeline.digest import Digest
+from pipeline.compression import compress
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, File, Sink, files
 from pipeline.stages import pieces
 from pipeline.store import Store
-from pipeline.tree import Content, File, Sink, files
 from pipeline.writers import qcow2, qcow2packed
 
 VERSION = f"qcow2-{qcow2.VERSION} qcow2packed-{qcow2packed.VERSION} {compress.VERSION}"

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.digest import Digest
-from pipeline.language import lookup
+from pipeline.container import lookup
 from pipeline.language.problem import KeyPath, StageProblem, guess
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Directory, Entry, File, Symlink, Tree, overlay, parents
 from pipeline.store import CHUNK, Store
-from pipeline.tree import Content, Directory, Entry, File, Symlink, Tree, overlay, parents
 
 VERSION = 1
 

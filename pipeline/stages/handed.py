@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, File, files
 from pipeline.store import Store
-from pipeline.tree import Content, File, files
 
 NAMES = ("kernel", "cmdline")
 

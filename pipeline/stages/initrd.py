@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline import compress as compression
-from pipeline.digest import Digest
+from pipeline.compression import compress as compression
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Entry, File, Tree, length, only, outside
 from pipeline.stages.carried import warn_of
 from pipeline.stages.compression import choice
 from pipeline.store import Store
-from pipeline.tree import Content, Entry, File, Tree, length, only, outside
 from pipeline.writers import cpio
 
 VERSION = f"1 cpio-{cpio.VERSION} {compression.VERSION}"

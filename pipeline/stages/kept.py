@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pipeline import columns
-from pipeline import tree as trees
-from pipeline.digest import Digest
+from pipeline.model import columns
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, File, Sink
 from pipeline.store import Missing, Store, facts
-from pipeline.tree import Content, File, Sink
 
 
 def kept(store: Store, name: str, make: Callable[[Sink], Any]) -> tuple[Any, Content]:

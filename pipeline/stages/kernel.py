@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
 from pipeline.kernel import modules as kernel_modules
 from pipeline.language.problem import StageProblem, guess
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Directory, File, Tree, outside, overlay
 from pipeline.oci.layer import tar_tree
 from pipeline.store import Store
-from pipeline.tree import Directory, File, Tree, outside, overlay
 
 VERSION = f"1 modules-{kernel_modules.VERSION}"
 

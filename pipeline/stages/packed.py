@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from functools import cache, partial
 
-from pipeline import compress as compression
-from pipeline.digest import Digest
+from pipeline.compression import compress as compression
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Sink, Slice, files, length, split
 from pipeline.stages import diskimage, pieces
 from pipeline.store import Store
-from pipeline.tree import Content, Sink, Slice, files, length, split
 from pipeline.writers import deflated
 from pipeline.writers.extents import held
 

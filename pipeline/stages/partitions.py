@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pipeline.language.problem import StageProblem
+from pipeline.model.tree import Content, Slice, Tree, length
 from pipeline.stages import bootvolume
 from pipeline.stages.kept import kept
 from pipeline.store import Store
-from pipeline.tree import Content, Slice, Tree, length
 from pipeline.writers import Unwritable, disk, ext4, fat, gpt, mbr, swap
 
 VERSION = f"1 {bootvolume.VERSION} gpt-{gpt.VERSION} mbr-{mbr.VERSION} swap-{swap.VERSION} ext4-{ext4.VERSION}"

@@ -11,10 +11,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from pipeline.digest import Digest
-from pipeline.inorder import InOrder
+from pipeline.compression.ordered_pool import InOrder
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice, Work, length
 from pipeline.store import Store, facts
-from pipeline.tree import Content, Slice, Work, length
 
 PART = 1 << 20
 """Bytes that go into a part, at least; at most twice as many."""
@@ -100,9 +100,7 @@ class _Part:
         return (Digest.parse(blob), list(map(int, sizes))) if self._store.has(Digest(blob)) else None
 
 
-def _parts(
-    pieces: Iterable[tuple[bytes, Content]], least: int
-) -> Iterator[tuple[bytes, list[tuple[bytes, Content]]]]:
+def _parts(pieces: Iterable[tuple[bytes, Content]], least: int) -> Iterator[tuple[bytes, list[tuple[bytes, Content]]]]:
     """`pieces` in parts of `least` bytes or more, each with what names it."""
     names: list[bytes] = []
     some: list[tuple[bytes, Content]] = []

@@ -5,7 +5,7 @@ What knows images is imported when one comes: most builds have them all.
 
 from __future__ import annotations
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.store import Store
 
 VERSION = 1

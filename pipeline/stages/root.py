@@ -8,11 +8,11 @@ knows hard links only within one archive. So every path is left in one part only
 
 from __future__ import annotations
 
-from pipeline import columns
-from pipeline import tree as trees
-from pipeline.digest import Digest
+from pipeline.model import columns
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Directory, Entry, File, Slice, Tree, complete, overlay
 from pipeline.store import Store
-from pipeline.tree import Content, Directory, Entry, File, Slice, Tree, complete, overlay
 
 VERSION = 2
 

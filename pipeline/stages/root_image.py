@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Directory, Entry, File, Symlink, Tree, overlay
 from pipeline.store import Store
-from pipeline.tree import Content, Directory, Entry, File, Symlink, Tree, overlay
 
 VERSION = 1
 

@@ -11,14 +11,14 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
-from pipeline.digest import Digest
-from pipeline.language import cmdline
+from pipeline.container import cmdline
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, File, Tree, files, length, outside
 from pipeline.stages import bootvolume, partitions, unified
 from pipeline.stages.carried import warn_of
 from pipeline.stages.kept import kept
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
-from pipeline.tree import Content, File, Tree, files, length, outside
 from pipeline.writers import disk, ext4, ext4inode, gpt
 
 VERSION = f"3 {partitions.VERSION} uki-{unified.VERSION}"
@@ -42,9 +42,7 @@ class Node(NamedTuple):
     """Tree {".efi"}: kernel, boot RAM disk and that command line."""
 
 
-def node(
-    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest
-) -> Node:
+def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest) -> Node:
     """`rootfs` as the root of a disk. `release` says what the node is called. Unwritable where there is no kernel."""
     root = outside("boot", store.tree(rootfs))
     warn_of(ext4inode.CARRIED, root)

@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.digest import Digest
-from pipeline.language import lookup
+from pipeline.container import lookup
 from pipeline.language.problem import KeyPath, StageProblem, StageProblems, warn
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Entry, File, Tree, complete, cut, length, overlay
 from pipeline.store import Store
-from pipeline.tree import Content, Entry, File, Tree, complete, cut, length, overlay
 
 if TYPE_CHECKING:
     from pipeline.programs.root import Read, Root

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipeline.digest import Digest
-from pipeline.language.cmdline import EFI_STUB
+from pipeline.container.cmdline import EFI_STUB
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, File, overlay, parent
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.store.wordsum import wordsum
-from pipeline.tree import Content, File, overlay, parent
 from pipeline.writers import Unwritable, pe
 
 VERSION = pe.VERSION

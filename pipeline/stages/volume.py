@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.digest import Digest
 from pipeline.language.problem import StageProblem
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Directory, File, Slice, Tree, below, complete
 from pipeline.oci.image import image_config
 from pipeline.stages.root_image import RESOLVER, root_image
 from pipeline.store import Store
-from pipeline.tree import Content, Directory, File, Slice, Tree, below, complete
 
 VERSION = 1
 

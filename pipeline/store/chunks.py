@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from pipeline.tree import Content, length, split
+from pipeline.model.tree import Content, length, split
 
 LEAST = 1 << 20
 """Bytes of a chunk, at least."""

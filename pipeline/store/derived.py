@@ -17,8 +17,8 @@ from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.digest import Digest
-from pipeline.mark import DAMAGE
+from pipeline.host.mark import DAMAGE
+from pipeline.model.digest import Digest
 from pipeline.store import facts, spare
 from pipeline.store import record as records
 from pipeline.store.fault import noted
@@ -27,6 +27,7 @@ from pipeline.store.references import named
 
 if TYPE_CHECKING:
     from pipeline.store import Store
+
 
 def drop(store: Store, suspects: Iterable[Digest]) -> list[Path]:
     """Removes those blobs of `suspects` that are not right, and what may stem from them; returns the dropped records.

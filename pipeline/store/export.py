@@ -14,17 +14,17 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline import atomic
-from pipeline import tree as trees
-from pipeline.digest import Digest
-from pipeline.mark import settle
+from pipeline.host import atomic
+from pipeline.host.mark import settle
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice
 from pipeline.store import facts, midstate, spare
 from pipeline.store.beside import Beside
 from pipeline.store.chunks import Chunk, chunks, name_of
 from pipeline.store.fault import StoreError
 from pipeline.store.growing import Growing
 from pipeline.store.reading import is_hole
-from pipeline.tree import Content, Slice
 
 if TYPE_CHECKING:
     from pipeline.store import Store

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import atomic
+from pipeline.host import atomic
 
 if TYPE_CHECKING:
     from pipeline.store import Store

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from pipeline.digest import Digest
-from pipeline.errors import NodekilnError
-from pipeline.typed import typed
+from pipeline.host.typed import typed
+from pipeline.model.digest import Digest
+from pipeline.model.errors import NodekilnError
 
 noted: list[str] = []
 """A line for each blob that this process found damaged, until somebody has shown it."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.store import facts
 from pipeline.store.chunks import Chunk
 from pipeline.store.reading import is_hole, zeros

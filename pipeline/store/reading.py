@@ -11,11 +11,11 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipeline.digest import Digest
-from pipeline.mark import Mark, mark
+from pipeline.host.mark import Mark, mark
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice
 from pipeline.store import meter
 from pipeline.store.fault import Damaged, Missing
-from pipeline.tree import Content, Slice
 
 if TYPE_CHECKING:
     from pipeline.store import Store

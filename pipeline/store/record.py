@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import atomic, sealed
-from pipeline.digest import Digest
+from pipeline.host import atomic, sealed
+from pipeline.model.digest import Digest
 
 
 class Record(NamedTuple):

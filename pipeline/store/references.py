@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipeline.columns import START
-from pipeline.digest import Digest, InvalidDigest
+from pipeline.model.columns import START
+from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.store.fault import Damaged, Missing
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice, length
 from pipeline.store import meter
 from pipeline.store.fault import explained
-from pipeline.tree import Content, Slice, length
 
 if TYPE_CHECKING:
     from pipeline.store import Store

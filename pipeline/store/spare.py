@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline import atomic
-from pipeline.mark import mark
+from pipeline.host import atomic
+from pipeline.host.mark import mark
 from pipeline.store import facts
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@
 
 Everything is written beside its place and renamed, so a reader sees a whole object or none. Any number of threads,
 processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness: whoever needs
-an object that is missing or damaged gets Missing, and `pipeline.action` makes the object again. No byte of a blob is
-handed out before its file, as it stands, is known to be right (see `vouch`).
+an object that is missing or damaged gets Missing, and the engine makes the object again. No byte of a blob is handed
+out before its file, as it stands, is known to be right (see `vouch`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import atomic, columns
-from pipeline import tree as trees
-from pipeline.digest import Digest
-from pipeline.mark import mark, settle
+from pipeline.host import atomic
+from pipeline.host.mark import mark, settle
+from pipeline.model import columns
+from pipeline.model import tree as trees
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice, Tree
 from pipeline.store import held
 from pipeline.store import record as records
 from pipeline.store.fault import Damaged, Missing, StoreError, explained
@@ -36,7 +38,6 @@ from pipeline.store.reading import CHUNK, Reading
 from pipeline.store.record import Record
 from pipeline.store.rope import Rope, Writer
 from pipeline.store.vouch import Vouched
-from pipeline.tree import Content, Slice, Tree
 
 ENTRIES_IN_MEMORY = 100_000
 """Entries of the trees that stay parsed for the next stage of this process: some 45 MB."""

@@ -1,6 +1,6 @@
 """Vouch: remembers which file of a blob is known to be right, so that it need not be read whole each time it is opened.
 
-A right file is known by its mark (see `pipeline.mark`). Marks are kept in memory, those of large blobs also as facts.
+A right file is known by its mark (`pipeline.host.mark`). Marks are kept in memory, those of large blobs also as facts.
 Damage below the file system changes no mark: `doit fsck` finds it, which reads everything.
 """
 
@@ -11,8 +11,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline.digest import Digest
-from pipeline.mark import Mark, mark
+from pipeline.host.mark import Mark, mark
+from pipeline.model.digest import Digest
 from pipeline.store import facts
 from pipeline.store.fault import StoreError
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.model.tree import Content, Slice
 from pipeline.store import facts
-from pipeline.tree import Content, Slice
 
 if TYPE_CHECKING:
     from pipeline.store import Store

@@ -15,7 +15,7 @@ from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import pipeline
-from pipeline.terminal import escaped, say
+from pipeline.host.terminal import escaped, say
 
 NAME = "debug"
 OPTION = f"--{NAME}"
@@ -77,7 +77,7 @@ def _line(error: BaseException, doing: str) -> str:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """The innermost line of nodekiln that `trace` names, as `pipeline/plan.py:12`; "" if there is none."""
+    """The innermost line of nodekiln that `trace` names, as `pipeline/planning/plan.py:12`; "" if there is none."""
     folder, place = Path(pipeline.__file__).parent, ""
     while trace is not None:
         file = Path(trace.tb_frame.f_code.co_filename)

@@ -77,8 +77,7 @@ def mermaid(title: str, drawn: list[Node]) -> str:
 
 
 def page(title: str, drawn: list[Node]) -> str:
-    """One HTML page with the graph as SVG, columns by depth; pointing at a stage shows what it needs and what needs it.
-    """
+    """Renders the graph as an HTML page with SVG; pointing at a stage shows what it needs and what needs it."""
     at = _places(drawn)
     width = max((x for x, _ in at), default=0) + WIDTH + 20
     height = max((y for _, y in at), default=0) + HEIGHT + 20
@@ -87,12 +86,18 @@ def page(title: str, drawn: list[Node]) -> str:
     boxes = "".join(_box(at[number], number, node) for number, node in enumerate(drawn))
     legend = "".join(
         f'<span style="background:{colour}">{outcome or "not built yet"}: {count}</span>'
-        for outcome, colour in COLOURS.items() if (count := sum(node.outcome == outcome for node in drawn))
+        for outcome, colour in COLOURS.items()
+        if (count := sum(node.outcome == outcome for node in drawn))
     )
     seconds = sum(node.seconds for node in drawn if node.outcome == journal.RAN)
     return PAGE.format(
-        title=html.escape(title), legend=legend, seconds=f"{seconds:.2f}", width=width, height=height,
-        arrows=arrows, boxes=boxes,
+        title=html.escape(title),
+        legend=legend,
+        seconds=f"{seconds:.2f}",
+        width=width,
+        height=height,
+        arrows=arrows,
+        boxes=boxes,
     )
 
 

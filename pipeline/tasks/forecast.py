@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.action import Action, closure
-from pipeline.collect import records
-from pipeline.digest import Digest, is_digest
-from pipeline.errors import NodekilnError
-from pipeline.plan import Plan, plan
-from pipeline.project import RESULTS, Project
+from pipeline.engine.action import Action, closure
+from pipeline.engine.gc import records
+from pipeline.host.terminal import printable
+from pipeline.host.typed import typed
+from pipeline.model.digest import Digest, is_digest
+from pipeline.model.errors import NodekilnError
+from pipeline.planning.plan import Plan, plan
+from pipeline.project.project import RESULTS, Project
 from pipeline.store import Store
 from pipeline.tasks import reason, state
-from pipeline.terminal import printable
-from pipeline.typed import typed
 
 RUN, MAY_RUN, RESTORE, UP_TO_DATE = "runs", "runs unless its inputs come out as before", "restored", "up to date"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import atomic
+from pipeline.host import atomic
 
 NAME = ".last.json"
 

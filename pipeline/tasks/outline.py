@@ -1,8 +1,8 @@
 """Outline: what doit has to know of a spec's plan, remembered for as long as all that the plan was made of is the same.
 
 A build that has nothing to do then reads no YAML, knows no section and imports no stage; so it is with `doit list`, and
-with the other specs of a fleet when one is built. What the plan looked at is noted (pipeline.seen) and looked at again;
-its other input is the code.
+with the other specs of a fleet when one is built. What the plan read is recorded (`host.tracked`) and compared; its
+other input is the code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pipeline
-from pipeline import atomic, sealed, seen
+from pipeline.host import atomic, sealed, tracked
 
 MEMORY = ".outlines"
 """Folder of the results; a file for each spec."""
@@ -60,10 +60,10 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], Outline]) -> O
     code = _code()
     with contextlib.suppress(OSError):
         found = sealed.load(path.stem, path.read_bytes())
-        if found and found["code"] == code and found["extra"] == [*extra] and seen.same(found["notes"]):
+        if found and found["code"] == code and found["extra"] == [*extra] and tracked.same(found["notes"]):
             doc, asked, steps = found["outline"]
             return Outline(doc, asked, [Step(*step) for step in steps])
-    with seen.watching() as notes:
+    with tracked.watching() as notes:
         outline = make()
     notes = [json.loads(note) for note in dict.fromkeys(map(json.dumps, notes))]  # each once
     data = sealed.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "outline": outline})

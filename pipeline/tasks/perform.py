@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline import formats, lock
-from pipeline import publish as publishing
-from pipeline.action import Action
-from pipeline.errors import BadInput, NodekilnError
+from pipeline import formats
+from pipeline.engine.action import Action
+from pipeline.host.mark import damage
+from pipeline.host.terminal import say
+from pipeline.host.typed import typed
 from pipeline.language import problem
 from pipeline.language.problem import StageProblem, Warned
-from pipeline.mark import damage
+from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
+from pipeline.planning import lock
+from pipeline.project import publish as publishing
 from pipeline.recipe.error import AllLost
 from pipeline.tasks import warnings
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
-from pipeline.terminal import say
-from pipeline.typed import typed
 from pipeline.writers import TooLarge
 
 RESOLVED = "NODEKILN_RESOLVED"
@@ -56,11 +57,7 @@ def _all_lost(planned: Planned, step: Step, first: AllLost) -> AllLost:
     from pipeline.recipe import lost
 
     known = {each.recipe for each in first.lost}
-    others = [
-        action.params
-        for action in planned.fetches(step)
-        if action.params["recipe"] not in known
-    ]
+    others = [action.params for action in planned.fetches(step) if action.params["recipe"] not in known]
     found = [each for params in others for each in lost.missing(planned.project.store, **params)]
     return AllLost([*first.lost, *found])
 

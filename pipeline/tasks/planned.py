@@ -11,17 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import BadInput
-from pipeline.project import Project
-from pipeline.redact import redacted
+from pipeline.host.redact import redacted
+from pipeline.host.terminal import printable
+from pipeline.model.errors import BadInput
+from pipeline.project.project import Project
 from pipeline.tasks.outline import Outline, Step
-from pipeline.terminal import printable
 
 if TYPE_CHECKING:
-    from pipeline.action import Action
-    from pipeline.language.spec import Spec
-    from pipeline.lock import Wanted
-    from pipeline.plan import Plan
+    from pipeline.engine.action import Action
+    from pipeline.planning.lock import Wanted
+    from pipeline.planning.plan import Plan
+    from pipeline.spec.spec import Spec
 
 
 class Planned:
@@ -38,7 +38,7 @@ class Planned:
     @cached_property
     def plans(self) -> Mapping[str, Plan]:
         """By architecture. Problems, or another error that a person can mend."""
-        from pipeline.plan import plan
+        from pipeline.planning.plan import plan
 
         lock = self.project.lock(self.name)
         return {arch: plan(self.spec, lock, arch) for arch in self.spec.build.arch}
@@ -46,7 +46,7 @@ class Planned:
     @cached_property
     def actions(self) -> Mapping[str, Mapping[str, Action]]:
         """By architecture and name: all that the lock has everything for."""
-        from pipeline.action import closure
+        from pipeline.engine.action import closure
 
         found = {}
         for arch, made in self.plans.items():

@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TextIO
 
-from pipeline import size
+from pipeline.host.terminal import escaped, printable
+from pipeline.model import size
 from pipeline.store import meter
 from pipeline.tasks.journal import RESTORED, Event
 from pipeline.tasks.reporter import LineReporter, is_stage
-from pipeline.terminal import escaped, printable
 
 REFRESHED = 8
 """Times a second that the view is drawn anew."""
@@ -113,8 +113,10 @@ def _live(reporter: LiveReporter) -> Any:
     except ImportError:
         return False
     live = Live(
-        get_renderable=lambda: _view(reporter), console=Console(file=reporter.outstream),
-        refresh_per_second=REFRESHED, transient=True,
+        get_renderable=lambda: _view(reporter),
+        console=Console(file=reporter.outstream),
+        refresh_per_second=REFRESHED,
+        transient=True,
     )
     live.start()
     return live
@@ -139,7 +141,8 @@ def _view(reporter: LiveReporter) -> Any:
     its = Table.grid(padding=(0, 2))
     for name, (begun, moved) in list(work.items())[:SHOWN]:
         its.add_row(
-            Text(printable(f"  {name}"), style="bold"), Text(f"{now - begun:.1f} s", style="dim"),
+            Text(printable(f"  {name}"), style="bold"),
+            Text(f"{now - begun:.1f} s", style="dim"),
             Text(told(moved, now - begun), style="green"),
         )
     rows.add_row(its)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.redact import redacted
+from pipeline.host.redact import redacted
 
 SHOWN = 60
 """Characters of a value that a reason shows."""

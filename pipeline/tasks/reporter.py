@@ -16,11 +16,11 @@ from typing import Any, TextIO
 from doit.exceptions import TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
-from pipeline.errors import BadInput, NodekilnError
+from pipeline.host.terminal import escaped, say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.tasks import crash, journal, warnings
 from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
-from pipeline.terminal import escaped, say
-from pipeline.typed import typed
 
 BAD_INPUT = 3
 """Exit code when the input is wrong, as doit has it for a dodo.py that is."""
@@ -196,6 +196,7 @@ def why(task: Any) -> str:
 
 def counted(events: Mapping[str, Event]) -> str:
     """How many tasks ran, were restored, and were up to date; and how many failed, if any did."""
+
     def numbers() -> Iterator[str]:
         for outcome in (RAN, RESTORED, UP_TO_DATE, FAILED):
             count = sum(event.outcome == outcome for event in events.values())

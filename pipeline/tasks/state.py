@@ -18,7 +18,7 @@ from typing import Any
 
 from doit.dependency import DatabaseException, SqliteDB
 
-from pipeline.project import STATE as NAME
+from pipeline.project.project import STATE as NAME
 
 __all__ = ["NAME", "StateDB", "install", "saved"]
 

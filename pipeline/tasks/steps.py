@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.action import Action
+from pipeline.engine.action import Action
 
 STEPS = {
     "formats": "writes the format {name}",

@@ -26,17 +26,18 @@ from doit import get_var
 from doit.action import PythonAction
 from doit.task import dict_to_task
 
-from pipeline import formats, written
-from pipeline.errors import BadInput, NodekilnError
-from pipeline.offline import go_offline
-from pipeline.project import RESULTS, SPECS, STATE, Project
+from pipeline import formats
+from pipeline.host.offline import go_offline
+from pipeline.host.terminal import printable, say
+from pipeline.host.typed import typed
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.project import written
+from pipeline.project.project import RESULTS, SPECS, STATE, Project
 from pipeline.tasks import crash, outline, state, usage
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned
 from pipeline.tasks.reason import same
 from pipeline.tasks.reporter import BAD_INPUT, chosen, explained
-from pipeline.terminal import printable, say
-from pipeline.typed import typed
 
 Task = Any
 """doit's: it has no types."""
@@ -232,13 +233,13 @@ class _Cleaning(PythonAction):  # type: ignore[misc]
 
 
 def _remove(project: Project, name: str) -> list[Path]:
-    from pipeline import publish
+    from pipeline.project import publish
 
     return publish.unpublish_all(project.results(name))
 
 
 def _remove_format(planned: Planned, step: Step) -> list[Path]:
-    from pipeline import publish
+    from pipeline.project import publish
 
     targets = [f"{planned.name}{suffix}" for suffix in formats.find(step.format).SUFFIXES]
     return publish.unpublish(Path(step.folder), step.format, targets)

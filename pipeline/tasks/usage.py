@@ -7,7 +7,7 @@ from typing import Any
 
 from doit.cmdparse import CmdOption
 
-from pipeline.terminal import say
+from pipeline.host.terminal import say
 
 HELP = {"name": "help", "long": "help", "short": "h", "type": bool, "default": False, "help": "print this"}
 """doit's form of the option, as in the PARAMS of a command."""

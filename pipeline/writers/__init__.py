@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pipeline.errors import BadInput
-from pipeline.tree import Entry, File
+from pipeline.model.errors import BadInput
+from pipeline.model.tree import Entry, File
 
 
 class Unwritable(BadInput):

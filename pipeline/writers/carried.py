@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.tree import Entry
+from pipeline.model.tree import Entry
 
 SHOWN = 3
 """Paths that a message names; it counts the others."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pipeline.tree import Content, Directory, Entry, File, Sink, Symlink, length
+from pipeline.model.tree import Content, Directory, Entry, File, Sink, Symlink, length
 from pipeline.writers import TooLarge, agreed, limits, raw
 from pipeline.writers.carried import Carried
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 import uuid
 
-from pipeline.tree import Content, length
+from pipeline.model.tree import Content, length
 from pipeline.writers import Unwritable
 
 SECTOR = 512

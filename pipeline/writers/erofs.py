@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from struct import pack
 
-from pipeline.tree import EPOCH, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, length, parent
+from pipeline.model.tree import EPOCH, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, length, parent
 from pipeline.writers import TooLarge, limits, raw
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from struct import pack
 
-from pipeline.tree import Content, Pack, Read, Sink, Slice, cut, length
+from pipeline.model.tree import Content, Pack, Read, Sink, Slice, cut, length
 from pipeline.writers import Unwritable
 from pipeline.writers.extents import held, words
 from pipeline.writers.twins import identities

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from struct import pack
 
-from pipeline.tree import Directory, Entry, File, Symlink
+from pipeline.model.tree import Directory, Entry, File, Symlink
 from pipeline.writers.erofsdata import COMPRESSED, MAP_HEADER, Place
 
 COMPACT, EXTENDED = 32, 64

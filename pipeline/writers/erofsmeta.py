@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from struct import pack
 from typing import NamedTuple
 
-from pipeline.tree import Entry, Xattrs
+from pipeline.model.tree import Entry, Xattrs
 from pipeline.writers import Unwritable, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.erofsdata import BLOCK

@@ -18,7 +18,7 @@ from struct import pack
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from pipeline.tree import EPOCH, Content, Entry, Keep, Sink, Slice, cut, length
+from pipeline.model.tree import EPOCH, Content, Entry, Keep, Sink, Slice, cut, length
 from pipeline.writers import Unwritable, disk, ext4inode, ext4layout, ext4section, ext4tree, raw
 from pipeline.writers.crc32c import crc32c
 from pipeline.writers.ext4inode import Inode

@@ -10,7 +10,7 @@ from functools import lru_cache
 from struct import Struct, iter_unpack, pack, pack_into
 from typing import NamedTuple
 
-from pipeline.tree import Xattrs
+from pipeline.model.tree import Xattrs
 from pipeline.writers import Unwritable, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.crc32c import crc32c, crc32c_each

@@ -14,7 +14,7 @@ from struct import pack, pack_into
 from typing import NamedTuple
 from uuid import UUID
 
-from pipeline.tree import EPOCH
+from pipeline.model.tree import EPOCH
 from pipeline.writers.crc32c import crc32c
 
 BLOCK = 4096

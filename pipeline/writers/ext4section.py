@@ -10,7 +10,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from pipeline.tree import Content, Device, Directory, Entry, File, Sink, Slice, Symlink, cut, length, parent
+from pipeline.model.tree import Content, Device, Directory, Entry, File, Sink, Slice, Symlink, cut, length, parent
 from pipeline.writers import ext4dir, ext4inode, ext4tree, raw
 from pipeline.writers.ext4inode import Extent, Inode
 from pipeline.writers.ext4layout import BLOCK, Seeds, Space

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pipeline.columns import named
-from pipeline.digest import Digest
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent, sections
+from pipeline.model.columns import named
+from pipeline.model.digest import Digest
+from pipeline.model.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent, sections
 from pipeline.writers import TooLarge, Unwritable, ext4dir, ext4inode, ext4layout, extents, limits, raw
 from pipeline.writers.ext4dir import Leaf
 from pipeline.writers.ext4inode import LONGEST

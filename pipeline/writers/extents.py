@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from pipeline.tree import Content, Slice
+from pipeline.model.tree import Content, Slice
 
 
 class Run(NamedTuple):

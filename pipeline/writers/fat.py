@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from struct import pack
 from typing import NamedTuple
 
-from pipeline.tree import Directory, Entry, File, Sink, parent
+from pipeline.model.tree import Directory, Entry, File, Sink, parent
 from pipeline.writers import TooLarge, Unwritable, fatname
 from pipeline.writers.extents import words
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 from zlib import crc32
 
-from pipeline.tree import Content, Sink, length
+from pipeline.model.tree import Content, Sink, length
 from pipeline.writers import Unwritable, mbr
 
 VERSION = 1

@@ -12,7 +12,7 @@ from functools import partial
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import EPOCH, Content, Directory, Entry, File, Keep, Sink, length
+from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Keep, Sink, length
 from pipeline.writers import TooLarge, Unwritable, agreed, isodir, isosection, limits
 from pipeline.writers.isodir import BIG, BLOCK, LITTLE, PADDING
 from pipeline.writers.isosection import Described, Whole

@@ -10,7 +10,7 @@ from functools import lru_cache
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import Directory, Entry, File, Sink, length, parent
+from pipeline.model.tree import Directory, Entry, File, Sink, length, parent
 from pipeline.writers import Unwritable, isoname, rockridge
 
 BLOCK = 2048

@@ -5,7 +5,7 @@ from __future__ import annotations
 from codecs import ascii_encode, utf_16_be_encode
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.tree import Directory, Entry
+from pipeline.model.tree import Directory, Entry
 
 ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 FORBIDDEN = frozenset("*/:;?\\")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from pipeline.columns import named
-from pipeline.digest import Digest
-from pipeline.tree import Content, Directory, Entry, File, Keep, Sink, length, parent, sections
+from pipeline.model.columns import named
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Directory, Entry, File, Keep, Sink, length, parent, sections
 from pipeline.writers import isodir
 from pipeline.writers.isodir import BLOCK, Area, Where
 

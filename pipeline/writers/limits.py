@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from operator import itemgetter
 
-from pipeline.tree import Device, Entry, Symlink
+from pipeline.model.tree import Device, Entry, Symlink
 from pipeline.writers import Unwritable, raw
 
 LARGEST_ID = (1 << 32) - 2

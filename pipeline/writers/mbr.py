@@ -10,7 +10,7 @@ from struct import pack
 from typing import NamedTuple
 from uuid import UUID
 
-from pipeline.tree import Content, Sink, length
+from pipeline.model.tree import Content, Sink, length
 from pipeline.writers import Unwritable
 
 VERSION = 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from struct import error, pack, pack_into, unpack_from
 from typing import NamedTuple
 
-from pipeline.tree import Content, Sink, length
+from pipeline.model.tree import Content, Sink, length
 from pipeline.writers import Unwritable
 
 VERSION = 1

@@ -10,7 +10,7 @@ from array import array
 from struct import pack
 from typing import NamedTuple
 
-from pipeline.tree import Content, Sink, length
+from pipeline.model.tree import Content, Sink, length
 from pipeline.writers import disk
 from pipeline.writers.extents import Run, held, runs, words
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 
-from pipeline.tree import Content, Pack, Sink, Slice, Work, length, split
+from pipeline.model.tree import Content, Pack, Sink, Slice, Work, length, split
 from pipeline.writers import disk
 from pipeline.writers.extents import held, words
 from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, LARGEST, ZSTD, clusters, header

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from struct import pack
 
-from pipeline.tree import Device, Directory, Entry, File, Symlink
+from pipeline.model.tree import Device, Directory, Entry, File, Symlink
 from pipeline.writers import raw
 from pipeline.writers.carried import Carried
 

@@ -11,7 +11,7 @@ from itertools import tee
 from struct import Struct
 from typing import NamedTuple
 
-from pipeline.tree import Content, Pack, Read, Sink, Slice, Work, length, parent, split
+from pipeline.model.tree import Content, Pack, Read, Sink, Slice, Work, length, parent, split
 from pipeline.writers.twins import identities
 
 BLOCK_LOG = 17

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.tree import (
+from pipeline.model.tree import (
     EPOCH,
     Content,
     Device,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct, pack
 
-from pipeline.tree import Work
+from pipeline.model.tree import Work
 from pipeline.writers import Unwritable
 
 UNCOMPRESSED = 0x8000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack
 from uuid import UUID
 
-from pipeline.tree import Sink
+from pipeline.model.tree import Sink
 from pipeline.writers import Unwritable, raw
 
 VERSION = 1

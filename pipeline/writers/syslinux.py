@@ -14,7 +14,6 @@ import re
 from struct import pack, pack_into, unpack_from
 from typing import NamedTuple
 
-from pipeline.language import cmdline as loaders
 from pipeline.writers import Unwritable
 
 VERSION = 1
@@ -103,5 +102,5 @@ def _sum(data: bytes | bytearray) -> int:
 def config(cmdline: str) -> bytes:
     """The configuration file: boot /kernel with /initrd.img at once, without a menu. Raises StageProblem for a command
     line that Syslinux does not pass on as it stands."""
-    words = " ".join(loaders.SYSLINUX.checked(cmdline).split("\n")).strip()
+    words = " ".join(cmdline.split("\n")).strip()
     return f"DEFAULT linux\nPROMPT 0\nLABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()

@@ -11,7 +11,7 @@ from functools import lru_cache
 from struct import Struct
 from zlib import adler32
 
-from pipeline.tree import Content, Device, Entry, File, Sink, Symlink, length
+from pipeline.model.tree import Content, Device, Entry, File, Sink, Symlink, length
 from pipeline.writers import Unwritable, limits, raw
 from pipeline.writers.carried import Carried
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 
-from pipeline.tree import Content, Read, length
+from pipeline.model.tree import Content, Read, length
 
 TOGETHER = 256
 """Files that are read at once: most are small, and to ask for each would take longer than to hash it."""

@@ -11,7 +11,7 @@ from array import array
 from struct import pack
 from uuid import UUID
 
-from pipeline.tree import Content, Sink, cut, length
+from pipeline.model.tree import Content, Sink, cut, length
 from pipeline.writers import disk
 from pipeline.writers.extents import held, runs, words
 

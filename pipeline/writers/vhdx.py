@@ -13,7 +13,7 @@ from collections.abc import Callable
 from struct import pack
 from uuid import UUID
 
-from pipeline.tree import Content, Sink, length
+from pipeline.model.tree import Content, Sink, length
 from pipeline.writers import disk
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.extents import held, runs, words

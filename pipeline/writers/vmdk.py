@@ -10,7 +10,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 
-from pipeline.tree import Content, Sink, Slice, length, split
+from pipeline.model.tree import Content, Sink, Slice, length, split
 from pipeline.writers import Unwritable, disk
 from pipeline.writers.deflated import Compress, zlib_stream
 from pipeline.writers.extents import held, words

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import lock
-from pipeline.errors import NodekilnError
+from pipeline.model.errors import NodekilnError
+from pipeline.planning import lock
 from pipeline.recipe.debian import Package
 from tests.attacks.conftest import Project
 

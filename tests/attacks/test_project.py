@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import seen
+from pipeline.host import tracked
 from pipeline.store import Store, StoreError
 from tests.attacks.conftest import SPEC, Project
 
@@ -71,7 +71,7 @@ def test_doits_database_is_not_written_elsewhere(name: str, project: Project) ->
 
 
 def test_a_second_name_of_somebodys_file_is_not_written_to(tmp_path: Path) -> None:
-    from pipeline import atomic
+    from pipeline.host import atomic
 
     victim = tmp_path / "victim"
     victim.write_text("untouched")
@@ -110,10 +110,17 @@ def test_own_symlinks_at_the_top_go_on_working(project: Project, tmp_path: Path)
 def test_a_remembered_plan_calls_nothing_but_observations(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("untouched")
-    for name in ("os:remove", "pathlib:Path.unlink", "pipeline.lock:os.remove", "builtins:open", "pipeline.none:x", ""):
-        assert not seen.same([(name, [str(victim)], "None")])
+    for name in (
+        "os:remove",
+        "pathlib:Path.unlink",
+        "pipeline.planning.lock:os.remove",
+        "builtins:open",
+        "pipeline.none:x",
+        "",
+    ):
+        assert not tracked.same([(name, [str(victim)], "None")])
     assert victim.exists()
-    assert seen.same([("pipeline.hostfile:sha256", [str(tmp_path / "none")], "FileNotFoundError")])
+    assert tracked.same([("pipeline.engine.host_digests:sha256", [str(tmp_path / "none")], "FileNotFoundError")])
 
 
 # paths that specs and recipes name

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.redact import redacted
+from pipeline.host.redact import redacted
 from pipeline.store import Store
 from tests.attacks.conftest import Project
 

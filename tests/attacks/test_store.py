@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import lock
-from pipeline.collect import blobs, records
-from pipeline.columns import START
-from pipeline.digest import Digest
-from pipeline.mark import mark
+from pipeline.engine.gc import blobs, records
+from pipeline.host.mark import mark
+from pipeline.model.columns import START
+from pipeline.model.digest import Digest
+from pipeline.planning import lock
 from pipeline.store import Store
 from tests.oci import craft
 

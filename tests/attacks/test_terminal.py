@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pipeline
-from pipeline.terminal import escaped, printable
+from pipeline.host.terminal import escaped, printable
 from tests.attacks.conftest import SPEC, Project
 
 ESCAPE = "\x1b]0;owned\x07"

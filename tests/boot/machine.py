@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
-from pipeline import qemu
-from pipeline.httpd import Server
+from pipeline.run import qemu
+from pipeline.run.httpd import Server
 from tests import patience
 from tests.formats.node import cache
 from tests.judges import need

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from pipeline import qemu
+from pipeline.run import qemu
 from tests.boot.machine import once, running, serving
 from tests.judges import need
 

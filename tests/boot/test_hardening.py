@@ -41,8 +41,8 @@ KEYS = "/var/lib/sshd/ssh_host_{}_key"
 LOOK = {
     "sysctl": "on-node sh -c 'cd /proc/sys; for f in {}; do echo \"$f=$(cat $f)\"; done'",
     "onboot": "on-node sh -c 'cat /run/log/onboot/001-dhcpcd.log'",
-    "clients": "on-node sh -c 'for p in /proc/[0-9]*; do grep -qx dhcpcd $p/comm && grep -E \"^(Uid|CapEff|Seccomp):\" "
-    "$p/status | tr \"\\n\" \" \" && readlink $p/root; done; true'",
+    "clients": 'on-node sh -c \'for p in /proc/[0-9]*; do grep -qx dhcpcd $p/comm && grep -E "^(Uid|CapEff|Seccomp):" '
+    '$p/status | tr "\\n" " " && readlink $p/root; done; true\'',
     "resolv": "cat /etc/resolv.conf",
     "keys": "ls -l /var/lib/sshd",
 }

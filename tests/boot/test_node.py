@@ -50,6 +50,7 @@ def test_the_disk_boots_and_an_ssh_client_logs_in_with_a_key_from_the_config_dri
 def test_kernel_and_initrd_boot_with_metadata_from_the_http_service(node, key, answer, tmp_path):
     """On a machine whose firmware says that it is OpenStack's; no other is asked (see test_login)."""
     kernel, initrd, cmdline = (node / f"node-{name}" for name in ("kernel", "initrd.img", "cmdline"))
+
     def session():
         words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline.read_text()]
         words += ["-smbios", "type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova"]
@@ -106,17 +107,14 @@ def every_section(spec):
     spec["volumes"] = [{"name": "data"}, {"name": "fixed", "image": "@pkg:images/sysctl", "readonly": True}]
     spec["onboot"] = [
         {"name": "write", **shell, "command": ["/bin/sh", "-c", "echo kept > /data/word"], "binds": ["data:/data"]},
-        {"name": "read", **shell, "command": ["/bin/sh", "-c", say],
-         "binds": ["data:/data:ro", "fixed:/fixed:ro"]},
+        {"name": "read", **shell, "command": ["/bin/sh", "-c", say], "binds": ["data:/data:ro", "fixed:/fixed:ro"]},
     ]
     flaky = {"nodekiln.restart": "on-failure", "nodekiln.restart.max": "2", "nodekiln.restart.backoff": "1"}
     spec["services"] = [
         {"name": "flaky", **shell, "command": ["/bin/sh", "-c", "exit 3"], "annotations": flaky},
         {"name": "steady", **shell, "command": ["/bin/busybox", "sleep", "1000000"]},
     ]
-    spec["onshutdown"] = [
-        {"name": "last", **shell, "command": ["/bin/sh", "-c", "echo goodbye"]}
-    ]
+    spec["onshutdown"] = [{"name": "last", **shell, "command": ["/bin/sh", "-c", "echo goodbye"]}]
     spec["files"] = [{"path": "etc/motd", "contents": "made by a file\n", "mode": "0644"}]
     spec["build"] = {"formats": ["kernel+initrd"]}
 

@@ -32,7 +32,7 @@ def initrd(tmp_path):
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_text(text)
             for path in sorted(root.rglob("*"), reverse=True):
-                os.utime(path, (mtime if path.name == "sshd" and path.is_file() else 1, ) * 2)
+                os.utime(path, (mtime if path.name == "sshd" and path.is_file() else 1,) * 2)
             names = "".join(f"{path.relative_to(root)}\n" for path in sorted(root.rglob("*")))
             command = [need("cpio"), "-D", root, "-o", "-H", "newc", "--quiet", "--reproducible"]
             archive = subprocess.run(command, input=names.encode(), capture_output=True, check=True).stdout

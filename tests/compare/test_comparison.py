@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.compare import rendering, software
-from pipeline.compare import side as sides
-from pipeline.compare.comparison import Change, Comparison, compare
-from pipeline.compare.difference import printable
-from pipeline.errors import BadInput
+from pipeline.inspect import rendering, software
+from pipeline.inspect import side as sides
+from pipeline.inspect.comparison import Change, Comparison, compare
+from pipeline.inspect.difference import printable
 from pipeline.kernel import image as kernel_image
+from pipeline.model.errors import BadInput
+from pipeline.model.tree import EPOCH, File, Tree, complete
 from pipeline.readers import Node
 from pipeline.readers.view import Memory
-from pipeline.tree import EPOCH, File, Tree, complete
 from tests.compare.conftest import SSHD
 
 STATUS = """Package: libc6

@@ -5,10 +5,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.compare.difference import Difference, between, differences, json_differences
-from pipeline.compare.listings import of_tree, root_of
+from pipeline.inspect.difference import Difference, between, differences, json_differences
+from pipeline.inspect.listings import of_tree, root_of
+from pipeline.model.tree import File, Symlink, Tree, complete
 from pipeline.readers.view import HostFile, Memory
-from pipeline.tree import File, Symlink, Tree, complete
 from tests.compare.conftest import SSHD
 from tests.judges import need, run
 

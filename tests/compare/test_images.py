@@ -3,11 +3,11 @@
 import gzip
 import json
 
-from pipeline.compare import side as sides
-from pipeline.compare.comparison import Change, compare
-from pipeline.compare.explain import Made, explain, in_order
-from pipeline.compare.record import inside
-from pipeline.sections import build
+from pipeline.inspect import side as sides
+from pipeline.inspect.comparison import Change, compare
+from pipeline.inspect.explain import Made, explain, in_order
+from pipeline.inspect.record import inside
+from pipeline.spec import build
 from pipeline.store import Store
 from tests.oci import craft
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.commands import size as command
-from pipeline.errors import BadInput
-from pipeline.plan import plan
-from pipeline.project import Project
-from pipeline.sizes import budget, treemap
-from pipeline.sizes import measure as sizes
+from pipeline.inspect import measure as sizes
+from pipeline.inspect import treemap
+from pipeline.model.errors import BadInput
+from pipeline.planning.plan import plan
+from pipeline.project import budget
+from pipeline.project.project import Project
 
 SPEC = """\
 files:

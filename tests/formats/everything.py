@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import formats
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File
 from pipeline.store import Store
-from pipeline.tree import File
 from tests.formats import node
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

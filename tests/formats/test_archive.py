@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import tree as trees
+from pipeline.model import tree as trees
 from pipeline.stages import archive
 from pipeline.store import Store
 from pipeline.writers import tar

@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 
 from pipeline import formats, readers
-from pipeline.language import cmdline
+from pipeline.container import cmdline
+from pipeline.model.tree import File, Slice, Tree, below, complete, files, length
 from pipeline.readers.view import HostFile
-from pipeline.tree import File, Slice, Tree, below, complete, files, length
 from pipeline.writers import disk, ext4, mbr
 from tests.formats import machine, node
 from tests.judges import need

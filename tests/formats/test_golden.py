@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from pipeline import formats
-from pipeline.tree import File, Tree, complete, files
+from pipeline.model.tree import File, Tree, complete, files
 from tests.formats.node import PI_FIRMWARE
 from tests.writers import samples
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline import formats
-from pipeline.compare import listings
+from pipeline.inspect import listings
+from pipeline.model.tree import File, Tree, complete, files
 from pipeline.readers import HEADER, look_into
 from pipeline.readers.view import View
 from pipeline.stages import initrd
-from pipeline.tree import File, Tree, complete, files
 from pipeline.writers import cpio
 from tests.formats import node
 from tests.writers import samples

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
+from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.stages import initrd
-from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import erofs, squashfs
 from tests.formats import machine, node
 from tests.writers import samples
@@ -130,8 +130,12 @@ def ramdisk(store, script):
     lines[1:1] = [f"/bin/busybox insmod /{path.name}\n" for path in paths]
     tree = Tree(store.tree(node.rootfs(store, "".join(lines).encode())))
     tree |= {path.name: node.host(store, path) for path in paths}
-    for package, path in (("attr", "usr/bin/getfattr"), ("libattr1", "usr/lib/x86_64-linux-gnu/libattr.so.1"),
-                          ("libc6", "lib/x86_64-linux-gnu/libc.so.6"), ("libc6", "lib64/ld-linux-x86-64.so.2")):
+    for package, path in (
+        ("attr", "usr/bin/getfattr"),
+        ("libattr1", "usr/lib/x86_64-linux-gnu/libattr.so.1"),
+        ("libc6", "lib/x86_64-linux-gnu/libc.so.6"),
+        ("libc6", "lib64/ld-linux-x86-64.so.2"),
+    ):
         tree[path.removeprefix("usr/")] = node.host(store, node.package(package) / path, 0o755)
     tree["mnt"] = Directory(0o755, 0, 0, 0)
     return initrd.fragment(store, store.put_tree(complete(tree.ordered())), compress="zstd:1")

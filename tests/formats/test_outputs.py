@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import formats
-from pipeline.digest import Digest
 from pipeline.language.problem import StageProblem
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, Tree, files
 from pipeline.stages import initrd
-from pipeline.tree import File, Tree, files
 from pipeline.writers import Unwritable
 from tests.formats import node
 from tests.judges import need, needs_root, run

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import formats, readers
+from pipeline.model.tree import Slice, files, length
 from pipeline.readers.view import HostFile, first_unequal
 from pipeline.stages import packed
 from pipeline.store import Missing, Store
-from pipeline.tree import Slice, files, length
 from tests.formats import node
 from tests.judges import need, run
 from tests.writers import samples

@@ -6,8 +6,8 @@ import uuid
 import pytest
 
 from pipeline.language.problem import StageProblem
+from pipeline.model.tree import Tree
 from pipeline.stages import initrd
-from pipeline.tree import Tree
 from pipeline.writers import gpt
 from tests.formats import machine, node
 from tests.judges import need, run

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipeline.model.tree import Directory, File, Symlink, Tree, complete
 from pipeline.stages import root, unified
-from pipeline.tree import Directory, File, Symlink, Tree, complete
 
 RELEASE = "etc/os-release"
 MODULES = "lib/modules/6.1.0"

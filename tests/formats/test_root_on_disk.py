@@ -7,9 +7,9 @@ import pytest
 
 from pipeline import formats, readers
 from pipeline.language.problem import StageProblem
+from pipeline.model.tree import Tree, complete, files
 from pipeline.readers.view import HostFile
 from pipeline.stages import bootrd
-from pipeline.tree import Tree, complete, files
 from pipeline.writers import Unwritable, disk, tar
 from tests.formats import node
 from tests.judges import need, run

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.model.tree import Tree
 from pipeline.oci.error import ImageError, NotThere, Refused
 from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
-from pipeline.tree import Tree
 from tests.judges import need, run
 from tests.oci import craft
 

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import fetch, wire
 from pipeline.oci.arriving import Arriving, Spoiled
 from pipeline.oci.error import ImageError, Refused
@@ -175,9 +175,7 @@ def test_the_right_tar_in_the_wrong_blob_is_not_seen(
 
 
 @pytest.mark.parametrize("diff_ids", [TARS[:2], [*TARS, TARS[0]], [TARS[0], TARS[0], TARS[0]]])
-def test_wrong_diff_ids_are_refused_when_all_is_verified(
-    tmp_path: Path, store: Store, diff_ids: list[Digest]
-) -> None:
+def test_wrong_diff_ids_are_refused_when_all_is_verified(tmp_path: Path, store: Store, diff_ids: list[Digest]) -> None:
     image = craft.image(tmp_path / "liar", LAYERS, diff_ids=diff_ids)
     assert pull(store, reference=f"oci:{tmp_path}/liar", manifest=image) == image
     with pytest.raises(Refused, match=r"diff id"):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.model.tree import Device, Directory, File, Symlink, Tree
 from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
-from pipeline.tree import Device, Directory, File, Symlink, Tree
 from tests import corpus
 
 REPLACED = re.compile(

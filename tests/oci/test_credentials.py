@@ -480,9 +480,7 @@ HUB = ["docker.io", "index.docker.io", "registry-1.docker.io", "https://index.do
 
 @pytest.mark.parametrize("key", HUB)
 @pytest.mark.parametrize("host", ["docker.io", "registry-1.docker.io", "index.docker.io"])
-def test_every_name_of_the_hub_is_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, host: str
-) -> None:
+def test_every_name_of_the_hub_is_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, host: str) -> None:
     """A helper is found by the rule that finds an entry of `auths`; it is asked for Docker's name and the file's."""
     helper = tmp_path / "docker-credential-hub"
     helper.write_text('#!/bin/sh\nread host; echo "$host" >>"$LOG"\n[ "$host" = "$KNOWN" ] || exit 1\n'

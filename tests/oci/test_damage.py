@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci.error import Refused
 from pipeline.oci.image import image_manifest
 from pipeline.oci.inflate import Budget

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.commands.lock import _moved
-from pipeline.lock import Lock, read, write
+from pipeline.planning.lock import Lock, read, write
 from tests.oci import craft, servers
 from tests.oci.servers import Request
 from tests.oci.test_commands import ROOT, doit
@@ -217,8 +217,9 @@ def _by_repository(request: Request) -> bool:
 
 def test_packages_that_moved() -> None:
     def with_packages(*packages: tuple[str, str, int]) -> Lock:
-        entries = [{"name": name, "version": version, "sha256": version * 2, "size": size}
-                   for name, version, size in packages]
+        entries = [
+            {"name": name, "version": version, "sha256": version * 2, "size": size} for name, version, size in packages
+        ]
         return Lock({}, {"sshd": {"amd64": {"request": "", "packages": entries}}})
 
     before = with_packages(("libc", "1", 5), ("ssh", "1", 7), ("same", "3", 1))

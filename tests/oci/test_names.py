@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import config, manifest, mirror
 from pipeline.oci.error import ImageError, NotThere, Refused
 from pipeline.oci.manifest import Descriptor, Platform

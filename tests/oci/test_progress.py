@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci.image import image_manifest
 from pipeline.oci.progress import Line, transfer
 from pipeline.stages.pull import pull

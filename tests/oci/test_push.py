@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice
 from pipeline.oci import push, wire
 from pipeline.oci.error import ImageError, Unreachable
 from pipeline.oci.registry import Registry
 from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
-from pipeline.tree import Content, Slice
 from tests.judges import need, run
 from tests.oci import craft, servers
 from tests.oci.servers import Request

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci.error import ImageError, NotThere, Unreachable
 from pipeline.oci.resolve import resolve
 from pipeline.recipe import tag
@@ -184,9 +184,7 @@ def test_behind_nginx_with_a_password(
     ],
     ids=["Docker's schema 2", "zstd", "not compressed"],
 )
-def test_whatever_skopeo_makes_of_it(
-    layout: Path, store: Store, tmp_path: Path, options: list[str], kind: str
-) -> None:
+def test_whatever_skopeo_makes_of_it(layout: Path, store: Store, tmp_path: Path, options: list[str], kind: str) -> None:
     """The same trees, from other manifests and layers."""
     plain, changed = tmp_path / "plain", tmp_path / "changed"
     run(need("skopeo"), "copy", "--all", "--dest-decompress", f"oci:{layout}:both", f"dir:{plain}")

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Slice, cut
 from pipeline.oci.error import Refused
 from pipeline.oci.flatten import Flattening
 from pipeline.oci.layer import layer_tree, tar_tree
 from pipeline.oci.tar import Member, members
 from pipeline.store import Store
-from pipeline.tree import Content, Slice, cut
 from tests.judges import need, run
 from tests.oci import craft
 from tests.oci.stacks import old_sparse, pax_sparse_0, pax_sparse_01, pax_sparse_1

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import EPOCH, Device, Directory, Entry, File, Symlink, Tree
 from pipeline.oci.error import Refused
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Device, Directory, Entry, File, Symlink, Tree
 from tests.judges import need
 from tests.oci import craft
 from tests.oci.stacks import STACKS, layers

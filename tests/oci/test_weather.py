@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
 from pipeline.oci import fetch, wire
 from pipeline.oci.bring import AT_ONCE
 from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable

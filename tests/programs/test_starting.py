@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.model.tree import Entry, File, Symlink, Tree, complete
 from pipeline.programs import starting
 from pipeline.programs.root import Root
 from pipeline.stages.starts import reading
 from pipeline.store import Store
-from pipeline.tree import Entry, File, Symlink, Tree, complete
 from tests.programs.made import GLIBC, MUSL, library, program
 
 Given = bytes | str
@@ -43,7 +43,9 @@ def root(store: Store, files: Mapping[str, Given], arch: str = "amd64", mounted:
     return Root(complete(Tree(found)), reading(store), arch, "its image", mounted)
 
 
-def said(store: Store, files: Mapping[str, Given], path: str = "/bin/x", arch: str = "amd64", **environment: str) -> str:
+def said(
+    store: Store, files: Mapping[str, Given], path: str = "/bin/x", arch: str = "amd64", **environment: str
+) -> str:
     found = starting.trouble(root(store, files, arch), path, environment)
     return "" if found is None else found.message + (f" ({found.hint})" if found.hint else "")
 

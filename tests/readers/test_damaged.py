@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import columns, readers
-from pipeline.digest import Digest
+from pipeline import readers
+from pipeline.model import columns
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree
 from pipeline.readers import archives
 from pipeline.readers.view import Damaged, Extent, Inflated, Memory, Mosaic, chunks, first_unequal, sha256, window
-from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree
 from tests.judges import need, run
 
 CONTENT_READ = 1 << 20

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import readers
-from pipeline.compare import listings
+from pipeline.inspect import listings
+from pipeline.model.tree import File, Slice, Tree, length
 from pipeline.readers.view import HostFile, chunks, first_unequal
 from pipeline.store import Store
-from pipeline.tree import File, Slice, Tree, length
 from pipeline.writers import cpio, disk, erofs, ext4, fat, gpt, iso9660, squashfs, tar
 from tests.writers import samples
 from tests.writers.test_disks import WRITERS

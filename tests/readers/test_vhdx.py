@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import readers
+from pipeline.model.tree import Slice
 from pipeline.readers import vhdx as reader
 from pipeline.readers.view import HostFile, Memory
 from pipeline.store import Store
-from pipeline.tree import Slice
 from pipeline.writers import disk, vhdx
 from tests.writers import samples
 

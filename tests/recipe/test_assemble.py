@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.action import Action
+from pipeline.engine.action import Action
 from pipeline.language.problem import StageProblem
+from pipeline.model.tree import EPOCH, Directory, File, Symlink, Tree, only
 from pipeline.oci.image import image_config, image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
 from pipeline.recipe import assemble, deb
 from pipeline.recipe.assemble import image
 from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Directory, File, Symlink, Tree, only
 from tests import judges
 from tests.recipe import elf, repository
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.model.tree import Directory, File, Symlink, Tree, only
 from pipeline.recipe import deb
 from pipeline.recipe.deb import BadPackage, Member, members
 from pipeline.store import Store
-from pipeline.tree import Directory, File, Symlink, Tree, only
 from tests import judges
 from tests.oci import craft
 from tests.oci.stacks import old_sparse

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from pipeline.digest import canonical_json
-from pipeline.offline import VARIABLE
+from pipeline.host.offline import VARIABLE
+from pipeline.model.digest import canonical_json
 from pipeline.recipe import apt, debian
 from pipeline.recipe.apt import configuration, open_archive
 from pipeline.recipe.error import PackageError

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digest import Digest
 from pipeline.kernel import modules
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, Tree
 from pipeline.oci.image import image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
 from pipeline.recipe import actions, deb, debian, fetch
 from pipeline.recipe.apt import open_archive
 from pipeline.recipe.recipe import load
 from pipeline.store import Store
-from pipeline.tree import File, Tree
 from tests import judges
 
 pytestmark = pytest.mark.network

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from pipeline.errors import BadInput
-from pipeline.offline import VARIABLE
+from pipeline.host.offline import VARIABLE
+from pipeline.model.errors import BadInput
 from pipeline.recipe import apt, debian, fetch, snapshot
 from pipeline.recipe.error import PackageError
 from pipeline.recipe.lost import AllLost, missing

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.model.tree import Directory, Entry, File, Tree, complete, parents
 from pipeline.recipe.globs import expression, matching, selected, unmatched
-from pipeline.tree import Directory, Entry, File, Tree, complete, parents
 
 
 @pytest.mark.parametrize(

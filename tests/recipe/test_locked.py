@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import lock
-from pipeline.lock import Lock, LockError
+from pipeline.planning import lock
+from pipeline.planning.lock import Lock, LockError
 from tests import judges
 from tests.oci.test_commands import ROOT, doit
 from tests.recipe.repository import Repository
@@ -137,8 +137,10 @@ def test_what_is_not_a_lock_of_ours(tmp_path: Path, text: str, told: str) -> Non
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["a", "amd64", "packages", "platforms", "request", "name", "version"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "amd64", "packages", "platforms", "request", "name", "version"]), inner)
+    ),
     max_leaves=12,
 )
 

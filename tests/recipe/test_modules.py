@@ -12,14 +12,14 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.digest import Digest
-from pipeline.errors import BadInput
 from pipeline.kernel import modules
 from pipeline.kernel.modindex import index, normalized
 from pipeline.kernel.modinfo import BadModule, Module, is_module, read
 from pipeline.language.problem import StageProblem
+from pipeline.model.digest import Digest
+from pipeline.model.errors import BadInput
+from pipeline.model.tree import Tree, complete, only
 from pipeline.store import Store
-from pipeline.tree import Tree, complete, only
 from tests import judges
 from tests.recipe import elf
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.digest import canonical_json
 from pipeline.language.problem import Problems
+from pipeline.model.digest import canonical_json
 from pipeline.recipe import actions
 from pipeline.recipe.recipe import SOURCE_LIMIT, Recipe, load, relative
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import sections
-from pipeline.action import Action
-from pipeline.digest import Digest
-from pipeline.language import spec
+from pipeline.engine.action import Action
+from pipeline.model.digest import Digest
+from pipeline.model.tree import EPOCH, Device, Directory, Entry, File, Symlink, Tree, complete, overlay
 from pipeline.oci.layer import flatten
 from pipeline.oci.reference import expand
-from pipeline.parts import Context, Image
+from pipeline.spec import spec
+from pipeline.spec.components import Context, Image
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Device, Directory, Entry, File, Symlink, Tree, complete, overlay
 
 VERSION = 1
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Device, Directory, Entry, File, Symlink, Tree, complete
 from pipeline.store import Store
-from pipeline.tree import Device, Directory, Entry, File, Symlink, Tree, complete
 
 STAMP = 1_600_000_000
 """Time stamp of everything in these images."""

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from pipeline import sections
-from pipeline.action import Action
-from pipeline.language import metadata, spec
+from pipeline.engine.action import Action
 from pipeline.language.problem import Problems
-from pipeline.parts import Context, Image
+from pipeline.planning.load import load
+from pipeline.spec import metadata
+from pipeline.spec.components import Context, Image
 from pipeline.stages import pull
 
 SPEC = """\
@@ -33,7 +34,7 @@ def planned(tmp_path):
 
     def plan(arch, text=SPEC):
         (tmp_path / "node.yml").write_text(text)
-        (part,) = sections.plan(Context(spec.load(tmp_path / "node.yml"), image, arch=arch))
+        (part,) = sections.plan(Context(load(tmp_path / "node.yml"), image, arch=arch))
         return part.tree
 
     return plan
@@ -58,7 +59,7 @@ def test_a_module_that_is_not_there_is_found_where_it_stands(planned, tmp_path):
 
 def test_metadata_is_the_spec_of_the_node_s_architecture(tmp_path):
     (tmp_path / "node.yml").write_text(SPEC)
-    context = Context(spec.load(tmp_path / "node.yml"), image, arch="arm64")
+    context = Context(load(tmp_path / "node.yml"), image, arch="arm64")
     assert json.loads(metadata.dump(context, "json"))["kernel"]["cmdline"] == "console=ttyAMA0"
 
 

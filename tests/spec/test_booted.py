@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import sections
-from pipeline.action import Action
-from pipeline.language import booted, check, spec
-from pipeline.parts import Context, Image
+from pipeline.container import booted
+from pipeline.engine.action import Action
+from pipeline.model.tree import Directory, Tree, complete
+from pipeline.planning import check
+from pipeline.planning.load import load
+from pipeline.spec.components import Context, Image
 from pipeline.store import Store
-from pipeline.tree import Directory, Tree, complete
 from tests.spec import conformance
 from tests.spec.images import image, tree_of
 
@@ -28,7 +30,7 @@ KINDS = {
 
 def warned(folder: Path, text: str) -> list[str]:
     (folder / "a.yml").write_text(text)
-    return [str(each).replace(f"{folder}/a.yml:", "") for each in spec.load(folder / "a.yml").warned]
+    return [str(each).replace(f"{folder}/a.yml:", "") for each in load(folder / "a.yml").warned]
 
 
 @pytest.mark.parametrize("what", KINDS, ids=KINDS.get)
@@ -71,7 +73,7 @@ def examined(store: Store, folder: Path, text: str, label: dict[str, Any] | None
     (folder / "a.yml").write_text(text)
     made = image(store, tree_of(store, "bin/x", "etc/motd", "etc/link -> /etc/motd"), label or {}, Cmd=["/bin/x"])
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
-    loaded = spec.load(folder / "a.yml")
+    loaded = load(folder / "a.yml")
     parts = sections.plan(Context(loaded, lambda text: Image(text, manifest, tree)))
     found = check.examine(store, parts)
     assert found.errors == []

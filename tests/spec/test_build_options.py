@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from pipeline import formats
-from pipeline.action import Action, closure
-from pipeline.digest import Digest
-from pipeline.language import spec
+from pipeline.engine.action import Action, closure
 from pipeline.language.problem import Problems
-from pipeline.lock import Lock
-from pipeline.plan import Plan, plan
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, Tree, only
+from pipeline.planning.load import load
+from pipeline.planning.lock import Lock
+from pipeline.planning.plan import Plan, plan
 from pipeline.stages import compression, initrd
 from pipeline.store import Store
-from pipeline.tree import File, Tree, only
 from tests.judges import need, run
 
 DATA = "{label: DATA, size: 1G}"
@@ -72,7 +72,7 @@ WRONG = [
 
 def planned(folder: Path, text: str) -> Plan:
     (folder / "a.yml").write_text(text)
-    return plan(spec.load(folder / "a.yml"), Lock(), "amd64")
+    return plan(load(folder / "a.yml"), Lock(), "amd64")
 
 
 @pytest.mark.parametrize(("text", "complaint"), WRONG, ids=[text for text, _ in WRONG])

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import formats, qemu
-from pipeline.errors import BadInput
+from pipeline import formats
+from pipeline.container import cmdline
 from pipeline.formats import netboot, rpi3
-from pipeline.language import cmdline, spec
 from pipeline.language.problem import Problems, StageProblem
-from pipeline.lock import Lock
-from pipeline.plan import plan
+from pipeline.model.errors import BadInput
+from pipeline.planning.load import load
+from pipeline.planning.lock import Lock
+from pipeline.planning.plan import plan
+from pipeline.run import qemu
 from pipeline.writers import syslinux
 
 LOADED = [name for name in (*formats.names(), "raw-efi.zst") if formats.loaders(name)]
@@ -34,7 +36,7 @@ ROOM = {
 def planned(folder: Path, line: str, name: str, arch: str = "amd64") -> None:
     text = f"kernel:\n  image: k:1\n  cmdline: {line!r}\nbuild: {{formats: [{name}], arch: {arch}}}\n"
     (folder / "a.yml").write_text(text)
-    plan(spec.load(folder / "a.yml"), Lock({}), arch)
+    plan(load(folder / "a.yml"), Lock({}), arch)
 
 
 def refused(folder: Path, line: str, name: str) -> str:
@@ -69,7 +71,7 @@ def test_every_format_takes_what_its_loaders_pass_on_and_no_byte_more(name: str,
 def test_a_format_that_only_a_build_asks_for_names_the_line_as_well(tmp_path: Path) -> None:
     text = f"kernel:\n  image: k:1\n  cmdline: {'a' * 2040}\nbuild: {{arch: amd64, size: 1G}}\n"
     (tmp_path / "a.yml").write_text(text)
-    action = plan(spec.load(tmp_path / "a.yml"), Lock({}), "amd64").format("raw-bios")
+    action = plan(load(tmp_path / "a.yml"), Lock({}), "amd64").format("raw-bios")
     assert action.where is not None
     assert action.where(cmdline.PATH) == f"{tmp_path}/a.yml:3:12"
     assert action.where(("size",)) == f"{tmp_path}/a.yml:4:28"
@@ -84,24 +86,24 @@ def test_each_architecture_has_its_own_line_and_place(tmp_path: Path) -> None:
     text = f"kernel:\n  image: k:1\n  cmdline:\n    amd64: a\n    arm64: {'a' * 3000}\n"
     (tmp_path / "a.yml").write_text(text)
     with pytest.raises(Problems, match=r"a\.yml:5:12: the command line has 3000 bytes"):
-        spec.load(tmp_path / "a.yml")
+        load(tmp_path / "a.yml")
 
 
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\r", "\x7f"])
 def test_control_characters_are_refused(character: str, tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(f'kernel: {{image: k:1, cmdline: "a{character!r}b"}}\n'.replace("'", ""))
     with pytest.raises(Problems, match="the control character"):
-        spec.load(tmp_path / "a.yml")
+        load(tmp_path / "a.yml")
 
 
 def test_lines_and_tabs_are_spaces(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("kernel:\n  image: k:1\n  cmdline: |\n    a\tb\n    c\n")
-    assert spec.load(tmp_path / "a.yml")["kernel"].cmdline == "a\tb\nc\n"
+    assert load(tmp_path / "a.yml")["kernel"].cmdline == "a\tb\nc\n"
 
 
 def test_a_quotation_mark_that_is_never_closed_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("kernel: {image: k:1, cmdline: 'a=\"b c'}\n")
-    assert [str(each.place)[-4:] for each in spec.load(tmp_path / "a.yml").warned] == ["1:31"]
+    assert [str(each.place)[-4:] for each in load(tmp_path / "a.yml").warned] == ["1:31"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_a_word_that_a_loader_reads_itself_is_refused(name: str, line: str, word
         f"kernel:\n  image: k:1\n  cmdline: |\n    {line}\nbuild: {{formats: [{name}], arch: amd64}}\n"
     )
     with pytest.raises(Problems, match=re.escape(f"a.yml:3:12: {name}: ")) as caught:
-        plan(spec.load(tmp_path / "a.yml"), Lock({}), "amd64")
+        plan(load(tmp_path / "a.yml"), Lock({}), "amd64")
     assert f"would take {word!r}" in str(caught.value)
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import BadInput
-from pipeline.language import compat, spec
+from pipeline.container import compat
+from pipeline.model.errors import BadInput
+from pipeline.model.tree import EPOCH
+from pipeline.planning.load import load
 from pipeline.store import Store
-from pipeline.tree import EPOCH
 from tests import corpus
 from tests.spec.conformance import Images, root, row
 
@@ -57,7 +58,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def built(store: Store, images: Images, place: Path, case: Path, epoch: int) -> dict[str, dict[str, Any]]:
     """Path -> row of what the spec comes to; documents are parsed."""
     shutil.copytree(case, place, dirs_exist_ok=True)
-    loaded = spec.load(Path("spec.yml"))
+    loaded = load(Path("spec.yml"))
     tree = root(store, loaded, images, compat.MTIME if loaded.build.compat else epoch)
     return {path: row(store, path, entry) for path, entry in tree.items() if path and not NOT_OURS.fullmatch(path)}
 
@@ -79,12 +80,12 @@ def test_without_it_differs_what_is_known_to_be_right(store: Store, images: Imag
     found, wanted = built(store, images, place, case, compat.MTIME), expected(case)
     assert found.keys() == wanted.keys()
     documents = json.loads((case / "bundles.json").read_text())
-    files = {above for entry in spec.load(Path("spec.yml"))["files"] for above in above_all(entry.path)}
+    files = {above for entry in load(Path("spec.yml"))["files"] for above in above_all(entry.path)}
     for path, entry in found.items():
         if path in files:
             continue
         if path in documents and entry != wanted[path]:
-            text = store.bytes(root(store, spec.load(Path("spec.yml")), images)[path].content)  # type: ignore[union-attr]
+            text = store.bytes(root(store, load(Path("spec.yml")), images)[path].content)  # type: ignore[union-attr]
             for place_in_it in differences(documents[path], json.loads(text)):
                 assert any(known.fullmatch(place_in_it) for known in DEVIATIONS.values()), place_in_it
         else:

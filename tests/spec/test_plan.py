@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from pipeline import sections
-from pipeline.action import Action
-from pipeline.digest import canonical_json
-from pipeline.language import compat, metadata, spec
+from pipeline.container import compat
+from pipeline.engine.action import Action
 from pipeline.language.schema import plain
-from pipeline.parts import Context, Image, Part
+from pipeline.model.digest import canonical_json
+from pipeline.planning.load import load
+from pipeline.spec import metadata
+from pipeline.spec.components import Component, Context, Image
 from pipeline.stages import volume
 from tests.spec import conformance
 
@@ -47,12 +49,12 @@ def image(text: str) -> Image:
     return Image(f"docker.io/library/{text}", given, given)
 
 
-def planned(folder: Path, text: str) -> list[Part]:
+def planned(folder: Path, text: str) -> list[Component]:
     (folder / "node.yml").write_text(text)
-    return sections.plan(Context(spec.load(folder / "node.yml"), lambda text, *arch: image(text)))
+    return sections.plan(Context(load(folder / "node.yml"), lambda text, *arch: image(text)))
 
 
-def params(parts: list[Part], name: str) -> Any:
+def params(parts: list[Component], name: str) -> Any:
     return next(part.tree.params for part in parts if part.name == name)
 
 
@@ -173,10 +175,10 @@ def test_compat_forgets_what_linuxkit_forgets() -> None:
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_metadata_is_a_spec_again(tmp_path: Path, form: str) -> None:
     (tmp_path / "node.yml").write_text(NODE)
-    loaded = spec.load(tmp_path / "node.yml")
+    loaded = load(tmp_path / "node.yml")
     text = metadata.dump(Context(loaded, lambda name: Image(name, image(name).manifest, image(name).tree)), form)
     (tmp_path / "again.yml").write_text(text)
-    again = spec.load(tmp_path / "again.yml")
+    again = load(tmp_path / "again.yml")
     for section in ("kernel", "init", "onboot", "onshutdown", "services", "files", "volumes"):
         assert plain(again[section]) == plain(loaded[section])
     assert again["trust"] != loaded["trust"], "LinuxKit's metadata has no word for trust"
@@ -184,7 +186,7 @@ def test_metadata_is_a_spec_again(tmp_path: Path, form: str) -> None:
 
 def test_metadata_names_images_with_their_registries(tmp_path: Path) -> None:
     (tmp_path / "node.yml").write_text(NODE)
-    document = json.loads(metadata.dump(Context(spec.load(tmp_path / "node.yml"), image), "json"))
+    document = json.loads(metadata.dump(Context(load(tmp_path / "node.yml"), image), "json"))
     assert document["kernel"]["image"] == "docker.io/library/k"
     assert document["init"][0] == "docker.io/library/i/runc"
     assert document["services"][0]["image"] == "docker.io/library/x"
@@ -206,7 +208,7 @@ def test_a_volume_may_hold_an_image_for_several_platforms(tmp_path: Path) -> Non
 
     text = "volumes: [{name: v, image: x, format: oci, platforms: [linux/amd64, linux/arm64]}]\n"
     (tmp_path / "node.yml").write_text(text)
-    (part,) = sections.plan(Context(spec.load(tmp_path / "node.yml"), noted))
+    (part,) = sections.plan(Context(load(tmp_path / "node.yml"), noted))
     assert asked == [("x",), ("x", "amd64"), ("x", "arm64")]
     assert len(part.tree.inputs) == 2
 
@@ -221,6 +223,6 @@ def test_images_of_recipes_are_passed_on_as_they_are_written(tmp_path: Path) -> 
     (tmp_path / "node.yml").write_text(
         'kernel: {image: "@pkg:images/kernel"}\nfiles: [{path: a, contents: "@reboot x"}]\n'
     )
-    parts = sections.plan(Context(spec.load(tmp_path / "node.yml"), noted))
+    parts = sections.plan(Context(load(tmp_path / "node.yml"), noted))
     assert asked == ["@pkg:images/kernel"]
     assert params(parts, "files")["entries"][0]["contents"] == "@reboot x", "other texts with an @ stay what they are"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.action import closure
-from pipeline.language import spec
-from pipeline.lock import Lock
-from pipeline.plan import Plan, plan
+from pipeline.engine.action import closure
+from pipeline.planning.load import load
+from pipeline.planning.lock import Lock
+from pipeline.planning.plan import Plan, plan
 
 NODE = """
 kernel: {image: "docker.io/library/k:1", cmdline: console=ttyS0}
@@ -19,7 +19,7 @@ services: [{name: svc, image: "docker.io/library/x:1"}]
 
 def planned(folder: Path, text: str = NODE) -> Plan:
     (folder / "node.yml").write_text(text)
-    return plan(spec.load(folder / "node.yml"), Lock(), "amd64")
+    return plan(load(folder / "node.yml"), Lock(), "amd64")
 
 
 def names(made: Plan, format: str) -> set[str]:

@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import sections
-from pipeline.action import Action
-from pipeline.language import check, names, refused, runtime_spec, spec
+from pipeline.container import names, refused, runtime_spec
+from pipeline.container.runtime_spec import Said
+from pipeline.engine.action import Action
 from pipeline.language.problem import Problems
-from pipeline.language.runtime_spec import Said
-from pipeline.parts import Context, Image
+from pipeline.planning import check
+from pipeline.planning.load import load
+from pipeline.spec import spec
+from pipeline.spec.components import Context, Image
 from pipeline.store import Store
 from tests.judges import need, needs_root
 from tests.spec import conformance
@@ -107,7 +110,7 @@ RIGHT = [
 def loaded(folder: Path, keys: str, name: str = "a") -> spec.Spec:
     text = f"services:\n  - {{name: {name}, image: x,\n     {keys}}}\n"
     (folder / "a.yml").write_text(text)
-    return spec.load(folder / "a.yml")
+    return load(folder / "a.yml")
 
 
 @pytest.mark.parametrize(("keys", "place", "message"), REFUSED, ids=[keys[:50] for keys, *_ in REFUSED])

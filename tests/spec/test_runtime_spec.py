@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.language import runtime_spec
-from pipeline.language.capabilities import CAPABILITIES
+from pipeline.container import runtime_spec
+from pipeline.container.capabilities import CAPABILITIES
+from pipeline.container.runtime_spec import Said, marshal
 from pipeline.language.problem import KeyPath, StageProblem
-from pipeline.language.runtime_spec import Said, marshal
 
 Json = dict[str, Any]
 

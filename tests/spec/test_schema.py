@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import sections
-from pipeline.language import describe
 from pipeline.language.document import parse
 from pipeline.language.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Text
 from pipeline.language.problem import Problems
 from pipeline.language.reader import Kind, Reader, Wrong
 from pipeline.language.schema import Record, fields, kind, plain
+from pipeline.planning import describe
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = describe.json_schema()
@@ -153,11 +153,11 @@ def test_the_schema_is_one() -> None:
 
 
 def test_schema_json_is_what_the_classes_say() -> None:
-    assert (ROOT / describe.SCHEMA).read_text() == describe.schema_text(), "run: python -m pipeline.language.describe"
+    assert (ROOT / describe.SCHEMA).read_text() == describe.schema_text(), "run: python -m pipeline.planning.describe"
 
 
 def test_the_manual_is_what_the_classes_say() -> None:
-    assert (ROOT / describe.MANUAL).read_text() == describe.manual(), "run: python -m pipeline.language.describe"
+    assert (ROOT / describe.MANUAL).read_text() == describe.manual(), "run: python -m pipeline.planning.describe"
 
 
 def test_every_key_is_explained() -> None:

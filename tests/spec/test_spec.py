@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.language import check, spec
 from pipeline.language.problem import Problems
 from pipeline.language.schema import plain
+from pipeline.planning import check
+from pipeline.planning.load import load
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -25,7 +26,7 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 def complaints(path: Path) -> list[str]:
     """What is wrong, as FILE:LINE:COLUMN with the file's name alone."""
     with pytest.raises(Problems) as caught:
-        spec.load(path)
+        load(path)
     return [str(each).replace(f"{path.parent}/", "") for each in caught.value.problems]
 
 
@@ -160,7 +161,7 @@ def test_one_run_finds_everything_in_the_order_of_lines(tmp_path: Path) -> None:
 def test_a_terminal_gets_the_line_with_a_caret(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.yml": "services:\n  - name: x\n    image: y\n    comand: [z]\n"})
     with pytest.raises(Problems) as caught:
-        spec.load(path)
+        load(path)
     assert caught.value.shown().split("\n")[1:] == ["        comand: [z]", "        ^"]
 
 
@@ -181,7 +182,7 @@ def test_several_files_are_one_spec(tmp_path: Path) -> None:
         "a.d/20.yml": "init: [d]\nservices: [{name: t, image: i, binds: ['v:/v']}]\n",
         "a.d/10.yml": "init: [c]\nvolumes: [{name: v}]\nbuild: {formats: [tar]}\n",
     }
-    loaded = spec.load(write(tmp_path, files))
+    loaded = load(write(tmp_path, files))
     assert loaded["init"] == ("a", "b", "c", "d")
     assert (loaded["kernel"].image, loaded["kernel"].cmdline, loaded["kernel"].binary) == ("k", "two", "bzImage")
     assert [each.name for each in loaded["services"]] == ["s", "t"]
@@ -204,7 +205,7 @@ def test_a_file_to_append_has_to_be_there(tmp_path: Path) -> None:
 
 
 def test_where_gives_the_nearest_place(tmp_path: Path) -> None:
-    loaded = spec.load(write(tmp_path, {"a.yml": "services:\n  - name: x\n    image: y\n    command:\n      - z\n"}))
+    loaded = load(write(tmp_path, {"a.yml": "services:\n  - name: x\n    image: y\n    command:\n      - z\n"}))
     below = loaded.below("services", 0)
     assert below(("command", 0)).endswith("a.yml:5:9")
     assert below(("command", 7)).endswith("a.yml:5:7")
@@ -213,7 +214,7 @@ def test_where_gives_the_nearest_place(tmp_path: Path) -> None:
 
 
 def test_defaults_are_filled_in(tmp_path: Path) -> None:
-    loaded = spec.load(write(tmp_path, {"node.yml": "init: [a]\n"}))
+    loaded = load(write(tmp_path, {"node.yml": "init: [a]\n"}))
     assert loaded.name == "node"
     assert loaded.build.formats == ("kernel+initrd",)
     assert len(loaded.build.arch) == 1
@@ -223,12 +224,12 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arch", "meant"), [("amd64", ("amd64",)), ("[amd64, arm64]", ("amd64", "arm64"))])
 def test_a_spec_may_name_several_architectures(arch: str, meant: tuple[str, ...], tmp_path: Path) -> None:
-    assert spec.load(write(tmp_path, {"a.yml": f"build: {{arch: {arch}}}\n"})).build.arch == meant
+    assert load(write(tmp_path, {"a.yml": f"build: {{arch: {arch}}}\n"})).build.arch == meant
 
 
 def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
     text = "files:\n  - {path: var/x, contents: y}\n  - {path: /run/z, symlink: y}\n  - {path: var/d, directory: true}\ntrust: {org: [a]}\n"
-    warned = [str(each).replace(f"{tmp_path}/", "") for each in spec.load(write(tmp_path, {"a.yml": text})).warned]
+    warned = [str(each).replace(f"{tmp_path}/", "") for each in load(write(tmp_path, {"a.yml": text})).warned]
     assert warned == [
         "a.yml:2:12: 'var/x' is not there once the node has booted (an empty tmpfs is mounted on /var)",
         "a.yml:3:12: '/run/z' is not there once the node has booted (an empty tmpfs is mounted on /run)",
@@ -256,7 +257,7 @@ def test_files_are_appended_in_order(tmp_path_factory: pytest.TempPathFactory, i
     folder = tmp_path_factory.mktemp("spec")
     names = ["a.yml", *(f"a.d/{number}.yml" for number in range(1, len(inits)))]
     path = write(folder, {name: f"init: [{', '.join(init)}]\n" for name, init in zip(names, inits, strict=True)})
-    assert plain(spec.load(path)["init"]) == [each for init in inits for each in init]
+    assert plain(load(path)["init"]) == [each for init in inits for each in init]
 
 
 WHOLE = b"""# everything
@@ -291,7 +292,7 @@ def test_whatever_a_file_holds_the_answer_is_a_spec_or_problems(
         data = data[:start] + new + data[start + count :]
     (tmp_path / "a.yml").write_bytes(data)
     try:
-        loaded = spec.load(tmp_path / "a.yml")
+        loaded = load(tmp_path / "a.yml")
     except Problems as problems:
         assert str(problems).count("a.yml:") >= len(problems.problems) > 0
         assert problems.shown()
@@ -301,5 +302,5 @@ def test_whatever_a_file_holds_the_answer_is_a_spec_or_problems(
 
 def test_the_spec_that_is_broken_above_is_right(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_bytes(WHOLE)
-    found = spec.load(tmp_path / "a.yml")
+    found = load(tmp_path / "a.yml")
     assert [plain(each) for each in found["onboot"]] == [plain(each) for each in found["services"]]

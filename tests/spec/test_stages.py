@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
-from pipeline import columns, formats, hostfile, sections
-from pipeline.action import Action
-from pipeline.digest import Digest
-from pipeline.language import check, problem, spec
+from pipeline import formats, sections
+from pipeline.engine import host_digests
+from pipeline.engine.action import Action
+from pipeline.language import problem
 from pipeline.language.problem import StageProblem
-from pipeline.parts import Context, Image
+from pipeline.model import columns
+from pipeline.model.digest import Digest
+from pipeline.model.tree import EPOCH, Directory, File, Symlink, Tree
+from pipeline.planning import check
+from pipeline.planning.load import load
+from pipeline.spec.components import Context, Image
 from pipeline.stages import bundle, files, kernel, root_image, volume
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Directory, File, Symlink, Tree
 from tests.spec import conformance
 from tests.spec.images import STAMP, Made, image, tree_of
 
@@ -275,7 +279,6 @@ def kernel_tree(store: Store, image: Digest, *, cmdline: str, epoch: int, **rest
     return kernel.kernel(store, kernel.contents(store, image, epoch=epoch, **rest), cmdline=cmdline, epoch=epoch)
 
 
-
 def modules_tar(tmp_path: Path) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -436,7 +439,7 @@ class TestFiles:
         (tmp_path / "f").write_bytes(b"data" * 1000)
         found = files.find_source("f", tmp_path)
         assert found == str(tmp_path / "f")
-        said = entry("a", kind="source", source=found, sha256=hostfile.sha256(Path(found)))
+        said = entry("a", kind="source", source=found, sha256=host_digests.sha256(Path(found)))
         assert text(store, laid(store, said), "a") == "data" * 1000
         (tmp_path / "f").write_bytes(b"other")
         with pytest.raises(StageProblem, match="has changed while it was built") as caught:
@@ -455,7 +458,7 @@ class TestFiles:
         specs = Path("specs")
         assert files.find_source("both", specs) == "specs/both"
         assert files.find_source("only-here", specs) == "only-here"
-        assert files.find_source("~/mine", specs) == "~/mine" and hostfile.sha256(Path("~/mine").expanduser())
+        assert files.find_source("~/mine", specs) == "~/mine" and host_digests.sha256(Path("~/mine").expanduser())
         assert files.find_source("none", specs) is None
         assert files.find_source("specs", specs) is None, "a folder is no file"
 
@@ -508,7 +511,7 @@ def test_check_examines_what_only_images_can_tell(store: Store, tmp_path: Path) 
         "kernel: {image: x}\n"
     )
     (tmp_path / "a.yml").write_text(text)
-    loaded = spec.load(tmp_path / "a.yml")
+    loaded = load(tmp_path / "a.yml")
     given = image(store, tree_of(store, "bin/x"), {"capabilities": ["all"]}, Cmd=["/bin/x"])
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in given)
     parts = sections.plan(Context(loaded, lambda text: Image(text, manifest, tree)))
@@ -541,7 +544,7 @@ def test_check_names_what_a_format_does_not_carry(store: Store, tmp_path: Path, 
     tree["bin/y"] = tree["bin/y"]._replace(xattrs=(("odd.name", b""),))
     made = image(store, tree)
     manifest, given = (Action("given", conformance.given, {"digest": digest}) for digest in made)
-    parts = sections.plan(Context(spec.load(tmp_path / "a.yml"), lambda text: Image(text, manifest, given)))
+    parts = sections.plan(Context(load(tmp_path / "a.yml"), lambda text: Image(text, manifest, given)))
     found = check.examine(store, parts, formats.carried(name))
     lines = [f"warning {each}" for each in found.warnings] + [f"error {each}" for each in found.errors]
     assert all("a.yml:3:12: " in line for line in lines)

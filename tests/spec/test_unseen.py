@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import sections
-from pipeline.action import Action
-from pipeline.language import spec
-from pipeline.language.unseen import unseen
-from pipeline.parts import Context, Image
+from pipeline.engine.action import Action
+from pipeline.planning.load import load
+from pipeline.planning.unseen import unseen
+from pipeline.spec import spec
+from pipeline.spec.components import Context, Image
 from pipeline.store import Store
 from tests.spec import conformance
 from tests.spec.images import image, tree_of
@@ -48,14 +49,14 @@ def test_files_that_no_container_sees(store: Store, tmp_path: Path, path: str, m
         f"  - {{path: {path}, contents: x}}\n"
     )
     (tmp_path / "a.yml").write_text(text)
-    loaded = spec.load(tmp_path / "a.yml")
+    loaded = load(tmp_path / "a.yml")
     assert [warning in each for each in seen(store, loaded)] == ([True] if warning else [])
 
 
 def test_files_of_an_sshd_that_runs_on_the_node_itself(store: Store, tmp_path: Path) -> None:
     text = "init: [y]\nfiles: [{path: root/.ssh/authorized_keys, contents: x}]\n"
     (tmp_path / "a.yml").write_text(text)
-    loaded = spec.load(tmp_path / "a.yml")
+    loaded = load(tmp_path / "a.yml")
     assert len(seen(store, loaded)) == 1
     assert not seen(store, loaded, "usr/sbin/sshd")
 

@@ -3,11 +3,11 @@
 import hashlib
 import random
 
-from pipeline.action import Action, closure
-from pipeline.collect import blobs, records
-from pipeline.digest import Digest
+from pipeline.engine.action import Action, closure
+from pipeline.engine.gc import blobs, records
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, files, length
 from pipeline.store import Store
-from pipeline.tree import File, files, length
 
 VERSION = 1
 

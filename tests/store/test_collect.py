@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from pipeline.action import Action, closure
-from pipeline.collect import blobs, collect, needs
-from pipeline.fsck import check
+from pipeline.engine.action import Action, closure
+from pipeline.engine.fsck import check
+from pipeline.engine.gc import blobs, collect, needs
 from pipeline.store import Store
 from pipeline.store.store import PARTIAL
 from tests.store.graphs import build, check_whole, graph, mix

@@ -5,9 +5,9 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.model.tree import Slice
 from pipeline.store import Store, export
 from pipeline.store.export import SMALL
-from pipeline.tree import Slice
 
 
 @settings(max_examples=30, deadline=None)

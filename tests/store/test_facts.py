@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.model.tree import Slice
 from pipeline.store import Store, facts
 from pipeline.store.wordsum import SMALL, wordsum
-from pipeline.tree import Slice
 
 
 @given(st.text(max_size=20), st.text(max_size=40), st.integers(0), st.integers(0, 7))

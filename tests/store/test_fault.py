@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.action import Action, NotReproducible, closure
-from pipeline.collect import blobs
-from pipeline.digest import Digest
-from pipeline.fsck import check
+from pipeline.engine.action import Action, NotReproducible, closure
+from pipeline.engine.fsck import check
+from pipeline.engine.gc import blobs
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, Slice, only
 from pipeline.store import Damaged, Missing, Store, StoreError
-from pipeline.tree import File, Slice, only
 from tests.judges import needs_root
 from tests.store.graphs import build, check_whole, graph, mix
 from tests.store.test_kill import in_a_child

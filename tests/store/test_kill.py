@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.collect import collect
+from pipeline.engine.gc import collect
 from pipeline.store import Store
 from tests.store.graphs import build, check_whole, graph
 

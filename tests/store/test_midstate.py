@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.digest import Digest
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Slice, cut
 from pipeline.store import Missing, Store, chunks, facts, midstate
-from pipeline.tree import Slice, cut
 
 BIG = midstate.APART
 

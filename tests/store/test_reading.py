@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.model.tree import Slice, length
 from pipeline.store import CHUNK, Damaged, Store
 from pipeline.store.growing import Growing
 from pipeline.store.reading import SMALL, WINDOW
-from pipeline.tree import Slice, length
 
 DATA = [bytes((at * step >> 3) & 0xFF for at in range(3 * WINDOW[1])) for step in (1, 7)]
 EDGES = (0, 1, WINDOW[0] - 1, WINDOW[0], SMALL - 1, SMALL, WINDOW[1], len(DATA[0]))

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.collect import collect
-from pipeline.digest import Digest
-from pipeline.fsck import check
+from pipeline.engine.fsck import check
+from pipeline.engine.gc import collect
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Slice, length
 from pipeline.store import Missing, Store, spare
 from pipeline.store.chunks import LEAST
-from pipeline.tree import Slice, length
 
 PATTERNS = [bytes((at * step >> 3) & 0xFF for at in range(LEAST)) * 2 for step in (1, 7, 9)]
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import fsck
-from pipeline.action import Action
-from pipeline.digest import Digest
-from pipeline.mark import mark
+from pipeline.engine import fsck
+from pipeline.engine.action import Action
+from pipeline.host.mark import mark
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Slice, only
 from pipeline.store import Missing, Store
 from pipeline.store.reading import TOGETHER
 from pipeline.store.vouch import SMALL
-from pipeline.tree import Slice, only
 
 SIZES = (1, 5000, SMALL + 1, 4 * TOGETHER)
 """Blobs that are hashed whenever they are opened, and some whose marks are kept; read in windows, and whole."""

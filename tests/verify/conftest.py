@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sections.build import Build, settled
+from pipeline.spec.build import Build, filled_in
 
 ROOT = Path(__file__).parents[2]
-ARCH = settled(Build()).arch[0]
+ARCH = filled_in(Build()).arch[0]
 """This machine's, as images are called for it."""
 SPEC = """\
 files:

@@ -6,9 +6,9 @@ import subprocess
 import pytest
 
 from pipeline.commands import compare
-from pipeline.compare import side as sides
-from pipeline.errors import BadInput
-from pipeline.project import Project
+from pipeline.inspect import side as sides
+from pipeline.model.errors import BadInput
+from pipeline.project.project import Project
 from tests.judges import need
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from pipeline.inspect import conditions
 from pipeline.store import Store
-from pipeline.verify import conditions
 
 WATCHED = '''
 def watch(call):
@@ -52,7 +52,7 @@ def seen(doit, project, tmp_path):
     blob = Store(project / "cache").put(b"a package")
     packages = {"of": {"amd64": {"request": "", "packages": [PACKAGE | {"sha256": blob.hex}]}}}
     (project / "specs/node.lock").write_text(json.dumps({"version": 1, "images": {}, "packages": packages}))
-    module = project / "pipeline/action.py"
+    module = project / "pipeline/engine/action.py"
     text = module.read_text().replace("\ndef here(", WATCHED % {"blob": blob.hex, "folder": folder}, 1)
     text = text.replace("    module, _, name = call.stage", "    watch(call)\n    module, _, name = call.stage", 1)
     module.write_text(text)

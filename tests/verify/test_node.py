@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import formats, lock
-from pipeline.errors import BadInput
-from pipeline.plan import Plan, plan
-from pipeline.project import Project
-from pipeline.sections import build
-from pipeline.verify import conditions
+from pipeline import formats
+from pipeline.inspect import conditions
+from pipeline.model.errors import BadInput
+from pipeline.planning import lock
+from pipeline.planning.plan import Plan, plan
+from pipeline.project.project import Project
+from pipeline.spec import build
 
 ROOT = Path(__file__).parents[2]
 ARCH = build.settled(build.Build()).arch[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.verify import conditions
+from pipeline.inspect import conditions
 
 ROOT = Path(__file__).parents[2]
 DATES = """\
@@ -36,7 +36,7 @@ def process(code, environment=None):
 
 @pytest.mark.parametrize("now", [conditions.EARLY, conditions.LATE])
 def test_all_clocks_of_python_agree_on_the_pretended_date(now):
-    setup = f"from pipeline.verify.rebuild import pretend_now; pretend_now({now})\n"
+    setup = f"from pipeline.inspect.rebuild import pretend_now; pretend_now({now})\n"
     moments, given = process(setup + DATES)
     assert all(-86_400 < moment - now < 60 for moment in moments)
     assert given == [1970, "1970", 2000]
@@ -44,7 +44,7 @@ def test_all_clocks_of_python_agree_on_the_pretended_date(now):
 
 def listed(seed, folder):
     code = f"""
-from pipeline.verify.rebuild import shuffle_listings
+from pipeline.inspect.rebuild import shuffle_listings
 shuffle_listings({seed})
 import glob, json, os, pathlib, shutil
 path = {str(folder)!r}
@@ -70,7 +70,7 @@ def test_every_way_to_list_a_directory_is_shuffled(tmp_path):
 
 def test_processors():
     code = """
-from pipeline.verify.rebuild import pretend_processors
+from pipeline.inspect.rebuild import pretend_processors
 pretend_processors(1)
 import json, os
 print(json.dumps([os.cpu_count(), len(os.sched_getaffinity(0))]))

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from pipeline.compare import record as records
-from pipeline.errors import BadInput
+from pipeline.inspect import record as records
+from pipeline.model.errors import BadInput
 from pipeline.oci import artifact, push
 from pipeline.oci.error import ImageError
 from pipeline.store import Store

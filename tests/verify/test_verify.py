@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pipeline.verify import conditions
+from pipeline.inspect import conditions
 from tests.judges import need, needs_root, run
 
 TOUCHING = """\
@@ -54,7 +54,7 @@ def test_each_condition_is_told_from_the_others(doit, tamper, project):
         "other TMPDIR": "__import__('os').environ['TMPDIR'].startswith('/dev/shm')",
         "listing order": "__import__('os').listdir('pipeline').index('store')",
     }
-    value = " + ".join(f"int({code}) * {7 ** number}" for number, code in enumerate(cases.values()))
+    value = " + ".join(f"int({code}) * {7**number}" for number, code in enumerate(cases.values()))
     tamper("files", TOUCHING.format(field="mtime", value=f"({value}) % 2**31"))
     doit("verify:node", "--full", "--json", "table.json", code=1)
     rows = json.loads((project / "table.json").read_text())["runs"]
@@ -115,9 +115,9 @@ def test_against_no_record(doit, project):
 
 def test_a_damaged_blob_is_not_taken_along(doit, project):
     """A run starts with blobs that are what the lock says, or without them."""
-    from pipeline.digest import Digest
-    from pipeline.project import Project
-    from pipeline.verify.copies import prepare, whole
+    from pipeline.inspect.copies import prepare, whole
+    from pipeline.model.digest import Digest
+    from pipeline.project.project import Project
 
     there = Project(project)
     good, bad = there.store.put(b"good"), there.store.put(b"bad")
@@ -130,10 +130,10 @@ def test_a_damaged_blob_is_not_taken_along(doit, project):
 
 def test_what_one_run_fetched_serves_the_others(project):
     """Verified on its way; what is not what the lock says stays where it is."""
-    from pipeline.digest import Digest
-    from pipeline.project import Project
+    from pipeline.inspect.copies import bring_home, whole
+    from pipeline.model.digest import Digest
+    from pipeline.project.project import Project
     from pipeline.store import Store
-    from pipeline.verify.copies import bring_home, whole
 
     there, run = Project(project), Store(project.parent / "copy/cache")
     good, bad = run.put(b"good"), run.put(b"bad")

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from pipeline import compress
-from pipeline import tree as trees
+from pipeline.compression import compress
+from pipeline.model import tree as trees
+from pipeline.model.tree import Content, Device, Directory, File, Keep, Pack, Slice, Symlink, Tree, Work, complete
 from pipeline.stages.kept import kept
 from pipeline.stages.pieces import each, headed, packed
 from pipeline.store import Store
-from pipeline.tree import Content, Device, Directory, File, Keep, Pack, Slice, Symlink, Tree, Work, complete
 from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs, vmdk
 
 WHEN = 1700000000

@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
+from pipeline.model.tree import Slice
 from pipeline.store.wordsum import wordsum
-from pipeline.tree import Slice
 from pipeline.writers import Unwritable, disk, gpt, mbr, pe
 from tests.formats import node
 from tests.judges import need, run

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pipeline import formats, readers
 from pipeline.language.problem import listening
+from pipeline.model.tree import Directory, File, Tree
 from pipeline.readers.view import HostFile
 from pipeline.stages import initrd
 from pipeline.stages.carried import PATH
-from pipeline.tree import Directory, File, Tree
 from pipeline.writers import (
     Unwritable,
     carried,

@@ -8,9 +8,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import compress
-from pipeline.compress import Compression, InvalidCompression, compressing, parse
-from pipeline.tree import Slice
+from pipeline.compression import compress
+from pipeline.compression.compress import Compression, InvalidCompression, compressing, parse
+from pipeline.model.tree import Slice
 from tests.judges import need, run
 from tests.writers import samples
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree
+from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree
 from pipeline.writers import Unwritable, cpio
 from tests.judges import need, run
 from tests.writers import samples

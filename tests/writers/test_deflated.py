@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import compress
+from pipeline.compression import compress
 from pipeline.writers import deflated
 
 NOISE = random.Random(5).randbytes(300_000)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.tree import Slice, length
+from pipeline.model.tree import Slice, length
 from pipeline.writers import disk as disks
 from pipeline.writers import qcow2, qcow2packed, vhd, vhdx, vmdk
 from tests.judges import need, run

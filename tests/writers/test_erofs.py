@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.tree import Device, Directory, File, Slice, Symlink, Tree, complete
+from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import Unwritable, erofs
 from pipeline.writers.crc32c import ONES, crc32c
 from tests.judges import need, needs_root, run

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import tree as trees
+from pipeline.model import tree as trees
+from pipeline.model.tree import EPOCH, Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.readers import ext4 as reader
 from pipeline.readers.view import HostFile
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.writers import Unwritable, ext4, ext4dir, ext4tree, raw
 from pipeline.writers.crc32c import FEW, crc32c, crc32c_each
 from tests.judges import need, run

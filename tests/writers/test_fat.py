@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.tree import Device, File, Slice, Symlink, Tree, complete
+from pipeline.model.tree import Device, File, Slice, Symlink, Tree, complete
 from pipeline.writers import Unwritable, fat
 from tests.judges import need, run
 from tests.writers import samples

@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from pipeline import compress
+from pipeline.compression import compress
+from pipeline.model.tree import Slice, files, length
 from pipeline.stages import packed
-from pipeline.tree import Slice, files, length
 from pipeline.writers import (
     cpio,
     disk,

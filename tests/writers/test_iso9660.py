@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.model.tree import File, Slice, Symlink, Tree, complete
 from pipeline.store import Store
-from pipeline.tree import File, Slice, Symlink, Tree, complete
 from pipeline.writers import iso9660
 from tests.judges import need, run
 from tests.writers import samples
@@ -102,7 +102,7 @@ def test_a_change_lays_out_its_own_section(store):
 def test_what_is_kept_has_the_same_name_in_every_process():
     """Though the order of a set is another one in each."""
     code = """
-from pipeline.tree import File, Slice, Tree, complete
+from pipeline.model.tree import File, Slice, Tree, complete
 from pipeline.writers import iso9660
 from tests.writers import samples
 

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import readers
-from pipeline.compare import listings
-from pipeline.digest import Digest
+from pipeline.inspect import listings
+from pipeline.model.digest import Digest
+from pipeline.model.tree import EPOCH, Content, Device, Directory, Entry, File, Slice, Symlink, Tree, complete
 from pipeline.readers import Listing
-from pipeline.sections import build
+from pipeline.spec import build
 from pipeline.store import Store
-from pipeline.tree import EPOCH, Content, Device, Directory, Entry, File, Slice, Symlink, Tree, complete
 from pipeline.writers import (
     TooLarge,
     Unwritable,

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline import readers
+from pipeline.model.tree import File, Tree
 from pipeline.readers.view import HostFile
-from pipeline.tree import File, Tree
 from pipeline.writers import cpio, erofs, iso9660, squashfs
 from tests.writers import samples
 

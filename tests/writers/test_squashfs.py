@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pipeline import readers
+from pipeline.model.tree import Directory, File, Slice, Tree, complete
 from pipeline.readers.view import HostFile
-from pipeline.tree import Directory, File, Slice, Tree, complete
 from pipeline.writers import Unwritable, squashfs
 from tests.judges import need, needs_root, run
 from tests.writers import samples

@@ -5,7 +5,7 @@ from struct import unpack_from
 
 import pytest
 
-from pipeline.tree import File, Tree
+from pipeline.model.tree import File, Tree
 from pipeline.writers import Unwritable, fat, syslinux
 from tests.judges import need, run
 from tests.writers import samples

@@ -5,7 +5,7 @@ import tarfile
 
 from hypothesis import HealthCheck, given, settings
 
-from pipeline.tree import Directory, File, Symlink, Tree
+from pipeline.model.tree import Directory, File, Symlink, Tree
 from pipeline.writers import tar
 from tests.judges import need, run
 from tests.writers import samples

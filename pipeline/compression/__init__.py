@@ -1,0 +1,1 @@
+"""Reproducible compression by name and level, and a thread pool that returns results in order."""

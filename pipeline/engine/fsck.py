@@ -1,0 +1,86 @@
+"""Fsck: is every object of a store what its name says? What is not is removed: it is made again when it is needed.
+
+So is what may have been made of it (`pipeline.store.derived`). Spares have no name that says what they are; they are
+removed, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.engine.gc import blobs, records
+from pipeline.model import columns
+from pipeline.model.digest import Digest
+from pipeline.model.tree import File, Tree
+from pipeline.store import Store, derived, spare
+from pipeline.store.fault import noted
+from pipeline.store.record import Record
+from pipeline.store.references import is_tree, references
+
+
+class Damage(NamedTuple):
+    """path: what was removed. what: why, for people. derived: whether it was right itself, but made of what was not."""
+
+    path: Path
+    what: str
+    derived: bool = False
+
+
+def check(store: Store, jobs: int | None = None) -> list[Damage]:
+    """Verify all blobs by their names, all records, and what their results refer to; remove what is not right.
+
+    jobs: blobs that are read at a time, by default one a core. Builds may run meanwhile.
+    """
+    store.check_folders()
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+        wrong = [blob for blob in pool.map(lambda each: _wrong(store, each[0]), blobs(store)) if blob]
+    found = [Damage(store.path(blob), f"blob {blob}: is not what its name says") for blob in wrong]
+    if wrong:
+        dropped = derived.drop(store, wrong)
+        found += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in dropped]
+        noted.clear()  # all of it is in what is returned
+    sizes = {blob: path.stat().st_size for blob, path in blobs(store)}
+    for path, known in records(store):
+        what = "cannot be read" if known is None else _record(store, known, sizes)
+        if what:
+            with store.space():
+                path.unlink(missing_ok=True)
+            found.append(Damage(path, f"record {path.name[:12]}: {what}"))
+    spare.drop(store)
+    return found
+
+
+def _wrong(store: Store, blob: Digest) -> Digest | None:
+    """Returns `blob` if it is not what its name says; None if it is, or was collected meanwhile."""
+    return None if derived.right(store, blob) else blob
+
+
+def _record(store: Store, known: Record, sizes: dict[Digest, int]) -> str:
+    """What is wrong with a record; "" if its result and all that this refers to are there and long enough."""
+    if known.result not in sizes:
+        return "its result is gone"
+    if known.size != sizes[known.result]:
+        return f"its result has {sizes[known.result]} bytes, not {known.size}"
+    gone = references(store, known.result) - sizes.keys()
+    if gone:
+        return f"its result refers to {min(gone)}, which is gone"
+    for path, end, blob in _ends(store, known.result):
+        if end > sizes[blob]:
+            return f"{path!r} in its result ends at {end} of the {sizes[blob]} bytes of {blob}"
+    return ""
+
+
+def _ends(store: Store, result: Digest) -> Iterator[tuple[str, int, Digest]]:
+    for path, entry in _tree(store, result).items():
+        for piece in entry.content if type(entry) is File else ():
+            if piece.blob is not None:
+                yield path, piece.offset + piece.length, piece.blob
+
+
+def _tree(store: Store, result: Digest) -> Tree:
+    """The tree that `result` is; an empty one for a manifest or anything else."""
+    return columns.load(store.get(result)) if is_tree(store, result) else Tree()

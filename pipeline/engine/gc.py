@@ -1,0 +1,137 @@
+"""Collect: what a store may lose, and losing it.
+
+Kept is what the actions of the specs on disk need, what builds that run now have used since they began, and of the
+rest what was used last, as far as the budget reaches. An object is used when it is written, a record when it is
+recalled: its time stamp says when. Should a clock have gone back, or a build be ahead of us by a hair, something that
+is needed goes too; it is made again then, so collecting beside builds costs time at worst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.engine.action import Action, closure
+from pipeline.host import atomic
+from pipeline.model.digest import LENGTHS, Digest
+from pipeline.store import Store, held, record, spare
+from pipeline.store.references import references
+from pipeline.store.store import PARTIAL
+
+
+class Freed(NamedTuple):
+    """What was collected (or would be), and what stays: `needed` of the `kept` bytes, whatever the budget."""
+
+    results: int
+    blobs: int
+    size: int
+    kept: int
+    needed: int
+
+
+class _Result(NamedTuple):
+    """The records that have the same result, or a blob that no record refers to: kept or lost as one."""
+
+    used: float
+    paths: tuple[Path, ...]
+    blobs: frozenset[Digest]
+
+
+def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run: bool = False) -> Freed:
+    """Remove what `keep` does not need, so that all blobs together have at most `max_size` bytes.
+
+    max_size: None removes only what killed processes left behind; 0 all that is not needed. dry_run: nothing goes.
+    Collections at once wait for each other. StoreError if the store cannot be written.
+    """
+    if not store.root.exists():
+        return Freed(0, 0, 0, 0, 0)
+    with store.lock("collect"):
+        since = _since(store)
+        stamps = {blob: path.stat() for blob, path in blobs(store)}
+        results = sorted(_results(store, stamps), key=lambda result: (-result.used, sorted(result.blobs)))
+        kept = {blob for blob in needs(store, keep) if blob in stamps}
+        kept |= {blob for blob, stamp in stamps.items() if stamp.st_mtime >= since}
+        kept |= {blob for result in results if result.used >= since for blob in result.blobs if blob in stamps}
+        total = needed = sum(stamps[blob].st_size for blob in kept)
+        gone = []
+        for result in results:
+            more = {blob for blob in result.blobs - kept if blob in stamps}
+            size = sum(stamps[blob].st_size for blob in more)
+            if not more or max_size is None or total + size <= max_size:
+                kept |= more
+                total += size
+            else:
+                gone.append(result)
+        dead = sorted(stamps.keys() - kept)
+        if not dry_run:
+            held.sweep(store.root / "locks")
+            _remove([path for result in gone for path in result.paths], since)
+            _remove([store.path(blob) for blob in dead], since)
+            if max_size is not None:
+                _remove([*atomic.nested(store.root / "sums"), *(store.root / "tmp").glob(PARTIAL + "*")], since)
+                spare.drop(store)
+    return Freed(len(gone), len(dead), sum(stamps[blob].st_size for blob in dead), total, needed)
+
+
+def needs(store: Store, actions: Iterable[Action]) -> set[Digest]:
+    """The results of `actions` and of all that they need, and the blobs that those refer to."""
+    records = (store.record(action.key) for action in closure(*actions))
+    return {blob for known in records if known for blob in references(store, known.result)}
+
+
+def blobs(store: Store) -> Iterator[tuple[Digest, Path]]:
+    """Every blob of the store, and where it is. Files that are no blobs are passed over."""
+    for algorithm, length in LENGTHS.items():
+        folder = store.root / "blobs" / algorithm
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if len(path.name) == length:
+                yield Digest(f"{algorithm}:{path.name}"), path
+
+
+def records(store: Store) -> Iterator[tuple[Path, record.Record | None]]:
+    """Every record of the store by its path; None for one that cannot be read."""
+    return record.every(store.root)
+
+
+def _since(store: Store) -> float:
+    """When the oldest of the builds that run now began; our own start if there is none."""
+    began = []
+    for lock in held.leases(store.root / "tmp", PARTIAL):
+        with contextlib.suppress(FileNotFoundError):  # a build that ends just now
+            began.append(lock.stat().st_mtime)
+    return min(began)
+
+
+def _results(store: Store, stamps: dict[Digest, os.stat_result]) -> Iterator[_Result]:
+    paths: dict[Digest, list[Path]] = {}
+    for path, known in records(store):
+        if known is not None:
+            paths.setdefault(known.result, []).append(path)
+    orphans = set(stamps)
+    for result, its in paths.items():
+        named = references(store, result)
+        orphans -= named
+        yield _Result(max(map(_stamp, its)), tuple(its), frozenset(named))
+    for blob in orphans:
+        yield _Result(stamps[blob].st_mtime, (), frozenset({blob}))
+
+
+def _stamp(path: Path) -> float:
+    """Returns when `path` was used last, in seconds since 1970; 0 if it was removed meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def _remove(paths: Iterable[Path], since: float) -> None:
+    """Remove `paths`, but what was used meanwhile."""
+    for path in paths:
+        try:
+            if path.stat().st_mtime < since:
+                path.unlink()
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,1 @@
+"""Look at results: compare two of them, rebuild and verify them, measure what each byte is for."""

@@ -1,0 +1,84 @@
+"""Listings: what the store holds, and whole files, as the readers' path -> Node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, Entry, File, Slice
+from pipeline.readers import HEADER, Listing, Node, look_into, trees
+from pipeline.readers.trees import KINDS, facts
+from pipeline.readers.view import Extent, HostFile, Memory, Mosaic, View
+from pipeline.store import Store
+
+DEEPEST = 12
+"""Structures inside each other that are looked into: qcow2, disk, FAT, UKI, initrd, archive, cpio, and some more."""
+
+
+def of_blob(store: Store, digest: Digest) -> View:
+    """The blob `digest`."""
+    return HostFile(store.right(digest), digest)
+
+
+def of_content(store: Store, content: Content) -> View:
+    """What `content` stands for. Nothing is read yet."""
+    blobs: dict[Digest, View] = {}
+
+    def extent(piece: Slice) -> Extent:
+        if piece.blob is None:
+            return Extent(None, 0, piece.length)
+        return Extent(blobs.setdefault(piece.blob, of_blob(store, piece.blob)), piece.offset, piece.length)
+
+    return Mosaic(map(extent, content)) if content else Memory(b"")
+
+
+def of_tree(store: Store, tree: Mapping[str, Entry]) -> Listing:
+    """The entries of a tree, files with their contents."""
+    return {path or ".": _node(store, entry) for path, entry in tree.items()}
+
+
+def _node(store: Store, entry: Entry) -> Node:
+    content = of_content(store, entry.content) if isinstance(entry, File) else None
+    return Node(KINDS[type(entry)], facts(entry, content=False), content)
+
+
+def of_result(store: Store, digest: Digest) -> Listing | View:
+    """What a stage gave: a tree's listing, or any other blob (an image's manifest) as it stands."""
+    if is_tree(store, digest):
+        return of_tree(store, store.tree(digest))
+    return of_blob(store, digest)
+
+
+def is_tree(store: Store, digest: Digest) -> bool:
+    """Whether the blob `digest` is a tree."""
+    return trees.recognises(of_blob(store, digest))
+
+
+def root_of(view: View) -> Listing | None:
+    """The root file system in a file of any format: the entries of its initrd's archives laid over each other, of its
+    squashfs, ext4 or tar. None if there is none that a reader finds."""
+    merged: dict[str, Node] = {}
+    for listing in _roots(view, 0):
+        merged.update(listing)
+    return merged or None
+
+
+def _roots(view: View, depth: int) -> Iterator[Listing]:
+    opened = look_into(view) if depth < DEEPEST else None
+    if opened is None:
+        return
+    if is_root(opened.listing):
+        yield {path: node for path, node in opened.listing.items() if path != HEADER}
+        return
+    for path, node in opened.listing.items():
+        if node.content is not None and opened.structure in CONTAINERS and not path.startswith("("):
+            yield from _roots(node.content, depth + 1)
+
+
+CONTAINERS = ("archives", "disk", "FAT", "ISO 9660", "PE", "qcow2", "VMDK", "VHD", "VHDX", "tar", "cpio")
+"""Structures that a root file system may be inside of, in a file."""
+
+
+def is_root(listing: Listing) -> bool:
+    """Whether a listing is (a part of) a root file system rather than what one is packed in."""
+    return any(path.startswith(("etc/", "bin/", "usr/", "containers/", "lib/", "sbin/")) for path in listing)

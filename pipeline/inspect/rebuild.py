@@ -1,0 +1,158 @@
+"""Rebuild: `python -m pipeline.inspect.rebuild` builds in the current folder, in a process for which the world differs.
+
+The user, the umask and the environment are set by who starts it (pipeline.inspect.runs); what only the process itself
+can change (the clock, the order of directory listings, the number of processors) comes as JSON on its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
+
+def main() -> int:
+    """Build `targets` (doit's words) under `conditions`, both from standard input; doit's exit code."""
+    end_with_parent()
+    asked = json.load(sys.stdin)
+    conditions = asked["conditions"]
+    if conditions["now"] is not None:
+        pretend_now(conditions["now"])
+    if conditions["processors"] is not None:
+        pretend_processors(conditions["processors"])
+    shuffle_listings(conditions["listing"])
+    words = ["run", "-n", str(conditions["threads"]), "-P", "thread", *asked["targets"]]
+    if conditions["warm"]:
+        if code := _build(words):
+            return code
+        _forget_half()
+    return _build(words)
+
+
+def _build(words: list[str]) -> int:
+    from doit.cmd_base import ModuleTaskLoader
+    from doit.doit_cmd import DoitMain
+
+    from pipeline import tasks
+
+    loader = ModuleTaskLoader({"DOIT_CONFIG": tasks.config(), "task_build": tasks.build})
+    code: int = DoitMain(loader).run(words)
+    return code
+
+
+def _forget_half() -> None:
+    """Drop the results and every second thing that the store knows, so that the rest is used again."""
+    from pipeline.project.project import CACHE, RESULTS
+
+    shutil.rmtree(RESULTS)
+    known = sorted(os.path.join(folder, name) for folder, _, names in os.walk(f"{CACHE}/actions") for name in names)
+    for path in known[::2]:
+        os.unlink(path)
+
+
+def end_with_parent() -> None:
+    """Have the kernel send SIGTERM when who started this process dies, however that happens (prctl(2))."""
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def pretend_now(now: int) -> None:
+    """Let Python's clocks go on from `now` (seconds since 1970). Must come before anything imports from `datetime`."""
+    import datetime
+
+    real, real_ns = time.time, time.time_ns
+    offset = now - int(real())
+    gmtime, localtime, strftime, ctime, asctime = time.gmtime, time.localtime, time.strftime, time.ctime, time.asctime
+    patched: dict[str, Callable[..., Any]] = {
+        "time": lambda: real() + offset,
+        "time_ns": lambda: real_ns() + offset * 10**9,
+        "gmtime": lambda seconds=None: gmtime(real() + offset if seconds is None else seconds),
+        "localtime": lambda seconds=None: localtime(real() + offset if seconds is None else seconds),
+        "ctime": lambda seconds=None: ctime(real() + offset if seconds is None else seconds),
+        "asctime": lambda moment=None: asctime(localtime(real() + offset) if moment is None else moment),
+        "strftime": lambda form, moment=None: strftime(form, localtime(real() + offset) if moment is None else moment),
+    }
+
+    class Moment(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(time.time(), tz)
+
+        @classmethod
+        def utcnow(cls) -> Self:
+            return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+
+        @classmethod
+        def today(cls) -> Self:
+            return cls.fromtimestamp(time.time())
+
+    class Day(datetime.date):
+        @classmethod
+        def today(cls) -> Self:
+            return cls.fromtimestamp(time.time())
+
+    _replace(time, patched)
+    _replace(datetime, {"datetime": Moment, "date": Day})
+
+
+def pretend_processors(count: int) -> None:
+    """Let the process have and see `count` processors."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    _replace(os, {"cpu_count": lambda: count})
+
+
+def shuffle_listings(seed: int) -> None:
+    """Let the host's directories be listed in an order that `seed` decides (0: sorted)."""
+    listdir, scandir = os.listdir, os.scandir
+
+    def ordered(entries: list[Any], key: Callable[[Any], Any]) -> list[Any]:
+        entries.sort(key=key)
+        if seed:
+            random.Random(seed).shuffle(entries)
+        return entries
+
+    class Listing:
+        """What os.scandir gives: an iterator that can be closed."""
+
+        def __init__(self, path: Any = ".") -> None:
+            with scandir(path) as entries:
+                self._entries = iter(ordered(list(entries), lambda entry: entry.name))
+
+        def __iter__(self) -> Iterator[Any]:
+            return self
+
+        def __next__(self) -> Any:
+            return next(self._entries)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            self.close()
+
+        def close(self) -> None:
+            self._entries = iter(())
+
+    _replace(os, {"listdir": lambda path=".": ordered(listdir(path), lambda name: name), "scandir": Listing})
+
+
+def _replace(module: ModuleType, names: Mapping[str, Any]) -> None:
+    for name, value in names.items():
+        setattr(module, name, value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

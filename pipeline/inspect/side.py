@@ -1,0 +1,188 @@
+"""Side: what `doit compare` was asked for becomes something that can be compared: a build's folder, a file, a stage's
+result in the store, an image or a node in a registry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.inspect import record as records
+from pipeline.inspect import software
+from pipeline.inspect.comparison import Side
+from pipeline.inspect.explain import Made, in_order
+from pipeline.inspect.listings import is_root, is_tree, of_blob, of_tree, root_of
+from pipeline.inspect.record import Record
+from pipeline.kernel import image as kernel_image
+from pipeline.model.digest import Digest, InvalidDigest
+from pipeline.model.errors import BadInput
+from pipeline.project.publish import MANIFEST
+from pipeline.readers import HEADER, Listing, Node, look_into
+from pipeline.readers.view import HostFile, View
+from pipeline.store import Store
+
+KEY = re.compile(r"[0-9a-f]{64}")
+DEEPEST = 8
+"""Structures inside each other that are looked into for a kernel and its command line."""
+ROOTS = ("archives", "cpio", "squashfs", "erofs", "ext4")
+"""Structures of root file systems: what boots a node lies beside them."""
+
+
+def side(store: Store, asked: str) -> Side:
+    """What `asked` means: a folder with a manifest.json, a file, an action's key, a digest, a reference (of an
+    image or a pushed node).
+
+    BadInput if it is none of them.
+    """
+    path = Path(asked)
+    if (path / MANIFEST).is_file():
+        return of_record(store, asked, records.read(store, asked))
+    if path.is_file():
+        return _of_views(asked, {path.name: HostFile(path)})
+    if path.is_dir():
+        raise BadInput(f"{asked}: a folder without {MANIFEST}: no build")
+    if KEY.fullmatch(asked):
+        return _of_digest(store, asked, _recalled(store, asked))
+    try:
+        return _of_digest(store, asked, Digest.parse(asked))
+    except InvalidDigest:
+        return _of_reference(store, asked)
+
+
+def of_record(store: Store, name: str, record: Record) -> Side:
+    """The build of a record, with what the store knows of its stages; of several architectures, this machine's."""
+    arch = next(iter(record.manifests)) if len(record.manifests) == 1 else _own_arch()
+    if arch not in record.manifests:
+        raise BadInput(f"{name}: is not there for {arch}, only for {', '.join(record.manifests)}")
+    formats = record.manifests[arch]["formats"]
+    paths = {file: record.file(arch, file) for entry in formats.values() for file in entry["files"]}
+    found = _of_views(name, {file: HostFile(path) for file, path in paths.items() if path})
+    stages = {stage: facts for entry in formats.values() for stage, facts in entry["stages"].items()}
+    order = in_order(stages, [store])
+    recorded = dict(_recorded_packages(store, stages))
+    return found._replace(
+        stages={stage: stages[stage]["result"] for stage in order if stages[stage]["result"]},
+        packages={**recorded, **found.packages},
+        config=found.config or _kernel_config(store, stages),
+    )
+
+
+def made(store: Store, folder: Path) -> dict[str, Made]:
+    """Format -> how the build in `folder` made it."""
+    formats = json.loads((folder / MANIFEST).read_text())["formats"]
+    return {name: Made(entry, records.inside(folder), store) for name, entry in formats.items()}
+
+
+def _recalled(store: Store, key: str) -> Digest:
+    result = store.recall(key)
+    if result is None:
+        raise BadInput(f"{key}: the store knows no result of an action with this key")
+    return result
+
+
+def _of_reference(store: Store, reference: str) -> Side:
+    """A node or an image in a registry, fetched if it is not there. BadInput if `reference` is no reference."""
+    from pipeline.oci import reference as references
+    from pipeline.oci.error import ImageError
+
+    try:
+        full = references.expand(reference)
+    except ImageError as error:
+        known = "neither a build, nor a file, nor a key or digest in the store, nor an image"
+        raise BadInput(f"{reference}: {known}: {error}") from None
+    if not records.is_remote(reference) and not {":", "@"} & set(reference):
+        raise BadInput(f"{reference}: no such file or folder (an image is named with its tag: {reference}:latest)")
+    if record := records.pushed(store, full):
+        return of_record(store, reference, record)
+    return _of_digest(store, reference, _pulled(store, full))
+
+
+def _pulled(store: Store, reference: str) -> Digest:
+    """The tree of an image."""
+    from pipeline.oci import resolve
+    from pipeline.stages import pull
+
+    arch = _own_arch()
+    manifest = resolve.resolve(reference, [arch]).platforms[arch].manifest
+    return pull.unpack(store, pull.pull(store, reference=reference, manifest=manifest))
+
+
+def _own_arch() -> str:
+    from pipeline.spec import build
+
+    return build.filled_in(build.Build()).arch[0]
+
+
+def _of_digest(store: Store, name: str, digest: Digest) -> Side:
+    """A stage's result, or any blob. A flat tree is a format's outputs, else a root file system."""
+    if not store.has(digest):
+        raise BadInput(f"{name}: {digest} is not in the store")
+    if not is_tree(store, digest):
+        return _of_views(name, {name: of_blob(store, digest)})
+    listing = of_tree(store, store.tree(digest))
+    if is_root(listing):
+        return _complete(Side(name, {}, {}, listing, {}, "", {}))
+    return _of_views(name, {path: node.content for path, node in listing.items() if node.content is not None})
+
+
+def _of_views(name: str, views: Mapping[str, View]) -> Side:
+    """Whole output files: the first root file system in them (an initrd's before a disk's), and what boots it."""
+    boot: dict[str, Node] = {}
+    root: Listing = {}
+    for file, view in sorted(views.items(), key=lambda item: "initrd" not in item[0]):
+        boot[file] = Node("file", {}, view)
+        boot.update(_beside(view, 0))
+        root = root or root_of(view) or {}
+    return _complete(Side(name, views, {}, root, boot, "", {}))
+
+
+def _complete(found: Side) -> Side:
+    kernels = (node.content for node in found.boot.values() if node.content and kernel_image.version(node.content))
+    config = next((text for text in map(kernel_image.config, kernels) if text), "")
+    return found._replace(packages=software.packages(found.root), config=config)
+
+
+def _beside(view: View, depth: int) -> Iterator[tuple[str, Node]]:
+    """Files and sections around a root file system: the kernel, its command line, the boot loader's configuration."""
+    opened = look_into(view) if depth < DEEPEST else None
+    if opened is None or opened.structure in ROOTS or is_root(opened.listing):
+        return
+    for path, node in opened.listing.items():
+        if path != HEADER and node.content is not None:
+            yield path, node
+            yield from _beside(node.content, depth + 1)
+
+
+def _recorded_packages(store: Store, stages: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """`recipe: package` -> version, out of what the store remembers of the stages that fetched them."""
+    for stage in stages.values():
+        record = store.record(stage["key"])
+        params = record.facts.get("params", {}) if record else {}
+        for package in params.get("packages", ()):
+            if isinstance(package, dict) and "version" in package:
+                yield f"{params.get('recipe', '')}: {package['name']}", package["version"]
+
+
+def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:
+    """The configuration beside the kernel: the build left it behind, what the kernel was taken from still has it."""
+    for key in _behind(store, stages["kernel"]["key"]) if "kernel" in stages else ():
+        tree = store.recall(key)
+        if tree is None or not is_tree(store, tree):
+            continue
+        for path, node in of_tree(store, store.tree(tree)).items():
+            if kernel_image.CONFIG.fullmatch(path) and node.content is not None:
+                return node.content.read(0, software.LARGEST).decode("utf-8", "replace")
+    return ""
+
+
+def _behind(store: Store, key: str) -> Iterator[str]:
+    """The keys of everything that the action `key` was made from, as far as there are records; the nearest first."""
+    todo = [key]
+    while todo:
+        record = store.record(todo.pop(0))
+        inputs = list(record.facts.get("inputs", {}).values()) if record else []
+        yield from inputs
+        todo += inputs

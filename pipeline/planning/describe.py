@@ -1,0 +1,211 @@
+"""The language described, out of the classes that read it: specs/schema.json for editors, docs/spec.md for people.
+
+    python -m pipeline.planning.describe     writes both
+
+What a key means is the text under its field, which only the source has: it is read from there (PEP 258 calls these
+attribute docstrings).
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline import sections
+from pipeline.language.kinds import Either, ListOf, MapOf
+from pipeline.language.reader import Kind
+from pipeline.language.schema import Record, fields, is_mapping, kind
+
+SCHEMA = Path("specs/schema.json")
+MANUAL = Path("docs/spec.md")
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a spec. It takes what the reader takes, but for what the reader checks across
+    values: that names are different, that what is named exists, that keys fit each other."""
+    definitions: dict[str, Any] = {}
+
+    def define(record: type) -> dict[str, Any]:
+        if record.__name__ not in definitions:
+            definitions[record.__name__] = {}
+            definitions[record.__name__] = _object(record, define)
+        return {"$ref": f"#/$defs/{record.__name__}"}
+
+    properties = {
+        name: kind(module.Value).json(define) | {"description": _summary(module)}
+        for name, module in sections.modules().items()
+    }
+    return {
+        "$schema": DRAFT,
+        "title": "nodekiln spec",
+        "description": "What a node is made of. docs/spec.md says more.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _object(record: type, define: Any) -> dict[str, Any]:
+    texts = meanings(record)
+    found: dict[str, Any] = {
+        "type": "object",
+        "description": _first(record.__doc__),
+        "additionalProperties": False,
+        "properties": {
+            name: field.kind.json(define) | {"description": texts[field.name]} for name, field in fields(record).items()
+        },
+    }
+    required = [name for name, field in fields(record).items() if field.required]
+    return found | ({"required": required} if required else {})
+
+
+def meanings(record: type) -> Mapping[str, str]:
+    """The text under each field of a class, those of its bases included."""
+    found: dict[str, str] = {}
+    for base in reversed(record.__mro__):
+        if is_mapping(base):
+            found |= _texts(base)
+    return found
+
+
+def _texts(record: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), f"{record}: {field.target.id}"
+            found[field.target.id] = " ".join(str(text.value.value).split())
+    return found
+
+
+def manual() -> str:
+    """docs/spec.md."""
+    lines = [INTRODUCTION.strip(), ""]
+    shown: dict[str, type] = {}
+    for name, module in sections.modules().items():
+        lines += [f"## `{name}:`", "", _summary(module)[0].upper() + _summary(module)[1:] + ".", ""]
+        value = kind(module.Value)
+        records = list(_records(value))
+        if len(records) == 1 and records[0].__name__ in shown:
+            lines += [f"{_words(value)[0].upper()}{_words(value)[1:]}, as above.", ""]
+            continue
+        if isinstance(value, ListOf):
+            lines += [f"{_words(value)[0].upper()}{_words(value)[1:]}.", ""]
+        for record in _reachable(records):
+            if record.__name__ not in shown:
+                shown[record.__name__] = record
+                lines += _table(record, heading=record not in records or isinstance(value, ListOf))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(record: type, heading: bool) -> Iterator[str]:
+    texts = meanings(record)
+    if heading:
+        yield from (f"### {record.__name__}", "", f"{record.__doc__}", "")
+    yield from ("| key | value | |", "|---|---|---|")
+    for name, field in fields(record).items():
+        usual = " **Required.**" if field.required else f" Default: `{field.default}`." if field.default else ""
+        yield f"| `{name}` | {_words(field.kind)} | {_escaped(texts[field.name])}{usual} |"
+    yield ""
+
+
+def _words(value: Kind) -> str:
+    """What may stand there, for a reader; classes are linked."""
+    if isinstance(value, Record):
+        return f"[{value.type.__name__}](#{value.type.__name__.lower()})"
+    if isinstance(value, ListOf):
+        return f"list of {_words(value.item)}"
+    if isinstance(value, MapOf):
+        return f"mapping to {_words(value.item)}"
+    if isinstance(value, Either):
+        return " or ".join(_words(each) for each in value.kinds)
+    return _escaped(value.wanted.removeprefix("a whole ").removeprefix("an ").removeprefix("a "))
+
+
+def _records(value: Kind) -> Iterator[type]:
+    """The classes that a kind names itself."""
+    if isinstance(value, Record):
+        yield value.type
+    elif isinstance(value, ListOf | MapOf):
+        yield from _records(value.item)
+    elif isinstance(value, Either):
+        for each in value.kinds:
+            yield from _records(each)
+
+
+def _reachable(records: list[type]) -> list[type]:
+    """`records` and every class below, each before those that it names."""
+    found: dict[type, None] = {}
+
+    def visit(record: type) -> None:
+        if record not in found:
+            found[record] = None
+            for field in fields(record).values():
+                for each in _records(field.kind):
+                    visit(each)
+
+    for record in records:
+        visit(record)
+    return list(found)
+
+
+def _summary(module: ModuleType) -> str:
+    """The first line of a section's docstring, without its name and full stop."""
+    return _first(module.__doc__).partition(": ")[2].rstrip(".")
+
+
+def _first(text: str | None) -> str:
+    return " ".join((text or "").partition("\n\n")[0].split())
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def schema_text() -> str:
+    """specs/schema.json."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+INTRODUCTION = """
+# The spec language
+
+Made from the program's own description of it by `python -m pipeline.planning.describe`; do not edit.
+
+A spec is a YAML file, `specs/NAME.yml`. Its language is LinuxKit's, so that LinuxKit's specs work as they are, and one
+key of our own, `build:`. [linuxkit.md](linuxkit.md) lists where the result differs, and why. Editors complete and check
+specs with [schema.json](../specs/schema.json): `# yaml-language-server: $schema=schema.json` as the first line.
+
+**YAML** is read by version 1.2's rules: `no`, `on` and `22:22` are texts, `0644` is a number (write `"0644"`), and
+nothing is converted: where a text is wanted, `true` or `1` is an error. Unknown keys, keys that stand twice, a second
+document, tags and a byte order mark are errors. Anchors, aliases and `<<` work.
+
+**Several files** make one spec: `specs/NAME.yml`, then what its `build.append` names, then `specs/NAME.d/*.yml` by
+name. Lists of a section are joined in this order; in a mapping (`kernel:`, `build:`) the last to say something wins.
+
+**A key that is left out** is not the same as an empty one: `binds: []` drops the binds that an image's label asks for.
+`null` is an error.
+
+**Images** are `name:tag`, `name@sha256:…`, `registry:port/name:tag`, `oci:DIR[:REF]`, `docker-archive:FILE`, or
+`@pkg:images/NAME` for one that is built from a recipe here. What a tag means is written down in `specs/NAME.lock`.
+
+**Order**: sections are laid over each other as they come below; of two files with one path, the later one is there.
+"""
+
+
+def main() -> None:
+    SCHEMA.write_text(schema_text(), encoding="utf-8")
+    MANUAL.write_text(manual(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

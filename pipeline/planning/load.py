@@ -1,0 +1,128 @@
+"""Load: reads and checks the YAML files of a spec.
+
+    specs/NAME.yml          the spec
+    build.append            files that it names are appended to it, in that order
+    specs/NAME.d/*.yml      files that are appended after that, by name
+
+Appending, as `linuxkit build a.yml b.yml` does it: lists of a section one after another; of a mapping such as
+`kernel:`, the later value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import sections
+from pipeline.host import outside, tracked
+from pipeline.language import document
+from pipeline.language.document import Node
+from pipeline.language.kinds import ListOf
+from pipeline.language.problem import Place, Problem, Problems, guess
+from pipeline.language.schema import Reader, Wrong, checked, kind
+from pipeline.spec.build import filled_in
+from pipeline.spec.spec import Spec
+
+
+def load(path: Path) -> Spec:
+    """Reads the spec in the file `path` and its appended files. Raises Problems with everything that is wrong."""
+    nodes, files = _nodes(path)
+    if len(nodes) > 1:  # each by itself first, so that only documents of the right shape are merged
+        _refuse([problem for node in nodes for problem in _read(node)[1].problems])
+    found, reader = _read(functools.reduce(document.merged, nodes))
+    _refuse(reader.problems)
+    return _checked(Spec(path.stem, path, found, reader.places, files=tuple(files)))
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise Problems(problems)
+
+
+def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
+    """The documents of the spec, in their order, and their files."""
+    problems: list[Problem] = []
+    nodes = []
+    first = _parse(path, problems, path.parent)
+    appended = _appended(first, path, problems) if first else []
+    folder = path.with_suffix(".d")
+    files = [path, *appended, *(folder / name for name in tracked.listing(folder, ".yml"))]
+    for number, file in enumerate(files):
+        node = _parse(file, problems, path.parent) if number else first
+        if node:
+            nodes.append(node)
+    _refuse(problems)
+    if not nodes:
+        raise document.problem_at(str(path), 1, 1, "the file says nothing", "at least a kernel, an init or a file")
+    return nodes, files
+
+
+def _parse(path: Path, problems: list[Problem], home: Path) -> Node | None:
+    """The document in `path`, a file of the project or below the spec's folder `home`; None if it cannot be had."""
+    try:
+        if outside.leads(path, home):
+            raise document.problem_at(str(path), 1, 1, "leads outside the project", outside.ALLOWED)
+        return document.parse(tracked.contents(path), str(path))
+    except Problems as found:
+        problems += found.problems
+    except OSError as error:
+        problems.append(Problem(Place(str(path), 1, 1), f"cannot be read: {error.strerror}"))
+    return None
+
+
+def _appended(node: Node, path: Path, problems: list[Problem]) -> list[Path]:
+    """The files that `build.append` names. What is wrong with it otherwise shows when it is read."""
+    asked = _under(_under(node, "build"), "append")
+    found = []
+    for item in asked.items if isinstance(asked, document.Sequence) else ():
+        if not isinstance(item, document.Scalar):
+            continue
+        file = path.parent / item.text
+        if tracked.is_file(file) and outside.leads(file, path.parent):
+            problems.append(Problem(item.place, f"{item.text!r} lies outside the project", outside.ALLOWED))
+        elif tracked.is_file(file):
+            found.append(file)
+        else:
+            problems.append(
+                Problem(item.place, f"there is no file {item.text!r} to append", f"looked in {path.parent}")
+            )
+    return found
+
+
+def _under(node: Node | None, key: str) -> Node | None:
+    """The value of a mapping's key, if there is one."""
+    for name, item in node.pairs if isinstance(node, document.Mapping) else ():
+        if isinstance(name, document.Scalar) and name.text == key:
+            return item
+    return None
+
+
+def _read(node: Node) -> tuple[dict[str, Any], Reader]:
+    """Every section's value, and the reader that knows what is wrong and where everything stands."""
+    reader, known = Reader(), sections.modules()
+    values = {name: () if isinstance(kind(module.Value), ListOf) else module.Value() for name, module in known.items()}
+    with contextlib.suppress(Wrong):
+        for name, place, item in reader.pairs(node, ()):
+            if name not in known:
+                reader.wrong(place, (), f"unknown key {name!r}", guess(name, list(known)))
+                continue
+            with contextlib.suppress(Wrong):
+                values[name] = reader.read(kind(known[name].Value), item, (name,))
+    return values, reader
+
+
+def _checked(spec: Spec) -> Spec:
+    """`spec` after what only the whole of it can tell."""
+    problems, warned = [], []
+    for name, module in sections.modules().items():
+        value = spec[name]
+        found = [*checked(value), *(module.problems(value, spec) if hasattr(module, "problems") else ())]
+        problems += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]
+        found = list(module.warnings(value, spec)) if hasattr(module, "warnings") else []
+        warned += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]
+    _refuse(problems)
+    settled = {**spec.sections, "build": filled_in(spec["build"])}
+    return replace(spec, sections=settled, warned=tuple(warned))

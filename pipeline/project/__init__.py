@@ -1,0 +1,1 @@
+"""A folder with specs/: its store, and the files that results become."""

@@ -1,0 +1,1 @@
+"""Start an output: QEMU, seed disks with keys, an HTTP server."""

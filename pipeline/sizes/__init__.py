@@ -1,1 +1,0 @@
-"""Sizes: what each byte of a node is for (measure), shown as a map (treemap), and how much is allowed (budget)."""

@@ -1,0 +1,1 @@
+"""A spec as a value: sections with places, the components that sections yield, and their bundles."""

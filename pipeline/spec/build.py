@@ -1,0 +1,192 @@
+"""Build options: the values of `build:`, and their defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pipeline.container.arches import Arch
+from pipeline.container.container import Checked
+from pipeline.host import tracked
+from pipeline.language.schema import Pattern, Range, fields, mapping, plain
+from pipeline.spec import compatibility
+
+COMPAT = "NODEKILN_COMPAT"
+"""Environment variable: what `build.compat` is where a spec does not say it."""
+FORMATS = ("kernel+initrd",)
+"""What is made where the spec does not say."""
+
+_GUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+MACHINES: Mapping[str, Arch] = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+"""What Python calls the host, and what images are called for it; any other host gets amd64."""
+Size = Annotated[str, Pattern(r"[0-9]{1,12}[KMGT]?", "a size such as 1024M: digits, and K, M, G or T (powers of 1024)")]
+DiskSize = Annotated[
+    str, Pattern(r"[1-9][0-9]{0,6}[MGT]?", "a size such as 512M: digits, and M, G or T (M where none is)")
+]
+"""Of what lies on disks, which is made of whole MiB."""
+BootLabel = Annotated[str, Pattern(r"[A-Z0-9_]{1,11}", "a label of at most 11 letters (capitals), digits and `_`")]
+"""What FAT, ISO 9660 and everybody's tools agree on."""
+PartitionLabel = Annotated[str, Pattern(r"[A-Za-z0-9_.-]{1,36}", "a label of letters, digits, `_`, `-` and `.`")]
+Compression = Annotated[
+    str,
+    Pattern(
+        r"none|zstd(:([1-9]|1[0-9]|2[0-2]))?|gzip(:([0-9]|1[0-2]))?",
+        "zstd[:1-22], gzip[:0-12] or none",
+        near=("zstd", "gzip", "none"),
+    ),
+]
+
+Clusters = Annotated[
+    str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]", near=("plain", "zstd"))
+]
+
+LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
+"""Characters. What holds nothing is named by the GUID partition table alone; FAT has a pattern of its own, above."""
+LEAST_SIZE = {"fat": 3, "ext4": 5, "swap": 1, "none": 1}
+"""Smallest size of a partition, in MiB: FAT16 has 4085 clusters or more, and ext4 a journal of 4 MiB."""
+
+
+@mapping
+class Partition:
+    """A partition of disk images. The first is the FAT volume that the node boots from; others come behind it."""
+
+    label: PartitionLabel | None = None
+    """Its name in a GUID partition table, and of the file system. The first may have it from `label` above."""
+    size: DiskSize | None = None
+    """Its size: `512M`, `4G`. The first is the smallest that holds the node without one, the last what is left of
+    `build.size`; others need one."""
+    format: Literal["none", "ext4", "swap", "fat"] | None = None
+    """What is made in it: an empty file system (ext4 with a journal), a swap area, or nothing (the default)."""
+    type: Annotated[str, Pattern(_GUID, "a GUID")] | None = None
+    """Its type in a GUID partition table: a GUID, where that of its format (Linux data, Linux swap, basic data) will
+    not do. The first is the EFI system partition."""
+
+    def problems(self) -> Checked:
+        longest = LONGEST_LABEL[self.format or "none"]
+        if self.label is not None and len(self.label) > longest:
+            yield ("label",), f"the label {self.label!r} is too long for {self.format}", f"at most {longest} characters"
+        if self.format == "fat":
+            yield from _wrong_fat_label(self.label)
+
+
+@mapping
+class Build:
+    """What comes out of the spec. LinuxKit says these things on its command line."""
+
+    formats: tuple[str, ...] | None = None
+    """Output formats; `doit list --all` shows every one. `[kernel+initrd]` by default."""
+    arch: Arch | tuple[Arch, ...] | None = None
+    """Architecture, or several; the host's by default."""
+    compress: Compression | None = None
+    """How the initrd is compressed, and what else is: `zstd[:level]`, `gzip[:level]` or `none`. By default as the
+    kernel's own configuration, where its image carries it, says that it can unpack an initrd: zstd, else gzip, else
+    none."""
+    size: DiskSize | None = None
+    """Size of disk images: `1024M`, `4G`. By default they are as small as what they hold."""
+    label: BootLabel | None = None
+    """Label of the volume that the node boots from, on disks and ISOs. `NODE` by default."""
+    partitions: tuple[Partition, ...] | None = None
+    """Partitions of raw-bios, raw-efi, raw-hybrid, rpi3 and all disks that are made of them. The first is the one that
+    the node boots from; it is the only one by default, and fills the disk. On ext4 and ext4-efi the root lies behind
+    the first, and the others behind it."""
+    clusters: Clusters | None = None
+    """How qcow2 images keep their clusters: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads
+    since its version 5.1."""
+    bootloader: str | None = None
+    """Which bootloader disk images get, for formats that know several."""
+    append: tuple[str, ...] | None = None
+    """More files of this spec, relative to it, appended in this order; then those of NAME.d."""
+    compat: Literal["linuxkit"] | Annotated[int, Range(1, 999)] | None = None
+    """`linuxkit` repeats LinuxKit's time stamps and mistakes, for those who compare bytes. A number is a generation of
+    nodekiln's own bytes: another one than the builder's is refused, with the releases that make it."""
+    epoch: Annotated[int, Range(0, (1 << 32) - 1)] | None = None
+    """Time stamp, in seconds since 1970, of what nodekiln makes itself; SOURCE_DATE_EPOCH, else 1980, by default."""
+    budget: Mapping[str, Size] | None = None
+    """Largest size of every output (`total`), of one (`qcow2-bios`), or of a part (`services/sshd`): more is an
+    error."""
+
+    def problems(self) -> Checked:
+        if self.partitions or self.size:
+            yield from _wrong_partitions(self.partitions or (), self.size, self.label)
+        if isinstance(self.compat, int) and (refusal := compatibility.refusal(self.compat)):
+            yield ("compat",), f"build.compat: {refusal}", ""
+        for name, values in (("formats", self.formats), ("arch", self.arch if isinstance(self.arch, tuple) else None)):
+            if values is not None and (not values or len(set(values)) < len(values)):
+                yield (name,), f"build.{name} names one thing twice, or nothing", ""
+
+    def options(self) -> dict[str, Any]:
+        """The options that formats may take, as JSON: those that the spec gives."""
+        own = ("formats", "arch", "append", "compat", "epoch", "budget")
+        return {name: value for name, value in plain(self).items() if name not in own}
+
+
+def _wrong_partitions(partitions: tuple[Partition, ...], size: str | None, label: str | None) -> Checked:
+    """What partitions mean together. Whether the node fits is only known once it is built."""
+    seen: dict[str, int] = {}
+    for number, each in enumerate(partitions):
+        here = ("partitions", number)
+        if number == 0:
+            yield from (((*here, *path), message, hint) for path, message, hint in _wrong_boot_volume(each))
+        elif each.size is None and not (size and number == len(partitions) - 1):
+            yield here, f"partition {number + 1} has no size", "only the last can do without, where build.size has one"
+        name = each.label or (label or "" if number == 0 else "")
+        if (number or name) and seen.setdefault(name, number) != number:
+            yield (*here, "label"), f"two partitions have the label {name!r}", "the node tells them apart by it"
+    yield from _wrong_sizes(partitions, size)
+
+
+def _wrong_boot_volume(first: Partition) -> Checked:
+    if first.format not in (None, "fat"):
+        yield ("format",), "the first partition is the FAT volume that the node boots from", "leave its format out"
+    if first.type is not None:
+        yield ("type",), "the first partition is what firmware boots from: its type is fixed", "leave it out"
+    if first.format is None:
+        yield from _wrong_fat_label(first.label)
+
+
+def _wrong_fat_label(label: str | None) -> Checked:
+    pattern: Pattern = get_args(BootLabel)[1]
+    if label is not None and not pattern.matches(label):
+        yield ("label",), f"{label!r} is not {pattern.wanted}", "it is FAT's"
+
+
+def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Checked:
+    from pipeline.writers import Unwritable, disk
+
+    sizes = [disk.MIB] * len(partitions)
+    for number, each in enumerate(partitions):
+        try:
+            sizes[number] = disk.size(each.size, above=0) or disk.MIB
+        except Unwritable as error:
+            yield ("partitions", number, "size"), str(error), ""
+            continue
+        least = LEAST_SIZE[each.format or "none"]
+        if sizes[number] < least * disk.MIB and each.size:
+            yield ("partitions", number, "size"), f"{each.size} is too small for {each.format}", f"at least {least}M"
+    try:
+        whole = disk.size(size)
+    except Unwritable as error:
+        yield ("size",), str(error), ""
+        return
+    if whole and sum(sizes) + disk.MIB > whole:
+        yield ("size",), f"{size} is too small: the partitions alone take {sum(sizes) // disk.MIB}M", ""
+
+
+@mapping
+class BuildOptions(Build):
+    """A Build whose defaults are filled in."""
+
+    formats: tuple[str, ...]
+    arch: tuple[Arch, ...]
+
+
+def filled_in(value: Build) -> BuildOptions:
+    """`value`, with the host's architecture and the usual format where it says nothing."""
+    arch = value.arch or MACHINES.get(os.uname().machine, "amd64")
+    said = {field.name: getattr(value, field.name) for field in fields(Build).values()}
+    formats = value.formats or FORMATS
+    compat = value.compat or tracked.variable(COMPAT) or None
+    return BuildOptions(
+        **said | {"formats": formats, "arch": (arch,) if isinstance(arch, str) else arch, "compat": compat}
+    )
