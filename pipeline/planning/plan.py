@@ -37,7 +37,7 @@ _SECTIONS = {"init": ("init", "kernel"), "services": ("services",), "onboot": ("
 """The sections at which problems of a whole node are told."""
 IMAGES = Path("images")
 """The folder of a project's recipes, by convention. It may be a symlink."""
-OWN_IMAGES = Path(__file__).parent.parent
+OWN_IMAGES = Path(__file__).parent.parent.parent
 """Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
 
 
