@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
+from pipeline.oci import registry, wire
+from pipeline.store import Store
 from tests import patience
 
-settings.register_profile("untimed", deadline=None)
+# NODEKILN_FUZZ=20000 pytest tests/oci -k "any or what_tarfile" is the long run.
+settings.register_profile("untimed", deadline=None, max_examples=int(os.environ.get("NODEKILN_FUZZ") or 100))
 settings.load_profile("untimed")
+
+TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,3 +37,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     items[:] = [item for item in items if item not in slow]
     config.hook.pytest_deselected(items=slow)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def session_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for all tests of a run, for results that take long to make."""
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Credentials, mirrors and proxies of the person who runs the test are out of reach."""
+    for name in (*PROXIES, *map(str.upper, PROXIES), *TRUST, "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("CACHE", "CERTS", "INSECURE", "LOCKED", "MIRROR", "OFFLINE", "RESOLVED", "SILENT", "TRUSTED_HOSTS"):
+        monkeypatch.delenv(f"NODEKILN_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
+    registry.forget_tokens()
+    wire.silent.clear()

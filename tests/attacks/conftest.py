@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.project import ROOT, run_doit
+
 SPEC = "files: [{path: etc/motd, contents: hello}]\nbuild: {formats: [tar]}\n"
 
 
@@ -31,13 +29,8 @@ class Project:
         (self.root / "specs/x.lock").write_text(lock)
 
     def doit(self, *words: str, umask: int = -1, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Without anything of ours in the environment but `environment`."""
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("NODEKILN_")}
-        every: dict[str, Any] = {"cwd": self.root, "capture_output": True, "text": True, "errors": "surrogateescape"}
-        return subprocess.run(
-            [sys.executable, "-m", "doit", *words], env={**ours, "PYTHONPATH": str(ROOT), **environment}, umask=umask,
-            **every,
-        )  # fmt: skip
+        """Runs doit with no variable of nodekiln but those of `environment`."""
+        return run_doit(*words, cwd=self.root, clean=True, umask=umask, **environment)
 
     def refuses(self, *words: str, **environment: str) -> str:
         """What doit says, which fails for `words` with one line."""

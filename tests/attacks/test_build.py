@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -18,8 +16,8 @@ from pipeline.oci.error import ImageError
 from pipeline.oci.resolve import resolve
 from tests.attacks.corpus import CORPUS
 from tests.oci import craft
+from tests.project import ROOT, run_doit
 
-ROOT = Path(__file__).parents[2]
 SPEC = """\
 init: ["oci:{image}"]
 services:
@@ -36,13 +34,6 @@ def node(project: Path, name: str, image: Path, digest: str, uid: str) -> None:
     (project / "specs" / f"{name}.lock").write_text(json.dumps({"version": 1, "images": images, "packages": {}}))
 
 
-def doit(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "doit", *words], cwd=project, capture_output=True, text=True, env=environment
-    )
-
-
 def sums(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -57,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     shutil.copy(ROOT / "dodo.py", project)
     (folder / "probe").write_text("untouched")
     node(project, "good", folder / "good", craft.image(folder / "good", [craft.archive(craft.entry("x"))]), "0")
-    done = doit(project, "build:good")
+    done = run_doit("build:good", cwd=project)
     assert done.returncode == 0, done.stderr
     for number, (_, attack) in enumerate(CORPUS.items()):
         image = folder / "images" / f"n{number}"
@@ -65,7 +56,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
         node(project, f"n{number}", image, attack.build(image), uid)
     before, good = sums(folder / "images"), sums(project / "build" / "good")
     store = {path: path.stat().st_mtime_ns for path in (project / "cache" / "blobs").rglob("*") if path.is_file()}
-    done = doit(project, "--continue", "build")
+    done = run_doit("--continue", "build", cwd=project)
     assert done.returncode == 3 and "Traceback" not in done.stderr + done.stdout, done.stderr[-3000:]
     assert sums(folder / "images") == before and sums(project / "build" / "good") == good
     assert all(path.stat().st_mtime_ns >= stamp for path, stamp in store.items()), "nothing that was there has gone"

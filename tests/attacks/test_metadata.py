@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests import patience
 from tests.judges import need, run
+from tests.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("metadata.lua")
 SECONDS = 30
 """Time limit for a document of 1 MiB, in seconds of a quiet machine, which needs one."""

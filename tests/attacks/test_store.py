@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from pipeline.model.digest import Digest
 from pipeline.planning import lock
 from pipeline.store import Store
 from tests.oci import craft
+from tests.project import ROOT, run_doit
 
-ROOT = Path(__file__).parents[2]
 Sums = list[dict[str, str]]
 LARGE = 400_000
 """Bytes of the file `large` of an image: more than are hashed whenever they are opened."""
@@ -39,13 +38,6 @@ files:
   - {{path: etc/motd, contents: "{motd}"}}
 build: {{formats: [kernel+initrd, tar], compress: {compress}}}
 """
-
-
-def doit(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "doit", *words], cwd=project, capture_output=True, text=True, env=environment
-    )
 
 
 def write(project: Path, name: str = "node", motd: str = "hello", compress: str = "zstd:1") -> None:
@@ -63,7 +55,7 @@ def sums(project: Path) -> dict[str, str]:
 
 
 def build(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    done = doit(project, *(words or ("build:node",)))
+    done = run_doit(*(words or ("build:node",)), cwd=project)
     assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     return done
 

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.judges import alone, need, run
-
-ROOT = Path(__file__).parents[2]
-
-
-def doit(*words: str, cwd: Path = ROOT) -> None:
-    """Run doit as a person does; its output is in the error."""
-    command = [str(Path(sys.executable).with_name("doit")), *words]
-    environment = {**os.environ, "NODEKILN_CACHE": str(ROOT / "cache"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+from tests.project import ROOT, doit
 
 
 @pytest.fixture(scope="session")
 def node() -> Path:
     """build/node, with every format that specs/node.yml asks for."""
-    doit("build:node")
+    doit("build:node", cwd=ROOT, NODEKILN_CACHE=str(ROOT / "cache"))
     return ROOT / "build" / "node"
 
 
@@ -44,7 +32,7 @@ def derived():
         change(spec)
         (folder / "specs" / "other.yml").write_text(yaml.safe_dump(spec))
         shutil.copy(ROOT / "specs" / "node.lock", folder / "specs" / "other.lock")
-        doit("build:other", cwd=folder)
+        doit("build:other", cwd=folder, NODEKILN_CACHE=str(ROOT / "cache"))
         return folder / "build" / "other"
 
     return make

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from tests.boot.conftest import ROOT
 from tests.judges import need, needs_root, run
+from tests.project import ROOT
 
 
 def test_the_policies_written_in_lua():

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.boot.conftest import ROOT
 from tests.boot.machine import once, running
 from tests.judges import need, run
+from tests.project import ROOT
 
 pytestmark = pytest.mark.boot
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests import patience
-from tests.boot.conftest import ROOT
 from tests.boot.machine import BOOT_SECONDS, free_port, once, running, started
 from tests.judges import need, run
+from tests.project import ROOT
 
 pytestmark = pytest.mark.boot
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.conftest import ROOT
 from tests.boot.machine import once, started
 from tests.formats.node import package
 from tests.judges import need
+from tests.project import ROOT
 
 pytestmark = pytest.mark.boot
 

@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from pipeline.store import Store
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(Path(tmp_path_factory.mktemp("store")))
+def store(session_store: Store) -> Store:
+    return session_store

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.project import ROOT
+
 NOBODY = 65534
 CONDITIONS = {
     "another time zone and locale": {"TZ": "Asia/Tokyo", "LC_ALL": "tr_TR.UTF-8"},

@@ -42,11 +42,6 @@ def far(tmp_path: Path, image: str) -> Iterator[Server]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses between attempts are left out."""
     monkeypatch.setattr(wire, "pause", lambda attempt, asked: 0)

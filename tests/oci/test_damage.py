@@ -21,11 +21,6 @@ LAYER = craft.archive(craft.entry("x", data=os.urandom(100_000)), craft.entry("y
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
 def image(store: Store, tmp_path: Path) -> Digest:
     """An image whose layer is only there as it came."""
     digest = craft.image(tmp_path / "layout", [LAYER])

@@ -25,11 +25,6 @@ from tests.oci.test_registry import login, word
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
 def image(store: Store, tmp_path: Path) -> Digest:
     layers = [craft.archive(craft.entry("x", data=os.urandom(3 << 20))), craft.archive(craft.entry("y"))]
     craft.image(tmp_path / "layout", layers)

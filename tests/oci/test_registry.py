@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,11 +60,6 @@ def check(reference: str, layout: Path, store: Store) -> None:
     assert list(store.tree(unpack(store, image))) == ["amd64", "b", "b/big", "hello"]
     other = resolved.platforms["arm64"]
     assert not any(map(store.has, [other.manifest, other.config.digest, other.layers[-1].digest]))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    yield Store(tmp_path / "store")
 
 
 def test_plain(layout: Path, store: Store, tmp_path: Path) -> None:

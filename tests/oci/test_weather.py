@@ -45,11 +45,6 @@ def far(layout: Path) -> Iterator[Server]:
         yield found
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def manifest_of(server: Server) -> tuple[Digest, Manifest]:
     fetched = fetch.document([Registry(server.host, "a/b", sleep=lambda _: None)], "1", "a/b:1")
     assert isinstance(fetched.document, Manifest)

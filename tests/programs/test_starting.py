@@ -26,11 +26,6 @@ STATIC = program((), "")
 LIBC = library(soname="libc.so.6")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "cache")
-
-
 def root(store: Store, files: Mapping[str, Given], arch: str = "amd64", mounted: tuple[str, ...] = ()) -> Root:
     found: dict[str, Entry] = {}
     for path, each in files.items():

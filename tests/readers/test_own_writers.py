@@ -1,7 +1,6 @@
 """A reader gives back the tree that our own writer of the same structure was given."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,8 @@ from tests.writers.test_disks import WRITERS
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
-    return Store(Path(tmp_path_factory.mktemp("store")))
+def store(session_store: Store) -> Store:
+    return session_store
 
 
 def written(store, path, write):

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.oci import wire
-from pipeline.store import Store
 from tests.recipe.repository import Repository, configure
 
 
@@ -15,11 +14,6 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test asks Debian's archive of old packages, and what did not answer one test is asked by the next."""
     monkeypatch.setenv("NODEKILN_SNAPSHOT", "off")
     wire.silent.clear()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "cache")
 
 
 @pytest.fixture

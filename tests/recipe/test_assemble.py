@@ -22,7 +22,8 @@ from pipeline.recipe.assemble import image
 from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
 from tests import judges
-from tests.recipe import elf, repository
+from tests.kernel import elf
+from tests.recipe import repository
 
 PLAIN: dict[str, Any] = {
     "reference": "nodekiln/tool:1",

@@ -22,10 +22,10 @@ from pipeline.recipe.apt import open_archive
 from pipeline.recipe.recipe import load
 from pipeline.store import Store
 from tests import judges
+from tests.project import ROOT
 
 pytestmark = pytest.mark.network
 
-ROOT = Path(__file__).parents[2]
 RECIPE = """\
 image: tool
 packages: [busybox-static, ca-certificates]

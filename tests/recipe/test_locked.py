@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.planning import lock
 from pipeline.planning.lock import Lock, LockError
 from tests import judges
-from tests.oci.test_commands import ROOT, doit
+from tests.project import ROOT, doit
 from tests.recipe.repository import Repository
 
 Host = Callable[..., None]

@@ -17,17 +17,12 @@ from pipeline.engine.gc import blobs
 from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Slice, only
 from pipeline.store import Damaged, Missing, Store, StoreError
+from tests.engine.graphs import build, check_whole, graph, mix
+from tests.engine.test_kill import in_a_child
 from tests.judges import needs_root
-from tests.store.graphs import build, check_whole, graph, mix
-from tests.store.test_kill import in_a_child
 
 VERSION = 1
 NOBODY = 65534
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "cache")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -155,7 +150,7 @@ def test_processes_threads_and_two_names_of_one_folder_compute_each_action_once(
     (tmp_path / "cache").mkdir()
     (tmp_path / "link").symlink_to("cache")
     program = (
-        "import sys, pathlib; from tests.store.graphs import *; from concurrent.futures import ThreadPoolExecutor\n"
+        "import sys, pathlib; from tests.engine.graphs import *; from concurrent.futures import ThreadPoolExecutor\n"
         "store = Store(pathlib.Path(sys.argv[1])); actions = list(closure(*graph(int(sys.argv[2]))))\n"
         "with ThreadPoolExecutor(4) as pool: ran = list(pool.map(lambda action: action.perform(store)[1], actions))\n"
         "print(sum(ran))"

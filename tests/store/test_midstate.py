@@ -14,11 +14,6 @@ BIG = midstate.APART
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "cache")
-
-
-@pytest.fixture
 def no_library(monkeypatch):
     """A host whose OpenSSL is not to be found."""
     monkeypatch.setattr(midstate, "LIBRARIES", ("libnone.so",))

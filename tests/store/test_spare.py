@@ -19,11 +19,6 @@ PATTERNS = [bytes((at * step >> 3) & 0xFF for at in range(LEAST)) * 2 for step i
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "cache")
-
-
-@pytest.fixture
 def out(tmp_path):
     return tmp_path / "out"
 

@@ -1,0 +1,33 @@
+"""Documents that list what is elsewhere, held against it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from tests.project import ROOT
+
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "images").rglob("*.md")]
+
+
+def test_the_index_of_decisions_has_each_by_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    titles = {path.name: path.read_text().partition("\n")[0].removeprefix("# ") for path in folder.glob("0*.md")}
+    lines = [f"- [{name[:4]}]({name}) {title}" for name, title in sorted(titles.items())]
+    assert [line for line in (folder / "README.md").read_text().splitlines() if line.startswith("- ")] == lines
+
+
+def test_a_term_stands_once_in_the_glossary() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    terms = Counter(re.findall(r"^\| ([^|]+?) +\|", text, re.MULTILINE))
+    assert len(terms) > 60
+    assert [term for term, count in terms.items() if count > 1 and term != "term"] == []
+
+
+def test_links_lead_to_files() -> None:
+    broken = []
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+            if "://" not in target and not (document.parent / target).exists():
+                broken.append(f"{document.relative_to(ROOT)}: {target}")
+    assert broken == []
