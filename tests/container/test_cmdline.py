@@ -14,11 +14,13 @@ from pipeline.container import cmdline
 from pipeline.formats import netboot, rpi3
 from pipeline.language.problem import Problems, StageProblem
 from pipeline.model.errors import BadInput
+from pipeline.model.tree import files
 from pipeline.planning.load import load
 from pipeline.planning.lock import Lock
 from pipeline.planning.plan import plan
 from pipeline.run import qemu
-from pipeline.writers import syslinux
+from pipeline.stages import bootvolume
+from pipeline.store import Store
 
 LOADED = [name for name in (*formats.names(), "raw-efi.zst") if formats.loaders(name)]
 HANDED = ["kernel+initrd", "kernel+squashfs", "kernel+erofs", "kernel+iso", "tar", "tar-kernel-initrd", "docker"]
@@ -129,14 +131,20 @@ def test_a_word_that_a_loader_reads_itself_is_refused(name: str, line: str, word
     assert f"would take {word!r}" in str(caught.value)
 
 
+def on_a_volume(line: str, store: Store) -> None:
+    parts = {"kernel": b"k", "initrd.img": b"i", "cmdline": line.encode()}
+    tree = store.put_tree(files((name, store.content(data)) for name, data in parts.items()))
+    bootvolume.linux_files(store, tree, tree)
+
+
 @pytest.mark.parametrize(
     "write",
-    [syslinux.config, rpi3.extlinux, lambda line: netboot.script("node", line)],
+    [on_a_volume, lambda line, store: rpi3.extlinux(line), lambda line, store: netboot.script("node", line)],
     ids=["syslinux", "rpi3", "ipxe"],
 )
-def test_what_writes_a_configuration_holds_the_limit_too(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_writes_a_configuration_holds_the_limit_too(write, store: Store) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(StageProblem, match="has 2040 bytes") as caught:
-        write("a" * 2040)
+        write("a" * 2040, store)
     assert caught.value.path == cmdline.PATH
 
 
