@@ -263,7 +263,7 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     if problems := list(_wrong_images(spec, images)):
         raise Problems(problems)
     epoch = _epoch(spec)
-    parts = sections.plan(Context(spec, images, epoch, arch))
+    parts = sections.components(Context(spec, images, epoch, arch))
     fragment = _fragments(spec, parts)
     return Plan(spec, arch, images, tuple(parts), fragment, _products(parts, epoch, fragment))
 

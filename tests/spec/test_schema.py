@@ -21,7 +21,7 @@ from pipeline.planning import describe
 ROOT = Path(__file__).parents[2]
 SCHEMA = describe.json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-SPEC = {name: kind(module.Value) for name, module in sections.modules().items()}
+SPEC = {name: kind(section.value) for name, section in sections.sections().items()}
 
 characters = st.characters(categories=("L", "N", "P", "S", "Zs"))
 
