@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import formats
 from pipeline.host.terminal import say
 from pipeline.host.typed import typed
 from pipeline.model.errors import BadInput, NodekilnError
@@ -16,6 +17,7 @@ from pipeline.project.project import Project
 from pipeline.run import nocloud, qemu
 
 if TYPE_CHECKING:
+    from pipeline.formats import Format
     from pipeline.spec.spec import Spec
 
 DOC = "boot the node in QEMU (^A X ends it)"
@@ -55,16 +57,16 @@ def run(
     from tempfile import TemporaryDirectory
 
     spec = project.load(name)
-    arch, format = _chosen(spec, format, arch)
+    arch, output = _chosen(spec, format, arch)
     emulator = qemu.EMULATORS[arch]
     if shutil.which(emulator.program) is None:
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
     base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
-    if missing := [file for file in qemu.files(format, base) if not file.exists()]:
-        raise NodekilnError(f"{missing[0]} is not there: {typed(f'build:{name}:{format}')} first")
+    if missing := [file for file in qemu.files(output, base) if not file.exists()]:
+        raise NodekilnError(f"{missing[0]} is not there: {typed(f'build:{name}:{output.name}')} first")
     file = _key_file(key, drive)
     words = [
-        *qemu.start(format, base, arch, append), "-serial", "mon:stdio",
+        *qemu.start(output, base, arch, append), "-serial", "mon:stdio",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
         *(qemu.volume("drive", Path(drive)) if drive else []),
     ]  # fmt: skip
@@ -76,14 +78,15 @@ def run(
         _boot([[*qemu.machine(arch, each, memory, cpus), *words] for each in accelerators])
 
 
-def _chosen(spec: Spec, format: str, arch: str) -> tuple[str, str]:
+def _chosen(spec: Spec, format: str, arch: str) -> tuple[str, Format]:
     """Returns the architecture and the format to boot: those asked for, else the first that can be."""
     if arch and arch not in spec.build.arch:
         raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
     asked = [format] if format else [*spec.build.formats]
-    bootable = [each for each in asked if each in qemu.BOOTABLE]
+    bootable = [found for each in asked if formats.known(each) and qemu.bootable(found := formats.find(each))]
     if not bootable:
-        raise NodekilnError(f"{', '.join(asked)}: cannot be booted here; try --format={' or '.join(qemu.BOOTABLE)}")
+        known = [each for each in formats.names() if qemu.bootable(formats.find(each))]
+        raise NodekilnError(f"{', '.join(asked)}: cannot be booted here; try --format={' or '.join(known)}")
     return arch or spec.build.arch[0], bootable[0]
 
 

@@ -131,7 +131,7 @@ def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tup
     if unknown := [each for each in wanted if not formats.known(each)]:
         raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(formats.names())})")
     path = project.lock_path(made.spec.name)
-    overwritten = {other: each for each in wanted for other in formats.clashes(each) if other in wanted}
+    overwritten = {one: other for one, other, _ in formats.clashes(wanted)}
     for each in wanted:
         if asked == "all" and each in overwritten:
             say(f"{each} ({made.arch}) is left out: its file has the name of {overwritten[each]}'s", error=True)

@@ -1,32 +1,21 @@
-"""Output formats, one file each: `ls pipeline/formats` is the list of them, and nothing else lists them.
+"""Output formats, one module each: `ls` of this folder is the list of them, and nothing else lists them.
 
-A format's file is called as the format, with `_` for what no module name can have: `kernel+initrd` is in
-kernel_initrd.py. It says NAME, VERSION, NEEDS (names of products, or of other formats), OPTIONS (the keys of `build:`
-that it takes), SUFFIXES (of the files that it gives) and
-
-    def build(store: Store, *needs: Digest, **options) -> Digest
-
-which gives a flat Tree {suffix: File}; an output file is called as the spec, followed by the suffix. It may say
-
-    DISK = True         it gives one file, a disk: `NAME.zst` and `NAME.gz` are formats too, the same disk compressed
-    CLASHES = (…)       formats that give another file of the same name
-    LARGEST_FILE = …    bytes of the largest file that it has room for
-    KERNEL = True       it cannot be without a kernel (which goes without saying where it needs a boot loader's image)
-    CARRIED = …         what the form in which it holds the root keeps of it (writers.carried), unless that is an initrd
-    LOADERS = (…)       what starts the kernel from it, besides what the formats that it needs say (language.cmdline)
-    MOST_PARTITIONS = … and LARGEST_DISK = …, in bytes: what its disk has room for
+A module has the name of its format, with `_` for `-` and `__` for `+` (kernel__initrd.py is kernel+initrd), and
+registers it with `FORMAT = Format(...)`. It is imported when its format is asked for. It also has a VERSION, as every
+module with a stage, and its docstring starts with `NAME: summary.`
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import os
-import re
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from pipeline.model.digest import Digest
 
@@ -36,127 +25,196 @@ if TYPE_CHECKING:
 
 ENDINGS = ("zst", "gz")
 """Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
-PRODUCTS = {"kernel", "initrd", "rootfs", "bootrd", "release"}
-"""What formats may need besides other formats and images (pipeline.planning.plan makes them)."""
+DIRECT_BOOT = ("-kernel", "-initrd.img", "-cmdline")
+"""Files for a direct boot. Every format that has one of them has the same bytes in it."""
+Product = Literal["kernel", "initrd", "rootfs", "bootrd", "release"]
+"""Actions that a plan makes for formats (pipeline.planning.plan)."""
+Option = Literal["clusters", "compress", "label", "name", "partitions", "size"]
+"""Keys of `build:` that formats can take, and `name`, that of the spec."""
 
 
-class Packed(NamedTuple):
-    """A disk, compressed: what a format's module says, for `raw-efi.zst`."""
+class Recipe(NamedTuple):
+    """A need: the tree of the recipe images/`name`, or of the image that `build.bootloader` names instead."""
 
-    NAME: str
-    VERSION: int | str
-    NEEDS: tuple[str, ...]
-    SUFFIXES: tuple[str, ...]
+    name: str
+
+
+class Output(NamedTuple):
+    """A need: the files of another format."""
+
+    format: str
+
+
+Need = Product | Recipe | Output
+
+
+class Firmware(Enum):
+    """Starters of a result, as README.md's table calls them."""
+
+    DIRECT = "a kernel that is handed over"
+    BIOS = "BIOS"
+    UEFI = "UEFI (amd64, arm64)"
+    EITHER = "BIOS or UEFI, also from a USB stick"
+    BOARD = "a board's own firmware"
+    NONE = "nothing: for containers and other tools"
+
+
+class Drive(NamedTuple):
+    """The drive as which a machine gets the one file of a format.
+
+    image: QEMU's name of its structure. compressible: NAME.zst and NAME.gz are formats too, the same file compressed.
+    """
+
+    image: Literal["raw", "qcow2", "vhdx", "vmdk", "vpc"] = "raw"
+    device: Literal["disk", "cd"] = "disk"
+    compressible: bool = True
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of output. ValueError, when its module is imported, for a need or option that there is not."""
+
+    name: str
     build: Callable[..., Digest]
-    OPTIONS: tuple[str, ...] = ("compress",)
+    """The stage `build(store, *needs, **options)`. It gives a flat Tree {suffix: File}."""
+    needs: tuple[Need, ...]
+    options: tuple[Option, ...]
+    produces: tuple[str, ...]
+    """Suffixes of all files that it gives; a file is called as the spec, followed by the suffix. Without a kernel some
+    may be missing."""
+    firmware: Firmware
+    drive: Drive | None = None
+    loaders: tuple[Loader, ...] = ()
+    """Boot loaders that pass on the command line, besides those of the formats that it needs."""
+    carried: Carried | None = None
+    """Attributes of files that its root file system keeps, if it has another root than the initrd."""
+    largest_file: int = sys.maxsize
+    """Maximum size of a file of the root, in bytes."""
+    largest_disk: int = sys.maxsize
+    """Maximum size of its disk, in bytes."""
+    most_partitions: int = sys.maxsize
+    """Maximum number of entries in `build.partitions`."""
+
+    def __post_init__(self) -> None:
+        for need in self.needs:
+            known = names() if isinstance(need, Output) else get_args(Product)
+            if not isinstance(need, Recipe) and (need.format if isinstance(need, Output) else need) not in known:
+                raise ValueError(f"the format {self.name} needs {need!r}: use {', '.join(known)}, or Recipe(NAME)")
+        for option in self.options:
+            if option not in get_args(Option):
+                raise ValueError(f"the format {self.name} takes {option!r}: use {', '.join(get_args(Option))}")
+        if self.drive and len(self.produces) != 1:
+            raise ValueError(f"the format {self.name} has a drive and {len(self.produces)} files: it needs exactly one")
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Suffixes of the files that it is asked for: those of a direct boot belong to kernel+initrd."""
+        return tuple(suffix for suffix in self.produces if suffix not in DIRECT_BOOT) or self.produces
+
+    @property
+    def boots_directly(self) -> bool:
+        return {*DIRECT_BOOT} <= {*self.produces}
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of the module's docstring, without the name."""
+        first = (sys.modules[self.build.__module__].__doc__ or "").partition("\n\n")[0]
+        return " ".join(first.partition(": ")[2].split()).rstrip(".")
 
 
-def find(name: str) -> Any:
-    """The module of the format `name`, the only one that is imported, or a Packed; KeyError if there is none."""
+@functools.cache
+def find(name: str) -> Format:
+    """The format `name`. Imports its module. KeyError if there is none."""
     base, _, ending = name.rpartition(".")
-    if ending in ENDINGS and base in _disks():
+    if name in names():
+        module = importlib.import_module(f"{__name__}.{name.replace('-', '_').replace('+', '__')}")
+        found: Format = module.FORMAT
+        if found.name != name:
+            raise ValueError(f"{module.__file__} has the format {found.name}: the file's name is for {name}")
+        return found
+    if ending in ENDINGS and base in names() and (disk := find(base)).drive and disk.drive.compressible:
         from pipeline.stages import packed
 
-        suffixes = tuple(f"{suffix}.{ending}" for suffix in find(base).SUFFIXES)
-        return Packed(name, packed.VERSION, (base,), suffixes, getattr(packed, ending))
-    stem = re.sub(r"[^a-z0-9]+", "_", name)
-    if stem in _stems():
-        module = importlib.import_module(f"{__name__}.{stem}")
-        if name == module.NAME:
-            return module
+        build, produces = getattr(packed, ending), (f"{disk.produces[0]}.{ending}",)
+        return Format(name, build, (Output(base),), ("compress",), produces, disk.firmware)
     raise KeyError(name)
 
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Every format's name, in order, without importing any; compressed disks are not among them."""
-    return tuple(sorted(_texts()))
+    """The names of all formats but compressed disks, sorted. Imports none."""
+    stems = (file[:-3] for file in os.listdir(__path__[0]) if file.endswith(".py") and file[0] != "_")
+    return tuple(sorted(stem.replace("__", "+").replace("_", "-") for stem in stems))
 
 
 @functools.cache
-def packed() -> tuple[str, ...]:
-    """The names of compressed disks, which `find` knows too."""
-    return tuple(f"{name}.{ending}" for name in _disks() for ending in ENDINGS)
+def compressed() -> tuple[str, ...]:
+    """The names of all compressed disks. Imports every format."""
+    return tuple(name for base in names() for ending in ENDINGS if known(name := f"{base}.{ending}"))
 
 
 def known(name: str) -> bool:
-    """Whether there is such a format."""
-    return name in names() or name in packed()
+    """Returns whether there is a format `name`, compressed disks included. Imports it."""
+    try:
+        return bool(find(name))
+    except KeyError:
+        return False
 
 
-def carrying(size: int) -> tuple[str, ...]:
-    """The formats that hold the root file system in a form that has room for a file of `size` bytes: not in an initrd.
-
-    Imports them all.
-    """
-    rooted = (name for name in names() if "rootfs" in needs(name) and "initrd" not in needs(name))
-    return tuple(name for name in rooted if size <= getattr(find(name), "LARGEST_FILE", size))
+@functools.cache
+def lineage(name: str) -> tuple[Format, ...]:
+    """The format `name` and all formats that it is made of."""
+    own = find(name)
+    return (own, *(each for need in own.needs if isinstance(need, Output) for each in lineage(need.format)))
 
 
-def room(name: str) -> tuple[int, int]:
-    """The most partitions, and the largest size in bytes, of a disk of the format `name` and those it is made of."""
-    modules = [find(each) for each in (name, *needs(name)) if known(each)]
-    most, largest = (
-        min(getattr(module, limit, sys.maxsize) for module in modules) for limit in ("MOST_PARTITIONS", "LARGEST_DISK")
-    )
-    return most, largest
+def products(name: str) -> set[str]:
+    """The products that the format `name` is made of."""
+    return {need for each in lineage(name) for need in each.needs if isinstance(need, str)}
 
 
-def clashes(name: str) -> tuple[str, ...]:
-    """Returns the formats that give another file of the same name as the format `name` does."""
-    found: tuple[str, ...] = getattr(find(name), "CLASHES", ())
-    return found
-
-
-def boots(name: str) -> bool:
-    """Whether the format `name` is there to start a machine with what the spec describes."""
-    return "kernel" in needs(name) and bool({"initrd", "rootfs"} & needs(name))
-
-
-def boot_images(name: str) -> set[str]:
-    """The images, by the names of their recipes, whose boot loaders or firmware the format `name` needs."""
-    return needs(name) - set(names()) - PRODUCTS
-
-
-def kernel_needed(name: str) -> bool:
-    """Whether the format `name` cannot be made of a node without a kernel."""
-    return bool(boot_images(name)) or getattr(find(name), "KERNEL", False)
-
-
-def needs(name: str) -> set[str]:
-    """All that the format `name` needs, what that needs included."""
-    direct = find(name).NEEDS
-    made = [need for need in direct if need in names() and need != name]  # a product may have the name of its format
-    return {*direct, *(each for need in made for each in needs(need))}
+def recipes(name: str) -> set[str]:
+    """The recipes whose boot loaders or firmware the format `name` is made of."""
+    return {need.name for each in lineage(name) for need in each.needs if isinstance(need, Recipe)}
 
 
 def loaders(name: str) -> tuple[Loader, ...]:
-    """What starts the kernel from the format `name`: none for one whose kernel is handed over."""
-    modules = [find(each) for each in (name, *sorted(needs(name))) if known(each)]
-    return tuple(dict.fromkeys(loader for module in modules for loader in getattr(module, "LOADERS", ())))
+    """The boot loaders that start the kernel from the format `name`: none if the kernel is handed over."""
+    return tuple(dict.fromkeys(loader for each in lineage(name) for loader in each.loaders))
 
 
 def carried(name: str) -> tuple[Carried, ...]:
-    """What the forms in which the format `name` holds the root keep of it."""
+    """The attributes of files that each root in the format `name` keeps."""
     from pipeline.writers import cpio
 
-    modules = [find(each) for each in (name, *sorted(needs(name))) if known(each)]
-    forms = [module.CARRIED for module in modules if hasattr(module, "CARRIED")]
-    return (*dict.fromkeys(forms), *((cpio.CARRIED,) if "initrd" in needs(name) else ()))
+    forms = dict.fromkeys(each.carried for each in lineage(name) if each.carried)
+    return (*forms, *((cpio.CARRIED,) if "initrd" in products(name) else ()))
 
 
-@functools.cache
-def _disks() -> tuple[str, ...]:
-    return tuple(sorted(name for name, text in _texts().items() if re.search("^DISK = True$", text, re.MULTILINE)))
+def room(name: str) -> tuple[int, int]:
+    """The most partitions, and the largest size in bytes, of a disk of the format `name`."""
+    made_of = lineage(name)
+    return min(each.most_partitions for each in made_of), min(each.largest_disk for each in made_of)
 
 
-@functools.cache
-def _texts() -> dict[str, str]:
-    """Each format's name and source."""
-    texts = [Path(__path__[0], f"{stem}.py").read_text("utf-8") for stem in _stems()]
-    return {name: text for text in texts for name in re.findall(r'^NAME = "(.+)"$', text, re.MULTILINE)}
+def carrying(size: int) -> tuple[str, ...]:
+    """The formats whose root file system, not an initrd, has room for a file of `size` bytes. Imports every format."""
+    rooted = (name for name in names() if "rootfs" in products(name) and "initrd" not in products(name))
+    return tuple(name for name in rooted if size <= find(name).largest_file)
 
 
-def _stems() -> set[str]:
-    """The modules in this folder."""
-    return {file[:-3] for file in os.listdir(__path__[0]) if file.endswith(".py") and file[0] != "_"}
+def clashes(wanted: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yields pairs of formats out of `wanted` with a suffix under which both give a file, each another one."""
+    for one, other in itertools.combinations(dict.fromkeys(wanted), 2):
+        for suffix in {*find(one).own}.intersection(find(other).own):
+            yield one, other, suffix
+
+
+def boots(name: str) -> bool:
+    """Returns whether the format `name` starts a machine with the node of the spec."""
+    return "kernel" in products(name) and not products(name).isdisjoint({"initrd", "rootfs"})
+
+
+def kernel_needed(name: str) -> bool:
+    """Returns whether the format `name` cannot be made of a node without a kernel: a boot loader has to start one."""
+    return bool(loaders(name))

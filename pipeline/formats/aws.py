@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 
-NAME = "aws"
 VERSION = 1
-NEEDS = ("raw-bios",)
-OPTIONS = ()
-SUFFIXES = (".raw",)
-DISK = True
 
 
 def build(store: Store, raw: Digest) -> Digest:
-    """Tree {".raw"}."""
     return store.put_tree(files([(".raw", part(store, raw, "-bios.img"))]))
+
+
+FORMAT = Format(
+    "aws", build, needs=(Output("raw-bios"),), options=(), produces=(".raw",),
+    firmware=Firmware.BIOS, drive=Drive(),
+)  # fmt: skip

@@ -6,18 +6,20 @@ images/init says. The disk of the format ext4 has it inside.
 
 from __future__ import annotations
 
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootvolume
 from pipeline.store import Store
 
-NAME = "bootrd"
 VERSION = 1
-NEEDS = ("bootrd",)
-OPTIONS = ()
-SUFFIXES = ("-bootrd.img",)
 
 
 def build(store: Store, bootrd: Digest) -> Digest:
-    """Tree {"-bootrd.img"}."""
     return store.put_tree(files([("-bootrd.img", bootvolume.part(store, bootrd, "initrd.img"))]))
+
+
+FORMAT = Format(
+    "bootrd", build, needs=("bootrd",), options=(), produces=("-bootrd.img",),
+    firmware=Firmware.DIRECT,
+)  # fmt: skip

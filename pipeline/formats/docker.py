@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import hashlib
 
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.tree import EPOCH, Content, File, Tree, cut, files, length
 from pipeline.stages import archive
 from pipeline.store import Store
 from pipeline.writers import tar
 
-NAME = "docker"
 VERSION = f"2 tar-{tar.VERSION}"
-NEEDS = ("rootfs",)
-OPTIONS = ()
-SUFFIXES = (".docker", "-oci.tar")
-CARRIED = tar.CARRIED
 DOCKERFILE = "Dockerfile"
 REFERENCE = "nodekiln/node:latest"
 CREATED = "1980-01-01T00:00:00Z"
@@ -107,3 +103,9 @@ def _architecture(store: Store, tree: Tree) -> str:
             if head.startswith(b"\x7fELF"):
                 return MACHINES.get(int.from_bytes(head[18:20], "little"), "amd64")
     return "amd64"
+
+
+FORMAT = Format(
+    "docker", build, needs=("rootfs",), options=(), produces=(".docker", "-oci.tar"),
+    firmware=Firmware.NONE, carried=tar.CARRIED,
+)  # fmt: skip

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.stages.diskimage import converted
 from pipeline.store import Store
 from pipeline.writers import disk, vhd
 
-NAME = "dynamic-vhd"
 VERSION = vhd.VERSION
-NEEDS = ("raw-bios",)
-OPTIONS = ()
-SUFFIXES = ("-dynamic.vhd",)
-LARGEST_DISK = vhd.LARGEST
-DISK = True
 
 
 def build(store: Store, raw: Digest) -> Digest:
-    """Tree {"-dynamic.vhd"}."""
-    return converted(store, raw, "-dynamic.vhd", lambda raw, out: vhd.write_dynamic(raw, out, disk.identity(NAME, raw)))
+    return converted(
+        store, raw, "-dynamic.vhd", lambda raw, out: vhd.write_dynamic(raw, out, disk.identity(FORMAT.name, raw))
+    )
+
+
+FORMAT = Format(
+    "dynamic-vhd", build, needs=(Output("raw-bios"),), options=(), produces=("-dynamic.vhd",),
+    firmware=Firmware.BIOS, drive=Drive("vpc"), largest_disk=vhd.LARGEST,
+)  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootvolume, rootdisk
@@ -18,17 +19,7 @@ from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.writers import ext4, ext4inode, gpt
 
-NAME = "ext4"
 VERSION = rootdisk.VERSION
-NEEDS = ("kernel", "bootrd", "rootfs", "release", "syslinux", "systemd-boot")
-OPTIONS = Disk._fields
-SUFFIXES = ("-ext4.img",)
-DISK = True
-CARRIED = ext4inode.CARRIED
-LOADERS = (rootdisk.SYSLINUX, rootdisk.EFI_STUB)
-LARGEST_FILE = ext4.LARGEST_FILE
-MOST_PARTITIONS = gpt.ENTRIES - 1
-"""Besides the root."""
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 
 
@@ -53,3 +44,11 @@ def build(
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
     content = rootdisk.written(store, node, boot, wanted, gpt.BIOS_BOOTABLE, code)
     return store.put_tree(files([("-ext4.img", content)]))
+
+
+FORMAT = Format(
+    "ext4", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("syslinux"), Recipe("systemd-boot")),
+    options=("size", "label", "partitions"), produces=("-ext4.img",),
+    firmware=Firmware.EITHER, drive=Drive(), loaders=(rootdisk.SYSLINUX, rootdisk.EFI_STUB),
+    carried=ext4inode.CARRIED, largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
+)  # fmt: skip

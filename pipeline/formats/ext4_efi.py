@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootvolume, rootdisk
@@ -12,17 +13,7 @@ from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.writers import ext4, ext4inode, gpt
 
-NAME = "ext4-efi"
 VERSION = rootdisk.VERSION
-NEEDS = ("kernel", "bootrd", "rootfs", "release", "systemd-boot")
-OPTIONS = Disk._fields
-SUFFIXES = ("-ext4-efi.img",)
-DISK = True
-CARRIED = ext4inode.CARRIED
-LOADERS = (rootdisk.EFI_STUB,)
-LARGEST_FILE = ext4.LARGEST_FILE
-MOST_PARTITIONS = gpt.ENTRIES - 1
-"""Besides the root."""
 
 
 def build(
@@ -39,3 +30,11 @@ def build(
     node = rootdisk.node(store, kernel, bootrd, rootfs, release, systemd_boot)
     boot = rootdisk.booted(partial(bootvolume.efi, store, bootvolume.efi_files(store, node.program)), wanted)
     return store.put_tree(files([("-ext4-efi.img", rootdisk.written(store, node, boot, wanted))]))
+
+
+FORMAT = Format(
+    "ext4-efi", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("systemd-boot")),
+    options=("size", "label", "partitions"), produces=("-ext4-efi.img",),
+    firmware=Firmware.UEFI, drive=Drive(), loaders=(rootdisk.EFI_STUB,), carried=ext4inode.CARRIED,
+    largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
+)  # fmt: skip

@@ -5,6 +5,7 @@ Source: cloud.google.com/compute/docs/import/import-existing-image ("Requirement
 
 from __future__ import annotations
 
+from pipeline.formats import Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import EPOCH, File, Slice, Tree, files, length
 from pipeline.stages import packed
@@ -12,11 +13,7 @@ from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.writers import tar
 
-NAME = "gcp"
 VERSION = f"2 tar-{tar.VERSION} packed-{packed.VERSION}"
-NEEDS = ("raw-bios",)
-OPTIONS = ()
-SUFFIXES = (".img.tar.gz",)
 UNIT = 1 << 30
 COMPRESSION = "gzip:1"
 """Most of a node's disk is compressed already, and the rest is zeros."""
@@ -29,3 +26,9 @@ def build(store: Store, raw: Digest) -> Digest:
     archive = store.rope()
     tar.write(Tree({"disk.raw": File(0o644, 0, 0, EPOCH, (), disk)}), archive, tar.GNU)
     return packed.gz(store, store.put_tree(files([(".img.tar", archive.finish())])), compress=COMPRESSION)
+
+
+FORMAT = Format(
+    "gcp", build, needs=(Output("raw-bios"),), options=(), produces=(".img.tar.gz",),
+    firmware=Firmware.BIOS,
+)  # fmt: skip

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootdisc
 from pipeline.store import Store
 
-NAME = "iso-efi"
 VERSION = bootdisc.VERSION
-NEEDS = ("uki",)
-OPTIONS = ("label",)
-SUFFIXES = ("-efi.iso",)
-DISK = True
 
 
 def build(store: Store, uki: Digest, label: str | None = None) -> Digest:
-    """Tree {"-efi.iso"}."""
     return store.put_tree(files([("-efi.iso", bootdisc.write(store, bootdisc.efi(store, uki, label), label))]))
+
+
+FORMAT = Format(
+    "iso-efi", build, needs=(Output("uki"),), options=("label",), produces=("-efi.iso",),
+    firmware=Firmware.UEFI, drive=Drive(device="cd"),
+)  # fmt: skip

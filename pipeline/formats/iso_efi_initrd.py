@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootdisc
 from pipeline.store import Store
 
-NAME = "iso-efi-initrd"
 VERSION = bootdisc.VERSION
-NEEDS = ("uki",)
-OPTIONS = ("label",)
-SUFFIXES = ("-efi-initrd.iso",)
-DISK = True
 
 
 def build(store: Store, uki: Digest, label: str | None = None) -> Digest:
-    """Tree {"-efi-initrd.iso"}."""
     return store.put_tree(files([("-efi-initrd.iso", bootdisc.write(store, bootdisc.efi(store, uki, label), label))]))
+
+
+FORMAT = Format(
+    "iso-efi-initrd", build, needs=(Output("uki"),), options=("label",), produces=("-efi-initrd.iso",),
+    firmware=Firmware.UEFI, drive=Drive(device="cd"),
+)  # fmt: skip

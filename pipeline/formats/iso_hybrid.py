@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pipeline.container.cmdline import SYSLINUX
+from pipeline.formats import Drive, Firmware, Format, Output, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootdisc, bootvolume
 from pipeline.store import Store
 from pipeline.writers import isolinux
 
-NAME = "iso-hybrid"
 VERSION = bootdisc.VERSION
-NEEDS = ("kernel", "initrd", "uki", "syslinux")
-OPTIONS = ("label",)
-SUFFIXES = ("-hybrid.iso",)
-LOADERS = (SYSLINUX,)
-DISK = True
 
 
 def build(
@@ -25,3 +20,10 @@ def build(
     contents = bootdisc.bios(store, kernel, initrd, syslinux) | bootdisc.efi(store, uki, label)
     code = store.bytes(bootvolume.part(store, syslinux, isolinux.HYBRID_SOURCE))
     return store.put_tree(files([("-hybrid.iso", bootdisc.write(store, contents, label, code))]))
+
+
+FORMAT = Format(
+    "iso-hybrid", build, needs=("kernel", "initrd", Output("uki"), Recipe("syslinux")), options=("label",),
+    produces=("-hybrid.iso",),
+    firmware=Firmware.EITHER, drive=Drive(device="cd"), loaders=(SYSLINUX,),
+)  # fmt: skip

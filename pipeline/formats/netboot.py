@@ -9,18 +9,13 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from pipeline.container.cmdline import IPXE, IPXE_INITRD
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 
-NAME = "netboot"
 VERSION = 1
-NEEDS = ("kernel", "initrd")
-OPTIONS = ("name",)
-SUFFIXES = (".ipxe",)
-KERNEL = True
-LOADERS = (IPXE,)
 
 
 def build(store: Store, kernel: Digest, initrd: Digest, name: str = "node") -> Digest:
@@ -43,3 +38,9 @@ def script(name: str, cmdline: str) -> str:
     url = quote(name)
     command = " ".join([f"kernel {url}-kernel", f"initrd={IPXE_INITRD}", *words])
     return f"#!ipxe\n{command}\ninitrd --name {IPXE_INITRD} {url}-initrd.img\nboot\n"
+
+
+FORMAT = Format(
+    "netboot", build, needs=("kernel", "initrd"), options=("name",), produces=(".ipxe", "-kernel", "-initrd.img"),
+    firmware=Firmware.DIRECT, loaders=(IPXE,),
+)  # fmt: skip

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.stages import diskimage
 from pipeline.store import Store
 
-NAME = "qcow2-bios"
 VERSION = diskimage.VERSION
-NEEDS = ("raw-bios",)
-OPTIONS = ("clusters",)
-SUFFIXES = (".qcow2",)
-DISK = True
 
 
 def build(store: Store, raw: Digest, clusters: str = "plain") -> Digest:
     """Tree {".qcow2"}; its clusters refer to the raw disk. clusters: `plain`, or compressed: `zstd[:level]`."""
     return diskimage.qcow(store, raw, ".qcow2", clusters)
+
+
+FORMAT = Format(
+    "qcow2-bios", build, needs=(Output("raw-bios"),), options=("clusters",), produces=(".qcow2",),
+    firmware=Firmware.BIOS, drive=Drive("qcow2"),
+)  # fmt: skip

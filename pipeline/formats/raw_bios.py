@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.container.cmdline import SYSLINUX
+from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootvolume
@@ -13,15 +14,7 @@ from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.writers import disk, mbr
 
-NAME = "raw-bios"
 VERSION = disks.VERSION
-NEEDS = ("kernel", "initrd", "syslinux")
-OPTIONS = disks.Disk._fields
-SUFFIXES = ("-bios.img",)
-LOADERS = (SYSLINUX,)
-MOST_PARTITIONS = mbr.MOST
-LARGEST_DISK = disk.LARGEST
-DISK = True
 BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/EXTLINUX/mbr.bin", "usr/lib/syslinux/mbr/mbr.bin")
 """The same code in each of Debian's packages."""
 
@@ -35,4 +28,11 @@ def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, **opti
     contents = bootvolume.linux_files(store, kernel, initrd)
     volume = disks.booted(partial(bootvolume.bios, store, contents, syslinux), wanted, disks.MBR_SPARE)
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
-    return store.put_tree(files([("-bios.img", disks.write_mbr(store, volume, wanted, NAME, code))]))
+    return store.put_tree(files([("-bios.img", disks.write_mbr(store, volume, wanted, FORMAT.name, code))]))
+
+
+FORMAT = Format(
+    "raw-bios", build, needs=("kernel", "initrd", Recipe("syslinux")), options=("size", "label", "partitions"),
+    produces=("-bios.img",),
+    firmware=Firmware.BIOS, drive=Drive(), loaders=(SYSLINUX,), largest_disk=disk.LARGEST, most_partitions=mbr.MOST,
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootvolume
@@ -12,13 +13,7 @@ from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.writers import gpt
 
-NAME = "raw-efi"
 VERSION = disks.VERSION
-NEEDS = ("uki",)
-OPTIONS = disks.Disk._fields
-SUFFIXES = ("-efi.img",)
-DISK = True
-MOST_PARTITIONS = gpt.ENTRIES
 
 
 def build(store: Store, uki: Digest, **options: Any) -> Digest:
@@ -27,3 +22,9 @@ def build(store: Store, uki: Digest, **options: Any) -> Digest:
     make = partial(bootvolume.efi, store, bootvolume.efi_files(store, uki))
     volume = disks.booted(make, wanted, disks.GPT_SPARE)
     return store.put_tree(files([("-efi.img", disks.write_gpt(store, volume, wanted))]))
+
+
+FORMAT = Format(
+    "raw-efi", build, needs=(Output("uki"),), options=("size", "label", "partitions"), produces=("-efi.img",),
+    firmware=Firmware.UEFI, drive=Drive(), most_partitions=gpt.ENTRIES,
+)  # fmt: skip

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.container.cmdline import SYSLINUX
+from pipeline.formats import Drive, Firmware, Format, Output, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import bootvolume
@@ -13,14 +14,7 @@ from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.writers import gpt
 
-NAME = "raw-hybrid"
 VERSION = disks.VERSION
-NEEDS = ("kernel", "initrd", "uki", "syslinux")
-OPTIONS = disks.Disk._fields
-SUFFIXES = ("-hybrid.img",)
-LOADERS = (SYSLINUX,)
-DISK = True
-MOST_PARTITIONS = gpt.ENTRIES
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 """Starts the volume that is marked as bootable by BIOS."""
 
@@ -36,3 +30,10 @@ def build(store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: D
     code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
     content = disks.write_gpt(store, volume, wanted, gpt.BIOS_BOOTABLE, code)
     return store.put_tree(files([("-hybrid.img", content)]))
+
+
+FORMAT = Format(
+    "raw-hybrid", build, needs=("kernel", "initrd", Output("uki"), Recipe("syslinux")),
+    options=("size", "label", "partitions"), produces=("-hybrid.img",),
+    firmware=Firmware.EITHER, drive=Drive(), loaders=(SYSLINUX,), most_partitions=gpt.ENTRIES,
+)  # fmt: skip

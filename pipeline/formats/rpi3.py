@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.container import cmdline as loaders
+from pipeline.formats import Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, File, complete, files
 from pipeline.stages import bootvolume
@@ -20,14 +21,7 @@ from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.writers import Unwritable, disk, mbr, tar
 
-NAME = "rpi3"
 VERSION = f"1 {disks.VERSION} tar-{tar.VERSION}"
-NEEDS = ("kernel", "initrd", "rootfs", "raspi")
-OPTIONS = ("size", "label", "partitions")
-SUFFIXES = ("-rpi3.img", "-rpi3.tar")
-LOADERS = (loaders.U_BOOT,)
-MOST_PARTITIONS = mbr.MOST
-LARGEST_DISK = disk.LARGEST
 FIRMWARE = ("bootcode.bin", "fixup.dat", "start.elf")
 """What the GPU runs, out of the `raspi` image (Debian's raspi-firmware has it in usr/lib/raspi-firmware)."""
 FIRMWARE_FOLDER = "usr/lib/raspi-firmware/"
@@ -59,7 +53,7 @@ def build(
     volume = disks.booted(partial(bootvolume.efi, store, contents), wanted, disks.MBR_SPARE)
     archive = store.rope()
     tar.write(complete(files(contents.items())), archive)
-    card = disks.write_mbr(store, volume, wanted, NAME, b"")
+    card = disks.write_mbr(store, volume, wanted, FORMAT.name, b"")
     return store.put_tree(files([("-rpi3.img", card), ("-rpi3.tar", archive.finish())]))
 
 
@@ -89,3 +83,10 @@ def extlinux(cmdline: str) -> str:
     """extlinux.conf: what U-Boot starts. Raises StageProblem for a command line that U-Boot would not pass on."""
     append = " ".join(loaders.U_BOOT.checked(cmdline).split())
     return f"default node\nlabel node\n  kernel /kernel\n  initrd /initrd.img\n  fdtdir /\n  append {append}\n"
+
+
+FORMAT = Format(
+    "rpi3", build, needs=("kernel", "initrd", "rootfs", Recipe("raspi")), options=("size", "label", "partitions"),
+    produces=("-rpi3.img", "-rpi3.tar"),
+    firmware=Firmware.BOARD, loaders=(loaders.U_BOOT,), largest_disk=disk.LARGEST, most_partitions=mbr.MOST,
+)  # fmt: skip

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import archive
 from pipeline.store import Store
 from pipeline.writers import tar
 
-NAME = "tar"
 VERSION = tar.VERSION
-NEEDS = ("rootfs",)
-OPTIONS = ()
-SUFFIXES = (".tar",)
-CARRIED = tar.CARRIED
 
 
 def build(store: Store, rootfs: Digest) -> Digest:
@@ -21,3 +17,9 @@ def build(store: Store, rootfs: Digest) -> Digest:
     out = store.rope()
     archive.write(store, store.tree(rootfs), out)
     return store.put_tree(files([(".tar", out.finish())]))
+
+
+FORMAT = Format(
+    "tar", build, needs=("rootfs",), options=(), produces=(".tar",),
+    firmware=Firmware.NONE, carried=tar.CARRIED,
+)  # fmt: skip

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Tree, files
 from pipeline.store import Store
 from pipeline.writers import tar
 
-NAME = "tar-kernel-initrd"
 VERSION = tar.VERSION
-NEEDS = ("kernel", "initrd")
-OPTIONS = ()
-SUFFIXES = ("-initrd.tar",)
 MEMBERS = ("cmdline", "initrd.img", "kernel", "ucode.cpio")
 
 
@@ -22,3 +19,9 @@ def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     out = store.rope()
     tar.write(members, out)
     return store.put_tree(files([("-initrd.tar", out.finish())]))
+
+
+FORMAT = Format(
+    "tar-kernel-initrd", build, needs=("kernel", "initrd"), options=(), produces=("-initrd.tar",),
+    firmware=Firmware.DIRECT,
+)  # fmt: skip

@@ -7,19 +7,21 @@ Boot is to be switched off in the machine's settings.
 
 from __future__ import annotations
 
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.stages.diskimage import converted
 from pipeline.store import Store
 from pipeline.writers import disk, vhdx
 
-NAME = "vhdx"
 VERSION = vhdx.VERSION
-NEEDS = ("raw-efi",)
-OPTIONS = ()
-SUFFIXES = (".vhdx",)
-DISK = True
 
 
 def build(store: Store, raw: Digest) -> Digest:
     """Tree {".vhdx"}; its blocks refer to the raw disk."""
     return converted(store, raw, ".vhdx", lambda raw, out: vhdx.write(raw, out, disk.identity))
+
+
+FORMAT = Format(
+    "vhdx", build, needs=(Output("raw-efi"),), options=(), produces=(".vhdx",),
+    firmware=Firmware.UEFI, drive=Drive("vhdx"),
+)  # fmt: skip

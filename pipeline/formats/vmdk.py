@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.compression import compress
+from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages import pieces
@@ -12,21 +13,21 @@ from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.writers import deflated, disk, vmdk
 
-NAME = "vmdk"
 VERSION = f"{vmdk.VERSION} deflated-{deflated.VERSION} {compress.VERSION}"
-NEEDS = ("raw-bios",)
-OPTIONS = ()
-SUFFIXES = (".vmdk",)
-LARGEST_DISK = vmdk.LARGEST
 LEVEL = 1
 """Most of a node's disk is compressed already."""
 
 
 def build(store: Store, raw: Digest) -> Digest:
-    """Tree {".vmdk"}."""
     content = part(store, raw, "-bios.img")
     work = pieces.each(partial(vmdk.packed, compress.zlib(LEVEL)))
     pack = partial(pieces.headed, store, f"vmdk {LEVEL} {VERSION}", work)
     out = store.rope()
-    vmdk.write(content, pack, out, disk.identity(NAME, content).time_low)
+    vmdk.write(content, pack, out, disk.identity(FORMAT.name, content).time_low)
     return store.put_tree(files([(".vmdk", out.finish())]))
+
+
+FORMAT = Format(
+    "vmdk", build, needs=(Output("raw-bios"),), options=(), produces=(".vmdk",),
+    firmware=Firmware.BIOS, drive=Drive("vmdk", compressible=False), largest_disk=vmdk.LARGEST,
+)  # fmt: skip

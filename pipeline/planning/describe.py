@@ -11,16 +11,16 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pipeline import sections
 from pipeline.language.kinds import Either, ListOf, MapOf
 from pipeline.language.reader import Kind
-from pipeline.language.schema import Record, fields, is_mapping, kind
+from pipeline.language.schema import Record, fields, is_mapping
 
 SCHEMA = Path("specs/schema.json")
 MANUAL = Path("docs/spec.md")
@@ -39,8 +39,8 @@ def json_schema() -> dict[str, Any]:
         return {"$ref": f"#/$defs/{record.__name__}"}
 
     properties = {
-        name: kind(module.Value).json(define) | {"description": _summary(module)}
-        for name, module in sections.modules().items()
+        name: section.kind.json(define) | {"description": _summary(name)}
+        for name, section in sections.sections().items()
     }
     return {
         "$schema": DRAFT,
@@ -91,9 +91,9 @@ def manual() -> str:
     """docs/spec.md."""
     lines = [INTRODUCTION.strip(), ""]
     shown: dict[str, type] = {}
-    for name, module in sections.modules().items():
-        lines += [f"## `{name}:`", "", _summary(module)[0].upper() + _summary(module)[1:] + ".", ""]
-        value = kind(module.Value)
+    for name, section in sections.sections().items():
+        lines += [f"## `{name}:`", "", _summary(name)[0].upper() + _summary(name)[1:] + ".", ""]
+        value = section.kind
         records = list(_records(value))
         if len(records) == 1 and records[0].__name__ in shown:
             lines += [f"{_words(value)[0].upper()}{_words(value)[1:]}, as above.", ""]
@@ -158,9 +158,9 @@ def _reachable(records: list[type]) -> list[type]:
     return list(found)
 
 
-def _summary(module: ModuleType) -> str:
-    """The first line of a section's docstring, without its name and full stop."""
-    return _first(module.__doc__).partition(": ")[2].rstrip(".")
+def _summary(section: str) -> str:
+    """The first paragraph of a section's docstring, without its name and full stop."""
+    return _first(sys.modules[f"{sections.__name__}.{section}"].__doc__).partition(": ")[2].rstrip(".")
 
 
 def _first(text: str | None) -> str:

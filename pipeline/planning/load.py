@@ -20,9 +20,8 @@ from pipeline import sections
 from pipeline.host import outside, tracked
 from pipeline.language import document
 from pipeline.language.document import Node
-from pipeline.language.kinds import ListOf
 from pipeline.language.problem import Place, Problem, Problems, guess
-from pipeline.language.schema import Reader, Wrong, checked, kind
+from pipeline.language.schema import Reader, Wrong, checked
 from pipeline.spec.build import filled_in
 from pipeline.spec.spec import Spec
 
@@ -102,27 +101,27 @@ def _under(node: Node | None, key: str) -> Node | None:
 
 def _read(node: Node) -> tuple[dict[str, Any], Reader]:
     """Every section's value, and the reader that knows what is wrong and where everything stands."""
-    reader, known = Reader(), sections.modules()
-    values = {name: () if isinstance(kind(module.Value), ListOf) else module.Value() for name, module in known.items()}
+    reader, known = Reader(), sections.sections()
+    values = {name: section.empty for name, section in known.items()}
     with contextlib.suppress(Wrong):
         for name, place, item in reader.pairs(node, ()):
             if name not in known:
                 reader.wrong(place, (), f"unknown key {name!r}", guess(name, list(known)))
                 continue
             with contextlib.suppress(Wrong):
-                values[name] = reader.read(kind(known[name].Value), item, (name,))
+                values[name] = reader.read(known[name].kind, item, (name,))
     return values, reader
 
 
 def _checked(spec: Spec) -> Spec:
     """`spec` after what only the whole of it can tell."""
     problems, warned = [], []
-    for name, module in sections.modules().items():
+    for name, section in sections.sections().items():
         value = spec[name]
-        found = [*checked(value), *(module.problems(value, spec) if hasattr(module, "problems") else ())]
-        problems += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]
-        found = list(module.warnings(value, spec)) if hasattr(module, "warnings") else []
-        warned += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]
+        for path, message, hint in (*checked(value), *section.problems(value, spec)):
+            problems.append(Problem(spec.where((name, *path)), message, hint))
+        for path, message, hint in section.warnings(value, spec):
+            warned.append(Problem(spec.where((name, *path)), message, hint))
     _refuse(problems)
     settled = {**spec.sections, "build": filled_in(spec["build"])}
     return replace(spec, sections=settled, warned=tuple(warned))

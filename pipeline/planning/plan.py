@@ -62,11 +62,11 @@ class Plan:
     def format(self, name: str) -> Action:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
         if name not in self.made:
-            module = formats.find(name)
+            wanted = formats.find(name)
             given = {"name": self.spec.name} | self.spec.build.options() | {"compress": _compression(self.spec)}
-            options = {option: given[option] for option in module.OPTIONS if option in given}
-            needs = tuple(self._product(need) for need in module.NEEDS)
-            self.made[name] = Action(f"format/{name}", module.build, options, needs, self._where)
+            options: dict[str, Any] = {option: given[option] for option in wanted.options if option in given}
+            needs = tuple(map(self._needed, wanted.needs))
+            self.made[name] = Action(f"format/{name}", wanted.build, options, needs, self._where)
         return self.made[name]
 
     def _where(self, path: KeyPath) -> str:
@@ -78,9 +78,8 @@ class Plan:
         found = [problem for name in names if (problem := self._kernelless(name))]
         for name in names:
             place = self._asked_at(name)
-            for need in sorted(formats.boot_images(name)):
-                reference = self.spec.build.bootloader or f"{PKG}images/{need}"
-                found += _unplanned(self.images, reference, place, f"{name} needs it; ")
+            for recipe in sorted(formats.recipes(name)):
+                found += _unplanned(self.images, self._boot_image(recipe), place, f"{name} needs it; ")
         return found
 
     def _kernelless(self, name: str) -> Problem | None:
@@ -98,7 +97,7 @@ class Plan:
         """The stages that have to pass before the format `name` is published; none where it starts no machine."""
         if not formats.boots(name):
             return ()
-        root = "initrd" if "initrd" in formats.needs(name) else "rootfs"
+        root = "initrd" if "initrd" in formats.products(name) else "rootfs"
         if root not in self.checked:
             self.checked[root] = self._node_check(root)
         return (self.checked[root], *self.container_checks)
@@ -150,14 +149,18 @@ class Plan:
         unlocked = self.images.missing
         return [unlocked[action] for action in closure(*map(self.format, names)) if action in unlocked]
 
-    def _product(self, name: str) -> Action:
-        if name not in self.products and (planned := {"bootrd": self._bootrd, "release": self._release}.get(name)):
-            self.products[name] = planned()
-        if name in self.products:
-            return self.products[name]
-        if name in formats.names():
-            return self.format(name)
-        return self.images(self.spec.build.bootloader or f"{PKG}images/{name}").tree
+    def _needed(self, need: formats.Need) -> Action:
+        if isinstance(need, formats.Output):
+            return self.format(need.format)
+        if isinstance(need, formats.Recipe):
+            return self.images(self._boot_image(need.name)).tree
+        if need not in self.products:
+            self.products[need] = {"bootrd": self._bootrd, "release": self._release}[need]()
+        return self.products[need]
+
+    def _boot_image(self, recipe: str) -> str:
+        """The reference of the image that a format wants `recipe` for."""
+        return self.spec.build.bootloader or f"{PKG}images/{recipe}"
 
     def _bootrd(self) -> Action:
         """The RAM disk that mounts a root file system; planned when a format asks, for it needs an image of its own."""
@@ -260,7 +263,7 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
     if problems := list(_wrong_images(spec, images)):
         raise Problems(problems)
     epoch = _epoch(spec)
-    parts = sections.plan(Context(spec, images, epoch, arch))
+    parts = sections.components(Context(spec, images, epoch, arch))
     fragment = _fragments(spec, parts)
     return Plan(spec, arch, images, tuple(parts), fragment, _products(parts, epoch, fragment))
 
@@ -271,12 +274,10 @@ def _wrong_formats(spec: Spec) -> Iterator[Problem]:
     for at, name in enumerate(asked):
         where = spec.where(("build", "formats", at))
         if not formats.known(name):
-            yield Problem(where, f"unknown format {name!r}", guess(name, [*formats.names(), *formats.packed()]))
-            continue
-        for other in formats.clashes(name):
-            if other in asked:
-                (suffix,) = formats.find(other).SUFFIXES
-                yield Problem(where, f"{name} and {other} both give {spec.name}{suffix}", "leave one of them out")
+            yield Problem(where, f"unknown format {name!r}", guess(name, [*formats.names(), *formats.compressed()]))
+    for one, other, suffix in formats.clashes(filter(formats.known, asked)):
+        where = spec.where(("build", "formats", asked.index(other)))
+        yield Problem(where, f"{one} and {other} both give {spec.name}{suffix}", "leave one of them out")
 
 
 def _cmdline(arch: str) -> KeyPath:

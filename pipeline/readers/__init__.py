@@ -4,9 +4,7 @@ A structure is a View (bytes at offsets) that lists what is in it as path -> Nod
 So a file is looked into in layers: disk, partition, FAT, file, section, archive, path. Nothing is read before it is
 asked for.
 
-A reader says NAME, ORDER (who is asked first, where two structures could claim the same bytes), `recognises(view)`,
-which looks at magic numbers, and `read(view)`, which gives the listing or raises Unreadable. Nothing lists the readers
-twice.
+A module registers its structure with `READER = Reader(...)`; nothing else lists the readers.
 """
 
 from __future__ import annotations
@@ -14,9 +12,8 @@ from __future__ import annotations
 import importlib
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from types import ModuleType
 from typing import NamedTuple
 
 from pipeline.readers.view import View
@@ -53,6 +50,18 @@ Listing = Mapping[str, Node]
 HEADER = ""
 
 
+class Reader(NamedTuple):
+    """One structure: how it is recognised and opened."""
+
+    name: str
+    recognises: Callable[[View], bool]
+    """Returns whether the magic numbers of a view are those of the structure."""
+    read: Callable[[View], Listing]
+    """Lists what is in a view. Unreadable if it is damaged."""
+    order: int = 10
+    """Of two structures that could claim the same bytes, the one of the lower order is tried first."""
+
+
 class Opened(NamedTuple):
     """A view that a reader recognised."""
 
@@ -68,20 +77,20 @@ RECENT = 64
 
 @lru_cache(RECENT)
 def look_into(view: View) -> Opened | None:
-    """What `view` is, and what it lists; None if no reader knows it or it is damaged."""
+    """Opens a structure and returns its name and listing; None if no reader recognises it, or it is damaged."""
     for reader in readers():
         try:
             if reader.recognises(view):
-                return Opened(reader.NAME, reader.read(view))
+                return Opened(reader.name, reader.read(view))
         except DAMAGED:
             continue
     return None
 
 
 @cache
-def readers() -> tuple[ModuleType, ...]:
-    """Every reader, in the order in which they are asked."""
+def readers() -> tuple[Reader, ...]:
+    """Every reader, in the order in which they are tried."""
     stems = [name[:-3] for name in os.listdir(__path__[0]) if name.endswith(".py") and name[0] != "_"]
-    found = [importlib.import_module(f"{__name__}.{stem}") for stem in stems]
-    known = (module for module in found if hasattr(module, "recognises"))
-    return tuple(sorted(known, key=lambda module: (module.ORDER, module.NAME)))
+    modules = [importlib.import_module(f"{__name__}.{stem}") for stem in stems]
+    found: list[Reader] = [module.READER for module in modules if hasattr(module, "READER")]
+    return tuple(sorted(found, key=lambda reader: (reader.order, reader.name)))

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from pipeline.readers import Listing, Node, Unreadable, cpio
+from pipeline.readers import Listing, Node, Reader, Unreadable, cpio
 from pipeline.readers.view import CHUNK, Extent, Inflated, Mosaic, View, sha256, window
-
-NAME = "archives"
-ORDER = 10
 
 ZSTD_RUN, ZSTD_RESERVED = 1, 3
 """Types of blocks: one byte, repeated; and one that does not exist."""
@@ -161,3 +158,6 @@ def _codec(compression: str) -> Any:
     import zstandard
 
     return zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
+
+
+READER = Reader("archives", recognises, read)

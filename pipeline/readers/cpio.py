@@ -7,11 +7,8 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers import MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import View, window
-
-NAME = "cpio"
-ORDER = 9
 
 MAGICS = (b"070701", b"070702")
 HEADER_SIZE = 110
@@ -107,3 +104,6 @@ def _members(view: View, start: int) -> Iterator[_Member]:
         offset = data + size
         offset += -(offset - start) % 4
     raise Unreadable(f"more than {MOST_ENTRIES} entries")
+
+
+READER = Reader("cpio", recognises, read, order=9)

@@ -6,11 +6,9 @@ import struct
 import uuid
 from collections.abc import Iterator
 
-from pipeline.readers import HEADER, Listing, Node
+from pipeline.readers import HEADER, Listing, Node, Reader
 from pipeline.readers.view import View, window
 
-NAME = "disk"
-ORDER = 90
 """After everything else: a boot sector of FAT and an ISO for a USB stick end with the same 55 AA."""
 
 SECTOR = 512
@@ -66,3 +64,6 @@ def _gpt(view: View) -> Iterator[tuple[str, Node]]:
             content = window(view, first * SECTOR, (last - first + 1) * SECTOR)
             place = {"first sector": first, "last sector": last}
             yield f"partition {number + 1}", Node("partition", facts, content, place)
+
+
+READER = Reader("disk", recognises, read, order=90)

@@ -10,12 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers import erofs_index as index
 from pipeline.readers.view import Extent, Mosaic, Packed, View, window
-
-NAME = "erofs"
-ORDER = 10
 
 SUPERBLOCK = 1024
 MAGIC = struct.pack("<I", 0xE0F5E1E2)
@@ -208,3 +205,6 @@ def _node(image: _Image, inode: _Inode) -> Node:
     major, minor = inode.value >> 8 & 0xFFF, inode.value & 0xFF | inode.value >> 12 & 0xFFF00
     facts["device"] = f"{LETTERS.get(kind, '?')} {major}:{minor}"
     return Node("device", facts, None, place)
+
+
+READER = Reader("erofs", recognises, read)

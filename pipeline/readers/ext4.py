@@ -9,11 +9,8 @@ import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Memory, Mosaic, View, window
-
-NAME = "ext4"
-ORDER = 40
 
 ROOT = 2
 EXTENTS, INLINE = 0x80000, 0x10000000
@@ -253,3 +250,6 @@ def _access_list(value: bytes) -> bytes:
         result += struct.pack("<HHI", tag, permissions, _u32(value, at + 4) if named else NOBODY)
         at += 8 if named else 4
     return result
+
+
+READER = Reader("ext4", recognises, read, order=40)

@@ -6,11 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Mosaic, View, window
-
-NAME = "FAT"
-ORDER = 30
 
 ENTRY = 32
 LONG_NAME, VOLUME, DIRECTORY = 0x0F, 0x08, 0x10
@@ -156,3 +153,6 @@ def _short(entry: bytes) -> str:
 
 def _text(raw: bytes) -> str:
     return raw.decode("cp437").rstrip()
+
+
+READER = Reader("FAT", recognises, read, order=30)

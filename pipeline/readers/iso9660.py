@@ -8,11 +8,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Unreadable, disk
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable, disk
 from pipeline.readers.view import View, window
-
-NAME = "ISO 9660"
-ORDER = 10
 
 SECTOR = 2048
 KINDS = {stat.S_IFLNK: "symlink", stat.S_IFDIR: "directory", stat.S_IFREG: "file"}
@@ -182,3 +179,6 @@ def _boot_images(view: View, catalog: int) -> Iterator[tuple[str, Node]]:
             yield f"(boot image {number})", Node("boot image", facts, content, {"sector": start})
         elif entry[0] == NOT_BOOTABLE and not any(entry):
             return
+
+
+READER = Reader("ISO 9660", recognises, read)

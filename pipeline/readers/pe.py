@@ -5,11 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from pipeline.readers import HEADER, Listing, Node, Unreadable
+from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import View, window
-
-NAME = "PE"
-ORDER = 10
 
 SECTION = 40
 CERTIFICATES = 4
@@ -49,3 +46,6 @@ def _sections(view: View, table: int, count: int) -> Iterator[tuple[str, Node]]:
         content = window(view, offset, min(virtual or raw, raw))
         place = {"address": f"{address:#x}", "offset": offset}
         yield name.rstrip(b"\0").decode("latin-1"), Node("section", {"flags": f"{flags:#x}"}, content, place)
+
+
+READER = Reader("PE", recognises, read)

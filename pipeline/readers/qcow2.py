@@ -5,11 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from pipeline.readers import HEADER, Listing, Node, Unreadable
+from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Mosaic, Packed, View
-
-NAME = "qcow2"
-ORDER = 10
 
 OFFSET = 0x00FFFFFFFFFFFE00
 COMPRESSED = 1 << 62
@@ -77,3 +74,6 @@ def _unpack(packed: bytes, size: int, zstd: bool) -> bytes:
     import zlib
 
     return zlib.decompressobj(wbits=-15).decompress(packed, size)
+
+
+READER = Reader("qcow2", recognises, read)

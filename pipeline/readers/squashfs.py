@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers.squash_metadata import Metadata, decompress, table
 from pipeline.readers.view import Extent, Mosaic, Packed, View
-
-NAME = "squashfs"
-ORDER = 10
 
 FIELDS = "<4sIIIIHHHHHHQQQQQQQQ"
 RAW = 1 << 24
@@ -187,3 +184,6 @@ def _node(image: _Image, inode: _Inode) -> Node:
     content = image.content(inode) if inode.kind == 2 else None
     place = {"inode": inode.number} | ({"index": inode.lookups} if inode.lookups else {})
     return Node(KINDS[inode.kind], facts, content, place)
+
+
+READER = Reader("squashfs", recognises, read)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.readers import MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import AsFile, View, window
 
 if TYPE_CHECKING:
     import tarfile
 
-NAME = "tar"
-ORDER = 20
 
 TYPES = {b"0": "file", b"\0": "file", b"7": "file", b"5": "directory", b"2": "symlink", b"1": "link"}
 UNTOLD = ("path", "linkpath", "size", "uid", "gid", "mtime")
@@ -53,3 +51,6 @@ def _node(view: View, member: tarfile.TarInfo, number: int) -> Node:
         facts |= {"type": member.type.decode("latin-1"), "device": f"{member.devmajor}:{member.devminor}"}
     content = window(view, member.offset_data, member.size) if kind == "file" else None
     return Node(kind, facts, content, {"number": number, "offset": member.offset})
+
+
+READER = Reader("tar", recognises, read, order=20)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pipeline.model import columns
 from pipeline.model.tree import Device, Directory, Entry, File, Symlink
-from pipeline.readers import Listing, Node, Unreadable
+from pipeline.readers import Listing, Node, Reader, Unreadable
 from pipeline.readers.view import View
-
-NAME = "tree"
-ORDER = 10
 
 KINDS = {Directory: "directory", File: "file", Symlink: "symlink", Device: "device"}
 
@@ -44,3 +41,6 @@ def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:
         if content:
             said["content"] = ", ".join(f"{blob or 'zeros'}[{offset}+{size}]" for blob, offset, size in entry.content)
     return said
+
+
+READER = Reader("tree", recognises, read)

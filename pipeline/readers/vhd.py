@@ -6,11 +6,8 @@ import struct
 import uuid
 from collections.abc import Iterator
 
-from pipeline.readers import HEADER, Listing, Node, Unreadable
+from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Mosaic, View, window
-
-NAME = "VHD"
-ORDER = 10
 
 SECTOR = 512
 FIXED, DYNAMIC = 2, 3
@@ -51,3 +48,6 @@ def _extents(view: View, start: int, size: int) -> Iterator[Extent]:
         length = min(block, left)
         left -= length
         yield Extent(None, 0, length) if sector == UNUSED else Extent(view, sector * SECTOR + bitmap, length)
+
+
+READER = Reader("VHD", recognises, read)

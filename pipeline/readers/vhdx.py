@@ -6,11 +6,8 @@ import struct
 import uuid
 from collections.abc import Iterator
 
-from pipeline.readers import HEADER, Listing, Node, Unreadable
+from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Mosaic, View
-
-NAME = "VHDX"
-ORDER = 10
 
 KIB, MIB = 1 << 10, 1 << 20
 HEADERS = (64 * KIB, 128 * KIB)
@@ -88,3 +85,6 @@ def _extents(view: View, start: int, size: int, block: int, chunk: int) -> Itera
         if entry & 7 == PARTLY:
             raise Unreadable("a VHDX with blocks of a parent")
         yield Extent(view, entry >> 20 << 20, left) if entry & 7 == PRESENT else Extent(None, 0, left)
+
+
+READER = Reader("VHDX", recognises, read)

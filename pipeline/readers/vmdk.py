@@ -6,11 +6,8 @@ import struct
 from collections.abc import Iterator
 from functools import partial
 
-from pipeline.readers import HEADER, Listing, Node, Unreadable
+from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Mosaic, Packed, View, window
-
-NAME = "VMDK"
-ORDER = 10
 
 SECTOR = 512
 LARGEST_GRAIN, LARGEST_TABLE = 1 << 14, 1 << 12
@@ -76,3 +73,6 @@ def _unpack(view: View, offset: int, size: int) -> bytes:
 
     _, packed = struct.unpack("<QI", view.read(offset, 12))
     return zlib.decompressobj().decompress(view.read(offset + 12, packed), size)
+
+
+READER = Reader("VMDK", recognises, read)

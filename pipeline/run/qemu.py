@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.container import cmdline
+from pipeline.formats import Firmware, Format
 from pipeline.model.errors import BadInput, NodekilnError
 
 if TYPE_CHECKING:
@@ -43,37 +44,7 @@ EMULATORS = {
 }  # fmt: skip
 
 
-class Disk(NamedTuple):
-    """A file that a machine's firmware starts from: what QEMU calls its kind, whether UEFI does it, and the device."""
-
-    suffix: str
-    kind: str = "raw"
-    efi: bool = False
-    device: str = "virtio-blk-pci"
-
-
-CD = "scsi-cd"
-DISKS = {
-    "qcow2-bios": Disk(".qcow2", "qcow2"),
-    "qcow2-efi": Disk("-efi.qcow2", "qcow2", efi=True),
-    "raw-bios": Disk("-bios.img"),
-    "raw-efi": Disk("-efi.img", efi=True),
-    "raw-hybrid": Disk("-hybrid.img"),
-    "ext4": Disk("-ext4.img"),
-    "ext4-efi": Disk("-ext4-efi.img", efi=True),
-    "aws": Disk(".raw"),
-    "vmdk": Disk(".vmdk", "vmdk"),
-    "vhd": Disk(".vhd", "vpc"),
-    "dynamic-vhd": Disk("-dynamic.vhd", "vpc"),
-    "vhdx": Disk(".vhdx", "vhdx", efi=True),
-    "iso-bios": Disk(".iso", device=CD),
-    "iso-efi": Disk("-efi.iso", efi=True, device=CD),
-    "iso-efi-initrd": Disk("-efi-initrd.iso", efi=True, device=CD),
-    "iso-hybrid": Disk("-hybrid.iso", device=CD),
-}
-KERNEL = "kernel+initrd"
-BOOTABLE = (KERNEL, *DISKS)
-"""Formats that a machine boots by itself, without anything on the network."""
+DEVICES = {"disk": ["-device", "virtio-blk-pci"], "cd": ["-device", "virtio-scsi-pci", "-device", "scsi-cd"]}
 
 
 def machine(arch: str, accelerator: str, memory: int = 1024, cpus: int = 1) -> list[str]:
@@ -86,28 +57,35 @@ def machine(arch: str, accelerator: str, memory: int = 1024, cpus: int = 1) -> l
     ]  # fmt: skip
 
 
-def files(format: str, base: Path) -> list[Path]:
-    """What `start` boots from."""
-    suffixes = ("-kernel", "-initrd.img", "-cmdline") if format == KERNEL else (DISKS[format].suffix,)
-    return [Path(f"{base}{suffix}") for suffix in suffixes]
+def bootable(format: Format) -> bool:
+    """Returns whether a machine boots the format by itself, without anything on the network."""
+    return format.boots_directly or format.drive is not None
 
 
-def start(format: str, base: Path, arch: str, append: str = "") -> list[str]:
-    """What the machine starts from: the output `format`, whose files are called `base` and a suffix. They stay as they
-    are. append: more of the kernel's command line, for kernel+initrd. BadInput if the kernel would not take it,
-    NodekilnError if its firmware is not installed.
+def files(format: Format, base: Path) -> list[Path]:
+    """The files that `start` boots from."""
+    return [Path(f"{base}{suffix}") for suffix in format.produces]
+
+
+def start(format: Format, base: Path, arch: str, append: str = "") -> list[str]:
+    """Returns the words for what the machine starts from: the files of the format, called `base` and a suffix.
+
+    They stay as they are. append: more of the kernel's command line, for a direct boot. BadInput if the kernel would
+    not take it or there is nothing to boot, NodekilnError if the firmware is not installed.
     """
-    if format == KERNEL:
+    if format.boots_directly:
         line = f"{Path(f'{base}-cmdline').read_text()} {append}".strip()
         if refused := cmdline.refusal(line):
             raise BadInput(f"--append: {refused[0]}")
         return ["-kernel", f"{base}-kernel", "-initrd", f"{base}-initrd.img", "-append", line]
-    disk = DISKS[format]
-    words = efi(arch) if disk.efi else []
-    words += ["-drive", f"id=node,if=none,format={disk.kind},file={_name(f'{base}{disk.suffix}')},snapshot=on"]
-    controller = ["-device", "virtio-scsi-pci"] if disk.device == CD else []
-    first = "" if disk.efi else ",bootindex=0"  # a BIOS may start any disk; UEFI looks for what it can start
-    return [*words, *controller, "-device", f"{disk.device},drive=node{first}"]
+    if not format.drive:
+        raise BadInput(f"{format.name} is not a format that a machine boots by itself")
+    (file,) = files(format, base)
+    uefi = format.firmware is Firmware.UEFI
+    first = "" if uefi else ",bootindex=0"  # a BIOS may start any disk; UEFI looks for what it can start
+    *devices, device = DEVICES[format.drive.device]
+    drive = f"id=node,if=none,format={format.drive.image},file={_name(file)},snapshot=on"
+    return [*(efi(arch) if uefi else ()), "-drive", drive, *devices, f"{device},drive=node{first}"]
 
 
 def volume(name: str, path: Path) -> list[str]:

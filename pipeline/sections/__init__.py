@@ -1,39 +1,73 @@
 """Sections: one module per top-level key of a spec. `ls` of this folder is the grammar; nothing else lists it.
 
-A section module has
-
-    ORDER              its place in the root file system (higher is laid over lower); sections of one order go by name
-    Value              the type of what stands under the key: a `@mapping` class, or tuple[X, ...] for a list of X
-    parts(value, context, below) -> list[Component]     what it puts into the root file system, over the parts `below`
-
-and may have
-
-    problems(value, spec)      what only the whole spec can tell to be wrong: yields (path below the key, message, hint)
-    warnings(value, spec)      the same for what is hardly meant
+A module has the name of its key, and registers it with `SECTION = Section(...)`. Its docstring starts with
+`KEY: summary.`
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Generic, TypeVar
 
+from pipeline.container.container import Checked
+from pipeline.language.kinds import ListOf
+from pipeline.language.reader import Kind
+from pipeline.language.schema import kind
 from pipeline.spec.components import Component, Context
+from pipeline.spec.spec import Spec
+
+Value = TypeVar("Value")
+
+
+def _no_components(value: Any, context: Context, below: tuple[Component, ...]) -> list[Component]:
+    return []
+
+
+def _no_problems(value: Any, spec: Spec) -> Checked:
+    return iter(())
+
+
+@dataclass(frozen=True)
+class Section(Generic[Value]):
+    """One top-level key of a spec."""
+
+    order: int
+    """Its place in the root file system: higher is laid over lower. Sections of one order go by name."""
+    value: type[Value]
+    """The type of what stands under the key: a `@mapping` class, or tuple[X, ...] for a list of X."""
+    components: Callable[[Value, Context, tuple[Component, ...]], list[Component]] = _no_components
+    """Plans what the section adds to the root file system, over the components `below`."""
+    problems: Callable[[Value, Spec], Checked] = _no_problems
+    """Yields path below the key, message and hint of each error that only the whole spec shows."""
+    warnings: Callable[[Value, Spec], Checked] = _no_problems
+    """Yields the same for what is allowed, and hardly meant."""
+
+    @property
+    def kind(self) -> Kind:
+        type_: Any = self.value
+        return kind(type_)
+
+    @property
+    def empty(self) -> Any:
+        """The value of a key that is left out."""
+        return () if isinstance(self.kind, ListOf) else self.value()
 
 
 @functools.cache
-def modules() -> Mapping[str, ModuleType]:
-    """Key -> module, in the order of the root file system."""
-    names = (path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
-    found = {name: import_module(f"{__name__}.{name}") for name in names}
-    return dict(sorted(found.items(), key=lambda item: (item[1].ORDER, item[0])))
+def sections() -> Mapping[str, Section[Any]]:
+    """Key -> section, in the order of the root file system."""
+    keys = (path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+    found: dict[str, Section[Any]] = {key: import_module(f"{__name__}.{key}").SECTION for key in keys}
+    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
 
 
-def plan(context: Context) -> list[Component]:
-    """The parts of the whole spec, in the order in which they are laid over each other."""
-    parts: list[Component] = []
-    for name, module in modules().items():
-        parts += module.parts(context.spec[name], context, tuple(parts))
-    return parts
+def components(context: Context) -> list[Component]:
+    """The components of the whole spec, in the order in which they are laid over each other."""
+    planned: list[Component] = []
+    for key, section in sections().items():
+        planned += section.components(context.spec[key], context, tuple(planned))
+    return planned

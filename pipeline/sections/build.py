@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.sections import Section
 from pipeline.spec.build import Build
-from pipeline.spec.components import Component, Context
 
-ORDER = 99
-
-Value = Build
-
-
-def parts(value: Build, context: Context, below: tuple[Component, ...]) -> list[Component]:
-    return []
+SECTION = Section(99, Build)

@@ -14,12 +14,12 @@ from pipeline.engine.action import Action
 from pipeline.host import outside
 from pipeline.language.schema import mapping
 from pipeline.model.tree import parents
+from pipeline.sections import Section
 from pipeline.spec import bundles, metadata
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
 from pipeline.stages import files
 
-ORDER = 70
 HOST_NAME = "etc/hostname"
 """What init sets the host's name from."""
 
@@ -80,10 +80,7 @@ def _too_long(path: str, target: str) -> Checked:
         yield ("symlink",), "a NUL in a link's target, which Linux ends there", "leave it out"
 
 
-Value = tuple[FileEntry, ...]
-
-
-def parts(value: tuple[FileEntry, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
+def components(value: tuple[FileEntry, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     """One part for all files: they may overwrite each other.
 
     Directories that the files imply are only made where nothing below has them, so the stage looks at the trees below
@@ -183,3 +180,6 @@ def warnings(value: tuple[FileEntry, ...], spec: Spec) -> Checked:
         if why := booted.lost(path, each.directory):
             mkdir = f"; a container's `runtime: {{mkdir: [/{path}]}}` makes it" if each.directory else ""
             yield (index, "path"), f"{each.path!r} is not there once the node has booted", why + mkdir
+
+
+SECTION = Section(70, tuple[FileEntry, ...], components, problems, warnings)

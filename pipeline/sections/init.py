@@ -5,16 +5,14 @@ from __future__ import annotations
 from pipeline.container.container import Checked
 from pipeline.container.names import Reference, wrong_reference
 from pipeline.engine.action import Action
+from pipeline.sections import Section
 from pipeline.spec.bundles import compat_of
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
 from pipeline.stages import root_image
 
-ORDER = 20
-Value = tuple[Reference, ...]
 
-
-def parts(value: tuple[str, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
+def components(value: tuple[str, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     """One part an image, and one for the database of Alpine packages, which all of them share."""
     images = [context.image(reference) for reference in value]
     names = _names(value)
@@ -44,3 +42,6 @@ def _names(references: tuple[str, ...]) -> list[str]:
         count = sum(1 for name in names if name.partition("#")[0] == last) + 1
         names.append(last if count == 1 else f"{last}#{count}")
     return ["init/" + name.replace("#", "-") for name in names]
+
+
+SECTION = Section(20, tuple[Reference, ...], components, problems)

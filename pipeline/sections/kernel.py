@@ -11,11 +11,11 @@ from pipeline.container.names import ReferenceOrNone, wrong_reference
 from pipeline.engine.action import Action
 from pipeline.language.problem import KeyPath, Problem, Problems
 from pipeline.language.schema import mapping
+from pipeline.sections import Section
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
 from pipeline.stages import kernel
 
-ORDER = 10
 NO_TAR = ("", "none")
 """What `tar` says where a kernel image brings no tar of modules."""
 
@@ -50,9 +50,6 @@ class Kernel:
             yield from arches.problems(each, ("modules", number))
 
 
-Value = Kernel
-
-
 def _lines(value: ByArch) -> Iterator[tuple[KeyPath, str]]:
     """Each command line that `cmdline` gives, and its place below the section."""
     lines = {(): value} if isinstance(value, str) else {(arch,): line for arch, line in value.items()}
@@ -65,7 +62,7 @@ def warnings(value: Kernel, spec: Spec) -> Checked:
             yield path, "a quotation mark is never closed: the kernel takes what follows for one word", "add the other"
 
 
-def parts(value: Kernel, context: Context, below: tuple[Component, ...]) -> list[Component]:
+def components(value: Kernel, context: Context, below: tuple[Component, ...]) -> list[Component]:
     if not value.image:
         return []
     arch = context.arch
@@ -93,3 +90,6 @@ def parts(value: Kernel, context: Context, below: tuple[Component, ...]) -> list
 def _where(below: Callable[[KeyPath], str], places: Mapping[KeyPath, KeyPath]) -> Callable[[KeyPath], str]:
     """`below` for paths in what a stage was given, where these stood elsewhere in the spec."""
     return lambda path: below(places.get(path, path))
+
+
+SECTION = Section(10, Kernel, components, warnings=warnings)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.container.container import Checked, Container
+from functools import partial
+
+from pipeline.container.container import Container
+from pipeline.sections import Section
 from pipeline.spec import bundles
-from pipeline.spec.components import Component, Context
-from pipeline.spec.spec import Spec
 
-ORDER = 50
-Value = tuple[Container, ...]
-
-
-def parts(value: tuple[Container, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
-    return bundles.parts("onshutdown", value, context)
-
-
-def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
-    return bundles.problems(value, spec)
+SECTION = Section(50, tuple[Container, ...], partial(bundles.components, "onshutdown"), bundles.problems)

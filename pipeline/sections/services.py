@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from pipeline.container.container import Checked, Container
 from pipeline.container.names import IDENTIFIER
+from pipeline.sections import Section
 from pipeline.spec import bundles
-from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
-
-ORDER = 60
-Value = tuple[Container, ...]
-
-
-def parts(value: tuple[Container, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
-    return bundles.parts("services", value, context)
 
 
 def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
@@ -29,3 +23,6 @@ def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
             right = "at most 76 letters and digits, with a single '.', '_' or '-' between some"
             yield (index, "name"), f"containerd takes no service of the name {container.name!r}", right
     yield from bundles.problems(value, spec)
+
+
+SECTION = Section(60, tuple[Container, ...], partial(bundles.components, "services"), problems)

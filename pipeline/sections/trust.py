@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pipeline.container.container import Checked
 from pipeline.language.schema import mapping
-from pipeline.spec.components import Component, Context
+from pipeline.sections import Section
 from pipeline.spec.spec import Spec
-
-ORDER = 90
 
 
 @mapping
@@ -20,13 +18,9 @@ class Trust:
     """Organisations."""
 
 
-Value = Trust
-
-
 def warnings(value: Trust, spec: Spec) -> Checked:
     if value.image or value.org:
         yield (), "trust has no effect", "Docker Content Trust is gone; pin images by digest, or by the lock"
 
 
-def parts(value: Trust, context: Context, below: tuple[Component, ...]) -> list[Component]:
-    return []
+SECTION = Section(90, Trust, warnings=warnings)

@@ -9,12 +9,12 @@ from pipeline.container.container import Checked
 from pipeline.container.names import ReferenceOrNone, VolumeName, wrong_reference
 from pipeline.engine.action import Action
 from pipeline.language.schema import mapping
+from pipeline.sections import Section
 from pipeline.spec.bundles import VOLUMES
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
 from pipeline.stages import volume
 
-ORDER = 30
 PLATFORM = re.compile(r"linux/[a-z0-9_]+(/v[0-9]+)?")
 
 
@@ -45,10 +45,7 @@ class Volume:
                 yield ("platforms", index), f"{each!r} is no platform", "linux/amd64, linux/arm64, linux/arm/v7, …"
 
 
-Value = tuple[Volume, ...]
-
-
-def parts(value: tuple[Volume, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
+def components(value: tuple[Volume, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
     return [_part(index, each, context) for index, each in enumerate(value)]
 
 
@@ -73,3 +70,6 @@ def problems(value: tuple[Volume, ...], spec: Spec) -> Checked:
         if first.setdefault(each.name, index) != index:
             earlier = spec.where(("volumes", first[each.name], "name"))
             yield (index, "name"), f"duplicate volume name: {each.name!r}", f"also at {earlier}"
+
+
+SECTION = Section(30, tuple[Volume, ...], components, problems)

@@ -46,8 +46,10 @@ def ids(spec: Spec) -> dict[str, int]:
     return names.ids(each.container.name for each in placed(spec))
 
 
-def parts(section: str, value: tuple[Container, ...], context: Context) -> list[Component]:
-    """One part a container. An image that an earlier container has too is shared with it."""
+def components(
+    section: str, value: tuple[Container, ...], context: Context, below: tuple[Component, ...]
+) -> list[Component]:
+    """One component a container. An image that an earlier container has too is shared with it."""
     first: dict[str, Placed] = {}
     planned = []
     known = ids(context.spec)

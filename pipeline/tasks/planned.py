@@ -122,17 +122,20 @@ class Planned:
             needs = [self._task(made, needed.name) for needed in action.inputs]
             doc = steps.told(action)
             yield Step(self._task(made, action.name), made.arch, action.name, "", action.key, needs, doc, [])
+        targets: set[str] = set()
         for name, missing in self._formats(made):
-            yield from self._unlocked(made, name, len(missing)) if missing else [self._files(made, name)]
+            yield from self._unlocked(made, name, len(missing)) if missing else [self._files(made, name, targets)]
         for name, problem in self._refused(made):
             yield Step(self._task(made, name), made.arch, "", name, "", [], "not for this node", [], problem=problem)
 
-    def _files(self, made: Plan, name: str) -> Step:
+    def _files(self, made: Plan, name: str, taken: set[str]) -> Step:
+        """The step that writes a format. taken: targets of earlier steps, which doit allows no other; extended."""
         from pipeline import formats
 
         action = made.format(name)
-        suffixes = formats.find(name).SUFFIXES if made.spec["kernel"].image else ()  # without one, some are not made
-        targets = [f"{self.folder(made.arch) / self.name}{suffix}" for suffix in suffixes]
+        suffixes = formats.find(name).own if made.spec["kernel"].image else ()  # without one, some are not made
+        targets = [f"{self.folder(made.arch) / self.name}{suffix}" for suffix in suffixes if suffix not in taken]
+        taken.update(suffixes)
         needs = [self._task(made, each.name) for each in (*made.checks(name), action)]
         doc, folder = f"-> {', '.join(targets)}", str(self.folder(made.arch))
         return Step(self._task(made, name), made.arch, action.name, name, action.key, needs, doc, targets, folder)

@@ -241,7 +241,7 @@ def _remove(project: Project, name: str) -> list[Path]:
 def _remove_format(planned: Planned, step: Step) -> list[Path]:
     from pipeline.project import publish
 
-    targets = [f"{planned.name}{suffix}" for suffix in formats.find(step.format).SUFFIXES]
+    targets = [f"{planned.name}{suffix}" for suffix in formats.find(step.format).own]
     return publish.unpublish(Path(step.folder), step.format, targets)
 
 
@@ -252,11 +252,11 @@ def _mentioned(spec: str) -> tuple[str, ...]:
     meant where one is named.
     """
     if not _from_a_shell():
-        return (*formats.names(), *formats.packed())
+        return (*formats.names(), *formats.compressed())
     starts = (f"build:{spec}:", f"{RESULTS}/{spec}/", "--all")
     words = [word for word in sys.argv[1:] if word.startswith(starts)]
-    packed = formats.packed() if any(word.endswith(formats.ENDINGS) for word in words) else ()
-    return (*formats.names(), *packed) if words else ()
+    compressed = formats.compressed() if any(word.endswith(formats.ENDINGS) for word in words) else ()
+    return (*formats.names(), *compressed) if words else ()
 
 
 def commands() -> Iterator[Task]:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from pipeline import formats
 from pipeline.run import qemu
 from tests.boot.machine import once, running, serving
 from tests.judges import need
@@ -19,8 +20,9 @@ pytestmark = pytest.mark.boot
 
 UP = "nodekiln: services are up: rngd sshd"
 FORMATS = {
-    "amd64": [name for name in qemu.BOOTABLE if name != "ext4"],  # test_root_on_disk.py has that one
-    "arm64": [qemu.KERNEL, "raw-efi", "iso-efi", "ext4-efi"],
+    # test_root_on_disk.py has ext4
+    "amd64": [name for name in formats.names() if name != "ext4" and qemu.bootable(formats.find(name))],
+    "arm64": ["kernel+initrd", "raw-efi", "iso-efi", "ext4-efi"],
 }
 BOOTS = "test_the_node_comes_up_from"
 """The test that boots them."""
@@ -71,8 +73,8 @@ def consoles(built, request, tmp_path_factory):
     """
 
     def boot(arch, name):
-        base = built(arch) / "other"
-        return up(qemu.files(name, base), tmp_path_factory.mktemp("boot"), arch, *qemu.start(name, base, arch))
+        base, output = built(arch) / "other", formats.find(name)
+        return up(qemu.files(output, base), tmp_path_factory.mktemp("boot"), arch, *qemu.start(output, base, arch))
 
     tests = [item.callspec.params for item in request.session.items if getattr(item, "originalname", "") == BOOTS]
     asked = [] if "PYTEST_XDIST_WORKER" in os.environ else [(each["arch"], each["name"]) for each in tests]

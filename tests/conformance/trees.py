@@ -78,7 +78,7 @@ class Images:
 def root(store: Store, loaded: spec.Spec, images: Images, epoch: int = EPOCH) -> Tree:
     """The root file system of a spec."""
     merged = Tree()
-    for part in sections.plan(Context(loaded, images, epoch)):
+    for part in sections.components(Context(loaded, images, epoch)):
         merged = overlay(merged, store.tree(part.tree.perform(store)[0]))
     return complete(merged, mtime=epoch)
 

@@ -34,7 +34,7 @@ def planned(tmp_path):
 
     def plan(arch, text=SPEC):
         (tmp_path / "node.yml").write_text(text)
-        (part,) = sections.plan(Context(load(tmp_path / "node.yml"), image, arch=arch))
+        (part,) = sections.components(Context(load(tmp_path / "node.yml"), image, arch=arch))
         return part.tree
 
     return plan

@@ -69,7 +69,7 @@ def examined(store: Store, folder: Path, text: str, label: dict[str, Any] | None
     made = image(store, tree_of(store, "bin/x", "etc/motd", "etc/link -> /etc/motd"), label or {}, Cmd=["/bin/x"])
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
     loaded = load(folder / "a.yml")
-    parts = sections.plan(Context(loaded, lambda text: Image(text, manifest, tree)))
+    parts = sections.components(Context(loaded, lambda text: Image(text, manifest, tree)))
     found = check.examine(store, parts)
     assert found.errors == []
     return [str(each).replace(f"{folder}/a.yml:", "") for each in found.warnings]

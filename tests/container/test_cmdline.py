@@ -49,7 +49,7 @@ def refused(folder: Path, line: str, name: str) -> str:
 
 
 def test_the_formats_that_a_boot_loader_starts_are_those() -> None:
-    booted = {name for name in formats.names() if formats.needs(name) & {"kernel", "initrd", "uki"}}
+    booted = {name for name in formats.names() if formats.products(name) & {"kernel", "initrd"}}
     handed = {"kernel+initrd", "kernel+squashfs", "kernel+erofs", "kernel+iso", "tar-kernel-initrd"}
     assert booted - set(LOADED) == handed
 
@@ -159,6 +159,6 @@ def test_the_words_that_ipxe_passes_on_are_those_of_the_spec(line: str) -> None:
 
 def test_what_run_appends_counts(tmp_path: Path) -> None:
     (tmp_path / "a-cmdline").write_text("a" * 2000)
-    assert qemu.start("kernel+initrd", tmp_path / "a", "amd64", "b" * 46)[-1].endswith(" " + "b" * 46)
+    assert qemu.start(formats.find("kernel+initrd"), tmp_path / "a", "amd64", "b" * 46)[-1].endswith(" " + "b" * 46)
     with pytest.raises(BadInput, match="--append: the command line has 2048 bytes"):
-        qemu.start("kernel+initrd", tmp_path / "a", "amd64", "b" * 47)
+        qemu.start(formats.find("kernel+initrd"), tmp_path / "a", "amd64", "b" * 47)

@@ -133,7 +133,7 @@ def examined(folder: Path, keys: str, label: dict[str, Any] | None = None) -> li
     store = Store(folder / "cache")
     made = image(store, tree_of(store, "bin/x", "etc/x"), label or {}, Cmd=["/bin/x"])
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
-    parts = sections.plan(Context(loaded(folder, keys), lambda text: Image(text, manifest, tree)))
+    parts = sections.components(Context(loaded(folder, keys), lambda text: Image(text, manifest, tree)))
     found = check.examine(store, parts)
     assert found.errors == []
     return [str(each) for each in found.warnings if "nothing makes" not in each.message]
@@ -180,7 +180,7 @@ def test_an_images_own_faults_are_at_the_image(facts: Any, message: str, words: 
     store = Store(tmp_path / "cache")
     made = image(store, tree_of(store, "bin/x"), {}, Cmd=["/bin/x"], **facts)
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
-    parts = sections.plan(Context(loaded(tmp_path, "readonly: false"), lambda text: Image(text, manifest, tree)))
+    parts = sections.components(Context(loaded(tmp_path, "readonly: false"), lambda text: Image(text, manifest, tree)))
     assert [str(each).partition(" ")[0] for each in check.examine(store, parts).warnings] == [f"{tmp_path}/a.yml:2:22:"]
 
 

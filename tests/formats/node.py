@@ -192,12 +192,22 @@ def raspberry(store: Store) -> dict[str, Any]:
 
 
 def make(store: Store, name: str, known: dict[str, Any], **options: Any) -> Digest:
-    """The format `name` and everything that it needs, as a plan would have it."""
-    if name in known:
-        return known[name]()
-    module = formats.find(name)
-    taken = {key: value for key, value in options.items() if key in module.OPTIONS}
-    return module.build(store, *(make(store, need_name, known, **options) for need_name in module.NEEDS), **taken)
+    """The format `name` and everything that it needs, as a plan would have it. known: products and recipes, by name."""
+    wanted = formats.find(name)
+    taken = {key: value for key, value in options.items() if key in wanted.options}
+    return wanted.build(store, *(_need(store, need, known, **options) for need in wanted.needs), **taken)
+
+
+def _need(store: Store, need: formats.Need, known: dict[str, Any], **options: Any) -> Digest:
+    if isinstance(need, formats.Output):
+        return make(store, need.format, known, **options)
+    return known[need.name if isinstance(need, formats.Recipe) else need]()
+
+
+def disk(store: Store, name: str, folder: Path, known: dict[str, Any] | None = None, **options: Any) -> Path:
+    """The one file of the format `name`, on the host."""
+    (suffix,) = formats.find(name).produces
+    return output(store, make(store, name, known or products(store), **options), suffix, folder)
 
 
 def output(store: Store, result: Digest, suffix: str, folder: Path) -> Path:

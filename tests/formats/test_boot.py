@@ -16,47 +16,29 @@ from tests.writers import samples
 
 pytestmark = pytest.mark.boot
 
+DRIVES = {"raw": "virtio", "qcow2": "virtio", "vpc": "ide", "vmdk": "ide", "vhdx": "sata"}
+"""The drives that disks are attached to, by QEMU's name of the image: those of the machines that they are for."""
+UEFI = {formats.Firmware.BIOS: (False,), formats.Firmware.UEFI: (True,), formats.Firmware.EITHER: (False, True)}
+
+
+def usual(name):
+    """Yields the drive and the firmware of each machine that has to boot the format `name`."""
+    output = formats.find(name)
+    for efi in UEFI[output.firmware] if output.drive else ():
+        yield name, "cd" if output.drive.device == "cd" else DRIVES[output.drive.image], efi
+
+
 DISKS = [
-    # format, suffix, what QEMU calls its kind, drive, by UEFI
-    ("raw-bios", "-bios.img", "raw", "virtio", False),
-    ("raw-bios", "-bios.img", "raw", "ide", False),
-    ("raw-bios", "-bios.img", "raw", "sata", False),
-    ("raw-bios", "-bios.img", "raw", "usb", False),
-    ("qcow2-bios", ".qcow2", "qcow2", "virtio", False),
-    ("aws", ".raw", "raw", "virtio", False),
-    ("vhd", ".vhd", "vpc", "ide", False),
-    ("dynamic-vhd", "-dynamic.vhd", "vpc", "ide", False),
-    ("vmdk", ".vmdk", "vmdk", "ide", False),
-    ("raw-efi", "-efi.img", "raw", "virtio", True),
-    ("raw-efi", "-efi.img", "raw", "sata", True),
-    ("qcow2-efi", "-efi.qcow2", "qcow2", "virtio", True),
-    ("vhdx", ".vhdx", "vhdx", "sata", True),
-    ("iso-bios", ".iso", "raw", "cd", False),
-    ("iso-efi", "-efi.iso", "raw", "cd", True),
-    ("iso-efi-initrd", "-efi-initrd.iso", "raw", "cd", True),
-    ("iso-hybrid", "-hybrid.iso", "raw", "cd", False),
-    ("iso-hybrid", "-hybrid.iso", "raw", "cd", True),
-    ("iso-hybrid", "-hybrid.iso", "raw", "usb", False),
-    ("iso-hybrid", "-hybrid.iso", "raw", "usb", True),
-    ("raw-hybrid", "-hybrid.img", "raw", "virtio", False),
-    ("raw-hybrid", "-hybrid.img", "raw", "virtio", True),
-    ("raw-hybrid", "-hybrid.img", "raw", "usb", False),
-    ("raw-hybrid", "-hybrid.img", "raw", "usb", True),
-    ("ext4", "-ext4.img", "raw", "virtio", False),
-    ("ext4", "-ext4.img", "raw", "virtio", True),
-    ("ext4", "-ext4.img", "raw", "ide", False),
-    ("ext4-efi", "-ext4-efi.img", "raw", "virtio", True),
-]
-
-
+    *(row for name in formats.names() for row in usual(name)),
+    ("raw-bios", "ide", False), ("raw-bios", "sata", False), ("raw-bios", "usb", False), ("raw-efi", "sata", True),
+    ("iso-hybrid", "usb", False), ("iso-hybrid", "usb", True), ("raw-hybrid", "usb", False),
+    ("raw-hybrid", "usb", True), ("ext4", "ide", False),
+]  # fmt: skip
+"""Format, drive, by UEFI."""
 ARM_DISKS = [
-    # the same by UEFI on arm64
-    ("raw-efi", "-efi.img", "raw", "virtio"),
-    ("raw-efi", "-efi.img", "raw", "usb"),
-    ("qcow2-efi", "-efi.qcow2", "qcow2", "virtio"),
-    ("iso-efi", "-efi.iso", "raw", "scsi-cd"),
-    ("ext4-efi", "-ext4-efi.img", "raw", "virtio"),
-]
+    ("raw-efi", "virtio"), ("raw-efi", "usb"), ("qcow2-efi", "virtio"), ("iso-efi", "scsi-cd"), ("ext4-efi", "virtio"),
+]  # fmt: skip
+"""The same by UEFI on arm64."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +46,8 @@ def outputs(store, tmp_path_factory):
     """The output file of a format, made once."""
     made = {}
 
-    def output(name, suffix, arch="amd64", **options):
+    def output(name, suffix="", arch="amd64", **options):
+        suffix = suffix or formats.find(name).produces[0]
         key = (name, suffix, arch, *options.items())
         if key not in made:
             result = node.make(store, name, node.products(store, arch=arch), **options)
@@ -81,9 +64,9 @@ def test_kernel_and_initrd(store, tmp_path, compress):
     assert node.UP in machine.boot_kernel(*paths)
 
 
-@pytest.mark.parametrize(("name", "suffix", "kind", "drive", "efi"), DISKS)
-def test_disk(outputs, name, suffix, kind, drive, efi):
-    assert node.UP in machine.boot(outputs(name, suffix), kind, drive, efi)
+@pytest.mark.parametrize(("name", "drive", "efi"), DISKS)
+def test_disk(outputs, name, drive, efi):
+    assert node.UP in machine.boot(outputs(name), formats.find(name).drive.image, drive, efi)
 
 
 def longest(name, console="console=ttyS0"):
@@ -93,16 +76,13 @@ def longest(name, console="console=ttyS0"):
     return f"{start.ljust(room - len(console) - 1, 'x')} {console}".encode()
 
 
-@pytest.mark.parametrize(("name", "suffix", "kind", "drive", "efi"), [
-    row for row in DISKS if row[:4] in [
-        ("raw-bios", "-bios.img", "raw", "virtio"), ("iso-bios", ".iso", "raw", "cd"),
-        ("raw-efi", "-efi.img", "raw", "virtio"), ("ext4", "-ext4.img", "raw", "virtio"),
-    ]
-])  # fmt: skip
-def test_the_longest_command_line(store, tmp_path, name, suffix, kind, drive, efi):
+@pytest.mark.parametrize(
+    ("name", "drive", "efi"), [row for name in ("raw-bios", "iso-bios", "raw-efi", "ext4") for row in usual(name)]
+)
+def test_the_longest_command_line(store, tmp_path, name, drive, efi):
     known = node.products(store) | {"kernel": lambda: node.kernel(store, longest(name))}
-    image = node.output(store, node.make(store, name, known), suffix, tmp_path)
-    assert node.UP in machine.boot(image, kind, drive, efi)
+    image = node.disk(store, name, tmp_path, known)
+    assert node.UP in machine.boot(image, formats.find(name).drive.image, drive, efi)
 
 
 @pytest.mark.parametrize("efi", [False, True])
@@ -129,9 +109,10 @@ def test_the_longest_command_line_of_a_raspberry_pi(store, tmp_path):
     assert f"{node.UP} on aarch64" in machine.boot_raspberry(card, u_boot)
 
 
-@pytest.mark.parametrize(("name", "suffix", "kind", "drive"), ARM_DISKS)
-def test_disk_on_arm64(outputs, name, suffix, kind, drive):
-    console = machine.boot(outputs(name, suffix, "arm64"), kind, drive, efi=True, arch="arm64")
+@pytest.mark.parametrize(("name", "drive"), ARM_DISKS)
+def test_disk_on_arm64(outputs, name, drive):
+    image = formats.find(name).drive.image
+    console = machine.boot(outputs(name, arch="arm64"), image, drive, efi=True, arch="arm64")
     assert f"{node.UP} on aarch64" in console
 
 
@@ -142,7 +123,7 @@ def test_kernel_and_initrd_on_arm64(outputs):
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
 def test_a_unified_kernel_image_from_the_network(outputs, arch):
-    assert node.UP in machine.boot_network([outputs("uki", ".efi", arch)], arch, efi=True, ipxe=False)
+    assert node.UP in machine.boot_network([outputs("uki", arch=arch)], arch, efi=True, ipxe=False)
 
 
 @pytest.mark.parametrize("efi", [False, True])
@@ -163,13 +144,13 @@ def test_a_card_for_a_raspberry_pi(store, tmp_path):
 
 
 def test_a_disk_of_a_given_size(outputs):
-    image = outputs("raw-bios", "-bios.img", size="300M")
+    image = outputs("raw-bios", size="300M")
     assert image.stat().st_size == 300 << 20
     assert node.UP in machine.boot(image)
 
 
 def test_a_disk_of_compressed_clusters(outputs):
-    image, plain = (outputs("qcow2-bios", ".qcow2", **options) for options in ({"clusters": "zstd:9"}, {}))
+    image, plain = (outputs("qcow2-bios", **options) for options in ({"clusters": "zstd:9"}, {}))
     assert image.stat().st_size < plain.stat().st_size
     assert node.UP in machine.boot(image, "qcow2")
 
@@ -195,7 +176,7 @@ def test_a_root_file_system_that_the_kernel_mounts(store, tmp_path, name, suffix
 @pytest.mark.parametrize("root", ["LABEL=root", "PARTLABEL=root", "UUID={}", "/dev/vda2", "PARTUUID={} rootdelay=1"])
 def test_names_of_a_root(outputs, store, tmp_path, root):
     """Besides that of the disk's own command line; the last names no partition, which the node says before it ends."""
-    image = outputs("ext4", "-ext4.img")
+    image = outputs("ext4")
     volume = readers.look_into(HostFile(image)).listing["partition 2"].content
     identity = readers.look_into(volume).listing[""].facts["UUID"]
     kernel = node.output(store, node.kernel(store), "kernel", tmp_path)

@@ -1,18 +1,25 @@
 """What formats give: their files, as LinuxKit calls them, and what others' tools find in them."""
 
+import dataclasses
 import gzip
 import json
 import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from pipeline import formats
+from pipeline.language import schema
 from pipeline.language.problem import StageProblem
 from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Tree, files
+from pipeline.spec import build
 from pipeline.stages import initrd
+from pipeline.stages import partitions as disks
 from pipeline.writers import Unwritable
 from tests.formats import node
 from tests.judges import need, needs_root, run
@@ -20,10 +27,50 @@ from tests.writers import samples
 
 
 def test_the_folder_is_the_list():
-    stems = {path.stem for path in Path(formats.__file__).parent.glob("[a-z]*.py")}
-    assert stems == {re.sub("[^a-z0-9]+", "_", name) for name in formats.names()}
+    assert len(formats.names()) == len(list(Path(formats.__file__).parent.glob("[a-z]*.py")))
     for name in formats.names():
-        assert name == formats.find(name).NAME
+        found = formats.find(name)
+        assert found.name == name and found.summary and found.produces
+        assert set(found.own) <= set(found.produces)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"needs": ("initrdd",)}, "the format tar needs 'initrdd': use kernel, initrd, rootfs"),
+    ({"needs": (formats.Output("raw-bioss"),)}, r"needs Output\(format='raw-bioss'\): use aws, "),
+    ({"options": ("labels",)}, "takes 'labels': use clusters, compress, label"),
+    ({"drive": formats.Drive(), "produces": ("-a.img", "-b.img")}, "has a drive and 2 files"),
+])  # fmt: skip
+def test_a_format_that_asks_for_what_there_is_not_is_refused_where_it_is_defined(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(formats.find("tar"), **change)
+
+
+def test_options_are_keys_of_build():
+    keys = schema.fields(build.Build)
+    assert {*get_args(formats.Option)} - {"name"} <= keys.keys()
+    assert all(set(disks.Disk._fields) <= {*formats.find(name).options} for name in ("raw-bios", "ext4", "rpi3"))
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_a_format_gives_the_files_that_it_says(store, name):
+    known = node.raspberry(store) if formats.find(name).firmware is formats.Firmware.BOARD else node.products(store)
+    assert set(store.tree(node.make(store, name, known))) == {*formats.find(name).produces}
+
+
+def test_a_contract_that_is_not_kept_is_found_by_the_type_checker(tmp_path):
+    """mypy refuses a format without one of the fields, and one with a need or an option that there is not."""
+    source = Path(formats.__file__).with_name("tar.py").read_text()
+    wrong = {
+        "options=(), ": "", 'produces=(".tar",),': "", "firmware=Firmware.NONE,": "", 'needs=("rootfs",), ': "",
+        '"rootfs",': '"rootf",', "options=()": 'options=("labels",)', "Firmware.NONE": "Firmware.NOBODY",
+    }  # fmt: skip
+    for number, (before, after) in enumerate(wrong.items()):
+        assert source.count(before) == 1, before
+        (tmp_path / f"wrong{number}.py").write_text(source.replace(before, after))
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", tmp_path], capture_output=True, text=True)
+    assert {re.search(r"wrong(\d+)\.py:\d+: error", line)[1] for line in done.stdout.splitlines()[:-1]} == {
+        str(number) for number in range(len(wrong))
+    }, done.stdout
 
 
 @pytest.mark.parametrize("name", ["", "raw", "tar ", "tar_kernel_initrd", "../formats/tar", "__init__", "Tar"])
@@ -124,8 +171,8 @@ def test_kernel_iso_holds_the_root_file_system(store, tmp_path):
 
 
 def test_size_is_the_size_of_the_disk(store, tmp_path):
-    for name, suffix in (("raw-bios", "-bios.img"), ("raw-efi", "-efi.img"), ("raw-hybrid", "-hybrid.img")):
-        assert made(store, name, tmp_path, size="100M")[suffix].stat().st_size == 100 << 20
+    for name in ("raw-bios", "raw-efi", "raw-hybrid"):
+        assert node.disk(store, name, tmp_path, size="100M").stat().st_size == 100 << 20
         with pytest.raises(StageProblem, match="size"):
             made(store, name, tmp_path, size="8M")
 

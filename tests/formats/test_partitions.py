@@ -21,11 +21,11 @@ PARTITIONS = [
     {"label": "swapped", "size": "8M", "format": "swap"},
     {"label": "rest", "type": ROOT_X86_64},
 ]
-DISKS = {"raw-bios": "-bios.img", "raw-efi": "-efi.img", "raw-hybrid": "-hybrid.img"}
+DISKS = ("raw-bios", "raw-efi", "raw-hybrid")
 
 
 def made(store, folder, name, **options):
-    return node.output(store, node.make(store, name, node.products(store), **options), DISKS[name], folder)
+    return node.disk(store, name, folder, **options)
 
 
 @pytest.fixture(scope="module")

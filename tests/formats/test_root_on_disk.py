@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipeline import formats, readers
+from pipeline import readers
 from pipeline.language.problem import StageProblem
 from pipeline.model.tree import Tree, complete, files
 from pipeline.readers.view import HostFile
@@ -62,8 +62,7 @@ PARTITIONS = [{"label": "BOOT", "size": "80M"}, {"label": "swap", "size": "8M", 
 
 @pytest.mark.parametrize("name", ["ext4", "ext4-efi"])
 def test_more_partitions_lie_behind_the_root(store, tmp_path, name):
-    made = node.make(store, name, node.products(store), size="300M", partitions=PARTITIONS)
-    path = node.output(store, made, formats.find(name).SUFFIXES[0], tmp_path)
+    path = node.disk(store, name, tmp_path, size="300M", partitions=PARTITIONS)
     assert "No problems found" in run(need("sgdisk", "gdisk"), "-v", path).stdout
     rows = json.loads(run(need("sfdisk", "fdisk"), "--json", path).stdout)["partitiontable"]["partitions"]
     assert [row["name"] for row in rows] == ["BOOT", "root", "swap", "data"]

@@ -20,7 +20,7 @@ from tests.project import ROOT
 
 SCHEMA = describe.json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-SPEC = {name: kind(module.Value) for name, module in sections.modules().items()}
+SPEC = {name: kind(section.value) for name, section in sections.sections().items()}
 
 characters = st.characters(categories=("L", "N", "P", "S", "Zs"))
 

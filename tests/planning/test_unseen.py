@@ -61,5 +61,5 @@ def seen(store: Store, loaded: spec.Spec, *paths: str) -> list[str]:
     label = {"binds": ["/etc/ssh:/node:ro"]}
     given = image(store, tree_of(store, "bin/x", "etc/own.conf", *paths), label, Cmd=["/bin/x"])
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in given)
-    parts = sections.plan(Context(loaded, lambda text: Image(text, manifest, tree)))
+    parts = sections.components(Context(loaded, lambda text: Image(text, manifest, tree)))
     return [str(each) for each in unseen(store, loaded, parts)]

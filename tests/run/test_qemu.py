@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import formats
+from pipeline.model.errors import BadInput
 from pipeline.run import qemu
 from tests.attacks.test_metadata import read
 from tests.judges import need
@@ -175,6 +176,16 @@ def test_what_cannot_be_booted_is_said(run):
         assert done.returncode and message in done.stdout + done.stderr
 
 
-def test_the_machines_boot_formats_that_there_are():
-    for name, disk in qemu.DISKS.items():
-        assert disk.suffix in formats.find(name).SUFFIXES
+@pytest.mark.parametrize("name", formats.names())
+def test_a_format_is_booted_from_a_file_that_it_gives_or_refused(tmp_path, name):
+    output = formats.find(name)
+    (tmp_path / "a-cmdline").write_text("quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(qemu, "efi", lambda arch: ["UEFI"])
+        if not qemu.bootable(output):
+            with pytest.raises(BadInput, match="a machine boots"):
+                qemu.start(output, tmp_path / "a", "amd64")
+            return
+        words = qemu.start(output, tmp_path / "a", "amd64")
+    assert ("UEFI" in words) is (output.firmware is formats.Firmware.UEFI)
+    assert all(any(str(file) in word for word in words) for file in qemu.files(output, tmp_path / "a")[:2])

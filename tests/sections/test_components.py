@@ -51,7 +51,7 @@ def image(text: str) -> Image:
 
 def planned(folder: Path, text: str) -> list[Component]:
     (folder / "node.yml").write_text(text)
-    return sections.plan(Context(load(folder / "node.yml"), lambda text, *arch: image(text)))
+    return sections.components(Context(load(folder / "node.yml"), lambda text, *arch: image(text)))
 
 
 def params(parts: list[Component], name: str) -> Any:
@@ -59,7 +59,7 @@ def params(parts: list[Component], name: str) -> Any:
 
 
 def test_sections_come_in_the_order_of_the_root_file_system() -> None:
-    assert list(sections.modules()) == [
+    assert list(sections.sections()) == [
         "kernel", "init", "volumes", "onboot", "onshutdown", "services", "files", "trust", "build",
     ]  # fmt: skip
 
@@ -208,7 +208,7 @@ def test_a_volume_may_hold_an_image_for_several_platforms(tmp_path: Path) -> Non
 
     text = "volumes: [{name: v, image: x, format: oci, platforms: [linux/amd64, linux/arm64]}]\n"
     (tmp_path / "node.yml").write_text(text)
-    (part,) = sections.plan(Context(load(tmp_path / "node.yml"), noted))
+    (part,) = sections.components(Context(load(tmp_path / "node.yml"), noted))
     assert asked == [("x",), ("x", "amd64"), ("x", "arm64")]
     assert len(part.tree.inputs) == 2
 
@@ -223,6 +223,6 @@ def test_images_of_recipes_are_passed_on_as_they_are_written(tmp_path: Path) -> 
     (tmp_path / "node.yml").write_text(
         'kernel: {image: "@pkg:images/kernel"}\nfiles: [{path: a, contents: "@reboot x"}]\n'
     )
-    parts = sections.plan(Context(load(tmp_path / "node.yml"), noted))
+    parts = sections.components(Context(load(tmp_path / "node.yml"), noted))
     assert asked == ["@pkg:images/kernel"]
     assert params(parts, "files")["entries"][0]["contents"] == "@reboot x", "other texts with an @ stay what they are"

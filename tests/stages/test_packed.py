@@ -113,13 +113,13 @@ store = Store(Path(sys.argv[1])); print(t.made(store, t.disk(store, 40, -3, 40),
 
 def test_every_disk_has_a_compressed_form():
     assert {"raw-bios", "raw-efi", "raw-hybrid", "qcow2-efi", "vhdx", "iso-hybrid"} <= {
-        name.removesuffix(".zst") for name in formats.packed()
+        name.removesuffix(".zst") for name in formats.compressed()
     }
-    for name in formats.packed():
+    for name in formats.compressed():
         found, base = formats.find(name), formats.find(name.rpartition(".")[0])
-        assert name == found.NAME and found.NEEDS == (base.NAME,) and not formats.known(f"{name}.gz")
-        assert (f"{base.SUFFIXES[0]}.{name.rpartition('.')[2]}",) == found.SUFFIXES
-        assert found.build.__module__ == packed.__name__ and found.VERSION == packed.VERSION
+        assert name == found.name and found.needs == (formats.Output(base.name),) and not formats.known(f"{name}.gz")
+        assert (f"{base.produces[0]}.{name.rpartition('.')[2]}",) == found.produces
+        assert found.build.__module__ == packed.__name__
 
 
 @pytest.mark.parametrize("name", ["tar.zst", "kernel+initrd.gz", ".zst", "raw-bios.xz", "raw-bios.zst.gz"])

@@ -509,7 +509,7 @@ def test_check_examines_what_only_images_can_tell(store: Store, tmp_path: Path) 
     loaded = load(tmp_path / "a.yml")
     given = image(store, tree_of(store, "bin/x"), {"capabilities": ["all"]}, Cmd=["/bin/x"])
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in given)
-    parts = sections.plan(Context(loaded, lambda text: Image(text, manifest, tree)))
+    parts = sections.components(Context(loaded, lambda text: Image(text, manifest, tree)))
     found = check.examine(store, parts)
     assert [str(each).removeprefix(f"{tmp_path}/") for each in found.errors] == [
         "a.yml:2:30: 'nobody' is no container of this spec and not in the image's /etc/passwd",
@@ -539,7 +539,7 @@ def test_check_names_what_a_format_does_not_carry(store: Store, tmp_path: Path, 
     tree["bin/y"] = tree["bin/y"]._replace(xattrs=(("odd.name", b""),))
     made = image(store, tree)
     manifest, given = (Action("given", conformance.given, {"digest": digest}) for digest in made)
-    parts = sections.plan(Context(load(tmp_path / "a.yml"), lambda text: Image(text, manifest, given)))
+    parts = sections.components(Context(load(tmp_path / "a.yml"), lambda text: Image(text, manifest, given)))
     found = check.examine(store, parts, formats.carried(name))
     lines = [f"warning {each}" for each in found.warnings] + [f"error {each}" for each in found.errors]
     assert all("a.yml:3:12: " in line for line in lines)

@@ -123,10 +123,10 @@ def test_a_message_names_the_first_and_counts_the_others(paths):
     assert text.endswith(f" and {len(paths) - 3} more") is (len(paths) > 3)
 
 
-@pytest.mark.parametrize("name", [each for each in formats.names() if formats.needs(each) & {"rootfs", "initrd"}])
+@pytest.mark.parametrize("name", [each for each in formats.names() if formats.products(each) & {"rootfs", "initrd"}])
 def test_every_format_that_holds_a_root_declares_what_it_keeps(name):
     assert formats.carried(name), name
-    assert (cpio.CARRIED in formats.carried(name)) is ("initrd" in formats.needs(name))
+    assert (cpio.CARRIED in formats.carried(name)) is ("initrd" in formats.products(name))
 
 
 def test_a_build_warns_of_what_an_initrd_leaves_out(store):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.compression import compress
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Pack, outside
 from pipeline.stages import pieces
@@ -16,13 +17,7 @@ from pipeline.stages.handed import handed
 from pipeline.store import Store
 from pipeline.writers import erofs, erofsdata, erofsmeta
 
-NAME = "kernel+erofs"
 VERSION = f"{erofs.VERSION} lz4-{compress.LZ4}"
-NEEDS = ("kernel", "rootfs")
-OPTIONS = ("compress",)
-SUFFIXES = ("-erofs.img",)
-LARGEST_FILE = erofs.LARGEST_FILE
-CARRIED = erofsmeta.CARRIED
 HIGHEST = 12
 """LZ4's best level."""
 
@@ -43,3 +38,10 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
 def _packing(store: Store, level: int) -> Pack:
     work = pieces.each(partial(erofsdata.packed, compress.lz4(level)))
     return partial(pieces.packed, store, f"erofs {VERSION} {level}", work, part=pieces.FILES)
+
+
+FORMAT = Format(
+    "kernel+erofs", build, needs=("kernel", "rootfs"), options=("compress",),
+    produces=("-kernel", "-cmdline", "-erofs.img"),
+    firmware=Firmware.DIRECT, carried=erofsmeta.CARRIED, largest_file=erofs.LARGEST_FILE,
+)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import outside
 from pipeline.stages.carried import warn_of
@@ -12,16 +13,7 @@ from pipeline.stages.kept import kept
 from pipeline.store import Store
 from pipeline.writers import iso9660, rockridge
 
-NAME = "kernel+iso"
 VERSION = iso9660.VERSION
-NEEDS = ("kernel", "rootfs")
-OPTIONS = ()
-SUFFIXES = ()
-"""None that another format does not give, too."""
-LARGEST_FILE = iso9660.LARGEST_FILE
-CARRIED = rockridge.CARRIED
-CLASHES = ("iso-bios",)
-"""LinuxKit, too, calls both discs NAME.iso."""
 LABEL = "LINUXKIT"
 """As LinuxKit calls such a disc."""
 
@@ -29,7 +21,13 @@ LABEL = "LINUXKIT"
 def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", ".iso"}; what is below boot/ is not on the disc, and attributes are left out."""
     tree = outside("boot", store.tree(rootfs))
-    warn_of(CARRIED, tree)
+    warn_of(rockridge.CARRIED, tree)
     out = store.rope()
     iso9660.write(iso9660.plan(tree, partial(kept, store)), out, LABEL)
     return handed(store, kernel, ".iso", out.finish())
+
+
+FORMAT = Format(
+    "kernel+iso", build, needs=("kernel", "rootfs"), options=(), produces=("-kernel", "-cmdline", ".iso"),
+    firmware=Firmware.DIRECT, carried=rockridge.CARRIED, largest_file=iso9660.LARGEST_FILE,
+)  # fmt: skip

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import File
 from pipeline.stages.handed import handed
 from pipeline.store import Store
 
-NAME = "kernel+initrd"
 VERSION = 1
-NEEDS = ("kernel", "initrd")
-OPTIONS = ()
-SUFFIXES = ("-kernel", "-initrd.img", "-cmdline")
 
 
 def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
@@ -19,3 +16,9 @@ def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     entry = store.tree(initrd)["initrd.img"]
     assert type(entry) is File
     return handed(store, kernel, "-initrd.img", entry.content)
+
+
+FORMAT = Format(
+    "kernel+initrd", build, needs=("kernel", "initrd"), options=(), produces=("-kernel", "-initrd.img", "-cmdline"),
+    firmware=Firmware.DIRECT,
+)  # fmt: skip

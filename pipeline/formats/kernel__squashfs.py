@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.compression import compress
+from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import File, files, outside
 from pipeline.stages import pieces
@@ -12,13 +13,7 @@ from pipeline.stages.carried import warn_of
 from pipeline.store import Store
 from pipeline.writers import squashdata, squashfs
 
-NAME = "kernel+squashfs"
 VERSION = f"{squashfs.VERSION} {compress.VERSION}"
-NEEDS = ("kernel", "rootfs")
-OPTIONS = ("compress",)
-SUFFIXES = ("-squashfs.img",)
-LARGEST_FILE = squashfs.LARGEST_FILE
-CARRIED = squashfs.CARRIED
 
 
 def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Digest:
@@ -32,9 +27,16 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
         pieces.packed, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), part=pieces.FILES
     )
     tree = outside("boot", store.tree(rootfs))
-    warn_of(CARRIED, tree)
+    warn_of(squashfs.CARRIED, tree)
     body = store.rope()
     superblock = squashfs.write(tree, store.read, body, squashfs.Packing(chosen.name, block, make))
     found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
     outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
     return store.put_tree(files([*outputs, ("-squashfs.img", store.content(superblock) + body.finish())]))
+
+
+FORMAT = Format(
+    "kernel+squashfs", build, needs=("kernel", "rootfs"), options=("compress",),
+    produces=("-kernel", "-cmdline", "-squashfs.img"),
+    firmware=Firmware.DIRECT, carried=squashfs.CARRIED, largest_file=squashfs.LARGEST_FILE,
+)  # fmt: skip
