@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from pipeline.oci import registry, wire
+from pipeline.oci import http, registry
 
 settings.register_profile("oci", deadline=None, max_examples=int(os.environ.get("NODEKILN_FUZZ") or 100))
 settings.load_profile("oci")
@@ -27,4 +27,4 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
     registry.forget_tokens()
-    wire.silent.clear()
+    http.silent.clear()
