@@ -51,14 +51,14 @@ from pathlib import Path
 from pipeline.model.digest import Digest
 from pipeline.oci import fetch, source
 from pipeline.oci.reference import parse
-from pipeline.oci.bring import AT_ONCE
+from pipeline.oci.pull import AT_ONCE
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 gc.set_threshold(100_000, 50, 50)  # as in doit's process
 store, (what, reference, image) = Store(Path(sys.argv[1])), sys.argv[2:]
 if what == "fetch":
     places = source.sources(parse(reference))
-    document = fetch.document(places, image, reference).document
+    document = fetch.manifest(places, image, reference).document
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda blob: fetch.blob(store, places, blob, reference), (document.config, *document.layers)))
 if what in ("pull", "index"):
@@ -69,7 +69,7 @@ if what in ("index", "unpack"):
 PARTS = """
 import hashlib, io, sys, time
 from pathlib import Path
-from pipeline.oci.inflate import Budget, inflate
+from pipeline.oci.decompress import Budget, inflate
 def timed(what, run):
     began = time.perf_counter(); result = run(); print(f"{what} {time.perf_counter() - began:.2f}"); return result
 layers = [path.read_bytes() for path in map(Path, sys.argv[1:])]

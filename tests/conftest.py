@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from pipeline.oci import registry, wire
+from pipeline.oci import http, registry
 from pipeline.store import Store
 from tests import patience
 
@@ -61,4 +61,4 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
     registry.forget_tokens()
-    wire.silent.clear()
+    http.silent.clear()

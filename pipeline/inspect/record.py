@@ -23,7 +23,7 @@ from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.oci.artifact import Pushed
+    from pipeline.oci.artifact import NodeArtifact
 
 LARGEST = 16 << 20
 """Bytes of a record, or a lock, that somebody else pushed: some hundred times the default node's."""
@@ -113,7 +113,7 @@ def pushed(store: Store, reference: str) -> Record | None:
     return Record(reference, manifests, file, sum, _lock(store, found, *locks[0]) if locks else None)
 
 
-def _lock(store: Store, found: Pushed, arch: str, name: str) -> Path:
+def _lock(store: Store, found: NodeArtifact, arch: str, name: str) -> Path:
     """Where the lock that was pushed lies; BadInput if it is none."""
     found.small(store, arch, name, LARGEST)
     path = found.fetch(store, arch, name)

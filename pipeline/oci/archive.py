@@ -16,8 +16,8 @@ from typing import Any
 
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.tree import File, Symlink, parent
-from pipeline.oci.error import ImageError, NotThere, Refused
-from pipeline.oci.folder import printable
+from pipeline.oci.directory import printable
+from pipeline.oci.error import ImageError, NotFound, Refusal
 from pipeline.oci.layout import Archive
 from pipeline.oci.manifest import CONFIG_LIMIT, LAYERS_LIMIT, MANIFEST_LIMIT, MANIFESTS, OCI
 from pipeline.oci.reference import InvalidReference, expand
@@ -46,7 +46,7 @@ class DockerArchive:
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
         self._read()
         if digest not in self._blobs:
-            raise NotThere(f"{self} has no {digest}")
+            raise NotFound(f"{self} has no {digest}")
         return self._archive.chunks(self._blobs[digest], start)
 
     def _read(self) -> None:
@@ -57,15 +57,15 @@ class DockerArchive:
     def _made(self) -> bytes:
         """The manifest of the image; on the way every file is hashed, for the archive names them otherwise."""
         if not self.file.is_file():
-            raise NotThere(f"{self.file}: no such file")
+            raise NotFound(f"{self.file}: no such file")
         self._archive = Archive(self.file)
         image = self._image()
         config = self._descriptor(OCI + "config.v1+json", image.get("Config"))
         if config["size"] > CONFIG_LIMIT:
-            raise Refused(f"{self}: a config of {config['size']} bytes; {CONFIG_LIMIT} is the limit")
+            raise Refusal(f"{self}: a config of {config['size']} bytes; {CONFIG_LIMIT} is the limit")
         names = image.get("Layers")
         if not isinstance(names, list) or len(names) > LAYERS_LIMIT:
-            raise Refused(f"{self}: Layers is no list of at most {LAYERS_LIMIT} names")
+            raise Refusal(f"{self}: Layers is no list of at most {LAYERS_LIMIT} names")
         return canonical_json(
             {
                 "schemaVersion": 2,
@@ -80,9 +80,9 @@ class DockerArchive:
         try:
             images = json.loads(self._archive.read("manifest.json", MANIFEST_LIMIT))
         except (ValueError, RecursionError) as error:
-            raise Refused(f"{self}: manifest.json is not JSON: {error}") from None
+            raise Refusal(f"{self}: manifest.json is not JSON: {error}") from None
         if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
-            raise Refused(f"{self}: manifest.json is no list of objects")
+            raise Refusal(f"{self}: manifest.json is no list of objects")
         tags = [[tag for tag in image.get("RepoTags") or () if isinstance(tag, str)] for image in images]
         found: list[dict[str, Any]] = [
             image for image, names in zip(images, tags, strict=True) if not self.inside or self._wanted(names)
@@ -104,7 +104,7 @@ class DockerArchive:
     def _descriptor(self, media_type: str, unsafe_name: object) -> dict[str, Any]:
         """Where a file of the archive goes in the manifest; layers that are stored once are symlinks to each other."""
         if not isinstance(unsafe_name, str):
-            raise Refused(f"{self}: a file name was expected, not {str(unsafe_name)[:80]!r}")
+            raise Refusal(f"{self}: a file name was expected, not {str(unsafe_name)[:80]!r}")
         name = unsafe_name
         entry = self._archive.tree.get(name)
         if type(entry) is Symlink:
@@ -114,7 +114,7 @@ class DockerArchive:
             name = "/".join(parts)
             entry = self._archive.tree.get(name)
         if type(entry) is not File:
-            raise Refused(f"{self}: no file {printable(unsafe_name)}")
+            raise Refusal(f"{self}: no file {printable(unsafe_name)}")
         digest = hashlib.sha256()
         for chunk in self._archive.chunks(name):
             digest.update(chunk)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.host.terminal import say
-from pipeline.oci.error import Refused, Unreachable
+from pipeline.oci.error import Refusal, Unreachable
 
 CONFIG_LIMIT = 4 << 20
 """Bytes of a credentials file."""
@@ -178,7 +178,7 @@ def _ask(helper: str, server: str, file: Path) -> Credentials | None:
     import subprocess
 
     if not _HELPER.fullmatch(helper):
-        raise Refused(f"{file}: credential helper {helper[:80]!a} is not the name of a program")
+        raise Refusal(f"{file}: credential helper {helper[:80]!a} is not the name of a program")
     program = f"docker-credential-{helper}"
     try:
         answer = subprocess.run([program, "get"], input=server.encode(), capture_output=True, timeout=HELPER_SECONDS)

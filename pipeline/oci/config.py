@@ -10,7 +10,7 @@ import re
 from typing import Any, TypedDict
 
 from pipeline.model.digest import Digest, InvalidDigest
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 from pipeline.oci.manifest import LAYERS_LIMIT, decode
 
 ITEMS = 4096
@@ -81,7 +81,7 @@ def _object(document: dict[str, Any], field: str, what: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict) or len(value) > ITEMS:
-        raise Refused(f"{what}: {field} is no object of at most {ITEMS} fields")
+        raise Refusal(f"{what}: {field} is no object of at most {ITEMS} fields")
     return value
 
 
@@ -92,7 +92,7 @@ def _string(document: dict[str, Any], field: str, what: str) -> str:
 
 def _checked(value: Any, field: str, what: str) -> str:
     if not isinstance(value, str) or len(value) > STRING or "\0" in value:
-        raise Refused(f"{what}: {field} holds something that is no string, or too long, or has a NUL in it")
+        raise Refusal(f"{what}: {field} holds something that is no string, or too long, or has a NUL in it")
     return value
 
 
@@ -101,7 +101,7 @@ def _strings(document: dict[str, Any], field: str, what: str, limit: int = ITEMS
     if value is None:
         return []
     if not isinstance(value, list) or len(value) > limit:
-        raise Refused(f"{what}: {field} is no list of at most {limit} strings")
+        raise Refusal(f"{what}: {field} is no list of at most {limit} strings")
     return [_checked(item, field, what) for item in value]
 
 
@@ -113,7 +113,7 @@ def _digest(text: str, what: str) -> Digest:
     try:
         return Digest.parse(text)
     except InvalidDigest as error:
-        raise Refused(f"{what}: diff_ids: {error}") from None
+        raise Refusal(f"{what}: diff_ids: {error}") from None
 
 
 def _user(user: str, what: str) -> str:
@@ -123,5 +123,5 @@ def _user(user: str, what: str) -> str:
         number = int(part) if re.fullmatch(r"[+-]?[0-9]{1,30}", part) else None
         right = bool(_USER.fullmatch(part)) if number is None else 0 <= number <= HIGHEST_ID
         if len(parts) > 2 or not right:
-            raise Refused(f"{what}: User {user[:60]!r} is no user[:group] with ids of 0 to {HIGHEST_ID}")
+            raise Refusal(f"{what}: User {user[:60]!r} is no user[:group] with ids of 0 to {HIGHEST_ID}")
     return user

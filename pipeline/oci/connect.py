@@ -1,4 +1,4 @@
-"""Connect: the connections beneath `wire`. A name is looked up once, and the connection goes to an address that was
+"""Connect: the connections beneath `http`. A name is looked up once, and the connection goes to an address that was
 checked; which one it was is remembered. Through a proxy none of this happens: there names are the proxy's to look up.
 """
 
@@ -21,7 +21,7 @@ SHORTEST = 2.0
 """Seconds that an address of a host with several is given at least; together they share the time for a connection."""
 
 
-class Outside(Exception):
+class ForbiddenAddress(Exception):
     """The host has an address that the connection may not go to."""
 
 
@@ -81,7 +81,7 @@ def _connected(self: Any, connect: Any, reach: Reach) -> Any:
     except OSError:
         return connect(self)  # which says so, in urllib3's words
     if not all(trust.within(trust.parsed(address), reach) for address in addresses):
-        raise Outside
+        raise ForbiddenAddress
     for left in range(len(addresses) - 1, -1, -1):
         self._dns_host = address = addresses[-1 - left]
         self.timeout = max(limit / len(addresses), SHORTEST)

@@ -9,7 +9,7 @@ class ImageError(NodekilnError):
     """An image that cannot be had, or must not be used. The message names image, layer and entry, where known."""
 
 
-class NotThere(ImageError):
+class NotFound(ImageError):
     """The place answers, and has no such image or blob."""
 
 
@@ -21,5 +21,5 @@ class Offline(ImageError):
     """The network would be needed and NODEKILN_OFFLINE forbids it."""
 
 
-class Refused(ImageError, BadInput):
+class Refusal(ImageError, BadInput):
     """Content that breaks a rule: wrong digest or size, malformed, beyond a limit. Never retried, never used."""

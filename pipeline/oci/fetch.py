@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from pipeline.host import atomic
 from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.oci import manifest as manifests
-from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
+from pipeline.oci.error import ImageError, NotFound, Offline, Refusal, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest
 from pipeline.oci.source import Source
 from pipeline.store import Missing, Store
@@ -27,7 +27,7 @@ Progress = Callable[[int], object]
 """Told how many bytes have been written since it was last told; negative when they turned out useless."""
 
 
-class Fetched(NamedTuple):
+class FetchedManifest(NamedTuple):
     """A manifest or index as its source gave it, and its digest as computed here."""
 
     source: Source
@@ -36,17 +36,17 @@ class Fetched(NamedTuple):
     document: Manifest | Index
 
 
-def document(sources: Sequence[Source], wanted: str, what: str) -> Fetched:
+def manifest(sources: Sequence[Source], wanted: str, what: str) -> FetchedManifest:
     """Manifest or index `wanted` (tag or digest) from the first of `sources` that has it.
 
-    A digest that does not match is Refused before a byte of it is used; a tag becomes the digest of what came.
+    A digest that does not match is Refusal before a byte of it is used; a tag becomes the digest of what came.
     """
 
-    def take(source: Source) -> Fetched:
+    def take(source: Source) -> FetchedManifest:
         named = source.named(wanted)
         data, media_type = source.manifest(named)
         digest = _verified(data, named, str(source))
-        return Fetched(source, digest, data, manifests.parse(data, str(source), media_type))
+        return FetchedManifest(source, digest, data, manifests.parse(data, str(source), media_type))
 
     return _first(sources, take, what)
 
@@ -54,7 +54,7 @@ def document(sources: Sequence[Source], wanted: str, what: str) -> Fetched:
 def small(sources: Sequence[Source], wanted: Descriptor, limit: int, what: str) -> bytes:
     """A small blob (a config), whole and verified."""
     if wanted.size > limit:
-        raise Refused(f"{what}: {wanted.digest} claims {wanted.size} bytes; {limit} is the limit")
+        raise Refusal(f"{what}: {wanted.digest} claims {wanted.size} bytes; {limit} is the limit")
 
     def take(source: Source) -> bytes:
         data = bytearray()
@@ -121,8 +121,8 @@ def _download(source: Source, wanted: Descriptor, path: Path, progress: Progress
     try:
         _check_size(size, wanted, str(source))
         if digest != wanted.digest:
-            raise Refused(f"{source}: its digest is {digest}, not {wanted.digest}")
-    except Refused:
+            raise Refusal(f"{source}: its digest is {digest}, not {wanted.digest}")
+    except Refusal:
         progress(-told)
         os.unlink(path)
         if not resumed:
@@ -160,13 +160,13 @@ def _verified(data: bytes | bytearray, wanted: str, what: str) -> Digest:
         return Digest.of(bytes(data))
     found = Digest(f"{expected.algorithm}:{hashlib.new(expected.algorithm, data).hexdigest()}")
     if found != expected:
-        raise Refused(f"{what}: its digest is {found}, not {expected}")
+        raise Refusal(f"{what}: its digest is {found}, not {expected}")
     return expected
 
 
 def _check_size(size: int, wanted: Descriptor, what: str) -> None:
     if size != wanted.size:
-        raise Refused(f"{what}: {wanted.digest} has {'more' if size > wanted.size else size} bytes, not {wanted.size}")
+        raise Refusal(f"{what}: {wanted.digest} has {'more' if size > wanted.size else size} bytes, not {wanted.size}")
 
 
 def _first(sources: Sequence[Source], take: Callable[[Source], T], what: str) -> T:
@@ -183,7 +183,7 @@ def _first(sources: Sequence[Source], take: Callable[[Source], T], what: str) ->
 def _summed_up(failures: Sequence[ImageError], what: str) -> ImageError:
     if len(failures) == 1 and isinstance(failures[0], Offline):
         return Offline(f"{what}: {failures[0]}")
-    kind: type[ImageError] = Refused if any(isinstance(error, Refused) for error in failures) else Unreachable
-    if all(isinstance(error, NotThere) for error in failures):
-        kind = NotThere
+    kind: type[ImageError] = Refusal if any(isinstance(error, Refusal) for error in failures) else Unreachable
+    if all(isinstance(error, NotFound) for error in failures):
+        kind = NotFound
     return kind(f"{what}: " + "; ".join(str(error) for error in failures))

@@ -1,4 +1,4 @@
-"""Flattening: archives laid over each other to make a tree, by the rules of image-spec's layer.md.
+"""Flattener: archives laid over each other to make a tree, by the rules of image-spec's layer.md.
 
 An entry replaces what stands at its path (a directory over a directory keeps its children). `.wh.NAME` removes NAME,
 `.wh..wh..opq` removes everything in its directory, and both only what came from layers below, wherever in the archive
@@ -9,9 +9,9 @@ followed there, never on the host. Hard links share one inode, within a layer an
 from __future__ import annotations
 
 from pipeline.model.tree import Content, Device, Directory, Entry, File, Symlink, Tree
-from pipeline.oci.error import Refused
-from pipeline.oci.folder import Folder, Folders, printable
-from pipeline.oci.inflate import Budget
+from pipeline.oci.decompress import Budget
+from pipeline.oci.directory import DirectoryNode, DirectoryTree, printable
+from pipeline.oci.error import Refusal
 from pipeline.oci.sparse import Buffer
 from pipeline.oci.tar import Member, members, place
 
@@ -23,20 +23,20 @@ TARGET_LIMIT = 4095
 """Bytes of a symlink's target (Linux: PATH_MAX and its NUL)."""
 
 
-class Flattening:
+class Flattener:
     """Layers being laid over each other; `tree` is the result so far.
 
     budget: where holes of sparse files are counted, as what they unpack to; by default each archive has one of its own.
     """
 
     def __init__(self, whiteouts: bool = True, budget: Budget | None = None) -> None:
-        self._folders = Folders()
+        self._folders = DirectoryTree()
         self._budget = budget
         self._whiteouts = whiteouts
         self._inodes: dict[str, File] = {}
 
     def add(self, archive: Buffer, content: Content) -> None:
-        """Lay the tar `archive` over what is there; its bytes are `content`. Refused names the entry."""
+        """Lay the tar `archive` over what is there; its bytes are `content`. Refusal names the entry."""
         self._folders.begin_layer()
         placed = place(content)
         budget = self._budget or Budget(len(archive))
@@ -49,7 +49,7 @@ class Flattening:
                         budget.take(size)
                 directory, name = self._split(path)
                 if path[-1:] == "/" and member.kind != "d":
-                    raise Refused("a name that ends in a slash, and is no directory")
+                    raise Refusal("a name that ends in a slash, and is no directory")
                 if self._whiteouts and WHITEOUT in path and self._reserved(directory):
                     pass
                 elif name.startswith(WHITEOUT) and self._whiteouts:
@@ -59,9 +59,9 @@ class Flattening:
                 else:
                     self._put_root(member)
                 inside = False
-        except Refused as error:
+        except Refusal as error:
             where = "entry" if inside else "after entry" if path else "at its start"
-            raise Refused(f"{where} {printable(path) if path else ''}: {error}") from None
+            raise Refusal(f"{where} {printable(path) if path else ''}: {error}") from None
 
     def tree(self) -> Tree:
         """What the layers make: ordered, complete, hard links grouped.
@@ -76,7 +76,7 @@ class Flattening:
             prefix, folder = todo.pop()
             for name, child in folder.children.items():
                 path = prefix + name
-                if type(child) is Folder:
+                if type(child) is DirectoryNode:
                     assert child.entry is not None
                     found[path] = child.entry
                     todo.append((path + "/", child))
@@ -112,7 +112,7 @@ class Flattening:
                     parts.append(part)
             directory, name = "/".join(parts[:-1]), parts[-1] if parts else ""
         if len(name) > NAME_LIMIT // 4 and len(name.encode("utf-8", "surrogateescape")) > NAME_LIMIT:
-            raise Refused(f"a name of more than {NAME_LIMIT} bytes")
+            raise Refusal(f"a name of more than {NAME_LIMIT} bytes")
         return directory, name
 
     def _entry(self, member: Member, content: Content) -> Entry:
@@ -126,7 +126,7 @@ class Flattening:
             return self._link(target, File(mode, uid, gid, mtime, xattrs))
         if kind == "l":
             if not target or "\0" in target or len(target.encode("utf-8", "surrogateescape")) > TARGET_LIMIT:
-                raise Refused(f"a symlink to {printable(target)}: 1 to {TARGET_LIMIT} bytes are allowed")
+                raise Refusal(f"a symlink to {printable(target)}: 1 to {TARGET_LIMIT} bytes are allowed")
             return Symlink(mode, uid, gid, mtime, xattrs, target)
         return Device(mode, uid, gid, mtime, xattrs, kind, major, minor)
 
@@ -136,9 +136,9 @@ class Flattening:
         folder = self._folders.find(directory)
         target = folder.children.get(name) if folder else None
         if folder is None or target is None:
-            raise Refused(f"a hard link to {printable(unsafe_target)}, which is not there (yet)")
-        if type(target) is Folder:
-            raise Refused(f"a hard link to the directory {printable(unsafe_target)}")
+            raise Refusal(f"a hard link to {printable(unsafe_target)}, which is not there (yet)")
+        if type(target) is DirectoryNode:
+            raise Refusal(f"a hard link to the directory {printable(unsafe_target)}")
         if type(target) is not File:
             return target  # type: ignore[return-value]
         if not target.inode:
@@ -150,16 +150,16 @@ class Flattening:
         folder = self._folders.reach(directory)
         folder.fresh(self._folders.layer).add(name)
         old = folder.children.get(name)
-        if type(old) is Folder and type(entry) is Directory:
+        if type(old) is DirectoryNode and type(entry) is Directory:
             old.entry = entry
             return
-        if type(old) is Folder or type(old) is Symlink:
+        if type(old) is DirectoryNode or type(old) is Symlink:
             self._folders.moved()
-        folder.children[name] = Folder(entry) if type(entry) is Directory else entry
+        folder.children[name] = DirectoryNode(entry) if type(entry) is Directory else entry
 
     def _put_root(self, member: Member) -> None:
         if member.kind != "d":
-            raise Refused("the root of the image as something else than a directory")
+            raise Refusal("the root of the image as something else than a directory")
         self._folders.root.entry = Directory(*member[2:7])
 
     # whiteouts
@@ -170,13 +170,13 @@ class Flattening:
             if name.startswith(WHITEOUT + WHITEOUT):
                 return True
             if name.startswith(WHITEOUT):
-                raise Refused("a directory whose name is a whiteout")
+                raise Refusal("a directory whose name is a whiteout")
         return False
 
     def _whiteout(self, directory: str, name: str) -> None:
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", ".."):
-            raise Refused("a whiteout that names no entry")
+            raise Refusal("a whiteout that names no entry")
         folder = self._folders.find(directory)
         if folder is None:
             return
@@ -185,7 +185,7 @@ class Flattening:
         elif not hidden.startswith(WHITEOUT):  # .wh..wh.NAME are AUFS's own notes
             child = folder.children.get(hidden)
             if hidden in folder.fresh(self._folders.layer):
-                if type(child) is Folder:
+                if type(child) is DirectoryNode:
                     self._folders.purge(child)
             elif child is not None:
                 del folder.children[hidden]

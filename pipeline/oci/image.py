@@ -6,16 +6,16 @@ from pipeline.model.digest import Digest
 from pipeline.oci import config as configs
 from pipeline.oci import manifest as manifests
 from pipeline.oci.config import Config
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 from pipeline.oci.manifest import CONFIG_LIMIT, MANIFEST_LIMIT, Manifest
 from pipeline.store import Store
 
 
 def image_manifest(store: Store, image: Digest) -> Manifest:
-    """The manifest `image`; Refused if that is something else, pipeline.store.Missing if it is not here."""
+    """The manifest `image`; Refusal if that is something else, pipeline.store.Missing if it is not here."""
     document = manifests.parse(_document(store, image, MANIFEST_LIMIT), f"manifest {image}")
     if not isinstance(document, Manifest):
-        raise Refused(f"{image} is an index; the manifest of one platform is needed")
+        raise Refusal(f"{image} is an index; the manifest of one platform is needed")
     return document
 
 
@@ -27,5 +27,5 @@ def image_config(store: Store, image: Digest) -> Config:
 
 def _document(store: Store, digest: Digest, limit: int) -> bytes:
     if store.size(digest) > limit:
-        raise Refused(f"{digest} is larger than {limit} bytes")
+        raise Refusal(f"{digest} is larger than {limit} bytes")
     return store.get(digest)

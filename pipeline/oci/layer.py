@@ -11,9 +11,9 @@ from pathlib import Path
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, Tree
-from pipeline.oci.error import Refused
-from pipeline.oci.flatten import Flattening
-from pipeline.oci.inflate import Budget, Packed, ahead, inflate
+from pipeline.oci.decompress import Budget, LayerFile, ahead, inflate
+from pipeline.oci.error import Refusal
+from pipeline.oci.flatten import Flattener
 from pipeline.oci.sparse import Buffer
 from pipeline.store import Store, meter
 
@@ -21,7 +21,9 @@ UNPACKING = 1
 """Version of `uncompressed`: raised if what it accepts changes, so that nothing is believed that another one found."""
 
 
-def uncompressed(store: Store, layer: Digest, diff_id: Digest, budget: Budget, packed: Packed | None = None) -> Digest:
+def uncompressed(
+    store: Store, layer: Digest, diff_id: Digest, budget: Budget, packed: LayerFile | None = None
+) -> Digest:
     """The blob (by sha256) that holds `layer` uncompressed; made if it is not there, and its diff id checked.
 
     packed: the layer's bytes, if they are not in the store yet; they must end only after they were verified. That a tar
@@ -37,15 +39,15 @@ def uncompressed(store: Store, layer: Digest, diff_id: Digest, budget: Budget, p
             with store.held(layer) if packed is None else contextlib.nullcontext(packed) as source:
                 digest = _written(store, source, diff_id, budget, path)
             store.adopt(path, digest)
-        except Refused as error:
-            raise Refused(f"layer {layer}: {error}") from None
+        except Refusal as error:
+            raise Refusal(f"layer {layer}: {error}") from None
         finally:
             path.unlink(missing_ok=True)
         store.remember(key, digest)
     return digest
 
 
-def _written(store: Store, source: Packed, diff_id: Digest, budget: Budget, path: Path) -> Digest:
+def _written(store: Store, source: LayerFile, diff_id: Digest, budget: Budget, path: Path) -> Digest:
     """Write the uncompressed `source` to `path`, check it, and return its sha256 digest."""
     named, checked = hashlib.sha256(), hashlib.new(diff_id.algorithm)
     with store.space(), open(path, "xb") as out:
@@ -56,27 +58,27 @@ def _written(store: Store, source: Packed, diff_id: Digest, budget: Budget, path
             out.write(chunk)
             meter.advance(len(chunk))
     if source.read(1):  # whoever gets to the end of what arrives knows that it was verified
-        raise Refused("something follows what it unpacks to")
+        raise Refusal("something follows what it unpacks to")
     found = (named if diff_id.algorithm == "sha256" else checked).hexdigest()
     if found != diff_id.hex:
-        raise Refused(f"unpacks to {diff_id.algorithm}:{found}, not to its diff id {diff_id}")
+        raise Refusal(f"unpacks to {diff_id.algorithm}:{found}, not to its diff id {diff_id}")
     return Digest("sha256:" + named.hexdigest())
 
 
 def flatten(store: Store, layers: list[Digest], budget: Budget | None = None) -> Tree:
-    """The tree that the uncompressed `layers` make, the lowest first. Refused names layer and entry; Damaged.
+    """The tree that the uncompressed `layers` make, the lowest first. Refusal names layer and entry; Damaged.
 
     budget: what the image may still grow to, by holes.
     """
-    result = Flattening(budget=budget)
+    result = Flattener(budget=budget)
     for number, layer in enumerate(layers):
         content = (Slice(layer, 0, store.size(layer)),)
         try:
             with buffer(store, content) as archive:
                 result.add(archive, content)
-        except Refused as error:
+        except Refusal as error:
             store.verify(layer)
-            raise Refused(f"layer {number + 1} of {len(layers)} ({layer}): {error}") from None
+            raise Refusal(f"layer {number + 1} of {len(layers)} ({layer}): {error}") from None
     return result.tree()
 
 
@@ -90,7 +92,7 @@ def tar_tree(store: Store, content: Content, budget: Budget | None = None) -> Tr
 
     budget: where holes count, if not in one of its own.
     """
-    result = Flattening(False, budget)
+    result = Flattener(False, budget)
     with buffer(store, content) as archive:
         result.add(archive, content)
     return result.tree()

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.model.tree import Content, File, Slice, cut, length
 from pipeline.oci import manifest as manifests
-from pipeline.oci.error import ImageError, NotThere, Refused
+from pipeline.oci.error import ImageError, NotFound, Refusal
 from pipeline.oci.manifest import MANIFEST_LIMIT, Descriptor
 
 CHUNK = 1 << 20
@@ -38,7 +38,7 @@ class Layout:
         size = entry.size if entry else MANIFEST_LIMIT
         digest = entry.digest if entry else Digest.parse(wanted)
         if size > MANIFEST_LIMIT:
-            raise Refused(f"{self}: the manifest {digest} claims {size} bytes; {MANIFEST_LIMIT} is the limit")
+            raise Refusal(f"{self}: the manifest {digest} claims {size} bytes; {MANIFEST_LIMIT} is the limit")
         return self.files.read(_place(digest), MANIFEST_LIMIT), entry.media_type if entry else ""
 
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
@@ -55,7 +55,7 @@ class Layout:
         what = f"{self}: index.json"
         index = manifests.parse(self.files.read("index.json", INDEX_LIMIT), what, manifests.INDEXES[0])
         if isinstance(index, manifests.Manifest):
-            raise Refused(f"{what}: no index")
+            raise Refusal(f"{what}: no index")
         try:
             digest = Digest.parse(wanted)
         except InvalidDigest:
@@ -64,7 +64,7 @@ class Layout:
             return next((entry for entry in index if entry.digest == digest), None)
         found = [entry for entry in index if not self.inside or entry.name == self.inside]
         if not found:
-            raise NotThere(f"{self} has no image named {self.inside}")
+            raise NotFound(f"{self} has no image named {self.inside}")
         if len({entry.digest for entry in found}) > 1 and not self.inside:
             names = ", ".join(entry.name or entry.digest for entry in found[:10])
             raise ImageError(f"{self} holds {len(found)} images: write oci:{self.path}:REF with REF one of {names}")
@@ -78,10 +78,10 @@ class Files:
         self.root = root
 
     def read(self, name: str, limit: int) -> bytes:
-        """A small file, whole; NotThere, or Refused if it is larger than `limit` bytes."""
+        """A small file, whole; NotFound, or Refusal if it is larger than `limit` bytes."""
         data = b"".join(self.chunks(name, 0, limit + 1))
         if len(data) > limit:
-            raise Refused(f"{self.root}/{name} is larger than {limit} bytes")
+            raise Refusal(f"{self.root}/{name} is larger than {limit} bytes")
         return data
 
     def chunks(self, name: str, start: int = 0, limit: int | None = None) -> Iterator[bytes]:
@@ -91,12 +91,12 @@ class Files:
         try:
             descriptor = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise NotThere(f"{self.root} has no {name}") from None
+            raise NotFound(f"{self.root} has no {name}") from None
         except OSError as error:
             raise ImageError(f"{self.root}/{name}: {error.strerror}") from None
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Refused(f"{self.root}/{name} is no regular file")
+                raise Refusal(f"{self.root}/{name} is no regular file")
             file.seek(start)
             while limit != 0 and (chunk := file.read(CHUNK if limit is None else min(CHUNK, limit))):
                 yield chunk
@@ -107,7 +107,7 @@ class Archive(Files):
     """Files of a tar on the host, by their names in it. The tar is indexed once and read in place."""
 
     def __init__(self, path: Path) -> None:
-        from pipeline.oci.flatten import Flattening
+        from pipeline.oci.flatten import Flattener
 
         super().__init__(path)
         with open(path, "rb") as file:
@@ -116,12 +116,12 @@ class Archive(Files):
             if not path.stat().st_size:
                 raise ImageError(f"{path} is empty")
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        whole = Flattening(whiteouts=False)
+        whole = Flattener(whiteouts=False)
         itself = Digest("sha256:")  # never looked up: slices are read from the mapped file
         try:
             whole.add(self._data, (Slice(itself, 0, len(self._data)),))
-        except Refused as error:
-            raise Refused(f"{path}: {error}") from None
+        except Refusal as error:
+            raise Refusal(f"{path}: {error}") from None
         self.tree = whole.tree()
 
     def size(self, name: str) -> int:
@@ -138,7 +138,7 @@ class Archive(Files):
     def _content(self, name: str) -> Content:
         entry = self.tree.get(name)
         if type(entry) is not File:
-            raise NotThere(f"{self.root} has no file {name}")
+            raise NotFound(f"{self.root} has no file {name}")
         return entry.content
 
 
@@ -148,7 +148,7 @@ def files(path: Path) -> Files:
         return Files(path)
     if path.is_file():
         return Archive(path)
-    raise NotThere(f"{path}: no such folder or file")
+    raise NotFound(f"{path}: no such folder or file")
 
 
 def _place(digest: Digest) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pipeline.model.digest import Digest, InvalidDigest
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 
 OCI = "application/vnd.oci.image."
 DOCKER = "application/vnd.docker."
@@ -77,9 +77,9 @@ def decode(data: bytes, what: str) -> dict[str, Any]:
     try:
         document = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"{what}: not JSON that can be trusted: {error}") from None
+        raise Refusal(f"{what}: not JSON that can be trusted: {error}") from None
     if not isinstance(document, dict):
-        raise Refused(f"{what}: a JSON object was expected")
+        raise Refusal(f"{what}: a JSON object was expected")
     return document
 
 
@@ -92,19 +92,19 @@ def parse(data: bytes, what: str, media_type: str = "") -> Manifest | Index:
     document = decode(data, what)
     stated = document.get("mediaType", "")
     if stated and media_type and stated != media_type and media_type in MANIFESTS + INDEXES:
-        raise Refused(f"{what}: it came as {media_type}, but says that it is {str(stated)[:100]!r}")
+        raise Refusal(f"{what}: it came as {media_type}, but says that it is {str(stated)[:100]!r}")
     kind = stated or media_type
     if "manifests" in document and ("layers" in document or "config" in document):
-        raise Refused(f"{what}: has the fields of a manifest and of an index")
+        raise Refusal(f"{what}: has the fields of a manifest and of an index")
     if document.get("schemaVersion") != 2:
-        raise Refused(f"{what}: schemaVersion 2 is needed, not {str(document.get('schemaVersion'))[:20]}")
+        raise Refusal(f"{what}: schemaVersion 2 is needed, not {str(document.get('schemaVersion'))[:20]}")
     if "manifests" in document:
         if kind in MANIFESTS:
-            raise Refused(f"{what}: an index that says that it is {kind}")
+            raise Refusal(f"{what}: an index that says that it is {kind}")
         entries = _list(document, "manifests", what, ENTRIES_LIMIT)
         return tuple(descriptor(entry, f"{what}: manifests[{number}]") for number, entry in enumerate(entries))
     if kind in INDEXES or "fsLayers" in document:
-        raise Refused(f"{what}: {kind or 'schema 1'} without manifests")
+        raise Refusal(f"{what}: {kind or 'schema 1'} without manifests")
     layers = _list(document, "layers", what, LAYERS_LIMIT)
     return Manifest(
         descriptor(document.get("config"), f"{what}: config"),
@@ -115,16 +115,16 @@ def parse(data: bytes, what: str, media_type: str = "") -> Manifest | Index:
 def descriptor(unsafe: Any, what: str) -> Descriptor:
     """The descriptor in a decoded document, checked."""
     if not isinstance(unsafe, dict):
-        raise Refused(f"{what}: a descriptor was expected")
+        raise Refusal(f"{what}: a descriptor was expected")
     media_type, size = unsafe.get("mediaType"), unsafe.get("size")
     if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
-        raise Refused(f"{what}: mediaType {str(media_type)[:80]!r} is none")
+        raise Refusal(f"{what}: mediaType {str(media_type)[:80]!r} is none")
     if type(size) is not int or not 0 <= size <= LAYER_LIMIT:
-        raise Refused(f"{what}: size {str(size)[:40]} is not between 0 and {LAYER_LIMIT}")
+        raise Refusal(f"{what}: size {str(size)[:40]} is not between 0 and {LAYER_LIMIT}")
     try:
         digest = Digest.parse(unsafe.get("digest"))
     except InvalidDigest as error:
-        raise Refused(f"{what}: {error}") from None
+        raise Refusal(f"{what}: {error}") from None
     annotations = unsafe.get("annotations")
     annotations = annotations if isinstance(annotations, dict) else {}
     name = annotations.get("org.opencontainers.image.ref.name", "")
@@ -136,12 +136,12 @@ def descriptor(unsafe: Any, what: str) -> Descriptor:
 def check_image(manifest: Manifest, what: str) -> None:
     """Refuse what is no container image (a chart, a signature) or has layers that a registry does not give out."""
     if manifest.config.media_type not in CONFIGS:
-        raise Refused(f"{what}: no container image: its config is {manifest.config.media_type}")
+        raise Refusal(f"{what}: no container image: its config is {manifest.config.media_type}")
     if manifest.config.size > CONFIG_LIMIT:
-        raise Refused(f"{what}: its config claims {manifest.config.size} bytes; {CONFIG_LIMIT} is the limit")
+        raise Refusal(f"{what}: its config claims {manifest.config.size} bytes; {CONFIG_LIMIT} is the limit")
     for layer in manifest.layers:
         if layer.media_type not in LAYERS:
-            raise Refused(f"{what}: layer {layer.digest} is {layer.media_type}, which registries do not give out")
+            raise Refusal(f"{what}: layer {layer.digest} is {layer.media_type}, which registries do not give out")
 
 
 # platforms
@@ -160,7 +160,7 @@ def wanted(architecture: str) -> Platform:
     """The platform behind `arm64`, `arm/v7` or `linux/arm64/v8`."""
     parts = architecture.removeprefix("linux/").split("/")
     if not 1 <= len(parts) <= 2 or not all(re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", part) for part in parts):
-        raise Refused(f"architecture {architecture!r}: wanted amd64, arm64 or arm/v7")
+        raise Refusal(f"architecture {architecture!r}: wanted amd64, arm64 or arm/v7")
     return Platform("linux", *parts)
 
 
@@ -203,19 +203,19 @@ def _platform(unsafe: Any, what: str) -> Platform | None:
     if unsafe is None:
         return None
     if not isinstance(unsafe, dict):
-        raise Refused(f"{what}: platform is no object")
+        raise Refusal(f"{what}: platform is no object")
     parts = [unsafe.get(field) or "" for field in ("os", "architecture", "variant")]
     if not all(isinstance(part, str) and len(part) < 64 for part in parts):
-        raise Refused(f"{what}: platform has a field that is no short string")
+        raise Refusal(f"{what}: platform has a field that is no short string")
     return Platform(*parts)
 
 
 def _list(document: dict[str, Any], field: str, what: str, limit: int) -> Iterator[Any]:
     value = document.get(field)
     if not isinstance(value, list):
-        raise Refused(f"{what}: no {field}")
+        raise Refusal(f"{what}: no {field}")
     if len(value) > limit:
-        raise Refused(f"{what}: {len(value)} {field}, more than {limit}")
+        raise Refusal(f"{what}: {len(value)} {field}, more than {limit}")
     return iter(value)
 
 

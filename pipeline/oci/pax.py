@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pipeline.model.tree import Xattrs
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 
 Records = list[tuple[bytes, bytes]]
 
@@ -38,7 +38,7 @@ class Described(NamedTuple):
 
 
 def parse(body: bytes) -> Records:
-    """The records `length key=value newline` in `body`, in order; Refused if one of them is malformed."""
+    """The records `length key=value newline` in `body`, in order; Refusal if one of them is malformed."""
     records: Records = []
     at = 0
     while at < len(body):
@@ -47,12 +47,12 @@ def parse(body: bytes) -> Records:
         if space < 0 or not digits.isdigit():
             if not body[at:].strip(b"\0"):
                 break
-            raise Refused(f"an extended header whose record at byte {at} has no length")
+            raise Refusal(f"an extended header whose record at byte {at} has no length")
         stop = at + int(digits)
         key, equals, value = body[space + 1 : stop - 1].partition(b"=")
         whole = space + 1 < stop <= len(body) and body[stop - 1 : stop] == b"\n"
         if not whole or not key or not equals or b"\0" in key:
-            raise Refused(f"an extended header whose record at byte {at} is malformed")
+            raise Refusal(f"an extended header whose record at byte {at} is malformed")
         records.append((key, value))
         at = stop
     return records
@@ -62,7 +62,7 @@ def check_global(records: Iterable[tuple[bytes, bytes]]) -> None:
     """Container tools ignore global headers, tar programs obey them: only what changes nothing may stand there."""
     for key, _ in records:
         if key in _DECIDING or key.startswith((b"GNU.sparse.", _SCHILY, _LIBARCHIVE)):
-            raise Refused(f"a global header that sets {key.decode(errors='replace')}, which readers treat differently")
+            raise Refusal(f"a global header that sets {key.decode(errors='replace')}, which readers treat differently")
 
 
 def describe(records: Records) -> Described:
@@ -70,7 +70,7 @@ def describe(records: Records) -> Described:
     said = dict(records)
     path, target = said.get(b"path") or None, said.get(b"linkpath") or None
     if b"\0" in (path or b"") or b"\0" in (target or b""):
-        raise Refused(f"a name with a NUL in it: {(path or target or b'')[:200]!r}")
+        raise Refusal(f"a name with a NUL in it: {(path or target or b'')[:200]!r}")
     sparse = [(key, value) for key, value in records if key.startswith(b"GNU.sparse.")]
     name = dict(sparse).get(b"GNU.sparse.name", b"")
     return Described(
@@ -93,14 +93,14 @@ def integer(said: dict[bytes, bytes], key: bytes) -> int | None:
 
 def decimal(text: bytes, key: bytes) -> int:
     if not text.isdigit() or len(text) > 20:
-        raise Refused(f"{key.decode(errors='replace')}: {text[:40]!r} is no number")
+        raise Refusal(f"{key.decode(errors='replace')}: {text[:40]!r} is no number")
     return int(text)
 
 
 def _seconds(text: bytes) -> int:
     match = _TIME.fullmatch(text)
     if not match:
-        raise Refused(f"mtime {text[:40]!r} is no time")
+        raise Refusal(f"mtime {text[:40]!r} is no time")
     sign, whole, fraction = match.groups()
     return -int(whole) - bool((fraction or b"").strip(b"0")) if sign else int(whole)
 
@@ -117,7 +117,7 @@ def _xattrs(said: dict[bytes, bytes]) -> Xattrs:
         else:
             continue
         if not 0 < len(name) <= XATTR_NAME_LIMIT or len(value) > XATTR_LIMIT:
-            raise Refused(f"extended attribute {name[:80]!r} of {len(value)} bytes is beyond Linux's limits")
+            raise Refusal(f"extended attribute {name[:80]!r} of {len(value)} bytes is beyond Linux's limits")
         found[name.decode("utf-8", "surrogateescape")] = value
     return tuple(sorted(found.items()))
 
@@ -132,4 +132,4 @@ def _libarchive(key: bytes, value: bytes) -> tuple[bytes, bytes]:
     try:
         return unquote_to_bytes(key[len(_LIBARCHIVE) :]), base64.b64decode(padded, validate=True)
     except binascii.Error:
-        raise Refused(f"{key[:80]!r}: not base64") from None
+        raise Refusal(f"{key[:80]!r}: not base64") from None

@@ -18,15 +18,15 @@ from urllib.parse import urlencode, urljoin
 
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.tree import Content, Slice, length
+from pipeline.oci import http
 from pipeline.oci import image as images
 from pipeline.oci import manifest as manifests
-from pipeline.oci import wire
-from pipeline.oci.error import NotThere, Unreachable
+from pipeline.oci.error import NotFound, Unreachable
+from pipeline.oci.http import TransientError
 from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
 from pipeline.oci.progress import transfer
 from pipeline.oci.reference import InvalidReference, Reference, parse
 from pipeline.oci.registry import Registry
-from pipeline.oci.wire import Weather
 from pipeline.store import Store, export
 
 ARTIFACT = "application/vnd.nodekiln.node.v1"
@@ -74,13 +74,13 @@ class Target:
             query = urlencode({"mount": digest, "from": name})
             if self._ask("POST", f"blobs/uploads/?{query}").status_code == 201:
                 return
-        for attempt in range(wire.ATTEMPTS):
+        for attempt in range(http.ATTEMPTS):
             try:
                 self._send(digest, content)
                 return
-            except Weather as error:
-                self.registry.sleep(wire.pause(attempt, error.wait))
-        raise Unreachable(f"{self.registry}: {digest} could not be sent in {wire.ATTEMPTS} attempts")
+            except TransientError as error:
+                self.registry.sleep(http.pause(attempt, error.wait))
+        raise Unreachable(f"{self.registry}: {digest} could not be sent in {http.ATTEMPTS} attempts")
 
     def manifest(self, data: bytes, media_type: str, tag: str = "") -> tuple[Digest, bool]:
         """Put a manifest under its digest, or `tag`; whether the registry lists it as a referrer of its subject."""
@@ -157,7 +157,7 @@ def attach(store: Store, subject: Digest, reference: str, artifact_type: str, fi
     response = target.registry.request("GET", f"manifests/{subject}", {"Accept": ", ".join(MANIFESTS + INDEXES)})
     target.registry.expect(response, (200,), subject)
     kind = response.headers.get("Content-Type", "").partition(";")[0]
-    data = wire.small(response, manifests.MANIFEST_LIMIT, str(target.registry))
+    data = http.small(response, manifests.MANIFEST_LIMIT, str(target.registry))
     described = Descriptor(kind, subject, len(data))
     artifact = _artifact(target, artifact_type, files, {}, described)
     digest, listed = target.manifest(artifact, MANIFESTS[0])
@@ -215,7 +215,7 @@ def _list_by_tag(target: Target, subject: Digest, digest: Digest, size: int, kin
         data, media_type = target.registry.manifest(tag)
         manifests.parse(data, f"{target.registry}:{tag}", media_type)
         index = json.loads(data)
-    except NotThere:
+    except NotFound:
         index = {"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": []}
     if all(entry["digest"] != digest for entry in index["manifests"]):
         entry = {"mediaType": MANIFESTS[0], "digest": digest, "size": size, "artifactType": kind}

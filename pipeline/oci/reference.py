@@ -43,7 +43,7 @@ class Reference(NamedTuple):
     tag: str = ""
     digest: Digest | None = None
     path: str = ""
-    """Folder or file on the host, where the transport is no registry."""
+    """DirectoryNode or file on the host, where the transport is no registry."""
     inside: str = ""
     """Which image of that folder or file: the REF of `oci:DIR:REF`. "" where it holds one."""
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pipeline.model.digest import Digest
-from pipeline.oci import auth, trust, wire
-from pipeline.oci.error import NotThere, Refused, Unreachable
+from pipeline.oci import auth, http, trust
+from pipeline.oci.error import NotFound, Refusal, Unreachable
+from pipeline.oci.http import TransientError
 from pipeline.oci.manifest import INDEXES, MANIFEST_LIMIT, MANIFESTS
-from pipeline.oci.wire import Weather
 
 if TYPE_CHECKING:
     from requests import Response
@@ -40,7 +40,7 @@ class Registry:
         repository: str,
         place: str = "",
         sleep: Callable[[float], object] = time.sleep,
-        attempts: int = wire.ATTEMPTS,
+        attempts: int = http.ATTEMPTS,
     ) -> None:
         base = place or address(registry)
         scheme, _, rest = base.partition("://")
@@ -61,20 +61,20 @@ class Registry:
 
     def manifest(self, wanted: str) -> tuple[bytes, str]:
         accept = {"Accept": ", ".join(MANIFESTS + INDEXES)}
-        for attempt in range(wire.ATTEMPTS):
+        for attempt in range(http.ATTEMPTS):
             response = self.request("GET", f"manifests/{wanted}", accept)
             self.expect(response, (200,), wanted)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             try:
-                return wire.small(response, MANIFEST_LIMIT, f"{self}: manifest {wanted}"), media_type
-            except Weather as error:
-                self.sleep(wire.pause(attempt, error.wait))
+                return http.small(response, MANIFEST_LIMIT, f"{self}: manifest {wanted}"), media_type
+            except TransientError as error:
+                self.sleep(http.pause(attempt, error.wait))
         raise Unreachable(f"{self}: manifest {wanted}: the connection breaks again and again")
 
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
         """The blob from `start` on; a connection that breaks is taken up where it broke (RFC 9110, 14)."""
         idle = 0
-        with wire.slots:
+        with http.slots:
             for _ in range(RESUMPTIONS):
                 before = start
                 try:
@@ -83,14 +83,14 @@ class Registry:
                         start += len(chunk)
                     if start >= size:
                         return
-                    raise Weather(f"{self}: {digest} ended at byte {start} of {size}")
-                except Weather as error:
+                    raise TransientError(f"{self}: {digest} ended at byte {start} of {size}")
+                except TransientError as error:
                     if start >= size > 0:
                         return
                     idle = idle + 1 if start == before else 0
-                    if idle == wire.ATTEMPTS:
+                    if idle == http.ATTEMPTS:
                         raise Unreachable(f"{error} ({idle} attempts)") from None
-                    self.sleep(wire.pause(idle, error.wait))
+                    self.sleep(http.pause(idle, error.wait))
         raise Unreachable(f"{self}: {digest} broke off {RESUMPTIONS} times, the last at byte {start} of {size}")
 
     def _body(self, digest: Digest, start: int) -> Iterator[bytes]:
@@ -101,9 +101,9 @@ class Registry:
             if response.headers.get("Content-Range", "").partition("-")[0].strip() != f"bytes {start}":
                 response.close()
                 got = response.headers.get("Content-Range")
-                raise Refused(f"{self}: {digest}: asked from byte {start}, got {got!r}")
+                raise Refusal(f"{self}: {digest}: asked from byte {start}, got {got!r}")
             skip = 0
-        for chunk in wire.chunks(response):
+        for chunk in http.chunks(response):
             if skip < len(chunk):
                 yield chunk[skip:]
             skip = max(0, skip - len(chunk))
@@ -112,9 +112,9 @@ class Registry:
         """Turn any other status into the error that it means."""
         if response.status_code in statuses:
             return
-        said = f"{self}: {what}: {wire.complaint(response)}"
+        said = f"{self}: {what}: {http.complaint(response)}"
         if response.status_code == 404:
-            raise NotThere(said)
+            raise NotFound(said)
         if response.status_code in (401, 403):
             raise Unreachable(f"{said}; is `docker login {self.host}` needed?")
         raise Unreachable(said)
@@ -127,7 +127,7 @@ class Registry:
         """A request to the repository (`path` below it, or a whole URL), authorized if it must be.
 
         Any status comes back, 401 only if no credentials help. `once`: the body can be sent but once, so what was asked
-        for before must have brought the authorization, and bad weather comes out as wire.Weather.
+        for before must have brought the authorization, and bad weather comes out as http.TransientError.
         """
         url = path if "://" in path else f"{self.base}/v2/{self.repository}/{path}"
         ours = trust.origin(url) == trust.origin(self.base)
@@ -136,9 +136,9 @@ class Registry:
             allowed = {**headers, "Authorization": token} if token else dict(headers)
             sender = "" if ours else self.base
             if once:
-                response = wire.send_once(method, url, allowed, body, sender)
+                response = http.send_once(method, url, allowed, body, sender)
             else:
-                response = wire.send(method, url, allowed, body, self.sleep, self.attempts, sender, place=self.place)
+                response = http.send(method, url, allowed, body, self.sleep, self.attempts, sender, place=self.place)
             mine = trust.origin(response.url) == trust.origin(self.base)
             if response.status_code != 401 or last or once or not mine:
                 return response
@@ -180,15 +180,15 @@ class Registry:
             form |= {"service": service, "scope": " ".join(scopes)}
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             trust.check_secret(realm)
-            response = wire.send("POST", realm, headers, urlencode(form), self.sleep, self.attempts, self.base)
+            response = http.send("POST", realm, headers, urlencode(form), self.sleep, self.attempts, self.base)
         else:
             asked += [("scope", scope) for scope in scopes]
             url = realm + ("&" if "?" in realm else "?") + urlencode(asked)
             headers = {"Authorization": known.basic} if known else {}
-            response = wire.send("GET", url, headers, None, self.sleep, self.attempts, self.base)
+            response = http.send("GET", url, headers, None, self.sleep, self.attempts, self.base)
         if response.status_code != 200:
-            raise Unreachable(f"{self}: no token: {wire.complaint(response)}; is `docker login {self.host}` needed?")
-        return self._checked_token(wire.small(response, TOKEN_LIMIT, f"{self}: token from {trust.host(realm)}"))
+            raise Unreachable(f"{self}: no token: {http.complaint(response)}; is `docker login {self.host}` needed?")
+        return self._checked_token(http.small(response, TOKEN_LIMIT, f"{self}: token from {trust.host(realm)}"))
 
     def _checked_token(self, data: bytes) -> str:
         try:
@@ -197,7 +197,7 @@ class Registry:
         except (ValueError, AttributeError, RecursionError):
             unsafe_token = None
         if not isinstance(unsafe_token, str) or not unsafe_token.isascii() or not unsafe_token.isprintable():
-            raise Refused(f"{self}: the token server's answer holds no token")
+            raise Refusal(f"{self}: the token server's answer holds no token")
         return unsafe_token
 
 

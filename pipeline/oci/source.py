@@ -23,7 +23,7 @@ class Source(Protocol):
     def manifest(self, wanted: str) -> tuple[bytes, str]:
         """Manifest or index `wanted` (a tag or digest): its bytes, and their media type ("" if unsaid).
 
-        NotThere, or Unreachable.
+        NotFound, or Unreachable.
         """
         ...
 
@@ -48,9 +48,9 @@ def sources(reference: Reference, mirrors: mirror.Mirrors | None = None) -> list
         if place.startswith("oci"):
             found.append(Layout(Path(place.partition(":")[2]), f"{reference.name}:{reference.tag or 'latest'}"))
         else:
-            from pipeline.oci import wire
+            from pipeline.oci import http
             from pipeline.oci.registry import Registry
 
-            attempts = wire.ATTEMPTS if place == places[-1] else 1
+            attempts = http.ATTEMPTS if place == places[-1] else 1
             found.append(Registry(reference.registry, reference.repository, place, attempts=attempts))
     return found

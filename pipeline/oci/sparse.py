@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pipeline.oci.error import Refused
-from pipeline.oci.field import number
+from pipeline.oci.error import Refusal
 from pipeline.oci.pax import Records, decimal, integer
+from pipeline.oci.tar_fields import number
 
 FILE_LIMIT = 1 << 43
 """Bytes that a file may have, holes included: 8 TiB, half of what ext4 can hold."""
@@ -39,7 +39,7 @@ def old(buffer: Buffer, header: bytes, name: str, data: int, size: int) -> tuple
         if not more:
             break
         if len(regions) > REGIONS_LIMIT or place_of_more + 512 > len(buffer):
-            raise Refused(f"{name!r}: a sparse file of too many regions, or cut off")
+            raise Refusal(f"{name!r}: a sparse file of too many regions, or cut off")
         block = buffer[place_of_more : place_of_more + 512]
         table, more, place_of_more = block[:504], block[504], place_of_more + 512
     return spread(regions, real_size, place_of_more, place_of_more + size), place_of_more
@@ -48,12 +48,12 @@ def old(buffer: Buffer, header: bytes, name: str, data: int, size: int) -> tuple
 def spread(regions: list[tuple[int, int]], real_size: int, start: int, stop: int) -> Extents:
     """Regions (offset in the file, length) whose data stands in a row from `start` to `stop`, with holes between."""
     if len(regions) > REGIONS_LIMIT or not 0 <= real_size <= FILE_LIMIT:
-        raise Refused(f"a sparse file of {len(regions)} regions and {real_size} bytes is beyond the limits")
+        raise Refusal(f"a sparse file of {len(regions)} regions and {real_size} bytes is beyond the limits")
     extents: list[tuple[int, int]] = []
     reached = 0
     for offset, size in regions:
         if offset < reached or size < 0 or offset + size > real_size:
-            raise Refused(f"a sparse file whose region {offset}+{size} overlaps another or its end at {real_size}")
+            raise Refusal(f"a sparse file whose region {offset}+{size} overlaps another or its end at {real_size}")
         if offset > reached:
             extents.append((-1, offset - reached))
         if size:
@@ -61,7 +61,7 @@ def spread(regions: list[tuple[int, int]], real_size: int, start: int, stop: int
         start += size
         reached = offset + size
     if start != stop:
-        raise Refused(f"a sparse file whose regions need {start - stop:+d} bytes more than it has")
+        raise Refusal(f"a sparse file whose regions need {start - stop:+d} bytes more than it has")
     if real_size > reached:
         extents.append((-1, real_size - reached))
     return tuple(extents)
@@ -74,7 +74,7 @@ def described(records: Records, buffer: Buffer, data: int, size: int) -> tuple[l
     if real_size is None:
         real_size = integer(said, b"GNU.sparse.size")
     if real_size is None:
-        raise Refused("a sparse file that does not say how large it is")
+        raise Refusal("a sparse file that does not say how large it is")
     if said.get(b"GNU.sparse.major") == b"1":
         regions, length = _leading_map(buffer[data : data + min(size, MAP_LIMIT)])
         return regions, real_size, data + length
@@ -92,12 +92,12 @@ def _leading_map(text: bytes) -> tuple[list[tuple[int, int]], int]:
     count = decimal(text[: max(first, 0)], b"sparse map")
     lines = text.split(b"\n", 2 * count + 1) if count <= len(text) else []
     if len(lines) != 2 * count + 2:
-        raise Refused("a sparse file whose map is cut off")
+        raise Refusal("a sparse file whose map is cut off")
     length = len(text) - len(lines[-1])
     return _pairs([decimal(line, b"sparse map") for line in lines[1:-1]]), length + 511 & -512
 
 
 def _pairs(numbers: list[int]) -> list[tuple[int, int]]:
     if len(numbers) % 2:
-        raise Refused("a sparse file with half a region")
+        raise Refusal("a sparse file with half a region")
     return list(zip(numbers[::2], numbers[1::2], strict=True))

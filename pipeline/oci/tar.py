@@ -13,9 +13,9 @@ from zlib import adler32
 
 from pipeline.model.tree import Content, Slice, Xattrs, cut
 from pipeline.oci import pax, sparse
-from pipeline.oci.error import Refused
-from pipeline.oci.field import number, text
+from pipeline.oci.error import Refusal
 from pipeline.oci.sparse import Buffer, Extents
+from pipeline.oci.tar_fields import number, text
 
 BLOCK = 512
 RECORDS_LIMIT = 1 << 20
@@ -59,7 +59,7 @@ class _Pending:
 
 
 def members(buffer: Buffer) -> Iterator[Member]:
-    """The entries of the archive in `buffer`, in its order; Refused says where it breaks the format."""
+    """The entries of the archive in `buffer`, in its order; Refusal says where it breaks the format."""
     position, end = 0, len(buffer)
     ids: dict[bytes, tuple[int, int, int]] = {}
     pending: _Pending | None = None
@@ -68,7 +68,7 @@ def members(buffer: Buffer) -> Iterator[Member]:
         if header == _ZERO:
             break
         if len(header) < BLOCK or not _checksum_is_right(header):
-            raise Refused(f"no tar header at byte {position}")
+            raise Refusal(f"no tar header at byte {position}")
         flag, data = header[156], position + BLOCK
         kind = _KINDS.get(flag)
         if kind is None:
@@ -87,7 +87,7 @@ def members(buffer: Buffer) -> Iterator[Member]:
         size = number(header[124:136]) if kind == "f" else 0
         position = data + (size + 511 & -512)
         if data + size > end or size < 0:
-            raise Refused(f"{_name(header)!r} claims {size} bytes, of which {max(end - data, 0)} are there")
+            raise Refusal(f"{_name(header)!r} claims {size} bytes, of which {max(end - data, 0)} are there")
         path = _name(header)
         if flag == 0 and path.endswith("/"):
             kind = "d"
@@ -96,7 +96,7 @@ def members(buffer: Buffer) -> Iterator[Member]:
         extents = ((data, size),) if size else ()
         yield Member(path, kind, mode, uid, gid, number(header[136:148]), (), target, major, minor, extents)
     if pending is not None:
-        raise Refused("the archive ends between an extended header and its entry")
+        raise Refusal("the archive ends between an extended header and its entry")
 
 
 def place(content: Content) -> Callable[[Extents], Content]:
@@ -128,7 +128,7 @@ def _checksum_is_right(header: bytes) -> bool:
     )
     try:
         stated = number(header[148:156])
-    except Refused:
+    except Refusal:
         return False
     if stated == total:
         return True
@@ -143,7 +143,7 @@ def _ids(header: bytes) -> tuple[int, int, int]:
 
 def _checked_id(value: int) -> int:
     if not 0 <= value <= HIGHEST_ID:
-        raise Refused(f"id {value} is not between 0 and {HIGHEST_ID}")
+        raise Refusal(f"id {value} is not between 0 and {HIGHEST_ID}")
     return value
 
 
@@ -160,7 +160,7 @@ def _special(header: bytes, kind: str) -> tuple[str, int, int]:
         return text(header[157:257]), 0, 0
     major, minor = number(header[329:337]), number(header[337:345])
     if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
-        raise Refused(f"{_name(header)!r}: device {major}:{minor} is beyond Linux's 12 and 20 bits")
+        raise Refusal(f"{_name(header)!r}: device {major}:{minor} is beyond Linux's 12 and 20 bits")
     return "", major, minor
 
 
@@ -168,19 +168,19 @@ def _announce(buffer: Buffer, header: bytes, data: int, pending: _Pending) -> tu
     """Take a header that speaks about the next member; where reading goes on."""
     flag, size = header[156], number(header[124:136])
     if flag not in (_PAX, _GLOBAL, _LONG_NAME, _LONG_TARGET):
-        raise Refused(f"{_name(header)!r} is of the unknown kind {chr(flag)!r}")
+        raise Refusal(f"{_name(header)!r} is of the unknown kind {chr(flag)!r}")
     if not 0 <= size <= RECORDS_LIMIT:
-        raise Refused(f"an extended header of {size} bytes; {RECORDS_LIMIT} is the limit")
+        raise Refusal(f"an extended header of {size} bytes; {RECORDS_LIMIT} is the limit")
     body = buffer[data : data + size]
     if len(body) < size:
-        raise Refused("the archive ends inside an extended header")
+        raise Refusal("the archive ends inside an extended header")
     if flag == _GLOBAL:
         pax.check_global(pax.parse(body))
         if pending.records is None and pending.name is None and pending.target is None:
             return None, data + (size + 511 & -512)
     elif flag == _PAX:
         if pending.records is not None:
-            raise Refused("two extended headers for one entry")
+            raise Refusal("two extended headers for one entry")
         pending.records = pax.parse(body)
     elif flag == _LONG_NAME:
         pending.name = body.partition(b"\0")[0]
@@ -213,7 +213,7 @@ def _described(
         path = said.sparse_name or path
         extents = sparse.spread(regions, real_size, start, data + size)
     if not 0 <= size <= len(buffer) - data:
-        raise Refused(f"{path!r} claims {size} bytes, of which {max(len(buffer) - data, 0)} are there")
+        raise Refusal(f"{path!r} claims {size} bytes, of which {max(len(buffer) - data, 0)} are there")
     return (
         Member(
             path,
@@ -235,6 +235,6 @@ def _described(
 def _agreed(long: bytes | None, said: bytes | None, short: str) -> str:
     """A name that up to three headers give; GNU's and PAX's must not differ, for readers disagree which one counts."""
     if long is not None and said is not None and long != said:
-        raise Refused(f"two names for one entry: {long[:200]!r} and {said[:200]!r}")
+        raise Refusal(f"two names for one entry: {long[:200]!r} and {said[:200]!r}")
     best = said if long is None else long
     return short if best is None else best.decode("utf-8", "surrogateescape")

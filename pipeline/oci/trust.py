@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 
 Address = IPv4Address | IPv6Address
 
@@ -43,13 +43,13 @@ def host(url: str) -> str:
 
 
 def split(url: str) -> SplitResult:
-    """The parts of `url`; Refused if it is none."""
+    """The parts of `url`; Refusal if it is none."""
     try:
         parts = urlsplit(url)
         _ = parts.port
         return parts
     except ValueError:
-        raise Refused(f"{url[:100]!a} is no address") from None
+        raise Refusal(f"{url[:100]!a} is no address") from None
 
 
 def check(url: str, sender: str, sender_address: str = "") -> Reach:
@@ -62,9 +62,9 @@ def check(url: str, sender: str, sender_address: str = "") -> Reach:
     """
     there, here = split(url), split(sender)
     if there.scheme not in ("http", "https") or not there.hostname or "@" in there.netloc:
-        raise Refused(f"{host(sender)} points to {url[:100]!a}, which is no http address")
+        raise Refusal(f"{host(sender)} points to {url[:100]!a}, which is no http address")
     if here.scheme == "https" and there.scheme == "http":
-        raise Refused(f"{host(sender)} points from https to http://{host(url)}")
+        raise Refusal(f"{host(sender)} points from https to http://{host(url)}")
     if origin(url) == origin(sender) or there.netloc in os.environ.get("NODEKILN_TRUSTED_HOSTS", "").split():
         return Reach.ANY
     at = literal(sender_address or here.hostname or "")
@@ -72,7 +72,7 @@ def check(url: str, sender: str, sender_address: str = "") -> Reach:
     named_local = there.hostname == "localhost" or there.hostname.endswith(".localhost")
     address = literal(there.hostname)
     if named_local or (address and not within(address, reach)):
-        raise Refused(outside(host(url), host(sender)))
+        raise Refusal(outside(host(url), host(sender)))
     return reach
 
 
@@ -155,7 +155,7 @@ def speaks_plainly(netloc: str) -> bool:
 def check_secret(url: str) -> None:
     """Refuse to send a password to `url` in the clear."""
     if split(url).scheme != "https" and not speaks_plainly(host(url)):
-        raise Refused(f"a password for {host(url)} is not sent over http: use https, or set {INSECURE}={host(url)}")
+        raise Refusal(f"a password for {host(url)} is not sent over http: use https, or set {INSECURE}={host(url)}")
 
 
 def certificates(netloc: str) -> tuple[str | bool, tuple[str, str] | None]:

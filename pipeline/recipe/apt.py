@@ -41,7 +41,7 @@ _NOWHERE = "Unable to locate package"
 _UNMET = re.compile(r"(Depends|Conflicts|Breaks): ")
 
 
-class Done(NamedTuple):
+class ProgramResult(NamedTuple):
     """A program that ended.
 
     errors: what it said went wrong, a line each (apt's E: and W:, without the letter).
@@ -63,7 +63,7 @@ class Archive(NamedTuple):
     config: Path
     complaints: tuple[str, ...]
 
-    def ask(self, *command: str, folder: Path | None = None) -> str:
+    def query(self, *command: str, folder: Path | None = None) -> str:
         """What one of apt's programs prints about this archive. PackageError, with apt's own words, if it fails."""
         done = run(*command, config=self.config, folder=folder)
         if done.status:
@@ -208,7 +208,7 @@ def check_proxies() -> None:
 
     import requests
 
-    from pipeline.oci import trust, wire
+    from pipeline.oci import http, trust
 
     asked, configured = set(), proxies()
     for url in repositories():
@@ -220,11 +220,11 @@ def check_proxies() -> None:
         try:
             socket.create_connection((name, port), PROXY_SECONDS).close()
         except OSError as error:
-            named = f"the proxy {name}:{port} ({wire.setting(url, proxy)})"
+            named = f"the proxy {name}:{port} ({http.setting(url, proxy)})"
             raise PackageError(f"{named}, which leads to {trust.host(url)}, does not answer: {error}") from None
 
 
-def run(*command: str, config: Path | None = None, folder: Path | None = None) -> Done:
+def run(*command: str, config: Path | None = None, folder: Path | None = None) -> ProgramResult:
     """Run one of apt's programs, in English, in `folder`, with `config` as all its configuration if that is given.
 
     PackageError if there is no such program.
@@ -242,7 +242,7 @@ def run(*command: str, config: Path | None = None, folder: Path | None = None) -
     errors = [line[3:] for line in done.stderr.splitlines() if line.startswith(("E: ", "W: "))]
     if done.returncode and not errors:
         errors = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-3:]
-    return Done(done.returncode, done.stdout, tuple(dict.fromkeys(errors)))
+    return ProgramResult(done.returncode, done.stdout, tuple(dict.fromkeys(errors)))
 
 
 def _forget_others(config: Path) -> bool:

@@ -15,8 +15,8 @@ from pipeline.engine.action import Action
 from pipeline.model.digest import Digest
 from pipeline.model.errors import NodekilnError
 from pipeline.model.tree import File, Tree, below
-from pipeline.oci.error import Refused
-from pipeline.oci.inflate import Budget
+from pipeline.oci.decompress import Budget
+from pipeline.oci.error import Refusal
 from pipeline.oci.layer import layer_tree
 from pipeline.store import CHUNK, Store
 
@@ -100,7 +100,7 @@ def _unpacked(store: Store, name: str, deb: object) -> Digest:
     assert type(deb) is File
     try:
         return Action(f"unpack {name}", files, {"deb": deb.content[0].blob}).perform(store)[0]
-    except (BadPackage, Refused) as error:
+    except (BadPackage, Refusal) as error:
         raise BadPackage(f"package {name}: {error}") from None
 
 

@@ -72,7 +72,7 @@ def debian_architecture(arch: str) -> str:
     return _ARCHITECTURES.get(arch, arch)
 
 
-class Asked(Protocol):
+class PackageRequest(Protocol):
     """What a lock wants to know: the packages that the recipe `name` comes to on `arch`.
 
     request: JSON, the arguments of `resolve` (`{"packages": […], "dependencies": …}`).
@@ -89,7 +89,7 @@ class Asked(Protocol):
     def request(self) -> str: ...
 
 
-A = TypeVar("A", bound=Asked)
+A = TypeVar("A", bound=PackageRequest)
 
 
 def resolve_all(asked: Iterable[A], state: Path) -> list[tuple[A, list[dict[str, Any]]]]:
@@ -127,9 +127,9 @@ def resolve(archive: Archive, packages: Sequence[str], dependencies: bool | Sequ
     if not packages:
         return []
     if dependencies is False:
-        printed = archive.ask("apt-get", "download", "--print-uris", "-q", *packages)
+        printed = archive.query("apt-get", "download", "--print-uris", "-q", *packages)
     else:
-        printed = archive.ask("apt-get", "install", "--print-uris", "-q", "--no-install-recommends", *packages)
+        printed = archive.query("apt-get", "install", "--print-uris", "-q", "--no-install-recommends", *packages)
     found = {_name_and_version(line["file"]): line["sha256"] for line in _URI.finditer(printed)}
     if not isinstance(dependencies, bool):
         named = {package.partition("=")[0] for package in packages}
@@ -146,7 +146,7 @@ def selects(patterns: Sequence[str], name: str) -> bool:
 
 def _described(archive: Archive, found: Mapping[tuple[str, str], str]) -> list[Package]:
     """`found` (name and version -> sha256) as packages, from their records in apt's lists."""
-    records = archive.ask("apt-cache", "show", *(f"{name}={version}" for name, version in found))
+    records = archive.query("apt-cache", "show", *(f"{name}={version}" for name, version in found))
     suites = _suites(archive, [name for name, _ in found])
     known = (package for package in map(_package, records.split("\n\n")) if package)
     packages = {each.sha256: each._replace(suite=suites.get((each.name, each.version), "")) for each in known}
@@ -158,11 +158,11 @@ def _described(archive: Archive, found: Mapping[tuple[str, str], str]) -> list[P
 def _suites(archive: Archive, names: Sequence[str]) -> dict[tuple[str, str], str]:
     """Name and version -> the codename of the suite that has it; of several the shortest: the others belong to it."""
     fields = "$(REPO_URI)\t$(RELEASE)\t$(CODENAME)"
-    listed = archive.ask("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
+    listed = archive.query("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
     lines = [line.split("\t") for line in listed.splitlines()]
     codenames = {(uri.rstrip("/"), release.rstrip("/")): codename for uri, release, codename in lines}
     found: dict[tuple[str, str], str] = {}
-    for line in archive.ask("apt-cache", "madison", *names).splitlines():
+    for line in archive.query("apt-cache", "madison", *names).splitlines():
         name, version, source = (field.strip() for field in line.split("|"))
         uri, where, *_ = source.split()
         release = where.rpartition("/")[0] or where

@@ -1,4 +1,4 @@
-"""Errors about Debian packages, in the words that a person reads."""
+"""Errors about Debian packages, with messages for a person."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pipeline.model.errors import NodekilnError
 
 
 class PackageError(NodekilnError):
-    """Packages that cannot be had, and why."""
+    """Packages that cannot be had; the message has the reason."""
 
 
-class Lost(NamedTuple):
-    """A package that `recipe` needs and that cannot be had, and the line that says so."""
+class UnavailablePackage(NamedTuple):
+    """A locked package of `recipe` that no repository has any more; `line` is the message about it."""
 
     recipe: str
     line: str
 
 
-class AllLost(PackageError):
-    """Locked packages that nobody has any more, and the command that locks others."""
+class PackagesUnavailable(PackageError):
+    """Locked packages that no repository has any more. The message ends with the command that locks others."""
 
-    def __init__(self, lost: Sequence[Lost]) -> None:
-        self.lost = tuple(sorted(set(lost)))
-        names = ",".join(dict.fromkeys(each.recipe for each in self.lost))
-        moves = f"{typed(f'lock --update {names}')} locks the versions that there are today"
-        super().__init__("\n".join([*(each.line for each in self.lost), moves]))
+    def __init__(self, packages: Sequence[UnavailablePackage]) -> None:
+        self.packages = tuple(sorted(set(packages)))
+        recipes = ",".join(dict.fromkeys(package.recipe for package in self.packages))
+        remedy = f"{typed(f'lock --update {recipes}')} locks the versions that there are today"
+        super().__init__("\n".join([*(package.line for package in self.packages), remedy]))

@@ -1,5 +1,7 @@
-"""Debian packages by hash, into the store: from any repository that the host's apt knows, else through apt itself, else
-from Debian's archive of old packages."""
+"""Stage: Debian packages by hash, into the store.
+
+They come from a repository of the host's apt, else through apt itself, else from Debian's archive of old packages.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +13,35 @@ from typing import Any
 from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Slice, files
-from pipeline.oci import trust, wire
+from pipeline.oci import http, trust
 from pipeline.oci.error import ImageError
-from pipeline.recipe import lost, snapshot
+from pipeline.recipe import snapshot, unavailable
 from pipeline.recipe.debian import Package
 from pipeline.recipe.error import PackageError
-from pipeline.recipe.places import ATTEMPTS, Gone, Places, in_folder, url_in
+from pipeline.recipe.repositories import ATTEMPTS, NotInRepository, Repositories, path_in, url_in
 from pipeline.store import CHUNK, Store
 
 VERSION = 1
 
 CONNECTIONS = 4
-"""Packages that are fetched at once: enough to hide a mirror's latency, few enough for its patience."""
+"""Packages that are fetched at once: enough to hide a mirror's latency, few enough for its limits."""
 
 
 def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> Digest:
-    """A Tree of `packages` (JSON forms of Package), {NAME.deb: File}, every one checked against its size and sha256.
+    """Returns the Tree {NAME.deb: File} of `packages` (JSON forms of Package), verified by size and sha256.
 
-    recipe, arch: what they are for, for messages. Nothing is asked for what the store has. PackageError names every
-    package that cannot be had (lost.AllLost if nobody has them any more); with NODEKILN_OFFLINE set, those that are
+    recipe, arch: for messages. Packages that the store has are not fetched. PackageError names every package that
+    cannot be had (PackagesUnavailable if no repository has them any more); with NODEKILN_OFFLINE set, those that are
     neither in the store nor in a repository on this machine's disk.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     wanted = [Package.parse(package) for package in packages]
-    places = Places(arch)
+    repositories = Repositories(arch)
 
     def attempt(package: Package) -> PackageError | None:
         try:
-            _bring(store, package, places, recipe, arch)
+            _fetch(store, package, repositories, recipe, arch)
         except PackageError as error:
             return error
         return None
@@ -47,92 +49,91 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> D
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         errors = list(filter(None, pool.map(attempt, wanted)))
     if errors:
-        raise lost.summed_up(errors)
-    contents = ((f"{each.name}.deb", (Slice(each.digest, 0, each.size),)) for each in wanted)
-    return store.put_tree(files(contents))
+        raise unavailable.combined(errors)
+    return store.put_tree(files((f"{each.name}.deb", (Slice(each.digest, 0, each.size),)) for each in wanted))
 
 
-def _bring(store: Store, package: Package, places: Places, recipe: str, arch: str) -> None:
-    """Have `package` in the store. Two recipes that want the same one wait for each other, not fetching it twice."""
+def _fetch(store: Store, package: Package, repositories: Repositories, recipe: str, arch: str) -> None:
+    """Put `package` into the store. The lock makes recipes that share a package wait for each other."""
     if store.has(package.digest):
         return
     with store.lock(package.digest.hex):
         if store.has(package.digest):
             return
-        complaints: list[Exception] = []
-        for receive in _ways(places):
+        errors: list[Exception] = []
+        for receive in _methods(repositories):
             try:
                 receive(store, package)
                 return
-            except (Gone, OSError, PackageError, ImageError) as error:
-                complaints.append(error)
-    raise lost.explained(recipe, arch, package, complaints)
+            except (NotInRepository, OSError, PackageError, ImageError) as error:
+                errors.append(error)
+    raise unavailable.fetch_error(recipe, arch, package, errors)
 
 
-def _ways(places: Places) -> Iterator[Callable[[Store, Package], None]]:
-    """Functions that put a package into the store, the likeliest first."""
-    for repository in places.repositories:
-        yield partial(_from_repository, repository, places)
+def _methods(repositories: Repositories) -> Iterator[Callable[[Store, Package], None]]:
+    """Yields functions that put a package into the store, the likeliest to succeed first."""
+    for uri in repositories.uris:
+        yield partial(_from_repository, uri, repositories)
     if not is_offline():
-        yield partial(_through_apt, places)
+        yield partial(_through_apt, repositories)
         if archive := snapshot.service():
-            yield partial(_from_snapshot, archive, places)
+            yield partial(_from_snapshot, archive, repositories)
 
 
-def _from_repository(repository: str, places: Places, store: Store, package: Package) -> None:
-    """Take `package` from the repository at this URI. Gone if it has it no more, OSError if nobody can tell."""
-    scheme = repository.partition(":")[0]
+def _from_repository(uri: str, repositories: Repositories, store: Store, package: Package) -> None:
+    """Fetch `package` from the repository `uri`. NotInRepository; OSError if the repository cannot be read."""
+    scheme = uri.partition(":")[0]
     if scheme in ("file", "copy"):
-        _receive(store, package, _local(in_folder(repository, package)))
+        _receive(store, package, _read(path_in(uri, package)))
     elif scheme not in ("http", "https"):
-        raise OSError(f"{repository}: only apt speaks {scheme}")
+        raise OSError(f"{uri}: only apt speaks {scheme}")
     elif is_offline():
-        raise OSError(f"{repository}: {VARIABLE} is set")
+        raise OSError(f"{uri}: {VARIABLE} is set")
     else:
-        _receive(store, package, _download(url_in(repository, package), places))
+        _receive(store, package, _download(url_in(uri, package), repositories))
 
 
-def _from_snapshot(archive: str, places: Places, store: Store, package: Package) -> None:
-    """Take `package` from Debian's archive of old packages. Gone if that never had it, Unasked if nobody can tell."""
+def _from_snapshot(archive: str, repositories: Repositories, store: Store, package: Package) -> None:
+    """Fetch `package` from the snapshot archive. NotInRepository; SnapshotUnreachable; OSError for wrong content."""
     try:
-        urls = snapshot.urls(archive, package, places.proxies(archive))
+        urls = snapshot.urls(archive, package, repositories.proxies(archive))
     except (ImageError, PackageError) as error:
-        raise lost.Unasked(str(error)) from None
+        raise unavailable.SnapshotUnreachable(str(error)) from None
     for url in urls:
         try:
-            _receive(store, package, _download(url, places))
+            _receive(store, package, _download(url, repositories))
             return
         except OSError as error:
             if url == urls[-1]:
                 raise OSError(f"{archive}: {error}") from None
-    raise Gone(f"{archive} never had it")
+    raise NotInRepository(f"{archive} never had it")
 
 
-def _local(path: Path) -> Iterator[bytes]:
+def _read(path: Path) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
             while data := file.read(CHUNK):
                 yield data
     except FileNotFoundError:
-        raise Gone(f"{path}: no such file") from None
+        raise NotInRepository(f"{path}: no such file") from None
 
 
-def _download(url: str, places: Places) -> Iterator[bytes]:
-    """The body at `url`. Gone if there is none; OSError and ImageError for whatever else goes wrong."""
-    answer = wire.send("GET", url, {}, attempts=ATTEMPTS, proxies=places.proxies(url))
-    if answer.status_code in (404, 410):
-        answer.close()
-        raise Gone(f"{trust.host(url)}: HTTP {answer.status_code}")
-    if answer.status_code != 200:
-        raise OSError(wire.complaint(answer))
-    yield from wire.chunks(answer)
+def _download(url: str, repositories: Repositories) -> Iterator[bytes]:
+    """Yields the body at `url`. NotInRepository if there is none; OSError and ImageError for any other failure."""
+    response = http.send("GET", url, {}, attempts=ATTEMPTS, proxies=repositories.proxies(url))
+    if response.status_code in (404, 410):
+        response.close()
+        raise NotInRepository(f"{trust.host(url)}: HTTP {response.status_code}")
+    if response.status_code != 200:
+        raise OSError(http.complaint(response))
+    yield from http.chunks(response)
 
 
-def _receive(store: Store, package: Package, pieces: Iterable[bytes]) -> None:
-    """Put `pieces` into the store if they are `package`; OSError, as soon as it shows, if they are something else."""
+def _receive(store: Store, package: Package, chunks: Iterable[bytes]) -> None:
+    """Store `chunks` if they are `package`; OSError as soon as they are not."""
     with store.create() as blob:
-        for piece in pieces:
-            blob.write(piece)
+        for chunk in chunks:
+            blob.write(chunk)
             if blob.size > package.size:
                 raise OSError(f"{package.filename} is more than {package.size} bytes long")
         if blob.size < package.size:
@@ -141,12 +142,13 @@ def _receive(store: Store, package: Package, pieces: Iterable[bytes]) -> None:
             raise OSError(f"{package.filename} is not what was locked, but {digest}")
 
 
-def _through_apt(places: Places, store: Store, package: Package) -> None:
-    """Have apt fetch `package`: it speaks what we do not (mirror lists, tor, repositories that ask for a password)."""
+def _through_apt(repositories: Repositories, store: Store, package: Package) -> None:
+    """Fetch `package` with apt, which has more transports: mirror lists, tor, repositories with a password."""
     import tempfile
 
-    with tempfile.TemporaryDirectory(dir=places.archive.config.parent) as folder:  # nobody else writes there
-        with store.lock("apt-download"):  # two at once take each other's mirror lists away
-            places.archive.ask("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=Path(folder))
+    archive = repositories.archive
+    with tempfile.TemporaryDirectory(dir=archive.config.parent) as folder:  # only this user can write there
+        with store.lock("apt-download"):  # concurrent runs would delete each other's mirror lists
+            archive.query("apt-get", "download", "-qq", f"{package.name}={package.version}", folder=Path(folder))
         for path in Path(folder).iterdir():
-            _receive(store, package, _local(path))
+            _receive(store, package, _read(path))

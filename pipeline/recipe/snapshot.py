@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from pipeline.host import settings
 from pipeline.model.errors import BadInput
-from pipeline.oci import wire
+from pipeline.oci import http
 from pipeline.recipe.error import PackageError
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def service(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> s
 def urls(base: str, package: Package, proxies: Mapping[str, str]) -> list[str]:
     """Where the archive at `base` has files of `package`; none if it has it not. ImageError if it cannot be asked."""
     asked = f"{base}/mr/binary/{quote(package.name)}/{quote(package.version, safe='')}/binfiles"
-    answer = wire.send("GET", asked, {}, attempts=ATTEMPTS, proxies=proxies)
+    answer = http.send("GET", asked, {}, attempts=ATTEMPTS, proxies=proxies)
     if answer.status_code == 404:
         answer.close()
         return []
     if answer.status_code != 200:
-        raise PackageError(f"{asked}: {wire.complaint(answer)}")
-    hashes = _hashes(wire.small(answer, LIMIT, asked), package.architecture)
+        raise PackageError(f"{asked}: {http.complaint(answer)}")
+    hashes = _hashes(http.small(answer, LIMIT, asked), package.architecture)
     return [f"{base}/file/{each}" for each in list(dict.fromkeys(hashes))[:FILES]]
 
 

@@ -13,15 +13,15 @@ VERSION = 1
 
 def pull(store: Store, *, reference: str, manifest: str) -> Digest:
     """Fetch the image `reference` at the manifest digest `manifest`; that digest is the result. ImageError."""
-    from pipeline.oci import bring
+    from pipeline.oci import pull as images
     from pipeline.oci.reference import parse
 
-    bring.pull(store, parse(reference), digest := Digest.parse(manifest))
+    images.pull(store, parse(reference), digest := Digest.parse(manifest))
     return digest
 
 
 def unpack(store: Store, image: Digest) -> Digest:
     """The tree that the layers of `image` (a manifest's digest) make. ImageError."""
-    from pipeline.oci import bring
+    from pipeline.oci import pull as images
 
-    return store.put_tree(bring.unpack(store, image))
+    return store.put_tree(images.unpack(store, image))

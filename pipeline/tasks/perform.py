@@ -19,7 +19,7 @@ from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
 from pipeline.planning import lock
 from pipeline.project import publish as publishing
-from pipeline.recipe.error import AllLost
+from pipeline.recipe.error import PackagesUnavailable
 from pipeline.tasks import warnings
 from pipeline.tasks.outline import Step
 from pipeline.tasks.planned import Planned, record
@@ -44,7 +44,7 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
         except ImageError as error:
             # a stage knows an image that is its input by its digest alone
             raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
-        except AllLost as error:
+        except PackagesUnavailable as error:
             raise _all_lost(planned, step, error) from None
         except TooLarge as found:
             raise BadInput(f"{found} ({', '.join(formats.carrying(found.size))} have room for it)") from None
@@ -52,14 +52,14 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
     return record(action, damaged) | {"ran": ran}
 
 
-def _all_lost(planned: Planned, step: Step, first: AllLost) -> AllLost:
+def _all_lost(planned: Planned, step: Step, first: PackagesUnavailable) -> PackagesUnavailable:
     """`first`, and what else the lock names for the spec that nobody has any more: so that one command mends it."""
-    from pipeline.recipe import lost
+    from pipeline.recipe import unavailable
 
-    known = {each.recipe for each in first.lost}
+    known = {each.recipe for each in first.packages}
     others = [action.params for action in planned.fetches(step) if action.params["recipe"] not in known]
-    found = [each for params in others for each in lost.missing(planned.project.store, **params)]
-    return AllLost([*first.lost, *found])
+    found = [each for params in others for each in unavailable.missing(planned.project.store, **params)]
+    return PackagesUnavailable([*first.packages, *found])
 
 
 def _located(action: Action, found: StageProblem | Warned) -> str:
@@ -77,14 +77,14 @@ def publish(planned: Planned, step: Step) -> dict[str, Any]:
 
 def resolve(steps: Sequence[tuple[Planned, Step]]) -> NoReturn:
     """Write the locks, then start doit again with the same words: the tasks that follow from a lock exist only now."""
-    from pipeline.oci import wire
+    from pipeline.oci import http
 
     again = "; ".join([_locked(planned, step) for planned, step in steps])
     if os.environ.get(RESOLVED) == again:
         raise Unlocked(f"still not locked, although it was just resolved: {again}")
     sys.stdout.flush()
     os.environ[RESOLVED] = again
-    os.environ[wire.SILENT] = " ".join(wire.silent)
+    os.environ[http.SILENT] = " ".join(http.silent)
     with lock.writing:  # other threads end with this process, in the middle of what they do
         os.execv(sys.executable, [sys.executable, *sys.argv])
 

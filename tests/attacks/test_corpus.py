@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store, StoreError
 from tests.attacks.corpus import CORPUS
@@ -29,8 +29,8 @@ ELSEWHERE = {
     " oci.test_credentials:test_another_port_of_the_same_host_is_another_place"
     " oci.test_credentials:test_never_from_https_to_http",
     22: "oci.test_credentials:test_a_redirect_to_another_host_carries_no_credentials",
-    25: "oci.test_weather:test_a_tag_that_moves_between_resolving_and_pulling_changes_nothing"
-    " oci.test_weather:test_docker_content_digest_is_not_believed",
+    25: "oci.test_http:test_a_tag_that_moves_between_resolving_and_pulling_changes_nothing"
+    " oci.test_http:test_docker_content_digest_is_not_believed",
     26: "oci.test_names:test_deep_and_wide_indexes_end oci.test_names:test_the_nearest_platform_is_chosen"
     " oci.test_names:test_of_equal_platforms_the_first_and_no_attestation",
     28: "test_action:test_any_single_change_of_a_parameter_is_another_key"
@@ -41,8 +41,8 @@ ELSEWHERE = {
     34: "oci.test_credentials:test_a_helper_is_a_name",
     39: "spec.test_document:test_anchors_that_explode_are_refused"
     " spec.test_document:test_keys_are_texts_and_stand_once spec.test_document:test_a_scalar_means_what_yaml_1_2_says",
-    40: "oci.test_weather:test_a_download_that_breaks_goes_on_where_it_broke"
-    " oci.test_weather:test_a_drip_is_weather oci.test_credentials:test_an_expired_token_is_replaced",
+    40: "oci.test_http:test_a_download_that_breaks_goes_on_where_it_broke"
+    " oci.test_http:test_a_drip_is_weather oci.test_credentials:test_an_expired_token_is_replaced",
     41: "recipe.test_assemble:test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image",
 }
 """Rows that no image alone can be: registries that lie, a store that was changed, specs, hosts."""
@@ -64,7 +64,7 @@ def check(name: str, folder: Path) -> None:
     image = attack.build(layout)
     before, outside = state(store), sorted(path for path in folder.rglob("*") if folder / "store" not in path.parents)
     if attack.refused:
-        with pytest.raises((Refused, StoreError)) as caught:
+        with pytest.raises((Refusal, StoreError)) as caught:
             unpack(store, pull(store, reference=f"oci:{layout}", manifest=image))
         said = str(caught.value)
         assert re.search(attack.refused, said), said

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.oci import test_credentials, test_inflate, test_names, test_tar
+from tests.oci import test_credentials, test_decompress, test_names, test_tar
 
 SECONDS = float(os.environ.get("NODEKILN_FUZZ_SECONDS") or 1)
 """For each target; the least is one input."""
@@ -23,7 +23,7 @@ TARGETS: list[Any] = [
     test_names.test_any_json_is_a_manifest_or_refused,
     test_names.test_any_bytes_are_a_manifest_or_refused,
     test_credentials.test_any_text_is_challenges_or_none,
-    test_inflate.test_garbage_is_refused_or_gives_bytes,
+    test_decompress.test_garbage_is_refused_or_gives_bytes,
     test_tar.test_any_bytes_give_members_inside_the_archive_or_are_refused,
 ]
 

@@ -68,7 +68,7 @@ def archive(arch: str) -> Archive:
 def ask(arch: str, *command: str, folder: Path | None = None) -> str:
     """What apt prints about the packages for `arch`; skipped where it cannot be asked."""
     try:
-        return archive(arch).ask(*command, folder=folder)
+        return archive(arch).query(*command, folder=folder)
     except PackageError as error:
         reason = f"{' '.join(command)} ({arch}): {error}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)

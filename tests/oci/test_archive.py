@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.tree import Tree
-from pipeline.oci.error import ImageError, NotThere, Refused
+from pipeline.oci.error import ImageError, NotFound, Refusal
 from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
@@ -112,10 +112,10 @@ def test_hostile_archives_are_refused(tmp_path: Path, manifest: str, words: str)
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:
-    with pytest.raises(NotThere, match=r"no such file"):
+    with pytest.raises(NotFound, match=r"no such file"):
         resolve(f"docker-archive:{tmp_path}/none.tar", ["amd64"])
     (tmp_path / "x.tar").write_bytes(b"x" * 1000)
-    with pytest.raises(Refused, match=r"no tar header"):
+    with pytest.raises(Refusal, match=r"no tar header"):
         resolve(f"oci:{tmp_path}/x.tar", ["amd64"])
     (tmp_path / "empty.tar").write_bytes(b"")
     with pytest.raises(ImageError):

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.oci import auth, connect, trust, wire
+from pipeline.oci import auth, connect, http, trust
 from pipeline.oci import mirror as mirrors
 from pipeline.oci.auth import Challenge, Credentials
-from pipeline.oci.error import ImageError, Refused, Unreachable
+from pipeline.oci.error import ImageError, Refusal, Unreachable
 from pipeline.oci.registry import Registry, address
 from tests import judges, patience
 from tests.oci import craft, servers
@@ -135,7 +135,7 @@ def test_what_is_no_token_is_refused(far: Server, body: bytes) -> None:
         lambda request: request.path.startswith("/token") and request.answer(200, body),
         challenge(f'Bearer realm="http://{far.host}/token"'),
     ]
-    with pytest.raises(Refused, match=r"no token"):
+    with pytest.raises(Refusal, match=r"no token"):
         Registry(far.host, "a/b").manifest("1")
 
 
@@ -151,7 +151,7 @@ def test_an_endless_token_ends(far: Server) -> None:
         return True
 
     far.rules += [endless, challenge(f'Bearer realm="http://{far.host}/token"')]
-    with pytest.raises(Refused, match=r"more than"):
+    with pytest.raises(Refusal, match=r"more than"):
         Registry(far.host, "a/b").manifest("1")
 
 
@@ -196,13 +196,13 @@ def test_a_redirect_or_realm_to_the_inside_is_refused(far: Server, url: str) -> 
 
 def test_another_port_of_the_same_host_is_another_place(far: Server, other: Server) -> None:
     far.rules.append(challenge(f'Bearer realm="http://{other.host}/token"'))
-    with pytest.raises(Refused, match=r"NODEKILN_TRUSTED_HOSTS"):
+    with pytest.raises(Refusal, match=r"NODEKILN_TRUSTED_HOSTS"):
         Registry(far.host, "a/b").manifest("1")
     assert not other.log
 
 
 def test_never_from_https_to_http() -> None:
-    with pytest.raises(Refused, match=r"from https to http"):
+    with pytest.raises(Refusal, match=r"from https to http"):
         trust.check("http://8.8.8.8/", "https://8.8.4.4/")
 
 
@@ -210,7 +210,7 @@ def test_private_hosts_may_send_to_private_hosts_and_public_ones_may_not() -> No
     trust.check("https://10.0.0.2/", "https://10.0.0.1/")
     trust.check("https://8.8.8.8/", "https://8.8.4.4/")
     for sender, target in (("8.8.8.8", "10.0.0.1"), ("10.0.0.1", "127.0.0.1"), ("10.0.0.1", "169.254.0.1")):
-        with pytest.raises(Refused, match=r"not public"):
+        with pytest.raises(Refusal, match=r"not public"):
             trust.check(f"https://{target}/", f"https://{sender}/")
 
 
@@ -241,7 +241,7 @@ def inside(network: IPv4Network) -> st.SearchStrategy[IPv4Address]:
 @given(data=st.data())
 def test_an_address_inside_an_address_is_what_counts(carrier: str, data: st.DataObject) -> None:
     address = data.draw(st.sampled_from(INSIDE).flatmap(inside))
-    with pytest.raises(Refused, match=r"not public"):
+    with pytest.raises(Refusal, match=r"not public"):
         trust.check(f"https://[{CARRIERS[carrier](address)}]/", "https://8.8.8.8/")
     if "local" not in carrier:  # where it stands in these is not known, so some are refused for what others would mean
         trust.check(f"https://[{CARRIERS[carrier](data.draw(inside(PUBLIC)))}]/", "https://8.8.8.8/")
@@ -275,18 +275,18 @@ def test_a_name_that_turns_inside_is_not_connected_to(
     far: Server, other: Server, resolver: Callable[..., None], answers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address that is looked up for the connection is the one that counts, whatever it was a moment before."""
-    monkeypatch.setattr(wire, "TIMEOUTS", (0.2, patience.seconds(5)))
+    monkeypatch.setattr(http, "TIMEOUTS", (0.2, patience.seconds(5)))
     port = other.server_address[1]
     far.rules.append(lambda request: request.answer(307, Location=f"http://turns.example:{port}{request.path}"))
     for _ in range(3):
         resolver("turns.example", *answers)
-        with pytest.raises((Refused, Unreachable)):
+        with pytest.raises((Refusal, Unreachable)):
             Registry(far.host, "a/b", sleep=lambda _: None).manifest("1")
-        wire.silent.clear()
+        http.silent.clear()
         socket.getaddrinfo("turns.example", port)  # as an earlier check may have done
-        with pytest.raises((Refused, Unreachable)):
+        with pytest.raises((Refusal, Unreachable)):
             Registry(far.host, "a/b", sleep=lambda _: None).manifest("1")
-        wire.silent.clear()
+        http.silent.clear()
     assert not other.log
     monkeypatch.setenv("NODEKILN_TRUSTED_HOSTS", f"turns.example:{port}")
     resolver("turns.example", "127.0.0.1")
@@ -295,14 +295,14 @@ def test_a_name_that_turns_inside_is_not_connected_to(
 
 def test_a_host_is_private_by_the_address_that_answered(far: Server, resolver: Callable[..., None]) -> None:
     """A public host's name that means a private address a moment later does not open the private network."""
-    with pytest.raises(Refused, match=r"not public"):
+    with pytest.raises(Refusal, match=r"not public"):
         trust.check("http://10.0.0.1/", "http://turns.example/", "8.8.8.8")
-    with pytest.raises(Refused, match=r"not public"):
+    with pytest.raises(Refusal, match=r"not public"):
         trust.check("http://10.0.0.1/", "http://turns.example/")
     assert trust.check("http://10.0.0.1/", "http://turns.example/", "10.0.0.7") == trust.Reach.NETWORK
     resolver("here.example", "127.0.0.1")
     port = far.server_address[1]
-    wire.send("GET", f"http://here.example:{port}/v2/", {})
+    http.send("GET", f"http://here.example:{port}/v2/", {})
     assert connect.peer(f"http://here.example:{port}/other") == "127.0.0.1"
 
 
@@ -351,7 +351,7 @@ def test_a_password_for_a_mirror_goes_over_http_only_if_that_was_asked_for(
     said = f'{scheme} realm="http://{plain}/token"'
     far.rules += [token, challenge(said, SECRET if scheme == "Basic" else "Bearer t")]
     mirror = Registry("registry.example", "a/b", f"http://{plain}")
-    with pytest.raises(Refused, match=rf"not sent over http: use https, or set NODEKILN_INSECURE={plain}"):
+    with pytest.raises(Refusal, match=rf"not sent over http: use https, or set NODEKILN_INSECURE={plain}"):
         mirror.manifest("1")
     assert not secrets(far)
     monkeypatch.setenv("NODEKILN_INSECURE", plain)
@@ -369,7 +369,7 @@ def test_a_password_for_a_token_server_stays_here(
         (tmp_path / "config.json").write_text(json.dumps({"auths": {other.host: {"identitytoken": "secret"}}}))
     monkeypatch.setenv("NODEKILN_TRUSTED_HOSTS", plain)
     other.rules.append(challenge(f'Bearer realm="http://{plain}/token"'))
-    with pytest.raises(Refused, match=r"not sent over http"):
+    with pytest.raises(Refusal, match=r"not sent over http"):
         Registry(other.host, "a/b").manifest("1")
     assert not far.log
 
@@ -378,14 +378,14 @@ def test_a_push_gives_no_password_away(far: Server, plain: str, tmp_path: Path) 
     far.rules.append(challenge('Basic realm="r"', SECRET))
     registry = Registry("registry.example", "a/b", f"http://{plain}")
     registry.actions = "pull,push"
-    with pytest.raises(Refused, match=r"not sent over http"):
+    with pytest.raises(Refusal, match=r"not sent over http"):
         registry.request("POST", "blobs/uploads/", {})
     assert not secrets(far)
 
 
 def test_no_password_in_an_address(far: Server, plain: str) -> None:
-    with pytest.raises(Refused, match=r"not sent over http"):
-        wire.send("GET", f"http://kim:secret@{plain}/x", {})
+    with pytest.raises(Refusal, match=r"not sent over http"):
+        http.send("GET", f"http://kim:secret@{plain}/x", {})
     with pytest.raises(ImageError, match=r"docker login") as error:
         mirrors.parse([f"registry.example=https://kim:secret@{plain}"])
     assert "secret" not in str(error.value) and not far.log
@@ -393,7 +393,7 @@ def test_no_password_in_an_address(far: Server, plain: str) -> None:
 
 def test_redirects_are_counted(far: Server) -> None:
     far.rules.append(lambda request: request.answer(302, Location=request.path + "x"))
-    with pytest.raises(Refused, match=r"more than 5 redirects"):
+    with pytest.raises(Refusal, match=r"more than 5 redirects"):
         Registry(far.host, "a/b").manifest("1")
     assert len(far.log) == 6
 
@@ -515,7 +515,7 @@ def test_a_helper_is_a_name(tmp_path: Path, helper: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {"h": helper}}))
     try:
         assert auth.credentials("h", "x", {"DOCKER_CONFIG": str(tmp_path), "HOME": "/none"}) is None and not helper
-    except Refused:
+    except Refusal:
         assert helper
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.digest import Digest
-from pipeline.oci.error import Refused
+from pipeline.oci.decompress import Budget
+from pipeline.oci.error import Refusal
 from pipeline.oci.image import image_manifest
-from pipeline.oci.inflate import Budget
 from pipeline.oci.layer import uncompressed
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Missing, Store
@@ -76,6 +76,6 @@ def test_a_lie_about_the_size_of_what_is_there_is_refused(store: Store, image: D
     manifest = json.loads(store.get(image))
     manifest["layers"][0]["size"] += 1
     liar = craft.tagged(tmp_path / "liar", json.dumps(manifest).encode(), "x")
-    with pytest.raises(Refused, match=r"the store: .* bytes, not"):
+    with pytest.raises(Refusal, match=r"the store: .* bytes, not"):
         pull(store, reference=f"oci:{tmp_path}/liar", manifest=liar)
     assert store.has(image_manifest(store, image).layers[0].digest)

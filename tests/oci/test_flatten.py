@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.model.digest import Digest
 from pipeline.model.tree import EPOCH, Device, Directory, Entry, File, Symlink, Tree
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 from tests.judges import need
@@ -54,7 +54,7 @@ def test_a_stack_makes_the_tree_that_umoci_makes(name: str, tmp_path: Path) -> N
     pull(store, reference=f"oci:{layout}:x", manifest=image)
     if name in REFUSED:
         assert done.returncode != 0
-        with pytest.raises(Refused, match=r"layer . of . .*entry"):
+        with pytest.raises(Refusal, match=r"layer . of . .*entry"):
             unpack(store, Digest(image))
         return
     tree = store.tree(unpack(store, Digest(image)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.model.digest import Digest
 from pipeline.oci import config, manifest, mirror
-from pipeline.oci.error import ImageError, NotThere, Refused
+from pipeline.oci.error import ImageError, NotFound, Refusal
 from pipeline.oci.manifest import Descriptor, Platform
 from pipeline.oci.reference import InvalidReference, Reference, expand, parse
 from pipeline.oci.resolve import resolve
@@ -139,7 +139,7 @@ def test_of_equal_platforms_the_first_and_no_attestation() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "amd64/v2/x", "AMD64", "../x", "linux/"])
 def test_architectures_are_names(wrong: str) -> None:
-    with pytest.raises(Refused, match=r"architecture"):
+    with pytest.raises(Refusal, match=r"architecture"):
         manifest.wanted(wrong)
 
 
@@ -181,14 +181,14 @@ def test_any_json_is_a_manifest_or_refused(document: Any, kind: str) -> None:
     for read in (lambda data: manifest.parse(data, "it", kind), lambda data: config.parse(data, "it")):
         try:
             read(json.dumps(document).encode())
-        except Refused as error:
+        except Refusal as error:
             assert str(error).startswith("it")
 
 
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
     for read in (lambda: manifest.parse(data, "it"), lambda: config.parse(data, "it")):
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(Refusal):
             read()
 
 
@@ -218,7 +218,7 @@ def test_nested_indexes(tmp_path: Path) -> None:
     resolved = resolve(f"oci:{tmp_path}:top", ["amd64", "arm64"])
     assert resolved.index == digest
     assert [locked.manifest for locked in resolved.platforms.values()] == [image, other]
-    with pytest.raises(NotThere, match=r"not there for linux/arm/v7, only for: linux/amd64, linux/arm64|linux/amd64"):
+    with pytest.raises(NotFound, match=r"not there for linux/arm/v7, only for: linux/amd64, linux/arm64|linux/amd64"):
         resolve(f"oci:{tmp_path}:top", ["arm/v7"])
 
 
@@ -228,28 +228,28 @@ def test_deep_and_wide_indexes_end(tmp_path: Path) -> None:
     for depth in range(1, 8):
         digest = index(tmp_path, str(depth), pointer(tmp_path, digest, manifest.INDEXES[0]))
     assert resolve(f"oci:{tmp_path}:4", ["amd64"])
-    with pytest.raises(Refused, match=r"inside each other"):
+    with pytest.raises(Refusal, match=r"inside each other"):
         resolve(f"oci:{tmp_path}:7", ["amd64"])
     many = [index(tmp_path, f"w{n}", {**pointer(tmp_path, image, "a/b"), "size": n}) for n in range(80)]
     index(tmp_path, "wide", *(pointer(tmp_path, digest, manifest.INDEXES[0]) for digest in many))
-    with pytest.raises(Refused, match=r"or 64 in all"):
+    with pytest.raises(Refusal, match=r"or 64 in all"):
         resolve(f"oci:{tmp_path}:wide", ["amd64"])
     thousands = [pointer(tmp_path, image, manifest.MANIFESTS[0], "linux/amd64")] * 10_001
     index(tmp_path, "thousands", *thousands)
-    with pytest.raises(Refused, match=r"more than 10000"):
+    with pytest.raises(Refusal, match=r"more than 10000"):
         resolve(f"oci:{tmp_path}:thousands", ["amd64"])
 
 
 def test_a_manifest_that_an_index_calls_an_index(tmp_path: Path) -> None:
     image = craft.image(tmp_path, [LAYER], name="image")
     index(tmp_path, "x", pointer(tmp_path, image, manifest.INDEXES[0]))
-    with pytest.raises(Refused):
+    with pytest.raises(Refusal):
         resolve(f"oci:{tmp_path}:x", ["amd64"])
 
 
 def test_an_image_for_another_architecture_is_not_taken(tmp_path: Path) -> None:
     craft.image(tmp_path, [LAYER], name="image", config={"architecture": "s390x"})
-    with pytest.raises(NotThere, match=r"is for linux/s390x, not for linux/amd64"):
+    with pytest.raises(NotFound, match=r"is for linux/s390x, not for linux/amd64"):
         resolve(f"oci:{tmp_path}:image", ["amd64"])
 
 
@@ -258,7 +258,7 @@ def test_a_layout_of_many_images_wants_a_name(tmp_path: Path) -> None:
         craft.image(tmp_path, [craft.archive(craft.entry("x", data=data))], name=name)
     with pytest.raises(ImageError, match=r"holds 2 images: write .*:REF with REF one of one, two"):
         resolve(f"oci:{tmp_path}", ["amd64"])
-    with pytest.raises(NotThere, match=r"no image named three"):
+    with pytest.raises(NotFound, match=r"no image named three"):
         resolve(f"oci:{tmp_path}:three", ["amd64"])
 
 

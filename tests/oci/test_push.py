@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice
-from pipeline.oci import push, wire
+from pipeline.oci import http, push
 from pipeline.oci.error import ImageError, Unreachable
 from pipeline.oci.registry import Registry
 from pipeline.oci.resolve import resolve
@@ -151,7 +151,7 @@ def test_an_upload_that_breaks_is_begun_again(store: Store) -> None:
         assert got == [5 << 20] * 3
         puts = [path for path in far.paths if path.startswith("/upload/")]
         assert [path.partition("&")[0] for path in puts] == [f"/upload/{n}?state=a" for n in range(3)]
-        assert wire.ATTEMPTS > 3
+        assert http.ATTEMPTS > 3
 
 
 def test_an_upload_to_the_inside_is_refused(store: Store) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.digest import Digest
-from pipeline.oci.error import ImageError, NotThere, Unreachable
+from pipeline.oci.error import ImageError, NotFound, Unreachable
 from pipeline.oci.resolve import resolve
 from pipeline.recipe import tag
 from pipeline.stages.pull import pull, unpack
@@ -66,7 +66,7 @@ def test_plain(layout: Path, store: Store, tmp_path: Path) -> None:
     with servers.docker_registry(tmp_path / "registry") as host:
         push(layout, host, "--dest-tls-verify=false")
         check(f"{host}/team/node:1", layout, store)
-        with pytest.raises(NotThere, match=rf"{host}/team/node:2: .* 404"):
+        with pytest.raises(NotFound, match=rf"{host}/team/node:2: .* 404"):
             resolve(f"{host}/team/node:2", ["amd64"])
     # by now nobody answers: what is in the store needs nobody
     digest = resolve(f"oci:{layout}:both", ["amd64"]).platforms["amd64"].manifest

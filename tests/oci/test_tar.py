@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, cut
-from pipeline.oci.error import Refused
-from pipeline.oci.flatten import Flattening
+from pipeline.oci.error import Refusal
+from pipeline.oci.flatten import Flattener
 from pipeline.oci.layer import layer_tree, tar_tree
 from pipeline.oci.tar import Member, members
 from pipeline.store import Store
@@ -97,12 +97,12 @@ def test_any_bytes_give_members_inside_the_archive_or_are_refused(
         if any(block):
             good[start + 148 : start + 156] = b"%06o\0 " % total
     for unsafe in (archive, bytes(good), bytes(good[:at])):
-        result = Flattening()
+        result = Flattener()
         try:
             for member in members(unsafe):
                 assert all(offset < 0 or 0 <= offset <= offset + size <= len(unsafe) for offset, size in member.extents)
             result.add(unsafe, WHERE)
-        except Refused:
+        except Refusal:
             continue
         tree = result.tree()
         assert list(tree) == sorted(tree)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci import wire
+from pipeline.oci import http
 from tests.recipe.repository import Repository, configure
 
 
@@ -13,7 +13,7 @@ from tests.recipe.repository import Repository, configure
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test asks Debian's archive of old packages, and what did not answer one test is asked by the next."""
     monkeypatch.setenv("NODEKILN_SNAPSHOT", "off")
-    wire.silent.clear()
+    http.silent.clear()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pipeline.host.offline import VARIABLE
 from pipeline.model.errors import BadInput
 from pipeline.recipe import apt, debian, fetch, snapshot
 from pipeline.recipe.error import PackageError
-from pipeline.recipe.lost import AllLost, missing
+from pipeline.recipe.unavailable import PackagesUnavailable, missing
 from pipeline.store import Store
 from tests import judges
 from tests.oci import servers
@@ -200,7 +200,7 @@ def test_a_name_that_is_no_hash_is_not_asked_for(
     tool, _ = replaced(distribution)
     text = json.dumps({"result": [{"architecture": "amd64", "hash": name}]})
     archive.manifests["binary/tool/2:1.5+b1~x/binfiles"] = text.encode(), ""
-    with pytest.raises(AllLost):
+    with pytest.raises(PackagesUnavailable):
         get(store, [tool])
     assert len(archive.log) == 1
 
@@ -211,7 +211,9 @@ def test_another_architectures_files_are_no_use(
     host(distribution)
     tool, data = replaced(distribution)
     keep(archive, tool, data, architecture="arm64")
-    with pytest.raises(AllLost, match=r"no mirror has any more, nor is it in the snapshot archive http://127"):
+    with pytest.raises(
+        PackagesUnavailable, match=r"no mirror has any more, nor is it in the snapshot archive http://127"
+    ):
         get(store, [tool])
 
 
@@ -222,13 +224,17 @@ def test_all_that_is_gone_is_named_at_once(
     host(distribution)
     packages = [replaced(distribution, name)[0] for name in ("tool", "libc", "data")]
     keep(archive, packages[2], b"?")
-    with pytest.raises(AllLost) as error:
+    with pytest.raises(PackagesUnavailable) as error:
         get(store, packages[:2])
     assert [line.split()[5] for line in str(error.value).splitlines()[:-1]] == ["libc", "tool"]
     assert str(error.value).splitlines()[-1].startswith("`./kiln lock --update x` ")
     found = missing(store, recipe="y", arch="amd64", packages=[*packages, *locked(distribution, "either")])
     assert [each.line.split()[5] for each in found] == ["tool", "libc"]
-    assert str(AllLost([*error.value.lost, *found])).splitlines()[-1].startswith("`./kiln lock --update x,y` ")
+    assert (
+        str(PackagesUnavailable([*error.value.packages, *found]))
+        .splitlines()[-1]
+        .startswith("`./kiln lock --update x,y` ")
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,7 +250,7 @@ def test_a_suite_that_the_host_lacks_is_said(
     host(distribution)
     [package] = locked(distribution, "tool")
     package |= {"version": "9", "filename": filename, "suite": suite, "sha256": "0" * 64}
-    with pytest.raises(AllLost) as error:
+    with pytest.raises(PackagesUnavailable) as error:
         get(store, [package])
     assert told in str(error.value)
 

@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.oci.error import Refused
-from pipeline.oci.inflate import CHUNK, Budget, ahead, inflate
+from pipeline.oci.decompress import CHUNK, Budget, ahead, inflate
+from pipeline.oci.error import Refusal
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
@@ -45,7 +45,7 @@ def test_what_is_not_compressed_stays(data: bytes) -> None:
     data=st.binary(max_size=200), kind=st.sampled_from([b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"])
 )
 def test_garbage_is_refused_or_gives_bytes(data: bytes, kind: bytes) -> None:
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(Refusal):
         unpacked(kind + data)
 
 
@@ -53,7 +53,7 @@ def test_garbage_is_refused_or_gives_bytes(data: bytes, kind: bytes) -> None:
 def test_a_bomb_comes_out_in_small_pieces_and_is_stopped(packer: str) -> None:
     packed = PACKERS[packer](bytes(32 << 20))
     sizes: list[int] = []
-    with pytest.raises(Refused, match=r"grow beyond 10000000"):
+    with pytest.raises(Refusal, match=r"grow beyond 10000000"):
         for chunk in inflate(io.BytesIO(packed), Budget(len(packed), free=10_000_000, ratio=1)):
             sizes.append(len(chunk))
     assert max(sizes) <= CHUNK and sum(sizes) <= 10_000_000
@@ -62,9 +62,9 @@ def test_a_bomb_comes_out_in_small_pieces_and_is_stopped(packer: str) -> None:
 def test_layers_share_a_budget() -> None:
     budget = Budget(100, free=150)
     list(inflate(io.BytesIO(b"x" * 100), budget))
-    with pytest.raises(Refused):
+    with pytest.raises(Refusal):
         list(inflate(io.BytesIO(b"x" * 100), Budget(100, free=150, ratio=1, size=50)))
-    with pytest.raises(Refused):
+    with pytest.raises(Refusal):
         for _ in range(300):
             list(inflate(io.BytesIO(b"x" * 100), budget))
 
@@ -74,9 +74,9 @@ def test_ahead_gives_the_same_and_passes_errors_on() -> None:
 
     def broken() -> object:
         yield b"a"
-        raise Refused("here")
+        raise Refusal("here")
 
-    with pytest.raises(Refused, match=r"here"):
+    with pytest.raises(Refusal, match=r"here"):
         list(ahead(broken()))  # type: ignore[arg-type]
 
 

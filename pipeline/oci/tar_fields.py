@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 
 
 def number(field: bytes) -> int:
@@ -15,7 +15,7 @@ def number(field: bytes) -> int:
     if field[0] == 0x80 or field[0] == 0xFF:
         value = int.from_bytes(field[1:], "big") - (0 if field[0] == 0x80 else 1 << 8 * (len(field) - 1))
         if not -(1 << 63) <= value < 1 << 63:
-            raise Refused(f"{field!r} needs more than 64 bits")
+            raise Refusal(f"{field!r} needs more than 64 bits")
         return value
     return _octal(text.partition(b"\0")[0].rstrip(b" "))
 
@@ -26,7 +26,7 @@ def _octal(text: bytes) -> int:
             return int(text, 8)
     except ValueError:
         pass
-    raise Refused(f"{text!r} is no octal number")
+    raise Refusal(f"{text!r} is no octal number")
 
 
 def text(field: bytes) -> str:

@@ -10,10 +10,10 @@ from pipeline.host import atomic
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Tree
 from pipeline.oci import fetch, progress
-from pipeline.oci.arriving import Arriving
-from pipeline.oci.error import ImageError, Refused
+from pipeline.oci.decompress import Budget
+from pipeline.oci.download import Download
+from pipeline.oci.error import ImageError, Refusal
 from pipeline.oci.image import image_config, image_manifest
-from pipeline.oci.inflate import Budget
 from pipeline.oci.layer import flatten, uncompressed
 from pipeline.oci.manifest import Descriptor, Manifest, check_image
 from pipeline.oci.reference import Reference
@@ -35,9 +35,9 @@ def pull(store: Store, image: Reference, digest: Digest) -> None:
     """
     places = sources(image)
     if not store.has(digest):
-        fetched = fetch.document(places, digest, f"{image} at {digest}")
+        fetched = fetch.manifest(places, digest, f"{image} at {digest}")
         if not isinstance(fetched.document, Manifest):
-            raise Refused(f"{image}: {digest} is an index; the lock must name the manifest of one platform")
+            raise Refusal(f"{image}: {digest} is an index; the lock must name the manifest of one platform")
         _put(store, digest, fetched.data)
     document = image_manifest(store, digest)
     check_image(document, str(image))
@@ -58,11 +58,11 @@ def _bring(
     document = image_manifest(store, image)
     budget = Budget(sum(layer.size for layer in document.layers))
 
-    def fetched(blob: Descriptor, file: Arriving) -> None:
+    def fetched(blob: Descriptor, file: Download) -> None:
         with file.writing() as wrote:
             bring(blob, wrote)
 
-    def unpacked(layer: Descriptor, file: Arriving) -> None:
+    def unpacked(layer: Descriptor, file: Download) -> None:
         with file, contextlib.suppress(ImageError, StoreError):  # `unpack` says what is wrong, when all is verified
             if document.config in coming:
                 coming[document.config].result()
@@ -71,7 +71,7 @@ def _bring(
                     uncompressed(store, layer.digest, diff_id, budget, file)
                     break
 
-    files = {blob: Arriving(fetch.partial(store, blob.digest), store.path(blob.digest)) for blob in missing}
+    files = {blob: Download(fetch.partial(store, blob.digest), store.path(blob.digest)) for blob in missing}
     with _threads() as fetchers, _threads() as unpackers:
         coming = {blob: fetchers.submit(fetched, blob, file) for blob, file in files.items()}
         layers = [unpackers.submit(unpacked, blob, files[blob]) for blob in missing if blob != document.config]
@@ -86,13 +86,13 @@ def unpack(store: Store, image: Digest) -> Tree:
     """
     layers, diff_ids = image_manifest(store, image).layers, image_config(store, image)["diff_ids"]
     if len(layers) != len(diff_ids):
-        raise Refused(f"image {image}: {len(layers)} layers, but {len(diff_ids)} diff ids")
+        raise Refusal(f"image {image}: {len(layers)} layers, but {len(diff_ids)} diff ids")
     budget = Budget(sum(layer.size for layer in layers))
 
     def tar(layer: Descriptor, diff_id: Digest) -> Digest:
         try:
             return uncompressed(store, layer.digest, diff_id, budget)
-        except Refused:
+        except Refusal:
             store.verify(layer.digest)
             raise
 
@@ -100,7 +100,7 @@ def unpack(store: Store, image: Digest) -> Tree:
         with _threads(meter.current.get()) as pool:
             return flatten(store, list(pool.map(tar, layers, diff_ids)), budget)
     except ImageError as error:
-        raise Refused(f"image {image}: {error}") from None
+        raise Refusal(f"image {image}: {error}") from None
 
 
 def _threads(counting: meter.Meter | None = None) -> ThreadPoolExecutor:

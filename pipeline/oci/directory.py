@@ -1,4 +1,4 @@
-"""Folders: the directories of an image while layers are laid over each other, and how names lead to them.
+"""DirectoryTree: the directories of an image while layers are laid over each other, and how names lead to them.
 
 Names are resolved inside the image as a kernel does it in a chroot: `..` stops at the root, symlinks in the middle of a
 path are followed there, and never on the host.
@@ -7,7 +7,7 @@ path are followed there, and never on the host.
 from __future__ import annotations
 
 from pipeline.model.tree import EPOCH, Directory, Entry, Symlink
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 
 DEPTH_LIMIT = 4096
 """Directories above an entry: twice what Linux can reach by one path (PATH_MAX is 4096 bytes)."""
@@ -23,14 +23,14 @@ STEPS_LIMIT = 20_000_000
 _UNTOUCHED: set[str] = set()
 
 
-class Folder:
+class DirectoryNode:
     """A directory. `children` holds folders, and entries that are none."""
 
     __slots__ = ("_fresh", "_layer", "children", "entry", "purged")
 
     def __init__(self, entry: Directory | None) -> None:
         self.entry = entry
-        self.children: dict[str, Folder | Entry] = {}
+        self.children: dict[str, DirectoryNode | Entry] = {}
         self.purged = -1
         """The last layer that removed everything from below."""
         self._layer = -1
@@ -43,14 +43,14 @@ class Folder:
         return self._fresh
 
 
-class Folders:
+class DirectoryTree:
     """All folders of an image, from `root` down, while the layer of number `layer` is laid over it."""
 
     def __init__(self) -> None:
-        self.root = Folder(None)
+        self.root = DirectoryNode(None)
         self.layer = -1
         self._entries = self._bytes = self._steps = 0
-        self._reached: dict[str, Folder] = {}
+        self._reached: dict[str, DirectoryNode] = {}
 
     def begin_layer(self) -> None:
         self.layer += 1
@@ -61,24 +61,24 @@ class Folders:
         self._reached.clear()
 
     def count(self, size: int) -> None:
-        """One more entry, which needs `size` bytes for its name and attributes; Refused if that is too much."""
+        """One more entry, which needs `size` bytes for its name and attributes; Refusal if that is too much."""
         self._entries += 1
         self._bytes += size
         if self._entries > ENTRIES_LIMIT or self._bytes > BYTES_LIMIT:
-            raise Refused(f"more than {ENTRIES_LIMIT} entries, or {BYTES_LIMIT} bytes of names and attributes")
+            raise Refusal(f"more than {ENTRIES_LIMIT} entries, or {BYTES_LIMIT} bytes of names and attributes")
 
-    def find(self, directory: str) -> Folder | None:
+    def find(self, directory: str) -> DirectoryNode | None:
         """The folder that `directory` (without `.` and `..`) means; None if it is not there."""
         return self._reached.get(directory) or self._resolve(directory)[1][-1]
 
-    def reach(self, directory: str) -> Folder:
+    def reach(self, directory: str) -> DirectoryNode:
         """The same, made where it is missing; the whole way to it counts as put there by this layer."""
         found = self._reached.get(directory)
         if found is None:
             found = self._reached[directory] = self._next(directory) or self._make(directory)
         return found
 
-    def purge(self, folder: Folder) -> None:
+    def purge(self, folder: DirectoryNode) -> None:
         """Remove what layers below put into `folder`, at any depth. For each folder, once a layer."""
         todo = [folder]
         while todo:
@@ -88,20 +88,20 @@ class Folders:
             folder.purged = self.layer
             fresh = folder.fresh(self.layer)
             folder.children = {name: child for name, child in folder.children.items() if name in fresh}
-            todo += [child for child in folder.children.values() if type(child) is Folder]
+            todo += [child for child in folder.children.values() if type(child) is DirectoryNode]
         self._reached.clear()
 
-    def _next(self, directory: str) -> Folder | None:
+    def _next(self, directory: str) -> DirectoryNode | None:
         """A folder in one that was reached already: the common case."""
         above, _, name = directory.rpartition("/")
         folder = self._reached.get(above)
         child = folder.children.get(name) if folder else None
-        if folder is None or type(child) is not Folder:
+        if folder is None or type(child) is not DirectoryNode:
             return None
         folder.fresh(self.layer).add(name)
         return child
 
-    def _make(self, directory: str) -> Folder:
+    def _make(self, directory: str) -> DirectoryNode:
         names, (_, *trail) = self._resolve(directory)
         folder, size = self.root, 0
         for name, known in zip(names, trail, strict=True):
@@ -109,16 +109,16 @@ class Folders:
             size += len(name) + 1
             if known is None:
                 if name in folder.children:
-                    raise Refused(f"{printable(name)} in {printable(directory)} is no directory")
+                    raise Refusal(f"{printable(name)} in {printable(directory)} is no directory")
                 self.count(size)
-                known = folder.children[name] = Folder(Directory(0o755, 0, 0, EPOCH))
+                known = folder.children[name] = DirectoryNode(Directory(0o755, 0, 0, EPOCH))
             folder = known
         return folder
 
-    def _resolve(self, directory: str) -> tuple[list[str], list[Folder | None]]:
+    def _resolve(self, directory: str) -> tuple[list[str], list[DirectoryNode | None]]:
         """The names from the root to `directory`, and the folders on the way; None where there is no folder."""
         names: list[str] = []
-        trail: list[Folder | None] = [self.root]
+        trail: list[DirectoryNode | None] = [self.root]
         todo = directory.split("/")[::-1]
         links = 0
         while todo:
@@ -137,9 +137,9 @@ class Folders:
                     del names[:], trail[1:]
                 continue
             names.append(name)
-            trail.append(child if type(child) is Folder else None)
+            trail.append(child if type(child) is DirectoryNode else None)
             if len(names) > DEPTH_LIMIT:
-                raise Refused(f"more than {DEPTH_LIMIT} directories deep")
+                raise Refusal(f"more than {DEPTH_LIMIT} directories deep")
         return names, trail
 
     def _followed(self, link: Symlink, links: int, directory: str) -> list[str]:
@@ -147,7 +147,7 @@ class Folders:
         names = link.target.split("/")[::-1]
         self._steps += len(names)
         if links > LINKS_LIMIT or self._steps > STEPS_LIMIT:
-            raise Refused(f"too many symlinks on the way to {printable(directory)}")
+            raise Refusal(f"too many symlinks on the way to {printable(directory)}")
         return names
 
 

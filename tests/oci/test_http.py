@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.digest import Digest
-from pipeline.oci import fetch, wire
-from pipeline.oci.bring import AT_ONCE
-from pipeline.oci.error import ImageError, NotThere, Offline, Refused, Unreachable
+from pipeline.oci import fetch, http
+from pipeline.oci.error import ImageError, NotFound, Offline, Refusal, Unreachable
 from pipeline.oci.manifest import Descriptor, Manifest
+from pipeline.oci.pull import AT_ONCE
 from pipeline.oci.registry import Registry
 from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
@@ -46,7 +46,7 @@ def far(layout: Path) -> Iterator[Server]:
 
 
 def manifest_of(server: Server) -> tuple[Digest, Manifest]:
-    fetched = fetch.document([Registry(server.host, "a/b", sleep=lambda _: None)], "1", "a/b:1")
+    fetched = fetch.manifest([Registry(server.host, "a/b", sleep=lambda _: None)], "1", "a/b:1")
     assert isinstance(fetched.document, Manifest)
     return fetched.digest, fetched.document
 
@@ -107,9 +107,9 @@ def test_a_server_that_asks_for_hours_is_given_up(far: Server) -> None:
 
 def test_a_server_that_never_recovers_is_given_up(far: Server) -> None:
     far.rules.append(on("", lambda request: request.answer(500)))
-    with pytest.raises(Unreachable, match=rf"{wire.ATTEMPTS} attempts"):
+    with pytest.raises(Unreachable, match=rf"{http.ATTEMPTS} attempts"):
         Registry(far.host, "a/b", sleep=lambda _: None).manifest("1")
-    assert len(far.log) == wire.ATTEMPTS
+    assert len(far.log) == http.ATTEMPTS
 
 
 def cut_at(size: int) -> Callable[[Request], bool]:
@@ -208,10 +208,10 @@ def test_a_drip_is_weather(far: Server) -> None:
         return True
 
     far.rules.append(drip)
-    minutes = itertools.count(0, wire.WINDOW + 1)
+    minutes = itertools.count(0, http.WINDOW + 1)
     try:
-        with pytest.raises(wire.Weather, match="1 bytes in 61 seconds"):
-            list(wire.chunks(wire.send("GET", f"http://{far.host}/x", {}), lambda: next(minutes)))
+        with pytest.raises(http.TransientError, match="1 bytes in 61 seconds"):
+            list(http.chunks(http.send("GET", f"http://{far.host}/x", {}), lambda: next(minutes)))
     finally:
         enough.set()
 
@@ -273,7 +273,7 @@ def test_mirrors_are_tried_in_order(far: Server, store: Store, monkeypatch: pyte
         pull(store, reference="node:1", manifest=locked.manifest)
         assert empty.paths[0] == "/v2/library/node/manifests/1"
         assert far.paths[0] == "/v2/proxy/library/node/manifests/1"
-        with pytest.raises(NotThere, match=rf"library/node:2.*{empty.host}.*{far.host}"):
+        with pytest.raises(NotFound, match=rf"library/node:2.*{empty.host}.*{far.host}"):
             resolve("node:2", ["amd64"])
 
 
@@ -295,10 +295,10 @@ def nobody() -> Iterator[str]:
 def test_a_dead_mirror_is_asked_once_and_the_next_one_at_once(
     far: Server, layout: Path, store: Store, nobody: str, dead: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "TIMEOUTS", (0.3, patience.seconds(10)))
+    monkeypatch.setattr(http, "TIMEOUTS", (0.3, patience.seconds(10)))
     asked: list[str] = []
-    once = wire._once
-    monkeypatch.setattr(wire, "_once", lambda method, url, *rest: asked.append(url) or once(method, url, *rest))
+    once = http._once
+    monkeypatch.setattr(http, "_once", lambda method, url, *rest: asked.append(url) or once(method, url, *rest))
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"a pause of {seconds} s"))
     with servers.server() as failing:
         failing.rules.append(lambda request: request.answer(503))
@@ -309,7 +309,7 @@ def test_a_dead_mirror_is_asked_once_and_the_next_one_at_once(
         pull(store, reference="node:1", manifest=locked.manifest)
         assert store.has(locked.layers[0].digest)
         assert len(failing.log) == (dead == "fails")
-    assert list(wire.silent) == [f"http://{place}"]
+    assert list(http.silent) == [f"http://{place}"]
 
 
 def test_a_mirror_that_fails_says_nothing_of_its_neighbour(far: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,7 +372,7 @@ def test_a_lying_manifest_is_refused_before_it_is_used(far: Server, store: Store
     digest, _ = manifest_of(far)
     data, media_type = far.manifests[digest]
     far.manifests[digest] = data + b" ", media_type
-    with pytest.raises(Refused, match=rf"a/b:1.*its digest is .* not {digest}"):
+    with pytest.raises(Refusal, match=rf"a/b:1.*its digest is .* not {digest}"):
         pull(store, reference=f"{far.host}/a/b:1", manifest=digest)
     assert all("/manifests/" in path for path in far.paths)
     assert not store.has(digest)
@@ -436,9 +436,9 @@ def endless(request: Request) -> bool:
 def test_endless_bodies_end(far: Server, store: Store) -> None:
     layer = layer_of(far)
     far.rules.append(endless)
-    with pytest.raises(Refused, match=r"more than 4194304 bytes"):
+    with pytest.raises(Refusal, match=r"more than 4194304 bytes"):
         Registry(far.host, "a/b").manifest("1")
-    with pytest.raises(Refused, match=r"has more bytes, not"):
+    with pytest.raises(Refusal, match=r"has more bytes, not"):
         fetch.blob(store, [Registry(far.host, "a/b")], layer, "a/b:1")
     assert not [path for path in contents(store) if "partial" in path]
 
@@ -462,21 +462,21 @@ def test_a_wrong_range_is_refused(far: Server, store: Store) -> None:
     layer = layer_of(far)
     store.scratch().with_name(f"partial-sha256-{layer.digest.hex}").write_bytes(far.blobs[layer.digest][:1000])
     far.rules.append(on("blobs", lambda request: request.answer(206, b"x", Content_Range="bytes 5-9/10")))
-    with pytest.raises(Refused, match=r"asked from byte 1000"):
+    with pytest.raises(Refusal, match=r"asked from byte 1000"):
         fetch.blob(store, [Registry(far.host, "a/b")], layer, "a/b:1")
 
 
 def test_a_manifest_of_another_type_than_said_is_refused(far: Server) -> None:
     data, _ = far.manifests["1"]
     far.manifests["1"] = data, "application/vnd.oci.image.index.v1+json"
-    with pytest.raises(Refused, match=r"it came as"):
+    with pytest.raises(Refusal, match=r"it came as"):
         manifest_of(far)
 
 
 def test_a_compressed_manifest_is_not_inflated(far: Server) -> None:
     bomb = gzip.compress(bytes(64 << 20))
     far.rules.append(on("manifests", lambda request: request.answer(200, bomb, Content_Encoding="gzip")))
-    with pytest.raises(Refused, match=r"not JSON"):
+    with pytest.raises(Refusal, match=r"not JSON"):
         manifest_of(far)
 
 
@@ -499,19 +499,19 @@ def test_proxies_of_the_environment_are_asked(far: Server, monkeypatch: pytest.M
 def test_a_dead_proxy_is_named_with_its_variable_and_waited_for_once(
     nobody: str, variable: str, url: str, silent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "TIMEOUTS", (0.3, patience.seconds(10)))
+    monkeypatch.setattr(http, "TIMEOUTS", (0.3, patience.seconds(10)))
     proxy = nobody if silent else "127.0.0.1:9"
     monkeypatch.setenv(variable, f"http://kim:secret@{proxy}")
     slept: list[float] = []
     for name in ("a", "b"):
         with pytest.raises(Unreachable, match=rf"the proxy {proxy} \({variable}\) does not answer") as error:
-            wire.send("GET", f"{url}/{name}", {}, None, slept.append)
+            http.send("GET", f"{url}/{name}", {}, None, slept.append)
         assert "secret" not in str(error.value)
     assert "not asked again" in str(error.value) and not slept
 
 
 def test_the_time_for_a_proxy_is_less_than_ten_seconds() -> None:
-    assert wire.TIMEOUTS[0] < 10
+    assert http.TIMEOUTS[0] < 10
 
 
 @pytest.mark.parametrize("more", [-1000, 1000])

@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model.digest import Digest
-from pipeline.oci import fetch, wire
-from pipeline.oci.arriving import Arriving, Spoiled
-from pipeline.oci.error import ImageError, Refused
+from pipeline.oci import fetch, http
+from pipeline.oci.decompress import Budget
+from pipeline.oci.download import Download, DownloadFailed
+from pipeline.oci.error import ImageError, Refusal
 from pipeline.oci.image import image_manifest
-from pipeline.oci.inflate import Budget
 from pipeline.oci.layer import uncompressed
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 from tests.oci import craft, servers
 from tests.oci.servers import Request, Server
-from tests.oci.test_weather import on
+from tests.oci.test_http import on
 
 LAYERS = [craft.archive(craft.entry(f"file{n}", data=os.urandom(3 << 20))) for n in range(3)]
 TARS = [Digest(craft.digest(layer)) for layer in LAYERS]
@@ -44,7 +44,7 @@ def far(tmp_path: Path, image: str) -> Iterator[Server]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses between attempts are left out."""
-    monkeypatch.setattr(wire, "pause", lambda attempt, asked: 0)
+    monkeypatch.setattr(http, "pause", lambda attempt, asked: 0)
 
 
 def in_progress(store: Store) -> list[str]:
@@ -59,7 +59,7 @@ def test_what_is_written_is_read(
     data: bytes, pieces: list[int], size: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("arriving")
-    found, rest = Arriving(folder / "partial", folder / "whole"), data
+    found, rest = Download(folder / "partial", folder / "whole"), data
 
     def read() -> bytes:
         with found as file:
@@ -80,7 +80,7 @@ def test_what_is_written_is_read(
 
 def test_it_is_read_before_it_is_all_there_but_does_not_end(tmp_path: Path) -> None:
     (tmp_path / "partial").write_bytes(b"12345")
-    found = Arriving(tmp_path / "partial", tmp_path / "whole")
+    found = Download(tmp_path / "partial", tmp_path / "whole")
     with found as file, ThreadPoolExecutor(1) as pool, found.writing() as wrote:
         wrote(5)
         assert file.read(2) == b"12" and file.read(3) == b"345"
@@ -92,8 +92,8 @@ def test_it_is_read_before_it_is_all_there_but_does_not_end(tmp_path: Path) -> N
 @pytest.mark.parametrize("trouble", [-1, None])
 def test_what_turns_out_wrong_is_no_end(tmp_path: Path, trouble: int | None) -> None:
     (tmp_path / "partial").write_bytes(b"12345")
-    found = Arriving(tmp_path / "partial", tmp_path / "whole")
-    with pytest.raises(Spoiled), found as file, ThreadPoolExecutor(1) as pool:
+    found = Download(tmp_path / "partial", tmp_path / "whole")
+    with pytest.raises(DownloadFailed), found as file, ThreadPoolExecutor(1) as pool:
         with pytest.raises(KeyError), found.writing() as wrote:
             wrote(5)
             assert file.read(5) == b"12345"
@@ -173,7 +173,7 @@ def test_the_right_tar_in_the_wrong_blob_is_not_seen(
 def test_wrong_diff_ids_are_refused_when_all_is_verified(tmp_path: Path, store: Store, diff_ids: list[Digest]) -> None:
     image = craft.image(tmp_path / "liar", LAYERS, diff_ids=diff_ids)
     assert pull(store, reference=f"oci:{tmp_path}/liar", manifest=image) == image
-    with pytest.raises(Refused, match=r"diff id"):
+    with pytest.raises(Refusal, match=r"diff id"):
         unpack(store, Digest(image))
 
 
@@ -198,5 +198,5 @@ def test_layers_that_are_known_count_against_an_image_s_limit(store: Store) -> N
     layer = store.put(gzip.compress(LAYERS[0], 1))
     uncompressed(store, layer, TARS[0], Budget(100))
     assert uncompressed(store, layer, TARS[0], Budget(100)) == TARS[0]
-    with pytest.raises(Refused, match=r"grow beyond 1000000"):
+    with pytest.raises(Refusal, match=r"grow beyond 1000000"):
         uncompressed(store, layer, TARS[0], Budget(100, free=1_000_000))

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci import connect, trust
-from pipeline.oci.error import ImageError, Offline, Refused, Unreachable
+from pipeline.oci.error import ImageError, Offline, Refusal, Unreachable
 from pipeline.oci.trust import Reach, host, origin, split
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ silent: dict[str, str] = {}
 """Site (`https://host:port`, of a server or proxy), or place (a mirror's URL) -> why it is not asked again."""
 
 
-class Weather(ImageError):
+class TransientError(ImageError):
     """A failure that may be gone on the next try.
 
     wait: seconds that the server asked for.
@@ -62,7 +62,7 @@ class Weather(ImageError):
         self.wait = wait
 
 
-class NoAnswer(Weather):
+class NoAnswer(TransientError):
     """Nothing came back from `site`. lasting: the wait was long enough, there is no use in a next try."""
 
     def __init__(self, message: str, site: str, lasting: bool = False) -> None:
@@ -86,7 +86,7 @@ def send(
 
     `headers` may hold Authorization: it goes to the origin of `url` alone. sender: the URL whose word it is that `url`
     is asked, "" if it is the user's. proxies: scheme -> URL, in place of the environment's. Any status comes back but
-    408, 429 and 5xx, which are tried again. Offline, Refused (a redirect that is not allowed), Unreachable.
+    408, 429 and 5xx, which are tried again. Offline, Refusal (a redirect that is not allowed), Unreachable.
 
     A site that does not answer at all is not asked again in this build; nor is `place` (the URL of a mirror) if its one
     attempt fails.
@@ -96,7 +96,7 @@ def send(
     for attempt in range(attempts):
         try:
             return _follow(method, url, headers, body, reach, proxies)
-        except Weather as error:
+        except TransientError as error:
             lasting = isinstance(error, NoAnswer) and error.lasting
             if lasting or attempt == attempts - 1 or (error.wait or 0) > LONGEST_WAIT:
                 if isinstance(error, NoAnswer):
@@ -109,7 +109,7 @@ def send(
 
 
 def send_once(method: str, url: str, headers: Mapping[str, str], body: Any, sender: str = "") -> Response:
-    """`send` for a body that can be sent but once: Weather if that did not work."""
+    """`send` for a body that can be sent but once: TransientError if that did not work."""
     reach = trust.check(url, sender, connect.peer(sender)) if sender else Reach.ANY
     return _follow(method, url, headers, body, reach, None)
 
@@ -120,7 +120,7 @@ def pause(attempt: int, asked: float | None) -> float:
 
 
 def chunks(response: Response, clock: Callable[[], float] = time.monotonic) -> Iterator[bytes]:
-    """The body as it came over the wire; Weather if it breaks off or only drips."""
+    """The body as it came over the wire; TransientError if it breaks off or only drips."""
     import requests
     import urllib3
 
@@ -131,22 +131,22 @@ def chunks(response: Response, clock: Callable[[], float] = time.monotonic) -> I
             count += len(data)
             if (now := clock()) - since > WINDOW:
                 if count < LEAST:
-                    raise Weather(f"{host(response.url)}: {count} bytes in {now - since:.0f} seconds")
+                    raise TransientError(f"{host(response.url)}: {count} bytes in {now - since:.0f} seconds")
                 since, count = now, 0
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise Weather(f"{host(response.url)}: the connection broke: {_short(error)}") from None
+        raise TransientError(f"{host(response.url)}: the connection broke: {_short(error)}") from None
     finally:
         response.close()
 
 
 def small(response: Response, limit: int, what: str) -> bytes:
-    """The whole body, if it has at most `limit` bytes; Refused otherwise."""
+    """The whole body, if it has at most `limit` bytes; Refusal otherwise."""
     data = bytearray()
     for chunk in chunks(response):
         data += chunk
         if len(data) > limit:
             response.close()
-            raise Refused(f"{what}: an answer of more than {limit} bytes")
+            raise Refusal(f"{what}: an answer of more than {limit} bytes")
     return bytes(data)
 
 
@@ -154,7 +154,7 @@ def complaint(response: Response) -> str:
     """An unwelcome answer in words: its status, and the start of what the server says."""
     try:
         said = next(chunks(response), b"")[:ERROR_LIMIT]
-    except Weather:
+    except TransientError:
         said = b""
     finally:
         response.close()
@@ -180,7 +180,7 @@ def _follow(
         there = urljoin(here, response.headers["Location"])
         reach = trust.check(there, here, connect.peer(here))
         here = there
-    raise Refused(f"{host(first)}: more than {REDIRECTS} redirects")
+    raise Refusal(f"{host(first)}: more than {REDIRECTS} redirects")
 
 
 def _once(
@@ -210,8 +210,8 @@ def _once(
             cert=certificate,
             proxies=through,
         )
-    except connect.Outside:
-        raise Refused(trust.outside(host(url))) from None
+    except connect.ForbiddenAddress:
+        raise Refusal(trust.outside(host(url))) from None
     except requests.exceptions.ProxyError as error:
         raise _proxy_failure(url, proxy, _short(error)) from None
     except requests.exceptions.SSLError as error:
@@ -224,7 +224,7 @@ def _once(
         raise Unreachable(f"{host(url)}: {_short(error)}") from None
     if response.status_code in (408, 429, 500, 502, 503, 504):
         wait = _retry_after(response.headers.get("Retry-After", ""))
-        raise Weather(complaint(response), wait)
+        raise TransientError(complaint(response), wait)
     return response
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from pipeline.oci.error import Refused
+from pipeline.oci.error import Refusal
 
 CHUNK = 1 << 20
 """Bytes that come out at a time."""
@@ -34,7 +34,7 @@ FREE = 256 << 20
 """Bytes up to which the ratio is not looked at."""
 
 
-class Packed(Protocol):
+class LayerFile(Protocol):
     """A layer as it is stored: a file, or one that still arrives."""
 
     def read(self, size: int, /) -> bytes: ...
@@ -53,17 +53,17 @@ class Budget:
         with self._guard:
             self._left -= count
             if self._left < 0:
-                raise Refused(f"{self._compressed} compressed bytes grow beyond {self._limit}; that is no image")
+                raise Refusal(f"{self._compressed} compressed bytes grow beyond {self._limit}; that is no image")
 
 
-def inflate(source: Packed, budget: Budget) -> Iterator[bytes]:
+def inflate(source: LayerFile, budget: Budget) -> Iterator[bytes]:
     """The uncompressed bytes of the layer `source`, in chunks of at most CHUNK."""
     for chunk in _decoded(source):
         budget.take(len(chunk))
         yield chunk
 
 
-def _decoded(source: Packed) -> Iterator[bytes]:
+def _decoded(source: LayerFile) -> Iterator[bytes]:
     magic = source.read(4)
     source.seek(0)
     if magic[:2] == b"\x1f\x8b":
@@ -73,7 +73,7 @@ def _decoded(source: Packed) -> Iterator[bytes]:
     return iter(lambda: source.read(CHUNK), b"")
 
 
-def _gzip(source: Packed) -> Iterator[bytes]:
+def _gzip(source: LayerFile) -> Iterator[bytes]:
     zlib: Any
     try:
         from isal import isal_zlib as zlib
@@ -84,19 +84,19 @@ def _gzip(source: Packed) -> Iterator[bytes]:
     while data:
         member, count = zlib.decompressobj(31), count + 1
         if count > MEMBERS:
-            raise Refused(f"more than {MEMBERS} gzip members")
+            raise Refusal(f"more than {MEMBERS} gzip members")
         while not member.eof:
             if not data:
-                raise Refused("the gzip stream is cut off")
+                raise Refusal("the gzip stream is cut off")
             try:
                 yield member.decompress(data, CHUNK)
             except zlib.error as error:
-                raise Refused(f"a broken gzip stream: {error}") from None
+                raise Refusal(f"a broken gzip stream: {error}") from None
             data = member.unconsumed_tail or (b"" if member.eof else source.read(FEED))
         data = _next_member(member.unused_data, source)
 
 
-def _next_member(data: bytes, source: Packed) -> bytes:
+def _next_member(data: bytes, source: LayerFile) -> bytes:
     """What follows a member: another one, zeros (tapes pad with them), or nothing."""
     while len(data) < 2 and (more := source.read(FEED)):
         data += more
@@ -104,7 +104,7 @@ def _next_member(data: bytes, source: Packed) -> bytes:
         return data
     while data:
         if data.strip(b"\0"):
-            raise Refused("something that is no gzip follows the gzip stream")
+            raise Refusal("something that is no gzip follows the gzip stream")
         data = source.read(FEED)
     return b""
 
@@ -119,7 +119,7 @@ def _zstd(source: Any) -> Iterator[bytes]:
             while chunk := reader.read(CHUNK):
                 yield chunk
         except zstandard.ZstdError as error:
-            raise Refused(f"a broken zstd stream: {error}") from None
+            raise Refusal(f"a broken zstd stream: {error}") from None
 
 
 def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
