@@ -91,9 +91,7 @@ def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Pla
 
 def _files(store: Store, name: str, result: Digest) -> dict[str, Content]:
     """The output files of a format, as build/NAME has them."""
-    from pipeline.model.tree import File
-
-    return {f"{name}{suffix}": entry.content for suffix, entry in store.tree(result).items() if type(entry) is File}
+    return {f"{name}{suffix}": file.content for suffix, file in store.tree(result).files().items()}
 
 
 def _record(project: Project, planned: Plan, outputs: Mapping[str, Mapping[str, Content]]) -> dict[str, Content]:

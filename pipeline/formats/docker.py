@@ -101,9 +101,9 @@ def _archive(store: Store, tree: Tree) -> Content:
 
 def _architecture(store: Store, tree: Tree) -> str:
     """What machine the programs are for: as the first of them says."""
-    for entry in tree.values():
-        if isinstance(entry, File) and entry.mode & 0o111 and entry.size > 20:
-            head = store.bytes(cut(entry.content, 0, 20))
+    for file in tree.files().values():
+        if file.mode & 0o111 and file.size > 20:
+            head = store.bytes(cut(file.content, 0, 20))
             if head.startswith(b"\x7fELF"):
                 return MACHINES.get(int.from_bytes(head[18:20], "little"), "amd64")
     return "amd64"

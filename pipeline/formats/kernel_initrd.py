@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File
 from pipeline.stages.handed import handed
 from pipeline.store import Store
 
@@ -16,6 +15,4 @@ SUFFIXES = ("-kernel", "-initrd.img", "-cmdline")
 
 def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", "-initrd.img"}; a node without a kernel has the last alone."""
-    entry = store.tree(initrd)["initrd.img"]
-    assert type(entry) is File
-    return handed(store, kernel, "-initrd.img", entry.content)
+    return handed(store, kernel, "-initrd.img", store.tree(initrd).file("initrd.img").content)

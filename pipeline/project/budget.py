@@ -18,7 +18,7 @@ from pipeline.language.problem import guess
 from pipeline.model import size
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
-from pipeline.model.tree import Entry, File
+from pipeline.model.tree import Tree
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -62,17 +62,16 @@ def _refuse_unknown(made: Plan, key: str) -> None:
         raise BadInput(f"{where}: there is no {key!r} to have a budget ({hint})")
 
 
-def of_part(tree: Mapping[str, Entry]) -> dict[str, int]:
+def of_part(tree: Tree) -> dict[str, int]:
     """Path -> bytes of each file of a part; of hard links, one."""
-    return {path: entry.size for path, entry in tree.items() if type(entry) is File and entry.inode in ("", path)}
+    return {path: file.size for path, file in tree.files().items() if file.inode in ("", path)}
 
 
 def outputs(store: Store, result: Digest) -> dict[str, int]:
     """Suffix -> bytes of each file that a format gave, holes not counted."""
     return {
-        suffix: sum(piece.length for piece in entry.content if piece.blob is not None)
-        for suffix, entry in store.tree(result).items()
-        if type(entry) is File
+        suffix: sum(piece.length for piece in file.content if piece.blob is not None)
+        for suffix, file in store.tree(result).files().items()
     }
 
 

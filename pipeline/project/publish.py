@@ -21,7 +21,6 @@ from pipeline.engine.action import Action, closure
 from pipeline.host import atomic
 from pipeline.host.mark import Mark, mark, settle
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File
 from pipeline.planning.plan import Plan
 from pipeline.project import written
 from pipeline.project.project import Project
@@ -109,11 +108,10 @@ def _removed(folder: Path, names: Iterable[str]) -> list[Path]:
 
 def _export(project: Project, made: Plan, result: Digest, folder: Path) -> Published:
     files: Published = {}
-    for suffix, entry in project.store.tree(result).items():
-        assert type(entry) is File
+    for suffix, file in project.store.tree(result).files().items():
         target = folder / f"{made.spec.name}{suffix}"
-        digest = project.store.export(entry.content, target)
-        files[target.name] = {"sha256": digest.hex, "size": entry.size}, mark(os.stat(target))
+        digest = project.store.export(file.content, target)
+        files[target.name] = {"sha256": digest.hex, "size": file.size}, mark(os.stat(target))
     return files
 
 

@@ -36,8 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def text(store: Store, tree: Tree, path: str) -> str:
-    entry = tree[path]
-    assert type(entry) is File
+    entry = tree.file(path)
     return store.bytes(entry.content).decode()
 
 
