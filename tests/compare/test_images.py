@@ -11,7 +11,7 @@ from pipeline.spec import build
 from pipeline.store import Store
 from tests.oci import craft
 
-ARCH = build.settled(build.Build()).arch[0]
+ARCH = build.filled_in(build.Build()).arch[0]
 
 
 def layer(content: bytes, mtime: int = 1) -> bytes:

@@ -21,7 +21,7 @@ from pipeline.project.project import Project
 from pipeline.spec import build
 
 ROOT = Path(__file__).parents[2]
-ARCH = build.settled(build.Build()).arch[0]
+ARCH = build.filled_in(build.Build()).arch[0]
 THREE = {"amd64": ("kernel+initrd", "qcow2-bios", "uki"), "arm64": ("kernel+initrd", "raw-efi", "uki")}[ARCH]
 PACKED = ("raw-efi.zst", "raw-efi.gz")
 """Compressed disks: two stand for all, which are the same disks."""
