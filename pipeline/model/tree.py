@@ -103,6 +103,10 @@ class Tree(dict[str, Entry]):
         """Path -> entry of the regular files, in order."""
         return {path: entry for path, entry in self.items() if type(entry) is File}
 
+    def unique_files(self) -> dict[str, File]:
+        """The same with one path, the least, for each group of hard links."""
+        return {path: file for path, file in self.files().items() if file.inode in ("", path)}
+
     def ordered(self) -> Tree:
         """The same tree with its paths in order and its hard-link groups named canonically."""
         return Tree((path, self[path]) for path in sorted(self)).relinked()
