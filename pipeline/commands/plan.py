@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.commands.why import counted
 from pipeline.host.terminal import say
 from pipeline.model import size
-from pipeline.project import written
+from pipeline.project import results_state
 from pipeline.project.project import RESULTS, Project
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def _written(project: Project, name: str) -> str:
     for made in forecast.plans(project, name):
         for task, action, base in forecast.outputs(project, made):
             known = _sizes(project, action)
-            there = written.read(base.parent.relative_to(project.root))
-            if built.get(task, {}).get("key") != action.key or there.wrong(_format(task), action.key):
+            there = results_state.read(base.parent.relative_to(project.root))
+            if built.get(task, {}).get("key") != action.key or there.staleness(_format(task), action.key):
                 guessed = guessed or not known
                 total += sum((known or _last(base, task)).values())
     return ("about " if guessed else "") + size.shown(total)

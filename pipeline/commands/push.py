@@ -91,9 +91,7 @@ def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Pla
 
 def _files(store: Store, name: str, result: Digest) -> dict[str, Content]:
     """The output files of a format, as build/NAME has them."""
-    from pipeline.model.tree import File
-
-    return {f"{name}{suffix}": entry.content for suffix, entry in store.tree(result).items() if type(entry) is File}
+    return {f"{name}{suffix}": file.content for suffix, file in store.tree(result).files().items()}
 
 
 def _record(project: Project, planned: Plan, outputs: Mapping[str, Mapping[str, Content]]) -> dict[str, Content]:
@@ -103,12 +101,13 @@ def _record(project: Project, planned: Plan, outputs: Mapping[str, Mapping[str, 
     from pipeline.store import export
 
     entries = {
-        each: publish.entry_of(project.store, planned.format(each), {
+        each: publish.format_record(project.store, planned.format(each), {
             file: {"sha256": export.digest(project.store, content).hex, "size": length(content)}
             for file, content in files.items()
         })
         for each, files in outputs.items()
     }  # fmt: skip
-    found = {publish.MANIFEST: project.store.content(publish.record(project, planned, entries).encode())}
+    manifest = publish.manifest_text(publish.manifest(project, planned, entries))
+    found = {publish.MANIFEST: project.store.content(manifest.encode())}
     lock = project.root / project.lock_path(planned.spec.name)
     return found | ({lock.name: project.store.content(lock.read_bytes())} if lock.exists() else {})

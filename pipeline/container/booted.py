@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pipeline.model.tree import Content, Directory, Entry, File, Symlink, parents
+from pipeline.model.tree import Content, Directory, Entry, File, Symlink, Tree, parents
 
 HIDDEN: Mapping[str, str] = {
     "dev": "devtmpfs is mounted on /dev",
@@ -53,10 +53,10 @@ class Bundle(NamedTuple):
     runtime: Mapping[str, Any]
 
 
-def bundle(prefix: str, root: Mapping[str, Entry], read: Callable[[Content], bytes]) -> Bundle:
+def bundle(prefix: str, root: Tree, read: Callable[[Content], bytes]) -> Bundle:
     """The bundle at `prefix` of `root`; `read` gives a file's bytes."""
-    contents = (_content(root[f"{prefix}/{name}.json"]) for name in ("config", "runtime"))
-    return Bundle(prefix, *(json.loads(read(content)) for content in contents))
+    files = (root.file(f"{prefix}/{name}.json") for name in ("config", "runtime"))
+    return Bundle(prefix, *(json.loads(read(file.content)) for file in files))
 
 
 def missing(root: Mapping[str, Entry], bundles: list[Bundle]) -> Iterator[tuple[Bundle, str, str]]:
@@ -109,11 +109,6 @@ def _kept(root: Mapping[str, Entry]) -> dict[str, Entry]:
     if type(resolver) is Symlink:  # init makes what it leads to
         node[reached(node, "etc/resolv.conf")] = File(0o644, 0, 0, 0)
     return node
-
-
-def _content(entry: Entry) -> Content:
-    assert type(entry) is File
-    return entry.content
 
 
 def _link(target: str) -> Symlink:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pipeline.engine.gc import blobs, records
 from pipeline.model import columns
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File, Tree
+from pipeline.model.tree import Tree
 from pipeline.store import Store, derived, spare
 from pipeline.store.fault import noted
 from pipeline.store.record import Record
@@ -75,8 +75,8 @@ def _record(store: Store, known: Record, sizes: dict[Digest, int]) -> str:
 
 
 def _ends(store: Store, result: Digest) -> Iterator[tuple[str, int, Digest]]:
-    for path, entry in _tree(store, result).items():
-        for piece in entry.content if type(entry) is File else ():
+    for path, file in _tree(store, result).files().items():
+        for piece in file.content:
             if piece.blob is not None:
                 yield path, piece.offset + piece.length, piece.blob
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline.host import atomic
 from pipeline.host.tracked import observation
-from pipeline.store import CHUNK
 
 LARGE = 4 << 20
 """Bytes from which on it pays to look the sum up."""
@@ -27,23 +27,20 @@ REMEMBERED = 1000
 def sha256(path: Path | str) -> str:
     """The sha256 (hex) of the host file `path`. OSError if it cannot be read."""
     if os.stat(path).st_size < LARGE:
-        return _digest(path, hashlib.sha256())
+        return _digest(path, hashlib.sha256)
     import xxhash
 
-    quick = f"{os.stat(path).st_size}-{_digest(path, xxhash.xxh3_128())}"
+    quick = f"{os.stat(path).st_size}-{_digest(path, xxhash.xxh3_128)}"
     known = _known()
     if quick not in known:
-        known[quick] = _digest(path, hashlib.sha256())
+        known[quick] = _digest(path, hashlib.sha256)
         _remember(known)
     return known[quick]
 
 
-def _digest(path: Path | str, digest: Any) -> str:
+def _digest(path: Path | str, algorithm: Callable[[], Any]) -> str:
     with open(path, "rb") as file:
-        while data := file.read(CHUNK):
-            digest.update(data)
-    found: str = digest.hexdigest()
-    return found
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _known() -> dict[str, str]:

@@ -6,8 +6,6 @@ Source: image-spec 1.1 (image-layout.md, manifest.md, config.md); the archive al
 
 from __future__ import annotations
 
-import hashlib
-
 from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.tree import EPOCH, Content, File, Tree, cut, files, length
@@ -52,10 +50,7 @@ def _archives(store: Store, tree: Tree, dockerfile: File) -> tuple[Content, Cont
 
 
 def _oci(store: Store, layer: Content, start: str, architecture: str) -> Content:
-    digest = hashlib.sha256()
-    for data in store.read(layer):
-        digest.update(data)
-    layer_digest = f"sha256:{digest.hexdigest()}"
+    layer_digest = Digest.of_chunks(store.read(layer))
     config = canonical_json({
         "architecture": architecture, "os": "linux", "created": CREATED, "config": {"Entrypoint": ["/" + start]},
         "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
@@ -67,7 +62,7 @@ def _oci(store: Store, layer: Content, start: str, architecture: str) -> Content
     })  # fmt: skip
     names = {"io.containerd.image.name": f"docker.io/{REFERENCE}", "org.opencontainers.image.ref.name": "latest"}
     index = {"schemaVersion": 2, "manifests": [_named("manifest.v1+json", manifest) | {"annotations": names}]}
-    blobs = [_blob(config), _blob(manifest), f"blobs/sha256/{digest.hexdigest()}"]
+    blobs = [_blob(config), _blob(manifest), f"blobs/sha256/{layer_digest.hex}"]
     legacy = [{"Config": blobs[0], "RepoTags": [REFERENCE], "Layers": [blobs[2]]}]
     members = {
         blobs[0]: store.content(config), blobs[1]: store.content(manifest),
@@ -97,9 +92,9 @@ def _archive(store: Store, tree: Tree) -> Content:
 
 def _architecture(store: Store, tree: Tree) -> str:
     """What machine the programs are for: as the first of them says."""
-    for entry in tree.values():
-        if isinstance(entry, File) and entry.mode & 0o111 and entry.size > 20:
-            head = store.bytes(cut(entry.content, 0, 20))
+    for file in tree.files().values():
+        if file.mode & 0o111 and file.size > 20:
+            head = store.bytes(cut(file.content, 0, 20))
             if head.startswith(b"\x7fELF"):
                 return MACHINES.get(int.from_bytes(head[18:20], "little"), "amd64")
     return "amd64"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File
 from pipeline.stages.handed import handed
 from pipeline.store import Store
 
@@ -13,9 +12,7 @@ VERSION = 1
 
 def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", "-initrd.img"}; a node without a kernel has the last alone."""
-    entry = store.tree(initrd)["initrd.img"]
-    assert type(entry) is File
-    return handed(store, kernel, "-initrd.img", entry.content)
+    return handed(store, kernel, "-initrd.img", store.tree(initrd).file("initrd.img").content)
 
 
 FORMAT = Format(

@@ -7,9 +7,10 @@ from functools import partial
 from pipeline.compression import compress
 from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File, files, outside
+from pipeline.model.tree import outside
 from pipeline.stages import pieces
 from pipeline.stages.carried import warn_of
+from pipeline.stages.handed import handed
 from pipeline.store import Store
 from pipeline.writers import squashdata, squashfs
 
@@ -30,9 +31,7 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     warn_of(squashfs.CARRIED, tree)
     body = store.rope()
     superblock = squashfs.write(tree, store.read, body, squashfs.Packing(chosen.name, block, make))
-    found = {path: entry for path, entry in store.tree(kernel).items() if path in ("kernel", "cmdline")}
-    outputs = [("-" + path, entry.content) for path, entry in found.items() if type(entry) is File]
-    return store.put_tree(files([*outputs, ("-squashfs.img", store.content(superblock) + body.finish())]))
+    return handed(store, kernel, "-squashfs.img", store.content(superblock) + body.finish())
 
 
 FORMAT = Format(

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.container import cmdline as loaders
 from pipeline.formats import Firmware, Format, Recipe
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, File, complete, files
+from pipeline.model.tree import Content, complete, files
 from pipeline.stages import bootvolume
 from pipeline.stages import partitions as disks
 from pipeline.stages.bootvolume import part
@@ -61,9 +61,9 @@ def boot_files(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, ras
     """The files of the partition, by path."""
     cmdline = store.bytes(part(store, kernel, "cmdline")).decode()
     trees = {
-        path.removeprefix(TREES): entry.content
-        for path, entry in store.tree(rootfs).items()
-        if path.startswith(TREES + BOARDS) and type(entry) is File
+        path.removeprefix(TREES): file.content
+        for path, file in store.tree(rootfs).files().items()
+        if path.startswith(TREES + BOARDS)
     }
     if not trees:
         wanted = f"{TREES}{BOARDS}*.dtb in its tar, such as @pkg:images/kernel-generic for arm64"

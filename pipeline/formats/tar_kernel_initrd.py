@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File, Tree, files
+from pipeline.model.tree import Tree, files
 from pipeline.store import Store
 from pipeline.writers import tar
 
@@ -14,8 +14,8 @@ MEMBERS = ("cmdline", "initrd.img", "kernel", "ucode.cpio")
 
 def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     """Tree {"-initrd.tar"}: kernel, cmdline, initrd.img and, if there is any, the microcode by itself (ucode.cpio)."""
-    found = {**store.tree(kernel), **store.tree(initrd)}
-    members = Tree((path, found[path]) for path in MEMBERS if type(found.get(path)) is File)
+    found = {**store.tree(kernel).files(), **store.tree(initrd).files()}
+    members = Tree((path, found[path]) for path in MEMBERS if path in found)
     out = store.rope()
     tar.write(members, out)
     return store.put_tree(files([("-initrd.tar", out.finish())]))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline.engine.action import Action, closure
 from pipeline.inspect.listings import of_content
-from pipeline.model.tree import Content, File
+from pipeline.model.tree import Content
 from pipeline.planning.plan import Plan
 from pipeline.readers.view import sha256
 from pipeline.store import Store
@@ -66,12 +66,12 @@ def measure(store: Store, made: Plan) -> Sizes:
     files, contents = [], []
     for part in parts:
         image = ", ".join(each.name.removeprefix("unpack/") for each in part.inputs if each.name.startswith("unpack/"))
-        for path, entry in trees[part.name].items():
-            if type(entry) is File and owner[path] == part.name and entry.inode in ("", path):
-                package = packages.get((_inside(path), entry.size), "")
+        for path, file in trees[part.name].files().items():
+            if owner[path] == part.name and file.inode in ("", path):
+                package = packages.get((_inside(path), file.size), "")
                 name = BOOT if path.startswith(f"{BOOT}/") else part.name
-                files.append(Measured(name, image, package, path, entry.size))
-                contents.append((part.name, path, entry.content))
+                files.append(Measured(name, image, package, path, file.size))
+                contents.append((part.name, path, file.content))
     return Sizes(tuple(files), _compressed(store, made), tuple(_duplicates(store, contents)))
 
 
@@ -87,11 +87,10 @@ def _packages(store: Store, parts: Iterable[Action]) -> dict[tuple[str, int], st
     found: dict[tuple[str, int], str] = {}
     for action in closure(*parts):
         result = store.recall(action.key) if action.stage.__module__ == UNPACKED else None
-        for path, entry in store.tree(result).items() if result else ():
+        for path, file in store.tree(result).files().items() if result else ():
             package, _, inside = path.partition("/")
-            if type(entry) is File:
-                found[inside, entry.size] = package
-                found.setdefault((f"usr/{inside}", entry.size), package)  # images have /lib and /bin in /usr
+            found[inside, file.size] = package
+            found.setdefault((f"usr/{inside}", file.size), package)  # images have /lib and /bin in /usr
     return found
 
 
@@ -100,9 +99,9 @@ def _compressed(store: Store, made: Plan) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for action in made.products["initrd"].inputs:
         if action.name.startswith("fragment/"):
-            entry = store.tree(action.perform(store)[0])["fragment"]
+            fragment = store.tree(action.perform(store)[0]).file("fragment")
             part = action.name.removeprefix("fragment/").removesuffix("/frame").removesuffix("/image")
-            sizes[part] = sizes.get(part, 0) + (entry.size if type(entry) is File else 0)
+            sizes[part] = sizes.get(part, 0) + fragment.size
     return sizes
 
 

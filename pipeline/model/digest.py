@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Self
 
 LENGTHS = {"sha256": 64, "sha512": 128}
@@ -34,6 +35,14 @@ class Digest(str):
     def of(cls, data: bytes | memoryview) -> Self:
         """The sha256 digest of `data`."""
         return cls("sha256:" + hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def of_chunks(cls, chunks: Iterable[bytes]) -> Self:
+        """The sha256 digest of the bytes that `chunks` are, one after another."""
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+        return cls("sha256:" + digest.hexdigest())
 
     @property
     def algorithm(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from pipeline.model.errors import BadInput
 
@@ -23,3 +24,16 @@ def shown(size: float) -> str:
     while size >= 1000 and unit < len(UNITS) - 1:
         size, unit = size / 1024, unit + 1
     return f"{size:.0f} B" if not unit else f"{size:.3g} {UNITS[unit]}"
+
+
+def by_owner(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Owner -> sum of its bytes, the largest first."""
+    sums: dict[str, int] = {}
+    for owner, size in sizes:
+        sums[owner] = sums.get(owner, 0) + size
+    return dict(largest_first(sums))
+
+
+def largest_first(sizes: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The items of `sizes` in descending order of bytes; equal ones by name."""
+    return sorted(sizes.items(), key=lambda item: (-item[1], item[0]))

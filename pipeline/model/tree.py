@@ -88,6 +88,25 @@ class Tree(dict[str, Entry]):
 
     __slots__ = ()
 
+    def file(self, path: str) -> File:
+        """The regular file at `path`. KeyError if nothing, or something else, is there."""
+        if (file := self.get_file(path)) is None:
+            raise KeyError(path)
+        return file
+
+    def get_file(self, path: str) -> File | None:
+        """The regular file at `path`; None if nothing, or something else, is there."""
+        entry = self.get(path)
+        return entry if type(entry) is File else None
+
+    def files(self) -> dict[str, File]:
+        """Path -> entry of the regular files, in order."""
+        return {path: entry for path, entry in self.items() if type(entry) is File}
+
+    def unique_files(self) -> dict[str, File]:
+        """The same with one path, the least, for each group of hard links."""
+        return {path: file for path, file in self.files().items() if file.inode in ("", path)}
+
     def ordered(self) -> Tree:
         """The same tree with its paths in order and its hard-link groups named canonically."""
         return Tree((path, self[path]) for path in sorted(self)).relinked()
@@ -102,9 +121,7 @@ class Tree(dict[str, Entry]):
             name = min(paths) if len(paths) > 1 else ""
             if name != inode:
                 for path in paths:
-                    entry = self[path]
-                    assert type(entry) is File
-                    self[path] = entry._replace(inode=name)
+                    self[path] = self.file(path)._replace(inode=name)
         return self
 
 

@@ -7,7 +7,6 @@ it was saved (moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Change
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -115,9 +114,6 @@ class DockerArchive:
             entry = self._archive.tree.get(name)
         if type(entry) is not File:
             raise Refusal(f"{self}: no file {printable(unsafe_name)}")
-        digest = hashlib.sha256()
-        for chunk in self._archive.chunks(name):
-            digest.update(chunk)
-        named = Digest("sha256:" + digest.hexdigest())
-        self._blobs[named] = name
-        return {"mediaType": media_type, "digest": named, "size": entry.size}
+        digest = Digest.of_chunks(self._archive.chunks(name))
+        self._blobs[digest] = name
+        return {"mediaType": media_type, "digest": digest, "size": entry.size}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.model.digest import Digest, InvalidDigest
-from pipeline.model.tree import Content, File, Slice, cut, length
+from pipeline.model.tree import Content, Slice, cut, length
 from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotFound, Refusal
 from pipeline.oci.manifest import MANIFEST_LIMIT, Descriptor
@@ -125,7 +125,7 @@ class Archive(Files):
         self.tree = whole.tree()
 
     def size(self, name: str) -> int:
-        return sum(piece.length for piece in self._content(name))
+        return length(self._content(name))
 
     def chunks(self, name: str, start: int = 0, limit: int | None = None) -> Iterator[bytes]:
         content = self._content(name)
@@ -136,10 +136,10 @@ class Archive(Files):
                 yield self._data[at : at + count] if blob is not None else bytes(count)
 
     def _content(self, name: str) -> Content:
-        entry = self.tree.get(name)
-        if type(entry) is not File:
+        file = self.tree.get_file(name)
+        if file is None:
             raise NotFound(f"{self.root} has no file {name}")
-        return entry.content
+        return file.content
 
 
 def files(path: Path) -> Files:

@@ -85,7 +85,7 @@ def together(*found: Found, harmless: Found | None = None) -> Found:
 
 def _missing(store: Store, made: list[tuple[Component, Tree]]) -> Iterator[Problem]:
     """A warning for each bind of a container whose source nothing makes."""
-    root = {path: entry for _, tree in made for path, entry in tree.items()}
+    root = Tree({path: entry for _, tree in made for path, entry in tree.items()})
     actions = {part.prefix: part.tree for part, tree in made if f"{part.prefix}/config.json" in tree}
     bundles = [booted.bundle(prefix, root, store.bytes) for prefix in actions]
     for each, source, destination in booted.missing(root, bundles):

@@ -1,10 +1,10 @@
-"""Budget: `build.budget` says how large outputs and parts may become; what is larger fails the build, with what grew.
+"""Budgets: `build.budget` limits the size of outputs and components; a larger one fails the build, with what grew.
 
     budget: {total: 60M, qcow2-bios: 90M, services/sshd: 8M}
 
-`total` is for every format that is made, a format's name for that one: bytes of its files, holes not counted. A part's
-name (`services/sshd`, `kernel`, `init/runc`, `files`) is for the bytes of its files as they are on the node, unpacked,
-whatever the format and its compression.
+`total` applies to every format that is built, a format's name to that one: bytes of its files without holes. A
+component's name (`services/sshd`, `kernel`, `init/runc`, `files`) applies to the bytes of its files on the node:
+unpacked, whatever the format and its compression.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pipeline.language.problem import guess
 from pipeline.model import size
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
-from pipeline.model.tree import Entry, File
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -26,89 +25,76 @@ if TYPE_CHECKING:
 
 TOTAL = "total"
 GROWN = 8
-"""Files that are named as what grew: the largest steps."""
+"""Maximum number of files that a message names: those that grew most."""
 
 
 class OverBudget(BadInput):
     """Something is larger than the spec allows."""
 
 
-def check(store: Store, made: Plan, name: str, action: Action, before: Mapping[str, Any] | None = None) -> None:
-    """Hold the format `name` (what `action` gave) and its parts against the spec's budget, or raise OverBudget.
+def check(store: Store, plan: Plan, name: str, action: Action, before: Mapping[str, Any] | None = None) -> None:
+    """Holds the format `name`, the result of `action`, and its components against the spec's budget, or raises
+    OverBudget.
 
-    before: what manifest.json says of the format's last build, to name what has grown since.
+    before: the format's entry in the last build's manifest.json, to name what has grown since.
     """
-    budget = made.spec.build.budget or {}
     lines: list[str] = []
-    for key, allowed in _allowed(budget).items():
-        _refuse_unknown(made, key)
-        sizes = _sizes(store, made, name, action, key)
-        if sizes is not None and sum(sizes.values()) > allowed:
-            where = made.spec.where(("build", "budget", key))
-            used = size.shown(sum(sizes.values()))
-            lines.append(f"{where}: {key} has {used}, {size.shown(allowed)} are allowed ({name})")
-            lines += [f"  {line}" for line in _grown(sizes, _before(store, before, name, key))]
+    for key, text in (plan.spec.build.budget or {}).items():
+        where, limit = plan.spec.where(("build", "budget", key)), size.parse(text)
+        components = {component.name: component for component in plan.products["rootfs"].inputs}
+        if key in (TOTAL, name):
+            owner, measure = action, _output_sizes
+        elif key in components:
+            owner, measure = components[key], _file_sizes
+        elif formats.known(key):
+            continue
+        else:
+            raise BadInput(f"{where}: there is no {key!r} to have a budget ({_hint(key, [*components])})")
+        sizes = measure(store, owner.perform(store)[0])
+        if (used := sum(sizes.values())) > limit:
+            lines.append(f"{where}: {key} has {size.shown(used)}, {size.shown(limit)} are allowed ({name})")
+            last = _last_result(store, before, owner.name)
+            lines += [f"  {line}" for line in _growth(sizes, measure(store, last) if last else {})]
     if lines:
         raise OverBudget("\n".join(lines))
 
 
-def _refuse_unknown(made: Plan, key: str) -> None:
-    """BadInput for a key that no format and no part of the spec has: it would never be held against anything."""
-    parts = [part.name for part in made.products["rootfs"].inputs]
-    if key != TOTAL and key not in parts and not formats.known(key):
-        where = made.spec.where(("build", "budget", key))
-        known = f"there are {TOTAL}, the formats, and {', '.join(parts)}"
-        hint = guess(key, [TOTAL, *parts, *formats.names()]) or known
-        raise BadInput(f"{where}: there is no {key!r} to have a budget ({hint})")
+def _hint(key: str, components: list[str]) -> str:
+    known = f"there are {TOTAL}, the formats, and {', '.join(components)}"
+    return guess(key, [TOTAL, *components, *formats.names()]) or known
 
 
-def of_part(tree: Mapping[str, Entry]) -> dict[str, int]:
-    """Path -> bytes of each file of a part; of hard links, one."""
-    return {path: entry.size for path, entry in tree.items() if type(entry) is File and entry.inode in ("", path)}
+def _file_sizes(store: Store, result: Digest) -> dict[str, int]:
+    """Path -> bytes of each file of a component."""
+    return {path: file.size for path, file in store.tree(result).unique_files().items()}
 
 
-def outputs(store: Store, result: Digest) -> dict[str, int]:
-    """Suffix -> bytes of each file that a format gave, holes not counted."""
+def _output_sizes(store: Store, result: Digest) -> dict[str, int]:
+    """Suffix -> bytes of each file of a format, without holes."""
     return {
-        suffix: sum(piece.length for piece in entry.content if piece.blob is not None)
-        for suffix, entry in store.tree(result).items()
-        if type(entry) is File
+        suffix: sum(piece.length for piece in file.content if piece.blob is not None)
+        for suffix, file in store.tree(result).files().items()
     }
 
 
-def _allowed(budget: Mapping[str, str]) -> dict[str, int]:
-    return {key: size.parse(text) for key, text in budget.items()}
-
-
-def _sizes(store: Store, made: Plan, name: str, action: Action, key: str) -> dict[str, int] | None:
-    """Bytes by file of what `key` is about; None if it is about something else than this format."""
-    if key in (TOTAL, name):
-        return outputs(store, action.perform(store)[0])
-    part = next((part for part in made.products["rootfs"].inputs if part.name == key), None)
-    return None if part is None else of_part(store.tree(part.perform(store)[0]))
-
-
-def _before(store: Store, entry: Mapping[str, Any] | None, name: str, key: str) -> dict[str, int]:
-    """Bytes by file in the last build, as far as the store still knows."""
-    stage = f"format/{name}" if key in (TOTAL, name) else key
+def _last_result(store: Store, entry: Mapping[str, Any] | None, stage: str) -> Digest | None:
+    """The result of `stage` in the last build, if the store still has it."""
     result = (entry or {}).get("stages", {}).get(stage, {}).get("result")
-    if not result or not store.has(digest := Digest.parse(result)):
-        return {}
-    return outputs(store, digest) if key in (TOTAL, name) else of_part(store.tree(digest))
+    return Digest.parse(result) if result and store.has(Digest.parse(result)) else None
 
 
-def _grown(now: Mapping[str, int], before: Mapping[str, int]) -> Iterator[str]:
-    """What has grown since the last build; the largest files where there is none to compare with."""
+def _growth(now: Mapping[str, int], before: Mapping[str, int]) -> Iterator[str]:
+    """Lines that name what grew since the last build; the largest files if there is none to compare with."""
     if not before:
-        for path, count in sorted(now.items(), key=lambda item: (-item[1], item[0]))[:GROWN]:
+        for path, count in size.largest_first(now)[:GROWN]:
             yield f"{size.shown(count)} {path}"
         return
     steps = {path: count - before.get(path, 0) for path, count in now.items()}
-    yield f"since the last build: {signed(sum(now.values()) - sum(before.values()))}"
-    for path, step in sorted(steps.items(), key=lambda item: (-item[1], item[0]))[:GROWN]:
+    yield f"since the last build: {_signed(sum(now.values()) - sum(before.values()))}"
+    for path, step in size.largest_first(steps)[:GROWN]:
         if step > 0:
-            yield f"{signed(step)} {path}{'' if path in before else ' (new)'}"
+            yield f"{_signed(step)} {path}{'' if path in before else ' (new)'}"
 
 
-def signed(step: int) -> str:
+def _signed(step: int) -> str:
     return ("+" if step >= 0 else "-") + size.shown(abs(step))

@@ -1,4 +1,4 @@
-"""Project: a folder with specs/, and where everything of it lies."""
+"""A project: a folder with specs/, and the paths of all that belongs to it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SPECS = "specs"
 RESULTS = "build"
 CACHE = "cache"
 STATE = ".doit.db"
-"""doit's database in RESULTS; sqlite's own files beside it start with the same name."""
+"""Name of doit's database in RESULTS; the files that SQLite makes beside it start with it."""
 ELSEWHERE = "NODEKILN_CACHE"
 """Environment variable: another folder for the store."""
 
 
 class Project:
-    """The folder `root`. Nothing is read before it is asked for.
+    """The folder `root`. Nothing is read until it is needed.
 
-    NODEKILN_CACHE names another folder for the store, to share it between checkouts.
+    NODEKILN_CACHE names another folder for the store, which checkouts can share.
     """
 
     def __init__(self, root: Path) -> None:
@@ -45,11 +45,11 @@ class Project:
         return self.root / os.environ.get(ELSEWHERE, CACHE)
 
     def check(self) -> None:
-        """BadInput if a spec's name cannot be shown, or the project's own cache and results, or what doit remembers of
-        them, would be written elsewhere (Symlinked)."""
+        """BadInput if a spec's name is not printable; Symlinked if the cache, the results or doit's database would be
+        written outside the project."""
         for name in self.names():
             if not name.isprintable():
-                raise BadInput(f"{SPECS}/{name}.yml: the name of a spec is printable: rename it")
+                raise BadInput(f"{SPECS}/{name}.yml: the name of a spec must be printable: rename it")
         if not os.environ.get(ELSEWHERE) and (self.root / CACHE).is_symlink():
             raise atomic.Symlinked(Path(CACHE), f"remove it; {ELSEWHERE} names a cache that is elsewhere")
         results = atomic.checked(self.root, RESULTS)
@@ -59,13 +59,13 @@ class Project:
 
     @cached_property
     def damage(self) -> str:
-        """What tells the last damage that was found in the store, when this was first asked, from any other."""
+        """Identifies the last damage found in the store before the first call."""
         from pipeline.host.mark import damage
 
         return damage(self.cache)
 
     def names(self) -> list[str]:
-        """The specs there are, by name."""
+        """The names of all specs, sorted."""
         return sorted(path.stem for path in (self.root / SPECS).glob("*.yml"))
 
     def path(self, name: str) -> Path:
@@ -73,7 +73,7 @@ class Project:
         return Path(SPECS, f"{name}.yml")
 
     def load(self, name: str) -> Spec:
-        """The spec; Problems with everything that is wrong with it."""
+        """The spec `name`. Problems lists everything that is wrong with it."""
         from pipeline.planning.load import load
 
         return load(self.path(name))
@@ -87,9 +87,9 @@ class Project:
         return lock.read(self.root / self.lock_path(name))
 
     def results(self, name: str, arch: str = "") -> Path:
-        """Where the spec's results go, relative to the project; `arch` where it is built for several."""
+        """The folder of the spec's results, relative to the project. arch: set if it is built for several."""
         return Path(RESULTS, name, arch)
 
     def make(self, folder: Path) -> Path:
-        """`folder`, relative to the project, made if need be. Symlinked if something on the way is a symlink."""
+        """Creates `folder`, relative to the project, if need be. Symlinked if a part of its path is a symlink."""
         return atomic.folder(self.root, str(folder))

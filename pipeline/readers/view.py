@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import tempfile
@@ -12,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from pipeline.model.digest import Digest
 from pipeline.model.errors import NodekilnError
 
 CHUNK = 1 << 20
@@ -205,10 +205,7 @@ def chunks(view: View, start: int = 0) -> Iterator[bytes]:
 
 def sha256(view: View) -> str:
     """The hexadecimal sha256 of the whole view."""
-    digest = hashlib.sha256()
-    for chunk in chunks(view):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return Digest.of_chunks(chunks(view)).hex
 
 
 def first_unequal(left: View, right: View) -> int | None:

@@ -147,7 +147,7 @@ def _kept(packages: Mapping[str, Tree], keep: Sequence[str], drop: Sequence[str]
 
 def _concatenated(packages: Mapping[str, Tree], concatenate: Mapping[str, Sequence[str]]) -> dict[str, Content]:
     """Files strung together, by reference."""
-    found = {path: entry for name in sorted(packages) for path, entry in packages[name].items() if type(entry) is File}
+    found = {path: file for name in sorted(packages) for path, file in packages[name].files().items()}
     result = {}
     for path, globs in concatenate.items():
         parts = matching(sorted(found), globs)

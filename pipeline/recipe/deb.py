@@ -55,7 +55,7 @@ def unpack(store: Store, packages: Digest) -> Digest:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    debs = {path.removesuffix(".deb"): entry for path, entry in store.tree(packages).items()}
+    debs = {path.removesuffix(".deb"): entry for path, entry in store.tree(packages).files().items()}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         trees = list(pool.map(lambda name: _unpacked(store, name, debs[name]), debs))
     unpacked = Tree()
@@ -96,8 +96,7 @@ def members(file: BinaryIO) -> Iterator[Member]:
         offset += int(size) + int(size) % 2
 
 
-def _unpacked(store: Store, name: str, deb: object) -> Digest:
-    assert type(deb) is File
+def _unpacked(store: Store, name: str, deb: File) -> Digest:
     try:
         return Action(f"unpack {name}", files, {"deb": deb.content[0].blob}).perform(store)[0]
     except (BadPackage, Refusal) as error:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pipeline.kernel import modules as kernel_modules
 from pipeline.kernel.modinfo import is_module, module_name
 from pipeline.model.digest import Digest
-from pipeline.model.tree import EPOCH, Directory, File, Symlink, Tree, complete
+from pipeline.model.tree import EPOCH, Directory, Symlink, Tree, complete
 from pipeline.oci.layer import tar_tree
 from pipeline.stages import initrd
 from pipeline.store import Store
@@ -40,8 +40,8 @@ def modules(store: Store, *image: Digest, tar: str) -> Digest:
 
     image: the kernel's, if there is one; tar: its file of modules, "" for a kernel that has all built in.
     """
-    entry = store.tree(image[0]).get(tar.removeprefix("/")) if image else None
-    unpacked = tar_tree(store, entry.content) if type(entry) is File else Tree()
+    file = store.tree(image[0]).get_file(tar.removeprefix("/")) if image else None
+    unpacked = tar_tree(store, file.content) if file else Tree()
     known = {module_name(path) for path in unpacked if is_module(path)}
     wanted = [each.replace("-", "_") for each in (*DRIVERS, *FILE_SYSTEMS)]
     found = [name for name in wanted if any(fnmatchcase(each, name) for each in known)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipeline.container.cmdline import SYSLINUX
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, File, Slice, complete, cut, files
+from pipeline.model.tree import Content, Slice, complete, cut, files
 from pipeline.store import Store
 from pipeline.writers import Unwritable, disk, fat, mbr, pe, syslinux
 
@@ -27,10 +27,10 @@ class Volume(NamedTuple):
 
 def part(store: Store, tree: Digest, path: str) -> Content:
     """The file `path` of what a format needs; Unwritable if the node has none."""
-    entry = store.tree(tree).get(path)
-    if type(entry) is not File:
+    file = store.tree(tree).get_file(path)
+    if file is None:
         raise Unwritable(f"this format needs {path}, and the node has none (is there a kernel in the spec?)")
-    return entry.content
+    return file.content
 
 
 def first(store: Store, tree: Digest, *paths: str) -> Content:

@@ -10,7 +10,7 @@ import re
 
 from pipeline.compression import compress
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File, Tree, only
+from pipeline.model.tree import Tree, only
 from pipeline.store import Store
 
 VERSION = 2
@@ -34,9 +34,7 @@ def compression(store: Store, image: Digest, *, binary: str, choices: list[str])
 
 def choice(store: Store, chosen: Digest) -> str:
     """What `compression` chose."""
-    entry = store.tree(chosen)[NAME]
-    assert type(entry) is File
-    return store.bytes(entry.content).decode()
+    return store.bytes(store.tree(chosen).file(NAME).content).decode()
 
 
 def _config(store: Store, image: Tree, binary: str) -> str:
@@ -47,11 +45,11 @@ def _config(store: Store, image: Tree, binary: str) -> str:
     from pipeline.readers import DAMAGED
     from pipeline.readers.view import Memory
 
-    for path, entry in image.items():
-        if kernel_image.CONFIG.fullmatch(path) and type(entry) is File and entry.size <= LARGEST_CONFIG:
+    for path, entry in image.files().items():
+        if kernel_image.CONFIG.fullmatch(path) and entry.size <= LARGEST_CONFIG:
             return store.bytes(entry.content).decode("utf-8", "replace")
-    kernel = image.get(binary)
-    if type(kernel) is not File or kernel.size > LARGEST_KERNEL:
+    kernel = image.get_file(binary)
+    if kernel is None or kernel.size > LARGEST_KERNEL:
         return ""
     try:
         return kernel_image.config(Memory(store.bytes(kernel.content, LARGEST_KERNEL)))

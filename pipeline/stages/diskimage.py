@@ -7,7 +7,7 @@ from functools import partial
 
 from pipeline.compression import compress
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, File, Sink, files
+from pipeline.model.tree import Content, Sink, files
 from pipeline.stages import pieces
 from pipeline.store import Store
 from pipeline.writers import qcow2, qcow2packed
@@ -17,9 +17,8 @@ VERSION = f"qcow2-{qcow2.VERSION} qcow2packed-{qcow2packed.VERSION} {compress.VE
 
 def disk(store: Store, image: Digest) -> tuple[str, Content]:
     """The one file that a format gave: its suffix, and what it holds."""
-    ((suffix, entry),) = store.tree(image).items()
-    assert type(entry) is File
-    return suffix, entry.content
+    ((suffix, file),) = store.tree(image).files().items()
+    return suffix, file.content
 
 
 def converted(store: Store, image: Digest, suffix: str, write: Callable[[Content, Sink], object]) -> Digest:

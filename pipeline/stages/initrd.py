@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from pipeline.compression import compress as compression
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, Entry, File, Tree, length, only, outside
+from pipeline.model.tree import Entry, File, Tree, length, only, outside
 from pipeline.stages.carried import warn_of
 from pipeline.stages.compression import choice
 from pipeline.store import Store
@@ -47,19 +47,13 @@ def initrd(store: Store, kernel: Digest, *fragments: Digest) -> Digest:
     No byte is copied: the result refers to what it is made of.
     """
     out = store.rope()
-    microcode = store.tree(kernel).get("ucode.cpio")
-    contents = [microcode.content] if type(microcode) is File else []
-    contents += [_only_file(store.tree(digest)) for digest in fragments]
+    microcode = store.tree(kernel).get_file("ucode.cpio")
+    contents = [microcode.content] if microcode else []
+    contents += [store.tree(digest).file("fragment").content for digest in fragments]
     for content in contents:
         out.extend(content)
         out.zeros(-length(content) % 4)
     return store.put_tree(only("initrd.img", out.finish()))
-
-
-def _only_file(tree: Tree) -> Content:
-    entry = tree["fragment"]
-    assert type(entry) is File
-    return entry.content
 
 
 def _archives(tree: Mapping[str, Entry], limit: int = GZIP_ARCHIVE) -> list[Tree]:

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.model import columns
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, File, Sink
+from pipeline.model.tree import Content, Sink
 from pipeline.store import Missing, Store, facts
 
 
@@ -33,18 +33,13 @@ def _known(store: Store, name: str) -> tuple[Any, Content] | None:
         return None
     result, _, said = fact.partition(" ")
     try:
-        content = _content(store, Digest.parse(result))
+        tree = columns.load(store.get(Digest.parse(result)))  # not store.tree: there is room for few, for larger ones
     except Missing:
         return None
+    content = tree.file("").content
     blobs = {piece.blob for piece in content}
     return (json.loads(said), content) if all(store.has(blob) for blob in blobs if blob) else None
 
 
 def _fact(name: str) -> str:
     return f"kept {columns.VERSION} {name}"
-
-
-def _content(store: Store, result: Digest) -> Content:
-    entry = columns.load(store.get(result))[""]  # not as `store.tree` has it: there is room for few, for larger ones
-    assert type(entry) is File
-    return entry.content

@@ -67,9 +67,8 @@ def _boot_file(entry: File, epoch: int) -> File:
 
 def _file(tree: Tree, path: str, key: str) -> File:
     """The regular file `path` of the kernel image, or a problem of the key that named it."""
-    entry = tree.get(path.removeprefix("/"))
-    if type(entry) is File:
-        return entry
-    files = [name for name, each in tree.items() if type(each) is File and "/" not in name]
+    if file := tree.get_file(path.removeprefix("/")):
+        return file
+    files = [name for name in tree.files() if "/" not in name]
     found = guess(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
     raise StageProblem((key,), f"the kernel image has no file {path!r}", found)

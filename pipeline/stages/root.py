@@ -11,7 +11,7 @@ from __future__ import annotations
 from pipeline.model import columns
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, Directory, Entry, File, Slice, Tree, complete, overlay
+from pipeline.model.tree import Content, Directory, Entry, Slice, Tree, complete, overlay
 from pipeline.store import Store
 
 VERSION = 2
@@ -72,9 +72,7 @@ def _dumped(store: Store, tree: Tree, known: tuple[Digest, ...]) -> Content:
 
 def winner(store: Store, cut: Digest, *, number: int) -> Digest:
     """The tree number `number` of what `winners` gave."""
-    entry = store.tree(cut)[str(number)]
-    assert type(entry) is File
-    blob = entry.content[0].blob
+    blob = store.tree(cut).file(str(number)).content[0].blob
     assert blob is not None
     return blob
 

@@ -39,12 +39,12 @@ def packages(store: Store, *images: Digest, epoch: int) -> Digest:
 
     Each overwrites the others' otherwise, and scanners would see the last image's packages only.
     """
-    lists = [entry for image in images if type(entry := store.tree(image).get(PACKAGES)) is File]
+    lists = [file for image in images if (file := store.tree(image).get_file(PACKAGES))]
     if len(lists) < 2:
         return store.put_tree(Tree())
     rope = store.rope()
-    for entry in lists:
-        rope.extend(entry.content)
+    for file in lists:
+        rope.extend(file.content)
         rope.write(b"\n\n")
     return store.put_tree(Tree({PACKAGES: File(0o644, 0, 0, epoch, (), rope.finish())}))
 

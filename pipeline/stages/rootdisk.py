@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pipeline.container import cmdline
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, File, Tree, files, length, outside
+from pipeline.model.tree import Content, Tree, files, length, outside
 from pipeline.stages import bootvolume, partitions, unified
 from pipeline.stages.carried import warn_of
 from pipeline.stages.kept import kept
@@ -87,6 +87,4 @@ def _with_root(store: Store, kernel: Digest, words: str) -> Digest:
     """The kernel's tree with `words` at the end of its command line."""
     tree = store.tree(kernel)
     line = store.bytes(bootvolume.part(store, kernel, "cmdline")).strip() + b" " + words.encode()
-    entry = tree["cmdline"]
-    assert type(entry) is File
-    return store.put_tree(Tree({**tree, "cmdline": entry._replace(content=store.content(line))}))
+    return store.put_tree(Tree({**tree, "cmdline": tree.file("cmdline")._replace(content=store.content(line))}))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.container import lookup
 from pipeline.language.problem import KeyPath, StageProblem, StageProblems, warn
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, Entry, File, Tree, complete, cut, length, overlay
+from pipeline.model.tree import Content, Tree, complete, cut, length, overlay
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -149,10 +149,8 @@ def _check_namespaces(namespaces: Sequence[Mapping[str, str]]) -> None:
             raise StageProblem((key,), f"{each['path']!r} is no namespace: the runtime wants an absolute path")
 
 
-def _document(store: Store, tree: Mapping[str, Entry], path: str) -> Any:
-    entry = tree[path]
-    assert type(entry) is File
-    return json.loads(store.bytes(entry.content))
+def _document(store: Store, tree: Tree, path: str) -> Any:
+    return json.loads(store.bytes(tree.file(path).content))
 
 
 def _root_folder(runtime: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 
 from pipeline.container.cmdline import EFI_STUB
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, File, overlay, parent
+from pipeline.model.tree import Content, overlay, parent
 from pipeline.stages.bootvolume import part
 from pipeline.store import Store
 from pipeline.store.wordsum import wordsum
@@ -57,8 +57,8 @@ def _told(path: str) -> bool:
 
 
 def _os_release(store: Store, rootfs: Digest) -> Content:
-    found = [entry for path in RELEASES if type(entry := store.tree(rootfs).get(path)) is File and entry.content]
-    return found[0].content if found else store.content(OS_RELEASE)
+    files = (store.tree(rootfs).get_file(path) for path in RELEASES)
+    return next((file.content for file in files if file and file.content), None) or store.content(OS_RELEASE)
 
 
 def _release(store: Store, rootfs: Digest) -> bytes:

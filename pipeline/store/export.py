@@ -70,7 +70,7 @@ def digest(store: Store, content: Content) -> Digest:
     name = f"sha256 {name_of(chunks(content))}"
     found = _known(store, content, name)
     if found is None:
-        found = _hash(store, content)
+        found = Digest.of_chunks(store.read(content))
         facts.know(store, name, found)
     return found
 
@@ -149,13 +149,6 @@ def _known(store: Store, content: Content, name: str) -> Digest | None:
         return piece.blob
     fact = facts.known(store, name)
     return None if fact is None else Digest.parse(fact)
-
-
-def _hash(store: Store, content: Content) -> Digest:
-    digest = hashlib.sha256()
-    for data in store.read(content):
-        digest.update(data)
-    return Digest("sha256:" + digest.hexdigest())
 
 
 def _copy(store: Store, parts: list[Chunk], had: Sequence[str], file: BinaryIO, first: int = 0) -> Iterator[int]:

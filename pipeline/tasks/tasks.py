@@ -31,7 +31,7 @@ from pipeline.host.offline import go_offline
 from pipeline.host.terminal import printable, say
 from pipeline.host.typed import typed
 from pipeline.model.errors import BadInput, NodekilnError
-from pipeline.project import written
+from pipeline.project import results_state
 from pipeline.project.project import RESULTS, SPECS, STATE, Project
 from pipeline.tasks import crash, outline, state, usage
 from pipeline.tasks.outline import Step
@@ -125,8 +125,9 @@ class SameFiles(SameKey):
     """The same for files in build/: true when they are, besides, as they were written."""
 
     def _right(self) -> bool:
-        with written.noting:
-            self.reason = self.summary = written.read(Path(self._step.folder)).wrong(self._step.format, self._step.key)
+        with results_state.lock:
+            state = results_state.read(Path(self._step.folder))
+            self.reason = self.summary = state.staleness(self._step.format, self._step.key)
         return not self.summary
 
 

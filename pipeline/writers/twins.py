@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 
+from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Read, length
 
 TOGETHER = 256
@@ -38,16 +38,13 @@ def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[st
         yield from [(path, names[number]) for path, number in some]
 
 
-def _digests(contents: list[Content], read: Read) -> Iterator[bytes]:
+def _digests(contents: list[Content], read: Read) -> Iterator[Digest]:
     data, place = b"".join(read(tuple(chain.from_iterable(contents)))), 0
     for content in contents:
         size = length(content)
-        yield hashlib.sha256(data[place : place + size]).digest()
+        yield Digest.of(data[place : place + size])
         place += size
 
 
-def _digest(content: Content, read: Read) -> bytes:
-    digest = hashlib.sha256()
-    for data in read(content):
-        digest.update(data)
-    return digest.digest()
+def _digest(content: Content, read: Read) -> Digest:
+    return Digest.of_chunks(read(content))

@@ -92,7 +92,7 @@ def test_names_of_files(project: Project) -> None:
     (project.root / "images/\x1b[2J/build.yml").write_text("image: r\n")
     harmless(project, "list", "--all", "image")
     (project.root / "specs/\x1b[2J.yml").write_text(SPEC)
-    assert "the name of a spec is printable: rename it" in harmless(project, "list")
+    assert "the name of a spec must be printable: rename it" in harmless(project, "list")
 
 
 def test_contents_of_an_image(project: Project) -> None:

@@ -16,8 +16,7 @@ def mix(store: Store, *inputs: Digest, seed: int, size: int) -> Digest:
     """Own bytes, all bytes of the inputs by reference, and one file that depends on every byte of the inputs."""
     rope, digest = store.rope(), hashlib.sha256(b"%d" % seed)
     for given in inputs:
-        for entry in store.tree(given).values():
-            assert type(entry) is File
+        for entry in store.tree(given).files().values():
             rope.extend(entry.content)
             for data in store.read(entry.content):
                 digest.update(data)
@@ -56,7 +55,6 @@ def check_whole(store: Store) -> None:
     for path, record in records(store):
         assert record is not None, path
         assert sizes[record.result] == record.size
-        for entry in store.tree(record.result).values():
-            assert type(entry) is File
+        for entry in store.tree(record.result).files().values():
             assert all(blob is None or start + size <= sizes[blob] for blob, start, size in entry.content)
             assert length(entry.content) >= 0

@@ -11,7 +11,6 @@ from typing import Any
 
 from pipeline import formats
 from pipeline.model.digest import Digest
-from pipeline.model.tree import File
 from pipeline.store import Store
 from tests.formats import node
 
@@ -47,8 +46,7 @@ def digests_of_all(store: Store, known: dict[str, Digest]) -> dict[str, str]:
     for name, options in (*((name, {}) for name in formats.names()), *VARIANTS):
         own = {need.removeprefix(f"{name} "): digest for need, digest in known.items() if need.startswith(f"{name} ")}
         products = {need: lambda digest=digest: digest for need, digest in (known | own).items()}
-        for suffix, entry in store.tree(node.make(store, name, products, **options)).items():
-            assert type(entry) is File
+        for suffix, entry in store.tree(node.make(store, name, products, **options)).files().items():
             digest = hashlib.sha256()
             for data in store.read(entry.content):
                 digest.update(data)

@@ -212,8 +212,7 @@ def disk(store: Store, name: str, folder: Path, known: dict[str, Any] | None = N
 
 def output(store: Store, result: Digest, suffix: str, folder: Path) -> Path:
     """The output file with this suffix, on the host."""
-    entry = store.tree(result)[suffix]
-    assert type(entry) is File
+    entry = store.tree(result).file(suffix)
     path = folder / f"node{suffix}"
     store.export(entry.content, path)
     return path

@@ -65,6 +65,18 @@ def test_overlay_is_associative_where_no_directory_turns_into_something_else(fir
     assert overlay(overlay(first, second), third) == overlay(first, overlay(second, third))
 
 
+@given(some_trees)
+def test_a_file_of_a_tree_is_found_by_its_path_and_nothing_else_is(tree):
+    assert tree.files() == {path: entry for path, entry in tree.items() if type(entry) is File}
+    for path in [*tree, "not/there"]:
+        assert tree.get_file(path) == tree.files().get(path)
+        if path in tree.files():
+            assert tree.file(path) == tree[path]
+        else:
+            with pytest.raises(KeyError, match=path):
+                tree.file(path)
+
+
 def linked(tree: Tree, groups: list[str]) -> Tree:
     """`tree` with its files in hard-link groups."""
     names = [path for path, entry in tree.items() if type(entry) is File]

@@ -67,8 +67,7 @@ def made(store: Store, packages: dict[str, repository.Files], **params: Any) -> 
 
 
 def text(store: Store, tree: Tree, path: str) -> str:
-    entry = tree[path]
-    assert isinstance(entry, File)
+    entry = tree.file(path)
     return store.bytes(entry.content).decode()
 
 

@@ -49,9 +49,7 @@ def test_every_compression_of_deb_5_gives_the_same_files(store: Store, suffix: s
 
 
 def _file(tree: Tree, path: str) -> File:
-    entry = tree[path]
-    assert isinstance(entry, File)
-    return entry
+    return tree.file(path)
 
 
 @pytest.mark.parametrize("compressor", ["xz", "gzip", "zstd", "none"])

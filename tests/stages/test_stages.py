@@ -31,8 +31,7 @@ Json = dict[str, Any]
 
 
 def text(store: Store, tree: Tree, path: str) -> str:
-    entry = tree[path]
-    assert type(entry) is File
+    entry = tree.file(path)
     return store.bytes(entry.content).decode()
 
 

@@ -76,8 +76,7 @@ def test_a_flipped_bit_does_not_get_into_a_file_that_is_exported(store, tmp_path
     action = Action("big", mix, {"seed": 1, "size": 3 << 20})
 
     def publish(result: Digest) -> Digest:
-        entry = store.tree(result)["mixed"]
-        assert type(entry) is File
+        entry = store.tree(result).file("mixed")
         return store.export(entry.content, tmp_path / "out")
 
     first = action.use(store, publish)
