@@ -19,11 +19,10 @@ def run_all(project: Project, max_size: str = "10G", dry_run: bool = False) -> N
     A spec that cannot be read, or has no lock yet, is an error: what it needs is not known.
     """
     from pipeline.engine import gc
-    from pipeline.tasks import forecast
+    from pipeline.tasks.dry_run import asked, plans
 
     budget = size.parse(max_size)
-    plans = [made for name in project.names() for made in forecast.plans(project, name)]
-    needed = [action for made in plans for action in forecast.asked(made)]
+    needed = [action for name in project.names() for made in plans(project, name) for action in asked(made)]
     freed = gc.collect(project.store, needed, budget, dry_run)
     verb = "would free" if dry_run else "freed"
     say(f"{verb} {size.shown(freed.size)}: {freed.blobs} blobs, {freed.results} results")

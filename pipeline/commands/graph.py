@@ -18,12 +18,12 @@ PARAMS = [
 
 def run(project: Project, name: str, format: str = "html", output: str = "") -> None:
     """Write the graph; `-` as output is this terminal."""
-    from pipeline.tasks import drawing, forecast, journal
+    from pipeline.tasks import dry_run, graph, last_run
 
-    if format not in drawing.FORMATS:
-        raise BadInput(f"{format!r} is no way to draw a graph: {', '.join(drawing.FORMATS)}")
-    steps = forecast.forecast(project, name)
-    text = drawing.FORMATS[format](name, drawing.nodes(steps, journal.read(project.root / RESULTS)))
+    if format not in graph.FORMATS:
+        raise BadInput(f"{format!r} is no way to draw a graph: {', '.join(graph.FORMATS)}")
+    steps = dry_run.steps(project, name)
+    text = graph.FORMATS[format](name, graph.nodes(steps, last_run.read(project.root / RESULTS)))
     if output == "-":
         say(text, end="")
         return
@@ -31,7 +31,7 @@ def run(project: Project, name: str, format: str = "html", output: str = "") -> 
         Path(output).write_text(text)
         say(output)
         return
-    path = project.results(name) / f"graph.{drawing.SUFFIXES[format]}"
+    path = project.results(name) / f"graph.{graph.SUFFIXES[format]}"
     project.make(path.parent)
     atomic.write(project.root / path, text)
     say(path)

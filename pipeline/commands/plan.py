@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.engine.action import Action
-    from pipeline.tasks.forecast import Step
+    from pipeline.tasks.dry_run import Step
 
 DOC = "what a build would run, fetch and write, and how long that takes; nothing is run"
 PARAMS: list[dict[str, object]] = []
@@ -24,14 +24,14 @@ PARAMS: list[dict[str, object]] = []
 
 def run(project: Project, name: str) -> None:
     """Print the stages that would run, and what that comes to."""
-    from pipeline.tasks import forecast
+    from pipeline.tasks import dry_run
 
-    steps = forecast.forecast(project, name)
-    running = [step for step in steps if step.outcome in (forecast.RUN, forecast.MAY_RUN)]
+    steps = dry_run.steps(project, name)
+    running = [step for step in steps if step.outcome in (dry_run.RUN, dry_run.MAY_RUN)]
     for step in running:
         say(f"{step.task}: {step.outcome}" + (f" (took {step.seconds:.2f} s)" if step.seconds is not None else ""))
     say(counted(steps))
-    fetched = {blob: size for step in running for blob, size in forecast.downloads(project, step).items()}
+    fetched = {blob: size for step in running for blob, size in dry_run.downloads(project, step).items()}
     say(f"to fetch: {size.shown(sum(fetched.values()))} in {len(fetched)} blobs")
     say(f"to write: {_written(project, name)}")
     say(f"time: {_time(running)}")
@@ -39,12 +39,12 @@ def run(project: Project, name: str) -> None:
 
 def _written(project: Project, name: str) -> str:
     """What would be written into build/: exact where the result is in the store, else as much as there is now."""
-    from pipeline.tasks import forecast, state
+    from pipeline.tasks import dry_run, state
 
     built = state.saved(project.root / RESULTS / state.NAME)
     total, guessed = 0, False
-    for made in forecast.plans(project, name):
-        for task, action, base in forecast.outputs(project, made):
+    for made in dry_run.plans(project, name):
+        for task, action, base in dry_run.outputs(project, made):
             known = _sizes(project, action)
             there = results_state.read(base.parent.relative_to(project.root))
             if built.get(task, {}).get("key") != action.key or there.staleness(_format(task), action.key):
@@ -80,7 +80,7 @@ def _last(base: Path, task: str) -> dict[str, int]:
 
 def _time(running: list[Step]) -> str:
     """From what the stages took when they last ran, for those that certainly run and for all that may."""
-    from pipeline.tasks.forecast import RUN
+    from pipeline.tasks.dry_run import RUN
 
     sure = _seconds([step for step in running if step.outcome == RUN])
     most = _seconds(running)

@@ -9,7 +9,7 @@ from pipeline.host.terminal import say
 from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.tasks.forecast import Step
+    from pipeline.tasks.dry_run import Step
 
 DOC = "which stages would run, and what differs from the last build and from the nearest in the cache"
 PARAMS = [{"name": "all", "long": "all", "type": bool, "default": False, "help": "show what is only restored, too"}]
@@ -17,15 +17,15 @@ PARAMS = [{"name": "all", "long": "all", "type": bool, "default": False, "help":
 
 def run(project: Project, name: str, all: bool = False) -> None:
     """Print every stage of the spec that would run, with its reasons."""
-    from pipeline.tasks import forecast
+    from pipeline.tasks import dry_run
 
-    for line in lines(forecast.forecast(project, name), all):
+    for line in lines(dry_run.steps(project, name), all):
         say(line)
 
 
 def lines(steps: list[Step], all: bool) -> Iterator[str]:
     """What is to be said of `steps`; those that are only restored are counted unless `all` is wanted."""
-    from pipeline.tasks.forecast import MAY_RUN, RESTORE, RUN
+    from pipeline.tasks.dry_run import MAY_RUN, RESTORE, RUN
 
     wanted = [step for step in steps if step.outcome in (RUN, MAY_RUN) or (all and step.outcome == RESTORE)]
     for step in wanted:
@@ -41,7 +41,7 @@ def lines(steps: list[Step], all: bool) -> Iterator[str]:
 
 def counted(steps: list[Step]) -> str:
     """How many of `steps` come to which outcome."""
-    from pipeline.tasks.forecast import MAY_RUN, RESTORE, RUN, UP_TO_DATE
+    from pipeline.tasks.dry_run import MAY_RUN, RESTORE, RUN, UP_TO_DATE
 
     words = {RUN: "run", MAY_RUN: "may run", RESTORE: "restored", UP_TO_DATE: "up to date"}
     return ", ".join(f"{sum(step.outcome == outcome for step in steps)} {word}" for outcome, word in words.items())

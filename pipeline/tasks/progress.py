@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 from pipeline.host.terminal import escaped, printable
 from pipeline.model import size
 from pipeline.store import meter
-from pipeline.tasks.journal import RESTORED, Event
+from pipeline.tasks.last_run import RESTORED, Event
 from pipeline.tasks.reporter import LineReporter, is_stage
 
 REFRESHED = 8

@@ -19,8 +19,8 @@ from doit.reporter import ConsoleReporter
 from pipeline.host.terminal import escaped, say
 from pipeline.host.typed import typed
 from pipeline.model.errors import BadInput, NodekilnError
-from pipeline.tasks import crash, journal, warnings
-from pipeline.tasks.journal import FAILED, RAN, RESTORED, UP_TO_DATE, Event
+from pipeline.tasks import crash, last_run, warnings
+from pipeline.tasks.last_run import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 
 BAD_INPUT = 3
 """Exit code when the input is wrong, as doit has it for a dodo.py that is."""
@@ -149,7 +149,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         if self.damaged:
             self.write("\n".join([f"damaged objects of the cache: {len(self.damaged)}", *self.damaged, ""]))
         if self.events:
-            journal.write(self.folder, self.events)
+            last_run.write(self.folder, self.events)
         if self.bad_input:
             raise SystemExit(BAD_INPUT)
 

@@ -33,11 +33,11 @@ from pipeline.host.typed import typed
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project import results_state
 from pipeline.project.project import RESULTS, SPECS, STATE, Project
-from pipeline.tasks import crash, outline, state, usage
-from pipeline.tasks.outline import Step
-from pipeline.tasks.planned import Planned
-from pipeline.tasks.reason import same
+from pipeline.tasks import crash, plan_cache, state, usage
+from pipeline.tasks.plan_cache import Step
 from pipeline.tasks.reporter import BAD_INPUT, chosen, explained
+from pipeline.tasks.spec_tasks import SpecTasks
+from pipeline.tasks.staleness import same
 
 Task = Any
 """doit's: it has no types."""
@@ -101,7 +101,7 @@ class SameKey:
     Printed by `doit info` as why it is not; `summary` says the same in fewer words.
     """
 
-    def __init__(self, planned: Planned, step: Step) -> None:
+    def __init__(self, planned: SpecTasks, step: Step) -> None:
         self._planned, self._step = planned, step
         self.action = step.action
         self.reason = self.summary = "never built here"
@@ -139,10 +139,10 @@ class AllSame:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._steps: list[tuple[Planned, Step]] = []
+        self._steps: list[tuple[SpecTasks, Step]] = []
         self._different: list[str] = []
 
-    def add(self, planned: Planned, steps: Iterable[Step]) -> None:
+    def add(self, planned: SpecTasks, steps: Iterable[Step]) -> None:
         self._steps += ((planned, step) for step in steps)
 
     def __call__(self, task: Any, values: Mapping[str, Any]) -> bool | None:
@@ -165,10 +165,10 @@ def build() -> Iterator[Task]:
     names = project.names()
     every = AllSame(project)
     yield _every(names, every)
-    unlocked: list[tuple[Planned, Step]] = []
+    unlocked: list[tuple[SpecTasks, Step]] = []
     for name in names:
         try:
-            yield from _spec_tasks(Planned(project, name, _mentioned(name)), unlocked, every)
+            yield from _spec_tasks(SpecTasks(project, name, _mentioned(name)), unlocked, every)
         except Exception as error:  # an unexpected one, too: other specs can be built all the same
             yield from _broken(project, name, error)
 
@@ -181,12 +181,12 @@ def _every(names: list[str], same: AllSame) -> Task:
     return _task("build", _refuse, [hint], [], hint)
 
 
-def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]], every: AllSame) -> Iterator[Task]:
+def _spec_tasks(planned: SpecTasks, unlocked: list[tuple[SpecTasks, Step]], every: AllSame) -> Iterator[Task]:
     """unlocked: gets the steps that resolve what a lock lacks; if all specs are built, they are done as one.
     every: gets the steps of the formats that the spec asks for."""
     project, name = planned.project, planned.name
-    memory = project.root / RESULTS / outline.MEMORY / f"{name}{'+' if planned.extra else ''}.json"
-    found = outline.recall(memory, planned.extra, planned.outline)
+    memory = project.root / RESULTS / plan_cache.FOLDER / f"{name}{'+' if planned.extra else ''}.json"
+    found = plan_cache.recall(memory, planned.extra, planned.cached_plan)
     group = f"build:{name}"
     same, asked = AllSame(project), [step for step in found.steps if step.task in found.asked and step.format]
     same.add(planned, asked)
@@ -205,7 +205,7 @@ def _spec_tasks(planned: Planned, unlocked: list[tuple[Planned, Step]], every: A
         yield task
 
 
-def _step_task(planned: Planned, step: Step) -> Task:
+def _step_task(planned: SpecTasks, step: Step) -> Task:
     same = _same(planned, step)
     if not step.format:
         return _task(step.task, _perform, [planned, step], step.needs, step.doc, uptodate=[same])
@@ -214,7 +214,7 @@ def _step_task(planned: Planned, step: Step) -> Task:
     return _task(step.task, _publish, [planned, step], step.needs, step.doc, **facts)
 
 
-def _same(planned: Planned, step: Step) -> SameKey:
+def _same(planned: SpecTasks, step: Step) -> SameKey:
     return SameFiles(planned, step) if step.format else SameKey(planned, step)
 
 
@@ -239,7 +239,7 @@ def _remove(project: Project, name: str) -> list[Path]:
     return publish.unpublish_all(project.results(name))
 
 
-def _remove_format(planned: Planned, step: Step) -> list[Path]:
+def _remove_format(planned: SpecTasks, step: Step) -> list[Path]:
     from pipeline.project import publish
 
     targets = [f"{planned.name}{suffix}" for suffix in formats.find(step.format).own]
@@ -336,22 +336,22 @@ def _group(name: str, needs: list[str], doc: str, **facts: Any) -> Task:
     return task
 
 
-def _perform(planned: Planned, step: Step) -> dict[str, Any]:
-    from pipeline.tasks import perform
+def _perform(planned: SpecTasks, step: Step) -> dict[str, Any]:
+    from pipeline.tasks import execute
 
-    return perform.stage(planned, step)
-
-
-def _publish(planned: Planned, step: Step) -> dict[str, Any]:
-    from pipeline.tasks import perform
-
-    return perform.publish(planned, step)
+    return execute.stage(planned, step)
 
 
-def _resolve(steps: list[tuple[Planned, Step]]) -> NoReturn:
-    from pipeline.tasks import perform
+def _publish(planned: SpecTasks, step: Step) -> dict[str, Any]:
+    from pipeline.tasks import execute
 
-    perform.resolve(steps)
+    return execute.publish(planned, step)
+
+
+def _resolve(steps: list[tuple[SpecTasks, Step]]) -> NoReturn:
+    from pipeline.tasks import execute
+
+    execute.resolve(steps)
 
 
 def _refuse(problem: str) -> NoReturn:

@@ -12,7 +12,7 @@ from pipeline.store import Store, StoreError
 from tests.attacks.conftest import SPEC, Project
 
 FOLDERS = (
-    "build", "build/x", "build/.outlines", "build/.written", "cache", "cache/blobs", "cache/blobs/sha256",
+    "build", "build/x", "build/.plans", "build/.written", "cache", "cache/blobs", "cache/blobs/sha256",
     "cache/actions", "cache/sums", "cache/locks", "cache/tmp", "cache/spares", "cache/oci-layout",
     "cache/actions/ab", "cache/sums/00",
 )  # fmt: skip
@@ -41,7 +41,7 @@ FILES = {
     "build/x/SHA256SUMS": "build:x",
     "build/x/x.tar": "build:x",
     "build/.last.json": "build:x",
-    "build/.outlines/x.json": "build:x",
+    "build/.plans/x.json": "build:x",
     "build/.sums.json": "build:x",
     "build/x/graph.html": "graph:x",
     "build/x/size.html": "size:x",

@@ -65,7 +65,7 @@ def test_records_hold_digests_and_people_see_names(project: Project) -> None:
 
 
 def test_old_records_are_not_shown_either() -> None:
-    from pipeline.tasks import reason
+    from pipeline.tasks import staleness
 
     before = {
         "key": "1",
@@ -76,7 +76,7 @@ def test_old_records_are_not_shown_either() -> None:
         "params": {"entry": {"env": ["A=hunter3"]}, "files": [{"path": "a", "contents": "x"}]},
         "inputs": {},
     }
-    said = reason.difference(before, now) + reason.summary(before, now)
+    said = staleness.difference(before, now) + staleness.summary(before, now)
     assert "entry.env.A" in said and "files[a].contents" in said
     assert not [secret for secret in SECRETS if secret in said]
 

@@ -113,7 +113,7 @@ KINDS: dict[str, Callable[[Path], list[Path]]] = {
     "seed": lambda project: list(project.glob("cache/spares/*")),
     "stored lock": stored_lock,
     "layout": lambda project: [project / "cache/oci-layout"],
-    "outline": lambda project: list(project.glob("build/.outlines/*")),
+    "outline": lambda project: list(project.glob("build/.plans/*")),
     "state": lambda project: list(project.glob("build/.doit.db*")),
     "what was written": lambda project: list(project.glob("build/.written/*")),
     "journal": lambda project: [project / "build/.last.json"],

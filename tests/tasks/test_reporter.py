@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.model import size
 from pipeline.model.errors import BadInput
-from pipeline.tasks import journal, reason
+from pipeline.tasks import last_run, staleness
 from tests.project import run_doit
 
 DODO = '''
@@ -143,13 +143,13 @@ def test_a_dumb_terminal_gets_lines(project):
 def test_the_journal_says_what_the_last_build_did(project):
     project("sshd", "restored")
     project.doit("stage")
-    outcomes = {name: event.outcome for name, event in journal.read(project.folder / "build").items()}
+    outcomes = {name: event.outcome for name, event in last_run.read(project.folder / "build").items()}
     assert outcomes == {"stage:sshd": "ran", "stage:restored": "restored"}
     project.doit("stage:sshd")
-    outcomes = {name: event.outcome for name, event in journal.read(project.folder / "build").items()}
+    outcomes = {name: event.outcome for name, event in last_run.read(project.folder / "build").items()}
     assert outcomes == {"stage:sshd": "up to date", "stage:restored": "restored"}
-    (project.folder / "build" / journal.NAME).write_text("{]")
-    assert journal.read(project.folder / "build") == {}
+    (project.folder / "build" / last_run.NAME).write_text("{]")
+    assert last_run.read(project.folder / "build") == {}
 
 
 # reasons
@@ -165,12 +165,12 @@ def test_a_reason_names_the_field():
 
     def reasons(**now) -> tuple[str, str]:
         after = {**before, "key": "2", **now}
-        return reason.difference(before, after), reason.summary(before, after)
+        return staleness.difference(before, after), staleness.summary(before, after)
 
     def params(**changed) -> dict:
         return {"params": {**before["params"], **changed}}
 
-    assert reason.difference(before, before) == "up to date"
+    assert staleness.difference(before, before) == "up to date"
     assert reasons(**params(env=["A=2"])) == (
         "env.A: 'sha256:6b86b273ff34' -> 'sha256:d4735e3a265e'",
         "env.A changed",

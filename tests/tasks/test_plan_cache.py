@@ -1,4 +1,4 @@
-"""Outlines: what is remembered of a plan is what planning anew would give, whatever was edited since."""
+"""A cached plan is what planning anew would give, whatever was edited since."""
 
 import shutil
 import sys
@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.host import tracked
 from pipeline.project.project import Project
-from pipeline.tasks import outline
-from pipeline.tasks.planned import Planned
+from pipeline.tasks import plan_cache
+from pipeline.tasks.spec_tasks import SpecTasks
 from tests.project import ROOT
 
 watched: list[list[str]] = []
@@ -39,14 +39,14 @@ def project(tmp_path, monkeypatch):
 
 
 def recalled(project, extra=()):
-    """The outline, and whether it had to be made."""
+    """The cached plan, and whether it had to be made."""
     made = []
 
     def make():
         made.append(1)
-        return Planned(project, "node", extra).outline()
+        return SpecTasks(project, "node", extra).cached_plan()
 
-    return outline.recall(project.root / "build/.outlines/node.json", extra, make), bool(made)
+    return plan_cache.recall(project.root / "build/.plans/node.json", extra, make), bool(made)
 
 
 def append(path, text):
@@ -83,7 +83,7 @@ def test_an_edit_is_noticed(project, edit):
     assert made and recalled(project) == (before, False)
     EDITS[edit](project.root)
     after, made = recalled(project)
-    assert made and after == Planned(project, "node", ()).outline()
+    assert made and after == SpecTasks(project, "node", ()).cached_plan()
     assert recalled(project) == (after, False)
 
 
@@ -97,29 +97,29 @@ def test_the_environment_is_noticed(project, monkeypatch, name, value):
     assert recalled(project) == (before, True)
 
 
-def test_other_formats_are_another_outline(project):
+def test_other_formats_are_another_plan(project):
     recalled(project)
     found, made = recalled(project, ("tar",))
     assert made and "build:node:tar" in {step.task for step in found.steps}
 
 
-def test_other_code_is_another_outline(project, monkeypatch):
+def test_other_code_is_another_plan(project, monkeypatch):
     recalled(project)
-    monkeypatch.setattr(outline, "_code", lambda: "newer")
+    monkeypatch.setattr(plan_cache, "_code", lambda: "newer")
     assert recalled(project)[1]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"code": 1}', "null"])
 def test_a_memory_that_is_damaged_is_none(project, text):
     before, _ = recalled(project)
-    (project.root / "build/.outlines/node.json").write_text(text)
+    (project.root / "build/.plans/node.json").write_text(text)
     assert recalled(project) == (before, True)
 
 
 def test_all_that_a_plan_opens_is_noted(project):
     watched.append([])
     with tracked.watching() as notes:
-        Planned(project, "node", ()).outline()
+        SpecTasks(project, "node", ()).cached_plan()
     opened = {str(Path(name).absolute()) for name in watched.pop()}
     noted = {str(Path(each).absolute()) for _, given, _ in notes for each in given}
     mine = {name for name in opened if Path(name).is_relative_to(project.root)}

@@ -21,8 +21,8 @@ from pipeline.planning import lock
 from pipeline.project import publish as publishing
 from pipeline.recipe.error import PackagesUnavailable
 from pipeline.tasks import warnings
-from pipeline.tasks.outline import Step
-from pipeline.tasks.planned import Planned, record
+from pipeline.tasks.plan_cache import Step
+from pipeline.tasks.spec_tasks import SpecTasks, record
 from pipeline.writers import TooLarge
 
 RESOLVED = "NODEKILN_RESOLVED"
@@ -33,7 +33,7 @@ class Unlocked(NodekilnError):
     """A spec names something that its lock does not explain."""
 
 
-def stage(planned: Planned, step: Step) -> dict[str, Any]:
+def stage(planned: SpecTasks, step: Step) -> dict[str, Any]:
     """Perform the step's action; what doit keeps of it."""
     action, damaged = planned.action(step), damage(planned.project.cache)
     with problem.listening() as heard:
@@ -52,7 +52,7 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
     return record(action, damaged) | {"ran": ran}
 
 
-def _all_lost(planned: Planned, step: Step, first: PackagesUnavailable) -> PackagesUnavailable:
+def _all_lost(planned: SpecTasks, step: Step, first: PackagesUnavailable) -> PackagesUnavailable:
     """`first`, and what else the lock names for the spec that nobody has any more: so that one command mends it."""
     from pipeline.recipe import unavailable
 
@@ -67,7 +67,7 @@ def _located(action: Action, found: StageProblem | Warned) -> str:
     return f"{where}: {found.message}" + (f" ({found.hint})" if found.hint else "")
 
 
-def publish(planned: Planned, step: Step) -> dict[str, Any]:
+def publish(planned: SpecTasks, step: Step) -> dict[str, Any]:
     """Write the files of the step's format; what doit keeps of it."""
     made, action, damaged = planned.plan(step), planned.action(step), damage(planned.project.cache)
     warnings.heard(map(str, made.spec.warned))
@@ -75,7 +75,7 @@ def publish(planned: Planned, step: Step) -> dict[str, Any]:
     return record(action, damaged) | {"ran": True, "files": files}
 
 
-def resolve(steps: Sequence[tuple[Planned, Step]]) -> NoReturn:
+def resolve(steps: Sequence[tuple[SpecTasks, Step]]) -> NoReturn:
     """Write the locks, then start doit again with the same words: the tasks that follow from a lock exist only now."""
     from pipeline.oci import http
 
@@ -89,7 +89,7 @@ def resolve(steps: Sequence[tuple[Planned, Step]]) -> NoReturn:
         os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
-def _locked(planned: Planned, step: Step) -> str:
+def _locked(planned: SpecTasks, step: Step) -> str:
     """Resolve what the format of a step lacks in the lock of its spec, and write that; says what it was."""
     project, name = planned.project, planned.name
     missing = planned.missing(step)

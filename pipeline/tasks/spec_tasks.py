@@ -1,6 +1,6 @@
-"""Planned: a spec of a project, with its plans, which are made when somebody first needs one.
+"""Spec tasks: a spec of a project with its plans, made when a task first needs them.
 
-doit's tasks need an outline, which is mostly remembered; plans are needed by tasks that run.
+doit itself needs a CachedPlan, which is mostly read from a file; plans are needed by tasks that run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.host.redact import redacted
 from pipeline.host.terminal import printable
 from pipeline.model.errors import BadInput
 from pipeline.project.project import Project
-from pipeline.tasks.outline import Outline, Step
+from pipeline.tasks.plan_cache import CachedPlan, Step
 
 if TYPE_CHECKING:
     from pipeline.engine.action import Action
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.spec.spec import Spec
 
 
-class Planned:
+class SpecTasks:
     """The spec `name` of `project`, with the formats that it asks for and those of `extra` that it can have."""
 
     def __init__(self, project: Project, name: str, extra: tuple[str, ...]) -> None:
@@ -82,7 +82,7 @@ class Planned:
 
     def changed(self, step: Step, before: Mapping[str, Any]) -> tuple[str, str]:
         """Why a step has to run whose action's record was `before`: at length, and in few words."""
-        from pipeline.tasks.reason import difference, summary
+        from pipeline.tasks.staleness import difference, summary
 
         now = record(self.action(step), self.project.damage)
         return difference(before, now), summary(before, now)
@@ -91,14 +91,14 @@ class Planned:
         """Where the files of an architecture go, relative to the project."""
         return self.project.results(self.name, arch if len(self.plans) > 1 else "")
 
-    def outline(self) -> Outline:
+    def cached_plan(self) -> CachedPlan:
         """What doit has to know. Problems, or another error that a person can mend."""
         steps: list[Step] = []
         for made in self.plans.values():
             steps += self._steps(made)
         asked = [self._task(made, name) for made in self.plans.values() for name in self.spec.build.formats]
         doc = f"{', '.join(self.spec.build.formats)} of {self.project.path(self.name)}"
-        return Outline(doc, _needed(steps, asked), steps)
+        return CachedPlan(doc, _needed(steps, asked), steps)
 
     def _formats(self, made: Plan) -> Iterator[tuple[str, list[Wanted]]]:
         """The formats that this node can have and there are tasks for, and what the lock lacks for each."""

@@ -6,15 +6,15 @@ import html
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pipeline.tasks import journal
-from pipeline.tasks.forecast import Step
-from pipeline.tasks.journal import Event
+from pipeline.tasks import last_run
+from pipeline.tasks.dry_run import Step
+from pipeline.tasks.last_run import Event
 
 COLOURS = {
-    journal.RAN: "#f4a261",
-    journal.RESTORED: "#8ecae6",
-    journal.UP_TO_DATE: "#b7e4c7",
-    journal.FAILED: "#e63946",
+    last_run.RAN: "#f4a261",
+    last_run.RESTORED: "#8ecae6",
+    last_run.UP_TO_DATE: "#b7e4c7",
+    last_run.FAILED: "#e63946",
     "": "#e9ecef",
 }
 """What a stage is filled with; "" is one that no build has come to yet."""
@@ -43,7 +43,7 @@ def nodes(steps: list[Step], last: Mapping[str, Event]) -> list[Node]:
     found = []
     for step in steps:
         outcome, seconds = last.get(step.task, Event("", 0.0))
-        if outcome == journal.UP_TO_DATE and step.seconds:
+        if outcome == last_run.UP_TO_DATE and step.seconds:
             seconds = step.seconds
         needs = dict.fromkeys(place[id(given)] for given in step.action.inputs)
         found.append(Node(step.task.split(":", 2)[2], outcome, seconds, tuple(needs)))
@@ -89,7 +89,7 @@ def page(title: str, drawn: list[Node]) -> str:
         for outcome, colour in COLOURS.items()
         if (count := sum(node.outcome == outcome for node in drawn))
     )
-    seconds = sum(node.seconds for node in drawn if node.outcome == journal.RAN)
+    seconds = sum(node.seconds for node in drawn if node.outcome == last_run.RAN)
     return PAGE.format(
         title=html.escape(title),
         legend=legend,

@@ -1,4 +1,4 @@
-"""Forecast: what a build of a spec would do now, stage by stage, and why. Nothing is run, fetched or written.
+"""Dry run: what a build of a spec would do now, stage by stage, and why. Nothing is run, fetched or written.
 
 It knows what doit knows (what was built in this checkout) and what the store remembers. What it cannot know is whether
 a stage that runs gives what it gave before; then those after it, which have not changed themselves, are restored.
@@ -19,7 +19,7 @@ from pipeline.model.errors import NodekilnError
 from pipeline.planning.plan import Plan, plan
 from pipeline.project.project import RESULTS, Project
 from pipeline.store import Store
-from pipeline.tasks import reason, state
+from pipeline.tasks import staleness, state
 
 RUN, MAY_RUN, RESTORE, UP_TO_DATE = "runs", "runs unless its inputs come out as before", "restored", "up to date"
 
@@ -65,7 +65,7 @@ def task_name(made: Plan, name: str) -> str:
     return f"build:{made.spec.name}:{folder}{printable(name)}"
 
 
-def forecast(project: Project, name: str) -> list[Step]:
+def steps(project: Project, name: str) -> list[Step]:
     """A step for every stage of the spec `name`, inputs before what uses them."""
     built = state.saved(project.root / RESULTS / state.NAME)
     known = _known(project.store)
@@ -113,19 +113,19 @@ def _step(
     def step(outcome: str, last: str = "", nearest: str = "") -> Step:
         return Step(made, task_name(made, action.name), action, outcome, last, nearest, seconds)
 
-    if reason.same(built, now):
+    if staleness.same(built, now):
         return step(UP_TO_DATE)
-    last = reason.difference(built, now) if built else "never built here"
+    last = staleness.difference(built, now) if built else "never built here"
     record = store.record(action.key)
     if record is not None and store.has(record.result):
         return step(RESTORE, last)
-    outcome = MAY_RUN if built and not reason.changes(built, now) and reason.changed_inputs(built, now) else RUN
-    nearest = min(its, key=lambda facts: reason.distance(facts, now), default=None)
+    outcome = MAY_RUN if built and not staleness.changes(built, now) and staleness.changed_inputs(built, now) else RUN
+    nearest = min(its, key=lambda facts: staleness.distance(facts, now), default=None)
     if nearest is None:
         return step(outcome, last, "nothing of this stage is there")
-    if not reason.distance(nearest, now):
+    if not staleness.distance(nearest, now):
         return step(outcome, last, "the same, but its result is gone")
-    return step(outcome, last, reason.difference(nearest, now))
+    return step(outcome, last, staleness.difference(nearest, now))
 
 
 def _known(store: Store) -> dict[str, Known]:

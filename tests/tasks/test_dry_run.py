@@ -16,9 +16,9 @@ from pipeline.model.digest import Digest
 from pipeline.planning.load import load
 from pipeline.planning.lock import Lock
 from pipeline.planning.plan import plan
-from pipeline.tasks import drawing
-from pipeline.tasks.drawing import Node
-from pipeline.tasks.forecast import asked
+from pipeline.tasks import graph
+from pipeline.tasks.dry_run import asked
+from pipeline.tasks.graph import Node
 from tests.engine.test_action import at, changed, paths
 from tests.project import ROOT, doit
 
@@ -113,7 +113,7 @@ def test_graph_draws_what_the_last_build_did(project):
     project.doit("build:n")
     assert 's1["rootfs' in project.doit("graph:n", "--format=mermaid", "-o", "-")
     dot = project.doit("graph:n", "--format=dot", "-o", "-")
-    assert drawing.COLOURS["up to date"] in dot and "0 -> 1" in dot
+    assert graph.COLOURS["up to date"] in dot and "0 -> 1" in dot
     if shutil.which("dot"):
         subprocess.run(["dot", "-Tsvg"], input=dot, text=True, check=True, capture_output=True)
     assert "'pdf' is no way to draw a graph: html, dot, mermaid" in project.doit("graph:n", "--format=pdf", code=3)
@@ -121,9 +121,9 @@ def test_graph_draws_what_the_last_build_did(project):
 
 def test_names_that_are_no_names_are_drawn_as_text():
     nodes = [Node('a"b\\c', "ran", 1.0, ()), Node("<script>", "", 0.0, (0,))]
-    assert '0 [label="a\\"b\\\\c 1.00 s"' in drawing.dot("t", nodes)
-    assert '"a#quot;b' in drawing.mermaid("t", nodes)
-    page = drawing.page("<t>", nodes)
+    assert '0 [label="a\\"b\\\\c 1.00 s"' in graph.dot("t", nodes)
+    assert '"a#quot;b' in graph.mermaid("t", nodes)
+    page = graph.page("<t>", nodes)
     assert "&lt;script&gt;</text>" in page and "<t>" not in page
 
 

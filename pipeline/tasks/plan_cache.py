@@ -1,0 +1,86 @@
+"""Plan cache: what doit needs of a spec's plan, kept in a file while everything that planning read is unchanged.
+
+A build that has nothing to do then reads no YAML and imports no section and no stage; nor does `doit list`, nor do the
+other specs of a fleet when one is built. Tracked inputs (`host.tracked`) and nodekiln's code decide that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pipeline
+from pipeline.host import atomic, sealed, tracked
+
+FOLDER = ".plans"
+"""Folder below the results, with a file for each spec."""
+
+
+class Step(NamedTuple):
+    """A task of doit: performs the action `action`, or publishes its files as those of the format `format`.
+
+    key: the action's key, "" while the lock lacks something that the format needs. needs: names of other tasks.
+    targets: files, relative to the project; folder: their folder. problem: why this node cannot have the format, or "".
+    """
+
+    task: str
+    arch: str
+    action: str
+    format: str
+    key: str
+    needs: list[str]
+    doc: str
+    targets: list[str]
+    folder: str = ""
+    problem: str = ""
+
+
+class CachedPlan(NamedTuple):
+    """The tasks of a spec. doc: a line about it. asked: tasks of the formats that it asks for, with what those need."""
+
+    doc: str
+    asked: list[str]
+    steps: list[Step]
+
+
+def recall(path: Path, extra: tuple[str, ...], make: Callable[[], CachedPlan]) -> CachedPlan:
+    """Returns the plan that the file `path` holds if it is still valid; otherwise calls `make`, and keeps its result.
+
+    extra: formats with tasks although the spec does not ask for them.
+    """
+    code = _code()
+    with contextlib.suppress(OSError):
+        found = sealed.load(path.stem, path.read_bytes())
+        if found and found["code"] == code and found["extra"] == [*extra] and tracked.same(found["notes"]):
+            doc, asked, steps = found["plan"]
+            return CachedPlan(doc, asked, [Step(*step) for step in steps])
+    with tracked.watching() as notes:
+        made = make()
+    notes = [json.loads(note) for note in dict.fromkeys(map(json.dumps, notes))]  # without repetitions
+    data = sealed.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "plan": made})
+    with contextlib.suppress(OSError):  # a read-only folder: planned each time
+        atomic.folder(path.parents[1], path.parent.name)
+        atomic.write(path, data)
+    return made
+
+
+@functools.cache
+def _code() -> str:
+    """Returns a digest of the running code: Python, the machine, and time and size of each of nodekiln's modules."""
+    facts = [sys.version, os.uname().machine]
+    folders = [os.path.dirname(pipeline.__file__)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    facts.append(f"{entry.path} {entry.stat().st_mtime_ns} {entry.stat().st_size}")
+                elif entry.name != "__pycache__" and entry.is_dir():
+                    folders.append(entry.path)
+    return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()
