@@ -8,7 +8,8 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     compression  reproducible compression by name and level; a pool of threads that keeps the order
     store        blobs by digest, trees, results of actions; what is verified, remembered and exported
     engine       actions: promises to call a stage, their keys, lost results made again; collecting, checking
-    readers      on-disk structures, opened: file systems, disks, archives
+    ondisk       fields and constants of on-disk structures: file systems, disks, programs
+    readers      such structures, opened: file systems, disks, archives
     writers      the same structures, written; one per module
     language     YAML with places -> classes -> errors and JSON Schema; knows no node
     oci          references, registries, layouts, layers, image configurations

@@ -8,47 +8,31 @@ import struct
 import uuid
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pipeline.ondisk import decode_device
+from pipeline.ondisk import erofs as ondisk
 from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers import erofs_index as index
 from pipeline.readers.view import Extent, Mosaic, Packed, View, window
 
-SUPERBLOCK = 1024
-MAGIC = struct.pack("<I", 0xE0F5E1E2)
-FIELDS = "<IIIBBHQqIIII16s16sI"
-SLOT = 32
-PLAIN, FULL, INLINE, COMPACT, CHUNKS = range(5)
-"""Layouts of an inode's data. FULL and COMPACT are compressed."""
-HOLE = 0xFFFFFFFF
-WITH_DEVICES = 0x20
-"""In a chunks' format: 8 bytes for each, the last 4 of which say where it is."""
-PADDED = 1
-"""A feature: compressed bytes end where their blocks end."""
-KNOWN = PADDED | 0x2 | 0x4 | 0x8 | 0x20
-"""Features: 0padding, big pclusters, chunks, a second head, shared compressed data."""
+KNOWN = ondisk.ZERO_PADDING | ondisk.BIG_PCLUSTER | ondisk.CHUNKED_FILE | ondisk.COMPR_HEAD2 | ondisk.DEDUPE
+COMPRESSED = (ondisk.COMPRESSED_FULL, ondisk.COMPRESSED_COMPACT)
 LARGEST_TABLE = 16 << 20
 LARGEST_EXTENT = 64 << 20
 LONGEST_LINK = 1 << 16
 DEEPEST = 256
 """Directories below each other: a damaged image may make a ring."""
 LETTERS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p", stat.S_IFSOCK: "s"}
-PREFIXES = {
-    1: "user.", 2: "system.posix_acl_access", 3: "system.posix_acl_default", 4: "trusted.", 5: "lustre.",
-    6: "security.",
-}  # fmt: skip
+PREFIXES = {number: name for name, number in ondisk.PREFIXES.items()} | {5: "lustre."}
 
 
 class _Inode(NamedTuple):
     nid: int
     layout: int
-    mode: int
-    size: int
-    value: int
-    uid: int
-    gid: int
+    fields: Any
+    """Of ondisk.COMPACT or EXTENDED."""
     mtime: int
-    links: int
     attributes: int
     """Where they start; they end where what follows the inode starts."""
     behind: int
@@ -58,54 +42,50 @@ class _Image:
     """An image whose superblock was read."""
 
     def __init__(self, view: View) -> None:
-        fields = struct.unpack(FIELDS, view.read(SUPERBLOCK, struct.calcsize(FIELDS)))
-        (_, self.checksum, self.compatible, bits, _, self.root, self.inodes, self.time, _, self.blocks, self.metadata,
-         self.shared, self.uuid, self.name, self.features) = fields  # fmt: skip
-        if not 9 <= bits <= 16 or self.features & ~KNOWN:
+        self.superblock = sb = ondisk.SUPERBLOCK.unpack(view.read(ondisk.SUPERBLOCK_OFFSET, ondisk.SUPERBLOCK.size))
+        if not 9 <= sb.blkszbits <= 16 or sb.feature_incompat & ~KNOWN:
             raise Unreadable("an erofs with unknown features")
         self.view = view
-        self.block = 1 << bits
+        self.block = 1 << sb.blkszbits
         self.walked: set[int] = set()
 
     def inode(self, nid: int) -> _Inode:
-        at = self.metadata * self.block + nid * SLOT
-        form, count, mode, links, size = struct.unpack("<HHHHI", self.view.read(at, 12))
-        if form & 1:
-            size, value, _, uid, gid, mtime, _, links = struct.unpack("<QIIIIqII", self.view.read(at + 8, 40))
-        else:
-            value, _, uid, gid = struct.unpack("<IIHH", self.view.read(at + 16, 12))
-            mtime = self.time
-        start = at + (64 if form & 1 else 32)
-        behind = start + (12 + (count - 1) * 4 if count else 0)
-        return _Inode(nid, form >> 1 & 7, mode, size, value, uid, gid, mtime, links, start, behind)
+        at = self.superblock.meta_blkaddr * self.block + nid * ondisk.SLOT
+        data = self.view.read(at, ondisk.EXTENDED.size)
+        form = ondisk.EXTENDED if data[0] & 1 else ondisk.COMPACT
+        fields: Any = form.unpack(data)
+        mtime = fields.i_mtime if form is ondisk.EXTENDED else self.superblock.build_time
+        start, count = at + form.size, fields.i_xattr_icount
+        behind = start + (ondisk.XATTR_IBODY_HEADER.size + (count - 1) * 4 if count else 0)
+        return _Inode(nid, fields.i_format >> 1 & 7, fields, mtime, start, behind)
 
     def content(self, inode: _Inode) -> View:
         """The bytes of a file, directory or link."""
-        size, block = inode.size, self.block
-        if inode.layout == PLAIN:
-            return window(self.view, inode.value * block, size)
-        if inode.layout == INLINE:
+        size, block = inode.fields.i_size, self.block
+        if inode.layout == ondisk.FLAT_PLAIN:
+            return window(self.view, inode.fields.i_u * block, size)
+        if inode.layout == ondisk.FLAT_INLINE:
             whole = size // block * block
-            parts = (Extent(self.view, inode.value * block, whole), Extent(self.view, inode.behind, size - whole))
+            parts = (Extent(self.view, inode.fields.i_u * block, whole), Extent(self.view, inode.behind, size - whole))
             return Mosaic(parts)
-        if inode.layout == CHUNKS:
+        if inode.layout == ondisk.CHUNK_BASED:
             return Mosaic(self._chunks(inode))
-        if inode.layout in (FULL, COMPACT) and self.features & PADDED:
+        if inode.layout in COMPRESSED and self.superblock.feature_incompat & ondisk.ZERO_PADDING:
             start = -(-inode.behind // 8) * 8
-            found = index.extents(self.view, start, size, block, inode.layout == COMPACT)
+            found = index.extents(self.view, start, size, block, inode.layout == ondisk.COMPRESSED_COMPACT)
             return Mosaic(map(self._extent, found))
         raise Unreadable(f"data of layout {inode.layout}")
 
     def _chunks(self, inode: _Inode) -> Iterator[Extent]:
-        chunk = self.block << (inode.value & 31)
-        width = 8 if inode.value & WITH_DEVICES else 4
-        count = -(-inode.size // chunk)
+        chunk = self.block << (inode.fields.i_u & 31)
+        width = 8 if inode.fields.i_u & ondisk.CHUNK_INDEXES else 4
+        count = -(-inode.fields.i_size // chunk)
         if count * width > LARGEST_TABLE:
             raise Unreadable("a table of that size")
         table = self.view.read(-(-inode.behind // width) * width, count * width)
-        left = inode.size
+        left = inode.fields.i_size
         for (start,) in struct.iter_unpack("<4xI" if width == 8 else "<I", table):
-            hole = start == HOLE
+            hole = start == ondisk.NULL_ADDR
             yield Extent(None if hole else self.view, 0 if hole else start * self.block, min(chunk, left))
             left -= chunk
 
@@ -124,15 +104,15 @@ class _Image:
 
     def names(self, inode: _Inode) -> Iterator[tuple[str, int]]:
         """Name and number of what is in a directory, without itself and the one above."""
-        if inode.size > LARGEST_DIRECTORY:
+        if inode.fields.i_size > LARGEST_DIRECTORY:
             raise Unreadable("a directory of that size")
         data = self.content(inode)
-        for at in range(0, inode.size, self.block):
+        for at in range(0, inode.fields.i_size, self.block):
             block = data.read(at, self.block)
-            first = struct.unpack_from("<H", block, 8)[0]
-            rows = list(struct.iter_unpack("<QHBx", block[: first // 12 * 12]))
+            first = ondisk.DIRENT.unpack(block).nameoff
+            rows = list(ondisk.DIRENT.struct.iter_unpack(block[: first // ondisk.DIRENT.size * ondisk.DIRENT.size]))
             ends = [row[1] for row in rows[1:]] + [len(block)]
-            for (nid, start, _), end in zip(rows, ends, strict=True):
+            for (nid, start, *_), end in zip(rows, ends, strict=True):
                 name = block[start:end].partition(b"\0")[0]
                 if name not in (b".", b".."):
                     yield os.fsdecode(name), nid
@@ -141,36 +121,40 @@ class _Image:
         if inode.attributes == inode.behind:
             return
         data = self.view.read(inode.attributes, inode.behind - inode.attributes)
-        for (number,) in struct.iter_unpack("<I", data[12 : 12 + data[4] * 4]):
-            place = self.shared * self.block + number * 4
+        start = ondisk.XATTR_IBODY_HEADER.size
+        rest = start + ondisk.XATTR_IBODY_HEADER.unpack(data).h_shared_count * 4
+        for (number,) in struct.iter_unpack("<I", data[start:rest]):
+            place = self.superblock.xattr_blkaddr * self.block + number * 4
             yield _pair(self.view.read(place, 4 + 255 + 65535))[0]
-        rest = data[12 + data[4] * 4 :]
-        while len(rest) >= 4 and rest[:4] != bytes(4):
-            pair, size = _pair(rest)
+        data = data[rest:]
+        while len(data) >= 4 and data[:4] != bytes(4):
+            pair, size = _pair(data)
             yield pair
-            rest = rest[-(-size // 4) * 4 :]
+            data = data[-(-size // 4) * 4 :]
 
 
 def _pair(data: bytes) -> tuple[tuple[str, str], int]:
     """The attribute that `data` starts with, and its size."""
-    length, prefix, size = struct.unpack_from("<BBH", data)
-    name = PREFIXES.get(prefix, f"({prefix}) ") + os.fsdecode(data[4 : 4 + length])
-    return (name, data[4 + length : 4 + length + size].hex()), 4 + length + size
+    entry, start = ondisk.XATTR_ENTRY.unpack(data), ondisk.XATTR_ENTRY.size
+    value, end = start + entry.e_name_len, start + entry.e_name_len + entry.e_value_size
+    prefix = PREFIXES.get(entry.e_name_index, f"({entry.e_name_index}) ")
+    return (prefix + os.fsdecode(data[start:value]), data[value:end].hex()), end
 
 
 def recognises(view: View) -> bool:
-    return view.read(SUPERBLOCK, 4) == MAGIC
+    return view.read(ondisk.SUPERBLOCK_OFFSET, 4) == ondisk.MAGIC.to_bytes(4, "little")
 
 
 def read(view: View) -> Listing:
     """Every entry, parents before children; `.` is the root."""
     image = _Image(view)
-    listing = dict(_walk(image, image.root, "", 0))
+    sb = image.superblock
+    listing = dict(_walk(image, sb.root_nid, "", 0))
     facts: dict[str, str | int] = {
-        "made": image.time, "inodes": image.inodes, "features": f"{image.features:#x} {image.compatible:#x}",
-        "identity": str(uuid.UUID(bytes=image.uuid)), "name": image.name.rstrip(b"\0").decode("latin-1"),
+        "made": sb.build_time, "inodes": sb.inos, "features": f"{sb.feature_incompat:#x} {sb.feature_compat:#x}",
+        "identity": str(uuid.UUID(bytes=sb.uuid)), "name": sb.volume_name.rstrip(b"\0").decode("latin-1"),
     }  # fmt: skip
-    place: dict[str, str | int] = {"blocks": image.blocks, "metadata": image.metadata, "checksum": image.checksum}
+    place: dict[str, str | int] = {"blocks": sb.blocks, "metadata": sb.meta_blkaddr, "checksum": sb.checksum}
     listing[HEADER] = Node("file system", facts, None, place)
     return listing
 
@@ -178,7 +162,7 @@ def read(view: View) -> Listing:
 def _walk(image: _Image, nid: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     inode = image.inode(nid)
     yield path or ".", _node(image, inode)
-    if stat.S_ISDIR(inode.mode):
+    if stat.S_ISDIR(inode.fields.i_mode):
         if depth > DEEPEST or nid in image.walked or len(image.walked) > MOST_ENTRIES:
             raise Unreadable("directories without end")
         image.walked.add(nid)
@@ -187,22 +171,23 @@ def _walk(image: _Image, nid: int, path: str, depth: int) -> Iterator[tuple[str,
 
 
 def _node(image: _Image, inode: _Inode) -> Node:
-    kind = stat.S_IFMT(inode.mode)
+    kind = stat.S_IFMT(inode.fields.i_mode)
     facts: dict[str, str | int] = {
-        "mode": f"{inode.mode & 0o7777:04o}", "uid": inode.uid, "gid": inode.gid, "mtime": inode.mtime,
+        "mode": f"{inode.fields.i_mode & 0o7777:04o}", "uid": inode.fields.i_uid, "gid": inode.fields.i_gid,
+        "mtime": inode.mtime,
     }  # fmt: skip
-    if kind != stat.S_IFDIR and inode.links > 1:
-        facts["links"] = inode.links
+    if kind != stat.S_IFDIR and inode.fields.i_nlink > 1:
+        facts["links"] = inode.fields.i_nlink
     facts |= {f"xattr {name}": value for name, value in image.xattrs(inode)}
     place: dict[str, str | int] = {"inode": inode.nid, "layout": inode.layout}
     if kind == stat.S_IFDIR:
         return Node("directory", facts, None, place)
     if kind == stat.S_IFREG:
         return Node("file", facts, image.content(inode), place)
-    if kind == stat.S_IFLNK and inode.size <= LONGEST_LINK:
-        facts["target"] = os.fsdecode(image.content(inode).read(0, inode.size))
+    if kind == stat.S_IFLNK and inode.fields.i_size <= LONGEST_LINK:
+        facts["target"] = os.fsdecode(image.content(inode).read(0, inode.fields.i_size))
         return Node("symlink", facts, None, place)
-    major, minor = inode.value >> 8 & 0xFFF, inode.value & 0xFF | inode.value >> 12 & 0xFFF00
+    major, minor = decode_device(inode.fields.i_u)
     facts["device"] = f"{LETTERS.get(kind, '?')} {major}:{minor}"
     return Node("device", facts, None, place)
 

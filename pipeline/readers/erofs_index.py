@@ -6,14 +6,13 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pipeline.ondisk import erofs as ondisk
+from pipeline.ondisk.erofs import CBLKCNT, NONHEAD, PLAIN
 from pipeline.readers import Unreadable
 from pipeline.readers.view import View
 
-COMPACT_2B, BIG, INLINE_TAIL, INTERLACED, FRAGMENT = 1, 2 | 4, 8, 16, 32
-"""Advice in the map header."""
-LZ4 = 0
-PLAIN, HEAD, NONHEAD, HEAD2 = 0, 1, 2, 3
-COUNT = 1 << 11
+BIG = ondisk.BIG_PCLUSTER_1 | ondisk.BIG_PCLUSTER_2
+ELSEWHERE = ondisk.INLINE_PCLUSTER | ondisk.FRAGMENT_PCLUSTER | ondisk.INTERLACED_PCLUSTER
 LARGEST = 64 << 20
 """Bytes of an index: that of a file of 32 GiB."""
 
@@ -42,14 +41,18 @@ def extents(view: View, at: int, size: int, block: int, compact: bool) -> list[E
 
     block: bytes of a block. Unreadable for other algorithms than LZ4, and for files that stand in part elsewhere.
     """
-    _, _, advice, algorithms, bits = struct.unpack("<HHHBB", view.read(at, 8))
-    if algorithms & 15 != LZ4 or advice & (INLINE_TAIL | FRAGMENT | INTERLACED) or bits >> 3:
+    header = ondisk.MAP_HEADER.unpack(view.read(at, ondisk.MAP_HEADER.size))
+    advice, bits = header.h_advise, header.h_clusterbits
+    if header.h_algorithmtype & 15 != ondisk.LZ4 or advice & ELSEWHERE or bits >> 3:
         raise Unreadable("a compressed file with another algorithm or form")
     cluster = block << (bits & 7)
     count = -(-size // cluster)
     if count * 8 > LARGEST:
         raise Unreadable("an index of that size")
-    rows = _compact(view, at + 8, count, advice, cluster) if compact else _full(view, at + 16, count)
+    if compact:
+        rows = _compact(view, at + ondisk.MAP_HEADER.size, count, advice, cluster)
+    else:
+        rows = _full(view, at + ondisk.FULL_INDEX, count)
     return list(_joined(list(rows), size, cluster, block))
 
 
@@ -67,9 +70,9 @@ def _joined(clusters: list[Cluster], size: int, cluster: int, block: int) -> Ite
 
 
 def _full(view: View, at: int, count: int) -> Iterator[Cluster]:
-    for advice, offset, value in struct.iter_unpack("<HHI", view.read(at, count * 8)):
+    for advice, offset, value in ondisk.LCLUSTER.struct.iter_unpack(view.read(at, count * 8)):
         if advice & 3 == NONHEAD:
-            yield Cluster(NONHEAD, 0, 0, value & (COUNT - 1) if value & COUNT else 0)
+            yield Cluster(NONHEAD, 0, 0, value & (CBLKCNT - 1) if value & CBLKCNT else 0)
         else:
             yield Cluster(advice & 3, offset, value)
 
@@ -77,7 +80,7 @@ def _full(view: View, at: int, count: int) -> Iterator[Cluster]:
 def _compact(view: View, at: int, count: int, advice: int, cluster: int) -> Iterator[Cluster]:
     """Packs of 2 clusters (8 bytes) up to a multiple of 32; then, where advised, of 16 (32 bytes); then of 2 again."""
     first = min(count, (32 - at % 32) // 4 % 8)
-    wide = (count - first) // 16 * 16 if advice & COMPACT_2B else 0
+    wide = (count - first) // 16 * 16 if advice & ondisk.COMPACTED_2B else 0
     for entries, size, number in ((2, 8, first), (16, 32, wide), (2, 8, count - first - wide)):
         for left in range(number, 0, -entries):
             yield from list(_pack(view.read(at, size), entries, bool(advice & BIG), cluster))[:left]
@@ -98,7 +101,7 @@ def _pack(pack: bytes, entries: int, big: bool, cluster: int) -> Iterator[Cluste
             yield Cluster(kind, offset, start)
             start, counted = start + 1, 1
         else:
-            blocks = offset & ~COUNT if big and offset & COUNT else 0
+            blocks = offset & ~CBLKCNT if big and offset & CBLKCNT else 0
             yield Cluster(NONHEAD, 0, 0, blocks)
             if blocks:
                 start += blocks - counted

@@ -7,29 +7,40 @@ import stat
 import struct
 import uuid
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pipeline.ondisk import ext4 as ondisk
 from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Memory, Mosaic, View, window
 
-ROOT = 2
-EXTENTS, INLINE = 0x80000, 0x10000000
-META_BG, ENCRYPTED = 0x10, 0x10000
-EXTENT_MAGIC, XATTR_MAGIC = 0xF30A, 0xEA020000
-UNWRITTEN = 32768
-"""A longer extent is one of zeros."""
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
-PREFIXES = {
-    1: "user.", 2: "system.posix_acl_access", 3: "system.posix_acl_default", 4: "trusted.",
-    6: "security.", 7: "system.",
-}  # fmt: skip
-ACLS = (2, 3)
-"""Those of PREFIXES that are whole names: of access control lists, which have a form of their own here."""
-ACL_NAMED, NOBODY = (2, 8), 0xFFFFFFFF
-"""Tags of those entries that are for one user or one group; the id that others have elsewhere."""
+PREFIXES = {number: name for name, number in (ondisk.PREFIXES | ondisk.ACLS).items()}
+NOBODY = 0xFFFFFFFF
+"""Id of those entries of an access control list that are for no one user or group, outside of ext4."""
 DEEPEST = 256
 LONGEST_TARGET = 4096
 """PATH_MAX of the kernel."""
+
+
+class _Inode(NamedTuple):
+    number: int
+    fields: Any
+    """Of ondisk.INODE; zero where an older inode is shorter."""
+    attributes: bytes
+    """What follows the fields."""
+
+    @property
+    def kind(self) -> int:
+        return stat.S_IFMT(self.fields.i_mode)
+
+    @property
+    def size(self) -> int:
+        return int(self.fields.i_size_lo | self.fields.i_size_high << 32)
+
+    def time(self, name: str) -> int:
+        """Seconds since 1970: signed 32 bits, and two more in the extra field of larger inodes."""
+        seconds, extra = getattr(self.fields, f"i_{name}"), getattr(self.fields, f"i_{name}_extra")
+        return int(seconds - (seconds >> 31 << 32) + ((extra & 3) << 32))
 
 
 class _Volume(NamedTuple):
@@ -42,134 +53,117 @@ class _Volume(NamedTuple):
     walked: set[int]
     """Directories that were listed: one that comes twice is a ring."""
 
-    def inode(self, number: int) -> bytes:
+    def inode(self, number: int) -> _Inode:
         group, index = divmod(number - 1, self.per_group)
-        return self.view.read(self.tables[group] * self.block + index * self.inode_size, self.inode_size)
+        data = self.view.read(self.tables[group] * self.block + index * self.inode_size, self.inode_size)
+        extra = data[ondisk.SMALL_INODE : ondisk.SMALL_INODE + 2]
+        size = ondisk.SMALL_INODE + int.from_bytes(extra, "little")
+        fields = ondisk.INODE.unpack(data[:size].ljust(ondisk.INODE.size, b"\0"))
+        return _Inode(number, fields, data[size:])
 
     def blocks(self, number: int, count: int = 1) -> Extent:
         return Extent(self.view if number else None, number * self.block, count * self.block)
 
 
 def recognises(view: View) -> bool:
-    return view.read(1080, 2) == b"\x53\xef"
+    magic = ondisk.MAGIC.to_bytes(2, "little")
+    return view.read(ondisk.SUPERBLOCK_OFFSET + ondisk.SUPERBLOCK.offset["s_magic"], 2) == magic
 
 
 def read(view: View) -> Listing:
     """Every entry, parents before children; `.` is the root. Times are seconds since 1970."""
-    sb = view.read(1024, 1024)
+    sb = ondisk.SUPERBLOCK.unpack(view.read(ondisk.SUPERBLOCK_OFFSET, ondisk.SUPERBLOCK.size))
     volume = _volume(view, sb)
     listing: dict[str, Node] = {}
-    for path, node in _walk(volume, ROOT, "", 0):
+    for path, node in _walk(volume, ondisk.ROOT_INODE, "", 0):
         listing[path] = node
         if len(listing) > MOST_ENTRIES:
             raise Unreadable(f"more than {MOST_ENTRIES} entries")
-    (mounted, written), checked, made = struct.unpack_from("<II", sb, 44), _u32(sb, 64), _u32(sb, 264)
+    features = (sb.s_feature_compat, sb.s_feature_incompat, sb.s_feature_ro_compat)
     facts: dict[str, str | int] = {
-        "UUID": str(uuid.UUID(bytes=sb[104:120])), "label": sb[120:136].rstrip(b"\0").decode("latin-1"),
-        "made": made, "written": written, "mounted": mounted, "checked": checked,
-        "hash seed": sb[236:252].hex(), "features": " ".join(f"{_u32(sb, at):#x}" for at in (92, 96, 100)),
-        "block": volume.block, "last mounted on": sb[136:200].split(b"\0")[0].decode("latin-1"),
+        "UUID": str(uuid.UUID(bytes=sb.s_uuid)), "label": sb.s_volume_name.rstrip(b"\0").decode("latin-1"),
+        "made": sb.s_mkfs_time, "written": sb.s_wtime, "mounted": sb.s_mtime, "checked": sb.s_lastcheck,
+        "hash seed": sb.s_hash_seed.hex(), "features": " ".join(f"{word:#x}" for word in features),
+        "block": volume.block, "last mounted on": sb.s_last_mounted.split(b"\0")[0].decode("latin-1"),
     }  # fmt: skip
-    place = {"blocks": _u32(sb, 4), "free blocks": _u32(sb, 12), "inodes": _u32(sb, 0), "free inodes": _u32(sb, 16)}
+    place = {
+        "blocks": sb.s_blocks_count_lo, "free blocks": sb.s_free_blocks_count_lo,
+        "inodes": sb.s_inodes_count, "free inodes": sb.s_free_inodes_count,
+    }  # fmt: skip
     listing[HEADER] = Node("file system", facts, None, place)
     return listing
 
 
-def _u32(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 4], "little")
-
-
-def _u16(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 2], "little")
-
-
-def _volume(view: View, sb: bytes) -> _Volume:
-    incompatible = _u32(sb, 96)
-    if incompatible & (META_BG | ENCRYPTED) or _u32(sb, 24) > 6:
+def _volume(view: View, sb: Any) -> _Volume:
+    if sb.s_feature_incompat & (ondisk.META_BG | ondisk.ENCRYPT) or sb.s_log_block_size > 6:
         raise Unreadable("an ext4 with features that are not known here")
-    block = 1024 << _u32(sb, 24)
-    wide = incompatible & 0x80 != 0
-    size = _u16(sb, 254) if wide else 32
-    groups = -(-(_u32(sb, 4) - _u32(sb, 20)) // _u32(sb, 32))
+    block = 1024 << sb.s_log_block_size
+    size = sb.s_desc_size if sb.s_feature_incompat & ondisk.IS_64BIT else ondisk.SMALL_GROUP
+    groups = -(-(sb.s_blocks_count_lo - sb.s_first_data_block) // sb.s_blocks_per_group)
     if groups * size > view.size:
         raise Unreadable("more groups than there is room for")
-    descriptors = view.read((_u32(sb, 20) + 1) * block, groups * size)
-    tables = [
-        _u32(descriptors, at + 8) | (_u32(descriptors, at + 40) << 32 if wide else 0)
-        for at in range(0, groups * size, size)
-    ]
-    return _Volume(view, block, _u32(sb, 40), _u16(sb, 88) if _u32(sb, 76) else 128, tuple(tables), set())
+    data = view.read((sb.s_first_data_block + 1) * block, groups * size)
+    parts = [data[at : at + size].ljust(ondisk.GROUP.size, b"\0") for at in range(0, groups * size, size)]
+    rows = [ondisk.GROUP.unpack(part) for part in parts]
+    tables = tuple(row.bg_inode_table_lo | row.bg_inode_table_hi << 32 for row in rows)
+    inode_size = sb.s_inode_size if sb.s_rev_level else ondisk.SMALL_INODE
+    return _Volume(view, block, sb.s_inodes_per_group, inode_size, tables, set())
 
 
 def _walk(volume: _Volume, number: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     inode = volume.inode(number)
     content = _content(volume, inode)
-    yield path or ".", _node(volume, number, inode, content)
-    if stat.S_IFMT(_u16(inode, 0)) == stat.S_IFDIR:
+    yield path or ".", _node(volume, inode, content)
+    if inode.kind == stat.S_IFDIR:
         if depth > DEEPEST or number in volume.walked or content.size > LARGEST_DIRECTORY:
             raise Unreadable("directories without end")
         volume.walked.add(number)
-        for name, child in sorted(_directory(volume, inode, content)):
+        for name, child in sorted(_directory(inode, content)):
             yield from _walk(volume, child, f"{path}/{name}" if path else name, depth + 1)
 
 
-def _directory(volume: _Volume, inode: bytes, content: View) -> Iterator[tuple[str, int]]:
+def _directory(inode: _Inode, content: View) -> Iterator[tuple[str, int]]:
     """Name and inode of each entry. Inner nodes of hashed directories look like blocks of empty entries."""
-    data = content.read(0, content.size)
-    blocks = [(0, data)] if not _u32(inode, 32) & INLINE else [(4, data[:60]), (0, data[60:])]
+    data, entry = content.read(0, content.size), ondisk.DIR_ENTRY
+    blocks = [(4, data[:60]), (0, data[60:])] if inode.fields.i_flags & ondisk.INLINE_DATA_FL else [(0, data)]
     for at, block in blocks:
-        while at + 8 <= len(block):
-            number, length, name_length = struct.unpack_from("<IHB", block, at)
-            name = os.fsdecode(block[at + 8 : at + 8 + name_length])
+        while at + entry.size <= len(block):
+            number, length, name_length, _ = entry.struct.unpack_from(block, at)
+            name = os.fsdecode(block[at + entry.size : at + entry.size + name_length])
             if number and name not in (".", "..", ""):
                 yield name, number
-            if length < 8:
+            if length < entry.size:
                 raise Unreadable("a directory entry without length")
             at += length
 
 
-def _node(volume: _Volume, number: int, inode: bytes, content: View) -> Node:
-    mode = _u16(inode, 0)
-    kind = KINDS.get(stat.S_IFMT(mode), "device")
+def _node(volume: _Volume, inode: _Inode, content: View) -> Node:
+    fields, kind = inode.fields, KINDS.get(inode.kind, "device")
     facts: dict[str, str | int] = {
-        "mode": f"{stat.S_IMODE(mode):04o}", "uid": _u16(inode, 2) | _u16(inode, 120) << 16,
-        "gid": _u16(inode, 24) | _u16(inode, 122) << 16, "mtime": _time(inode, 16, 136),
-        "ctime": _time(inode, 12, 132), "atime": _time(inode, 8, 140), "crtime": _time(inode, 144, 148),
-        "flags": f"{_u32(inode, 32):#x}", "generation": _u32(inode, 100),
+        "mode": f"{stat.S_IMODE(fields.i_mode):04o}",
+        "uid": fields.i_uid | fields.l_i_uid_high << 16, "gid": fields.i_gid | fields.l_i_gid_high << 16,
+        "mtime": inode.time("mtime"), "ctime": inode.time("ctime"), "atime": inode.time("atime"),
+        "crtime": inode.time("crtime"), "flags": f"{fields.i_flags:#x}", "generation": fields.i_generation,
     }  # fmt: skip
-    if kind != "directory" and _u16(inode, 26) > 1:
-        facts["links"] = _u16(inode, 26)
+    if kind != "directory" and fields.i_links_count > 1:
+        facts["links"] = fields.i_links_count
     if kind == "symlink":
         facts["target"] = os.fsdecode(content.read(0, LONGEST_TARGET))
     if kind == "device":
-        facts |= {"type": f"{stat.S_IFMT(mode):o}", "device": inode[40:48].hex()}
+        facts |= {"type": f"{inode.kind:o}", "device": fields.i_block[:8].hex()}
     facts |= _xattrs(volume, inode)
-    return Node(kind, facts, content if kind == "file" else None, {"inode": number})
+    return Node(kind, facts, content if kind == "file" else None, {"inode": inode.number})
 
 
-def _time(inode: bytes, at: int, extra: int) -> int:
-    """Seconds since 1970: signed 32 bits, and two more in the extra field of larger inodes."""
-    if at >= 128 + _extra(inode):
-        return 0
-    seconds: int = struct.unpack_from("<i", inode, at)[0]
-    return seconds + ((_u32(inode, extra) & 3) << 32 if extra + 4 <= 128 + _extra(inode) else 0)
-
-
-def _extra(inode: bytes) -> int:
-    return _u16(inode, 128) if len(inode) > 128 else 0
-
-
-def _content(volume: _Volume, inode: bytes) -> View:
-    size = _u32(inode, 4) | _u32(inode, 108) << 32
-    flags, root = _u32(inode, 32), inode[40:100]
-    kind = stat.S_IFMT(_u16(inode, 0))
-    if flags & INLINE:
+def _content(volume: _Volume, inode: _Inode) -> View:
+    size, flags, root = inode.size, inode.fields.i_flags, inode.fields.i_block
+    if flags & ondisk.INLINE_DATA_FL:
         return Memory((root + dict(_raw_xattrs(volume, inode)).get("system.data", b""))[:size])
-    if kind == stat.S_IFLNK and size < 60 and not flags & EXTENTS:
+    if inode.kind == stat.S_IFLNK and size < len(root) and not flags & ondisk.EXTENTS_FL:
         return Memory(root[:size])
-    if kind not in KINDS:
+    if inode.kind not in KINDS:
         return Memory(b"")
-    placed = _extents(volume, root) if flags & EXTENTS else _indirect(volume, root)
+    placed = _extents(volume, root) if flags & ondisk.EXTENTS_FL else _indirect(volume, root)
     return window(Mosaic(_filled(volume, placed, size)), 0, size)
 
 
@@ -185,18 +179,20 @@ def _filled(volume: _Volume, placed: Iterator[tuple[int, Extent]], size: int) ->
 
 def _extents(volume: _Volume, node: bytes, depth: int = 5) -> Iterator[tuple[int, Extent]]:
     """First logical block and place of each extent."""
-    magic, count, _, height, _ = struct.unpack_from("<HHHHI", node)
-    if magic != EXTENT_MAGIC or height > depth:
+    header = ondisk.EXTENT_HEADER.unpack(node)
+    if header.eh_magic != ondisk.EXTENT_MAGIC or header.eh_depth > depth:
         raise Unreadable("no extent tree")
-    for at in range(12, 12 + 12 * count, 12):
-        if height:
-            _, low, high = struct.unpack_from("<IIH", node, at)
-            child = volume.view.read((low | high << 32) * volume.block, volume.block)
-            yield from _extents(volume, child, height - 1)
+    kind = ondisk.EXTENT_INDEX if header.eh_depth else ondisk.EXTENT
+    for number in range(1, header.eh_entries + 1):
+        if header.eh_depth:
+            row = kind.unpack(node, number * kind.size)
+            child = volume.view.read((row.ei_leaf_lo | row.ei_leaf_hi << 32) * volume.block, volume.block)
+            yield from _extents(volume, child, header.eh_depth - 1)
         else:
-            start, length, high, low = struct.unpack_from("<IHHI", node, at)
-            where = low | high << 32 if length <= UNWRITTEN else 0
-            yield start, volume.blocks(where, length if length <= UNWRITTEN else length - UNWRITTEN)
+            start, length, high, low = kind.struct.unpack_from(node, number * kind.size)
+            written = length <= ondisk.LONGEST_EXTENT
+            where = low | high << 32 if written else 0
+            yield start, volume.blocks(where, length if written else length - ondisk.LONGEST_EXTENT)
 
 
 def _indirect(volume: _Volume, root: bytes) -> Iterator[tuple[int, Extent]]:
@@ -219,36 +215,38 @@ def _indirect(volume: _Volume, root: bytes) -> Iterator[tuple[int, Extent]]:
         start += per_block**level
 
 
-def _xattrs(volume: _Volume, inode: bytes) -> dict[str, str | int]:
+def _xattrs(volume: _Volume, inode: _Inode) -> dict[str, str | int]:
     return {f"xattr {name}": value.hex() for name, value in _raw_xattrs(volume, inode) if name != "system.data"}
 
 
-def _raw_xattrs(volume: _Volume, inode: bytes) -> Iterator[tuple[str, bytes]]:
-    """Attributes in the inode's tail, then those in a block of their own."""
-    start = 128 + _extra(inode)
-    if _u32(inode, start) == XATTR_MAGIC:
-        yield from _pairs(inode, start + 4, start + 4)
-    if number := _u32(inode, 104) | _u16(inode, 118) << 32:
-        yield from _pairs(volume.view.read(number * volume.block, volume.block), 32, 0)
+def _raw_xattrs(volume: _Volume, inode: _Inode) -> Iterator[tuple[str, bytes]]:
+    """Attributes behind the inode, then those in a block of their own."""
+    if inode.attributes[:4] == ondisk.XATTR_MAGIC.to_bytes(4, "little"):
+        yield from _pairs(inode.attributes, 4, 4)
+    if number := inode.fields.i_file_acl_lo | inode.fields.l_i_file_acl_high << 32:
+        yield from _pairs(volume.view.read(number * volume.block, volume.block), ondisk.XATTR_HEADER.size, 0)
 
 
 def _pairs(data: bytes, at: int, values: int) -> Iterator[tuple[str, bytes]]:
-    while _u32(data, at):
-        length, prefix, offset, _, size, _ = struct.unpack_from("<BBHIII", data, at)
-        name = PREFIXES.get(prefix, f"{prefix}.") + os.fsdecode(data[at + 16 : at + 16 + length])
-        value = data[values + offset : values + offset + size]
-        yield name, _access_list(value) if prefix in ACLS else value
-        at += 16 + -(-length // 4) * 4
+    while any(data[at : at + 4]):
+        entry = ondisk.XATTR_ENTRY.unpack(data, at)
+        at += ondisk.XATTR_ENTRY.size
+        prefix = PREFIXES.get(entry.e_name_index, f"{entry.e_name_index}.")
+        name = prefix + os.fsdecode(data[at : at + entry.e_name_len])
+        value = data[values + entry.e_value_offs :][: entry.e_value_size]
+        yield name, _access_list(value) if entry.e_name_index in ondisk.ACLS.values() else value
+        at += -(-entry.e_name_len // 4) * 4
 
 
 def _access_list(value: bytes) -> bytes:
     """The access control list `value` as every other file system has it: with an id in every entry."""
-    result, at = struct.pack("<I", 2), 4
+    result, at = struct.pack("<I", ondisk.ACL_ELSEWHERE), 4
     while at < len(value):
-        tag, permissions = struct.unpack_from("<HH", value, at)
-        named = tag in ACL_NAMED
-        result += struct.pack("<HHI", tag, permissions, _u32(value, at + 4) if named else NOBODY)
-        at += 8 if named else 4
+        tag, permissions = ondisk.ACL_SHORT_ENTRY.struct.unpack_from(value, at)
+        entry = ondisk.ACL_ENTRY if tag in ondisk.ACL_NAMED else ondisk.ACL_SHORT_ENTRY
+        _, _, *named = entry.struct.unpack_from(value, at)
+        result += ondisk.ACL_ENTRY.struct.pack(tag, permissions, *(named or [NOBODY]))
+        at += entry.size
     return result
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
+from pipeline.ondisk import Structure
+from pipeline.ondisk.squashfs import METADATA_SIZE, UNCOMPRESSED_METADATA
 from pipeline.readers import Unreadable
 from pipeline.readers.view import View
 
-BLOCK = 8192
-RAW = 0x8000
 LARGEST = 256 << 20
 """Bytes that are taken at once: the block list of a file of 64 TiB."""
 
@@ -27,9 +26,10 @@ class Metadata:
         """The block that starts at `at`, and where the next one does."""
         if at not in self._blocks:
             (size,) = struct.unpack("<H", self._view.read(at, 2))
-            stored = self._view.read(at + 2, size & ~RAW)
-            data = stored if size & RAW else decompress(stored, self._compression, BLOCK)
-            self._blocks[at] = data, at + 2 + (size & ~RAW)
+            stored = self._view.read(at + 2, size & ~UNCOMPRESSED_METADATA)
+            raw = size & UNCOMPRESSED_METADATA
+            data = stored if raw else decompress(stored, self._compression, METADATA_SIZE)
+            self._blocks[at] = data, at + 2 + (size & ~UNCOMPRESSED_METADATA)
         return self._blocks[at]
 
     def at(self, start: int, reference: int) -> Stream:
@@ -58,17 +58,16 @@ class Stream:
             data += more
         return data
 
-    def unpack(self, fields: str) -> tuple[Any, ...]:
-        return struct.unpack(fields, self.take(struct.calcsize(fields)))
+    def unpack(self, structure: Structure) -> Any:
+        return structure.unpack(self.take(structure.size))
 
 
-def table(metadata: Metadata, start: int, count: int, fields: str) -> Iterator[tuple[Any, ...]]:
+def table(metadata: Metadata, start: int, count: int, structure: Structure) -> list[Any]:
     """The `count` records of the table whose list of metadata blocks stands at `start`."""
-    size = struct.calcsize(fields)
-    blocks = -(-count * size // BLOCK)
+    blocks = -(-count * structure.size // METADATA_SIZE)
     where = struct.unpack(f"<{blocks}Q", metadata._view.read(start, blocks * 8))
     data = b"".join(metadata.block(at)[0] for at in where)
-    return (struct.unpack_from(fields, data, number * size) for number in range(count))
+    return list(structure.iter_unpack(data[: count * structure.size]))
 
 
 def decompress(data: bytes, compression: str, limit: int) -> bytes:

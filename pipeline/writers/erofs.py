@@ -11,37 +11,18 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from struct import pack
 
 from pipeline.model.tree import EPOCH, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, length, parent
+from pipeline.ondisk import encode_device
+from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import TooLarge, limits, raw
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity
-from pipeline.writers.erofsdata import (
-    BLOCK,
-    BLOCK_LOG,
-    CHUNKS,
-    COMPRESSED,
-    INLINE,
-    LARGEST_CLUSTER,
-    MOST_BLOCKS,
-    PLAIN,
-    Data,
-    Place,
-    within,
-)  # fmt: skip
-from pipeline.writers.erofsinode import EXTENDED, KINDS, kind, record
-from pipeline.writers.erofsmeta import SLOT, Attributes, Listing, Name, Shelf
+from pipeline.writers.erofsdata import BLOCK, BLOCK_LOG, LARGEST_CLUSTER, MOST_BLOCKS, Data, Place, within
+from pipeline.writers.erofsinode import KINDS, kind, record
+from pipeline.writers.erofsmeta import Attributes, Listing, Name, Shelf
 
 VERSION = 2
-MAGIC = 0xE0F5E1E2
-SUPERBLOCK = 1024
-"""Where it stands in the first block, which is known last."""
-CHECKSUM, MTIME = 1, 2
-"""Compatible features: the superblock has a checksum; times are those of the last change."""
-PADDED, CLUSTERS, CHUNKED, SHARED = 1, 2, 4, 0x20
-"""Features that a kernel has to know: compressed bytes behind zeros; clusters of several blocks; files in chunks;
-compressed bytes that several files refer to."""
 LZ4_DISTANCE = 65535
 """How far back LZ4 refers at most."""
 LARGEST_FILE = MOST_BLOCKS * BLOCK
@@ -84,18 +65,19 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -
 
 def _first_block(image: _Image, shared: bool, name: bytes, metadata: int, attributes: int, blocks: int) -> bytes:
     layouts = {place.layout for place in image.places.values()}
-    features = (CHUNKED if CHUNKS in layouts else 0) | (SHARED if shared else 0)
+    features = (ondisk.CHUNKED_FILE if ondisk.CHUNK_BASED in layouts else 0) | (ondisk.DEDUPE if shared else 0)
     settings = b""
-    if COMPRESSED in layouts:
-        features |= PADDED | CLUSTERS
-        settings = pack("<HHH10x", 14, LZ4_DISTANCE, LARGEST_CLUSTER)
-    fields = pack(
-        "<IIIBBHQqIIII16s16sIH42x",
-        MAGIC, 0, CHECKSUM | MTIME, BLOCK_LOG, 0, image.nids[""], len(image.inodes), image.time, 0, blocks, metadata,
-        attributes, name, b"", features, 1 if settings else 0,
+    if ondisk.COMPRESSED_FULL in layouts:
+        features |= ondisk.ZERO_PADDING | ondisk.BIG_PCLUSTER
+        settings = ondisk.LZ4_CFGS.pack(max_distance=LZ4_DISTANCE, max_pclusterblks=LARGEST_CLUSTER)
+    fields = ondisk.SUPERBLOCK.pack(
+        feature_compat=ondisk.SB_CHKSUM | ondisk.MTIME, feature_incompat=features, blkszbits=BLOCK_LOG, blocks=blocks,
+        root_nid=image.nids[""], inos=len(image.inodes), build_time=image.time, meta_blkaddr=metadata,
+        xattr_blkaddr=attributes, uuid=name, available_compr_algs=1 << ondisk.LZ4 if settings else 0,
     )  # fmt: skip
-    fields = (fields + settings).ljust(BLOCK - SUPERBLOCK, b"\0")
-    return bytes(SUPERBLOCK) + fields[:4] + pack("<I", crc32c(ONES, fields)) + fields[8:]
+    data = bytearray((fields + settings).ljust(BLOCK - ondisk.SUPERBLOCK_OFFSET, b"\0"))
+    ondisk.SUPERBLOCK.patch(data, checksum=crc32c(ONES, data))
+    return bytes(ondisk.SUPERBLOCK_OFFSET) + data
 
 
 class _Image:
@@ -128,23 +110,26 @@ class _Image:
 
     def room(self, path: str) -> int:
         """Bytes that fit behind the inode of `path`, into its block."""
-        return BLOCK - EXTENDED - len(self.attributes.of(self.inodes[path]))
+        return BLOCK - ondisk.EXTENDED.size - len(self.attributes.of(self.inodes[path]))
 
     def pieces(self, start: int, read: Read) -> Iterator[bytes]:
         """The inodes, which begin at block `start` of the image, and the blocks of directories behind them."""
-        shelf, offsets, apart = Shelf(), dict[str, int](), list[Place]()
+        shelf, offsets, apart, records = Shelf(), dict[str, int](), list[str](), dict[str, bytes]()
         for path, entry in self.inodes.items():
             if path not in self.places:
                 self.places[path] = self._place(path, entry)
-                apart += [self.places[path]] if self.places[path].blocks else []
-            offsets[path] = shelf.take(len(self._record(path)) + self._tail(path))
-        self.nids = {path: offset // SLOT for path, offset in offsets.items()}
+                apart += [path] if self.places[path].blocks else []
+            records[path] = self._record(path)
+            offsets[path] = shelf.take(len(records[path]) + self._tail(path))
+        self.nids = {path: offset // ondisk.SLOT for path, offset in offsets.items()}
         end = start + shelf.blocks
-        for place in apart:
+        for path in apart:
+            place = self.places[path]
             place.start, end = within(end, place.blocks), end + place.blocks
+            records[path] = self._record(path)
         at = 0
         for path, offset in sorted(offsets.items(), key=lambda item: item[1]):
-            piece = b"".join((bytes(offset - at), self._record(path), self._ending(path, read)))
+            piece = b"".join((bytes(offset - at), records[path], self._ending(path, read)))
             at += len(piece)
             yield piece
         rest = shelf.blocks * BLOCK - at
@@ -162,12 +147,14 @@ class _Image:
     def _place(self, path: str, entry: Entry) -> Place:
         """Of what has no place in the data area."""
         if isinstance(entry, Device):
-            return Place(PLAIN, entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12)
+            return Place(ondisk.FLAT_PLAIN, encode_device(entry.major, entry.minor))
         size = self._size(path)
         whole, rest = max(size - 1, 0) // BLOCK, (size - 1) % BLOCK + 1
         if isinstance(entry, File):
-            return Place(PLAIN, 0)
-        return Place(INLINE, blocks=whole) if rest <= self.room(path) else Place(PLAIN, blocks=whole + 1)
+            return Place(ondisk.FLAT_PLAIN, 0)
+        if rest <= self.room(path):
+            return Place(ondisk.FLAT_INLINE, blocks=whole)
+        return Place(ondisk.FLAT_PLAIN, blocks=whole + 1)
 
     def _record(self, path: str) -> bytes:
         entry = self.inodes[path]
@@ -177,12 +164,12 @@ class _Image:
     def _tail(self, path: str) -> int:
         """Bytes of the inode's data that stand behind it."""
         place = self.places[path]
-        return self._size(path) - place.blocks * BLOCK if place.layout == INLINE else 0
+        return self._size(path) - place.blocks * BLOCK if place.layout == ondisk.FLAT_INLINE else 0
 
     def _ending(self, path: str, read: Read) -> bytes:
         """Those bytes."""
         place = self.places[path]
-        if place.layout != INLINE:
+        if place.layout != ondisk.FLAT_INLINE:
             return b""
         return b"".join(read(place.tail)) if place.tail else self._block(path, place.blocks)
 

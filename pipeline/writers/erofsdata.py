@@ -10,18 +10,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from struct import pack
 
 from pipeline.model.tree import Content, Pack, Read, Sink, Slice, cut, length
+from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import Unwritable
 from pipeline.writers.extents import held, words
 from pipeline.writers.twins import identities
 
 BLOCK_LOG = 12
 BLOCK = 1 << BLOCK_LOG
-PLAIN, COMPRESSED, INLINE, CHUNKS = 0, 1, 2, 4
-"""Layouts of an inode's data: in blocks; in extents; in blocks, and its end behind the inode; in chunks with holes."""
-NOWHERE = 0xFFFFFFFF
 EXTENT = 128 << 10
 """Bytes that are compressed at a time, as in squashfs: what a random read decompresses at most."""
 LARGEST_CLUSTER = EXTENT // BLOCK
@@ -31,12 +28,10 @@ MOST_BLOCKS = (1 << 32) - 1
 bits; all ones stand for a hole)."""
 MOST_CHUNKS = 1 << 16
 """Of one file: a larger one has larger chunks, so that their table stays small."""
-HEAD, NONHEAD = 1, 2
-"""Types of a logical cluster: an extent starts there, or goes on. What is PLAIN is not compressed."""
-COUNT = 1 << 11
-"""In the second cluster of an extent: the number says how many blocks the extent takes."""
-MAP_HEADER = pack("<HHHBB8x", 0, 0, 2, 0, 0)
-"""Clusters may be of several blocks (advice 2), their algorithm is LZ4 (0), a logical one is 4 KiB (0)."""
+MAP_HEADER = ondisk.MAP_HEADER.pack(h_advise=ondisk.BIG_PCLUSTER_1, h_algorithmtype=ondisk.LZ4).ljust(
+    ondisk.FULL_INDEX, b"\0"
+)
+"""Physical clusters may be of several blocks; a logical one is a block."""
 
 
 @dataclass
@@ -44,18 +39,18 @@ class Place:
     """Where a file's bytes are."""
 
     layout: int
-    start: int = NOWHERE
-    """Its first block; in CHUNKS, how large they are."""
+    start: int = ondisk.NULL_ADDR
+    """Its first block; in CHUNK_BASED, how large they are."""
     blocks: int = 0
     table: bytearray = field(default_factory=bytearray)
-    """What stands behind the inode: of COMPRESSED, its index; of CHUNKS, where each of them is."""
+    """What stands behind the inode: of COMPRESSED_FULL, its index; of CHUNK_BASED, where each of them is."""
     tail: Content = ()
-    """The bytes that stand behind the inode: INLINE."""
+    """The bytes that stand behind the inode: FLAT_INLINE."""
 
     @property
     def value(self) -> int:
         """What the inode says of it."""
-        return self.blocks if self.layout == COMPRESSED else self.start
+        return self.blocks if self.layout == ondisk.COMPRESSED_FULL else self.start
 
 
 class Data:
@@ -72,7 +67,7 @@ class Data:
 
     def write(self, contents: Mapping[str, Content], room: Callable[[str], int]) -> dict[str, Place]:
         """Write each content of `contents` once, and say where it is. `room(path)`: bytes that fit behind its inode."""
-        places = {path: Place(INLINE, tail=content) for path, content in contents.items()
+        places = {path: Place(ondisk.FLAT_INLINE, tail=content) for path, content in contents.items()
                   if length(content) <= room(path)}  # fmt: skip
         large = {path: content for path, content in contents.items() if path not in places}
         keys: dict[str, tuple[object, bool]] = {}
@@ -84,7 +79,7 @@ class Data:
         known = {key: self._file(content, key[1], packed) for key, content in files.items()}
         places |= {path: known[key] for path, key in keys.items()}
         twins = self._pack is not None and len(files) < len(keys)
-        self.shared = twins and any(place.layout == COMPRESSED for place in places.values())
+        self.shared = twins and any(place.layout == ondisk.COMPRESSED_FULL for place in places.values())
         return places
 
     def _packed(self, files: Iterable[Content]) -> Iterator[Slice]:
@@ -99,7 +94,8 @@ class Data:
             return self._compressed(content, packed)
         if 2 * holes > size or (holes >= BLOCK and not self._pack):
             return self._chunks(content)
-        place = Place(INLINE if inline else PLAIN, self._take(-(-size >> BLOCK_LOG)), size >> BLOCK_LOG)
+        layout = ondisk.FLAT_INLINE if inline else ondisk.FLAT_PLAIN
+        place = Place(layout, self._take(-(-size >> BLOCK_LOG)), size >> BLOCK_LOG)
         stored = place.blocks << BLOCK_LOG if inline else size
         place.tail = cut(content, stored, size - stored)
         self._extend(cut(content, 0, stored))
@@ -120,29 +116,32 @@ class Data:
 
     def _chunks(self, content: Content) -> Place:
         bits = max(BLOCK_LOG, (length(content) // MOST_CHUNKS).bit_length())
-        table = array("I", [NOWHERE]) * -(-length(content) >> bits)
+        table = array("I", [ondisk.NULL_ADDR]) * -(-length(content) >> bits)
         for run, piece in held(content, 1 << bits):
             step = 1 << bits - BLOCK_LOG
             first = self._take(run.blocks * step)
             table[run.first : run.end] = array("I", range(first, first + run.blocks * step, step))
             self._extend(piece)
-        return Place(CHUNKS, bits - BLOCK_LOG, table=bytearray(words(table, "little")))
+        return Place(ondisk.CHUNK_BASED, bits - BLOCK_LOG, table=bytearray(words(table, "little")))
 
     def _compressed(self, content: Content, packed: Iterator[Slice]) -> Place:
-        place = Place(PLAIN, self._here())
+        place = Place(ondisk.FLAT_PLAIN, self._here())
         for extent, clusters in zip(_extents(content), packed, strict=False):
             blocks = clusters.length >> BLOCK_LOG
             here = self._take(blocks or -(-length(extent) // BLOCK))
             if blocks:
-                place.layout = COMPRESSED
+                place.layout = ondisk.COMPRESSED_FULL
                 place.table += _index(here, blocks, length(extent))
                 self._out.extend((clusters,))
             else:
                 blocks = -(-length(extent) // BLOCK)
-                place.table += b"".join(pack("<HHI", 0, 0, here + number) for number in range(blocks))
+                place.table += b"".join(_cluster(ondisk.PLAIN, 0, here + number) for number in range(blocks))
                 self._extend(extent)
             place.blocks += blocks
         return place
+
+
+_cluster = ondisk.LCLUSTER.struct.pack
 
 
 def within(first: int, blocks: int) -> int:
@@ -190,9 +189,10 @@ def _index(start: int, blocks: int, size: int) -> bytes:
     the extent ends in it.
     """
     count, rest = divmod(size, BLOCK)
-    rows = [pack("<HHI", HEAD, 0, start)]
+    rows = [_cluster(ondisk.HEAD, 0, start)]
     for back in range(1, count):
-        rows.append(pack("<HHHH", NONHEAD, 0, COUNT | blocks if back == 1 else back, count - back))
+        distance = ondisk.CBLKCNT | blocks if back == 1 else back
+        rows.append(_cluster(ondisk.NONHEAD, 0, distance | count - back << 16))
     if rest:
-        rows.append(pack("<HHI", PLAIN, rest, 0))
+        rows.append(_cluster(ondisk.PLAIN, rest, 0))
     return b"".join(rows)

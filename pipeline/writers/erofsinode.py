@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import stat
-from struct import pack
 
 from pipeline.model.tree import Directory, Entry, File, Symlink
-from pipeline.writers.erofsdata import COMPRESSED, MAP_HEADER, Place
+from pipeline.ondisk import erofs as ondisk
+from pipeline.writers.erofsdata import MAP_HEADER, Place
 
-COMPACT, EXTENDED = 32, 64
-"""Sizes of the two forms: the compact one has 16-bit owners, 32-bit sizes, and the superblock's time."""
 SMALL, LARGE = (1 << 16) - 1, (1 << 32) - 1
 KINDS = {stat.S_IFREG: 1, stat.S_IFDIR: 2, stat.S_IFCHR: 3, stat.S_IFBLK: 4, stat.S_IFIFO: 5, stat.S_IFLNK: 7}
 """What a directory says of an entry."""
@@ -25,22 +23,16 @@ def kind(entry: Entry) -> int:
     return stat.S_IFLNK if isinstance(entry, Symlink) else DEVICES[entry.kind]
 
 
-def form(entry: Entry, size: int, links: int, time: int) -> int:
-    """COMPACT, if what is to be said of `entry` fits, or EXTENDED. `time`: the superblock's."""
-    small = max(entry.uid, entry.gid, links) <= SMALL and size <= LARGE and entry.mtime == time
-    return COMPACT if small else EXTENDED
-
-
 def record(entry: Entry, place: Place, size: int, links: int, number: int, attributes: bytes, time: int) -> bytes:
-    """The inode `number` of `entry` with its attributes, and the index or table of its data."""
-    mode, count = kind(entry) | entry.mode & 0o7777, (len(attributes) - 12) // 4 + 1 if attributes else 0
-    if form(entry, size, links, time) == COMPACT:
-        owners = pack("<HH4x", entry.uid, entry.gid)
-        head = pack("<HHHHI4xII", place.layout << 1, count, mode, links, size, place.value, number) + owners
-    else:
-        rest = pack("<IIq4xI16x", entry.uid, entry.gid, entry.mtime, links)
-        head = pack("<HHH2xQII", 1 | place.layout << 1, count, mode, size, place.value, number) + rest
+    """The inode `number` of `entry` with its attributes, and the index or table of its data. time: the superblock's."""
+    count = (len(attributes) - ondisk.XATTR_IBODY_HEADER.size) // 4 + 1 if attributes else 0
+    compact = max(entry.uid, entry.gid, links) <= SMALL and size <= LARGE and entry.mtime == time
+    form, more = (ondisk.COMPACT, {}) if compact else (ondisk.EXTENDED, {"i_mtime": entry.mtime})
+    head = form.pack(
+        i_format=place.layout << 1 | (not compact), i_xattr_icount=count, i_mode=kind(entry) | entry.mode & 0o7777,
+        i_nlink=links, i_size=size, i_u=place.value, i_ino=number, i_uid=entry.uid, i_gid=entry.gid, **more,
+    )  # fmt: skip
     head += attributes
-    if place.layout == COMPRESSED:
+    if place.layout == ondisk.COMPRESSED_FULL:
         head += bytes(-len(head) % 8) + MAP_HEADER
     return head + place.table

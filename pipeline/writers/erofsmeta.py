@@ -11,17 +11,13 @@ from struct import pack
 from typing import NamedTuple
 
 from pipeline.model.tree import Entry, Xattrs
+from pipeline.ondisk.erofs import DIRENT, PREFIXES, SLOT, XATTR_ENTRY, XATTR_IBODY_HEADER
 from pipeline.writers import Unwritable, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.erofsdata import BLOCK
 from pipeline.writers.limits import exceeded, shown
 
-SLOT = 32
-"""Inodes start at multiples of this, and are numbered by it."""
 SLOTS = BLOCK // SLOT
-PREFIXES = {
-    "user.": 1, "system.posix_acl_access": 2, "system.posix_acl_default": 3, "trusted.": 4, "security.": 6,
-}  # fmt: skip
 CARRIED = Carried("erofs", tuple(PREFIXES), refuses=True)
 MOST_SHARED = 255
 """Shared attributes of one inode: their number is a byte."""
@@ -30,7 +26,6 @@ LARGEST_VALUE = 65535
 LARGEST_RECORD = 65535 * 4
 """Maximum size of the extended attributes of one inode, in bytes (erofs_fs.h, i_xattr_icount: 16 bits, in units of 4
 bytes)."""
-DIRENT = 12
 
 
 class Shelf:
@@ -84,11 +79,11 @@ class Listing:
         self._blocks: list[list[Name]] = [[]]
         used = 0
         for entry in sorted(names):
-            if used + DIRENT + len(entry.name) > BLOCK:
+            if used + DIRENT.size + len(entry.name) > BLOCK:
                 self._blocks.append([])
                 used = 0
             self._blocks[-1].append(entry)
-            used += DIRENT + len(entry.name)
+            used += DIRENT.size + len(entry.name)
         self.whole = len(self._blocks) - 1
         """Blocks before the last."""
         self.rest = used
@@ -101,10 +96,10 @@ class Listing:
     def block(self, number: int, nids: Mapping[str, int]) -> bytes:
         """The block `number`, all but the last filled up. `nids`: the inodes' numbers, by path."""
         entries = self._blocks[number]
-        at = len(entries) * DIRENT
+        at = len(entries) * DIRENT.size
         rows = []
         for name, inode, kind in entries:
-            rows.append(pack("<QHBx", nids[inode], at, kind))
+            rows.append(DIRENT.struct.pack(nids[inode], at, kind, 0))
             at += len(name)
         data = b"".join([*rows, *(entry.name for entry in entries)])
         return data if number == self.whole else data.ljust(BLOCK, b"\0")
@@ -144,7 +139,7 @@ class Attributes:
 
 
 def _shared(numbers: Sequence[int]) -> bytes:
-    return pack(f"<4xB7x{len(numbers)}I", len(numbers), *numbers)
+    return XATTR_IBODY_HEADER.pack(h_shared_count=len(numbers)) + pack(f"<{len(numbers)}I", *numbers)
 
 
 def _check(path: str, xattrs: Xattrs) -> None:
@@ -164,5 +159,5 @@ def _prefix(key: str) -> str | None:
 def _pair(key: str, value: bytes) -> bytes:
     prefix = _prefix(key) or ""
     name = raw(key[len(prefix) :])
-    record = pack("<BBH", len(name), PREFIXES[prefix], len(value)) + name + value
+    record = XATTR_ENTRY.struct.pack(len(name), PREFIXES[prefix], len(value)) + name + value
     return record + bytes(-len(record) % 4)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pipeline.model.tree import EPOCH, Content, Entry, Keep, Sink, Slice, cut, length
+from pipeline.ondisk.ext4 import EXTENTS_FL, JOURNAL_INODE, JOURNAL_SUPERBLOCK, SUPERBLOCK_OFFSET
 from pipeline.writers import Unwritable, disk, ext4inode, ext4layout, ext4section, ext4tree, raw
 from pipeline.writers.crc32c import crc32c
 from pipeline.writers.ext4inode import Inode
@@ -26,7 +27,6 @@ from pipeline.writers.ext4layout import (
     BLOCK,
     COPIES,
     INODE,
-    JOURNAL_INODE,
     MASK,
     PER_GROUP,
     Geometry,
@@ -231,9 +231,11 @@ def _journal(blocks: int, where: Placed, superblock: Superblock) -> tuple[bytes,
     """The journal's inode, what the superblock keeps of it, and its first block: an empty journal (journal.rst)."""
     body, _ = ext4inode.tree(where.extents, [], superblock.seeds.checksums)
     size = blocks * BLOCK
-    inode = Inode(stat.S_IFREG | 0o600, 0, 0, EPOCH, 1, size, blocks, ext4inode.EXTENTS, body)
+    inode = Inode(stat.S_IFREG | 0o600, 0, 0, EPOCH, 1, size, blocks, EXTENTS_FL, body)
     seed = ext4inode.seeds(superblock.seeds.checksums, [JOURNAL_INODE])
-    record = pack(">IIIIIIII12x4x16sI", 0xC03B3998, 4, 0, BLOCK, blocks, 1, 1, 0, superblock.identity.bytes, 1)
+    record = JOURNAL_SUPERBLOCK.pack(
+        s_blocksize=BLOCK, s_maxlen=blocks, s_first=1, s_sequence=1, s_uuid=superblock.identity.bytes, s_nr_users=1
+    )
     backup = body.ljust(60, b"\0") + pack("<II", size >> 32, size & MASK)
     return ext4inode.table([ext4inode.packed(inode)], seed), backup, (where.extents[0].place * BLOCK, record)
 
@@ -242,5 +244,5 @@ def _heads(geometry: Geometry, superblock: Superblock, table: bytes) -> Iterator
     """The superblock and the descriptors, and all copies of them."""
     for group in COPIES:
         if group < geometry.groups:
-            head = bytes(0 if group else 1024) + superblock.packed(geometry, group)
+            head = bytes(0 if group else SUPERBLOCK_OFFSET) + superblock.packed(geometry, group)
             yield group * PER_GROUP * BLOCK, head.ljust(BLOCK, b"\0") + table

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from struct import Struct, pack, unpack
+from struct import pack, unpack
 from typing import NamedTuple
 
+from pipeline.ondisk import ext4 as ondisk
 from pipeline.writers import Unwritable
 from pipeline.writers.crc32c import crc32c, crc32c_each
+from pipeline.writers.ext4layout import BLOCK, MASK
 
-BLOCK = 4096
-TAIL = 12
+TAIL = ondisk.DIR_ENTRY_TAIL.size
 """Bytes of the last entry of a block of entries, which looks unused and holds the checksum."""
 ROOM = BLOCK - TAIL
 DOTS = 24
@@ -26,16 +27,11 @@ ROOT_LIMIT, NODE_LIMIT = (BLOCK - ROOT_HEAD - 8) // 8, (BLOCK - NODE_HEAD - 8) /
 MOST_LEAVES = ROOT_LIMIT * NODE_LIMIT
 """Maximum number of blocks of names in a directory: an index has two levels (directory.rst, "Hash Tree Directories";
 three take the feature large_dir)."""
-HALF_MD4 = 1
 LAST_HASH = 0xFFFFFFFE
 """Stands for the end of a directory where it is read, so no name has it."""
-MASK = 0xFFFFFFFF
 
-
-_HEAD = Struct("<IHBB")
-"""Of an entry: its inode, its bytes, those of its name, and what it is."""
-_TAIL = Struct("<IHBBI")
-_DOTS = Struct("<IHBB4sIHBB4s").pack
+_HEAD = ondisk.DIR_ENTRY.struct.pack
+_TAIL = ondisk.DIR_ENTRY_TAIL.struct.pack
 
 
 class Leaf(NamedTuple):
@@ -51,7 +47,7 @@ def entry(name: bytes, inode: int, kind: int) -> bytes:
     kind: 1 file, 2 directory, 3 and 4 character and block device, 5 FIFO, 7 symbolic link.
     """
     size = 8 + len(name) + 3 & ~3
-    return _HEAD.pack(inode, size, len(name), kind) + name.ljust(size - 8, b"\0")
+    return _HEAD(inode, size, len(name), kind) + name.ljust(size - 8, b"\0")
 
 
 def leaves(entries: Sequence[bytes], seed: bytes) -> list[Leaf]:
@@ -94,18 +90,17 @@ def index(found: Sequence[Leaf], inode: int, above: int, seed: int) -> list[byte
     result = []
     if nodes:
         groups = [pairs[start : start + NODE_LIMIT] for start in range(0, len(pairs), NODE_LIMIT)]
-        empty = pack("<IHH", 0, BLOCK, 0)
+        empty = _HEAD(0, BLOCK, 0, 0)
         result = [_index(empty, group, NODE_LIMIT, seed) for group in groups]
         pairs = [(group[0][0], 1 + number) for number, group in enumerate(groups)]
-    dots = entry(b".", inode, 2) + _HEAD.pack(above, BLOCK - 12, 2, 2) + b"..\0\0"
-    return [_index(dots + pack("<IBBBB", 0, HALF_MD4, 8, bool(nodes), 0), pairs, ROOT_LIMIT, seed), *result]
+    dots = entry(b".", inode, 2) + _HEAD(above, BLOCK - 12, 2, 2) + b"..\0\0"
+    return [_index(dots + ondisk.DX_ROOT_INFO.pack(indirect_levels=bool(nodes)), pairs, ROOT_LIMIT, seed), *result]
 
 
 def bodies(found: Sequence[Leaf], inode: int, above: int) -> list[bytes]:
     """What is in the leaves' blocks, without the zeros behind it and the checksums: `sealed` adds them."""
     if len(found) == 1:
-        dots, entries = _DOTS(inode, 12, 1, 2, b".", above, 12, 2, 2, b".."), found[0].entries
-        return [_body([dots, *entries] if entries else [dots[:12], dots[12:]])]
+        return [_body([entry(b".", inode, 2), entry(b"..", above, 2), *found[0].entries])]
     return [_body(leaf.entries) for leaf in found]
 
 
@@ -113,7 +108,7 @@ def sealed(bodies: Sequence[bytes], seeds: Sequence[int]) -> list[bytes]:
     """Leaves' blocks with their checksums, of as many directories as there are. seeds: of the directory of each."""
     checksums = crc32c_each(seeds, bodies, ROOM)
     return [
-        body.ljust(ROOM, b"\0") + _TAIL.pack(0, TAIL, 0, 0xDE, checksum)
+        body.ljust(ROOM, b"\0") + _TAIL(0, TAIL, 0, ondisk.TAIL_TYPE, checksum)
         for body, checksum in zip(bodies, checksums, strict=True)
     ]
 
@@ -125,15 +120,15 @@ def _nodes(leaves: int) -> int:
 
 def _body(entries: Sequence[bytes]) -> bytes:
     """A block's entries; the last one reaches to the checksum."""
-    *others, last = entries or [_HEAD.pack(0, 8, 0, 0)]
+    *others, last = entries or [_HEAD(0, 8, 0, 0)]
     data = b"".join(others)
     return data + last[:4] + (ROOM - len(data)).to_bytes(2, "little") + last[6:]
 
 
 def _index(head: bytes, pairs: Sequence[tuple[int, int]], limit: int, seed: int) -> bytes:
     """A node of the index: the place of the first hash is taken by the limit and the count."""
-    table = pack("<HHI", limit, len(pairs), pairs[0][1])
-    table += b"".join(pack("<II", *pair) for pair in pairs[1:])
+    table = ondisk.DX_COUNTLIMIT.pack(limit=limit, count=len(pairs), block=pairs[0][1])
+    table += b"".join(ondisk.DX_ENTRY.struct.pack(*pair) for pair in pairs[1:])
     checksum = crc32c(crc32c(seed, head + table), bytes(8))
     return (head + table).ljust(BLOCK - 4, b"\0") + pack("<I", checksum)
 

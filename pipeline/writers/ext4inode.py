@@ -7,48 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from struct import Struct, iter_unpack, pack, pack_into
+from struct import Struct, iter_unpack, pack
 from typing import NamedTuple
 
 from pipeline.model.tree import Xattrs
+from pipeline.ondisk import encode_device
+from pipeline.ondisk import ext4 as ondisk
 from pipeline.writers import Unwritable, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.crc32c import crc32c, crc32c_each
+from pipeline.writers.ext4layout import BLOCK, EXTRA, MASK
+from pipeline.writers.ext4layout import INODE as SIZE
 
-BLOCK = 4096
-SIZE = 256
-EXTRA = 32
-"""Bytes of an inode's later fields; attributes come behind them."""
-EXTENTS, INDEX = 0x80000, 0x1000
-"""Flags: its content has an extent tree; it is a hashed directory."""
 INLINE = 4
 """Extents that fit into the inode."""
-PER_BLOCK = (BLOCK - 16) // 12
-LONGEST = 32768
-"""Blocks of one extent."""
-XATTR_MAGIC = 0xEA020000
-XATTR_ROOM = SIZE - 128 - EXTRA - 4
-XATTR_HEAD = 32
-LARGEST_ATTRIBUTES = BLOCK - XATTR_HEAD - 4
+PER_BLOCK = (BLOCK - 4) // ondisk.EXTENT.size - 1
+XATTR_ROOM = SIZE - ondisk.INODE.size - 4
+LARGEST_ATTRIBUTES = BLOCK - ondisk.XATTR_HEADER.size - 4
 """Maximum size of the extended attributes of a file, in bytes: one block without its head and the end of its list
 (attributes.rst)."""
 MOST_SHARED = 1024
 """Inodes that may refer to one block of attributes."""
-PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6, "system.": 7}
-ACLS = {"system.posix_acl_access": 2, "system.posix_acl_default": 3}
-ACL_NAMED = (2, 8)
-"""Tags of those entries of an access control list that are for one user or one group."""
 EARLIEST, LATEST = -(1 << 31), (1 << 34) - (1 << 31) - 1
 """What 34 bits of seconds reach: 1901 to 2446. What is outside is moved to the nearest end."""
-CARRIED = Carried("ext4", tuple(PREFIXES), EARLIEST, LATEST, refuses=True)
-MASK = 0xFFFFFFFF
-CHECKSUM = (124, 125, 130, 131)
-"""Where in an inode the bytes of its checksum are."""
-_INODE = Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIII4x96s")
-_PLAIN = Struct("<4sI20sI24sHHI192s").pack
-"""The same, cut where files of equal metadata differ: size, sectors, and the one extent's blocks and place."""
-_NODE = Struct("<HHHHI")
-_EXTENT = Struct("<IHHI")
+CARRIED = Carried("ext4", tuple(ondisk.PREFIXES), EARLIEST, LATEST, refuses=True)
+CHECKSUM = [ondisk.INODE.offset[name] + byte for name in ("l_i_checksum_lo", "i_checksum_hi") for byte in range(2)]
+"""Offsets of the bytes of an inode's checksum."""
+_SIZE, _SECTORS = ondisk.INODE.offset["i_size_lo"], ondisk.INODE.offset["i_blocks_lo"]
+_EXTENT = ondisk.INODE.offset["i_block"] + ondisk.EXTENT_HEADER.size + ondisk.EXTENT.offset["ee_len"]
+_PLAIN = Struct(f"<{_SIZE}sI{_SECTORS - _SIZE - 4}sI{_EXTENT - _SECTORS - 4}sHHI").pack
+"""An inode up to the end of its first extent, cut where files of equal metadata differ: size, sectors, the extent's
+length and place."""
 
 
 class Extent(NamedTuple):
@@ -88,11 +77,14 @@ def packed(inode: Inode) -> bytes:
     mode, uid, gid, mtime, links, size, blocks, flags, body, attributes, attribute_block = inode
     low, extra = _time(mtime)
     sectors = blocks * (BLOCK // 512)
-    return _INODE.pack(
-        mode, uid & 0xFFFF, size & MASK, low, low, low, 0, gid & 0xFFFF, links, sectors & MASK, flags, 0,
-        body, 0, attribute_block & MASK, size >> 32, 0, sectors >> 32, attribute_block >> 32, uid >> 16,
-        gid >> 16, 0, 0, EXTRA, 0, extra, extra, extra, low, extra, 0, attributes,
-    )  # fmt: skip
+    return ondisk.INODE.pack(
+        i_mode=mode, i_links_count=links, i_flags=flags, i_block=body, i_extra_isize=EXTRA,
+        i_uid=uid & 0xFFFF, l_i_uid_high=uid >> 16, i_gid=gid & 0xFFFF, l_i_gid_high=gid >> 16,
+        i_size_lo=size & MASK, i_size_high=size >> 32, i_blocks_lo=sectors & MASK, l_i_blocks_high=sectors >> 32,
+        i_file_acl_lo=attribute_block & MASK, l_i_file_acl_high=attribute_block >> 32,
+        i_atime=low, i_ctime=low, i_mtime=low, i_crtime=low,
+        i_atime_extra=extra, i_ctime_extra=extra, i_mtime_extra=extra, i_crtime_extra=extra,
+    ) + attributes.ljust(SIZE - ondisk.INODE.size, b"\0")  # fmt: skip
 
 
 def plain(kept: tuple[int, int, int, int], kind: int, links: int, flags: int, size: int, place: int) -> bytes:
@@ -102,7 +94,7 @@ def plain(kept: tuple[int, int, int, int], kind: int, links: int, flags: int, si
     """
     start, middle, end, rest = _alike(kept, kind, links, flags)
     blocks = -(-size // BLOCK)
-    return _PLAIN(start, size, middle, blocks * (BLOCK // 512), end, blocks, place >> 32, place & MASK, rest)
+    return _PLAIN(start, size, middle, blocks * (BLOCK // 512), end, blocks, place >> 32, place & MASK) + rest
 
 
 @lru_cache(1024)
@@ -110,7 +102,7 @@ def _alike(kept: tuple[int, int, int, int], kind: int, links: int, flags: int) -
     """What `plain` inodes have in common."""
     mode, uid, gid, mtime = kept
     data = packed(Inode(mode & 0o7777 | kind, uid, gid, mtime, links, 0, 0, flags, tree([Extent(0, 0, 0)], (), 0)[0]))
-    return data[:4], data[8:28], data[32:56], data[64:]
+    return data[:_SIZE], data[_SIZE + 4 : _SECTORS], data[_SECTORS + 4 : _EXTENT], data[_EXTENT + 8 :]
 
 
 def table(rows: Sequence[bytes], seeds: Sequence[int]) -> bytes:
@@ -126,7 +118,7 @@ def device(major: int, minor: int) -> bytes:
     """The body of a device's inode: the old form where both numbers have 8 bits."""
     if major < 256 and minor < 256:
         return pack("<II", major << 8 | minor, 0)
-    return pack("<II", 0, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
+    return pack("<II", 0, encode_device(major, minor))
 
 
 def node_count(extents: int) -> int:
@@ -140,7 +132,7 @@ def node_count(extents: int) -> int:
 
 def tree(extents: Sequence[Extent], places: Sequence[int], seed: int) -> tuple[bytes, list[tuple[int, bytes]]]:
     """The body of the inode and the blocks (place, bytes) of the tree over `extents`. `places` are for the blocks."""
-    rows = [_EXTENT.pack(logical, blocks, place >> 32, place & MASK) for logical, place, blocks in extents]
+    rows = [ondisk.EXTENT.struct.pack(logical, blocks, place >> 32, place & MASK) for logical, place, blocks in extents]
     found: list[tuple[int, bytes]] = []
     if not places:
         return _node(rows, INLINE, 0), found
@@ -153,7 +145,10 @@ def tree(extents: Sequence[Extent], places: Sequence[int], seed: int) -> tuple[b
         for place, part in zip(here, parts, strict=True):
             block = _node(part, PER_BLOCK, depth).ljust(BLOCK - 4, b"\0")
             found.append((place, block + pack("<I", crc32c(seed, block))))
-        rows = [pack("<IIHH", first, at & MASK, at >> 32, 0) for first, at in zip(firsts, here, strict=True)]
+        rows = [
+            ondisk.EXTENT_INDEX.pack(ei_block=first, ei_leaf_lo=at & MASK, ei_leaf_hi=at >> 32)
+            for first, at in zip(firsts, here, strict=True)
+        ]
         depth += 1
     return _node(rows, INLINE, depth), found
 
@@ -163,32 +158,32 @@ def inside(xattrs: Xattrs) -> bytes | None:
     if not xattrs:
         return b""
     table = _table(xattrs, 0, XATTR_ROOM)
-    return pack("<I", XATTR_MAGIC) + table if table else table
+    return pack("<I", ondisk.XATTR_MAGIC) + table if table else table
 
 
 def outside(xattrs: Xattrs) -> bytes:
     """The block of attributes, with neither its checksum nor its count of users (see `shared`). Unwritable for more
     than LARGEST_ATTRIBUTES."""
-    table = _table(xattrs, XATTR_HEAD, BLOCK)
+    table = _table(xattrs, ondisk.XATTR_HEADER.size, BLOCK)
     if table is None:
         room = f"ext4 has room for {LARGEST_ATTRIBUTES}: leave some out, or take kernel+squashfs or kernel+erofs"
         raise Unwritable(f"extended attributes of {_room(list(_hashed(xattrs)))} bytes; {room}")
     total = 0
     for *_, value in _hashed(xattrs):
         total = (total << 16 ^ total >> 16 ^ value) & MASK
-    return pack("<IIII", XATTR_MAGIC, 0, 1, total).ljust(XATTR_HEAD, b"\0") + table
+    return ondisk.XATTR_HEADER.pack(h_hash=total) + table
 
 
 def shared(block: bytes, users: int, place: int, filesystem: int) -> bytes:
     """The block of attributes `block` at its place on the disk, for so many inodes."""
     data = bytearray(block)
-    pack_into("<I", data, 4, users)
-    pack_into("<I", data, 16, crc32c(crc32c(filesystem, pack("<Q", place)), data))
+    ondisk.XATTR_HEADER.patch(data, h_refcount=users)
+    ondisk.XATTR_HEADER.patch(data, h_checksum=crc32c(crc32c(filesystem, pack("<Q", place)), data))
     return bytes(data)
 
 
 def _node(rows: Sequence[bytes], limit: int, depth: int) -> bytes:
-    return _NODE.pack(0xF30A, len(rows), limit, depth, 0) + b"".join(rows)
+    return ondisk.EXTENT_HEADER.pack(eh_entries=len(rows), eh_max=limit, eh_depth=depth) + b"".join(rows)
 
 
 @lru_cache(1024)
@@ -202,13 +197,14 @@ def _hashed(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
     """Prefix, rest of the name, value and hash of each attribute, in ext4's order."""
     found = []
     for text, value in xattrs:
-        if text in ACLS:
-            index, name, value = ACLS[text], b"", _access_list(value)
+        if text in ondisk.ACLS:
+            index, name, value = ondisk.ACLS[text], b"", _access_list(value)
         else:
             prefix = text.partition(".")[0] + "."
-            if prefix not in PREFIXES:
-                raise Unwritable(f"extended attribute {text}; ext4 has room for {', '.join(PREFIXES)}: leave it out")
-            index, name = PREFIXES[prefix], raw(text.removeprefix(prefix))
+            if prefix not in ondisk.PREFIXES:
+                room = f"ext4 has room for {', '.join(ondisk.PREFIXES)}"
+                raise Unwritable(f"extended attribute {text}; {room}: leave it out")
+            index, name = ondisk.PREFIXES[prefix], raw(text.removeprefix(prefix))
         found.append((index, len(name), name, value))
     for index, _, name, value in sorted(found):
         yield index, name, value, _hash(name, value)
@@ -225,7 +221,7 @@ def _table(xattrs: Xattrs, start: int, end: int) -> bytes | None:
     for index, name, value, number in found:
         values = _padded(value) + values
         place = end - len(values) if value else 0
-        entries += pack("<BBHIII", len(name), index, place, 0, len(value), number) + _padded(name)
+        entries += ondisk.XATTR_ENTRY.struct.pack(len(name), index, place, 0, len(value), number) + _padded(name)
     return entries.ljust(end - start - len(values), b"\0") + values
 
 
@@ -249,8 +245,11 @@ def _hash(name: bytes, value: bytes) -> int:
 
 def _access_list(value: bytes) -> bytes:
     """An access control list as ext4 keeps it: version 1, and an id only where there is one."""
-    if len(value) % 8 != 4 or value[:4] != pack("<I", 2):
+    if len(value) % 8 != 4 or value[:4] != pack("<I", ondisk.ACL_ELSEWHERE):
         raise Unwritable("an access control list that is not of version 2")
-    entries = iter_unpack("<HHI", value[4:])
-    rows = (pack("<HHI", *e) if e[0] in ACL_NAMED else pack("<HH", *e[:2]) for e in entries)
-    return pack("<I", 1) + b"".join(rows)
+    entries = ondisk.ACL_ENTRY.struct.iter_unpack(value[4:])
+    rows = (
+        (ondisk.ACL_ENTRY.struct.pack(*e) if e[0] in ondisk.ACL_NAMED else ondisk.ACL_SHORT_ENTRY.struct.pack(*e[:2]))
+        for e in entries
+    )
+    return pack("<I", ondisk.ACL_VERSION) + b"".join(rows)

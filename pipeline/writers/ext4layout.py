@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from struct import pack, pack_into
 from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.model.tree import EPOCH
+from pipeline.ondisk import ext4 as ondisk
+from pipeline.ondisk.ext4 import GROUP, SUPERBLOCK
 from pipeline.writers.crc32c import crc32c
 
 BLOCK = 4096
@@ -24,23 +25,17 @@ all groups' descriptors in front of each copy of the superblock is not meant for
 Groups"), and inodes are counted with 32 bits (super.rst, s_inodes_count)."""
 PER_GROUP = 8 * BLOCK
 """Blocks of a group, and the most inodes: what one block of bits can tell."""
-INODE = 256
-DESCRIPTOR = 64
-FIRST_INODE = 11
-"""Of those that are no file system's own; lost+found has it."""
-JOURNAL_INODE = 8
+INODE, EXTRA = 256, ondisk.INODE.size - ondisk.SMALL_INODE
+"""Bytes of an inode, and those of its fields from i_extra_isize on; attributes come behind them."""
 MASK = 0xFFFFFFFF
-INODE_UNUSED, BLOCK_UNUSED, TABLE_ZEROED = 1, 2, 4
-"""Flags of a group: its bitmaps are not there, because they follow; its inode table is all zeros where it is unused."""
-SEED = 0x270
-"""Where in the superblock the number is that checksums start with."""
-HAS_JOURNAL = 0x4
-COMPATIBLE = 0x8 | 0x20
-"""Attributes; hashed directories."""
-INCOMPATIBLE = 0x2 | 0x40 | 0x80 | 0x200 | 0x2000
-"""Types in directories; extents; 64 bits; bitmaps and tables anywhere; checksums start with a number of their own."""
-READ_ONLY_COMPATIBLE = 0x1 | 0x2 | 0x8 | 0x20 | 0x40 | 0x400
-"""Few copies of the superblock; files of 2 GiB, of 2 TiB; many subdirectories; large inodes; checksums."""
+COMPATIBLE = ondisk.EXT_ATTR | ondisk.DIR_INDEX
+INCOMPATIBLE = ondisk.FILETYPE | ondisk.EXTENTS | ondisk.IS_64BIT | ondisk.FLEX_BG | ondisk.CSUM_SEED
+READ_ONLY_COMPATIBLE = ondisk.SPARSE_SUPER | ondisk.LARGE_FILE | ondisk.HUGE_FILE
+READ_ONLY_COMPATIBLE |= ondisk.DIR_NLINK | ondisk.EXTRA_ISIZE | ondisk.METADATA_CSUM
+UNSIGNED_HASH = 2
+"""Flag of a superblock: hashes take the characters of names as unsigned."""
+USER_XATTR, ACL = 0x4, 0x8
+"""Default mount options."""
 
 
 class Run(NamedTuple):
@@ -59,7 +54,7 @@ class Geometry(NamedTuple):
     @property
     def head(self) -> int:
         """Blocks of a superblock and the descriptors behind it."""
-        return 1 + -(-self.groups * DESCRIPTOR // BLOCK)
+        return 1 + -(-self.groups * GROUP.size // BLOCK)
 
     @property
     def table(self) -> int:
@@ -170,18 +165,22 @@ class Superblock(NamedTuple):
 
     def packed(self, geometry: Geometry, group: int) -> bytes:
         """The 1024 bytes of the copy in `group`."""
-        g, per_group, journal = geometry, geometry.inodes_per_group, bool(self.journal)
-        data = pack(
-            "<IIIIIIIIIIIIIHHHHHHIIIIHHIHHIII16s16s64xIBBH16sIII16sBBHIII68s",
-            per_group * g.groups, g.blocks & MASK, 0, self.free_blocks & MASK, self.free_inodes, 0, 2, 2, PER_GROUP,
-            PER_GROUP, per_group, 0, EPOCH, 0, 0xFFFF, 0xEF53, 1, 1, 0, EPOCH, 0, 0, 1, 0, 0, FIRST_INODE, INODE, group,
-            COMPATIBLE | HAS_JOURNAL * journal, INCOMPATIBLE, READ_ONLY_COMPATIBLE, self.identity.bytes, self.label,
-            0, 0, 0, 0, b"", JOURNAL_INODE * journal, 0, 0, self.seeds.names, 1, journal, DESCRIPTOR, 0xC, 0, EPOCH,
-            self.journal,
-        )  # fmt: skip
-        data += pack("<IIIHHI16xBB", g.blocks >> 32, 0, self.free_blocks >> 32, 32, 32, 2, 4, 1)
-        data = (data.ljust(SEED, b"\0") + pack("<I", self.seeds.checksums)).ljust(1020, b"\0")
-        return data + pack("<I", crc32c(MASK, data))
+        journal, blocks, per_group = bool(self.journal), geometry.blocks, geometry.inodes_per_group
+        data = bytearray(SUPERBLOCK.pack(
+            s_inodes_count=per_group * geometry.groups, s_blocks_count_lo=blocks & MASK, s_blocks_count_hi=blocks >> 32,
+            s_free_blocks_count_lo=self.free_blocks & MASK, s_free_blocks_count_hi=self.free_blocks >> 32,
+            s_free_inodes_count=self.free_inodes, s_log_block_size=2, s_log_cluster_size=2,
+            s_blocks_per_group=PER_GROUP, s_clusters_per_group=PER_GROUP, s_inodes_per_group=per_group,
+            s_log_groups_per_flex=4, s_desc_size=GROUP.size, s_inode_size=INODE, s_block_group_nr=group,
+            s_min_extra_isize=EXTRA, s_want_extra_isize=EXTRA, s_wtime=EPOCH, s_lastcheck=EPOCH, s_mkfs_time=EPOCH,
+            s_feature_compat=COMPATIBLE | ondisk.HAS_JOURNAL * journal, s_feature_incompat=INCOMPATIBLE,
+            s_feature_ro_compat=READ_ONLY_COMPATIBLE, s_default_mount_opts=USER_XATTR | ACL, s_flags=UNSIGNED_HASH,
+            s_uuid=self.identity.bytes, s_volume_name=self.label, s_hash_seed=self.seeds.names,
+            s_def_hash_version=ondisk.HALF_MD4, s_checksum_seed=self.seeds.checksums,
+            s_journal_inum=ondisk.JOURNAL_INODE * journal, s_jnl_backup_type=journal, s_jnl_blocks=self.journal,
+        ))  # fmt: skip
+        SUPERBLOCK.patch(data, s_checksum=crc32c(MASK, data[: SUPERBLOCK.offset["s_checksum"]]))
+        return bytes(data)
 
 
 def descriptors(
@@ -200,9 +199,9 @@ def descriptors(
     for group, bits in enumerate(taken):
         free_blocks = geometry.size(group) - bits.bit_count()
         used_inodes = min(max(inodes - group * per_group, 0), per_group)
-        flags, checksums = TABLE_ZEROED, [0, 0]
+        flags, checksums = ondisk.INODE_ZEROED, [0, 0]
         if 0 < group < geometry.groups - 1 and bits == _head_bits(geometry, group):
-            flags |= BLOCK_UNUSED
+            flags |= ondisk.BLOCK_UNINIT
         else:
             bitmap = _bitmap(bits, geometry.size(group))
             checksums[0] = crc32c(seed, bitmap)
@@ -212,23 +211,26 @@ def descriptors(
             checksums[1] = crc32c(seed, bitmap[: per_group // 8])
             bitmaps.append((places.inode_bitmaps[group], bitmap))
         else:
-            flags |= INODE_UNUSED
+            flags |= ondisk.INODE_UNINIT
         blocks = (places.bitmaps[group], places.inode_bitmaps[group], places.tables[group])
-        counts = (free_blocks, per_group - used_inodes, folders[group], flags, per_group - used_inodes)
-        rows.append(_descriptor(blocks, counts, checksums, crc32c(seed, pack("<I", group))))
+        counts = (free_blocks, per_group - used_inodes, folders[group])
+        rows.append(_descriptor(blocks, counts, flags, checksums, crc32c(seed, group.to_bytes(4, "little"))))
         free += free_blocks
     return b"".join(rows), bitmaps, free
 
 
-def _descriptor(blocks: Sequence[int], counts: Sequence[int], checksums: Sequence[int], seed: int) -> bytes:
-    """counts: free blocks, free inodes, directories, flags, inodes behind the last used one."""
-    low = pack("<III", *(block & MASK for block in blocks))
-    high = pack("<III", *(block >> 32 for block in blocks))
-    data = bytearray(low + pack(
-        "<HHHHIHHHH12s12xHHI", *counts[:4], 0, checksums[0] & 0xFFFF, checksums[1] & 0xFFFF, counts[4], 0, high,
-        checksums[0] >> 16, checksums[1] >> 16, 0,
+def _descriptor(blocks: Sequence[int], counts: Sequence[int], flags: int, checksums: Sequence[int], seed: int) -> bytes:
+    """counts: free blocks, free inodes (all behind the used ones), directories."""
+    fields: dict[str, int] = {}
+    for name, block in zip(("block_bitmap", "inode_bitmap", "inode_table"), blocks, strict=True):
+        fields |= {f"bg_{name}_lo": block & MASK, f"bg_{name}_hi": block >> 32}
+    for name, checksum in zip(("block", "inode"), checksums, strict=True):
+        fields |= {f"bg_{name}_bitmap_csum_lo": checksum & 0xFFFF, f"bg_{name}_bitmap_csum_hi": checksum >> 16}
+    data = bytearray(GROUP.pack(
+        bg_free_blocks_count_lo=counts[0], bg_free_inodes_count_lo=counts[1], bg_itable_unused_lo=counts[1],
+        bg_used_dirs_count_lo=counts[2], bg_flags=flags, **fields,
     ))  # fmt: skip
-    pack_into("<H", data, 30, crc32c(seed, data) & 0xFFFF)
+    GROUP.patch(data, bg_checksum=crc32c(seed, data) & 0xFFFF)
     return bytes(data)
 
 

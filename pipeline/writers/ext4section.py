@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pipeline.model.tree import Content, Device, Directory, Entry, File, Sink, Slice, Symlink, cut, length, parent
+from pipeline.ondisk.ext4 import EXTENTS_FL, INDEX_FL, LONGEST_EXTENT
 from pipeline.writers import ext4dir, ext4inode, ext4tree, raw
 from pipeline.writers.ext4inode import Extent, Inode
 from pipeline.writers.ext4layout import BLOCK, Seeds, Space
@@ -135,11 +136,11 @@ def placed(space: Space, runs: Sequence[Run]) -> Placed:
         blocks += end - first
         logical = first
         for place, count in space.take(end - first):
-            if count <= ext4inode.LONGEST:
+            if count <= LONGEST_EXTENT:
                 found.append(Extent(logical, place, count))
             else:
-                for start in range(0, count, ext4inode.LONGEST):
-                    found.append(Extent(logical + start, place + start, min(count - start, ext4inode.LONGEST)))
+                for start in range(0, count, LONGEST_EXTENT):
+                    found.append(Extent(logical + start, place + start, min(count - start, LONGEST_EXTENT)))
             logical += count
     if len(found) <= ext4inode.INLINE:
         return Placed(found, (), blocks)
@@ -173,21 +174,21 @@ def _place(contents: Contents, layout: _Layout, number: int) -> Placed:
 
 def _plain(entry: Entry, links: int, size: int, first: int) -> bytes:
     """The inode of an `entry` without attributes whose `size` bytes lie in one piece."""
-    flags = ext4inode.EXTENTS
+    flags = EXTENTS_FL
     if type(entry) is Directory and size > BLOCK:
-        flags |= ext4inode.INDEX
+        flags |= INDEX_FL
     return ext4inode.plain(entry[:4], ext4tree.kinds(entry)[1], links, flags, size, first)
 
 
 def _inode(entry: Entry, links: int, where: Placed, body: bytes, attribute_block: int) -> Inode:
     """The inode of `entry`; `body` is the root of its extent tree."""
     mode, uid, gid, mtime, xattrs, *_ = entry
-    size, flags = 0, ext4inode.EXTENTS
+    size, flags = 0, EXTENTS_FL
     if type(entry) is File:
         size = entry.size
     elif type(entry) is Directory:
         count = where.blocks - len(where.nodes)
-        size, flags = count * BLOCK, flags | (ext4inode.INDEX if count > 1 else 0)
+        size, flags = count * BLOCK, flags | (INDEX_FL if count > 1 else 0)
     else:
         text = raw(entry.target) if type(entry) is Symlink else b""
         size = len(text)

@@ -14,13 +14,13 @@ from typing import NamedTuple
 from pipeline.model.columns import named
 from pipeline.model.digest import Digest
 from pipeline.model.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent, sections
-from pipeline.writers import TooLarge, Unwritable, ext4dir, ext4inode, ext4layout, extents, limits, raw
+from pipeline.ondisk.ext4 import FIRST_INODE, LONGEST_EXTENT, ROOT_INODE
+from pipeline.writers import TooLarge, Unwritable, ext4dir, ext4inode, extents, limits, raw
 from pipeline.writers.ext4dir import Leaf
-from pipeline.writers.ext4inode import LONGEST
 from pipeline.writers.ext4layout import BLOCK
 from pipeline.writers.extents import Run
 
-FIRST_NUMBER = {"": 2, "lost+found": ext4layout.FIRST_INODE}
+FIRST_NUMBER = {"": ROOT_INODE, "lost+found": FIRST_INODE}
 LARGEST_FILE = ((1 << 32) - 1) * BLOCK
 """Maximum size of a file, in bytes: its blocks have 32-bit numbers (ifork.rst, "Extent Tree": ee_block)."""
 LONGEST_FAST, LONGEST_LABEL = 59, 16
@@ -120,7 +120,7 @@ def whole(tree: Mapping[str, Entry]) -> Whole:
     for path, folder in folders.items():
         if folder in opened:
             listings[folder].append(path)
-    found, first = list[Section](), ext4layout.FIRST_INODE + 1
+    found, first = list[Section](), FIRST_INODE + 1
     for row, some in zip(rows, foreign, strict=True):
         above = {path: numbers[path] for path in listings if path in some}
         here = tuple(path for path in listings if path in row)
@@ -219,8 +219,8 @@ def _held(
     tree: Mapping[str, Entry], owners: Mapping[int, str], folders: Mapping[int, int]
 ) -> tuple[dict[int, int], dict[int, bytes | Content], dict[int, list[Run]], dict[int, list[Content]]]:
     """What takes blocks: `sizes`, `data`, `runs` and `parts` of Contents. folders: the blocks of directories."""
-    sizes = {number: count * BLOCK for number, count in folders.items() if count <= LONGEST}
-    runs = {number: [Run(0, count)] for number, count in folders.items() if count > LONGEST}
+    sizes = {number: count * BLOCK for number, count in folders.items() if count <= LONGEST_EXTENT}
+    runs = {number: [Run(0, count)] for number, count in folders.items() if count > LONGEST_EXTENT}
     data: dict[int, bytes | Content] = {}
     parts: dict[int, list[Content]] = {}
     for number, path in owners.items():
@@ -242,7 +242,7 @@ def _held(
 
 def _whole(content: Content, size: int) -> bool:
     """Whether none of the blocks of `content` is a hole, and one extent is enough for them."""
-    if not 0 < size <= LONGEST * BLOCK:
+    if not 0 < size <= LONGEST_EXTENT * BLOCK:
         return False
     if len(content) == 1:  # as most have
         return content[0].blob is not None
@@ -251,7 +251,7 @@ def _whole(content: Content, size: int) -> bool:
 
 def _numbers(
     entries: Mapping[str, Entry],
-    free: int = ext4layout.FIRST_INODE + 1,
+    free: int = FIRST_INODE + 1,
     known: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """path -> inode, in order, from `free` on. known: those of some hard-linked files."""

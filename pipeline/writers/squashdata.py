@@ -8,20 +8,15 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import tee
-from struct import Struct
 from typing import NamedTuple
 
 from pipeline.model.tree import Content, Pack, Read, Sink, Slice, Work, length, parent, split
+from pipeline.ondisk.squashfs import FRAGMENT, INVALID, UNCOMPRESSED
 from pipeline.writers.twins import identities
 
 BLOCK_LOG = 17
 BLOCK = 1 << BLOCK_LOG
 """128 KiB, as mksquashfs has it."""
-RAW = 1 << 24
-"""In the size of a block: it is stored as it is."""
-NO_FRAGMENT = 0xFFFFFFFF
-FRAGMENT = Struct("<QII")
-"""Of the fragment table: place, size, nothing."""
 ZEROS = bytes(BLOCK)
 PLAIN = b"\0"
 """Stands for a block that would become no smaller: nothing that was compressed is as short."""
@@ -38,7 +33,7 @@ class Place:
     start: int = 0
     sizes: list[int] = field(default_factory=list)
     """Of its blocks, as stored; 0 is a hole."""
-    fragment: int = NO_FRAGMENT
+    fragment: int = INVALID
     offset: int = 0
 
 
@@ -71,7 +66,7 @@ def write(
         size, stored = (0, ()) if each.hole else _stored(each, next(made))
         out.extend(stored)
         if each.place is None:
-            fragments += FRAGMENT.pack(start, size, 0)
+            fragments += FRAGMENT.struct.pack(start, size, 0)
             continue
         each.place.sizes.append(size)
         if size and not each.place.start:
@@ -81,7 +76,7 @@ def write(
 def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
     """The size of a block in its list, and its bytes, if `piece` is what it became."""
     if piece.length == len(PLAIN) or (not piece.length and block.place is None):
-        return length(block.content) | RAW, block.content
+        return length(block.content) | UNCOMPRESSED, block.content
     return piece.length, (piece,) if piece.length else ()
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from struct import Struct, pack
+from struct import pack
 from typing import NamedTuple
 
 from pipeline.model.tree import (
@@ -30,6 +30,8 @@ from pipeline.model.tree import (
     length,
     parent,
 )
+from pipeline.ondisk import encode_device
+from pipeline.ondisk import squashfs as ondisk
 from pipeline.writers import TooLarge, Unwritable, agreed, limits, raw, squashdata
 from pipeline.writers.carried import Carried
 from pipeline.writers.extents import words
@@ -37,17 +39,10 @@ from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Place
 from pipeline.writers.squashmeta import Metadata, Row, listing
 
 VERSION = 4
-COMPRESSORS = {"gzip": 1, "zstd": 6}
-SUPERBLOCK = 96
-"""Bytes; they are known last and come first."""
-NOWHERE = (1 << 64) - 1
-NO_XATTRS = 0xFFFFFFFF
-DUPLICATES, WITHOUT_XATTRS = 0x40, 0x200
-PREFIXES = {"user.": 0, "trusted.": 1, "security.": 2}
 LATEST = (1 << 32) - 1
 """Latest time stamp, in seconds since 1970 (squashfs_fs.h, mtime: 32 bits). One outside 1970 to 2106 is moved to the
 nearest end."""
-CARRIED = Carried("squashfs", tuple(PREFIXES), 0, LATEST, refuses=True)
+CARRIED = Carried("squashfs", tuple(ondisk.PREFIXES), 0, LATEST, refuses=True)
 MOST_IDS = 65535
 """Maximum number of different user and group ids (squashfs_fs.h, no_ids: 16 bits)."""
 LARGEST_FILE = ((1 << 31) - 1) * BLOCK
@@ -55,19 +50,10 @@ LARGEST_FILE = ((1 << 31) - 1) * BLOCK
 MOST_INDEXES = (1 << 16) - 1
 """Maximum number of groups of names that a directory's index lists (squashfs_fs.h, i_count: 16 bits). A group has up to
 256 names, whose inodes lie together."""
-DIRECTORY, REGULAR, SYMLINK = 1, 2, 3
-TYPES = {"b": 4, "c": 5, "p": 6}
-EXTENDED = 7
-"""What the number of an inode's extended form is larger by."""
-HEAD = Struct("<HHHHI")
-"""What every inode starts with: its type, mode, owner, group and time."""
-FOLDER, LARGE_FOLDER = Struct("<IIIHHI"), Struct("<IIIIIHHI")
-SMALL_FILE, LARGE_FILE = Struct("<IIIII"), Struct("<IQQQIIII")
-OTHER = Struct("<II")
-"""What follows, each from its number on; OTHER goes on by kind."""
+TYPES = {"b": ondisk.BLOCK_DEVICE, "c": ondisk.CHARACTER_DEVICE, "p": ondisk.FIFO}
 SMALL = (1 << 32) - 1
 """Sizes and places beyond this need the extended form."""
-LARGEST_LISTING = 65535 - 3
+LARGEST_LISTING = 65535 - ondisk.DOTS
 """Of a directory in the basic form."""
 PAD = 4096
 EMPTY = Place()
@@ -92,15 +78,15 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     limits.check(tree, "squashfs")
-    start = out.tell()
+    origin = out.tell() - ondisk.SUPERBLOCK.size
     contents = _contents(tree)
     image, fragments = _Image(tree, packing), bytearray()
-    with closing(squashdata.write(contents, read, out, packing.make, start - SUPERBLOCK, fragments)) as places:
+    with closing(squashdata.write(contents, read, out, packing.make, origin, fragments)) as places:
         for path, entry in agreed(tree):  # while threads compress what comes next
             image.add(path, entry, next(places) if path in contents else EMPTY)
         next(places, None)  # the last fragment block
     tables = [image.inodes.finish(), image.directories.finish()]
-    offset = out.tell() - start + SUPERBLOCK
+    offset = out.tell() - origin
     inode_table, directory_table = offset, offset + len(tables[0])
     for table in tables:
         out.write(table)
@@ -108,29 +94,30 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     def listed(records: bytes | bytearray, ahead: bytes = b"") -> int:
         """Write a table as metadata blocks, and the list of where they are; the list's place."""
         blocks = Metadata(packing.compress)
-        begin = out.tell() - start + SUPERBLOCK
-        cuts = range(0, len(records), Metadata.SIZE)
-        starts = [begin + (blocks.write(records[at : at + Metadata.SIZE]) >> 16) for at in cuts]
+        begin = out.tell() - origin
+        cuts = range(0, len(records), ondisk.METADATA_SIZE)
+        starts = [begin + (blocks.write(records[at : at + ondisk.METADATA_SIZE]) >> 16) for at in cuts]
         out.write(blocks.finish())
-        place = out.tell() - start + SUPERBLOCK
+        place = out.tell() - origin
         out.write(ahead + words(array("Q", starts), "little"))
         return place
 
-    fragment_table = listed(fragments) if fragments else NOWHERE
+    fragment_table = listed(fragments) if fragments else ondisk.INVALID_BLK
     id_table = listed(words(array("I", image.ids), "little"))
-    xattr_table = NOWHERE
+    xattr_table = ondisk.INVALID_BLK
     if image.xattrs:
-        kv_start = out.tell() - start + SUPERBLOCK
+        kv_start = out.tell() - origin
         out.write(image.attributes.finish())
-        xattr_table = listed(image.xattr_records, pack("<QII", kv_start, len(image.xattrs), 0))
-    used = out.tell() - start + SUPERBLOCK
+        xattr_table = listed(image.xattr_records, ondisk.XATTR_TABLE.struct.pack(kv_start, len(image.xattrs), 0))
+    used = out.tell() - origin
     out.zeros(-used % PAD)
-    flags = DUPLICATES | (0 if image.xattrs else WITHOUT_XATTRS)
-    return pack(
-        "<4sIIIIHHHHHHQQQQQQQQ",
-        b"hsqs", image.count, EPOCH, BLOCK, len(fragments) // 16, COMPRESSORS[packing.name], BLOCK_LOG, flags,
-        len(image.ids), 4, 0, image.root, used,
-        id_table, xattr_table, inode_table, directory_table, fragment_table, NOWHERE,
+    flags = ondisk.DUPLICATES | (0 if image.xattrs else ondisk.NO_XATTR)
+    return ondisk.SUPERBLOCK.pack(
+        inodes=image.count, mkfs_time=EPOCH, block_size=BLOCK, block_log=BLOCK_LOG, flags=flags,
+        fragments=len(fragments) // ondisk.FRAGMENT.size, compression=ondisk.COMPRESSIONS[packing.name],
+        no_ids=len(image.ids), root_inode=image.root, bytes_used=used, id_table_start=id_table,
+        xattr_id_table_start=xattr_table, inode_table_start=inode_table, directory_table_start=directory_table,
+        fragment_table_start=fragment_table,
     )  # fmt: skip
 
 
@@ -166,20 +153,20 @@ class _Image:
     def add(self, path: str, entry: Entry, place: Place) -> None:
         """Add the next path of the tree. place: of a file's bytes, with its first name."""
         if isinstance(entry, File) and entry.inode in self._linked:
-            self._named(path, *self._linked[entry.inode], REGULAR)
+            self._named(path, *self._linked[entry.inode], ondisk.REGULAR)
             return
         self.count = number = self.count + 1
         if isinstance(entry, File):
-            kind, reference = REGULAR, self.inodes.write(self._file(path, entry, place))
+            kind, reference = ondisk.REGULAR, self.inodes.write(self._file(path, entry, place))
             if entry.inode:
                 self._linked[entry.inode] = reference, number
         elif isinstance(entry, Directory):
             self._folders[path] = _Folder(entry, number, self._names[path])
             if self._names[path]:
                 return
-            kind, reference = DIRECTORY, self._directory(path)
+            kind, reference = ondisk.DIRECTORY, self._directory(path)
         else:
-            kind = TYPES[entry.kind] if isinstance(entry, Device) else SYMLINK
+            kind = TYPES[entry.kind] if isinstance(entry, Device) else ondisk.SYMLINK
             reference = self.inodes.write(self._other(path, entry, kind))
         self._named(path, reference, number, kind)
 
@@ -192,14 +179,14 @@ class _Image:
             folder.left -= 1
             if folder.left:
                 return
-            reference, number, kind = self._directory(path), folder.number, DIRECTORY
+            reference, number, kind = self._directory(path), folder.number, ondisk.DIRECTORY
         self.root = reference
 
     def _directory(self, path: str) -> int:
         """Write the directory `path`, everything in which was written; the reference of its inode."""
         folder = self._folders.pop(path)
         entry, number = folder.entry, folder.number
-        links = 2 + sum([kind == DIRECTORY for _, _, _, kind in folder.rows])
+        links = 2 + sum([kind == ondisk.DIRECTORY for _, _, _, kind in folder.rows])
         place, size, index = listing(self.directories, folder.rows)
         if len(index) > MOST_INDEXES:
             names = f"names in {len(index)} groups; a directory of squashfs has room for {MOST_INDEXES}"
@@ -208,10 +195,12 @@ class _Image:
         above = self._folders[parent(path)].number if path else self.count + 1
         if size > LARGEST_LISTING or index or entry.xattrs:
             xattr = self._xattr(path, entry)
-            record = LARGE_FOLDER.pack(number, links, size + 3, block, above, len(index), offset, xattr)
-            return self.inodes.write(self._head(path, entry, DIRECTORY + EXTENDED) + record + b"".join(index))
-        record = FOLDER.pack(number, block, links, size + 3, offset, above)
-        return self.inodes.write(self._head(path, entry, DIRECTORY) + record)
+            size += ondisk.DOTS
+            record = ondisk.LARGE_DIR.struct.pack(number, links, size, block, above, len(index), offset, xattr)
+            head = self._head(path, entry, ondisk.DIRECTORY + ondisk.EXTENDED)
+            return self.inodes.write(head + record + b"".join(index))
+        record = ondisk.DIR.struct.pack(number, block, links, size + ondisk.DOTS, offset, above)
+        return self.inodes.write(self._head(path, entry, ondisk.DIRECTORY) + record)
 
     def _file(self, path: str, entry: File, place: Place) -> bytes:
         start, sizes, size = place.start, place.sizes, length(entry.content)
@@ -219,20 +208,21 @@ class _Image:
         if entry.inode or entry.xattrs or holes or start > SMALL or size > SMALL:
             sparse, links = min(holes * BLOCK, max(size - 1, 0)), self._links[entry.inode] or 1
             tail = links, place.fragment, place.offset, self._xattr(path, entry)
-            record = self._head(path, entry, REGULAR + EXTENDED)
-            record += LARGE_FILE.pack(self.count, start, size, sparse, *tail)
+            record = self._head(path, entry, ondisk.REGULAR + ondisk.EXTENDED)
+            record += ondisk.LARGE_FILE.struct.pack(self.count, start, size, sparse, *tail)
         else:
-            record = self._head(path, entry, REGULAR)
-            record += SMALL_FILE.pack(self.count, start, place.fragment, place.offset, size)
+            record = self._head(path, entry, ondisk.REGULAR)
+            record += ondisk.FILE.struct.pack(self.count, start, place.fragment, place.offset, size)
         return record + words(array("I", sizes), "little") if sizes else record
 
     def _other(self, path: str, entry: Symlink | Device, kind: int) -> bytes:
-        record = self._head(path, entry, kind + EXTENDED if entry.xattrs else kind) + OTHER.pack(self.count, 1)
+        record = self._head(path, entry, kind + ondisk.EXTENDED if entry.xattrs else kind)
+        record += ondisk.OTHER.struct.pack(self.count, 1)
         if isinstance(entry, Symlink):
             target = raw(entry.target)
             record += pack("<I", len(target)) + target
         elif entry.kind != "p":
-            record += pack("<I", entry.minor & 0xFF | entry.major << 8 | (entry.minor & ~0xFF) << 12)
+            record += pack("<I", encode_device(entry.major, entry.minor))
         return record + pack("<I", self._xattr(path, entry)) if entry.xattrs else record
 
     def _head(self, path: str, entry: Entry, kind: int) -> bytes:
@@ -243,18 +233,18 @@ class _Image:
             if len(self.ids) > MOST_IDS:
                 room = f"squashfs has room for {MOST_IDS} of all files"
                 raise Unwritable(f"{path}: one more user or group id; {room}: give them fewer, or take kernel+erofs")
-            self._heads[key] = HEAD.pack(kind, mode & 0o7777, owner, group, min(max(mtime, 0), LATEST))
+            self._heads[key] = ondisk.INODE.struct.pack(kind, mode & 0o7777, owner, group, min(max(mtime, 0), LATEST))
         return self._heads[key]
 
     def _xattr(self, path: str, entry: Entry) -> int:
         """The number of the entry's set of attributes; equal sets are stored once."""
         xattrs = entry.xattrs
         if not xattrs:
-            return NO_XATTRS
+            return ondisk.INVALID
         if xattrs not in self.xattrs:
             pairs = [_pair(path, key, value) for key, value in sorted(xattrs)]
             place = self.attributes.write(b"".join(pairs))
-            self.xattr_records += pack("<QII", place, len(pairs), sum(map(len, pairs)))
+            self.xattr_records += ondisk.XATTR_ID.struct.pack(place, len(pairs), sum(map(len, pairs)))
             self.xattrs[xattrs] = len(self.xattrs)
         return self.xattrs[xattrs]
 
@@ -271,9 +261,9 @@ def _contents(tree: Mapping[str, Entry]) -> dict[str, Content]:
 
 
 def _pair(path: str, key: str, value: bytes) -> bytes:
-    for prefix, number in PREFIXES.items():
+    for prefix, number in ondisk.PREFIXES.items():
         if key.startswith(prefix):
             name = raw(key[len(prefix) :])
-            return pack("<HH", number, len(name)) + name + pack("<I", len(value)) + value
-    room = f"squashfs has room for {', '.join(PREFIXES)}"
+            return ondisk.XATTR_ENTRY.struct.pack(number, len(name)) + name + pack("<I", len(value)) + value
+    room = f"squashfs has room for {', '.join(ondisk.PREFIXES)}"
     raise Unwritable(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")

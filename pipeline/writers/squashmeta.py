@@ -6,12 +6,12 @@ Source: Documentation/filesystems/squashfs.rst of the kernel, sections 3.3 and 3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import Struct, pack
+from struct import pack
 
 from pipeline.model.tree import Work
+from pipeline.ondisk import squashfs as ondisk
 from pipeline.writers import Unwritable
 
-UNCOMPRESSED = 0x8000
 MOST_ENTRIES = 256
 """Behind one header of a listing."""
 MOST_DELTA = 32767
@@ -22,8 +22,6 @@ LARGEST_TABLE = (1 << 32) - 1
 
 class Metadata:
     """A table that is cut into blocks of 8 KiB, each compressed on its own."""
-
-    SIZE = 8192
 
     def __init__(self, compress: Work) -> None:
         self._compress = compress
@@ -40,9 +38,9 @@ class Metadata:
         """Add `data`, and return where it starts."""
         place = self._done << 16 | len(self._rest)  # as `place` says it
         self._rest += data
-        while len(self._rest) >= self.SIZE:
-            self._flush(bytes(self._rest[: self.SIZE]))
-            del self._rest[: self.SIZE]
+        while len(self._rest) >= ondisk.METADATA_SIZE:
+            self._flush(bytes(self._rest[: ondisk.METADATA_SIZE]))
+            del self._rest[: ondisk.METADATA_SIZE]
         return place
 
     def finish(self) -> bytes:
@@ -59,14 +57,13 @@ class Metadata:
         (packed,) = self._compress([data])
         block = pack("<H", len(packed)) + packed
         if len(packed) >= len(data):
-            block = pack("<H", len(data) | UNCOMPRESSED) + data
+            block = pack("<H", len(data) | ondisk.UNCOMPRESSED_METADATA) + data
         self._blocks.append(block)
         self._done += len(block)
 
 
 Row = tuple[bytes, int, int, int]
 """Of a listing: name, reference of the inode, its number, its type."""
-HEADER, ENTRY, INDEX = Struct("<III"), Struct("<HhHH"), Struct("<III")
 
 
 def listing(table: Metadata, rows: Sequence[Row]) -> tuple[int, int, list[bytes]]:
@@ -82,8 +79,8 @@ def listing(table: Metadata, rows: Sequence[Row]) -> tuple[int, int, list[bytes]
         place = table.place()
         if place >> 16 != start >> 16:
             first = ordered[at][0]
-            index.append(INDEX.pack(size, place >> 16, len(first) - 1) + first)
-        count, group = _group(ordered[at : at + MOST_ENTRIES], Metadata.SIZE - (place & 0xFFFF))
+            index.append(ondisk.DIR_INDEX.struct.pack(size, place >> 16, len(first) - 1) + first)
+        count, group = _group(ordered[at : at + MOST_ENTRIES], ondisk.METADATA_SIZE - (place & 0xFFFF))
         table.write(group)
         size += len(group)
         at += count
@@ -94,7 +91,7 @@ def _group(rows: Sequence[Row], room: int) -> tuple[int, bytes]:
     """As many of `rows` as can be behind one header: how many, and the bytes. `room` is left in the metadata block; the
     last entry may pass it."""
     _, reference, base, _ = rows[0]
-    block, room, pack_entry = reference >> 16, room - HEADER.size, ENTRY.pack
+    block, room, pack_entry = reference >> 16, room - ondisk.DIR_HEADER.size, ondisk.DIR_ENTRY.struct.pack
     entries, count = bytearray(), 0
     for name, reference, number, kind in rows:
         delta = number - base
@@ -104,4 +101,4 @@ def _group(rows: Sequence[Row], room: int) -> tuple[int, bytes]:
         entries += pack_entry(reference & 0xFFFF, delta, kind, len(name) - 1)
         entries += name
         count += 1
-    return count, HEADER.pack(count - 1, block, base) + entries
+    return count, ondisk.DIR_HEADER.struct.pack(count - 1, block, base) + entries

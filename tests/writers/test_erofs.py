@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree, complete
+from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import Unwritable, erofs
 from pipeline.writers.crc32c import ONES, crc32c
 from tests.judges import need, needs_root, run
@@ -143,7 +144,7 @@ def test_compressed_bytes_that_files_share_take_a_new_kernel(store, tmp_path):
     content = store.content(b"".join(b"%d bottles\n" % line for line in range(30_000)))
     tree = Tree({name: File(0o644, 0, 0, 0, (), content) for name in ("a", "b")})
     features = image(store, tree, tmp_path / "two", 9).read_bytes()[1024 + 80 : 1024 + 84]
-    assert struct.unpack("<I", features)[0] == erofs.PADDED | erofs.CLUSTERS | erofs.SHARED
+    assert struct.unpack("<I", features)[0] == ondisk.ZERO_PADDING | ondisk.BIG_PCLUSTER | ondisk.DEDUPE
     alone = image(store, Tree({"a": tree["a"]}), tmp_path / "one", 9)
     assert alone.stat().st_size == (tmp_path / "two").stat().st_size
 
