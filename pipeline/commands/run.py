@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 from pipeline.run import nocloud, qemu
@@ -61,7 +61,7 @@ def run(
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
     base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
     if missing := [file for file in qemu.files(format, base) if not file.exists()]:
-        raise NodekilnError(f"{missing[0]} is not there: {typed(f'build:{name}:{format}')} first")
+        raise NodekilnError(f"{missing[0]} is not there: {user_command(f'build:{name}:{format}')} first")
     file = _key_file(key, drive)
     words = [
         *qemu.start(format, base, arch, append), "-serial", "mon:stdio",

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.container.container import Config
 from pipeline.language import document
 from pipeline.language.problem import Problems, StageProblem
-from pipeline.language.schema import Reader, Wrong, checked, kind, plain
+from pipeline.language.schema import InvalidValue, Reader, checked, kind, plain
 from pipeline.oci.config import LABEL
 
 
@@ -21,7 +21,7 @@ def read_label(labels: Mapping[str, str]) -> dict[str, Any]:
     try:
         node = document.parse(unsafe_text.encode("utf-8", "surrogatepass"), f"label {LABEL}")
         value = reader.read(kind(Config), node, ()) if node else Config()
-    except Wrong:
+    except InvalidValue:
         raise _refused(Problems(reader.problems)) from None
     except Problems as problems:
         raise _refused(problems) from None

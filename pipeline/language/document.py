@@ -235,20 +235,20 @@ def is_merge(key: Node) -> bool:
     return isinstance(key, Scalar) and key.plain and key.text == "<<" and not key.tag
 
 
-def merged(first: Node, second: Node) -> Node:
+def merge(first: Node, second: Node) -> Node:
     """Two documents as one: lists of the same key one after another, mappings key by key, else the later value.
 
     As LinuxKit has it, an empty text of the later document does not replace the earlier one.
     """
-    return _joined(first, second, 0)
+    return _merge(first, second, 0)
 
 
-def _joined(first: Node, second: Node, level: int) -> Node:
+def _merge(first: Node, second: Node, level: int) -> Node:
     if isinstance(first, Mapping) and isinstance(second, Mapping) and level < 2:
         pairs = {_key(key): (key, node) for key, node in first.pairs}
         for key, node in second.pairs:
             name = _key(key)
-            pairs[name] = (key, _joined(pairs[name][1], node, level + 1)) if name in pairs else (key, node)
+            pairs[name] = (key, _merge(pairs[name][1], node, level + 1)) if name in pairs else (key, node)
         return Mapping(first.place, list(pairs.values()))
     if isinstance(first, Sequence) and isinstance(second, Sequence) and level == 1:
         return Sequence(first.place, first.items + second.items)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.language.document import Node, Scalar, Sequence
-from pipeline.language.problem import MEANT, KeyPath, guess
-from pipeline.language.reader import Define, Kind, Reader, Wrong, spoken
+from pipeline.language.problem import DID_YOU_MEAN, KeyPath, suggestion
+from pipeline.language.reader import Define, InvalidValue, Kind, Reader, spoken
 
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _SPECIAL = {"true", "false", "null", *_YES_NO}
@@ -53,11 +53,11 @@ class Text(NamedTuple):
         value = reader.scalar(node, path, self.wanted)
         if not isinstance(value, str):
             assert isinstance(node, Scalar)
-            raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", _unquoted(node, value))
+            raise reader.invalid(node, path, f"{self.wanted} is wanted, not {spoken(node)}", _unquoted(node, value))
         if self.pattern and not self.pattern.matches(value):
             word = value.partition(":")[0]
-            hint = guess(word, self.pattern.near) if word not in self.pattern.near else ""
-            raise reader.wrong(node, path, f"{value[:80]!r} is not {self.wanted}", hint)
+            hint = suggestion(word, self.pattern.near) if word not in self.pattern.near else ""
+            raise reader.invalid(node, path, f"{value[:80]!r} is not {self.wanted}", hint)
         return value
 
     def json(self, define: Define) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class Number(NamedTuple):
             hint = "22:22 is a number of base 60 to YAML 1.1 only" if _BASE_60.fullmatch(node.text) else ""
             if isinstance(value, str) and not node.plain and re.fullmatch("-?[0-9]+", value):
                 hint = f"without quotes: {value}"
-            raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
+            raise reader.invalid(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:
-            raise reader.wrong(node, path, f"{value} is not {self.wanted}")
+            raise reader.invalid(node, path, f"{value} is not {self.wanted}")
         return value
 
     def json(self, define: Define) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Flag:
         if not isinstance(value, bool):
             right = _YES_NO.get(value.lower()) if isinstance(value, str) else None
             hint = f"{value} is a text in YAML 1.2: write {right}" if right else ""
-            raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
+            raise reader.invalid(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
         return value
 
     def json(self, define: Define) -> dict[str, Any]:
@@ -113,8 +113,8 @@ class Choice(NamedTuple):
     def read(self, reader: Reader, node: Node, path: KeyPath) -> str:
         value = reader.scalar(node, path, self.wanted)
         if value not in self.values:
-            hint = guess(value, self.values) if isinstance(value, str) else ""
-            raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
+            hint = suggestion(value, self.values) if isinstance(value, str) else ""
+            raise reader.invalid(node, path, f"{self.wanted} is wanted, not {spoken(node)}", hint)
         return str(value)
 
     def json(self, define: Define) -> dict[str, Any]:
@@ -137,15 +137,15 @@ class Either(NamedTuple):
             attempt.visited = reader.visited
             try:
                 value = kind.read(attempt, node, path)
-            except Wrong:
-                hints += [problem.hint for problem in attempt.problems if problem.hint.startswith(MEANT)]
+            except InvalidValue:
+                hints += [problem.hint for problem in attempt.problems if problem.hint.startswith(DID_YOU_MEAN)]
                 continue
             if attempt.problems:
                 continue
             reader.places.update(attempt.places)
             reader.visited = attempt.visited
             return value
-        raise reader.wrong(node, path, f"{self.wanted} is wanted, not {spoken(node)}", *hints[:1])
+        raise reader.invalid(node, path, f"{self.wanted} is wanted, not {spoken(node)}", *hints[:1])
 
     def json(self, define: Define) -> dict[str, Any]:
         return {"anyOf": [kind.json(define) for kind in self.kinds]}
@@ -162,12 +162,12 @@ class ListOf(NamedTuple):
         if not isinstance(node, Sequence):
             hint = "write [] for an empty list, or leave the key out" if _is_null(node) else ""
             hint = self._listed(node) if isinstance(node, Scalar) and not hint and len(node.text) < 40 else hint
-            raise reader.wrong(node, path, f"a list is wanted, not {spoken(node)}", hint)
+            raise reader.invalid(node, path, f"a list is wanted, not {spoken(node)}", hint)
         values, failed = [], None
         for index, item in enumerate(node.items):
             try:
                 values.append(reader.read(self.item, item, (*path, index)))
-            except Wrong as wrong:
+            except InvalidValue as wrong:
                 failed = wrong
         if failed:
             raise failed
@@ -196,7 +196,7 @@ class MapOf(NamedTuple):
         for name, _, item in reader.pairs(node, path):
             try:
                 values[name] = reader.read(self.item, item, (*path, name))
-            except Wrong as wrong:
+            except InvalidValue as wrong:
                 failed = wrong
         if failed:
             raise failed

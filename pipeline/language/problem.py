@@ -74,7 +74,7 @@ class StageProblems(StageProblem):
         return self._each
 
 
-class Warned(NamedTuple):
+class SpecWarning(NamedTuple):
     """Not wrong, but hardly meant. `path` is inside the entry, as in StageProblem."""
 
     path: KeyPath
@@ -89,25 +89,25 @@ SYNONYMS = {
 """Words of other tools, and the one that is used here."""
 SEVERAL = 3
 """Names that are offered where a word is the beginning of them."""
-MEANT = "did you mean "
+DID_YOU_MEAN = "did you mean "
 """Start of a hint that names another word."""
 NEAR = 0.65
 """How alike two words must be (difflib's ratio) for one to be taken for a slip of the other."""
 
-_heard: ContextVar[list[Warned] | None] = ContextVar("heard", default=None)
+_heard: ContextVar[list[SpecWarning] | None] = ContextVar("heard", default=None)
 
 
 def warn(path: KeyPath, message: str, hint: str = "") -> None:
     """Say that the value at `path` is hardly meant. Lost unless somebody listens."""
     heard = _heard.get()
     if heard is not None:
-        heard.append(Warned(path, message, hint))
+        heard.append(SpecWarning(path, message, hint))
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[list[Warned]]:
+def collect_warnings() -> Iterator[list[SpecWarning]]:
     """The list that `warn` fills while the body runs, in this thread alone."""
-    heard: list[Warned] = []
+    heard: list[SpecWarning] = []
     token = _heard.set(heard)
     try:
         yield heard
@@ -115,13 +115,13 @@ def listening() -> Iterator[list[Warned]]:
         _heard.reset(token)
 
 
-def spell(path: KeyPath) -> str:
+def dotted(path: KeyPath) -> str:
     """("services", 2, "command") as services[2].command."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 
 
-def guess(wrong: str, right: Sequence[str]) -> str:
+def suggestion(wrong: str, right: Sequence[str]) -> str:
     """ "did you mean …?" where one of `right` is near to `wrong` or another word for it, or begins so; else ""."""
     import difflib
 
@@ -129,7 +129,7 @@ def guess(wrong: str, right: Sequence[str]) -> str:
     near = [other] if other in right else [each for each in right if each.lower() == wrong.lower()]
     near = near or [each for each in right if re.match(re.escape(wrong) + r"\b", each, re.IGNORECASE)][:SEVERAL]
     near = near or difflib.get_close_matches(wrong, right, 1, NEAR)
-    return f"{MEANT}{' or '.join(map(repr, near))}?" if near and wrong else ""
+    return f"{DID_YOU_MEAN}{' or '.join(map(repr, near))}?" if near and wrong else ""
 
 
 def _excerpt(place: Place) -> str:

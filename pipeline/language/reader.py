@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pipeline.language import document
 from pipeline.language.document import MAX_NODES, Node, Scalar, Sequence
-from pipeline.language.problem import KeyPath, Place, Problem, Problems, spell
+from pipeline.language.problem import KeyPath, Place, Problem, Problems, dotted
 
 Define = Callable[[type], dict[str, Any]]
 """Gives the JSON Schema that stands for a class (a reference to its definition)."""
@@ -21,13 +21,13 @@ class Kind(Protocol):
         """In words: "a text", "a whole number from 1 to 9"."""
 
     def read(self, reader: Reader, node: Node, path: KeyPath) -> Any:
-        """The value of `node`; Wrong, after noting why, if it is none of this kind."""
+        """The value of `node`; InvalidValue, after noting why, if it is none of this kind."""
 
     def json(self, define: Define) -> dict[str, Any]:
         """JSON Schema (draft 2020-12) that takes the same values."""
 
 
-class Wrong(Exception):
+class InvalidValue(Exception):
     """Raised while reading where a value is not usable; what is wrong has been noted."""
 
 
@@ -47,7 +47,7 @@ class Reader:
         self.visited = 0
 
     def read(self, kind: Kind, node: Node, path: KeyPath) -> Any:
-        """The value of `node`, or Wrong after noting why."""
+        """The value of `node`, or InvalidValue after noting why."""
         self.visit(node)
         self.places[path] = node.place
         return kind.read(self, node, path)
@@ -58,24 +58,24 @@ class Reader:
         if self.visited > MAX_NODES:
             raise Problems([Problem(node.place, f"aliases make this more than {MAX_NODES} values", "write less")])
 
-    def wrong(self, node: Node, path: KeyPath, message: str, hint: str = "") -> Wrong:
-        where = f" under {spell(path)}" if path else ""
+    def invalid(self, node: Node, path: KeyPath, message: str, hint: str = "") -> InvalidValue:
+        where = f" under {dotted(path)}" if path else ""
         self.problems.append(Problem(node.place, message + where, hint))
-        return Wrong()
+        return InvalidValue()
 
     def scalar(self, node: Node, path: KeyPath, wanted: str) -> Any:
         """What a scalar node stands for; a list or a mapping is wrong."""
         if not isinstance(node, Scalar):
-            raise self.wrong(node, path, f"{wanted} is wanted, not {spoken(node)}")
+            raise self.invalid(node, path, f"{wanted} is wanted, not {spoken(node)}")
         try:
             return document.value(node)
         except ValueError as error:
-            raise self.wrong(node, path, str(error), "remove the tag") from None
+            raise self.invalid(node, path, str(error), "remove the tag") from None
 
     def pairs(self, node: Node, path: KeyPath) -> list[Pair]:
         """Key, the key's node, value. Merge keys are followed; what stands twice or is no text is noted."""
         if not isinstance(node, document.Mapping):
-            raise self.wrong(node, path, f"a mapping is wanted, not {spoken(node)}")
+            raise self.invalid(node, path, f"a mapping is wanted, not {spoken(node)}")
         self.visit(node)
         own: dict[str, Pair] = {}
         merged: dict[str, Pair] = {}
@@ -87,7 +87,7 @@ class Reader:
                 continue
             name = self.key(name_node, path)
             if name in own:
-                self.wrong(name_node, path, f"{name!r} stands twice", f"first in line {own[name][1].place.line}")
+                self.invalid(name_node, path, f"{name!r} stands twice", f"first in line {own[name][1].place.line}")
             elif name is not None:
                 own[name] = (name, name_node, item)
         return list((merged | own).values())
@@ -98,7 +98,7 @@ class Reader:
         if isinstance(name, str):
             return name
         hint = f'write "{node.text}"' if isinstance(node, Scalar) else ""
-        self.wrong(node, path, f"a key must be a text, not {spoken(node)}", hint)
+        self.invalid(node, path, f"a key must be a text, not {spoken(node)}", hint)
         return None
 
 

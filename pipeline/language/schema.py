@@ -26,12 +26,27 @@ from typing import Any
 
 from pipeline.language.document import Node
 from pipeline.language.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Pattern, Range, Text
-from pipeline.language.problem import KeyPath, Problem, Problems, StageProblem, guess, listening, warn
-from pipeline.language.reader import Define, Kind, Reader, Wrong
+from pipeline.language.problem import KeyPath, Problem, Problems, StageProblem, collect_warnings, suggestion, warn
+from pipeline.language.reader import Define, InvalidValue, Kind, Reader
 
 __all__ = [
-    "Key", "Kind", "Pattern", "Problem", "Problems", "Range", "Reader", "StageProblem", "Wrong",
-    "checked", "fields", "is_mapping", "kind", "listening", "mapping", "plain", "warn",
+    "InvalidValue",
+    "Key",
+    "Kind",
+    "Pattern",
+    "Problem",
+    "Problems",
+    "Range",
+    "Reader",
+    "StageProblem",
+    "checked",
+    "collect_warnings",
+    "fields",
+    "is_mapping",
+    "kind",
+    "mapping",
+    "plain",
+    "warn",
 ]  # fmt: skip
 
 Class = typing.TypeVar("Class")
@@ -85,16 +100,16 @@ class Record(typing.NamedTuple):
         kinds, values, failed = fields(self.type), {}, None
         for name, place, item in reader.pairs(node, path):
             if name not in kinds:
-                failed = reader.wrong(place, path, f"unknown key {name!r}", guess(name, list(kinds)))
+                failed = reader.invalid(place, path, f"unknown key {name!r}", suggestion(name, list(kinds)))
                 continue
             try:
                 values[kinds[name].name] = reader.read(kinds[name].kind, item, (*path, name))
-            except Wrong as wrong:
+            except InvalidValue as wrong:
                 failed = wrong
                 values[kinds[name].name] = None
         for name, field in kinds.items():
             if field.required and field.name not in values:
-                failed = reader.wrong(node, path, f"{name!r} is missing")
+                failed = reader.invalid(node, path, f"{name!r} is missing")
         if failed:
             raise failed
         return self.type(**values)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import formats
 from pipeline.engine.action import Action
-from pipeline.language.problem import guess
+from pipeline.language.problem import suggestion
 from pipeline.model import size
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
@@ -58,7 +58,7 @@ def _refuse_unknown(made: Plan, key: str) -> None:
     if key != TOTAL and key not in parts and not formats.known(key):
         where = made.spec.where(("build", "budget", key))
         known = f"there are {TOTAL}, the formats, and {', '.join(parts)}"
-        hint = guess(key, [TOTAL, *parts, *formats.names()]) or known
+        hint = suggestion(key, [TOTAL, *parts, *formats.names()]) or known
         raise BadInput(f"{where}: there is no {key!r} to have a budget ({hint})")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.engine.action import Action, closure
 from pipeline.host import atomic
-from pipeline.host.mark import Mark, mark, settle
+from pipeline.host.stamp import Stamp, settle_mtime, stamp
 from pipeline.model.digest import Digest
 from pipeline.model.tree import File
 from pipeline.planning.plan import Plan
@@ -32,7 +32,7 @@ __all__ = ["MANIFEST", "SUMS", "entry_of", "publish", "record", "unpublish", "un
 
 PAGES = ("size.html", "graph.html")
 """What commands write beside the results."""
-Published = dict[str, tuple[dict[str, Any], Mark]]
+Published = dict[str, tuple[dict[str, Any], Stamp]]
 """A file's name -> what a record says of it (`sha256`, `size`), and its mark as it was written."""
 
 
@@ -113,7 +113,7 @@ def _export(project: Project, made: Plan, result: Digest, folder: Path) -> Publi
         assert type(entry) is File
         target = folder / f"{made.spec.name}{suffix}"
         digest = project.store.export(entry.content, target)
-        files[target.name] = {"sha256": digest.hex, "size": entry.size}, mark(os.stat(target))
+        files[target.name] = {"sha256": digest.hex, "size": entry.size}, stamp(os.stat(target))
     return files
 
 
@@ -178,8 +178,8 @@ def _stage(store: Store, action: Action) -> dict[str, Any]:
     return {"key": action.key, "version": action.version, "result": known and known.result}
 
 
-def _replace(path: Path, text: str) -> tuple[str, Mark]:
+def _replace(path: Path, text: str) -> tuple[str, Stamp]:
     """Write `text` to `path`; its sha256 in hexadecimal, and the mark of the file."""
     atomic.write(path, text)
-    settle(path)
-    return Digest.of(text.encode()).hex, mark(os.stat(path))
+    settle_mtime(path)
+    return Digest.of(text.encode()).hex, stamp(os.stat(path))

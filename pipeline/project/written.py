@@ -3,7 +3,7 @@
 build/.written/NODE.json (NODE/ARCH.json for several architectures) is a sealed document:
 
     formats    format -> `key` of the action that gave it, and `files`: name -> sha256
-    files      name -> [sha256, mark (pipeline.host.mark)] of what was last written under that name
+    files      name -> [sha256, mark (pipeline.host.stamp)] of what was last written under that name
 
 Two formats may give a file of one name: then the second is not what the first one's action gave.
 """
@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.host import atomic, sealed
-from pipeline.host.mark import Mark, mark
+from pipeline.host import atomic, checksummed_json
+from pipeline.host.stamp import Stamp, stamp
 
 FOLDER = ".written"
 """Folder of the results; a file for each spec."""
@@ -28,7 +28,7 @@ BESIDE = (MANIFEST, SUMS)
 """Files that belong to all formats of a spec."""
 noting = threading.RLock()
 """Held while files that belong to all formats are written and that is noted: who looks between would see a change."""
-Noted = tuple[str, Mark]
+Noted = tuple[str, Stamp]
 """The sha256 of a file, in hexadecimal, and its mark, as it was written."""
 
 
@@ -53,7 +53,7 @@ class Written(NamedTuple):
     def _changed(self, name: str) -> str:
         """Returns what was done to the file `name` since it was written; "" for nothing."""
         try:
-            found = mark(os.stat(self.folder / name, follow_symlinks=False))
+            found = stamp(os.stat(self.folder / name, follow_symlinks=False))
         except OSError:
             return f"{name} is gone"
         return "" if [*found] == self.files[name][1] else f"{name} was changed since it was written"
@@ -74,8 +74,8 @@ class Written(NamedTuple):
     def write(self) -> None:
         """Notes it for the next build."""
         path = _place(self.folder)
-        atomic.folder(Path(), str(path.parent))
-        atomic.write(path, sealed.dump(str(self.folder), {"formats": self.formats, "files": self.files}))
+        atomic.make_folder(Path(), str(path.parent))
+        atomic.write(path, checksummed_json.dump(str(self.folder), {"formats": self.formats, "files": self.files}))
 
     def forget(self) -> None:
         """Notes that nothing is known of the folder any more."""
@@ -85,7 +85,7 @@ class Written(NamedTuple):
 def read(folder: Path) -> Written:
     """Returns what was written into `folder`, which is relative to the project; nothing where that is not known."""
     try:
-        found = sealed.load(str(folder), _place(folder).read_bytes())
+        found = checksummed_json.load(str(folder), _place(folder).read_bytes())
     except OSError:
         found = None
     return Written(folder, found["formats"], found["files"]) if found else Written(folder, {}, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import NodekilnError
 
 
@@ -26,5 +26,5 @@ class AllLost(PackageError):
     def __init__(self, lost: Sequence[Lost]) -> None:
         self.lost = tuple(sorted(set(lost)))
         names = ",".join(dict.fromkeys(each.recipe for each in self.lost))
-        moves = f"{typed(f'lock --update {names}')} locks the versions that there are today"
+        moves = f"{user_command(f'lock --update {names}')} locks the versions that there are today"
         super().__init__("\n".join([*(each.line for each in self.lost), moves]))

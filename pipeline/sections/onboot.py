@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.container.container import Checked, Container
+from pipeline.container.container import Container, Violations
 from pipeline.spec import bundles
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
@@ -15,5 +15,5 @@ def parts(value: tuple[Container, ...], context: Context, below: tuple[Component
     return bundles.parts("onboot", value, context)
 
 
-def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
+def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
     return bundles.problems(value, spec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.container.container import Checked, Container
+from pipeline.container.container import Container, Violations
 from pipeline.container.names import IDENTIFIER
 from pipeline.spec import bundles
 from pipeline.spec.components import Component, Context
@@ -18,7 +18,7 @@ def parts(value: tuple[Container, ...], context: Context, below: tuple[Component
     return bundles.parts("services", value, context)
 
 
-def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
+def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
     """Services run at the same time, so that no two may have one name."""
     first: dict[str, int] = {}
     for index, container in enumerate(value):

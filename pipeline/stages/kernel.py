@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.kernel import modules as kernel_modules
-from pipeline.language.problem import StageProblem, guess
+from pipeline.language.problem import StageProblem, suggestion
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Directory, File, Tree, outside, overlay
 from pipeline.oci.layer import tar_tree
@@ -71,5 +71,5 @@ def _file(tree: Tree, path: str, key: str) -> File:
     if type(entry) is File:
         return entry
     files = [name for name, each in tree.items() if type(each) is File and "/" not in name]
-    found = guess(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
+    found = suggestion(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
     raise StageProblem((key,), f"the kernel image has no file {path!r}", found)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pipeline
-from pipeline.host import atomic, sealed, tracked
+from pipeline.host import atomic, checksummed_json, tracked
 
 MEMORY = ".outlines"
 """Folder of the results; a file for each spec."""
@@ -59,16 +59,16 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], Outline]) -> O
     """
     code = _code()
     with contextlib.suppress(OSError):
-        found = sealed.load(path.stem, path.read_bytes())
-        if found and found["code"] == code and found["extra"] == [*extra] and tracked.same(found["notes"]):
+        found = checksummed_json.load(path.stem, path.read_bytes())
+        if found and found["code"] == code and found["extra"] == [*extra] and tracked.unchanged(found["notes"]):
             doc, asked, steps = found["outline"]
             return Outline(doc, asked, [Step(*step) for step in steps])
-    with tracked.watching() as notes:
+    with tracked.record_inputs() as notes:
         outline = make()
     notes = [json.loads(note) for note in dict.fromkeys(map(json.dumps, notes))]  # each once
-    data = sealed.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "outline": outline})
+    data = checksummed_json.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "outline": outline})
     with contextlib.suppress(OSError):  # where it cannot be written, it is made each time
-        atomic.folder(path.parents[1], path.parent.name)
+        atomic.make_folder(path.parents[1], path.parent.name)
         atomic.write(path, data)
     return outline
 

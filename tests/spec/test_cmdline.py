@@ -18,7 +18,6 @@ from pipeline.planning.load import load
 from pipeline.planning.lock import Lock
 from pipeline.planning.plan import plan
 from pipeline.run import qemu
-from pipeline.writers import syslinux
 
 LOADED = [name for name in (*formats.names(), "raw-efi.zst") if formats.loaders(name)]
 HANDED = ["kernel+initrd", "kernel+squashfs", "kernel+erofs", "kernel+iso", "tar", "tar-kernel-initrd", "docker"]
@@ -131,7 +130,7 @@ def test_a_word_that_a_loader_reads_itself_is_refused(name: str, line: str, word
 
 @pytest.mark.parametrize(
     "write",
-    [syslinux.config, rpi3.extlinux, lambda line: netboot.script("node", line)],
+    [cmdline.SYSLINUX.checked, rpi3.extlinux, lambda line: netboot.script("node", line)],
     ids=["syslinux", "rpi3", "ipxe"],
 )
 def test_what_writes_a_configuration_holds_the_limit_too(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

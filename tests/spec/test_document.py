@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.language import document
-from pipeline.language.document import MAX_BYTES, MAX_DEPTH, Mapping, Scalar, Sequence, merged, parse
+from pipeline.language.document import MAX_BYTES, MAX_DEPTH, Mapping, Scalar, Sequence, merge, parse
 from pipeline.language.problem import Problems
-from pipeline.language.reader import Reader, Wrong
+from pipeline.language.reader import InvalidValue, Reader
 from pipeline.language.schema import kind
 
 
@@ -134,7 +134,7 @@ def test_keys_are_texts_and_stand_once(text: str, complaint: str) -> None:
 def test_what_is_no_mapping_has_no_pairs() -> None:
     node = parse(b"[a]", "a.yml")
     assert node is not None
-    with pytest.raises(Wrong):
+    with pytest.raises(InvalidValue):
         Reader().pairs(node, ())
 
 
@@ -158,7 +158,7 @@ def node_of(value: object) -> document.Node:
 @given(specs, specs, specs)
 def test_merging_is_associative(first: object, second: object, third: object) -> None:
     one, two, three = node_of(first), node_of(second), node_of(third)
-    assert simple(merged(merged(one, two), three)) == simple(merged(one, merged(two, three)))
+    assert simple(merge(merge(one, two), three)) == simple(merge(one, merge(two, three)))
 
 
 @given(st.binary(max_size=200))

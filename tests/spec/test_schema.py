@@ -14,7 +14,7 @@ from pipeline import sections
 from pipeline.language.document import parse
 from pipeline.language.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Text
 from pipeline.language.problem import Problems
-from pipeline.language.reader import Kind, Reader, Wrong
+from pipeline.language.reader import InvalidValue, Kind, Reader
 from pipeline.language.schema import Record, fields, kind, plain
 from pipeline.planning import describe
 
@@ -104,13 +104,13 @@ def read(document: Any) -> dict[str, Any]:
     try:
         for name, place, item in reader.pairs(node, ()):
             if name not in SPEC:
-                reader.wrong(place, (), "unknown key")
+                reader.invalid(place, (), "unknown key")
                 continue
             try:
                 found[name] = reader.read(SPEC[name], item, (name,))
-            except Wrong:
+            except InvalidValue:
                 continue
-    except Wrong:
+    except InvalidValue:
         pass
     if reader.problems:
         raise Problems(reader.problems)

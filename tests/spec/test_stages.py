@@ -212,7 +212,7 @@ class TestBundle:
 def warned(
     store: Store, paths: list[str], entry: Json, label: Json | None = None, **config: Any
 ) -> list[tuple[Any, str]]:
-    with problem.listening() as heard:
+    with problem.collect_warnings() as heard:
         made(store, image(store, tree_of(store, *paths), label or {}, **config), entry)
     return [(each.path, each.message) for each in heard]
 
