@@ -38,7 +38,7 @@ LONGEST_ARGUMENT = (128 << 10) - 1
 """Bytes of an argument or a variable of a process: MAX_ARG_STRLEN, less the NUL (execve(2))."""
 LARGEST_MAJOR, LARGEST_MINOR = (1 << 12) - 1, (1 << 20) - 1
 """Of a device's numbers (include/linux/kdev_t.h)."""
-Argument = Annotated[str, Pattern(r"[^\x00]*", "a text without NUL", separates=True)]
+Argument = Annotated[str, Pattern(r"[^\x00]*", "a string without NUL", is_shell_word=True)]
 Variable = Annotated[str, Pattern(r"[^=\x00]+=[^\x00]*", "a variable NAME=value")]
 LONGEST_HOST_NAME = 64
 """Bytes: __NEW_UTS_LEN (include/uapi/linux/utsname.h)."""

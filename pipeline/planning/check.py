@@ -56,7 +56,7 @@ def examine(
                     trees[action] = store.tree(digest)
             except StageProblem as problem:
                 wrong.add(action)
-                found.errors.extend(_placed(action, each) for each in problem.each)
+                found.errors.extend(_placed(action, each) for each in problem.problems)
         found.warnings.extend(_placed(action, warned) for warned in heard)
     made = [(part, trees[part.tree]) for part in parts if part.tree in trees]
     found.warnings.extend(_missing(store, made))

@@ -22,7 +22,7 @@ from pipeline.language import document
 from pipeline.language.document import Node
 from pipeline.language.kinds import ListOf
 from pipeline.language.problem import Place, Problem, Problems, suggestion
-from pipeline.language.schema import InvalidValue, Reader, checked, kind
+from pipeline.language.schema import InvalidValue, Reader, kind, violations
 from pipeline.spec.build import filled_in
 from pipeline.spec.spec import Spec
 
@@ -119,7 +119,7 @@ def _checked(spec: Spec) -> Spec:
     problems, warned = [], []
     for name, module in sections.modules().items():
         value = spec[name]
-        found = [*checked(value), *(module.problems(value, spec) if hasattr(module, "problems") else ())]
+        found = [*violations(value), *(module.problems(value, spec) if hasattr(module, "problems") else ())]
         problems += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]
         found = list(module.warnings(value, spec)) if hasattr(module, "warnings") else []
         warned += [Problem(spec.where((name, *path)), message, hint) for path, message, hint in found]

@@ -20,7 +20,7 @@ from pipeline.container.names import AbsoluteOrNone
 from pipeline.host import containment, tracked
 from pipeline.language import document
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, dotted
-from pipeline.language.schema import InvalidValue, Pattern, Reader, checked, kind, mapping, plain
+from pipeline.language.schema import InvalidValue, Pattern, Reader, kind, mapping, plain, violations
 from pipeline.model.digest import canonical_json
 
 FILE = "build.yml"
@@ -155,7 +155,10 @@ def load(folder: Path) -> Recipe:
         raise Problems(reader.problems) from None
     problems = [
         *reader.problems,
-        *(Problem(_place(reader.places, path), _under(message, path), hint) for path, message, hint in checked(build)),
+        *(
+            Problem(_place(reader.places, path), _under(message, path), hint)
+            for path, message, hint in violations(build)
+        ),
     ]
     sources: dict[str, bytes] = {}
     for index, own in enumerate(build.files):
@@ -203,4 +206,4 @@ def _place(places: Mapping[KeyPath, Place], path: KeyPath) -> Place:
 
 
 def _under(message: str, path: KeyPath) -> str:
-    return f"{message} under {dotted(path)}" if path else message
+    return f"{dotted(path)}: {message}" if path else message

@@ -33,12 +33,12 @@ Compression = Annotated[
     Pattern(
         r"none|zstd(:([1-9]|1[0-9]|2[0-2]))?|gzip(:([0-9]|1[0-2]))?",
         "zstd[:1-22], gzip[:0-12] or none",
-        near=("zstd", "gzip", "none"),
+        words=("zstd", "gzip", "none"),
     ),
 ]
 
 Clusters = Annotated[
-    str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]", near=("plain", "zstd"))
+    str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]", words=("plain", "zstd"))
 ]
 
 LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
@@ -148,7 +148,7 @@ def _wrong_boot_volume(first: Partition) -> Violations:
 def _wrong_fat_label(label: str | None) -> Violations:
     pattern: Pattern = get_args(BootLabel)[1]
     if label is not None and not pattern.matches(label):
-        yield ("label",), f"{label!r} is not {pattern.wanted}", "it is FAT's"
+        yield ("label",), f"{label!r} is not {pattern.expected}", "it is FAT's"
 
 
 def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Violations:

@@ -40,7 +40,7 @@ def stage(planned: Planned, step: Step) -> dict[str, Any]:
         try:
             _, ran = action.perform(planned.project.store)
         except StageProblem as found:
-            raise BadInput("\n".join(_located(action, each) for each in found.each)) from None
+            raise BadInput("\n".join(_located(action, each) for each in found.problems)) from None
         except ImageError as error:
             # a stage knows an image that is its input by its digest alone
             raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None

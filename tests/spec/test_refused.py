@@ -30,7 +30,7 @@ REFUSED = [
     ("env: [A]", "env[0]", "'A' is not a variable NAME=value"),
     ("env: ['=x']", "env[0]", "is not a variable NAME=value"),
     ('env: ["A=\\0"]', "env[0]", "is not a variable NAME=value"),
-    ('command: ["a\\0b"]', "command[0]", "is not a text without NUL"),
+    ('command: ["a\\0b"]', "command[0]", "is not a string without NUL"),
     ("cwd: tmp", "cwd", "'tmp' is not a path that starts with '/'"),
     ("maskedPaths: [proc/kcore]", "maskedPaths[0]", "'proc/kcore' is not a path that starts with '/'"),
     ("readonlyPaths: ['']", "readonlyPaths[0]", "is not a path that starts with '/'"),
@@ -44,8 +44,8 @@ REFUSED = [
     ("resources: {cpu: {cpus: 0..3}}", "resources.cpu.cpus", "is not numbers and ranges such as 0-3,7"),
     ("resources: {devices: [{type: x}]}", "resources.devices[0].type", "'x' is not a (all), c or b"),
     ("resources: {devices: [{access: rx}]}", "resources.devices[0].access", "'rx' is not letters of rwm"),
-    ("oomScoreAdj: -1001", "oomScoreAdj", "-1001 is not a whole number from -1000 to 1000"),
-    ("uid: 4294967295", "uid", "is wanted, not the number 4294967295"),
+    ("oomScoreAdj: -1001", "oomScoreAdj", "-1001 is not an integer from -1000 to 1000"),
+    ("uid: 4294967295", "uid", "not the number 4294967295"),
 ]
 """One value of a container, the key that it is under, and what is wrong with it."""
 COMBINED = [

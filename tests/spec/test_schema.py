@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline import sections
 from pipeline.language.document import parse
-from pipeline.language.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Text
+from pipeline.language.kinds import Boolean, Choice, Either, Integer, ListOf, MapOf, String
 from pipeline.language.problem import Problems
 from pipeline.language.reader import InvalidValue, Kind, Reader
-from pipeline.language.schema import Record, fields, kind, plain
+from pipeline.language.schema import Struct, fields, kind, plain
 from pipeline.planning import describe
 
 ROOT = Path(__file__).parents[2]
@@ -28,15 +28,15 @@ characters = st.characters(categories=("L", "N", "P", "S", "Zs"))
 
 def values(wanted: Kind) -> st.SearchStrategy[Any]:
     """JSON values that a kind takes."""
-    if isinstance(wanted, Text):
+    if isinstance(wanted, String):
         return (
             st.from_regex(wanted.pattern.regex, fullmatch=True, alphabet=characters)
             if wanted.pattern
             else st.text(characters, max_size=5)
         )
-    if isinstance(wanted, Number):
+    if isinstance(wanted, Integer):
         return st.integers(wanted.low, wanted.high)
-    if isinstance(wanted, Flag):
+    if isinstance(wanted, Boolean):
         return st.booleans()
     if isinstance(wanted, Choice):
         return st.sampled_from(wanted.values)
@@ -46,7 +46,7 @@ def values(wanted: Kind) -> st.SearchStrategy[Any]:
         return st.lists(values(wanted.item), max_size=2)
     if isinstance(wanted, MapOf):
         return st.dictionaries(st.text(characters, min_size=1, max_size=4), values(wanted.item), max_size=2)
-    assert isinstance(wanted, Record)
+    assert isinstance(wanted, Struct)
     return record(wanted.type)
 
 
