@@ -33,7 +33,7 @@ WRONG = [
     ("build: {size: 1024K}\n", "1:15: build.size: '1024K' is not a size such as 512M"),
     ("build: {size: 2M}\n", "1:15: size '2M': wanted MiB (1024M), GiB (2G) or TiB, more than 2M and at most 2T"),
     ("build: {size: 3T}\n", "1:15: size '3T'"),
-    ("build: {label: node}\n", "1:16: build.label: 'node' is not a label of at most 11 letters (capitals), digits and `_`"),
+    ("build: {label: node}\n", "1:16: build.label: 'node' is not a label of at most 11 letters (capitals)"),
     ("build: {clusters: gzip}\n", "build.clusters: 'gzip' is not plain or zstd[:1-22]"),
     ("build: {partitions: [{format: ext4}]}\n",
      "1:31: the first partition is the FAT volume that the node boots from (leave its format out)"),
