@@ -77,7 +77,7 @@ def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
         from pipeline.writers import squashdata, squashfs
 
         chosen = compress.parse(compression)
-        block = compress.blocks(chosen)
+        block = compress.block_compressor(chosen)
         packing = squashfs.Packing(chosen.name, block, _pack(store, partial(squashdata.packed, block), part=FILES))
         return squashfs.write(made.tree(), store.read, out, packing)
 

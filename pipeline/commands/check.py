@@ -8,7 +8,7 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput
 from pipeline.project.project import Project
 
@@ -24,17 +24,17 @@ PARAMS = [
 ]  # fmt: skip
 
 
-class Wrong(BadInput):
+class InvalidValue(BadInput):
     """A spec has problems, and they have been printed."""
 
 
 def run(project: Project, name: str, json: bool = False, alone: bool = False) -> None:
-    """Print the problems and warnings of the spec; Wrong if there are problems."""
+    """Print the problems and warnings of the spec; InvalidValue if there are problems."""
     _say(project, [name], json, alone)
 
 
 def run_all(project: Project, json: bool = False, alone: bool = False) -> None:
-    """Print the problems and warnings of every spec; Wrong if there are problems in any."""
+    """Print the problems and warnings of every spec; InvalidValue if there are problems in any."""
     _say(project, project.names(), json, alone)
 
 
@@ -54,7 +54,7 @@ def _say(project: Project, names: list[str], json: bool, alone: bool) -> None:
             say(f"{project.path(name)}: {verdict}, {_counted(each.warnings, 'warning')}")
     if errors:
         problems = Problems(errors)
-        raise Wrong("" if json else problems.shown() if sys.stderr.isatty() else str(problems))
+        raise InvalidValue("" if json else problems.shown() if sys.stderr.isatty() else str(problems))
 
 
 def _counted(things: Sized, name: str) -> str:
@@ -78,7 +78,7 @@ def _found(project: Project, name: str, alone: bool) -> Found:
     lacking = check.Found([problem for each in made for problem in each.problems(*spec.build.formats)], [])
     if alone or any(each.images.missing for each in made):
         if not alone:
-            mends = typed(f"lock:{name}")
+            mends = user_command(f"lock:{name}")
             say(f"{project.lock_path(name)} is not complete, so no image was asked: {mends}", error=True)
         return check.together(found, lacking)
     return check.together(found, lacking, *(_in_images(project, each) for each in made))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 
@@ -46,7 +46,7 @@ def run_all(project: Project, pair: Sequence[str] = (), base: str = "", form: st
     form, to = dict(behind).get("--form", form), dict(behind).get("--to", to)
     if len(pair) != 2:
         each = "a build's folder, a file, a key or digest in the store, or an image"
-        raise BadInput(f"{typed('compare A B')}: each of the two is {each}")
+        raise BadInput(f"{user_command('compare A B')}: each of the two is {each}")
     left, right = (sides.side(project.store, asked) for asked in pair)
     _show(compare(left, right), form, to)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.model.digest import Digest
     from pipeline.recipe.recipe import Recipe
 
-DOC = f"make the image of a recipe, and push it: {typed('image:sshd --push REF')}"
+DOC = f"make the image of a recipe, and push it: {user_command('image:sshd --push REF')}"
 PARAMS = [
     {"name": "push", "long": "push", "default": "", "help": "the reference to push to: registry.example/sshd:v1"},
     {"name": "arch", "long": "arch", "default": "", "help": "architectures, by commas (default: all that are locked)"},
@@ -48,7 +48,9 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
     from pipeline.recipe.recipe import load
 
     if len(recipe) != 1:
-        raise BadInput(f"{typed('image [--push REF] NAME')}, with NAME of images/NAME, or the folder of a recipe")
+        raise BadInput(
+            f"{user_command('image [--push REF] NAME')}, with NAME of images/NAME, or the folder of a recipe"
+        )
     if push:
         pushing.checked(push)
     found = load(_folder(project, recipe[0]))
@@ -91,7 +93,7 @@ def _actions(project: Project, recipe: Recipe, asked: str) -> dict[str, Action]:
         lacking = ", ".join(arch for arch in arches if arch not in found)
         raise NodekilnError(
             f"no lock in specs/ has the packages of {recipe.build.image} for {lacking}:"
-            f" name it in a spec, and run {typed('lock')}"
+            f" name it in a spec, and run {user_command('lock')}"
         )
     return {arch: actions.image(recipe, arch, packages) for arch, packages in found.items()}
 

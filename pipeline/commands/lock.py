@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.host.offline import go_offline
 from pipeline.host.terminal import printable, say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.planning import lock
 from pipeline.project.project import Project
@@ -95,7 +95,7 @@ def _run(project: Project, names: Sequence[str], updates: str, downgrade: bool, 
     }
     facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its)))
     if not downgrade:
-        _check_newer(subjects, asked, facts, typed(f"{_task(names)} --update {updates or 'all'} --downgrade"))
+        _check_newer(subjects, asked, facts, user_command(f"{_task(names)} --update {updates or 'all'} --downgrade"))
     for name, path, known, wanted in subjects:
         with project.store.lock(lock.changing(name)):
             found = project.lock(name).updated((each, facts[each]) for each in asked[name]).only(wanted)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 
@@ -32,7 +32,7 @@ PARAMS = [
 
 def run_all(project: Project, to: str = "", formats: str = "", mount: str = "") -> None:
     """Refuse: several nodes have no one reference."""
-    raise BadInput(f"{typed('push:NAME --to REF')}, with NAME one of {', '.join(project.names())}")
+    raise BadInput(f"{user_command('push:NAME --to REF')}, with NAME one of {', '.join(project.names())}")
 
 
 def run(project: Project, name: str, to: str = "", formats: str = "", mount: str = "") -> None:
@@ -46,7 +46,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
     from pipeline.project.publish import MANIFEST
 
     if not to:
-        raise BadInput(f"{typed(f'push:{name} --to REF')}, with REF such as registry.example/nodes/{name}:v1")
+        raise BadInput(f"{user_command(f'push:{name} --to REF')}, with REF such as registry.example/nodes/{name}:v1")
     push.checked(to)
     spec = project.load(name)
     wanted = _wanted(spec, formats)
@@ -85,7 +85,9 @@ def _plans(project: Project, spec: Spec, wanted: Sequence[str]) -> dict[str, Pla
     plans: dict[str, Plan] = {arch: plan(spec, project.lock(spec.name), arch) for arch in spec.build.arch}
     for planned in plans.values():
         if missing := planned.missing(*wanted):
-            raise NodekilnError(f"{project.lock_path(spec.name)} lacks {missing[0]}: run {typed(f'lock:{spec.name}')}")
+            raise NodekilnError(
+                f"{project.lock_path(spec.name)} lacks {missing[0]}: run {user_command(f'lock:{spec.name}')}"
+            )
     return plans
 
 

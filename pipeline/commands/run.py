@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import formats
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 from pipeline.run import nocloud, qemu
@@ -63,7 +63,7 @@ def run(
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
     base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
     if missing := [file for file in qemu.files(output, base) if not file.exists()]:
-        raise NodekilnError(f"{missing[0]} is not there: {typed(f'build:{name}:{output.name}')} first")
+        raise NodekilnError(f"{missing[0]} is not there: {user_command(f'build:{name}:{output.name}')} first")
     file = _key_file(key, drive)
     words = [
         *qemu.start(output, base, arch, append), "-serial", "mon:stdio",

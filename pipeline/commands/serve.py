@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 
@@ -36,7 +36,7 @@ def run(
         raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
     folder = project.results(name, arch if len(spec.build.arch) > 1 else "")
     if not folder.is_dir():
-        raise NodekilnError(f"{folder} is not there: {typed(f'build:{name}')} first")
+        raise NodekilnError(f"{folder} is not there: {user_command(f'build:{name}')} first")
     try:
         server = Server(folder, (bind, port), say, filter(None, names.split(",")))
     except (OSError, OverflowError) as error:
@@ -51,7 +51,7 @@ def run_all(project: Project, **options: object) -> None:
     """The same where there is one node only."""
     names = project.names()
     if len(names) != 1:
-        raise BadInput(f"which one? {typed('serve:NAME')}, with NAME of {', '.join(names)}")
+        raise BadInput(f"which one? {user_command('serve:NAME')}, with NAME of {', '.join(names)}")
     run(project, names[0], **options)  # type: ignore[arg-type]
 
 
@@ -60,7 +60,7 @@ def _hints(url: str, name: str, bootable: bool) -> list[str]:
     from urllib.parse import quote, urlsplit
 
     if not bootable:
-        return [f"there is no iPXE script in it: {typed(f'build:{name}:netboot')} makes one"]
+        return [f"there is no iPXE script in it: {user_command(f'build:{name}:netboot')} makes one"]
     script = f"{quote(name)}.ipxe"
     there = url.replace(EVERYWHERE, "ADDRESS-OF-THIS-HOST") + script
     return [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 
@@ -148,7 +148,7 @@ def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tup
         elif asked == "all":
             say(f"{each} ({made.arch}) is left out: {path} lacks {missing[0]}", error=True)
         else:
-            raise NodekilnError(f"{path} lacks {missing[0]}: run {typed(f'lock:{made.spec.name}')}")
+            raise NodekilnError(f"{path} lacks {missing[0]}: run {user_command(f'lock:{made.spec.name}')}")
 
 
 def _refuse_other_versions(plans: dict[str, Plan], record: Record) -> None:

@@ -102,7 +102,7 @@ class Codec(Protocol):
     def finish(self) -> Iterable[bytes]: ...
 
 
-class Compressing:
+class CompressingSink:
     """A Sink whose bytes arrive compressed at `out`."""
 
     def __init__(self, codec: Codec, out: Sink, read: Read) -> None:
@@ -137,7 +137,7 @@ class Compressing:
 
 
 @contextlib.contextmanager
-def compressing(compression: Compression, size: int, out: Sink, read: Read) -> Iterator[Compressing]:
+def compressor(compression: Compression, size: int, out: Sink, read: Read) -> Iterator[CompressingSink]:
     """A Sink that compresses the `size` bytes it is given into one frame (zstd) or member (gzip) at `out`.
 
     `read` gets it the bytes of content that it is extended with. InvalidCompression where gzip's whole-buffer limit is
@@ -145,7 +145,7 @@ def compressing(compression: Compression, size: int, out: Sink, read: Read) -> I
     """
     many_jobs = compression.name == "zstd" and size > (HIGHEST_JOB if compression.level >= HIGHEST else JOB)
     with _large if many_jobs else contextlib.nullcontext():
-        sink = Compressing(_codec(compression, size), out, read)
+        sink = CompressingSink(_codec(compression, size), out, read)
         yield sink
         if sink.tell() != size:
             raise ValueError(f"{sink.tell()} bytes were written where {size} were announced")
@@ -211,7 +211,7 @@ def lz4(level: int) -> Callable[[bytes], bytes]:
     return lambda data: bytes(lz4.block.compress(data, mode="high_compression", compression=level, store_size=False))
 
 
-def blocks(compression: Compression) -> Work:
+def block_compressor(compression: Compression) -> Work:
     """`zlib` or `zstd`, as a spec names them; InvalidCompression for `none`."""
     if compression.name == "none":
         raise InvalidCompression("compress: none: this format compresses; choose zstd or gzip")

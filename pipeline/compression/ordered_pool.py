@@ -25,7 +25,7 @@ Answer = SimpleQueue[Callable[[], None]]
 """Gets what is to be called once an item is worked on."""
 
 
-class InOrder(Generic[Item, Result]):
+class OrderedThreadPool(Generic[Item, Result]):
     """`submit(item, take)` calls `take(work(item))` in this thread, in the order of submission; all are taken when the
     `with` block ends. `work` releases the interpreter's lock, or nothing is gained.
 

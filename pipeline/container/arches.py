@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, get_args
 
-from pipeline.language.problem import KeyPath, guess
+from pipeline.language.problem import KeyPath, suggestion
 
 Arch = Literal["amd64", "arm64"]
 ARCHES: tuple[str, ...] = get_args(Arch)
@@ -23,4 +23,4 @@ def problems(value: ByArch, path: KeyPath) -> Iterator[tuple[KeyPath, str, str]]
     """What is wrong with the keys of `value`, which stands at `path`."""
     for name in value if isinstance(value, Mapping) else ():
         if name not in ARCHES:
-            yield (*path, name), f"{name!r} is no architecture ({', '.join(ARCHES)})", guess(name, ARCHES)
+            yield (*path, name), f"{name!r} is no architecture ({', '.join(ARCHES)})", suggestion(name, ARCHES)

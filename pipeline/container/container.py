@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-from pipeline.container import refused
+from pipeline.container import runc_validator
 from pipeline.container.capabilities import CAPABILITIES
 from pipeline.container.cgroup import Number32, Resources, Signed
 from pipeline.container.names import (
@@ -24,10 +24,10 @@ from pipeline.container.names import (
     wrong_namespaces,
     wrong_reference,
 )
-from pipeline.language.problem import KeyPath, guess
+from pipeline.language.problem import KeyPath, suggestion
 from pipeline.language.schema import Key, Pattern, Range, mapping
 
-Checked = Iterator[tuple[KeyPath, str, str]]
+Violations = Iterator[tuple[KeyPath, str, str]]
 
 Id = Annotated[int, Range(0, MAX_ID)] | str
 Bind = Annotated[str, Pattern(r"[^:]+:[^:]+(:[^:]*)?", "a bind source:destination[:option,…]")]
@@ -38,7 +38,7 @@ LONGEST_ARGUMENT = (128 << 10) - 1
 """Bytes of an argument or a variable of a process: MAX_ARG_STRLEN, less the NUL (execve(2))."""
 LARGEST_MAJOR, LARGEST_MINOR = (1 << 12) - 1, (1 << 20) - 1
 """Of a device's numbers (include/linux/kdev_t.h)."""
-Argument = Annotated[str, Pattern(r"[^\x00]*", "a text without NUL", separates=True)]
+Argument = Annotated[str, Pattern(r"[^\x00]*", "a string without NUL", is_shell_word=True)]
 Variable = Annotated[str, Pattern(r"[^=\x00]+=[^\x00]*", "a variable NAME=value")]
 LONGEST_HOST_NAME = 64
 """Bytes: __NEW_UTS_LEN (include/uapi/linux/utsname.h)."""
@@ -92,7 +92,7 @@ class IdMapping:
     size: Number32 = 0
     """How many ids."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         if not self.size:
             yield (), "this maps no id", "size: how many"
 
@@ -114,7 +114,7 @@ class Mount:
     gidmappings: tuple[IdMapping, ...] | None = None
     """Ids of groups that the mount shows as others."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         filesystem = mount_type(self.type, self.source, self.destination)
         if not filesystem:
             yield (), f"the mount at {self.destination or 'no destination'} has no type", "bind, tmpfs, …"
@@ -142,7 +142,7 @@ class Device:
     mode: Octal | None = None
     """Its permissions, an octal number in quotes."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         if self.path == "all":
             return
         if self.mode is None:
@@ -279,7 +279,7 @@ class Config:
     runtime: Runtime | None = None
     """What is done on the node before it starts."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         for name, asked in (("capabilities", self.capabilities), ("ambient", self.ambient)):
             if asked and not (len(asked) == 1 and asked[0].lower() in ("all", "none")):
                 yield from unknown_capabilities(name, asked)
@@ -292,9 +292,9 @@ class Config:
                 if (size := len(text.encode())) > LONGEST_ARGUMENT:
                     yield (name, index), f"{size} bytes; the kernel takes at most {LONGEST_ARGUMENT} of each", "a file"
         for name in self.sysctl or {}:
-            if not refused.owner(name):
+            if not runc_validator.namespace_of(name):
                 message = f"the sysctl {name!r} is the whole node's, and runc lets no container set it"
-                known = guess(name, refused.IPC_SYSCTLS)
+                known = suggestion(name, runc_validator.IPC_SYSCTLS)
                 yield ("sysctl", name), message, known or "net.*, fs.mqueue.*, kernel.shm… and user.* are a container's"
         if "" in (self.annotations or {}):
             yield ("annotations",), "an annotation has no name", ""
@@ -306,7 +306,7 @@ def limits(text: str) -> tuple[int, int]:
     return UNLIMITED if soft == "unlimited" else int(soft), UNLIMITED if hard == "unlimited" else int(hard)
 
 
-def _wrong_limits(rlimits: tuple[str, ...]) -> Checked:
+def _wrong_limits(rlimits: tuple[str, ...]) -> Violations:
     for index, text in enumerate(rlimits):
         soft, hard = limits(text)
         if max(soft, hard) > UNLIMITED:
@@ -315,11 +315,11 @@ def _wrong_limits(rlimits: tuple[str, ...]) -> Checked:
             yield ("rlimits", index), f"the limit {text!r} is softer than it is hard: soft comes first", "soft <= hard"
 
 
-def unknown_capabilities(name: str, asked: tuple[str, ...]) -> Checked:
+def unknown_capabilities(name: str, asked: tuple[str, ...]) -> Violations:
     """A problem for each of `asked` that the kernel does not know."""
     for index, capability in enumerate(asked):
         if capability not in CAPABILITIES:
-            near = guess(
+            near = suggestion(
                 capability.upper().removeprefix("CAP_"), [known.removeprefix("CAP_") for known in CAPABILITIES]
             )
             hint = near.replace("'", "'CAP_", 1)
@@ -337,7 +337,7 @@ class Container(Config):
     image: Reference
     """The image: `name:tag`, `name@sha256:…`, `oci:DIR[:REF]`, `docker-archive:FILE`, `@pkg:images/NAME`."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         yield from super().problems()
         if message := wrong_reference(self.image):
             yield ("image",), message, ""

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.container.container import Config
 from pipeline.language import document
 from pipeline.language.problem import Problems, StageProblem
-from pipeline.language.schema import Reader, Wrong, checked, kind, plain
+from pipeline.language.schema import InvalidValue, Reader, kind, plain, violations
 from pipeline.oci.config import LABEL
 
 
@@ -21,13 +21,13 @@ def read_label(labels: Mapping[str, str]) -> dict[str, Any]:
     try:
         node = document.parse(unsafe_text.encode("utf-8", "surrogatepass"), f"label {LABEL}")
         value = reader.read(kind(Config), node, ()) if node else Config()
-    except Wrong:
+    except InvalidValue:
         raise _refused(Problems(reader.problems)) from None
     except Problems as problems:
         raise _refused(problems) from None
     if reader.problems:
         raise _refused(Problems(reader.problems))
-    for path, message, hint in checked(value):
+    for path, message, hint in violations(value):
         raise StageProblem(("image",), f"{message}, in the image's label {LABEL} at {'.'.join(map(str, path))}", hint)
     return dict(plain(value))
 

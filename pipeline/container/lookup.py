@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pipeline.container import refused
-from pipeline.container.runtime_spec import Resolve, Said
-from pipeline.language.problem import KeyPath, StageProblem, guess, warn
+from pipeline.container import runc_validator
+from pipeline.container.runtime_spec import MergedConfig, Resolve
+from pipeline.language.problem import KeyPath, StageProblem, suggestion, warn
 from pipeline.model.tree import Directory, Entry, File, Symlink, Tree
 from pipeline.store import Store
 
@@ -26,7 +26,7 @@ def resolver(store: Store, tree: Tree, ids: Mapping[str, int]) -> Resolve:
             return ids[name]
         known = names_of(store, tree, f"etc/{database}")
         if name not in known:
-            hint = f"without quotes: {name}" if name.isdigit() else guess(name, [*ids, *known])
+            hint = f"without quotes: {name}" if name.isdigit() else suggestion(name, [*ids, *known])
             message = f"{name!r} is no container of this spec and not in the image's /etc/{database}"
             raise StageProblem(path, message, hint)
         return known[name]
@@ -92,7 +92,7 @@ def resolve(tree: Mapping[str, Entry], path: str, mounted: Collection[str] = ())
     return reached
 
 
-def warn_of(said: Said, config: Mapping[str, Any], user: str, tree: Tree) -> None:
+def warn_of(said: MergedConfig, config: Mapping[str, Any], user: str, tree: Tree) -> None:
     """Warn of what LinuxKit accepts and the node stumbles over: docs/linuxkit.md, "Warnings". `user`: the image's."""
     entry = said.entry
     if user not in ("", "0", "root", "0:0", "root:root") and said.get("uid") is None:
@@ -100,7 +100,7 @@ def warn_of(said: Said, config: Mapping[str, Any], user: str, tree: Tree) -> Non
         warn(("image",), message, f"uid: {user.partition(':')[0]}")
     destinations = [mount["destination"].rstrip("/") for mount in config["mounts"]]
     _warn_of_command(config, tree, entry, destinations)
-    for refusal in refused.refusals(config):
+    for refusal in runc_validator.validate(config):
         warn(_place_of(refusal.path, entry), refusal.message, refusal.hint)
     if config["root"].get("readonly"):
         _warn_of_targets(config, tree, entry, destinations)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 from pipeline.language.kinds import Pattern
-from pipeline.language.problem import guess
+from pipeline.language.problem import suggestion
 
 PKG = "@pkg:"
 """Starts the name of an image that is built from a recipe here."""
@@ -53,7 +53,7 @@ def wrong_namespaces(said: Mapping[str, str | None]) -> Iterator[tuple[str, str,
         words = (*NAMESPACES, "none") if key == "net" else NAMESPACES
         if word and word not in words and not {"/", ":"} & {*word}:
             known = ", ".join(words)
-            yield key, f"{word!r} is no namespace that {key} can be: {known}, or a path", guess(word, words)
+            yield key, f"{word!r} is no namespace that {key} can be: {known}, or a path", suggestion(word, words)
 
 
 def wrong_reference(text: str) -> str:

@@ -33,7 +33,7 @@ Resolve = Callable[[str, str, KeyPath], int]
 """(name, "passwd" or "group", where it is said) -> id."""
 
 
-class Said:
+class MergedConfig:
     """What the label and the entry say of one container, as JSON that pipeline.container.container has checked.
 
     The entry wins, key by key.
@@ -63,7 +63,7 @@ class Said:
         return (f"{name}.add", index - before) if index >= before and f"{name}.add" in self.entry else ("image",)
 
 
-def config(said: Said, image: Mapping[str, Any], resolve: Resolve) -> Json:
+def config(said: MergedConfig, image: Mapping[str, Any], resolve: Resolve) -> Json:
     """config.json.
 
     image: the `config` of the image's config (image-spec, config.md). Raises StageProblem for a name without an id, or
@@ -83,10 +83,10 @@ def config(said: Said, image: Mapping[str, Any], resolve: Resolve) -> Json:
     )
 
 
-def runtime(said: Said, root: list[Json]) -> Json:
+def runtime(said: MergedConfig, root: list[Json]) -> Json:
     """runtime.json. `root` are the mounts that make the container's root file system; they come first."""
-    said = Said(said.entry.get("runtime", {}), said.label.get("runtime", {}))
-    bound = Said(said.entry.get("bindNS", {}), said.label.get("bindNS", {}))
+    said = MergedConfig(said.entry.get("runtime", {}), said.label.get("runtime", {}))
+    bound = MergedConfig(said.entry.get("bindNS", {}), said.label.get("bindNS", {}))
     return {
         "cgroups": said.get("cgroups", []),
         "mounts": root + [_mount(mount) for mount in said.get("mounts", [])],
@@ -117,7 +117,7 @@ def marshal(document: Json) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _process(said: Said, image: Mapping[str, Any], resolve: Resolve) -> Json:
+def _process(said: MergedConfig, image: Mapping[str, Any], resolve: Resolve) -> Json:
     ambient = _capabilities(said, "ambient", said.get("ambient", []))
     effective = _capabilities(said, "capabilities", said.added("capabilities"))
     bounding = sorted({*effective, *ambient})
@@ -137,7 +137,7 @@ def _process(said: Said, image: Mapping[str, Any], resolve: Resolve) -> Json:
     return _without_empty(process, keep=("user", "cwd", "capabilities", "oomScoreAdj"))
 
 
-def _user(said: Said, resolve: Resolve) -> Json:
+def _user(said: MergedConfig, resolve: Resolve) -> Json:
     def number(value: str | int, database: str, path: KeyPath) -> int:
         return value if isinstance(value, int) else 0 if value in ("", "root") else resolve(value, database, path)
 
@@ -152,11 +152,11 @@ def _user(said: Said, resolve: Resolve) -> Json:
     return user
 
 
-def _said_at(said: Said, name: str) -> KeyPath:
+def _said_at(said: MergedConfig, name: str) -> KeyPath:
     return (name,) if name in said.entry else ("image",)
 
 
-def _capabilities(said: Said, name: str, asked: list[str]) -> list[str]:
+def _capabilities(said: MergedConfig, name: str, asked: list[str]) -> list[str]:
     if len(asked) == 1 and asked[0].lower() in ("all", "none"):
         return list(CAPABILITIES) if asked[0].lower() == "all" else []
     for index, capability in enumerate(asked):
@@ -173,7 +173,7 @@ def _rlimit(text: str) -> Json:
     return {"type": f"RLIMIT_{name}", "hard": hard, "soft": soft}
 
 
-def _mounts(said: Said, readonly: bool) -> list[Json]:
+def _mounts(said: MergedConfig, readonly: bool) -> list[Json]:
     """Every mount, by destination: so that /dev comes before /dev/pts, and a later word replaces an earlier one."""
     ro = ["ro"] if readonly else []
     found = {
@@ -215,7 +215,7 @@ def _interface(interface: Mapping[str, Any]) -> Json:
     return said | {"createInRoot": interface.get("createInRoot", False)}
 
 
-def _linux(said: Said) -> Json:
+def _linux(said: MergedConfig) -> Json:
     nodes, rules = cgroup.devices(said.get("devices", []))
     resources = cgroup.resources(said.get("resources", {}), rules)
     linux = {
@@ -233,7 +233,7 @@ def _linux(said: Said) -> Json:
     return _without_empty(linux, keep=("resources",))
 
 
-def _namespaces(said: Said) -> list[Json]:
+def _namespaces(said: MergedConfig) -> list[Json]:
     """The namespaces that the container has of its own, or joins. It always has its own mounts."""
     found = []
     for name, of_spec, default in _NAMESPACES:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from pipeline.host.redact import redacted
+from pipeline.host.redact import redact
 from pipeline.model import columns
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.errors import NodekilnError
@@ -155,7 +155,7 @@ class Action:
         """What a record says of an action, for `why`, `plan` and `graph`; of what may be secret only digests."""
         call, inputs = self.call(()), {action.name: action.key for action in self.inputs}
         facts: dict[str, Any] = {"name": self.name, "stage": call.stage, "version": call.version}
-        return facts | {"params": redacted(self.params), "inputs": inputs}
+        return facts | {"params": redact(self.params), "inputs": inputs}
 
     def _again(self, store: Store, lost: set[Digest], execute: Executor) -> None:
         """Make the result once more, because of blobs that it refers to and that are `lost`."""

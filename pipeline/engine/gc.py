@@ -71,7 +71,9 @@ def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run:
             _remove([path for result in gone for path in result.paths], since)
             _remove([store.path(blob) for blob in dead], since)
             if max_size is not None:
-                _remove([*atomic.nested(store.root / "sums"), *(store.root / "tmp").glob(PARTIAL + "*")], since)
+                _remove(
+                    [*atomic.files_in_subfolders(store.root / "sums"), *(store.root / "tmp").glob(PARTIAL + "*")], since
+                )
                 spare.drop(store)
     return Freed(len(gone), len(dead), sum(stamps[blob].st_size for blob in dead), total, needed)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.host import atomic
-from pipeline.host.tracked import observation
+from pipeline.host.tracked import tracked_input
 
 LARGE = 4 << 20
 """Bytes from which on it pays to look the sum up."""
@@ -23,7 +23,7 @@ REMEMBERED = 1000
 """Sums that are kept: the last ones."""
 
 
-@observation
+@tracked_input
 def sha256(path: Path | str) -> str:
     """The sha256 (hex) of the host file `path`. OSError if it cannot be read."""
     if os.stat(path).st_size < LARGE:
@@ -52,5 +52,5 @@ def _known() -> dict[str, str]:
 
 
 def _remember(known: dict[str, str]) -> None:
-    atomic.folder(Path(), str(MEMORY.parent))
+    atomic.make_folder(Path(), str(MEMORY.parent))
     atomic.write(MEMORY, json.dumps(dict(list(known.items())[-REMEMBERED:])))

@@ -23,7 +23,7 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     compress: `zstd[:level]` or `gzip[:level]`.
     """
     chosen = compress.parse(options.get("compress", "zstd"))
-    block = compress.blocks(chosen)
+    block = compress.block_compressor(chosen)
     make = partial(
         pieces.packed, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), part=pieces.FILES
     )

@@ -21,11 +21,11 @@ SUFFIX = ".partial"
 """End of the names of files that are being written."""
 
 
-class Foreign(BadInput):
+class ForeignFile(BadInput):
     """Something stands where nodekiln makes files of its own, and may lead to somebody else's."""
 
 
-class Symlinked(Foreign):
+class SymlinkOnPath(ForeignFile):
     """A symlink stands there."""
 
     def __init__(self, path: Path, right: str = "remove it") -> None:
@@ -56,13 +56,13 @@ def recreate(path: Path, buffering: int = -1) -> BinaryIO:
     return create(path, buffering)
 
 
-def reopen(path: Path, buffering: int = -1) -> BinaryIO:
-    """The existing file `path`, open to be read and written. Foreign; OSError."""
+def open_existing(path: Path, buffering: int = -1) -> BinaryIO:
+    """The existing file `path`, open to be read and written. ForeignFile; OSError."""
     return _opened(path, "r+b", buffering)
 
 
-def extend(path: Path) -> BinaryIO:
-    """The file `path`, made if need be, open to be read and appended to. Foreign; OSError."""
+def open_append(path: Path) -> BinaryIO:
+    """The file `path`, made if need be, open to be read and appended to. ForeignFile; OSError."""
     return _opened(path, "a+b", -1)
 
 
@@ -73,38 +73,38 @@ def _opened(path: Path, mode: str, buffering: int) -> BinaryIO:
 
 
 def _own(path: str, flags: int) -> int:
-    """Open a regular file that has no other name; Foreign for anything else."""
+    """Open a regular file that has no other name; ForeignFile for anything else."""
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Symlinked(Path(path)) from None
+            raise SymlinkOnPath(Path(path)) from None
         raise
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         os.close(descriptor)
-        raise Foreign(f"{path} is no regular file, or is another file by a second name: remove it")
+        raise ForeignFile(f"{path} is no regular file, or is another file by a second name: remove it")
     return descriptor
 
 
-def folder(root: Path, *names: str) -> Path:
-    """The folder `root`/`names`, made if need be. Symlinked if one of `names`, or below them, is a symlink; OSError."""
-    place = checked(root, *names)
+def make_folder(root: Path, *names: str) -> Path:
+    """Creates the folder `root`/`names` if it is missing. SymlinkOnPath, OSError."""
+    place = path_without_symlinks(root, *names)
     place.mkdir(parents=True, exist_ok=True)
     return place
 
 
-def checked(root: Path, *names: str) -> Path:
-    """`root`/`names`, there or not. Symlinked if something on the way from `root` is a symlink."""
+def path_without_symlinks(root: Path, *names: str) -> Path:
+    """`root`/`names`, there or not. SymlinkOnPath if something on the way from `root` is a symlink."""
     place = root
     for name in Path(*names).parts:
         place = place / name
         if place.is_symlink():
-            raise Symlinked(place)
+            raise SymlinkOnPath(place)
     return place
 
 
-def nested(place: Path) -> list[Path]:
+def files_in_subfolders(place: Path) -> list[Path]:
     """The files in the folders of `place`, in order. What lies behind symlinks is not seen."""
     folders: list[str] = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
@@ -112,7 +112,7 @@ def nested(place: Path) -> list[Path]:
     return sorted(path for folder in folders for path in Path(folder).iterdir())
 
 
-def links(place: Path) -> Iterator[Path]:
+def symlinks(place: Path) -> Iterator[Path]:
     """The symlinks in `place`. Nothing if there is no `place`."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
         for entry in entries:

@@ -21,12 +21,12 @@ DIGITS = 12
 """Hexadecimal digits of a sha256 that stand for a value."""
 
 
-def redacted(params: Any) -> Any:
+def redact(params: Any) -> Any:
     """`params` (JSON values) with digests in place of what may be secret. Redacting twice changes nothing."""
     if isinstance(params, Mapping):
         return {name: _value(name, value) for name, value in params.items()}
     if isinstance(params, list | tuple):
-        return [redacted(each) for each in params]
+        return [redact(each) for each in params]
     return params
 
 
@@ -36,8 +36,8 @@ def _value(name: str, value: Any) -> Any:
     if name in ENVIRONMENT and isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         return environment(value)
     if name in TEXTS and isinstance(value, str):
-        return redacted(_parsed(value))
-    return redacted(value)
+        return redact(_parsed(value))
+    return redact(value)
 
 
 def _parsed(text: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def of_project(folder: Path) -> Mapping[str, Any]:
+def project_settings(folder: Path) -> Mapping[str, Any]:
     """The settings of the project in `folder`; none where there is no pyproject.toml."""
     import tomllib
 

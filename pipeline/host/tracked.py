@@ -1,6 +1,6 @@
 """Seen: what planning looks at on the host, noted, so that a plan can be remembered while all of that is the same.
 
-Whoever plans asks the host through observations: functions of plain arguments that are marked `@observation`, here or
+Whoever plans asks the host through observations: functions of plain arguments that are marked `@tracked_input`, here or
 elsewhere. A test holds this: it watches which files a plan opens.
 """
 
@@ -19,17 +19,17 @@ from typing import Any, ParamSpec, TypeVar
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 Note = tuple[str, list[str], str]
-"""An observation's name (module:function), its arguments as text, and what it came to."""
+"""An tracked_input's name (module:function), its arguments as text, and what it came to."""
 
 _notes: ContextVar[list[Note] | None] = ContextVar("notes", default=None)
 
 
-_observations: dict[str, Callable[..., Any]] = {}
-"""Every observation by its name: a remembered note names one of these, and is no way to call anything else."""
+_trackers: dict[str, Callable[..., Any]] = {}
+"""Every tracked_input by its name: a remembered note names one of these, and is no way to call anything else."""
 
 
-def observation(look: Callable[Given, Found]) -> Callable[Given, Found]:
-    """`look`, whose outcome (or OSError) is noted by whoever is watching. Its arguments are paths or texts."""
+def tracked_input(look: Callable[Given, Found]) -> Callable[Given, Found]:
+    """`look`, whose outcome (or OSError) is noted by whoever is record_inputs. Its arguments are paths or texts."""
     name = f"{look.__module__}:{look.__name__}"
 
     @wraps(look)
@@ -45,12 +45,12 @@ def observation(look: Callable[Given, Found]) -> Callable[Given, Found]:
         notes.append((name, [str(each) for each in given], _outcome(found)))
         return found
 
-    _observations[name] = look
+    _trackers[name] = look
     return noted
 
 
 @contextlib.contextmanager
-def watching() -> Iterator[list[Note]]:
+def record_inputs() -> Iterator[list[Note]]:
     """Collect notes of all observations of this thread."""
     notes: list[Note] = []
     token = _notes.set(notes)
@@ -60,19 +60,19 @@ def watching() -> Iterator[list[Note]]:
         _notes.reset(token)
 
 
-def same(notes: list[Note]) -> bool:
-    """Whether every observation would come to the same now."""
+def unchanged(notes: list[Note]) -> bool:
+    """Whether every tracked_input would come to the same now."""
     return all(_again(name, given) == outcome for name, given, outcome in notes)
 
 
 def _again(name: str, given: list[str]) -> str:
-    """What the observation `name` comes to now; "" if there is none of that name."""
+    """What the tracked_input `name` comes to now; "" if there is none of that name."""
     module = name.partition(":")[0]
-    if name not in _observations and module.startswith("pipeline."):
+    if name not in _trackers and module.startswith("pipeline."):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     try:
-        return _outcome(_observations[name](*given)) if name in _observations else ""
+        return _outcome(_trackers[name](*given)) if name in _trackers else ""
     except OSError as error:
         return _outcome(error)
 
@@ -83,25 +83,25 @@ def _outcome(found: Any) -> str:
     return type(found).__name__ if isinstance(found, OSError) else repr(found)
 
 
-@observation
+@tracked_input
 def contents(path: Path | str) -> bytes:
     """All of a file's bytes. OSError if it cannot be read."""
     with open(path, "rb") as file:
         return file.read()
 
 
-@observation
+@tracked_input
 def is_file(path: Path | str) -> bool:
     return os.path.isfile(path)
 
 
-@observation
+@tracked_input
 def real(path: Path | str) -> str:
     """The absolute path without symlinks of what `path` leads to, whether anything is there or not."""
     return os.path.realpath(path)
 
 
-@observation
+@tracked_input
 def listing(folder: Path | str, ending: str) -> list[str]:
     """The names in `folder` that end in `ending`, in order; none if there is no such folder."""
     try:
@@ -110,7 +110,7 @@ def listing(folder: Path | str, ending: str) -> list[str]:
         return []
 
 
-@observation
+@tracked_input
 def variable(name: str) -> str | None:
     """A variable of the environment."""
     return os.environ.get(name)

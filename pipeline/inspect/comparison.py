@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pipeline.inspect import software
 from pipeline.inspect.difference import NOTHING, Difference, differences, json_differences
-from pipeline.kernel import image as kernel_image
+from pipeline.kernel import boot_files
 from pipeline.readers import Listing, Node
 from pipeline.readers.view import View, first_unequal, sha256
 
@@ -108,7 +108,7 @@ def _packages(left: Side, right: Side) -> Iterator[Change]:
 def _kernel(left: Side, right: Side) -> Iterator[Change]:
     yield from changes(_said(left.boot), _said(right.boot))
     yield from changes(*(_options(side.config) for side in (left, right)))
-    ours, theirs = (kernel_image.modules(side.root) for side in (left, right))
+    ours, theirs = (boot_files.modules(side.root) for side in (left, right))
     for name in sorted(ours ^ theirs):
         yield Change(f"module {name}", *("there" if name in modules else NOTHING for modules in (ours, theirs)))
 
@@ -117,9 +117,9 @@ def _said(boot: Mapping[str, Node]) -> dict[str, str]:
     """Version and command line of what boots."""
     said = {}
     for path, node in boot.items():
-        if node.content is not None and (version := kernel_image.version(node.content)):
+        if node.content is not None and (version := boot_files.version(node.content)):
             said["version"] = version
-        if node.content is not None and (line := kernel_image.command_line(path, node.content)) is not None:
+        if node.content is not None and (line := boot_files.command_line(path, node.content)) is not None:
             said["command line"] = line
     return said
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
@@ -74,7 +74,7 @@ def read(store: Store, asked: str) -> Record:
         raise BadInput(f"{asked}: no such file, nor a reference with its registry (registry.example/nodes/node:v1)")
     found = pushed(store, asked)
     if found is None:
-        raise BadInput(f"{asked}: an image, not what {typed(f'push:NODE --to {asked}')} puts there")
+        raise BadInput(f"{asked}: an image, not what {user_command(f'push:NODE --to {asked}')} puts there")
     return found
 
 

@@ -91,7 +91,7 @@ def verify(
     side_by_side: how many go at a time.
     """
     # code runs there: never in a cache that is shared with others
-    base = atomic.folder(asked.project.root, CACHE, "verify").absolute()
+    base = atomic.make_folder(asked.project.root, CACHE, "verify").absolute()
     held.leases(base, KEPT)  # removes what killed verifications left
     locked = copies.blobs(asked.lock)
     asked = asked._replace(blobs=copies.whole(asked.project, locked))
@@ -168,7 +168,7 @@ def _finish(asked: Asked, run: Run, first: Mapping[str, Made], reported: Contain
     failed = f"exit code {code}: {said[-OUTPUT:].strip()}" if code else ""
     made = {} if failed else _made(run.copy, asked)
     pages = asked.project.results(asked.name) / "diffoscope" / run.wanted.name
-    reports = atomic.checked(asked.project.root, str(pages))
+    reports = atomic.path_without_symlinks(asked.project.root, str(pages))
     explanations = {
         each: explain(first[each], made[each], None if each in reported else reports)
         for each in asked.targets

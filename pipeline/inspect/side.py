@@ -16,7 +16,7 @@ from pipeline.inspect.comparison import Side
 from pipeline.inspect.explain import Made, in_order
 from pipeline.inspect.listings import is_root, is_tree, of_blob, of_tree, root_of
 from pipeline.inspect.record import Record
-from pipeline.kernel import image as kernel_image
+from pipeline.kernel import boot_files
 from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.model.errors import BadInput
 from pipeline.project.publish import MANIFEST
@@ -140,8 +140,8 @@ def _of_views(name: str, views: Mapping[str, View]) -> Side:
 
 
 def _complete(found: Side) -> Side:
-    kernels = (node.content for node in found.boot.values() if node.content and kernel_image.version(node.content))
-    config = next((text for text in map(kernel_image.config, kernels) if text), "")
+    kernels = (node.content for node in found.boot.values() if node.content and boot_files.version(node.content))
+    config = next((text for text in map(boot_files.config, kernels) if text), "")
     return found._replace(packages=software.packages(found.root), config=config)
 
 
@@ -173,7 +173,7 @@ def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:
         if tree is None or not is_tree(store, tree):
             continue
         for path, node in of_tree(store, store.tree(tree)).items():
-            if kernel_image.CONFIG.fullmatch(path) and node.content is not None:
+            if boot_files.CONFIG.fullmatch(path) and node.content is not None:
                 return node.content.read(0, software.LARGEST).decode("utf-8", "replace")
     return ""
 

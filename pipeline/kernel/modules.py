@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from pipeline.kernel.modgraph import ordered, resolved, scan
-from pipeline.kernel.modindex import Entry as IndexEntry
-from pipeline.kernel.modindex import index, normalized
+from pipeline.kernel.kmod_index import Entry as IndexEntry
+from pipeline.kernel.kmod_index import index, normalized
 from pipeline.kernel.modinfo import Module, is_module, module_name
-from pipeline.language.problem import StageProblem, StageProblems, guess
+from pipeline.kernel.module_graph import dependencies, depmod_order, scan
+from pipeline.language.problem import StageProblem, StageProblems, suggestion
 from pipeline.model import tree as trees
 from pipeline.model.tree import EPOCH, File, Tree, complete, parents
 from pipeline.store import Store
@@ -41,8 +41,8 @@ def depmod(store: Store, tree: Tree, release: str) -> dict[str, bytes]:
     """
     folder = f"lib/modules/{release}/"
     order, builtin, modinfo = (_given(store, tree, folder + name) for name in GIVEN)
-    modules = ordered(scan(store, tree, folder), order.splitlines())
-    needs = {m.name: " ".join([m.path + ":", *(other.path for other in needed)]) for m, needed in resolved(modules)}
+    modules = depmod_order(scan(store, tree, folder), order.splitlines())
+    needs = {m.name: " ".join([m.path + ":", *(other.path for other in needed)]) for m, needed in dependencies(modules)}
     texts = {name: "".join(line + "\n" for line in lines) for name, lines in _texts(modules, needs).items()}
     encoded = {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
     indexes = _indexes(modules, needs) | {
@@ -120,7 +120,7 @@ def _selected(
         else:
             found = [module for module in modules if fnmatchcase(module.name, name)]
         if not found and not any(fnmatchcase(each, name) for each in builtin):
-            near = guess(name, [module.name for module in modules] + builtin)
+            near = suggestion(name, [module.name for module in modules] + builtin)
             problems.append(StageProblem(("modules", number), f"the kernel has no module {pattern!r}", near))
         yield from found
     if problems:
@@ -129,7 +129,7 @@ def _selected(
 
 def _needed(modules: Sequence[Module], selected: Iterable[Module]) -> set[Module]:
     """`selected`, and all that they need."""
-    symbols = {module.name: needed for module, needed in resolved(modules)}
+    symbols = {module.name: needed for module, needed in dependencies(modules)}
     named = {module.name: module for module in modules}
     aliased: dict[str | None, list[Module]] = {}
     for module in modules:

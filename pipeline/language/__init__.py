@@ -1,1 +1,1 @@
-"""The language of specs: YAML with places, the classes that are its grammar, and what an entry of a spec means."""
+"""The language of documents: YAML with places, the classes that are its grammar, and problems with their places."""

@@ -1,8 +1,8 @@
-"""Document: a YAML text as nodes that know where they stand; what plain scalars mean; several documents as one.
+"""YAML documents: nodes with their places, the values of scalars, and documents merged into one.
 
-YAML 1.2's core schema (yaml.org/spec/1.2.2, chapter 10.3), as LinuxKit's parser reads it: `no`, `on` and `22:22` are
-strings, `0644` is an octal number, `<<` merges mappings. Nodes are built from libyaml's events, one by one, so that
-depth and size are bounded before anything grows.
+Source: the core schema of YAML 1.2 (yaml.org/spec/1.2.2, chapter 10.3), as LinuxKit's parser reads it: `no`, `on` and
+`22:22` are strings, `0644` is an octal number, `<<` merges mappings. Nodes are built from libyaml's events one by one,
+so that depth and size have limits while the document is read.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, NamedTuple
 from pipeline.language.problem import Place, Problem, Problems
 
 MAX_BYTES = 16 << 20
-"""Larger specs are mistakes: the largest real ones have some hundred KiB, with files inside."""
+"""Maximum size of a spec, in bytes. The largest real ones have some hundred KiB, with files inside."""
 MAX_DEPTH = 64
-"""Deepest nesting. The language needs 7 levels; libyaml's own time grows with the square of the depth."""
+"""Maximum depth of nesting. A spec needs 7 levels; libyaml's time grows with the square of the depth."""
 TOO_DEEP = "exceeded maximum nesting depth"
-"""libyaml's message for more than 1000 levels (0.2.6 and newer). It reads ahead of the events that it gives, so this
-can come before the event that is too deep for MAX_DEPTH."""
+"""libyaml's message for more than 1000 levels (0.2.6 and newer). libyaml reads ahead, so that this message can come
+before the event that exceeds MAX_DEPTH."""
 MAX_NODES = 200_000
-"""Values that one document may come to once its aliases are followed (ten aliases of ten aliases of … explode)."""
+"""Maximum number of values in a document with its aliases expanded."""
 
 
 class Scalar(NamedTuple):
     place: Place
     text: str
     plain: bool
-    """Written without quotes, so that its text decides its type."""
+    """Without quotes: the text decides the type."""
     tag: str = ""
 
 
@@ -55,9 +55,9 @@ _STARTERS = frozenset("0123456789+-.~ntfNTF")
 
 
 def parse(unsafe_text: bytes, file: str) -> Node | None:
-    """The document in `unsafe_text`; None if it is empty. Raises Problems, whose places name `file`."""
+    """Returns the document in `unsafe_text`; None if it is empty. Raises Problems, with places in `file`."""
     if len(unsafe_text) > MAX_BYTES:
-        raise problem_at(file, 1, 1, f"{len(unsafe_text)} bytes are no spec", f"at most {MAX_BYTES >> 20} MiB")
+        raise problem_at(file, 1, 1, f"the file has {len(unsafe_text)} bytes", f"at most {MAX_BYTES >> 20} MiB")
     if unsafe_text.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise problem_at(file, 1, 1, "the file begins with a byte order mark (BOM)", "save it as UTF-8 without BOM")
     try:
@@ -70,7 +70,7 @@ def parse(unsafe_text: bytes, file: str) -> Node | None:
 
 
 def problem_at(file: str, line: int, column: int, message: str, hint: str = "") -> Problems:
-    """A single problem, to be raised."""
+    """Returns a single problem, for the caller to raise."""
     return Problems([Problem(Place(file, line, column), message, hint)])
 
 
@@ -82,7 +82,7 @@ def _compose(text: str, file: str) -> Node | None:
         return _Builder(file).build(parse(text, Loader=CSafeLoader))
     except MarkedYAMLError as error:
         if error.problem == TOO_DEEP and error.problem_mark and error.problem_mark.index < len(text):
-            _compose(text[: error.problem_mark.index], file)  # the same text, up to a depth that libyaml takes
+            _compose(text[: error.problem_mark.index], file)  # again, without the part that libyaml refuses
         raise Problems([_syntax(error, text, file)]) from None
     except ReaderError as error:
         unsafe_character = chr(error.character) if isinstance(error.character, int) else str(error.character)
@@ -93,7 +93,7 @@ def _compose(text: str, file: str) -> Node | None:
 
 
 def _syntax(error: Any, text: str, file: str) -> Problem:
-    """libyaml's complaint, with a tab named for what it is (libyaml never says so)."""
+    """Translates libyaml's error. A tab in an indentation gets a message of its own."""
     mark = error.problem_mark or error.context_mark
     lines = text.split("\n")
     for number in dict.fromkeys((mark.line, max(mark.line - 1, 0))):
@@ -102,20 +102,20 @@ def _syntax(error: Any, text: str, file: str) -> Problem:
         if "\t" in indent:
             place = Place(file, number + 1, indent.index("\t") + 1)
             return Problem(place, "a tab indents this line", "YAML is indented with spaces only")
-    message = f"not YAML: {error.problem}" + (f" {error.context}" if error.context else "")
+    message = f"invalid YAML: {error.problem}" + (f" {error.context}" if error.context else "")
     rest = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
-    return Problem(Place(file, mark.line + 1, mark.column + 1), message, _in_quotes(rest))
+    return Problem(Place(file, mark.line + 1, mark.column + 1), message, _quotes_hint(rest))
 
 
-def _in_quotes(rest: str) -> str:
-    """A hint, where what libyaml stumbled over looks like a text that only lacks quotes."""
+def _quotes_hint(rest: str) -> str:
+    """Returns a hint if the `rest` of the line looks like a string that lacks quotes."""
     if rest[:1] in ("@", "`", "%"):
-        return f"a text that starts with {rest[0]} needs quotes"
-    return "a text with a colon and a space in it needs quotes" if rest.startswith(":") else ""
+        return f"a string that starts with {rest[0]} needs quotes"
+    return "a string that contains a colon and a space needs quotes" if rest.startswith(":") else ""
 
 
 class _Builder:
-    """Builds the nodes of one document out of libyaml's events."""
+    """Builds the nodes of one document from libyaml's events."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -130,7 +130,7 @@ class _Builder:
             if kind == "DocumentStartEvent":
                 documents += 1
                 if documents > 1:
-                    self.fail(event, "a second document starts here", "one file holds one spec: remove this '---'")
+                    self.fail(event, "a second document starts here", "a file contains one spec: remove this '---'")
             elif kind == "ScalarEvent":
                 tag = "" if event.implicit[0] or event.implicit[1] else event.tag
                 plain = event.style is None or event.style == ""
@@ -147,7 +147,7 @@ class _Builder:
         if len(self.open) >= MAX_DEPTH:
             self.fail(event, f"nested more than {MAX_DEPTH} levels deep")
         if event.tag and event.tag not in (_CORE + "map", _CORE + "seq"):
-            self.fail(event, f"the tag {event.tag!r} has no meaning here", "remove it: no value of a spec needs a tag")
+            self.fail(event, f"the tag {event.tag!r} is not supported", "remove it: a spec needs no tags")
         node: Node = Mapping(self.place(event), []) if is_mapping else Sequence(self.place(event), [])
         self.add(node, event.anchor)
         self.open.append((node, []))
@@ -163,9 +163,9 @@ class _Builder:
         node = self.anchors.get(event.anchor)
         if node is None:
             message = f"the alias *{event.anchor} has no anchor &{event.anchor} before it"
-            self.fail(event, message, f'a text that starts with * needs quotes: "*{event.anchor}"')
-        elif any(node is opened for opened, _ in self.open):
-            self.fail(event, f"the alias *{event.anchor} stands inside its own anchor")
+            self.fail(event, message, f'a string that starts with * needs quotes: "*{event.anchor}"')
+        elif any(node is parent for parent, _ in self.open):
+            self.fail(event, f"the alias *{event.anchor} is inside its own anchor")
         else:
             self.add(node)
 
@@ -186,7 +186,7 @@ class _Builder:
 
 
 def value(scalar: Scalar) -> str | int | float | bool | None:
-    """What the scalar stands for. Raises ValueError if its tag is unknown or does not fit its text."""
+    """Returns the value of `scalar`. ValueError if its tag is unknown or does not fit its text."""
     text = scalar.text
     if scalar.tag:
         return _tagged(scalar)
@@ -196,7 +196,7 @@ def value(scalar: Scalar) -> str | int | float | bool | None:
 
 
 def plain_value(text: str) -> str | int | float | bool | None:
-    """What `text` stands for without quotes."""
+    """Returns the value of `text` without quotes (YAML 1.2, core schema)."""
     if _NULL.fullmatch(text):
         return None
     if _TRUE.fullmatch(text):
@@ -219,36 +219,36 @@ def _integer(text: str) -> int:
 
 
 def _tagged(scalar: Scalar) -> str | int | float | bool | None:
-    wanted = _TAGS.get(scalar.tag)
-    if wanted == "str":
+    tag = _TAGS.get(scalar.tag)
+    if tag == "str":
         return scalar.text
-    if wanted is None:
-        raise ValueError(f"the tag {scalar.tag!r} has no meaning here")
-    found = plain_value(scalar.text)
+    if tag is None:
+        raise ValueError(f"the tag {scalar.tag!r} is not supported")
+    value = plain_value(scalar.text)
     types: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "bool": (bool,), "null": (type(None),)}
-    if type(found) not in types[wanted]:
-        raise ValueError(f"{scalar.text!r} is no {wanted}, as its tag says")
-    return found
+    if type(value) not in types[tag]:
+        raise ValueError(f"{scalar.text!r} does not fit its tag !!{tag}")
+    return value
 
 
-def is_merge(key: Node) -> bool:
+def is_merge_key(key: Node) -> bool:
     return isinstance(key, Scalar) and key.plain and key.text == "<<" and not key.tag
 
 
-def merged(first: Node, second: Node) -> Node:
-    """Two documents as one: lists of the same key one after another, mappings key by key, else the later value.
+def merge(first: Node, second: Node) -> Node:
+    """Merges two documents: concatenates lists, merges mappings key by key, else the second value wins.
 
-    As LinuxKit has it, an empty text of the later document does not replace the earlier one.
+    An empty string in the second document does not replace the first value (LinuxKit).
     """
-    return _joined(first, second, 0)
+    return _merge(first, second, 0)
 
 
-def _joined(first: Node, second: Node, level: int) -> Node:
+def _merge(first: Node, second: Node, level: int) -> Node:
     if isinstance(first, Mapping) and isinstance(second, Mapping) and level < 2:
         pairs = {_key(key): (key, node) for key, node in first.pairs}
         for key, node in second.pairs:
             name = _key(key)
-            pairs[name] = (key, _joined(pairs[name][1], node, level + 1)) if name in pairs else (key, node)
+            pairs[name] = (key, _merge(pairs[name][1], node, level + 1)) if name in pairs else (key, node)
         return Mapping(first.place, list(pairs.values()))
     if isinstance(first, Sequence) and isinstance(second, Sequence) and level == 1:
         return Sequence(first.place, first.items + second.items)

@@ -1,4 +1,4 @@
-"""Problem: what is wrong in a file, where, and what would be right. One way to say it for all that reads files."""
+"""Problems: an error or a warning with its place in a file and a hint, for everything that reads files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import NamedTuple
 from pipeline.model.errors import BadInput
 
 KeyPath = tuple[str | int, ...]
-"""How to get to a value: ("services", 2, "command", 0)."""
+"""Keys and indexes that lead to a value: ("services", 2, "command", 0)."""
+Violations = Iterator[tuple[KeyPath, str, str]]
+"""Broken rules of a value: path below the value, message, hint."""
 
 
 class Place(NamedTuple):
-    """Where something stands. Lines and columns count from 1, columns in characters."""
+    """A position in a file. Lines and columns count from 1, columns in characters."""
 
     file: str
     line: int
@@ -29,26 +31,26 @@ class Problem(NamedTuple):
     place: Place
     message: str
     hint: str = ""
-    """What would be right, if that is known."""
+    """What would be right; "" if that is unknown."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class Problems(BadInput):
-    """Everything that is wrong with a file (or with several), in the order of its lines."""
+    """All problems of one or several files, in the order of their lines."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(set(problems))
         super().__init__("\n".join(map(str, self.problems)))
 
     def shown(self) -> str:
-        """The same for a terminal: under each problem its line, with a caret under the place."""
+        """The problems for a terminal: each with an excerpt of its line and a caret under the place."""
         return "\n".join(f"{problem}{_excerpt(problem.place)}" for problem in self.problems)
 
 
 class StageProblem(BadInput):
-    """What only a stage can find out: the value at `path`, inside the entry that it was planned for, is wrong."""
+    """A problem that only a stage can find. `path` leads to the value, inside the entry that the stage is for."""
 
     def __init__(self, path: KeyPath, message: str, hint: str = "") -> None:
         super().__init__(message + (f" ({hint})" if hint else ""))
@@ -57,25 +59,25 @@ class StageProblem(BadInput):
         self.hint = hint
 
     @property
-    def each(self) -> tuple[StageProblem, ...]:
-        """The problems, one by one."""
+    def problems(self) -> tuple[StageProblem, ...]:
+        """The single problems."""
         return (self,)
 
 
 class StageProblems(StageProblem):
-    """Several problems that one stage found out."""
+    """Several problems of one stage."""
 
     def __init__(self, problems: Sequence[StageProblem]) -> None:
         super().__init__(problems[0].path, "; ".join(map(str, problems)))
-        self._each = tuple(problems)
+        self._problems = tuple(problems)
 
     @property
-    def each(self) -> tuple[StageProblem, ...]:
-        return self._each
+    def problems(self) -> tuple[StageProblem, ...]:
+        return self._problems
 
 
-class Warned(NamedTuple):
-    """Not wrong, but hardly meant. `path` is inside the entry, as in StageProblem."""
+class SpecWarning(NamedTuple):
+    """A value that is allowed but hardly meant. `path` is inside the entry, as in StageProblem."""
 
     path: KeyPath
     message: str
@@ -86,50 +88,51 @@ SYNONYMS = {
     "x86_64": "amd64", "x86-64": "amd64", "x64": "amd64", "intel64": "amd64", "aarch64": "arm64", "armv8": "arm64",
     "arm64v8": "arm64", "gz": "gzip", "zst": "zstd", "zstandard": "zstd", "symlinks": "symlink", "content": "contents",
 }  # fmt: skip
-"""Words of other tools, and the one that is used here."""
-SEVERAL = 3
-"""Names that are offered where a word is the beginning of them."""
-MEANT = "did you mean "
-"""Start of a hint that names another word."""
-NEAR = 0.65
-"""How alike two words must be (difflib's ratio) for one to be taken for a slip of the other."""
+"""Word of another tool -> the word that is used here."""
+MAX_COMPLETIONS = 3
+"""Maximum number of names that are suggested for their common beginning."""
+DID_YOU_MEAN = "did you mean "
+"""Start of a hint that suggests another word."""
+MIN_SIMILARITY = 0.65
+"""Minimum similarity (difflib's ratio) of a wrong word and a suggestion."""
 
-_heard: ContextVar[list[Warned] | None] = ContextVar("heard", default=None)
+_collected: ContextVar[list[SpecWarning] | None] = ContextVar("collected", default=None)
 
 
 def warn(path: KeyPath, message: str, hint: str = "") -> None:
-    """Say that the value at `path` is hardly meant. Lost unless somebody listens."""
-    heard = _heard.get()
-    if heard is not None:
-        heard.append(Warned(path, message, hint))
+    """Warns about the value at `path`. The warning is lost outside of `collect_warnings`."""
+    if (warnings := _collected.get()) is not None:
+        warnings.append(SpecWarning(path, message, hint))
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[list[Warned]]:
-    """The list that `warn` fills while the body runs, in this thread alone."""
-    heard: list[Warned] = []
-    token = _heard.set(heard)
+def collect_warnings() -> Iterator[list[SpecWarning]]:
+    """Yields the list to which `warn` appends while the body runs, in this thread alone."""
+    warnings: list[SpecWarning] = []
+    token = _collected.set(warnings)
     try:
-        yield heard
+        yield warnings
     finally:
-        _heard.reset(token)
+        _collected.reset(token)
 
 
-def spell(path: KeyPath) -> str:
-    """("services", 2, "command") as services[2].command."""
+def dotted(path: KeyPath) -> str:
+    """Formats ("services", 2, "command") as `services[2].command`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 
 
-def guess(wrong: str, right: Sequence[str]) -> str:
-    """ "did you mean …?" where one of `right` is near to `wrong` or another word for it, or begins so; else ""."""
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """Returns "did you mean …?" with a synonym, completion or close match of `word` among `known`, else ""."""
     import difflib
 
-    other = SYNONYMS.get(wrong.lower())
-    near = [other] if other in right else [each for each in right if each.lower() == wrong.lower()]
-    near = near or [each for each in right if re.match(re.escape(wrong) + r"\b", each, re.IGNORECASE)][:SEVERAL]
-    near = near or difflib.get_close_matches(wrong, right, 1, NEAR)
-    return f"{MEANT}{' or '.join(map(repr, near))}?" if near and wrong else ""
+    synonym = SYNONYMS.get(word.lower())
+    names = [synonym] if synonym in known else [name for name in known if name.lower() == word.lower()]
+    names = (
+        names or [name for name in known if re.match(re.escape(word) + r"\b", name, re.IGNORECASE)][:MAX_COMPLETIONS]
+    )
+    names = names or difflib.get_close_matches(word, known, 1, MIN_SIMILARITY)
+    return f"{DID_YOU_MEAN}{' or '.join(map(repr, names))}?" if names and word else ""
 
 
 def _excerpt(place: Place) -> str:

@@ -1,44 +1,45 @@
-"""Reader: YAML nodes become values, kind by kind; what is wrong is noted, with its place, and reading goes on."""
+"""Reader: turns YAML nodes into values, kind by kind, and collects problems with their places."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from pipeline.language import document
 from pipeline.language.document import MAX_NODES, Node, Scalar, Sequence
-from pipeline.language.problem import KeyPath, Place, Problem, Problems, spell
+from pipeline.language.problem import KeyPath, Place, Problem, Problems, dotted
 
 Define = Callable[[type], dict[str, Any]]
-"""Gives the JSON Schema that stands for a class (a reference to its definition)."""
+"""Returns the JSON Schema of a class: a reference to its definition."""
 
 
 class Kind(Protocol):
-    """What a value may be."""
+    """A type of values."""
 
     @property
-    def wanted(self) -> str:
-        """In words: "a text", "a whole number from 1 to 9"."""
+    def expected(self) -> str:
+        """The type in words: "a string", "an integer from 1 to 9"."""
 
     def read(self, reader: Reader, node: Node, path: KeyPath) -> Any:
-        """The value of `node`; Wrong, after noting why, if it is none of this kind."""
+        """Returns the value of `node`. InvalidValue, after recording the problem."""
 
     def json(self, define: Define) -> dict[str, Any]:
-        """JSON Schema (draft 2020-12) that takes the same values."""
+        """Returns the JSON Schema (draft 2020-12) that accepts the same values."""
 
 
-class Wrong(Exception):
-    """Raised while reading where a value is not usable; what is wrong has been noted."""
+class InvalidValue(Exception):
+    """A value that cannot be used; its problem has been recorded."""
 
 
 Pair = tuple[str, Node, Node]
-"""A key's text, its node, and the value's."""
+"""A key, its node, and the node of its value."""
 
 
 class Reader:
-    """Reads nodes into values. Goes on after a problem, so that one run finds them all.
+    """Reads nodes into values. Continues after a problem, so that one run finds all of them.
 
-    problems: what is wrong so far. places: where each value stands, by its path.
+    problems: those found so far. places: the place of each value, by its path.
     """
 
     def __init__(self) -> None:
@@ -47,68 +48,87 @@ class Reader:
         self.visited = 0
 
     def read(self, kind: Kind, node: Node, path: KeyPath) -> Any:
-        """The value of `node`, or Wrong after noting why."""
+        """Returns the value of `node`. InvalidValue, after recording the problem."""
         self.visit(node)
         self.places[path] = node.place
         return kind.read(self, node, path)
 
+    def attempt(self, kind: Kind, node: Node, path: KeyPath) -> tuple[Any, list[Problem]]:
+        """Returns the value of `node` and its problems, which are not recorded. The value is None if it is invalid."""
+        first, visited, value = len(self.problems), self.visited, None
+        with contextlib.suppress(InvalidValue):
+            value = kind.read(self, node, path)
+        problems = self.problems[first:]
+        del self.problems[first:]
+        if problems:
+            self.visited = visited
+        return value, problems
+
     def visit(self, node: Node) -> None:
-        """Count a node. The same one comes again and again where aliases lead to it."""
+        """Counts a node, once for every alias that leads to it. Problems beyond MAX_NODES."""
         self.visited += 1
         if self.visited > MAX_NODES:
-            raise Problems([Problem(node.place, f"aliases make this more than {MAX_NODES} values", "write less")])
+            raise Problems(
+                [Problem(node.place, f"aliases expand this to more than {MAX_NODES} values", "use fewer aliases")]
+            )
 
-    def wrong(self, node: Node, path: KeyPath, message: str, hint: str = "") -> Wrong:
-        where = f" under {spell(path)}" if path else ""
-        self.problems.append(Problem(node.place, message + where, hint))
-        return Wrong()
+    def invalid(self, node: Node, path: KeyPath, message: str, hint: str = "") -> InvalidValue:
+        """Records a problem with the value at `path`. Returns the exception, for the caller to raise."""
+        self.problems.append(Problem(node.place, f"{dotted(path)}: {message}" if path else message, hint))
+        return InvalidValue()
 
-    def scalar(self, node: Node, path: KeyPath, wanted: str) -> Any:
-        """What a scalar node stands for; a list or a mapping is wrong."""
+    def unexpected(self, node: Node, path: KeyPath, expected: str, hint: str = "") -> InvalidValue:
+        """Records that `node` is of another type than `expected`. Returns the exception, for the caller to raise."""
+        return self.invalid(node, path, f"expected {expected}, not {describe(node)}", hint)
+
+    def scalar(self, node: Node, path: KeyPath, expected: str) -> Any:
+        """Returns the value of a scalar node. InvalidValue for lists and mappings."""
         if not isinstance(node, Scalar):
-            raise self.wrong(node, path, f"{wanted} is wanted, not {spoken(node)}")
+            raise self.unexpected(node, path, expected)
         try:
             return document.value(node)
         except ValueError as error:
-            raise self.wrong(node, path, str(error), "remove the tag") from None
+            raise self.invalid(node, path, str(error), "remove the tag") from None
 
     def pairs(self, node: Node, path: KeyPath) -> list[Pair]:
-        """Key, the key's node, value. Merge keys are followed; what stands twice or is no text is noted."""
+        """Returns the pairs of a mapping, with merge keys expanded. Records keys that are duplicate or not strings."""
         if not isinstance(node, document.Mapping):
-            raise self.wrong(node, path, f"a mapping is wanted, not {spoken(node)}")
+            raise self.unexpected(node, path, "a mapping")
         self.visit(node)
         own: dict[str, Pair] = {}
         merged: dict[str, Pair] = {}
         for name_node, item in node.pairs:
-            if document.is_merge(name_node):
-                for each in item.items if isinstance(item, Sequence) else [item]:
-                    for pair in self.pairs(each, path):
+            if document.is_merge_key(name_node):
+                for mapping in item.items if isinstance(item, Sequence) else [item]:
+                    for pair in self.pairs(mapping, path):
                         merged.setdefault(pair[0], pair)
                 continue
             name = self.key(name_node, path)
             if name in own:
-                self.wrong(name_node, path, f"{name!r} stands twice", f"first in line {own[name][1].place.line}")
+                self.invalid(name_node, path, f"duplicate key {name!r}", f"first in line {own[name][1].place.line}")
             elif name is not None:
                 own[name] = (name, name_node, item)
         return list((merged | own).values())
 
     def key(self, node: Node, path: KeyPath) -> str | None:
-        """The text of a key; None, after noting it, if it is none."""
+        """Returns a key's string; None, after recording the problem, for anything else."""
         name = document.value(node) if isinstance(node, Scalar) and not node.tag else None
         if isinstance(name, str):
             return name
         hint = f'write "{node.text}"' if isinstance(node, Scalar) else ""
-        self.wrong(node, path, f"a key must be a text, not {spoken(node)}", hint)
+        self.invalid(node, path, f"a key must be a string, not {describe(node)}", hint)
         return None
 
 
-def spoken(node: Node) -> str:
-    """What a reader would call the node."""
+def describe(node: Node) -> str:
+    """Returns the node in words, for messages: "the string 'a'", "a list"."""
     if isinstance(node, Scalar):
         try:
             value = document.value(node)
         except ValueError:
             return "a tagged value"
-        names = {bool: "the boolean", int: "the number", float: "the number", str: "the text"}
-        return "nothing (null)" if value is None else f"{names[type(value)]} {node.text[:40]!r}".replace("'", "")
+        if isinstance(value, str):
+            return f"the string {value[:40]!r}"
+        name = "boolean" if isinstance(value, bool) else "number"
+        return "nothing (null)" if value is None else f"the {name} {node.text[:40]}"
     return "a list" if isinstance(node, Sequence) else "a mapping"

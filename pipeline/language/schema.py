@@ -1,19 +1,18 @@
-"""Schema: classes are the grammar of a spec. Their annotations read YAML nodes, check them and describe themselves.
+"""Schema: classes are the grammar of a spec. Their annotations read and check YAML nodes, and become JSON Schema.
 
-    str int bool                      as they are; nothing is converted
-    int | str                         either
-    Literal["a", "b"]                 one of these
+    str int bool                      the same type; nothing is converted
+    int | str                         a union
+    Literal["a", "b"]                 one of these strings
     tuple[X, ...]                     a list of X
     Mapping[str, X]                   a mapping with any keys
-    a class marked `@mapping`         a mapping with these keys; a field without default is required
-    Annotated[str, Pattern(…)]        text that matches a regular expression as a whole
-    Annotated[int, Range(low, high)]  a number in the range, both ends included
-    X | None = None                   a key that may be left out; written out, it may not be null
+    a class with `@mapping`           a mapping with these keys; a field without default is required
+    Annotated[str, Pattern(…)]        a string that matches a regular expression as a whole
+    Annotated[int, Range(low, high)]  an integer in the range, both ends included
+    X | None = None                   an optional key, which may not be null
+    Annotated[X, Key("a.b")]          X, under a key that is not a Python name
 
-    Annotated[X, Key("a.b")]          X, under a key that is no Python name
-
-Such a class may have a method `problems()` for what its fields mean together: it yields (path below the value, message,
-hint), and only it is unknown to the JSON Schema.
+Such a class may have a method `problems()` for rules that concern several fields. It yields Violations, which the JSON
+Schema does not contain.
 """
 
 from __future__ import annotations
@@ -21,33 +20,43 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.language.document import Node
-from pipeline.language.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Pattern, Range, Text
-from pipeline.language.problem import KeyPath, Problem, Problems, StageProblem, guess, listening, warn
-from pipeline.language.reader import Define, Kind, Reader, Wrong
+from pipeline.language.kinds import Boolean, Choice, Either, Integer, ListOf, MapOf, Pattern, Range, String
+from pipeline.language.problem import KeyPath, Violations, suggestion
+from pipeline.language.reader import Define, InvalidValue, Kind, Reader
 
 __all__ = [
-    "Key", "Kind", "Pattern", "Problem", "Problems", "Range", "Reader", "StageProblem", "Wrong",
-    "checked", "fields", "is_mapping", "kind", "listening", "mapping", "plain", "warn",
+    "InvalidValue",
+    "Key",
+    "Pattern",
+    "Range",
+    "Reader",
+    "Struct",
+    "fields",
+    "is_mapping",
+    "kind",
+    "mapping",
+    "plain",
+    "violations",
 ]  # fmt: skip
 
 Class = typing.TypeVar("Class")
 
 
 class Key(typing.NamedTuple):
-    """Says the key of a field whose key is no Python name: `binds.add`."""
+    """The key of a field, where it is not a Python name: `binds.add`."""
 
     name: str
 
 
 @typing.dataclass_transform(kw_only_default=True, frozen_default=True)
 def mapping(cls: type[Class]) -> type[Class]:
-    """Class decorator for what a mapping of YAML becomes: a value that is made from keywords and never changed.
+    """Class decorator for the value of a YAML mapping: keyword-only and immutable.
 
-    A frozen dataclass without generated code, which for some thirty classes is a tenth of a start-up.
+    A frozen dataclass without generated code, which would take a tenth of the start-up.
     """
     cls.__init__ = _init  # type: ignore[method-assign]
     cls.__setattr__ = _frozen  # type: ignore[method-assign]
@@ -56,47 +65,47 @@ def mapping(cls: type[Class]) -> type[Class]:
 
 def _init(self: Any, **values: Any) -> None:
     known = fields(self.__class__).values()
-    if wrong := values.keys() - {field.name for field in known}:
-        raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(wrong))}")
+    if unknown := values.keys() - {field.name for field in known}:
+        raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
     if missing := [field.name for field in known if field.required and field.name not in values]:
         raise TypeError(f"{type(self).__name__} lacks {', '.join(missing)}")
-    self.__dict__.update(values)  # all others are as their class has them
+    self.__dict__.update(values)  # the class has the defaults of the others
 
 
 def _frozen(self: Any, name: str, value: Any) -> None:
     raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")
 
 
-def is_mapping(record: Any) -> bool:
-    """Whether `record` is a class that `mapping` made."""
-    return getattr(record, "__init__", None) is _init
+def is_mapping(cls: Any) -> bool:
+    """Returns True for a class with the decorator `mapping`."""
+    return getattr(cls, "__init__", None) is _init
 
 
-class Record(typing.NamedTuple):
-    """A class marked `@mapping`. Its fields are looked at when it is first read: importing a section stays cheap."""
+class Struct(typing.NamedTuple):
+    """A class with `@mapping`. Its fields are resolved on first use, so that importing a section stays cheap."""
 
     type: type
 
     @property
-    def wanted(self) -> str:
+    def expected(self) -> str:
         return "a mapping"
 
     def read(self, reader: Reader, node: Node, path: KeyPath) -> Any:
-        kinds, values, failed = fields(self.type), {}, None
-        for name, place, item in reader.pairs(node, path):
-            if name not in kinds:
-                failed = reader.wrong(place, path, f"unknown key {name!r}", guess(name, list(kinds)))
+        known, values, error = fields(self.type), dict[str, Any](), None
+        for name, key, item in reader.pairs(node, path):
+            if name not in known:
+                error = reader.invalid(key, path, f"unknown key {name!r}", suggestion(name, list(known)))
                 continue
             try:
-                values[kinds[name].name] = reader.read(kinds[name].kind, item, (*path, name))
-            except Wrong as wrong:
-                failed = wrong
-                values[kinds[name].name] = None
-        for name, field in kinds.items():
+                values[known[name].name] = reader.read(known[name].kind, item, (*path, name))
+            except InvalidValue as invalid:
+                error = invalid
+                values[known[name].name] = None
+        for name, field in known.items():
             if field.required and field.name not in values:
-                failed = reader.wrong(node, path, f"{name!r} is missing")
-        if failed:
-            raise failed
+                error = reader.invalid(node, path, f"{name!r} is missing")
+        if error:
+            raise error
         return self.type(**values)
 
     def json(self, define: Define) -> dict[str, Any]:
@@ -111,60 +120,60 @@ class Field(typing.NamedTuple):
 
 
 @functools.cache
-def fields(record: Any) -> Mapping[str, Field]:
-    """The keys of a class and what may stand there, the required ones first."""
-    found = {}
-    for name, hint in typing.get_type_hints(record, include_extras=True).items():
+def fields(cls: Any) -> Mapping[str, Field]:
+    """Returns the keys of a class and their fields, the required ones first."""
+    by_key = {}
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
         key, arguments = name, typing.get_args(hint)
         if typing.get_origin(hint) is typing.Annotated and isinstance(arguments[-1], Key):
             hint, key = arguments[0], arguments[-1].name
-        found[key] = Field(name, kind(hint), not hasattr(record, name), getattr(record, name, None))
-    return dict(sorted(found.items(), key=lambda item: not item[1].required))
+        by_key[key] = Field(name, kind(hint), not hasattr(cls, name), getattr(cls, name, None))
+    return dict(sorted(by_key.items(), key=lambda item: not item[1].required))
 
 
 @functools.cache
 def kind(annotation: Any) -> Kind:
-    """What an annotation stands for."""
+    """Returns the kind of an annotation."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         base, rule = arguments
-        return Text(rule) if base is str else Number(rule.low, rule.high)
+        return String(rule) if base is str else Integer(rule.low, rule.high)
     if origin is typing.Literal:
         return Choice(arguments)
     if origin in (types.UnionType, typing.Union):
-        kinds = tuple(kind(each) for each in arguments if each is not type(None))
+        kinds = tuple(kind(argument) for argument in arguments if argument is not type(None))
         return kinds[0] if len(kinds) == 1 else Either(kinds)
     if origin is tuple:
         return ListOf(kind(arguments[0]))
     if origin is not None and issubclass(origin, Mapping):
         return MapOf(kind(arguments[1]))
     if is_mapping(annotation):
-        return Record(annotation)
+        return Struct(annotation)
     return _SIMPLE[annotation]
 
 
-_SIMPLE: Mapping[typing.Hashable, Kind] = {str: Text(), int: Number(), bool: Flag()}
+_SIMPLE: Mapping[typing.Hashable, Kind] = {str: String(), int: Integer(), bool: Boolean()}
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON: mappings with the keys that were written (or have a default)."""
+    """Returns a value as JSON. Mappings have the keys that the document has, and those with a default."""
     if is_mapping(value.__class__):
         pairs = ((name, getattr(value, field.name)) for name, field in fields(value.__class__).items())
-        return {name: plain(each) for name, each in pairs if each is not None}
+        return {name: plain(item) for name, item in pairs if item is not None}
     if isinstance(value, tuple):
-        return [plain(each) for each in value]
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {name: plain(each) for name, each in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     return value
 
 
-def checked(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, str]]:
-    """What `problems()` of the mappings in `value` say: path, message, hint."""
+def violations(value: Any, path: KeyPath = ()) -> Violations:
+    """Calls `problems()` of `value` and of all values in it."""
     if is_mapping(value.__class__):
         for below, message, hint in getattr(value, "problems", tuple)():
             yield (*path, *below), message, hint
         for name, field in fields(value.__class__).items():
-            yield from checked(getattr(value, field.name), (*path, name))
+            yield from violations(getattr(value, field.name), (*path, name))
     elif isinstance(value, tuple):
-        for index, each in enumerate(value):
-            yield from checked(each, (*path, index))
+        for index, item in enumerate(value):
+            yield from violations(item, (*path, index))

@@ -113,7 +113,7 @@ def _download(source: Source, wanted: Descriptor, path: Path, progress: Progress
         progress(count)
 
     try:
-        with atomic.extend(path) as file:
+        with atomic.open_append(path) as file:
             size, digest = _completed(source, wanted, file, tell)
     except ImageError:
         progress(-told)  # whoever goes on tells it again

@@ -36,7 +36,7 @@ def parse(entries: Iterable[str]) -> Mirrors:
 
 def configured(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Mirrors:
     """The mirrors of the environment, then those of `folder`'s pyproject.toml."""
-    found = settings.of_project(folder).get("mirror", [])
+    found = settings.project_settings(folder).get("mirror", [])
     of_project = found.split() if isinstance(found, str) else found
     return parse([*environ.get("NODEKILN_MIRROR", "").split(), *of_project])
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.container import booted, lookup
+from pipeline.container import booted_root, lookup
 from pipeline.engine.action import Action, closure, using
-from pipeline.language.problem import Place, Problem, Problems, StageProblem, Warned, listening
+from pipeline.language.problem import Place, Problem, Problems, SpecWarning, StageProblem, collect_warnings
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Tree
 from pipeline.planning.load import load
@@ -49,20 +49,20 @@ def examine(
         if wrong.intersection(action.inputs):
             wrong.add(action)
             continue
-        with listening() as heard:
+        with collect_warnings() as heard:
             try:
                 digest = _run(store, action) if action in wanted else action.perform(store)[0]
                 if action in wanted:
                     trees[action] = store.tree(digest)
             except StageProblem as problem:
                 wrong.add(action)
-                found.errors.extend(_placed(action, each) for each in problem.each)
+                found.errors.extend(_placed(action, each) for each in problem.problems)
         found.warnings.extend(_placed(action, warned) for warned in heard)
     made = [(part, trees[part.tree]) for part in parts if part.tree in trees]
     found.warnings.extend(_missing(store, made))
     for part, tree in made:
         for refused, message, hint in (loss for form in carried for loss in form.losses(tree)):
-            (found.errors if refused else found.warnings).append(_placed(part.tree, Warned(PATH, message, hint)))
+            (found.errors if refused else found.warnings).append(_placed(part.tree, SpecWarning(PATH, message, hint)))
     return together(found)
 
 
@@ -87,17 +87,21 @@ def _missing(store: Store, made: list[tuple[Component, Tree]]) -> Iterator[Probl
     """A warning for each bind of a container whose source nothing makes."""
     root = Tree({path: entry for _, tree in made for path, entry in tree.items()})
     actions = {part.prefix: part.tree for part, tree in made if f"{part.prefix}/config.json" in tree}
-    bundles = [booted.bundle(prefix, root, store.bytes) for prefix in actions]
-    for each, source, destination in booted.missing(root, bundles):
+    bundles = [booted_root.bundle(prefix, root, store.bytes) for prefix in actions]
+    for each, source, destination in booted_root.binds_without_source(root, bundles):
         action = actions[each.prefix]
         path = lookup.said_at(destination, action.params["entry"])
         message = f"nothing makes {source!r}" + (", which the image's label binds" if path == ("image",) else "")
-        empty = f"; `runtime: {{mkdir: [{source}]}}` makes a directory" if booted.lost(source.strip("/"), False) else ""
+        empty = (
+            f"; `runtime: {{mkdir: [{source}]}}` makes a directory"
+            if booted_root.hidden_reason(source.strip("/"), False)
+            else ""
+        )
         hint = f"it is not there once the node has booted{empty or '; init images and files: could bring it'}"
-        yield _placed(action, Warned(path, message, hint))
+        yield _placed(action, SpecWarning(path, message, hint))
 
 
-def _placed(action: Action, said: StageProblem | Warned) -> Problem:
+def _placed(action: Action, said: StageProblem | SpecWarning) -> Problem:
     file, line, column = (action.where(said.path) if action.where else f"{action.name}:1:1").rsplit(":", 2)
     return Problem(Place(file, int(line), int(column)), said.message, said.hint)
 

@@ -20,7 +20,7 @@ from typing import Any
 from pipeline import sections
 from pipeline.language.kinds import Either, ListOf, MapOf
 from pipeline.language.reader import Kind
-from pipeline.language.schema import Record, fields, is_mapping
+from pipeline.language.schema import Struct, fields, is_mapping
 
 SCHEMA = Path("specs/schema.json")
 MANUAL = Path("docs/spec.md")
@@ -120,7 +120,7 @@ def _table(record: type, heading: bool) -> Iterator[str]:
 
 def _words(value: Kind) -> str:
     """What may stand there, for a reader; classes are linked."""
-    if isinstance(value, Record):
+    if isinstance(value, Struct):
         return f"[{value.type.__name__}](#{value.type.__name__.lower()})"
     if isinstance(value, ListOf):
         return f"list of {_words(value.item)}"
@@ -128,12 +128,12 @@ def _words(value: Kind) -> str:
         return f"mapping to {_words(value.item)}"
     if isinstance(value, Either):
         return " or ".join(_words(each) for each in value.kinds)
-    return _escaped(value.wanted.removeprefix("a whole ").removeprefix("an ").removeprefix("a "))
+    return _escaped(value.expected.removeprefix("an ").removeprefix("a "))
 
 
 def _records(value: Kind) -> Iterator[type]:
     """The classes that a kind names itself."""
-    if isinstance(value, Record):
+    if isinstance(value, Struct):
         yield value.type
     elif isinstance(value, ListOf | MapOf):
         yield from _records(value.item)
@@ -185,8 +185,8 @@ A spec is a YAML file, `specs/NAME.yml`. Its language is LinuxKit's, so that Lin
 key of our own, `build:`. [linuxkit.md](linuxkit.md) lists where the result differs, and why. Editors complete and check
 specs with [schema.json](../specs/schema.json): `# yaml-language-server: $schema=schema.json` as the first line.
 
-**YAML** is read by version 1.2's rules: `no`, `on` and `22:22` are texts, `0644` is a number (write `"0644"`), and
-nothing is converted: where a text is wanted, `true` or `1` is an error. Unknown keys, keys that stand twice, a second
+**YAML** is read by version 1.2's rules: `no`, `on` and `22:22` are strings, `0644` is a number (write `"0644"`),
+and nothing is converted: where a string is expected, `true` or `1` is an error. Unknown keys, duplicate keys, a second
 document, tags and a byte order mark are errors. Anchors, aliases and `<<` work.
 
 **Several files** make one spec: `specs/NAME.yml`, then what its `build.append` names, then `specs/NAME.d/*.yml` by

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import sections
-from pipeline.host import outside, tracked
+from pipeline.host import containment, tracked
 from pipeline.language import document
 from pipeline.language.document import Node
-from pipeline.language.problem import Place, Problem, Problems, guess
-from pipeline.language.schema import Reader, Wrong, checked
+from pipeline.language.problem import Place, Problem, Problems, suggestion
+from pipeline.language.schema import InvalidValue, Reader, violations
 from pipeline.spec.build import filled_in
 from pipeline.spec.spec import Spec
 
@@ -31,7 +31,7 @@ def load(path: Path) -> Spec:
     nodes, files = _nodes(path)
     if len(nodes) > 1:  # each by itself first, so that only documents of the right shape are merged
         _refuse([problem for node in nodes for problem in _read(node)[1].problems])
-    found, reader = _read(functools.reduce(document.merged, nodes))
+    found, reader = _read(functools.reduce(document.merge, nodes))
     _refuse(reader.problems)
     return _checked(Spec(path.stem, path, found, reader.places, files=tuple(files)))
 
@@ -62,8 +62,8 @@ def _nodes(path: Path) -> tuple[list[Node], list[Path]]:
 def _parse(path: Path, problems: list[Problem], home: Path) -> Node | None:
     """The document in `path`, a file of the project or below the spec's folder `home`; None if it cannot be had."""
     try:
-        if outside.leads(path, home):
-            raise document.problem_at(str(path), 1, 1, "leads outside the project", outside.ALLOWED)
+        if containment.escapes(path, home):
+            raise document.problem_at(str(path), 1, 1, "leads outside the project", containment.ALLOWED)
         return document.parse(tracked.contents(path), str(path))
     except Problems as found:
         problems += found.problems
@@ -80,8 +80,8 @@ def _appended(node: Node, path: Path, problems: list[Problem]) -> list[Path]:
         if not isinstance(item, document.Scalar):
             continue
         file = path.parent / item.text
-        if tracked.is_file(file) and outside.leads(file, path.parent):
-            problems.append(Problem(item.place, f"{item.text!r} lies outside the project", outside.ALLOWED))
+        if tracked.is_file(file) and containment.escapes(file, path.parent):
+            problems.append(Problem(item.place, f"{item.text!r} lies outside the project", containment.ALLOWED))
         elif tracked.is_file(file):
             found.append(file)
         else:
@@ -103,12 +103,12 @@ def _read(node: Node) -> tuple[dict[str, Any], Reader]:
     """Every section's value, and the reader that knows what is wrong and where everything stands."""
     reader, known = Reader(), sections.sections()
     values = {name: section.empty for name, section in known.items()}
-    with contextlib.suppress(Wrong):
+    with contextlib.suppress(InvalidValue):
         for name, place, item in reader.pairs(node, ()):
             if name not in known:
-                reader.wrong(place, (), f"unknown key {name!r}", guess(name, list(known)))
+                reader.invalid(place, (), f"unknown key {name!r}", suggestion(name, list(known)))
                 continue
-            with contextlib.suppress(Wrong):
+            with contextlib.suppress(InvalidValue):
                 values[name] = reader.read(known[name].kind, item, (name,))
     return values, reader
 
@@ -118,7 +118,7 @@ def _checked(spec: Spec) -> Spec:
     problems, warned = [], []
     for name, section in sections.sections().items():
         value = spec[name]
-        for path, message, hint in (*checked(value), *section.problems(value, spec)):
+        for path, message, hint in (*violations(value), *section.problems(value, spec)):
             problems.append(Problem(spec.where((name, *path)), message, hint))
         for path, message, hint in section.warnings(value, spec):
             warned.append(Problem(spec.where((name, *path)), message, hint))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.host import atomic, tracked
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest, is_digest
 from pipeline.model.errors import NodekilnError
 
@@ -105,16 +105,16 @@ def read(path: Path) -> Lock:
     if not isinstance(document, dict) or type(version := document.get("version")) is not int:
         raise LockError(f"{path}: not a lock: {_mended()}")
     if version < VERSION:
-        raise LockError(f"{path}: version {version}, from an older nodekiln: delete it and run {typed('lock')}")
+        raise LockError(f"{path}: version {version}, from an older nodekiln: delete it and run {user_command('lock')}")
     if version > VERSION:
         raise LockError(f"{path}: version {version}, and this nodekiln reads {VERSION}: update nodekiln")
     for complaint in _unlike(document, SHAPE, ""):
-        raise LockError(f"{path}: not as {typed('lock')} writes it ({complaint}): {_mended()}")
+        raise LockError(f"{path}: not as {user_command('lock')} writes it ({complaint}): {_mended()}")
     return Lock(document["images"], document["packages"])
 
 
 def _mended() -> str:
-    return f"restore it, or delete it and run {typed('lock')}"
+    return f"restore it, or delete it and run {user_command('lock')}"
 
 
 def _unlike(value: Any, shape: Any, where: str) -> Iterator[str]:
@@ -192,7 +192,7 @@ def resolve(wanted: Iterable[Wanted]) -> list[tuple[Wanted, Any]]:
     wanted = list(wanted)
     if os.environ.get("NODEKILN_LOCKED") == "1" and wanted:
         names = ", ".join(str(each) for each in wanted[:5])
-        raise LockError(f"not locked: {names} (NODEKILN_LOCKED=1 is set: run {typed('lock')} without it)")
+        raise LockError(f"not locked: {names} (NODEKILN_LOCKED=1 is set: run {user_command('lock')} without it)")
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.oci import resolve as registries

@@ -14,11 +14,11 @@ from typing import Any
 
 from pipeline import formats, sections
 from pipeline.compression import compress
-from pipeline.container import cmdline, compat
+from pipeline.container import cmdline, linuxkit_compat
 from pipeline.container.arches import for_arch
 from pipeline.engine.action import Action, closure
-from pipeline.host import outside, tracked
-from pipeline.language.problem import KeyPath, Place, Problem, Problems, guess
+from pipeline.host import containment, tracked
+from pipeline.language.problem import KeyPath, Place, Problem, Problems, suggestion
 from pipeline.model.errors import BadInput
 from pipeline.model.tree import EPOCH, parents
 from pipeline.oci import reference as references
@@ -236,11 +236,11 @@ class Images:
         places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
         for place in places:
             if tracked.is_file(place / FILE):
-                if outside.leads(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
-                    raise NoImage(f"{PKG}{path} lies outside the project", outside.ALLOWED)
+                if containment.escapes(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
+                    raise NoImage(f"{PKG}{path} lies outside the project", containment.ALLOWED)
                 return place
         message = f"there is no recipe {PKG}{path}: no {FILE} in {' or '.join(map(str, dict.fromkeys(places[:2])))}"
-        raise NoImage(message, guess(f"{PKG}{path}", [f"{PKG}{each}" for each in self._recipes(path)]))
+        raise NoImage(message, suggestion(f"{PKG}{path}", [f"{PKG}{each}" for each in self._recipes(path)]))
 
     def _recipes(self, path: str) -> Iterator[str]:
         """The recipes that there are beside where `path` would be."""
@@ -274,7 +274,9 @@ def _wrong_formats(spec: Spec) -> Iterator[Problem]:
     for at, name in enumerate(asked):
         where = spec.where(("build", "formats", at))
         if not formats.known(name):
-            yield Problem(where, f"unknown format {name!r}", guess(name, [*formats.names(), *formats.compressed()]))
+            yield Problem(
+                where, f"unknown format {name!r}", suggestion(name, [*formats.names(), *formats.compressed()])
+            )
     for one, other, suffix in formats.clashes(filter(formats.known, asked)):
         where = spec.where(("build", "formats", asked.index(other)))
         yield Problem(where, f"{one} and {other} both give {spec.name}{suffix}", "leave one of them out")
@@ -351,7 +353,7 @@ def _first_programs(name: str, line: str) -> list[str]:
 
 def _epoch(spec: Spec) -> int:
     if spec.build.compat == "linuxkit":
-        return compat.MTIME
+        return linuxkit_compat.MTIME
     return int(tracked.variable("SOURCE_DATE_EPOCH") or EPOCH) if spec.build.epoch is None else spec.build.epoch
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline.container import booted
+from pipeline.container import booted_root
 from pipeline.container.names import relative
 from pipeline.engine.action import using
 from pipeline.language.problem import Problem
@@ -78,7 +78,7 @@ def _roots(containers: Sequence[Seen]) -> Iterator[str]:
 
 
 def _seen(store: Store, part: Component, tree: Tree) -> Seen:
-    config = booted.bundle(part.prefix, tree, store.bytes).config
+    config = booted_root.bundle(part.prefix, tree, store.bytes).config
     binds = tuple(each["source"] for each in config.get("mounts") or () if each.get("type") == "bind")
     process = config.get("process") or {}
     words = (*(process.get("args") or ()), *(each.partition("=")[2] for each in process.get("env") or ()))

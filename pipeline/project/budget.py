@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import formats
 from pipeline.engine.action import Action
-from pipeline.language.problem import guess
+from pipeline.language.problem import suggestion
 from pipeline.model import size
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
@@ -61,7 +61,7 @@ def check(store: Store, plan: Plan, name: str, action: Action, before: Mapping[s
 
 def _hint(key: str, components: list[str]) -> str:
     known = f"there are {TOTAL}, the formats, and {', '.join(components)}"
-    return guess(key, [TOTAL, *components, *formats.names()]) or known
+    return suggestion(key, [TOTAL, *components, *formats.names()]) or known
 
 
 def _file_sizes(store: Store, result: Digest) -> dict[str, int]:

@@ -51,18 +51,18 @@ class Project:
             if not name.isprintable():
                 raise BadInput(f"{SPECS}/{name}.yml: the name of a spec must be printable: rename it")
         if not os.environ.get(ELSEWHERE) and (self.root / CACHE).is_symlink():
-            raise atomic.Symlinked(Path(CACHE), f"remove it; {ELSEWHERE} names a cache that is elsewhere")
-        results = atomic.checked(self.root, RESULTS)
-        for link in atomic.links(results):
+            raise atomic.SymlinkOnPath(Path(CACHE), f"remove it; {ELSEWHERE} names a cache that is elsewhere")
+        results = atomic.path_without_symlinks(self.root, RESULTS)
+        for link in atomic.symlinks(results):
             if link.name.startswith(STATE):
-                raise atomic.Symlinked(link)
+                raise atomic.SymlinkOnPath(link)
 
     @cached_property
     def damage(self) -> str:
         """Identifies the last damage found in the store before the first call."""
-        from pipeline.host.mark import damage
+        from pipeline.host.stamp import damage_token
 
-        return damage(self.cache)
+        return damage_token(self.cache)
 
     def names(self) -> list[str]:
         """The names of all specs, sorted."""
@@ -92,4 +92,4 @@ class Project:
 
     def make(self, folder: Path) -> Path:
         """Creates `folder`, relative to the project, if need be. Symlinked if a part of its path is a symlink."""
-        return atomic.folder(self.root, str(folder))
+        return atomic.make_folder(self.root, str(folder))

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.engine.action import Action, closure
 from pipeline.host import atomic
-from pipeline.host.mark import Mark, mark, settle
+from pipeline.host.stamp import Stamp, settle_mtime, stamp
 from pipeline.model.digest import Digest
 from pipeline.planning.plan import Plan
 from pipeline.project import results_state
@@ -31,7 +31,7 @@ __all__ = ["MANIFEST", "SUMS", "format_record", "manifest", "manifest_text", "pu
 
 PAGES = ("size.html", "graph.html")
 """Files that commands write beside the results."""
-ExportedFiles = dict[str, tuple[dict[str, Any], Mark]]
+ExportedFiles = dict[str, tuple[dict[str, Any], Stamp]]
 """A file's name -> its entry in manifest.json (`sha256`, `size`), and its mark."""
 
 
@@ -108,7 +108,7 @@ def _export(project: Project, plan: Plan, result: Digest, folder: Path) -> Expor
     for suffix, file in project.store.tree(result).files().items():
         target = folder / f"{plan.spec.name}{suffix}"
         digest = project.store.export(file.content, target)
-        files[target.name] = {"sha256": digest.hex, "size": file.size}, mark(os.stat(target))
+        files[target.name] = {"sha256": digest.hex, "size": file.size}, stamp(os.stat(target))
     return files
 
 
@@ -177,5 +177,5 @@ def _write_shared(folder: Path, document: Mapping[str, Any]) -> dict[str, FileSt
 
 def _write(path: Path, text: str) -> FileState:
     atomic.write(path, text)
-    settle(path)
-    return Digest.of(text.encode()).hex, mark(os.stat(path))
+    settle_mtime(path)
+    return Digest.of(text.encode()).hex, stamp(os.stat(path))

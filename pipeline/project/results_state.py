@@ -3,7 +3,7 @@
 build/.written/NODE.json (NODE/ARCH.json for several architectures) is a sealed document:
 
     formats    format -> `key` of the action that gave it, and `files`: name -> sha256
-    files      name -> [sha256, mark (pipeline.host.mark)] of what was last written under that name
+    files      name -> [sha256, mark (pipeline.host.stamp)] of what was last written under that name
 
 Two formats may give a file of one name: the file of the one that was written first is then another's.
 """
@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.host import atomic, sealed
-from pipeline.host.mark import Mark, mark
+from pipeline.host import atomic, checksummed_json
+from pipeline.host.stamp import Stamp, stamp
 from pipeline.model.digest import Digest
 
 FOLDER = ".written"
@@ -28,7 +28,7 @@ SHARED = (MANIFEST, SUMS)
 """Files that belong to all formats of a spec."""
 lock = threading.RLock()
 """Held while SHARED files and their state are written: a reader in between would see a change."""
-FileState = tuple[str, Mark]
+FileState = tuple[str, Stamp]
 """The sha256 of a file, in hexadecimal, and its mark."""
 
 
@@ -53,7 +53,7 @@ class ResultsState(NamedTuple):
     def _change(self, name: str) -> str:
         """Returns what happened to the file `name` since it was written; "" for nothing."""
         try:
-            state = mark(os.stat(self.folder / name, follow_symlinks=False))
+            state = stamp(os.stat(self.folder / name, follow_symlinks=False))
         except OSError:
             return f"{name} is gone"
         return "" if [*state] == self.files[name][1] else f"{name} was changed since it was written"
@@ -75,8 +75,8 @@ class ResultsState(NamedTuple):
 
     def write(self) -> None:
         path = _path(self.folder)
-        atomic.folder(Path(), str(path.parent))
-        atomic.write(path, sealed.dump(str(self.folder), {"formats": self.formats, "files": self.files}))
+        atomic.make_folder(Path(), str(path.parent))
+        atomic.write(path, checksummed_json.dump(str(self.folder), {"formats": self.formats, "files": self.files}))
 
     def remove(self) -> None:
         _path(self.folder).unlink(missing_ok=True)
@@ -85,7 +85,7 @@ class ResultsState(NamedTuple):
 def read(folder: Path) -> ResultsState:
     """Returns the state of `folder`, which is relative to the project; an empty one if it is unknown."""
     try:
-        document = sealed.load(str(folder), _path(folder).read_bytes())
+        document = checksummed_json.load(str(folder), _path(folder).read_bytes())
     except OSError:
         document = None
     return ResultsState(folder, document["formats"], document["files"]) if document else ResultsState(folder, {}, {})

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
 from pipeline.recipe.apt import Archive, open_archive
@@ -60,7 +60,7 @@ class Package(NamedTuple):
                 return package
         except (TypeError, ValueError):
             pass
-        mends = typed("lock --update NAME")
+        mends = user_command("lock --update NAME")
         raise BadInput(f"not a package: {str(unsafe_package)[:80]}… (restore the lock, or {mends})")
 
 

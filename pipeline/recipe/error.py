@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import NodekilnError
 
 
@@ -26,5 +26,5 @@ class PackagesUnavailable(PackageError):
     def __init__(self, packages: Sequence[UnavailablePackage]) -> None:
         self.packages = tuple(sorted(set(packages)))
         recipes = ",".join(dict.fromkeys(package.recipe for package in self.packages))
-        remedy = f"{typed(f'lock --update {recipes}')} locks the versions that there are today"
+        remedy = f"{user_command(f'lock --update {recipes}')} locks the versions that there are today"
         super().__init__("\n".join([*(package.line for package in self.packages), remedy]))

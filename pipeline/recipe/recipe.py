@@ -17,10 +17,10 @@ from typing import Annotated
 
 from pipeline.container.container import Argument, Config, Variable
 from pipeline.container.names import AbsoluteOrNone
-from pipeline.host import outside, tracked
+from pipeline.host import containment, tracked
 from pipeline.language import document
-from pipeline.language.problem import KeyPath, Place, Problem, Problems, spell
-from pipeline.language.schema import Pattern, Reader, Wrong, checked, kind, mapping, plain
+from pipeline.language.problem import KeyPath, Place, Problem, Problems, dotted
+from pipeline.language.schema import InvalidValue, Pattern, Reader, kind, mapping, plain, violations
 from pipeline.model.digest import canonical_json
 
 FILE = "build.yml"
@@ -151,11 +151,14 @@ def load(folder: Path) -> Recipe:
     reader = Reader()
     try:
         build: Build = reader.read(kind(Build), _read(file), ())
-    except Wrong:
+    except InvalidValue:
         raise Problems(reader.problems) from None
     problems = [
         *reader.problems,
-        *(Problem(_place(reader.places, path), _under(message, path), hint) for path, message, hint in checked(build)),
+        *(
+            Problem(_place(reader.places, path), _under(message, path), hint)
+            for path, message, hint in violations(build)
+        ),
     ]
     sources: dict[str, bytes] = {}
     for index, own in enumerate(build.files):
@@ -177,8 +180,8 @@ def relative(target: str, path: str) -> str:
 
 def _read(file: Path) -> document.Node:
     start = Place(str(file), 1, 1)
-    if outside.leads(file, file.parent.parent):
-        raise Problems([Problem(start, "leads outside the project", outside.ALLOWED)])
+    if containment.escapes(file, file.parent.parent):
+        raise Problems([Problem(start, "leads outside the project", containment.ALLOWED)])
     try:
         node = document.parse(tracked.contents(file), str(file))
     except OSError as error:
@@ -188,8 +191,8 @@ def _read(file: Path) -> document.Node:
 
 def _bytes(path: Path, folder: Path) -> bytes:
     """What a recipe's own file holds: one of the project, or of the folder that holds the recipe's `folder`."""
-    if outside.leads(path, folder.parent):
-        raise ValueError(f"it lies outside the project ({outside.ALLOWED})")
+    if containment.escapes(path, folder.parent):
+        raise ValueError(f"it lies outside the project ({containment.ALLOWED})")
     data = tracked.contents(path)
     if len(data) > SOURCE_LIMIT:
         raise ValueError(f"more than {SOURCE_LIMIT >> 20} MiB; make it part of a package")
@@ -203,4 +206,4 @@ def _place(places: Mapping[KeyPath, Place], path: KeyPath) -> Place:
 
 
 def _under(message: str, path: KeyPath) -> str:
-    return f"{message} under {spell(path)}" if path else message
+    return f"{dotted(path)}: {message}" if path else message

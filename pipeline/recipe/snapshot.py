@@ -42,7 +42,7 @@ def service(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> s
     """The URL of the archive to ask; "" for none."""
     chosen = environ.get(VARIABLE)
     if chosen is None:
-        chosen = settings.of_project(folder).get("snapshot", SERVICE)
+        chosen = settings.project_settings(folder).get("snapshot", SERVICE)
     if chosen is False or chosen in OFF:
         return ""
     if not isinstance(chosen, str) or not chosen.startswith(("https://", "http://")):

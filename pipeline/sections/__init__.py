@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipeline.container.container import Checked
+from pipeline.container.container import Violations
 from pipeline.language.kinds import ListOf
 from pipeline.language.reader import Kind
 from pipeline.language.schema import kind
@@ -27,7 +27,7 @@ def _no_components(value: Any, context: Context, below: tuple[Component, ...]) -
     return []
 
 
-def _no_problems(value: Any, spec: Spec) -> Checked:
+def _no_problems(value: Any, spec: Spec) -> Violations:
     return iter(())
 
 
@@ -41,9 +41,9 @@ class Section(Generic[Value]):
     """The type of what stands under the key: a `@mapping` class, or tuple[X, ...] for a list of X."""
     components: Callable[[Value, Context, tuple[Component, ...]], list[Component]] = _no_components
     """Plans what the section adds to the root file system, over the components `below`."""
-    problems: Callable[[Value, Spec], Checked] = _no_problems
+    problems: Callable[[Value, Spec], Violations] = _no_problems
     """Yields path below the key, message and hint of each error that only the whole spec shows."""
-    warnings: Callable[[Value, Spec], Checked] = _no_problems
+    warnings: Callable[[Value, Spec], Violations] = _no_problems
     """Yields the same for what is allowed, and hardly meant."""
 
     @property

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.container import booted
-from pipeline.container.container import LONGEST_HOST_NAME, Checked, Id
+from pipeline.container import booted_root
+from pipeline.container.container import LONGEST_HOST_NAME, Id, Violations
 from pipeline.container.names import ImagePath, Octal, relative
 from pipeline.engine import host_digests
 from pipeline.engine.action import Action
-from pipeline.host import outside
+from pipeline.host import containment
 from pipeline.language.schema import mapping
 from pipeline.model.tree import parents
 from pipeline.sections import Section
@@ -50,7 +50,7 @@ class FileEntry:
     gid: Id | None = None
     """Its group: a number, a container's name, or a name of the root's /etc/group. 0 by default."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         kinds = {"contents": self.contents is not None, "source": bool(self.source), "metadata": bool(self.metadata)}
         said = [name for name, is_said in kinds.items() if is_said]
         said += ["directory"] if self.directory else []
@@ -66,7 +66,7 @@ class FileEntry:
         yield from _too_long(relative(self.path), self.symlink or "")
 
 
-def _too_long(path: str, target: str) -> Checked:
+def _too_long(path: str, target: str) -> Violations:
     """What Linux has no room for in a file's path and in the target of a link."""
     from pipeline.writers import limits, raw
 
@@ -140,7 +140,7 @@ def _entry(index: int, each: FileEntry, context: Context) -> dict[str, Any] | No
     return entry | {"kind": "file", "contents": text}
 
 
-def problems(value: tuple[FileEntry, ...], spec: Spec) -> Checked:
+def problems(value: tuple[FileEntry, ...], spec: Spec) -> Violations:
     """Sources that are not there, and paths that go through a file."""
     plain: dict[str, int] = {}
     for index, each in enumerate(value):
@@ -152,14 +152,14 @@ def problems(value: tuple[FileEntry, ...], spec: Spec) -> Checked:
         if not each.directory:
             plain[path] = index
         found = files.find_source(each.source, Path(spec.folder)) if each.source else None
-        if found and not outside.PUBLIC_KEY.fullmatch(each.source or "") and _leads_outside(found, spec):
-            yield (index, "source"), f"{each.source!r} lies outside the project", outside.ALLOWED
+        if found and not containment.PUBLIC_KEY.fullmatch(each.source or "") and _leads_outside(found, spec):
+            yield (index, "source"), f"{each.source!r} lies outside the project", containment.ALLOWED
         if each.source and not each.optional and found is None:
             yield (index, "source"), f"there is no file {each.source!r}", _looked(each.source, spec.folder)
 
 
 def _leads_outside(source: str, spec: Spec) -> bool:
-    return outside.leads(files.expanded(source), Path(spec.folder))
+    return containment.escapes(files.expanded(source), Path(spec.folder))
 
 
 def _looked(source: str, folder: Path) -> str:
@@ -170,14 +170,14 @@ def _looked(source: str, folder: Path) -> str:
     return f"looked in {folder} and in the working directory{other}"
 
 
-def warnings(value: tuple[FileEntry, ...], spec: Spec) -> Checked:
+def warnings(value: tuple[FileEntry, ...], spec: Spec) -> Violations:
     for index, each in enumerate(value):
         path = relative(each.path)
         name = (each.contents or "").strip().partition("\n")[0]
         if path == HOST_NAME and len(name.encode()) > LONGEST_HOST_NAME:
             message = f"a host name of {len(name.encode())} bytes, which the kernel does not take"
             yield (index, "contents"), message, f"at most {LONGEST_HOST_NAME}"
-        if why := booted.lost(path, each.directory):
+        if why := booted_root.hidden_reason(path, each.directory):
             mkdir = f"; a container's `runtime: {{mkdir: [/{path}]}}` makes it" if each.directory else ""
             yield (index, "path"), f"{each.path!r} is not there once the node has booted", why + mkdir
 

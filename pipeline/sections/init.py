@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.container.container import Checked
+from pipeline.container.container import Violations
 from pipeline.container.names import Reference, wrong_reference
 from pipeline.engine.action import Action
 from pipeline.sections import Section
@@ -28,7 +28,7 @@ def components(value: tuple[str, ...], context: Context, below: tuple[Component,
     return planned
 
 
-def problems(value: tuple[str, ...], spec: Spec) -> Checked:
+def problems(value: tuple[str, ...], spec: Spec) -> Violations:
     for index, reference in enumerate(value):
         if message := wrong_reference(reference):
             yield (index,), message, ""

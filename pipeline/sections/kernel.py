@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pipeline.container import arches, cmdline
 from pipeline.container.arches import ByArch, for_arch
-from pipeline.container.container import Checked
+from pipeline.container.container import Violations
 from pipeline.container.names import ReferenceOrNone, wrong_reference
 from pipeline.engine.action import Action
 from pipeline.language.problem import KeyPath, Problem, Problems
@@ -39,7 +39,7 @@ class Kernel:
     """Which modules to keep, by name or pattern (`virtio_*`), with all that they need; left out: every one. What only
     one architecture's kernel has is written `{amd64: aesni-intel}`."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         if message := wrong_reference(self.image) if self.image else "":
             yield ("image",), message, ""
         yield from arches.problems(self.cmdline, ("cmdline",))
@@ -56,7 +56,7 @@ def _lines(value: ByArch) -> Iterator[tuple[KeyPath, str]]:
     return ((("cmdline", *path), line) for path, line in lines.items())
 
 
-def warnings(value: Kernel, spec: Spec) -> Checked:
+def warnings(value: Kernel, spec: Spec) -> Violations:
     for path, line in _lines(value.cmdline):
         if cmdline.unclosed(line):
             yield path, "a quotation mark is never closed: the kernel takes what follows for one word", "add the other"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from pipeline.container.container import Checked, Container
+from pipeline.container.container import Container, Violations
 from pipeline.container.names import IDENTIFIER
 from pipeline.sections import Section
 from pipeline.spec import bundles
 from pipeline.spec.spec import Spec
 
 
-def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
+def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
     """Services run at the same time, so that no two may have one name."""
     first: dict[str, int] = {}
     for index, container in enumerate(value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.container.container import Checked
+from pipeline.container.container import Violations
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
 from pipeline.spec.spec import Spec
@@ -18,7 +18,7 @@ class Trust:
     """Organisations."""
 
 
-def warnings(value: Trust, spec: Spec) -> Checked:
+def warnings(value: Trust, spec: Spec) -> Violations:
     if value.image or value.org:
         yield (), "trust has no effect", "Docker Content Trust is gone; pin images by digest, or by the lock"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pipeline.container.container import Checked
+from pipeline.container.container import Violations
 from pipeline.container.names import ReferenceOrNone, VolumeName, wrong_reference
 from pipeline.engine.action import Action
 from pipeline.language.schema import mapping
@@ -33,7 +33,7 @@ class Volume:
     platforms: tuple[str, ...] | None = None
     """Which platforms the layout holds (`linux/amd64`), the node's own by default; only with format oci."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         if message := wrong_reference(self.image) if self.image else "":
             yield ("image",), message, ""
         if self.format == "oci" and not self.image:
@@ -64,7 +64,7 @@ def _part(index: int, each: Volume, context: Context) -> Component:
     return Component(name, Action(name, volume.layout, params, manifests, where), prefix)
 
 
-def problems(value: tuple[Volume, ...], spec: Spec) -> Checked:
+def problems(value: tuple[Volume, ...], spec: Spec) -> Violations:
     first: dict[str, int] = {}
     for index, each in enumerate(value):
         if first.setdefault(each.name, index) != index:

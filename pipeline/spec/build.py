@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pipeline.container.arches import Arch
-from pipeline.container.container import Checked
+from pipeline.container.container import Violations
 from pipeline.host import tracked
 from pipeline.language.schema import Pattern, Range, fields, mapping, plain
 from pipeline.spec import compatibility
@@ -33,12 +33,12 @@ Compression = Annotated[
     Pattern(
         r"none|zstd(:([1-9]|1[0-9]|2[0-2]))?|gzip(:([0-9]|1[0-2]))?",
         "zstd[:1-22], gzip[:0-12] or none",
-        near=("zstd", "gzip", "none"),
+        words=("zstd", "gzip", "none"),
     ),
 ]
 
 Clusters = Annotated[
-    str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]", near=("plain", "zstd"))
+    str, Pattern(r"plain|zstd(:([1-9]|1[0-9]|2[0-2]))?", "plain or zstd[:1-22]", words=("plain", "zstd"))
 ]
 
 LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
@@ -62,7 +62,7 @@ class Partition:
     """Its type in a GUID partition table: a GUID, where that of its format (Linux data, Linux swap, basic data) will
     not do. The first is the EFI system partition."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         longest = LONGEST_LABEL[self.format or "none"]
         if self.label is not None and len(self.label) > longest:
             yield ("label",), f"the label {self.label!r} is too long for {self.format}", f"at most {longest} characters"
@@ -106,7 +106,7 @@ class Build:
     """Largest size of every output (`total`), of one (`qcow2-bios`), or of a part (`services/sshd`): more is an
     error."""
 
-    def problems(self) -> Checked:
+    def problems(self) -> Violations:
         if self.partitions or self.size:
             yield from _wrong_partitions(self.partitions or (), self.size, self.label)
         if isinstance(self.compat, int) and (refusal := compatibility.refusal(self.compat)):
@@ -121,7 +121,7 @@ class Build:
         return {name: value for name, value in plain(self).items() if name not in own}
 
 
-def _wrong_partitions(partitions: tuple[Partition, ...], size: str | None, label: str | None) -> Checked:
+def _wrong_partitions(partitions: tuple[Partition, ...], size: str | None, label: str | None) -> Violations:
     """What partitions mean together. Whether the node fits is only known once it is built."""
     seen: dict[str, int] = {}
     for number, each in enumerate(partitions):
@@ -136,7 +136,7 @@ def _wrong_partitions(partitions: tuple[Partition, ...], size: str | None, label
     yield from _wrong_sizes(partitions, size)
 
 
-def _wrong_boot_volume(first: Partition) -> Checked:
+def _wrong_boot_volume(first: Partition) -> Violations:
     if first.format not in (None, "fat"):
         yield ("format",), "the first partition is the FAT volume that the node boots from", "leave its format out"
     if first.type is not None:
@@ -145,13 +145,13 @@ def _wrong_boot_volume(first: Partition) -> Checked:
         yield from _wrong_fat_label(first.label)
 
 
-def _wrong_fat_label(label: str | None) -> Checked:
+def _wrong_fat_label(label: str | None) -> Violations:
     pattern: Pattern = get_args(BootLabel)[1]
     if label is not None and not pattern.matches(label):
-        yield ("label",), f"{label!r} is not {pattern.wanted}", "it is FAT's"
+        yield ("label",), f"{label!r} is not {pattern.expected}", "it is FAT's"
 
 
-def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Checked:
+def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Violations:
     from pipeline.writers import Unwritable, disk
 
     sizes = [disk.MIB] * len(partitions)

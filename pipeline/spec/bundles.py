@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pipeline.container import compat, names
-from pipeline.container.container import Checked, Container
+from pipeline.container import linuxkit_compat, names
+from pipeline.container.container import Container, Violations
 from pipeline.engine.action import Action
-from pipeline.language.problem import guess
+from pipeline.language.problem import suggestion
 from pipeline.language.schema import plain
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
@@ -82,7 +82,7 @@ def _part(each: Placed, shared: Placed | None, known: dict[str, int], context: C
 
 
 def compat_of(context: Context) -> bool:
-    return bool(context.spec.build.compat == compat.NAME)
+    return bool(context.spec.build.compat == linuxkit_compat.NAME)
 
 
 def _entry(container: Container, known: Mapping[str, int], resolve_mounts: bool) -> dict[str, Any]:
@@ -112,13 +112,13 @@ def _resolved(mount: dict[str, Any]) -> dict[str, Any]:
     return mount | {"source": f"/{VOLUMES}/{source}/merged"}
 
 
-def problems(value: tuple[Container, ...], spec: Spec) -> Checked:
+def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
     """Volumes that are not there, or that are read-only and mounted to be written to."""
     volumes = {volume.name: volume.readonly for volume in spec["volumes"]}
     for index, container in enumerate(value):
         for path, source, options in _volumes(container):
             if source not in volumes:
-                hint = guess(source, list(volumes)) or f"or a path: /{source}"
+                hint = suggestion(source, list(volumes)) or f"or a path: /{source}"
                 yield (index, *path), f"there is no volume {source!r}", hint
             elif volumes[source] and ("ro" not in options or "rw" in options):
                 message = f"the volume {source!r} is read-only, and is mounted to be written to"

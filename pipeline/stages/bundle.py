@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.container import compat, lookup, runtime_spec
+from pipeline.container import linuxkit_compat, lookup, runtime_spec
 from pipeline.container.label import read_label
-from pipeline.container.runtime_spec import Said
+from pipeline.container.runtime_spec import MergedConfig
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Directory, File, Tree, below, complete
 from pipeline.oci.image import image_config
@@ -42,13 +42,13 @@ def bundle(
 
     manifest, image: the image's manifest and tree. entry: what the spec says, as JSON. ids: container names that may
     stand for ids. shared: `prefix` and `readonly` (None where the entry does not say) of an earlier bundle of the same
-    image. linuxkit: with LinuxKit's own mistakes (pipeline.container.compat). Raises StageProblem.
+    image. linuxkit: with LinuxKit's own mistakes (pipeline.container.linuxkit_compat). Raises StageProblem.
     """
     tree, run = store.tree(image), image_config(store, manifest)
     label = read_label(run["Labels"])
     if linuxkit:
-        entry, label = compat.forgetful(entry), compat.forgetful(label)
-    said = Said(entry, label)
+        entry, label = linuxkit_compat.as_parsed(entry), linuxkit_compat.as_parsed(label)
+    said = MergedConfig(entry, label)
     config = runtime_spec.config(said, run, lookup.resolver(store, tree, ids))
     lookup.warn_of(said, config, run["User"], tree)
     readonly = bool(said.get("readonly", False))

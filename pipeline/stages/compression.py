@@ -41,17 +41,17 @@ def _config(store: Store, image: Tree, binary: str) -> str:
     """The kernel's configuration, "" if it is not to be found."""
     import zlib
 
-    from pipeline.kernel import image as kernel_image
+    from pipeline.kernel import boot_files
     from pipeline.readers import DAMAGED
     from pipeline.readers.view import Memory
 
     for path, entry in image.files().items():
-        if kernel_image.CONFIG.fullmatch(path) and entry.size <= LARGEST_CONFIG:
+        if boot_files.CONFIG.fullmatch(path) and entry.size <= LARGEST_CONFIG:
             return store.bytes(entry.content).decode("utf-8", "replace")
     kernel = image.get_file(binary)
     if kernel is None or kernel.size > LARGEST_KERNEL:
         return ""
     try:
-        return kernel_image.config(Memory(store.bytes(kernel.content, LARGEST_KERNEL)))
+        return boot_files.config(Memory(store.bytes(kernel.content, LARGEST_KERNEL)))
     except (*DAMAGED, zlib.error):
         return ""

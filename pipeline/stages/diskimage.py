@@ -33,7 +33,7 @@ def qcow(store: Store, image: Digest, suffix: str, clusters: str) -> Digest:
     if clusters == "plain":
         return converted(store, image, suffix, qcow2.write)
     body = store.rope()
-    work = partial(qcow2packed.packed, compress.blocks(compress.parse(clusters)))
+    work = partial(qcow2packed.packed, compress.block_compressor(compress.parse(clusters)))
     pack = partial(pieces.packed, store, f"qcow2 {clusters} {VERSION}", work)
     header = qcow2packed.write(disk(store, image)[1], pack, body)
     return store.put_tree(files([(suffix, store.content(header) + body.finish())]))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.container import lookup
-from pipeline.language.problem import KeyPath, StageProblem, guess
+from pipeline.language.problem import KeyPath, StageProblem, suggestion
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Directory, Entry, File, Symlink, Tree, overlay, parents
 from pipeline.store import CHUNK, Store
@@ -105,7 +105,7 @@ def _id(store: Store, entry: Mapping[str, Any], key: str, ids: Mapping[str, int]
     known = lookup.names_of(store, root, f"etc/{database}")
     if value not in known:
         message = f"{value!r} is no container of this spec and not in the root's /etc/{database}"
-        raise StageProblem((entry["at"], key), message, guess(value, [*ids, *known]))
+        raise StageProblem((entry["at"], key), message, suggestion(value, [*ids, *known]))
     return known[value]
 
 

@@ -35,7 +35,7 @@ def fragment(store: Store, tree: Digest, *kernel: Digest, compress: str = "zstd"
     warn_of(cpio.CARRIED, entries)
     out = store.rope()
     for archive in _archives(entries) if chosen.name == "gzip" else [entries]:
-        with compression.compressing(chosen, cpio.size(archive), out, store.read) as sink:
+        with compression.compressor(chosen, cpio.size(archive), out, store.read) as sink:
             cpio.write(archive, sink)
     out.write(bytes(-out.tell() % 4))
     return store.put_tree(only("fragment", out.finish()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.kernel import modules as kernel_modules
-from pipeline.language.problem import StageProblem, guess
+from pipeline.language.problem import StageProblem, suggestion
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Directory, File, Tree, outside, overlay
 from pipeline.oci.layer import tar_tree
@@ -70,5 +70,5 @@ def _file(tree: Tree, path: str, key: str) -> File:
     if file := tree.get_file(path.removeprefix("/")):
         return file
     files = [name for name in tree.files() if "/" not in name]
-    found = guess(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
+    found = suggestion(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
     raise StageProblem((key,), f"the kernel image has no file {path!r}", found)

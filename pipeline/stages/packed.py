@@ -71,7 +71,7 @@ def _hole(store: Store, chosen: compression.Compression, size: int) -> Content:
 def _pack(store: Store, chosen: compression.Compression, content: Content, out: Sink) -> None:
     """`content` as one frame (zstd), or as members (gzip)."""
     if chosen.name == "zstd":
-        with compression.compressing(chosen, length(content), out, store.read) as sink:
+        with compression.compressor(chosen, length(content), out, store.read) as sink:
             sink.extend(content)
         return
 

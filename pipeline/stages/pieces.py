@@ -11,7 +11,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from pipeline.compression.ordered_pool import InOrder
+from pipeline.compression.ordered_pool import OrderedThreadPool
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, Work, length
 from pipeline.store import Store, facts
@@ -45,7 +45,7 @@ def headed(
 ) -> Iterator[Slice]:
     """The same for pieces that have some bytes, as many each, in front of their content."""
     waiting: deque[_Part] = deque()
-    with InOrder(work) as threads:
+    with OrderedThreadPool(work) as threads:
         for names, contents in _parts(pieces, part):
             made = _Part(store, f"{how} {Digest.of(names)}", len(contents))
             waiting.append(made)

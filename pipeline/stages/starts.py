@@ -73,7 +73,7 @@ def node(
     or onshutdown). strict: False where the kernel is somebody else's: then what is absent altogether is a warning.
     Paths of problems: ("init",), ("services",), ("onboot",), or ("part", n) for what the part n brings.
     """
-    from pipeline.programs import starting
+    from pipeline.programs import execve
     from pipeline.programs.root import Root
 
     trees = [store.tree(part) for part in parts]
@@ -86,7 +86,7 @@ def node(
             warn(each.path, each.message, each.hint)
     said = set()
     for path in _started(root, first):
-        found = starting.trouble(root, f"/{path}", {"PATH": PATH})
+        found = execve.start_failure(root, f"/{path}", {"PATH": PATH})
         if found is None or (found.by_shell and path.startswith(SCRIPTS)) or found in said:
             continue
         said.add(found)
@@ -122,7 +122,7 @@ def _refuse(problems: list[StageProblem], problem: StageProblem, sure: bool) -> 
 
 def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str], path: KeyPath) -> None:
     """Follows the program that runc would start. StageProblem, or a warning where nothing is sure."""
-    from pipeline.programs import starting
+    from pipeline.programs import execve
 
     candidates = lookup.programs(process)
     try:
@@ -132,7 +132,7 @@ def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str
     if not usable:
         wrong = lookup.unusable(root.tree, process["args"][0], candidates)
         raise StageProblem(path, *(wrong or (f"{process['args'][0]!r} cannot be started", "")))
-    found = starting.trouble(root, usable[0], environment)
+    found = execve.start_failure(root, usable[0], environment)
     if found is None:
         return
     message = f"{usable[0]!r} {found.message}"

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.host.mark import DAMAGE
+from pipeline.host.stamp import DAMAGE
 from pipeline.model.digest import Digest
 from pipeline.store import facts, spare
 from pipeline.store import record as records

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.host import atomic
-from pipeline.host.mark import settle
+from pipeline.host.stamp import settle_mtime
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice
@@ -79,7 +79,7 @@ def _small(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     data = b"".join(store.read(content))
     with atomic.recreate(partial) as file:
         file.write(data)
-    settle(partial)
+    settle_mtime(partial)
     os.replace(partial, path)
     return Digest.of(data)
 
@@ -94,7 +94,7 @@ def _large(store: Store, content: Content, partial: Path, path: Path) -> Digest:
     with file:
         os.truncate(file.fileno(), sum(chunk.size for chunk in parts))
         summed = _copied(store, parts, had, file, known, str(path.absolute()))
-        settle(partial)
+        settle_mtime(partial)
         _replace(store, partial, path)  # which need not wait for the sum
         digest = summed()
     if known is None:

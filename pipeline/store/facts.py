@@ -38,7 +38,7 @@ def know(store: Store, name: str, fact: str) -> None:
 def drop(store: Store) -> None:
     """Forgets all facts. StoreError."""
     with store.space():
-        for path in atomic.nested(store.root / FOLDER):
+        for path in atomic.files_in_subfolders(store.root / FOLDER):
             path.unlink(missing_ok=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
 from pipeline.model.errors import NodekilnError
 
@@ -36,7 +36,7 @@ def explained(error: OSError, root: Path) -> Exception:
     """`error`, met while the store `root` was written, in words; itself if there is nothing to add."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return StoreError(f"no space left for {root}: free some, or run {typed('gc')}")
+            return StoreError(f"no space left for {root}: free some, or run {user_command('gc')}")
         case errno.EFBIG:
             return StoreError(f"{root}: {error.strerror} (its file system or `ulimit -f` allows no larger file)")
         case errno.EACCES | errno.EROFS | errno.EPERM:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipeline.host.mark import Mark, mark
+from pipeline.host.stamp import Stamp, stamp
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice
 from pipeline.store import meter
@@ -50,13 +50,13 @@ class Open:
 
     __slots__ = ("data", "file", "mark", "start", "step")
 
-    def __init__(self, file: BinaryIO, mark: Mark) -> None:
+    def __init__(self, file: BinaryIO, mark: Stamp) -> None:
         self.file, self.mark, self.start, self.data, self.step = file, mark, 0, b"", WINDOW[0]
 
     @property
     def changed(self) -> bool:
         """Whether the file may have been written to since it was opened."""
-        return mark(os.fstat(self.file.fileno())) != self.mark
+        return stamp(os.fstat(self.file.fileno())) != self.mark
 
 
 class Reading:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.host import atomic, sealed
+from pipeline.host import atomic, checksummed_json
 from pipeline.model.digest import Digest
 
 
@@ -23,7 +23,7 @@ class Record(NamedTuple):
 
     def dump(self, key: str) -> bytes:
         """Returns the bytes to keep for the action `key`."""
-        return sealed.dump(key, self._asdict())
+        return checksummed_json.dump(key, self._asdict())
 
     @property
     def inputs(self) -> list[str]:
@@ -33,7 +33,7 @@ class Record(NamedTuple):
 
 def load(key: str, unsafe_data: bytes) -> Record | None:
     """Returns the record that `dump` wrote for the action `key`; None for anything else: it is as good as none."""
-    document = sealed.load(key, unsafe_data)
+    document = checksummed_json.load(key, unsafe_data)
     if document is None:
         return None
     return Record(Digest.parse(document["result"]), document["size"], document["facts"])
@@ -46,7 +46,7 @@ def place(root: Path, key: str) -> Path:
 
 def every(root: Path) -> Iterator[tuple[Path, Record | None]]:
     """Yields every record of the store `root` with its path, in order; None for one that cannot be read."""
-    for path in atomic.nested(root / "actions"):
+    for path in atomic.files_in_subfolders(root / "actions"):
         try:
             yield path, load(path.name, path.read_bytes())
         except FileNotFoundError:  # dropped meanwhile

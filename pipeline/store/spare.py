@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.host import atomic
-from pipeline.host.mark import mark
+from pipeline.host.stamp import stamp
 from pipeline.store import facts
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _state(path: Path) -> str:
         found = os.stat(path, follow_symlinks=False)
     except OSError:
         return ""
-    return " ".join(map(str, (_boot(), *mark(found)))) if found.st_nlink == 1 else ""
+    return " ".join(map(str, (_boot(), *stamp(found)))) if found.st_nlink == 1 else ""
 
 
 @cache
@@ -97,8 +97,8 @@ def _taken(place: Path, partial: Path) -> BinaryIO | None:
     """The file `place` as `partial`, if it can be had and nobody else has it open or mapped."""
     try:
         os.replace(place, partial)
-        file = atomic.reopen(partial, buffering=0)
-    except (OSError, atomic.Foreign):
+        file = atomic.open_existing(partial, buffering=0)
+    except (OSError, atomic.ForeignFile):
         return None
     try:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)

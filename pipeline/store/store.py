@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.host import atomic
-from pipeline.host.mark import mark, settle
+from pipeline.host.stamp import settle_mtime, stamp
 from pipeline.model import columns
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
@@ -86,7 +86,7 @@ class Store:
 
     def _begin(self) -> held.Lease:
         for name in ("blobs/sha256", "actions", "sums", "spares", "locks", "tmp"):
-            atomic.folder(self.root, name)
+            atomic.make_folder(self.root, name)
         self.check_folders()
         held.leases(self.root / "tmp", PARTIAL)
         lease = held.Lease(self.root / "tmp")
@@ -99,8 +99,8 @@ class Store:
     def check_folders(self) -> None:
         """Symlinked if a folder of the store is a symlink: what is written or removed there would be elsewhere."""
         for folder in (self.root, *(self.root / name for name in ("blobs", "actions", "sums"))):
-            for link in atomic.links(folder):
-                raise atomic.Symlinked(link)
+            for link in atomic.symlinks(folder):
+                raise atomic.SymlinkOnPath(link)
 
     @contextlib.contextmanager
     def _present(self, digest: Digest) -> Iterator[None]:
@@ -148,7 +148,7 @@ class Store:
                 same = file.read() == data
                 if same:
                     _touch(file.fileno())
-                    self.vouched.note(digest, mark(os.fstat(file.fileno())))
+                    self.vouched.note(digest, stamp(os.fstat(file.fileno())))
         except OSError:
             return False
         if not same:
@@ -168,14 +168,14 @@ class Store:
         """Take the file `path` (named by `scratch`, whole, already verified) as the blob `digest`."""
         with self.space():
             os.chmod(path, os.stat(path).st_mode & 0o444)  # who may read it, the umask decided
-            settle(path)
+            settle_mtime(path)
             place = self.path(digest)
             try:
                 os.replace(path, place)
             except FileNotFoundError:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(path, place)
-        self.vouched.note(digest, mark(self.stat(digest)))
+        self.vouched.note(digest, stamp(self.stat(digest)))
 
     def open(self, digest: Digest) -> BinaryIO:
         """The file of a blob, which is right as it stands: Damaged if it is not."""
@@ -189,7 +189,7 @@ class Store:
             file, before = self.vouched.open(digest)
         with file:
             yield file
-            if mark(os.fstat(file.fileno())) != before:
+            if stamp(os.fstat(file.fileno())) != before:
                 self.right(digest)
 
     def right(self, digest: Digest) -> Path:

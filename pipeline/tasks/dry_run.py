@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pipeline.engine.action import Action, closure
 from pipeline.engine.gc import records
 from pipeline.host.terminal import printable
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest, is_digest
 from pipeline.model.errors import NodekilnError
 from pipeline.planning.plan import Plan, plan
@@ -49,7 +49,9 @@ def plans(project: Project, name: str) -> list[Plan]:
     found = [plan(spec, project.lock(name), arch) for arch in spec.build.arch]
     for made in found:
         if missing := made.missing(*spec.build.formats):
-            raise NodekilnError(f"{project.lock_path(name)} lacks {missing[0]}: run {typed(f'lock:{name}')} first")
+            raise NodekilnError(
+                f"{project.lock_path(name)} lacks {missing[0]}: run {user_command(f'lock:{name}')} first"
+            )
     return found
 
 

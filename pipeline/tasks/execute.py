@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 from pipeline import formats
 from pipeline.engine.action import Action
-from pipeline.host.mark import damage
+from pipeline.host.stamp import damage_token
 from pipeline.host.terminal import say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.language import problem
-from pipeline.language.problem import StageProblem, Warned
+from pipeline.language.problem import SpecWarning, StageProblem
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
 from pipeline.planning import lock
@@ -35,12 +35,12 @@ class Unlocked(NodekilnError):
 
 def stage(planned: SpecTasks, step: Step) -> dict[str, Any]:
     """Perform the step's action; what doit keeps of it."""
-    action, damaged = planned.action(step), damage(planned.project.cache)
-    with problem.listening() as heard:
+    action, damaged = planned.action(step), damage_token(planned.project.cache)
+    with problem.collect_warnings() as heard:
         try:
             _, ran = action.perform(planned.project.store)
         except StageProblem as found:
-            raise BadInput("\n".join(_located(action, each) for each in found.each)) from None
+            raise BadInput("\n".join(_located(action, each) for each in found.problems)) from None
         except ImageError as error:
             # a stage knows an image that is its input by its digest alone
             raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
@@ -62,14 +62,14 @@ def _all_lost(planned: SpecTasks, step: Step, first: PackagesUnavailable) -> Pac
     return PackagesUnavailable([*first.packages, *found])
 
 
-def _located(action: Action, found: StageProblem | Warned) -> str:
+def _located(action: Action, found: StageProblem | SpecWarning) -> str:
     where = action.where(found.path) if action.where else action.name
     return f"{where}: {found.message}" + (f" ({found.hint})" if found.hint else "")
 
 
 def publish(planned: SpecTasks, step: Step) -> dict[str, Any]:
     """Write the files of the step's format; what doit keeps of it."""
-    made, action, damaged = planned.plan(step), planned.action(step), damage(planned.project.cache)
+    made, action, damaged = planned.plan(step), planned.action(step), damage_token(planned.project.cache)
     warnings.heard(map(str, made.spec.warned))
     files = publishing.publish(planned.project, made, step.format, action, Path(step.folder))
     return record(action, damaged) | {"ran": True, "files": files}
@@ -98,7 +98,7 @@ def _locked(planned: SpecTasks, step: Step) -> str:
         rest = [wanted for wanted in missing if known.get(wanted) is None]
         found = known.updated(lock.resolve(rest))
         if older := lock.went_back(known, found):
-            allows = typed(f"lock:{name} --downgrade")
+            allows = user_command(f"lock:{name} --downgrade")
             raise Unlocked("\n".join([*older, f"older than what {project.lock_path(name)} has; {allows} takes them"]))
         lock.write(project.root / project.lock_path(name), found)
     if warning := lock.mixed(found):

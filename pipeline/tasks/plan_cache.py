@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pipeline
-from pipeline.host import atomic, sealed, tracked
+from pipeline.host import atomic, checksummed_json, tracked
 
 FOLDER = ".plans"
 """Folder below the results, with a file for each spec."""
@@ -57,16 +57,16 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], CachedPlan]) -
     """
     code = _code()
     with contextlib.suppress(OSError):
-        found = sealed.load(path.stem, path.read_bytes())
-        if found and found["code"] == code and found["extra"] == [*extra] and tracked.same(found["notes"]):
+        found = checksummed_json.load(path.stem, path.read_bytes())
+        if found and found["code"] == code and found["extra"] == [*extra] and tracked.unchanged(found["notes"]):
             doc, asked, steps = found["plan"]
             return CachedPlan(doc, asked, [Step(*step) for step in steps])
-    with tracked.watching() as notes:
+    with tracked.record_inputs() as notes:
         made = make()
     notes = [json.loads(note) for note in dict.fromkeys(map(json.dumps, notes))]  # without repetitions
-    data = sealed.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "plan": made})
+    data = checksummed_json.dump(path.stem, {"code": code, "extra": extra, "notes": notes, "plan": made})
     with contextlib.suppress(OSError):  # a read-only folder: planned each time
-        atomic.folder(path.parents[1], path.parent.name)
+        atomic.make_folder(path.parents[1], path.parent.name)
         atomic.write(path, data)
     return made
 

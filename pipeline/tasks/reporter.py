@@ -17,7 +17,7 @@ from doit.exceptions import TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
 
 from pipeline.host.terminal import escaped, say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.tasks import crash, last_run, warnings
 from pipeline.tasks.last_run import FAILED, RAN, RESTORED, UP_TO_DATE, Event
@@ -118,7 +118,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             self.note(task, UP_TO_DATE)
 
     def skip_ignore(self, task: Any) -> None:
-        self.write(f"{task.name}: ignored, as {typed('ignore')} was told\n")
+        self.write(f"{task.name}: ignored, as {user_command('ignore')} was told\n")
 
     def add_failure(self, task: Any, fail: Any) -> None:
         self.tell_damage()

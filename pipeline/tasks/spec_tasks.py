@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.host.redact import redacted
+from pipeline.host.redact import redact
 from pipeline.host.terminal import printable
 from pipeline.model.errors import BadInput
 from pipeline.project.project import Project
@@ -158,7 +158,7 @@ def record(action: Action, damage: str) -> dict[str, Any]:
     damage: the last that had been found in the store when it began.
     """
     inputs = {needed.name: needed.key for needed in action.inputs}
-    return {"key": action.key, "params": redacted(action.params), "inputs": inputs, "damage": damage}
+    return {"key": action.key, "params": redact(action.params), "inputs": inputs, "damage": damage}
 
 
 def _needed(steps: list[Step], asked: list[str]) -> list[str]:

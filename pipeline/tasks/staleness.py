@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.host.redact import redacted
+from pipeline.host.redact import redact
 
 SHOWN = 60
 """Characters of a value that a reason shows."""
@@ -53,7 +53,7 @@ def summary(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """The fields of the parameters that differ; what may be secret in them as digests, in old records too."""
-    return list(_fields(redacted(before.get("params", {})), redacted(now["params"]), ""))
+    return list(_fields(redact(before.get("params", {})), redact(now["params"]), ""))
 
 
 def distance(before: Mapping[str, Any], now: Mapping[str, Any]) -> int:

@@ -29,7 +29,7 @@ from doit.task import dict_to_task
 from pipeline import formats
 from pipeline.host.offline import go_offline
 from pipeline.host.terminal import printable, say
-from pipeline.host.typed import typed
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project import results_state
 from pipeline.project.project import RESULTS, SPECS, STATE, Project
@@ -176,7 +176,7 @@ def build() -> Iterator[Task]:
 def _every(names: list[str], same: AllSame) -> Task:
     if names:
         return _group("build", [f"build:{name}" for name in names], "every spec in specs/", uptodate=[same])
-    then = typed("build:NAME")
+    then = user_command("build:NAME")
     hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then {then}"
     return _task("build", _refuse, [hint], [], hint)
 
@@ -366,7 +366,7 @@ def _broken(project: Project, name: str, error: Exception) -> Iterator[Task]:
 
     group, first = f"build:{name}", f"build:{name}:spec"
     lines = str(error).splitlines() or [""]
-    more = f" (and {len(lines) - 1} more: {typed(f'check:{name}')})" if len(lines) > 1 else ""
+    more = f" (and {len(lines) - 1} more: {user_command(f'check:{name}')})" if len(lines) > 1 else ""
     yield _group(group, [first], f"wrong: {lines[0]}{more}")
     for task in [
         _task(first, fail, [], [], "says what is wrong"),

@@ -24,12 +24,12 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAbcdefghijklmnopqrstuvwxyz0123456789
 MIB = 1 << 20
 
 
-class Wrong(Exception):
+class InvalidValue(Exception):
     """The document is refused, with this line."""
 
 
 def read(kind: str, document: bytes | str) -> Any:
-    """Returns what the node makes of `document`, from JSON; Wrong if it is refused."""
+    """Returns what the node makes of `document`, from JSON; InvalidValue if it is refused."""
     data = document.encode() if isinstance(document, str) else document
     command = [need("lua5.3"), str(DRIVER), str(ROOT), kind]
     done = subprocess.run(command, input=data, capture_output=True, timeout=patience.seconds(SECONDS))
@@ -38,7 +38,7 @@ def read(kind: str, document: bytes | str) -> Any:
     if done.returncode == 0:
         return json.loads(said)
     assert "\n" not in said.replace("\\\n", "") and ".lua:" not in said, said  # a sentence, no place in our own code
-    raise Wrong(said)
+    raise InvalidValue(said)
 
 
 def user(**entry: object) -> str:
@@ -87,7 +87,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_it_stops_the_boot_with_its_reason(name: str) -> None:
     kind, document, why = REFUSED[name]
-    with pytest.raises(Wrong, match=why):
+    with pytest.raises(InvalidValue, match=why):
         read(kind, document)
 
 
@@ -127,14 +127,14 @@ LONG = {
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_document_of_1_mib_takes_no_long_time(name: str) -> None:
-    with suppress(Wrong):
+    with suppress(InvalidValue):
         read(*LONG[name])
 
 
 @given(st.binary(max_size=300), st.sampled_from(["openstack", "cidata", "userdata", "yaml"]))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_are_a_document_or_refused(document: bytes, kind: str) -> None:
-    with suppress(Wrong):
+    with suppress(InvalidValue):
         read(kind, document)
 
 
@@ -148,7 +148,7 @@ def test_any_yaml_means_the_same_as_elsewhere_or_is_refused(parts: list[str]) ->
     document = "".join(parts)
     try:
         ours = read("yaml", document)
-    except Wrong:
+    except InvalidValue:
         return
     assert ours == meaning(yaml.compose(document, yaml.SafeLoader))
 

@@ -78,8 +78,8 @@ def test_a_second_name_of_somebodys_file_is_not_written_to(tmp_path: Path) -> No
     os.link(victim, tmp_path / "partial-sha256-1")
     os.mkfifo(tmp_path / "fifo")
     for name in ("partial-sha256-1", "fifo"):
-        with pytest.raises(atomic.Foreign, match="is no regular file"):
-            atomic.extend(tmp_path / name)
+        with pytest.raises(atomic.ForeignFile, match="is no regular file"):
+            atomic.open_append(tmp_path / name)
     assert victim.read_text() == "untouched"
 
 
@@ -118,9 +118,9 @@ def test_a_remembered_plan_calls_nothing_but_observations(tmp_path: Path) -> Non
         "pipeline.none:x",
         "",
     ):
-        assert not tracked.same([(name, [str(victim)], "None")])
+        assert not tracked.unchanged([(name, [str(victim)], "None")])
     assert victim.exists()
-    assert tracked.same([("pipeline.engine.host_digests:sha256", [str(tmp_path / "none")], "FileNotFoundError")])
+    assert tracked.unchanged([("pipeline.engine.host_digests:sha256", [str(tmp_path / "none")], "FileNotFoundError")])
 
 
 # paths that specs and recipes name

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.host.redact import redacted
+from pipeline.host.redact import redact
 from pipeline.store import Store
 from tests.attacks.conftest import Project
 
@@ -115,11 +115,11 @@ values = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=3), values, max_size=4))
 def test_redacting_twice_changes_nothing(params: dict[str, object]) -> None:
-    once = redacted(params)
-    assert redacted(once) == once
+    once = redact(params)
+    assert redact(once) == once
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_another_secret_is_another_record(one: str, other: str) -> None:
-    records = [redacted({"files": [{"contents": each}], "env": [f"A={each}"]}) for each in (one, other)]
+    records = [redact({"files": [{"contents": each}], "env": [f"A={each}"]}) for each in (one, other)]
     assert (records[0] == records[1]) == (one == other)

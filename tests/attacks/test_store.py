@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.engine.gc import blobs, records
-from pipeline.host.mark import mark
+from pipeline.host.stamp import stamp
 from pipeline.model.columns import START
 from pipeline.model.digest import Digest
 from pipeline.planning import lock
@@ -221,7 +221,7 @@ def test_fsck_drops_what_was_made_of_damage_that_left_no_trace(project: Path, ri
     """The disk lost a bit, and no time stamp says so: what is built of it is wrong until fsck has read the blob."""
     store, blob = Store(project / "cache"), web(project)
     flip(blob)
-    store.vouched.note(Digest("sha256:" + blob.name), mark(os.stat(blob)))
+    store.vouched.note(Digest("sha256:" + blob.name), stamp(os.stat(blob)))
     write(project, compress="zstd:6")
     honest = fresh(project)
     assert build(project).returncode == 0 and sums(project) != honest

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.compression import compress
-from pipeline.compression.compress import Compression, InvalidCompression, compressing, parse
+from pipeline.compression.compress import Compression, InvalidCompression, compressor, parse
 from pipeline.model.tree import Slice
 from tests.judges import need, run
 from tests.writers import samples
@@ -24,7 +24,7 @@ def store(session_store):
 
 def packed(store, name, chunks):
     out = store.rope()
-    with compressing(parse(name), sum(map(len, chunks)), out, store.read) as sink:
+    with compressor(parse(name), sum(map(len, chunks)), out, store.read) as sink:
         for chunk in chunks:
             sink.write(chunk)
     return samples.read(store, out.finish())
@@ -65,7 +65,7 @@ def test_the_bytes_do_not_depend_on_how_they_arrive(store, data, cuts, name):
 def test_content_and_holes_go_in_by_reference(store):
     data = samples.noise(5000)
     out = store.rope()
-    with compressing(parse("zstd"), 9000, out, store.read) as sink:
+    with compressor(parse("zstd"), 9000, out, store.read) as sink:
         sink.extend((*store.content(data), Slice(None, 0, 1000)))
         sink.zeros(3000)
         assert sink.tell() == 9000
@@ -85,12 +85,12 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(store, monkeypatch, na
 
 
 def test_a_wrong_size_is_noticed(store):
-    with pytest.raises(ValueError, match="announced"), compressing(parse("none"), 3, store.rope(), store.read) as sink:
+    with pytest.raises(ValueError, match="announced"), compressor(parse("none"), 3, store.rope(), store.read) as sink:
         sink.write(b"ab")
 
 
 def test_gzip_refuses_what_it_would_have_to_hold_in_memory(store):
-    with pytest.raises(InvalidCompression, match="zstd"), compressing(parse("gzip"), 2 << 30, store.rope(), store.read):
+    with pytest.raises(InvalidCompression, match="zstd"), compressor(parse("gzip"), 2 << 30, store.rope(), store.read):
         pass
 
 
@@ -104,7 +104,7 @@ def test_another_release_of_a_compressor_is_refused(store, monkeypatch):
 @given(st.lists(st.integers(1, 1 << 17), min_size=1, max_size=9))
 @settings(max_examples=10, deadline=None)
 def test_a_block_becomes_what_it_is_alone(name, sizes):
-    work = compress.blocks(parse(name))
+    work = compress.block_compressor(parse(name))
     some = [(samples.noise(size // 3, str(size)) * 3 + b"end" * size)[:size] for size in sizes]
     made = list(map(bytes, work(some)))
     assert made == [bytes(work([data])[0]) for data in some]

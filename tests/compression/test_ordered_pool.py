@@ -1,11 +1,11 @@
-"""InOrder: threads work, and their results come in order."""
+"""OrderedThreadPool: threads work, and their results come in order."""
 
 import threading
 import time
 
 import pytest
 
-from pipeline.compression.ordered_pool import WAITING, InOrder
+from pipeline.compression.ordered_pool import WAITING, OrderedThreadPool
 
 
 def slow_at_first(number):
@@ -21,7 +21,7 @@ def fails_at_seven(number):
 
 def test_results_are_taken_in_the_order_of_submission():
     taken = []
-    with InOrder(slow_at_first) as threads:
+    with OrderedThreadPool(slow_at_first) as threads:
         for number in range(100):
             threads.submit(number, taken.append)
             assert len(taken) >= number + 1 - WAITING
@@ -30,7 +30,7 @@ def test_results_are_taken_in_the_order_of_submission():
 
 def test_drain_takes_all_but_some():
     taken = []
-    with InOrder(slow_at_first) as threads:
+    with OrderedThreadPool(slow_at_first) as threads:
         for number in range(5):
             threads.submit(number, taken.append)
         threads.drain(2)
@@ -39,7 +39,7 @@ def test_drain_takes_all_but_some():
 
 def test_what_work_raises_is_raised_here_and_the_threads_end():
     taken, before = [], threading.active_count()
-    with pytest.raises(ValueError, match="seven"), InOrder(fails_at_seven) as threads:
+    with pytest.raises(ValueError, match="seven"), OrderedThreadPool(fails_at_seven) as threads:
         for number in range(20):
             threads.submit(number, taken.append)
     assert taken == list(range(7))
@@ -48,7 +48,7 @@ def test_what_work_raises_is_raised_here_and_the_threads_end():
 
 def test_a_failed_block_drops_what_waits():
     done, before = [], threading.active_count()
-    with pytest.raises(KeyError), InOrder(lambda number: done.append(time.sleep(0.05))) as threads:
+    with pytest.raises(KeyError), OrderedThreadPool(lambda number: done.append(time.sleep(0.05))) as threads:
         for number in range(WAITING):
             threads.submit(number, lambda result: None)
         raise KeyError

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.container import compat
+from pipeline.container import linuxkit_compat
 from pipeline.model.errors import BadInput
 from pipeline.model.tree import EPOCH
 from pipeline.planning.load import load
@@ -59,7 +59,7 @@ def built(store: Store, images: Images, place: Path, case: Path, epoch: int) -> 
     """Path -> row of what the spec comes to; documents are parsed."""
     shutil.copytree(case, place, dirs_exist_ok=True)
     loaded = load(Path("spec.yml"))
-    tree = root(store, loaded, images, compat.MTIME if loaded.build.compat else epoch)
+    tree = root(store, loaded, images, linuxkit_compat.MTIME if loaded.build.compat else epoch)
     return {path: row(store, path, entry) for path, entry in tree.items() if path and not NOT_OURS.fullmatch(path)}
 
 
@@ -77,7 +77,7 @@ def test_with_compat_nothing_differs(store: Store, images: Images, place: Path, 
 
 @corpus.each(BUILT)
 def test_without_it_differs_what_is_known_to_be_right(store: Store, images: Images, place: Path, case: Path) -> None:
-    found, wanted = built(store, images, place, case, compat.MTIME), expected(case)
+    found, wanted = built(store, images, place, case, linuxkit_compat.MTIME), expected(case)
     assert found.keys() == wanted.keys()
     documents = json.loads((case / "bundles.json").read_text())
     files = {above for entry in load(Path("spec.yml"))["files"] for above in above_all(entry.path)}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import sections
-from pipeline.container import booted
+from pipeline.container import booted_root
 from pipeline.engine.action import Action
 from pipeline.model.tree import Directory, Tree, complete
 from pipeline.planning import check
@@ -52,15 +52,15 @@ def test_the_advice_for_a_directory_makes_it(tmp_path: Path) -> None:
 
 def test_the_list_is_what_init_does() -> None:
     mounted = re.findall(r"^mount -t \S+ .*? /([a-z]+)$", RC_INIT, re.MULTILINE)
-    assert set(mounted) | {"dev", "boot"} == set(booted.HIDDEN)
+    assert set(mounted) | {"dev", "boot"} == set(booted_root.HIDDEN)
     folders = re.search(r"^mkdir -p (/run.*?[^\\])\n", RC_INIT, re.MULTILINE | re.DOTALL)
     assert folders is not None
     made = {path.strip("/") for path in folders[1].replace("\\\n", " ").split()}
     made |= {path.strip("/") for path in re.findall(r"ln -s \S+ (/\S+?)(?:;|\n)", RC_INIT)}
     made |= {path.strip("/") for path in re.findall(r"mkdir -p (/dev\S+) (/dev\S+) (/dev\S+)", RC_INIT)[0]}
-    assert made <= booted._MADE
+    assert made <= booted_root._INIT_PATHS
     others = {"run/resolvconf/resolv.conf", "run/containerd", "var/lib/containerd"}
-    assert set(booted.MADE) - made == others
+    assert set(booted_root.INIT_PATHS) - made == others
 
 
 def examined(store: Store, folder: Path, text: str, label: dict[str, Any] | None = None) -> list[str]:
@@ -128,4 +128,4 @@ def test_a_path_without_links_reaches_what_its_words_say(steps: list[str]) -> No
     expected: list[str] = []
     for step in steps:
         expected = expected[:-1] if step == ".." else [*expected, step] if step not in ("", ".") else expected
-    assert booted.reached(tree, "/" + "/".join(steps)) == "/".join(expected)
+    assert booted_root.reached(tree, "/" + "/".join(steps)) == "/".join(expected)

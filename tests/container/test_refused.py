@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import sections
-from pipeline.container import names, refused, runtime_spec
-from pipeline.container.runtime_spec import Said
+from pipeline.container import names, runc_validator, runtime_spec
+from pipeline.container.runtime_spec import MergedConfig
 from pipeline.engine.action import Action
 from pipeline.language.problem import Problems
 from pipeline.planning import check
@@ -30,7 +30,7 @@ REFUSED = [
     ("env: [A]", "env[0]", "'A' is not a variable NAME=value"),
     ("env: ['=x']", "env[0]", "is not a variable NAME=value"),
     ('env: ["A=\\0"]', "env[0]", "is not a variable NAME=value"),
-    ('command: ["a\\0b"]', "command[0]", "is not a text without NUL"),
+    ('command: ["a\\0b"]', "command[0]", "is not a string without NUL"),
     ("cwd: tmp", "cwd", "'tmp' is not a path that starts with '/'"),
     ("maskedPaths: [proc/kcore]", "maskedPaths[0]", "'proc/kcore' is not a path that starts with '/'"),
     ("readonlyPaths: ['']", "readonlyPaths[0]", "is not a path that starts with '/'"),
@@ -44,8 +44,8 @@ REFUSED = [
     ("resources: {cpu: {cpus: 0..3}}", "resources.cpu.cpus", "is not numbers and ranges such as 0-3,7"),
     ("resources: {devices: [{type: x}]}", "resources.devices[0].type", "'x' is not a (all), c or b"),
     ("resources: {devices: [{access: rx}]}", "resources.devices[0].access", "'rx' is not letters of rwm"),
-    ("oomScoreAdj: -1001", "oomScoreAdj", "-1001 is not a whole number from -1000 to 1000"),
-    ("uid: 4294967295", "uid", "is wanted, not the number 4294967295"),
+    ("oomScoreAdj: -1001", "oomScoreAdj", "-1001 is not an integer from -1000 to 1000"),
+    ("uid: 4294967295", "uid", "not the number 4294967295"),
 ]
 """One value of a container, the key that it is under, and what is wrong with it."""
 COMBINED = [
@@ -174,7 +174,9 @@ IMAGES = [
 
 @pytest.mark.parametrize(("facts", "message", "words"), IMAGES, ids=[str(facts) for facts, *_ in IMAGES])
 def test_an_images_own_faults_are_at_the_image(facts: Any, message: str, words: str, tmp_path: Path) -> None:
-    (refusal,) = refused.refusals(runtime_spec.config(Said({}, {}), {"Cmd": ["/x"], **facts}, lambda *_: 0))
+    (refusal,) = runc_validator.validate(
+        runtime_spec.config(MergedConfig({}, {}), {"Cmd": ["/x"], **facts}, lambda *_: 0)
+    )
     assert message in f"{refusal.message} ({refusal.hint})"
     assert examined(tmp_path, "hostname: ''") == []
     store = Store(tmp_path / "cache")
@@ -187,7 +189,7 @@ def test_an_images_own_faults_are_at_the_image(facts: Any, message: str, words: 
 @needs_root
 @pytest.mark.parametrize(("facts", "message", "words"), IMAGES, ids=[str(facts) for facts, *_ in IMAGES])
 def test_runc_refuses_such_an_image(facts: Any, message: str, words: str, tmp_path: Path) -> None:
-    config = runtime_spec.config(Said({}, {}), {"Cmd": ["/no-such-program"], **facts}, lambda *_: 0)
+    config = runtime_spec.config(MergedConfig({}, {}), {"Cmd": ["/no-such-program"], **facts}, lambda *_: 0)
     (tmp_path / "rootfs").mkdir()
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert words in runc("--root", tmp_path / "runc", "create", "--bundle", tmp_path, "judged")
@@ -237,8 +239,8 @@ def test_runc_refuses_what_is_warned_of_and_nothing_else(wrong: str, right: str,
         from pipeline.language.schema import plain
 
         entry = plain(loaded(tmp_path, keys)["services"][0]) | {"command": ["/no-such-program"]}
-        config = runtime_spec.config(Said(entry, {}), {}, lambda *_: 0)
-        assert bool(list(refused.refusals(config))) is (keys == wrong)
+        config = runtime_spec.config(MergedConfig(entry, {}), {}, lambda *_: 0)
+        assert bool(list(runc_validator.validate(config))) is (keys == wrong)
         (tmp_path / "rootfs").mkdir(exist_ok=True)
         (tmp_path / "config.json").write_text(json.dumps(config))
         return runc("--root", tmp_path / "runc", "create", "--bundle", tmp_path, "judged")
@@ -251,4 +253,4 @@ def test_runc_refuses_what_is_warned_of_and_nothing_else(wrong: str, right: str,
 @given(st.sampled_from(["net.", "user.", "fs.mqueue.", "vm.", "kernel."]), st.lists(st.text("abc", min_size=1)))
 def test_both_spellings_of_a_parameter_belong_to_one_namespace(start: str, rest: list[str]) -> None:
     dotted = start + ".".join(["x", *rest])
-    assert refused.owner(dotted) == refused.owner(dotted.replace(".", "/"))
+    assert runc_validator.namespace_of(dotted) == runc_validator.namespace_of(dotted.replace(".", "/"))

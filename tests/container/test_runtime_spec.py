@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.container import runtime_spec
 from pipeline.container.capabilities import CAPABILITIES
-from pipeline.container.runtime_spec import Said, marshal
+from pipeline.container.runtime_spec import MergedConfig, marshal
 from pipeline.language.problem import KeyPath, StageProblem
 
 Json = dict[str, Any]
@@ -22,11 +22,11 @@ def resolve(name: str, database: str, path: KeyPath) -> int:
 
 
 def config(entry: Json | None = None, label: Json | None = None, image: Json | None = None) -> Json:
-    return runtime_spec.config(Said(entry or {}, label or {}), image or {}, resolve)
+    return runtime_spec.config(MergedConfig(entry or {}, label or {}), image or {}, resolve)
 
 
 def runtime(entry: Json, label: Json) -> Json:
-    return runtime_spec.runtime(Said(entry, label), [])
+    return runtime_spec.runtime(MergedConfig(entry, label), [])
 
 
 def mount(document: Json, destination: str) -> Json:

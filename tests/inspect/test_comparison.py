@@ -13,7 +13,7 @@ from pipeline.inspect import rendering, software
 from pipeline.inspect import side as sides
 from pipeline.inspect.comparison import Change, Comparison, compare
 from pipeline.inspect.difference import printable
-from pipeline.kernel import image as kernel_image
+from pipeline.kernel import boot_files
 from pipeline.model.errors import BadInput
 from pipeline.model.tree import EPOCH, File, Tree, complete
 from pipeline.readers import Node
@@ -125,10 +125,10 @@ def test_a_kernel_says_its_version_and_configuration():
     configuration = "CONFIG_X86=y\n# CONFIG_ARM is not set\n"
     vmlinux = bytes(5000) + b"IKCFG_ST" + gzip.compress(configuration.encode()) + b"IKCFG_ED" + bytes(100)
     kernel = Memory(bzimage(gzip.compress(vmlinux), "6.1.0 (me@here)"))
-    assert kernel_image.version(kernel) == "6.1.0 (me@here)"
-    assert kernel_image.config(kernel) == configuration
-    assert kernel_image.config(Memory(vmlinux)) == configuration
-    assert kernel_image.version(Memory(vmlinux)) == "" == kernel_image.config(Memory(b"nothing"))
+    assert boot_files.version(kernel) == "6.1.0 (me@here)"
+    assert boot_files.config(kernel) == configuration
+    assert boot_files.config(Memory(vmlinux)) == configuration
+    assert boot_files.version(Memory(vmlinux)) == "" == boot_files.config(Memory(b"nothing"))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_kernel_says_its_version_and_configuration():
     ],
 )
 def test_command_lines(path, text, line):
-    assert kernel_image.command_line(path, Memory(text.encode())) == line
+    assert boot_files.command_line(path, Memory(text.encode())) == line
 
 
 def test_sections():

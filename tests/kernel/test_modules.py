@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.kernel import modules
-from pipeline.kernel.modindex import index, normalized
+from pipeline.kernel.kmod_index import index, normalized
 from pipeline.kernel.modinfo import BadModule, Module, is_module, read
 from pipeline.language.problem import StageProblem
 from pipeline.model.digest import Digest

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from pipeline import sections
 from pipeline.language.document import parse
-from pipeline.language.kinds import Choice, Either, Flag, ListOf, MapOf, Number, Text
+from pipeline.language.kinds import Boolean, Choice, Either, Integer, ListOf, MapOf, String
 from pipeline.language.problem import Problems
-from pipeline.language.reader import Kind, Reader, Wrong
-from pipeline.language.schema import Record, fields, kind, plain
+from pipeline.language.reader import InvalidValue, Kind, Reader
+from pipeline.language.schema import Struct, fields, kind, plain
 from pipeline.planning import describe
 from tests.project import ROOT
 
@@ -27,15 +27,15 @@ characters = st.characters(categories=("L", "N", "P", "S", "Zs"))
 
 def values(wanted: Kind) -> st.SearchStrategy[Any]:
     """JSON values that a kind takes."""
-    if isinstance(wanted, Text):
+    if isinstance(wanted, String):
         return (
             st.from_regex(wanted.pattern.regex, fullmatch=True, alphabet=characters)
             if wanted.pattern
             else st.text(characters, max_size=5)
         )
-    if isinstance(wanted, Number):
+    if isinstance(wanted, Integer):
         return st.integers(wanted.low, wanted.high)
-    if isinstance(wanted, Flag):
+    if isinstance(wanted, Boolean):
         return st.booleans()
     if isinstance(wanted, Choice):
         return st.sampled_from(wanted.values)
@@ -45,7 +45,7 @@ def values(wanted: Kind) -> st.SearchStrategy[Any]:
         return st.lists(values(wanted.item), max_size=2)
     if isinstance(wanted, MapOf):
         return st.dictionaries(st.text(characters, min_size=1, max_size=4), values(wanted.item), max_size=2)
-    assert isinstance(wanted, Record)
+    assert isinstance(wanted, Struct)
     return record(wanted.type)
 
 
@@ -103,13 +103,13 @@ def read(document: Any) -> dict[str, Any]:
     try:
         for name, place, item in reader.pairs(node, ()):
             if name not in SPEC:
-                reader.wrong(place, (), "unknown key")
+                reader.invalid(place, (), "unknown key")
                 continue
             try:
                 found[name] = reader.read(SPEC[name], item, (name,))
-            except Wrong:
+            except InvalidValue:
                 continue
-    except Wrong:
+    except InvalidValue:
         pass
     if reader.problems:
         raise Problems(reader.problems)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.tree import Entry, File, Symlink, Tree, complete
-from pipeline.programs import starting
+from pipeline.programs import execve
 from pipeline.programs.root import Root
 from pipeline.stages.starts import reading
 from pipeline.store import Store
@@ -41,7 +41,7 @@ def root(store: Store, files: Mapping[str, Given], arch: str = "amd64", mounted:
 def said(
     store: Store, files: Mapping[str, Given], path: str = "/bin/x", arch: str = "amd64", **environment: str
 ) -> str:
-    found = starting.trouble(root(store, files, arch), path, environment)
+    found = execve.start_failure(root(store, files, arch), path, environment)
     return "" if found is None else found.message + (f" ({found.hint})" if found.hint else "")
 
 
@@ -157,14 +157,14 @@ def test_other_architectures(store: Store) -> None:
 def test_what_is_mounted_over_is_not_known(store: Store) -> None:
     files: dict[str, Given] = {**LINKER, "bin/x": program(["liba.so"]), "bin/y": "#!/opt/run\n", "bin/z": "-> /opt/z"}
     for mounted in (("lib",), ("usr/lib", "opt"), ("lib64",)):
-        assert starting.trouble(root(store, files, mounted=mounted), "/bin/x", {}) is None
+        assert execve.start_failure(root(store, files, mounted=mounted), "/bin/x", {}) is None
     for path in ("/bin/y", "/bin/z"):
-        assert starting.trouble(root(store, files, mounted=("opt",)), path, {}) is None
-        assert starting.trouble(root(store, files), path, {}) is not None
+        assert execve.start_failure(root(store, files, mounted=("opt",)), path, {}) is None
+        assert execve.start_failure(root(store, files), path, {}) is not None
 
 
 def test_what_another_handler_may_start_is_not_sure(store: Store) -> None:
-    found = starting.trouble(root(store, {"bin/x": b"\0asm\1\0\0\0"}), "/bin/x", {})
+    found = execve.start_failure(root(store, {"bin/x": b"\0asm\1\0\0\0"}), "/bin/x", {})
     assert found is not None and not found.sure
 
 

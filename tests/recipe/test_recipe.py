@@ -96,42 +96,48 @@ def test_the_key_knows_no_folder_and_every_own_byte(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", ":1:1: 'image' is missing"),
-        ("[]", ":1:1: a mapping is wanted, not a list"),
-        ("image: A b", ":1:8: 'A b' is not a name (lower-case letters and digits, . _ - between) under image"),
+        ("[]", ":1:1: expected a mapping, not a list"),
+        ("image: A b", ":1:8: image: 'A b' is not a name (lower-case letters and digits, . _ - between)"),
         ("image: a\npackges: [b]", ":2:1: unknown key 'packges' (did you mean 'packages'?)"),
-        ("image: a\npackages: [../b]", ":2:12: a Debian package (NAME, NAME=VERSION) or a mapping"),
+        (
+            "image: a\npackages: [../b]",
+            ":2:12: packages[0]: expected a Debian package (NAME, NAME=VERSION) or a mapping",
+        ),
         (
             "image: a\npackages: [bb, {amd64: cc}]",
-            ":2:16: no package for arm64 under packages[1] (name one, or shorten arches)",
+            ":2:16: packages[1]: no package for arm64 (name one, or shorten arches)",
         ),
-        ("image: a\nkeep: [/usr]", ":2:8: '/usr' is not a pattern of paths in the image, without a leading slash"),
-        ("image: a\nfiles: [{path: ../b, contents: x}]", ":2:16: '../b' is not a path in the image"),
-        ("image: a\nfiles: [{path: b/../c, contents: x}]", ":2:16: 'b/../c' is not a path in the image"),
-        ("image: a\nfiles: [{path: b/, contents: x}]", ":2:16: 'b/' is not a path in the image"),
+        (
+            "image: a\nkeep: [/usr]",
+            ":2:8: keep[0]: '/usr' is not a pattern of paths in the image",
+        ),
+        ("image: a\nfiles: [{path: ../b, contents: x}]", ":2:16: files[0].path: '../b' is not a path in the image"),
+        ("image: a\nfiles: [{path: b/../c, contents: x}]", ":2:16: files[0].path: 'b/../c' is not a path in the image"),
+        ("image: a\nfiles: [{path: b/, contents: x}]", ":2:16: files[0].path: 'b/' is not a path in the image"),
         (
             "image: a\nfiles: [{path: b}]",
-            ":2:9: b: one of source, contents, symlink and directory is wanted under files[0]",
+            ":2:9: files[0]: b: one of source, contents, symlink and directory is wanted",
         ),
         (
             "image: a\nfiles: [{path: b, symlink: c, contents: d}]",
-            ":2:9: b: one of source, contents, symlink and directory",
+            ":2:9: files[0]: b: one of source, contents, symlink and directory",
         ),
         (
             "image: a\nfiles: [{path: b, contents: c, mode: 0644}]",
-            ':2:38: a mode: three or four octal digits in quotes, as "0755"',
+            ':2:38: files[0].mode: expected a mode: three or four octal digits in quotes, as "0755"',
         ),
         (
             "image: a\nfiles: [{path: b, contents: c, uid: -1}]",
-            ":2:37: uid -1 is not between 0 and 4294967294 under files[0].uid",
+            ":2:37: files[0].uid: uid -1 is not between 0 and 4294967294",
         ),
         (
             "image: a\nfiles: [{path: b, contents: c}, {path: b, symlink: d}]",
-            ":2:40: 'b' stands twice under files[1].path",
+            ":2:40: files[1].path: 'b' stands twice",
         ),
         ("image: a\nfiles: [{path: b, source: c}]", ":2:27: 'c' cannot be used: No such file or directory"),
         ("image: a\nfiles: [{path: b, source: conf}]", ":2:27: 'conf' cannot be used: Is a directory"),
         ("image: a\nfiles: [{path: b, source: large}]", ":2:27: 'large' cannot be used: more than 1 MiB"),
-        ("image: a\nconfig: {bind: [x]}", ":2:10: unknown key 'bind' under config (did you mean 'binds'?)"),
+        ("image: a\nconfig: {bind: [x]}", ":2:10: config: unknown key 'bind' (did you mean 'binds'?)"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import sections
-from pipeline.container import compat
+from pipeline.container import linuxkit_compat
 from pipeline.engine.action import Action
 from pipeline.language.schema import plain
 from pipeline.model.digest import canonical_json
@@ -164,7 +164,7 @@ def test_compat_forgets_what_linuxkit_forgets() -> None:
     mapping = {"containerID": 1, "hostID": 2, "size": 3}
     resources = {"memory": {"limit": 1, "kernelTCP": 2}, "hugepageLimits": [{}], "pids": {"limit": 1}}
     said = {"uidMappings": [mapping], "resources": resources, "net": "new"}
-    assert compat.forgetful(said) == {
+    assert linuxkit_compat.as_parsed(said) == {
         "uidMappings": [{"containerID": 0, "hostID": 0, "size": 3}],
         "resources": {"memory": {"limit": 1}, "pids": {"limit": 1}},
         "net": "new",

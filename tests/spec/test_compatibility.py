@@ -82,5 +82,5 @@ def test_an_older_generation_is_refused_with_the_releases_that_make_it(load, mon
 
 @pytest.mark.parametrize("compat", ["0", "linux", "[1]", "1.5"])
 def test_what_is_no_generation(load, compat):
-    with pytest.raises(Problems, match="linuxkit or a whole number from 1 to 999 is wanted"):
+    with pytest.raises(Problems, match="expected linuxkit or an integer from 1 to 999, not"):
         load(compat)

@@ -180,14 +180,14 @@ class TestBundle:
     @pytest.mark.parametrize(
         ("label", "complaint"),
         [
-            ("[a]", "label org.mobyproject.config:1:1: a mapping is wanted, not a list"),
+            ("[a]", "label org.mobyproject.config:1:1: expected a mapping, not a list"),
             ('{"name": "x"}', "unknown key 'name'"),
-            ("command: x", "a list is wanted, not the text x under command"),
+            ("command: x", "expected a list, not the string 'x'"),
             ('{"capabilities": ["CAP_FLY"]}', "unknown capability: CAP_FLY, in the image's label"),
-            ("a: [", "not YAML"),
-            ("&a [*a]", "stands inside its own anchor"),
+            ("a: [", "invalid YAML"),
+            ("&a [*a]", "is inside its own anchor"),
             ('{"bind": ["/a:/a"]}', "did you mean 'binds'?"),
-            ('{"net": "new", "net": "host"}', "'net' stands twice"),
+            ('{"net": "new", "net": "host"}', "duplicate key 'net'"),
         ],
     )
     def test_a_wrong_label_is_a_problem_of_the_image(self, store: Store, label: str, complaint: str) -> None:
@@ -206,7 +206,7 @@ class TestBundle:
 def warned(
     store: Store, paths: list[str], entry: Json, label: Json | None = None, **config: Any
 ) -> list[tuple[Any, str]]:
-    with problem.listening() as heard:
+    with problem.collect_warnings() as heard:
         made(store, image(store, tree_of(store, *paths), label or {}, **config), entry)
     return [(each.path, each.message) for each in heard]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.engine import fsck
 from pipeline.engine.action import Action
-from pipeline.host.mark import mark
+from pipeline.host.stamp import stamp
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Slice, only
 from pipeline.store import Missing, Store
@@ -177,7 +177,7 @@ def test_nothing_stays_that_was_made_of_what_is_damaged(tmp_path, seed, found_by
     blob = Digest.of(early[-1])
     flip(store.path(blob), seed)
     store = Store(store.root)
-    store.vouched.note(blob, mark(store.path(blob).stat()))
+    store.vouched.note(blob, stamp(store.path(blob).stat()))
     wrong = sums(store, actions)
     assert wrong[place] != right[place]
     if found_by == "fsck":

@@ -118,7 +118,7 @@ def test_a_memory_that_is_damaged_is_none(project, text):
 
 def test_all_that_a_plan_opens_is_noted(project):
     watched.append([])
-    with tracked.watching() as notes:
+    with tracked.record_inputs() as notes:
         SpecTasks(project, "node", ()).cached_plan()
     opened = {str(Path(name).absolute()) for name in watched.pop()}
     noted = {str(Path(each).absolute()) for _, given, _ in notes for each in given}

@@ -157,7 +157,7 @@ def test_compressed_disks_are_there_by_name_and_in_no_list(monkeypatch: pytest.M
 def test_a_wrong_spec_is_one_line_a_mistake_and_exit_code_3_and_leaves_others_alone() -> None:
     Path("specs/bad.yml").write_text("services:\n  - {name: x, imaeg: y}\n")
     told = doit("build:bad", code=3)
-    assert "specs/bad.yml:2:15: unknown key 'imaeg' under services[0] (did you mean 'image'?)" in told
+    assert "specs/bad.yml:2:15: services[0]: unknown key 'imaeg' (did you mean 'image'?)" in told
     assert "Traceback" not in told
     assert doit("build:bad:tar", code=3)
     doit("build:node")

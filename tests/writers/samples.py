@@ -145,14 +145,14 @@ def grains(store: Store) -> vmdk.Pack:
 
 def clusters(store: Store, compression: str) -> Pack:
     """What packs the clusters of a qcow2 image."""
-    compressing = compress.blocks(compress.parse(compression))
+    compressing = compress.block_compressor(compress.parse(compression))
     return pack(store, partial(qcow2packed.packed, compressing), f"qcow2 {compression}")
 
 
 def blocks(store: Store, compression: str) -> squashfs.Packing:
     """What packs the blocks of a squashfs."""
     name = compression.partition(":")[0]
-    block = compress.blocks(compress.parse(compression))
+    block = compress.block_compressor(compress.parse(compression))
     make = pack(store, partial(squashdata.packed, block), f"squashfs {compression}")
     return squashfs.Packing(name, block, make)
 

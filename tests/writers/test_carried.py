@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import formats, readers
-from pipeline.language.problem import listening
+from pipeline.language.problem import collect_warnings
 from pipeline.model.tree import Directory, File, Tree
 from pipeline.readers.view import HostFile
 from pipeline.stages import initrd
@@ -132,7 +132,7 @@ def test_every_format_that_holds_a_root_declares_what_it_keeps(name):
 def test_a_build_warns_of_what_an_initrd_leaves_out(store):
     tree = tree_with(store, **{"security.capability": bytes(20)})
     del tree[""]
-    with listening() as heard:
+    with collect_warnings() as heard:
         initrd.fragment(store, store.put_tree(tree))
     assert [(each.path, each.message) for each in heard] == [
         (PATH, "an initrd (cpio) has no place for the attribute security.capability of f")

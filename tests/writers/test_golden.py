@@ -36,7 +36,7 @@ def _fat(store, out):
 def _compressed(name):
     def write(store, out):
         data = samples.noise(100_000) + bytes(1_000_000)
-        with compress.compressing(compress.parse(name), len(data), out, store.read) as sink:
+        with compress.compressor(compress.parse(name), len(data), out, store.read) as sink:
             sink.write(data)
 
     return write
@@ -75,7 +75,7 @@ def _blocks(store, out):
     words = [samples.noise(9, str(number)) for number in range(256)]
     data = b"".join([words[number] for number in samples.noise(12_000)])
     for level in range(1, 23):
-        for block in compress.blocks(compress.Compression("zstd", level))([data, data[1000:60_000]]):
+        for block in compress.block_compressor(compress.Compression("zstd", level))([data, data[1000:60_000]]):
             out.write(bytes(block))
 
 

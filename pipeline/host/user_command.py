@@ -8,6 +8,6 @@ VARIABLE = "NODEKILN_COMMAND"
 """Environment: how nodekiln was started, set by whatever starts doit for the user (`./kiln`)."""
 
 
-def typed(words: str) -> str:
+def user_command(words: str) -> str:
     """`doit WORDS` between backquotes, with the command that the user typed in place of doit."""
     return f"`{os.environ.get(VARIABLE) or 'doit'} {words}`"

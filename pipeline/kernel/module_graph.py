@@ -31,13 +31,13 @@ def scan(store: Store, tree: Mapping[str, Entry], folder: str) -> list[Module]:
     return sorted({module.name: module for module in modules}.values())
 
 
-def ordered(modules: Iterable[Module], order: Sequence[str]) -> list[Module]:
+def depmod_order(modules: Iterable[Module], order: Sequence[str]) -> list[Module]:
     """`modules` as depmod numbers them: first those of modules.order (whose paths know no compression)."""
     place = {path: number for number, path in enumerate(order)}
     return sorted(modules, key=lambda module: (place.get(_uncompressed(module.path), len(place)), module.path))
 
 
-def resolved(modules: Sequence[Module]) -> Iterator[tuple[Module, list[Module]]]:
+def dependencies(modules: Sequence[Module]) -> Iterator[tuple[Module, list[Module]]]:
     """Each module with all modules that it needs, in depmod's order: what is used comes after what uses it.
 
     A module needs those that export the symbols that it uses; what none of them exports is the kernel's own.

@@ -16,7 +16,7 @@ PUBLIC_KEY = re.compile(r"~/\.ssh/[\w.-]+\.pub")
 """A user's public key, as LinuxKit's specs name it: what is in there is meant to be handed out."""
 
 
-def leads(path: Path, *homes: Path) -> bool:
+def escapes(path: Path, *homes: Path) -> bool:
     """Whether `path`, symlinks followed, lies outside the project (the working directory) and `homes`, where that is
     not allowed."""
     if tracked.variable(VARIABLE) == "1":

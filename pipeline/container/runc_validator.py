@@ -11,9 +11,9 @@ ConvertCPUShares…; setrlimit(2).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from pipeline.language.problem import KeyPath, guess
+from pipeline.language.problem import KeyPath, SpecWarning, suggestion
 
 IPC_SYSCTLS = (
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
@@ -45,15 +45,7 @@ MOST_FILES = 1048576
 Json = Mapping[str, Any]
 
 
-class Refusal(NamedTuple):
-    """What is wrong, where in the entry, and what would be right."""
-
-    path: KeyPath
-    message: str
-    hint: str = ""
-
-
-def owner(sysctl: str) -> str:
+def namespace_of(sysctl: str) -> str:
     """The key of the namespace that the kernel parameter belongs to (net, ipc, uts, userns); "" for the whole node's.
 
     Both spellings are known: net.ipv4.ip_forward and net/ipv4/ip_forward (sysctl.d(5)).
@@ -67,7 +59,7 @@ def owner(sysctl: str) -> str:
     return next((key for start, key in OWNERS.items() if name.startswith(start)), "")
 
 
-def refusals(config: Json) -> Iterator[Refusal]:
+def validate(config: Json) -> Iterator[SpecWarning]:
     """What keeps a container with this config.json from starting, as far as it can be told before."""
     linux = config["linux"]
     own = {namespace["type"] for namespace in linux["namespaces"]}
@@ -80,78 +72,84 @@ def refusals(config: Json) -> Iterator[Refusal]:
     yield from _resources(linux.get("resources", {}))
 
 
-def _namespaces(config: Json, own: set[str]) -> Iterator[Refusal]:
+def _namespaces(config: Json, own: set[str]) -> Iterator[SpecWarning]:
     linux = config["linux"]
     if config.get("hostname") and "uts" not in own:
-        yield Refusal(("hostname",), "the host name is that of the node: runc sets none in its namespace", "uts: new")
+        yield SpecWarning(
+            ("hostname",), "the host name is that of the node: runc sets none in its namespace", "uts: new"
+        )
     types = {"net": "network", "ipc": "ipc", "uts": "uts", "userns": "user"}
     for name in linux.get("sysctl", {}):
-        if (key := owner(name)) and types[key] not in own:
+        if (key := namespace_of(name)) and types[key] not in own:
             message = f"{name} is a parameter of the node's own namespace, which runc does not let a container set"
-            yield Refusal(("sysctl", name), message, f"{key}: new")
+            yield SpecWarning(("sysctl", name), message, f"{key}: new")
     mapped = [name for name in ("uidMappings", "gidMappings") if linux.get(name)]
     joined = any(each["type"] == "user" and "path" in each for each in linux["namespaces"])
     if mapped and "user" not in own:
-        yield Refusal((mapped[0],), "ids are mapped in a user namespace, and the container has none", "userns: new")
+        yield SpecWarning((mapped[0],), "ids are mapped in a user namespace, and the container has none", "userns: new")
     if "user" in own and not mapped and not joined:
-        yield Refusal(("userns",), "a user namespace needs to know what its ids are outside", "uidMappings")
+        yield SpecWarning(("userns",), "a user namespace needs to know what its ids are outside", "uidMappings")
 
 
-def _process(process: Json) -> Iterator[Refusal]:
+def _process(process: Json) -> Iterator[SpecWarning]:
     """What an image's own configuration may have wrong: an entry's is refused where the spec is read."""
     if not process["cwd"].startswith("/"):
         message = f"the working directory {process['cwd']!r} does not start with '/'"
-        yield Refusal(("cwd",), message, f"cwd: /{process['cwd']}")
+        yield SpecWarning(("cwd",), message, f"cwd: /{process['cwd']}")
     for index, text in enumerate(process.get("env", ())):
         name, equals, _ = text.partition("=")
         if not (name and equals) or "\0" in text:
-            yield Refusal(("env", index), f"{text[:80]!r} is not a variable NAME=value", "env: [...]")
+            yield SpecWarning(("env", index), f"{text[:80]!r} is not a variable NAME=value", "env: [...]")
 
 
-def _limits(limits: Sequence[Json]) -> Iterator[Refusal]:
+def _limits(limits: Sequence[Json]) -> Iterator[SpecWarning]:
     for index, limit in enumerate(limits):
         if limit["type"] == "RLIMIT_NOFILE" and limit["hard"] > MOST_FILES:
             message = f"the kernel lets no process have more than {MOST_FILES} open files, whatever its limit is"
-            yield Refusal(("rlimits", index), message, "unless the sysctl fs.nr_open of the node says more")
+            yield SpecWarning(("rlimits", index), message, "unless the sysctl fs.nr_open of the node says more")
         if limit["type"] in (earlier["type"] for earlier in limits[:index]):
-            yield Refusal(("rlimits", index), f"{limit['type']} stands twice", "the runtime specification forbids it")
+            yield SpecWarning(
+                ("rlimits", index), f"{limit['type']} stands twice", "the runtime specification forbids it"
+            )
 
 
-def _mount(mount: Json) -> Iterator[Refusal]:
+def _mount(mount: Json) -> Iterator[SpecWarning]:
     """A word that is no option of a bind has no effect, and newer runcs refuse it; no tmpfs is mounted with one."""
     place, kind = mount["destination"], mount["type"]
     if not place.startswith("/"):
-        yield Refusal(("mounts", place), f"the destination {place!r} does not start with '/'", f"/{place}")
+        yield SpecWarning(("mounts", place), f"the destination {place!r} does not start with '/'", f"/{place}")
     if kind == "bind" and mount.get("source", "bind") == "bind":
-        yield Refusal(("mounts", place), f"nothing says what is bound to {place!r}", "source: a path, or a volume")
+        yield SpecWarning(("mounts", place), f"nothing says what is bound to {place!r}", "source: a path, or a volume")
     own = TMPFS_OPTIONS if kind == "tmpfs" else ()
     for option in mount.get("options", ()) if kind in ("bind", "tmpfs") else ():
         if option and option.partition("=")[0] not in (*MOUNT_OPTIONS, *own):
-            near = guess(option.partition("=")[0], (*MOUNT_OPTIONS, *own))
-            yield Refusal(("mounts", place), f"{option!r} is no option of a {kind} mount", near)
+            near = suggestion(option.partition("=")[0], (*MOUNT_OPTIONS, *own))
+            yield SpecWarning(("mounts", place), f"{option!r} is no option of a {kind} mount", near)
 
 
-def _devices(nodes: Sequence[Json]) -> Iterator[Refusal]:
+def _devices(nodes: Sequence[Json]) -> Iterator[SpecWarning]:
     for index, node in enumerate(nodes):
         if node["type"] not in RULE_TYPES:
             message = f"runc has no rule for a device of type {node['type']!r}, and starts no container with one"
-            yield Refusal(("devices", node["path"]), message, "c or b")
+            yield SpecWarning(("devices", node["path"]), message, "c or b")
         if node["path"] in (earlier["path"] for earlier in nodes[:index]):
-            yield Refusal(("devices", node["path"]), f"two devices at {node['path']}", "runc makes the first of them")
+            yield SpecWarning(
+                ("devices", node["path"]), f"two devices at {node['path']}", "runc makes the first of them"
+            )
 
 
-def _resources(resources: Json) -> Iterator[Refusal]:
+def _resources(resources: Json) -> Iterator[SpecWarning]:
     memory, cpu = resources.get("memory", {}), resources.get("cpu", {})
     limit, swap = memory.get("limit", 0), memory.get("swap", 0)
     if swap > 0 and limit <= 0:
-        yield Refusal(("resources", "memory", "swap"), "swap counts memory and swap together: limit is missing")
+        yield SpecWarning(("resources", "memory", "swap"), "swap counts memory and swap together: limit is missing")
     elif 0 < swap < limit:
         message = f"swap counts memory and swap together: {swap} is less than the limit of {limit}"
-        yield Refusal(("resources", "memory", "swap"), message)
+        yield SpecWarning(("resources", "memory", "swap"), message)
     shares = cpu.get("shares", 0)
     if shares and not SHARES[0] <= shares <= SHARES[1]:
         path: KeyPath = ("resources", "cpu", "shares")
-        yield Refusal(path, f"{shares} is no weight that the kernel takes", f"{SHARES[0]} to {SHARES[1]}")
+        yield SpecWarning(path, f"{shares} is no weight that the kernel takes", f"{SHARES[0]} to {SHARES[1]}")
     for index, rule in enumerate(resources.get("devices", ())):
         if not rule.get("access"):
-            yield Refusal(("resources", "devices", index), "a rule for devices has no access", "access: rwm")
+            yield SpecWarning(("resources", "devices", index), "a rule for devices has no access", "access: rwm")

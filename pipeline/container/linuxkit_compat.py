@@ -25,7 +25,7 @@ _FORGOTTEN = {
 """Keys of `resources` that its parser accepts and drops: it looks for their lower-case spelling."""
 
 
-def forgetful(said: Mapping[str, Any]) -> dict[str, Any]:
+def as_parsed(said: Mapping[str, Any]) -> dict[str, Any]:
     """An entry (or label) as LinuxKit takes it: without the keys that it drops, and with ids that it takes for 0."""
     kept = dict(said)
     for name in ("uidMappings", "gidMappings"):

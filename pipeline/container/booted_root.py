@@ -22,7 +22,7 @@ HIDDEN: Mapping[str, str] = {
     "boot": "formats that boot leave out what is below /boot",
 }
 """Directories whose contents a booted node does not have from its root, and why."""
-MADE = (
+INIT_PATHS = (
     "dev/pts", "dev/shm", "dev/mqueue", "run/config", "run/containerd", "run/lock", "run/log/onboot", "run/nodekiln",
     "run/resolvconf/resolv.conf", "var/cache", "var/empty", "var/lib/containerd", "var/local", "var/lock",
     "var/log/onboot", "var/opt", "var/run", "var/spool", "var/tmp",
@@ -34,13 +34,13 @@ UNKNOWN = (
 """Directories that the kernel, init and containerd fill: whatever is named below them may be there."""
 LINKS_LIMIT = 40
 """Symlinks followed on one path, as Linux has it."""
-_MADE = frozenset({*MADE, *(above for path in MADE for above in parents(path))})
+_INIT_PATHS = frozenset({*INIT_PATHS, *(above for path in INIT_PATHS for above in parents(path))})
 
 
-def lost(path: str, is_directory: bool) -> str:
+def hidden_reason(path: str, is_directory: bool) -> str:
     """Says why a node that has booted has nothing at `path`, where its root has an entry; "" if it has."""
     top = path.partition("/")[0]
-    if is_directory and (path == top or path in _MADE):
+    if is_directory and (path == top or path in _INIT_PATHS):
         return ""
     return HIDDEN.get(top, "")
 
@@ -59,7 +59,7 @@ def bundle(prefix: str, root: Tree, read: Callable[[Content], bytes]) -> Bundle:
     return Bundle(prefix, *(json.loads(read(file.content)) for file in files))
 
 
-def missing(root: Mapping[str, Entry], bundles: list[Bundle]) -> Iterator[tuple[Bundle, str, str]]:
+def binds_without_source(root: Mapping[str, Entry], bundles: list[Bundle]) -> Iterator[tuple[Bundle, str, str]]:
     """Each bind of the containers whose source nothing makes, as (bundle, source, destination).
 
     root: the node's root. A source is there if the root has it, if init makes it or a container's `runtime`, or if it
@@ -102,8 +102,8 @@ def reached(tree: Mapping[str, Entry], path: str) -> str:
 
 def _kept(root: Mapping[str, Entry]) -> dict[str, Entry]:
     """The entries of `root` that a booted node has, and those that init makes."""
-    node = {path: entry for path, entry in root.items() if not lost(path, type(entry) is Directory)}
-    node |= {path: Directory(0o755, 0, 0, 0) for path in (*HIDDEN, *_MADE)}
+    node = {path: entry for path, entry in root.items() if not hidden_reason(path, type(entry) is Directory)}
+    node |= {path: Directory(0o755, 0, 0, 0) for path in (*HIDDEN, *_INIT_PATHS)}
     node |= {"var/run": _link("/run"), "var/lock": _link("/run/lock"), "var/log/onboot": _link("/run/log/onboot")}
     resolver = node.get("etc/resolv.conf")
     if type(resolver) is Symlink:  # init makes what it leads to
