@@ -38,7 +38,7 @@ SKIPPED = ("rpi3", "kernel+initrd", "bootrd", "netboot")
 """For another machine; what all others are made of; a part of others; a script."""
 
 BEFORE = 2
-"""Turns that are not counted: there is no older file to be changed yet (pipeline/store/spare.py)."""
+"""Turns that are not counted: there is no older file to be changed yet (pipeline/incremental/seed.py)."""
 
 
 def names() -> list[str]:

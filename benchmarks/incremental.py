@@ -3,8 +3,9 @@ any build of the same node.
 
     python benchmarks/incremental.py [--rounds N] [--folder DIR] [--keep]
 
-It makes a node of 260 MB from the host's Debian packages, prints a table, and appends what it measured to
-benchmarks/history/incremental.jsonl. Nobody fails for being slow: a person reads the table.
+It makes a node of 260 MB from the host's Debian packages, prints a table, and appends the figures to
+benchmarks/history/incremental.jsonl. Nobody fails for being slow: a person reads the table. The column "without" is the
+same change with NODEKILN_INCREMENTAL=off.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ class Row(NamedTuple):
     alone: str = ""
 
 
-def measure(words: list[str], folder: Path, output: Path) -> Cost:
-    """Run `words` in `folder`, with its output in a file."""
+def measure(words: list[str], folder: Path, output: Path, **variables: str) -> Cost:
+    """Runs `words` in `folder`, with its output in a file. variables: of the environment."""
     with output.open("wb") as out:
         began = time.perf_counter()
-        process = subprocess.Popen(words, cwd=folder, stdout=out, stderr=subprocess.STDOUT, env=environment())
+        process = subprocess.Popen(
+            words, cwd=folder, stdout=out, stderr=subprocess.STDOUT, env=environment() | variables
+        )
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -82,8 +85,8 @@ class Bench:
             # in a process of its own: a child's peak memory counts from what its parent had when it was started
             subprocess.run([sys.executable, material.__file__, str(folder)], check=True)
 
-    def doit(self, *words: str) -> Cost:
-        return measure([sys.executable, "-m", "doit", *words], self.folder, self.folder / "doit.log")
+    def doit(self, *words: str, **variables: str) -> Cost:
+        return measure([sys.executable, "-m", "doit", *words], self.folder, self.folder / "doit.log", **variables)
 
     def yardstick(self) -> Cost:
         """What LinuxKit's build comes to: the root file system's tar, compressed."""
@@ -191,13 +194,16 @@ def run(bench: Bench, rounds: int) -> list[dict[str, object]]:
     """Every row `rounds` times, each time beside its yardstick."""
     results: list[dict[str, object]] = []
     for row in bench.rows():
-        costs, yards, alone = [], [], []
+        costs, yards, alone, without = [], [], [], []
         for _ in range(rounds):
             row.prepare()
             row.change()
             yards.append(bench.yardstick())
             costs.append(bench.doit(*row.words))
             alone.append(bench.alone(row.alone))
+            row.prepare()
+            row.change()
+            without.append(bench.doit(*row.words, NODEKILN_INCREMENTAL="off"))
         wall, cpu = (statistics.median(cost[part] for cost in costs) for part in (0, 1))
         yard, yard_cpu = (statistics.median(cost[part] for cost in yards) for part in (0, 1))
         results.append(
@@ -205,6 +211,8 @@ def run(bench: Bench, rounds: int) -> list[dict[str, object]]:
                 "row": row.name,
                 "seconds": round(wall, 3),
                 "cpu": round(cpu, 3),
+                "without": round(statistics.median(cost.wall for cost in without), 3),
+                "without_cpu": round(statistics.median(cost.cpu for cost in without), 3),
                 "memory": round(max(cost.memory for cost in costs), 1),
                 "yardstick": round(yard, 3),
                 "yardstick_cpu": round(yard_cpu, 3),
@@ -220,7 +228,8 @@ def run(bench: Bench, rounds: int) -> list[dict[str, object]]:
 
 def shown(result: dict[str, object]) -> str:
     """A line of the table. The ratio of CPU times says something on a busy host, too."""
-    line = "{row:28} {seconds:7.3f} s {cpu:6.2f} s CPU {memory:4.0f} MiB  G {yardstick:6.2f} s  {ratio:.4f} G"
+    line = "{row:28} {seconds:7.3f} s {cpu:6.2f} s CPU {memory:4.0f} MiB"
+    line += "  without {without:7.3f} s {without_cpu:6.2f} s CPU  G {yardstick:6.2f} s  {ratio:.4f} G"
     return line.format(**result) + f" (CPU {result['cpu_ratio']:.4f}), at most {result['at_most']}"
 
 

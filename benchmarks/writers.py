@@ -64,21 +64,23 @@ class Row(NamedTuple):
 
 def _pack(store: Any, work: Any, headed: bool = False, **options: int) -> Callable[[Any], Any]:
     """What packs pieces, none of which was made before."""
-    from pipeline.stages import pieces
+    from pipeline.incremental import compress_blocks, compress_headed_blocks
 
-    pack = pieces.headed if headed else pieces.packed
+    pack = compress_headed_blocks if headed else compress_blocks
     return partial(pack, store, f"round {time.time_ns()}", work, **options)
 
 
 def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
         from pipeline.compression import compress
-        from pipeline.stages.pieces import FILES
+        from pipeline.incremental import FILES_CHUNK
         from pipeline.writers import squashdata, squashfs
 
         chosen = compress.parse(compression)
         block = compress.block_compressor(chosen)
-        packing = squashfs.Packing(chosen.name, block, _pack(store, partial(squashdata.packed, block), part=FILES))
+        packing = squashfs.Packing(
+            chosen.name, block, _pack(store, partial(squashdata.packed, block), chunk=FILES_CHUNK)
+        )
         return squashfs.write(made.tree(), store.read, out, packing)
 
     return write
@@ -87,21 +89,25 @@ def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
 def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
     def write(store: Any, made: Any, out: Any) -> bytes:
         from pipeline.compression import compress
-        from pipeline.stages.pieces import FILES, each
+        from pipeline.incremental import FILES_CHUNK, one_by_one
         from pipeline.writers import erofs, erofsdata
 
-        packing = _pack(store, each(partial(erofsdata.packed, compress.lz4(level))), part=FILES) if level else None
+        packing = (
+            _pack(store, one_by_one(partial(erofsdata.packed, compress.lz4(level))), chunk=FILES_CHUNK)
+            if level
+            else None
+        )
         return erofs.write(made.tree(), store.read, out, packing)
 
     return write
 
 
 def _ext4(store: Any, made: Any, out: Any) -> None:
-    from pipeline.stages.kept import kept
+    from pipeline.incremental import memoized
     from pipeline.writers import ext4
 
     now = time.time_ns()
-    ext4.write(made.tree(), lambda name, make: kept(store, f"{now} {name}", make), out, None, "root")
+    ext4.write(made.tree(), lambda name, make: memoized(store, f"{now} {name}", make), out, None, "root")
 
 
 def _fat(store: Any, made: Any, out: Any) -> None:
@@ -114,10 +120,10 @@ def _fat(store: Any, made: Any, out: Any) -> None:
 def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
     def write(store: Any, made: Any, out: Any) -> None:
         from pipeline.compression import compress
-        from pipeline.stages.pieces import each
+        from pipeline.incremental import one_by_one
         from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
 
-        grains = _pack(store, each(partial(vmdk.packed, compress.zlib(1))), headed=True)
+        grains = _pack(store, one_by_one(partial(vmdk.packed, compress.zlib(1))), headed=True)
         writers: dict[str, Callable[[], None]] = {
             "qcow2": lambda: qcow2.write(made.disk(), out),
             "vmdk": lambda: vmdk.write(made.disk(), grains, out, 1),
@@ -239,12 +245,12 @@ def large(folder: Path, store: Any) -> Made:
 
 def write(name: str, folder: Path) -> None:
     """One turn of ours: the file `ours`. Prints how long it took."""
-    import pipeline.planning.plan  # noqa: F401  (a build has loaded it long before it comes to a writer)
-    from pipeline.store import Store
-    from pipeline.store.chunks import chunks
-    from pipeline.store.export import _copy
 
-    store = Store(folder / "store")
+    import pipeline.planning.plan  # noqa: F401  (a build has loaded it long before it comes to a writer)
+    from pipeline.incremental import open_store
+    from pipeline.store.copying import copy
+
+    store = open_store(folder / "store")
     blobs = store.root / "blobs"
     kept = set(blobs.rglob("*"))
     gc.set_threshold(*COLLECT_RARELY)
@@ -255,7 +261,7 @@ def write(name: str, folder: Path) -> None:
     first = row.ours(store, made_of(folder, store), out)
     content = (store.content(first) if first else ()) + out.finish()
     with (folder / "ours").open("wb") as file:
-        for _ in _copy(store, chunks(content), (), file):
+        for _ in copy(store, content, file):
             pass
     print(time.perf_counter() - began)
     # The next turn shall add its blobs, not replace any: ext4 starts to write to the disk when a file is replaced. Nor

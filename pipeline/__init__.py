@@ -7,6 +7,7 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     host         the machine that builds: safe file names, tracked reads, environment, terminal
     compression  reproducible compression by name and level; a pool of threads that keeps the order
     store        blobs by digest, trees, results of actions; what is verified, remembered and exported
+    incremental  what makes a change cost what changed: a memo, and seeds for outputs; each may be off
     engine       actions: promises to call a stage, their keys, lost results made again; collecting, checking
     ondisk       fields and constants of on-disk structures: file systems, disks, programs
     readers      such structures, opened: file systems, disks, archives

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pipeline.incremental import open_store
 from pipeline.oci import http, registry
 from pipeline.store import Store
 from tests import patience
@@ -42,13 +43,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty store."""
-    return Store(tmp_path / "cache")
+    return open_store(tmp_path / "cache")
 
 
 @pytest.fixture(scope="session")
 def session_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One store for all tests of a run, for results that take long to make."""
-    return Store(tmp_path_factory.mktemp("store"))
+    return open_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def run(project: Project, recipe: str, push: str = "", arch: str = "", mount: st
 
 def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: str = "", mount: str = "") -> None:
     """Make the image of the recipe in images/`recipe` (or a folder) of the packages that a spec's lock has for it."""
-    from pipeline.engine.action import using
+    from pipeline.engine.action import with_results
     from pipeline.oci import push as pushing
     from pipeline.recipe.recipe import load
 
@@ -61,7 +61,7 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
         mounted = [*filter(None, mount.split(","))]
         return images, pushing.push_images(project.store, images, push, mounted) if push else ""
 
-    images, pushed = using(project.store, tuple(actions.values()), send)
+    images, pushed = with_results(project.store, tuple(actions.values()), send)
     for name, image in images.items():
         say(f"{found.build.image} ({name}): {image}")
     if pushed:

@@ -40,7 +40,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
 
     What is not built yet is built. BadInput for what is larger than its budget, as a build would fail of it.
     """
-    from pipeline.engine.action import using
+    from pipeline.engine.action import with_results
     from pipeline.oci import push
     from pipeline.project import budget
     from pipeline.project.publish import MANIFEST
@@ -65,7 +65,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
         types = {MANIFEST: push.RECORD, f"{name}.lock": push.LOCK}
         return push.push_files(project.store, files, to, {push.TITLE: name}, [*filter(None, mount.split(","))], types)
 
-    say(f"{to}: {using(project.store, actions, send)}")
+    say(f"{to}: {with_results(project.store, actions, send)}")
 
 
 def _wanted(spec: Spec, asked: str) -> list[str]:
@@ -98,13 +98,13 @@ def _files(store: Store, name: str, result: Digest) -> dict[str, Content]:
 
 def _record(project: Project, planned: Plan, outputs: Mapping[str, Mapping[str, Content]]) -> dict[str, Content]:
     """manifest.json of what is pushed (format -> its files), and the lock: what others need to make it again."""
+    from pipeline.incremental import sha256
     from pipeline.model.tree import length
     from pipeline.project import publish
-    from pipeline.store import export
 
     entries = {
         each: publish.format_record(project.store, planned.format(each), {
-            file: {"sha256": export.digest(project.store, content).hex, "size": length(content)}
+            file: {"sha256": sha256(project.store, content).hex, "size": length(content)}
             for file, content in files.items()
         })
         for each, files in outputs.items()

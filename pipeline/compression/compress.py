@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from pipeline.model.errors import BadInput
-from pipeline.model.tree import Content, Read, Sink, Work
+from pipeline.model.tree import Content, Read, Sink, Transform
 
 ZSTANDARD = "0.25.0"
 """The pinned release of `zstandard`; its wheels carry libzstd 1.5.7."""
@@ -168,7 +168,7 @@ def gzip(level: int) -> Callable[[bytes], bytes]:
     return lambda data: bytes(deflate.gzip_compress(data, level))
 
 
-def zstd(level: int) -> Work:
+def zstd(level: int) -> Transform:
     """The same with zstd frames, which say their size and carry no checksum, for many blocks of up to 128 KiB or so."""
     import zstandard
 
@@ -211,7 +211,7 @@ def lz4(level: int) -> Callable[[bytes], bytes]:
     return lambda data: bytes(lz4.block.compress(data, mode="high_compression", compression=level, store_size=False))
 
 
-def block_compressor(compression: Compression) -> Work:
+def block_compressor(compression: Compression) -> Transform:
     """`zlib` or `zstd`, as a spec names them; InvalidCompression for `none`."""
     if compression.name == "none":
         raise InvalidCompression("compress: none: this format compresses; choose zstd or gzip")

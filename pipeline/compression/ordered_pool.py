@@ -1,4 +1,4 @@
-"""Work that threads do at once and that is taken in order: compression block by block, whose output no core decides."""
+"""A pool of threads whose results are taken in the order of submission, so that output does not depend on cores."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from types import TracebackType
 from typing import Generic, NoReturn, Self, TypeVar
 
 WORKERS = min(os.cpu_count() or 1, 8)
-"""Threads at work, with the one that reads and writes. More than these it could not keep busy."""
+"""Maximum number of threads, including the one that submits; more than these it could not keep busy."""
 WAITING = 16 * WORKERS
-"""Items that may wait to be worked on or taken: memory, and how far reading runs ahead. Who knows how large items are
-has fewer wait (`drain`)."""
+"""Maximum queued items. Callers with large items call `drain` earlier."""
 
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Answer = SimpleQueue[Callable[[], None]]
-"""Gets what is to be called once an item is worked on."""
+"""Receives a callback that takes the result of one item, or raises its error."""
 
 
 class OrderedThreadPool(Generic[Item, Result]):
-    """`submit(item, take)` calls `take(work(item))` in this thread, in the order of submission; all are taken when the
-    `with` block ends. `work` releases the interpreter's lock, or nothing is gained.
+    """Calls `work(item)` in threads and `take(result)` in the submitting thread, in the order of `submit`.
 
-    What `work` raises is raised where its result would be taken. If the block fails, what no thread has begun is
-    dropped. Queues, because a pool's futures take four times as long for each block.
+    The end of the `with` block takes all results. `work` gains only if it releases the interpreter's lock. Its error is
+    raised where its result would be taken. If the block fails, items that no thread has begun are dropped. Futures of
+    concurrent.futures would take four times as long for each block.
     """
 
     def __init__(self, work: Callable[[Item], Result]) -> None:
@@ -60,21 +59,21 @@ class OrderedThreadPool(Generic[Item, Result]):
             self.drain(WAITING // 2)
 
     def drain(self, waiting: int = 0) -> None:
-        """Take results until no more than `waiting` are left."""
+        """Takes results until at most `waiting` are left."""
         due = [self._answers.popleft() for _ in range(len(self._answers) - waiting)]
         results = [self._awaited(answer) for answer in reversed(due)]  # the last first: others are there with it
         while results:
             results.pop()()
 
     def _awaited(self, answer: Answer) -> Callable[[], None]:
-        """What comes as `answer`. This thread works until then, instead of waking beside as many as there are cores."""
+        """Waits for `answer`. Until it comes, this thread works on queued items itself."""
         with suppress(Empty):
             while answer.empty():
                 self._do(self._jobs.get_nowait())
         return answer.get()
 
     def _serve(self) -> None:
-        """What each thread does until it gets None."""
+        """Works on items until the next one is None."""
         while job := self._jobs.get():
             self._do(job)
             del job  # it is large, and the next may be long in coming

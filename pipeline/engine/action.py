@@ -1,18 +1,16 @@
-"""Action: the promise to call a stage.
+"""Actions: promises to call a stage.
 
-A stage is a plain function `(store, *inputs: Digest, **params) -> Digest`. An action binds it to its parameters and to
-the actions that give its inputs. Two hashes name an action (BuildKit has the same pair):
+A stage is a plain function `(store, *inputs: Digest, **params) -> Digest`; its result is the digest of a Tree or of an
+image's manifest. An action binds it to JSON parameters and to the actions whose results are its inputs. Two hashes
+identify an action (BuildKit has the same pair):
 
-- its **key** covers the stage, its module's VERSION and that of trees, the parameters and the keys of its inputs, so it
-  is known before anything runs and planning is pure;
-- its **content key** covers the same with the inputs' results in place of their keys, so a changed input that gave the
-  same result stops the change there (Shake's early cut-off).
+- its **key** covers the stage, the VERSIONs of its module and of trees, the parameters and the inputs' keys, so it is
+  known before anything runs and planning is pure;
+- its **content key** covers the same with the inputs' results in place of their keys, so a changed input with the same
+  result stops the change there (Shake's early cut-off).
 
-What a stage gives is the digest of a Tree, or of an image's manifest. Its parameters are JSON values, and it is handed
-what was hashed: a Call, which is all that an executor sees.
-
-Nothing in a store is needed for ever. A blob that turns out to be missing or damaged while a stage runs is made again
-by the action that made it, and must come out the same (Bazel calls it rewinding).
+Nothing in a store is irreplaceable. A blob that proves missing or damaged while a stage runs is made again by the
+action that made it, and must come out the same (Bazel's action rewinding).
 """
 
 from __future__ import annotations
@@ -38,11 +36,11 @@ Stage = Callable[..., Digest]
 Result = TypeVar("Result")
 
 ATTEMPTS = 4
-"""Times that a stage is called while blobs keep getting lost under it: each time, all that is missing is made first."""
+"""Maximum calls of a stage while blobs that it needs get lost; before each, everything missing is made again."""
 
 
 class NotReproducible(NodekilnError):
-    """A stage that was called again with the same inputs and gave something else."""
+    """A stage gave another result for the same inputs than before."""
 
     def __init__(self, name: str, before: Digest, now: Digest) -> None:
         super().__init__(
@@ -52,7 +50,7 @@ class NotReproducible(NodekilnError):
 
 
 class Call(NamedTuple):
-    """All that decides a result, as plain values: it can go to another process or machine, or be looked up there.
+    """All that decides a result, as plain values that can be sent to another process or machine.
 
     stage: `module.function`. params: canonical JSON. inputs: results of other calls.
     """
@@ -64,11 +62,11 @@ class Call(NamedTuple):
 
 
 Executor = Callable[[Store, Call], Digest]
-"""Where stages run: makes the call's result, with everything that it refers to, be in the store."""
+"""Runs a call: afterwards its result, and everything that this refers to, is in the store."""
 
 
-def here(store: Store, call: Call) -> Digest:
-    """The executor that runs the stage in this thread."""
+def run_locally(store: Store, call: Call) -> Digest:
+    """Runs the stage in this thread."""
     module, _, name = call.stage.rpartition(".")
     stage = getattr(sys.modules.get(module) or importlib.import_module(module), name)
     result: Digest = stage(store, *call.inputs, **json.loads(call.params))
@@ -81,7 +79,7 @@ class Action:
 
     name: what a person reads (`services/sshd`); not part of the key.
     stage: a function at the top of a module that has a VERSION.
-    where: tells for a path inside the parameters' origin where it stands in a YAML file; not part of the key.
+    where: returns the place in a YAML file of a path in the parameters' origin; not part of the key.
     """
 
     name: str
@@ -92,7 +90,7 @@ class Action:
 
     @property
     def version(self) -> str:
-        """The VERSION of the stage's module: it changes whenever the stage's bytes do."""
+        """The VERSION of the stage's module, which changes whenever the stage's bytes do."""
         return str(sys.modules[self.stage.__module__].VERSION)
 
     @cached_property
@@ -100,13 +98,13 @@ class Action:
         return self.hash([action.key for action in self.inputs])
 
     def hash(self, inputs: list[str]) -> str:
-        """The sha256 (hex) of everything that decides the result, with `inputs` standing for the inputs."""
+        """Returns the SHA-256 (hex) of everything that decides the result. inputs: keys or results of the inputs."""
         call = self.call(())
         head = canonical_json([call.stage, call.version, columns.VERSION, inputs])
         return hashlib.sha256(head + b"\n" + call.params).hexdigest()
 
     def call(self, inputs: tuple[Digest, ...]) -> Call:
-        """What an executor is given, once the inputs' results are known."""
+        """Returns the call for an executor. inputs: results of the inputs."""
         module, name = self.stage.__module__, self.stage.__name__
         return Call(f"{module}.{name}", sys.modules[module].VERSION, self._params, inputs)
 
@@ -114,19 +112,18 @@ class Action:
     def _params(self) -> bytes:
         return canonical_json(self.params)
 
-    def perform(self, store: Store, execute: Executor = here) -> tuple[Digest, bool]:
-        """The result's digest, and whether the stage had to run for it. Each action runs once, whoever asks.
+    def perform(self, store: Store, execute: Executor = run_locally) -> tuple[Digest, bool]:
+        """Returns the result's digest, and whether the stage ran for it. Inputs that are not there are made first.
 
-        Inputs that were never made, or were collected, are made first. NotReproducible if the result is known but gone,
-        and now came out differently.
+        NotReproducible if an earlier result is recorded but gone, and the new one differs.
         """
         if (known := store.recall(self.key)) is not None:
             return known, False
-        return using(store, self.inputs, lambda *contents: self._make(store, contents, execute), execute)
+        return with_results(store, self.inputs, lambda *contents: self._make(store, contents, execute), execute)
 
-    def use(self, store: Store, take: Callable[[Digest], Result], execute: Executor = here) -> Result:
-        """What `take` makes of the result; it is called again if something that it needed had to be made again."""
-        return using(store, (self,), take, execute)
+    def use(self, store: Store, take: Callable[[Digest], Result], execute: Executor = run_locally) -> Result:
+        """Returns `take(result)`, which is called again if blobs that it needs had to be made again."""
+        return with_results(store, (self,), take, execute)
 
     def _make(self, store: Store, contents: tuple[Digest, ...], execute: Executor) -> tuple[Digest, bool]:
         same_contents, ran = self.hash(list(contents)), False
@@ -138,7 +135,7 @@ class Action:
         return result, ran
 
     def _run(self, store: Store, contents: tuple[Digest, ...], execute: Executor) -> Digest:
-        """Call the stage, and note what it gave: it must be what it gave before, if that is known."""
+        """Calls the stage and records its result, which must be the earlier one if that is recorded."""
         same_contents = self.hash(list(contents))
         before, started = store.record(same_contents), time.perf_counter()
         result = execute(store, self.call(contents))
@@ -152,13 +149,13 @@ class Action:
         return result
 
     def facts(self) -> dict[str, Any]:
-        """What a record says of an action, for `why`, `plan` and `graph`; of what may be secret only digests."""
+        """Returns the facts of a record of this action; of parameters that may be secret only digests."""
         call, inputs = self.call(()), {action.name: action.key for action in self.inputs}
         facts: dict[str, Any] = {"name": self.name, "stage": call.stage, "version": call.version}
         return facts | {"params": redact(self.params), "inputs": inputs}
 
-    def _again(self, store: Store, lost: set[Digest], execute: Executor) -> None:
-        """Make the result once more, because of blobs that it refers to and that are `lost`."""
+    def _rewind(self, store: Store, lost: set[Digest], execute: Executor) -> None:
+        """Makes the result once more, because blobs that it refers to are `lost`."""
 
         def run(*contents: Digest) -> None:
             same_contents = self.hash(list(contents))
@@ -166,13 +163,15 @@ class Action:
                 if not all(store.has(blob) for blob in lost):
                     self._run(store, contents, execute)
 
-        using(store, self.inputs, run, execute)
+        with_results(store, self.inputs, run, execute)
 
 
-def using(store: Store, actions: tuple[Action, ...], take: Callable[..., Result], execute: Executor = here) -> Result:
-    """`take(*results)` of `actions`, which are performed first; what proves missing or damaged is made again.
+def with_results(
+    store: Store, actions: tuple[Action, ...], take: Callable[..., Result], execute: Executor = run_locally
+) -> Result:
+    """Performs `actions` and returns `take(*results)`. Blobs that prove missing or damaged are made again.
 
-    An error of `take` is looked into: only if all that the results refer to is whole, it is passed on.
+    After an error of `take`, the blobs that the results refer to are verified; it is raised only if all are whole.
     """
     for attempt in range(1, ATTEMPTS + 1):
         results = [action.perform(store, execute)[0] for action in actions]
@@ -190,23 +189,23 @@ def using(store: Store, actions: tuple[Action, ...], take: Callable[..., Result]
                 raise
         for result in results:
             lost |= references(store, result, missing=True)
-        _mend(store, actions, lost, execute)
+        _rebuild_lost(store, actions, lost, execute)
     raise AssertionError("unreachable")
 
 
-def _mend(store: Store, actions: tuple[Action, ...], lost: set[Digest], execute: Executor) -> None:
-    """Make the blobs `lost` again: each by the first action whose result refers to it."""
+def _rebuild_lost(store: Store, actions: tuple[Action, ...], lost: set[Digest], execute: Executor) -> None:
+    """Makes the blobs `lost` again, each by the first action whose result refers to it."""
     for action in closure(*actions):
         lost = {blob for blob in lost if not store.has(blob)}
         if not lost:
             return
         record = store.record(action.key)
-        if record is not None and (its := lost & references(store, record.result)):
-            action._again(store, its, execute)
+        if record is not None and (own := lost & references(store, record.result)):
+            action._rewind(store, own, execute)
 
 
 def closure(*actions: Action) -> Iterator[Action]:
-    """`actions` and everything that they need, each once, inputs before what uses them."""
+    """Yields `actions` and everything that they need, each once, inputs first."""
     seen: set[int] = set()
 
     def visit(action: Action) -> Iterator[Action]:

@@ -1,7 +1,7 @@
-"""Fsck: is every object of a store what its name says? What is not is removed: it is made again when it is needed.
+"""Verifies every object of a store.
 
-So is what may have been made of it (`pipeline.store.derived`). Spares have no name that says what they are; they are
-removed, too.
+Damaged objects are removed, with what may be derived from them, and made again when they are needed. Seeds have no
+digest to verify; they are removed, too.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pipeline.engine.gc import blobs, records
 from pipeline.model import columns
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Tree
-from pipeline.store import Store, derived, spare
-from pipeline.store.fault import noted
+from pipeline.store import SEEDS, Store, derived
+from pipeline.store.errors import damage_notices
 from pipeline.store.record import Record
 from pipeline.store.references import is_tree, references
 
 
 class Damage(NamedTuple):
-    """path: what was removed. what: why, for people. derived: whether it was right itself, but made of what was not."""
+    """path: the removed file. what: the reason, for people. derived: it was intact, but derived from a damaged blob."""
 
     path: Path
     what: str
@@ -31,7 +31,7 @@ class Damage(NamedTuple):
 
 
 def check(store: Store, jobs: int | None = None) -> list[Damage]:
-    """Verify all blobs by their names, all records, and what their results refer to; remove what is not right.
+    """Verifies all blobs, all records, and what their results refer to; removes what is damaged and returns it.
 
     jobs: blobs that are read at a time, by default one a core. Builds may run meanwhile.
     """
@@ -42,7 +42,7 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
     if wrong:
         dropped = derived.drop(store, wrong)
         found += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in dropped]
-        noted.clear()  # all of it is in what is returned
+        damage_notices.clear()  # the returned list has all of them
     sizes = {blob: path.stat().st_size for blob, path in blobs(store)}
     for path, known in records(store):
         what = "cannot be read" if known is None else _record(store, known, sizes)
@@ -50,17 +50,17 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
             with store.space():
                 path.unlink(missing_ok=True)
             found.append(Damage(path, f"record {path.name[:12]}: {what}"))
-    spare.drop(store)
+    store.clear(SEEDS)
     return found
 
 
 def _wrong(store: Store, blob: Digest) -> Digest | None:
-    """Returns `blob` if it is not what its name says; None if it is, or was collected meanwhile."""
+    """Returns `blob` if it is damaged; None if it is intact, or was collected meanwhile."""
     return None if derived.right(store, blob) else blob
 
 
 def _record(store: Store, known: Record, sizes: dict[Digest, int]) -> str:
-    """What is wrong with a record; "" if its result and all that this refers to are there and long enough."""
+    """Returns the fault of a record; "" if its result and all that this refers to are there and long enough."""
     if known.result not in sizes:
         return "its result is gone"
     if known.size != sizes[known.result]:
@@ -82,5 +82,5 @@ def _ends(store: Store, result: Digest) -> Iterator[tuple[str, int, Digest]]:
 
 
 def _tree(store: Store, result: Digest) -> Tree:
-    """The tree that `result` is; an empty one for a manifest or anything else."""
+    """Returns the tree `result`; an empty one for a manifest or anything else."""
     return columns.load(store.get(result)) if is_tree(store, result) else Tree()

@@ -1,9 +1,9 @@
-"""Collect: what a store may lose, and losing it.
+"""Garbage collection of a store.
 
-Kept is what the actions of the specs on disk need, what builds that run now have used since they began, and of the
-rest what was used last, as far as the budget reaches. An object is used when it is written, a record when it is
-recalled: its time stamp says when. Should a clock have gone back, or a build be ahead of us by a hair, something that
-is needed goes too; it is made again then, so collecting beside builds costs time at worst.
+Kept are the blobs that the actions of the specs on disk need, those that running builds have used since they began, and
+of the rest the most recently used, up to the maximum size. Time stamps record when an object was written and a record
+recalled. If a clock went back, or a build uses an object just then, a needed object is removed, too; it is made again,
+so collecting beside builds costs time at worst.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import NamedTuple
 from pipeline.engine.action import Action, closure
 from pipeline.host import atomic
 from pipeline.model.digest import LENGTHS, Digest
-from pipeline.store import Store, held, record, spare
+from pipeline.store import MEMO, SEEDS, Store, locks, record
 from pipeline.store.references import references
 from pipeline.store.store import PARTIAL
 
 
 class Freed(NamedTuple):
-    """What was collected (or would be), and what stays: `needed` of the `kept` bytes, whatever the budget."""
+    """Numbers and sizes in bytes of what was removed (or would be) and `kept`; `needed` of that is never removed."""
 
     results: int
     blobs: int
@@ -33,7 +33,7 @@ class Freed(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """The records that have the same result, or a blob that no record refers to: kept or lost as one."""
+    """The records of one result with its blobs, or a blob that no record refers to: kept or removed together."""
 
     used: float
     paths: tuple[Path, ...]
@@ -41,10 +41,10 @@ class _Result(NamedTuple):
 
 
 def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run: bool = False) -> Freed:
-    """Remove what `keep` does not need, so that all blobs together have at most `max_size` bytes.
+    """Removes what `keep` does not need, so that all blobs together have at most `max_size` bytes.
 
-    max_size: None removes only what killed processes left behind; 0 all that is not needed. dry_run: nothing goes.
-    Collections at once wait for each other. StoreError if the store cannot be written.
+    max_size: None removes only files that killed processes left; 0 all that is not needed. dry_run: removes nothing.
+    Concurrent collections wait for each other. StoreError if the store cannot be written.
     """
     if not store.root.exists():
         return Freed(0, 0, 0, 0, 0)
@@ -67,25 +67,25 @@ def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run:
                 gone.append(result)
         dead = sorted(stamps.keys() - kept)
         if not dry_run:
-            held.sweep(store.root / "locks")
+            locks.sweep(store.root / "locks")
             _remove([path for result in gone for path in result.paths], since)
             _remove([store.path(blob) for blob in dead], since)
             if max_size is not None:
                 _remove(
-                    [*atomic.files_in_subfolders(store.root / "sums"), *(store.root / "tmp").glob(PARTIAL + "*")], since
+                    [*atomic.files_in_subfolders(store.root / MEMO), *(store.root / "tmp").glob(PARTIAL + "*")], since
                 )
-                spare.drop(store)
+                store.clear(SEEDS)
     return Freed(len(gone), len(dead), sum(stamps[blob].st_size for blob in dead), total, needed)
 
 
 def needs(store: Store, actions: Iterable[Action]) -> set[Digest]:
-    """The results of `actions` and of all that they need, and the blobs that those refer to."""
+    """Returns the results of `actions` and of all that they need, with the blobs that those refer to."""
     records = (store.record(action.key) for action in closure(*actions))
     return {blob for known in records if known for blob in references(store, known.result)}
 
 
 def blobs(store: Store) -> Iterator[tuple[Digest, Path]]:
-    """Every blob of the store, and where it is. Files that are no blobs are passed over."""
+    """Yields every blob of the store with its path. Other files are skipped."""
     for algorithm, length in LENGTHS.items():
         folder = store.root / "blobs" / algorithm
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -94,15 +94,15 @@ def blobs(store: Store) -> Iterator[tuple[Digest, Path]]:
 
 
 def records(store: Store) -> Iterator[tuple[Path, record.Record | None]]:
-    """Every record of the store by its path; None for one that cannot be read."""
+    """Yields every record of the store with its path; None for one that cannot be read."""
     return record.every(store.root)
 
 
 def _since(store: Store) -> float:
-    """When the oldest of the builds that run now began; our own start if there is none."""
+    """Returns when the oldest running build began, in seconds since 1970; if there is none, when this process did."""
     began = []
-    for lock in held.leases(store.root / "tmp", PARTIAL):
-        with contextlib.suppress(FileNotFoundError):  # a build that ends just now
+    for lock in locks.leases(store.root / "tmp", PARTIAL):
+        with contextlib.suppress(FileNotFoundError):  # a build that has just ended
             began.append(lock.stat().st_mtime)
     return min(began)
 
@@ -113,16 +113,16 @@ def _results(store: Store, stamps: dict[Digest, os.stat_result]) -> Iterator[_Re
         if known is not None:
             paths.setdefault(known.result, []).append(path)
     orphans = set(stamps)
-    for result, its in paths.items():
+    for result, records_of in paths.items():
         named = references(store, result)
         orphans -= named
-        yield _Result(max(map(_stamp, its)), tuple(its), frozenset(named))
+        yield _Result(max(map(_stamp, records_of)), tuple(records_of), frozenset(named))
     for blob in orphans:
         yield _Result(stamps[blob].st_mtime, (), frozenset({blob}))
 
 
 def _stamp(path: Path) -> float:
-    """Returns when `path` was used last, in seconds since 1970; 0 if it was removed meanwhile."""
+    """Returns the last use of `path`, in seconds since 1970; 0 if it was removed meanwhile."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -130,7 +130,7 @@ def _stamp(path: Path) -> float:
 
 
 def _remove(paths: Iterable[Path], since: float) -> None:
-    """Remove `paths`, but what was used meanwhile."""
+    """Removes `paths`, except those used after `since`."""
     for path in paths:
         try:
             if path.stat().st_mtime < since:

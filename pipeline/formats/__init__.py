@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.writers.carried import Carried
 
 ENDINGS = ("zst", "gz")
-"""Of compressed disks, and the stages (pipeline.stages.packed) that make them."""
+"""Of compressed disks, and the stages (pipeline.stages.compressed_disk) that make them."""
 DIRECT_BOOT = ("-kernel", "-initrd.img", "-cmdline")
 """Files for a direct boot. Every format that has one of them has the same bytes in it."""
 Product = Literal["kernel", "initrd", "rootfs", "bootrd", "release"]
@@ -133,9 +133,9 @@ def find(name: str) -> Format:
             raise ValueError(f"{module.__file__} has the format {found.name}: the file's name is for {name}")
         return found
     if ending in ENDINGS and base in names() and (disk := find(base)).drive and disk.drive.compressible:
-        from pipeline.stages import packed
+        from pipeline.stages import compressed_disk
 
-        build, produces = getattr(packed, ending), (f"{disk.produces[0]}.{ending}",)
+        build, produces = getattr(compressed_disk, ending), (f"{disk.produces[0]}.{ending}",)
         return Format(name, build, (Output(base),), ("compress",), produces, disk.firmware)
     raise KeyError(name)
 

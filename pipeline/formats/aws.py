@@ -5,14 +5,14 @@ from __future__ import annotations
 from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages.bootvolume import part
+from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 
 VERSION = 1
 
 
 def build(store: Store, raw: Digest) -> Digest:
-    return store.put_tree(files([(".raw", part(store, raw, "-bios.img"))]))
+    return store.put_tree(files([(".raw", required_file(store, raw, "-bios.img"))]))
 
 
 FORMAT = Format(

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootvolume
+from pipeline.stages import boot_partition
 from pipeline.store import Store
 
 VERSION = 1
 
 
 def build(store: Store, bootrd: Digest) -> Digest:
-    return store.put_tree(files([("-bootrd.img", bootvolume.part(store, bootrd, "initrd.img"))]))
+    return store.put_tree(files([("-bootrd.img", boot_partition.required_file(store, bootrd, "initrd.img"))]))
 
 
 FORMAT = Format(

@@ -14,12 +14,12 @@ from typing import Any
 from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootvolume, rootdisk
+from pipeline.stages import boot_partition, disk_with_root
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.writers import ext4, ext4inode, gpt
 
-VERSION = rootdisk.VERSION
+VERSION = disk_with_root.VERSION
 BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/lib/syslinux/mbr/gptmbr.bin")
 
 
@@ -38,17 +38,17 @@ def build(
     Unwritable for what ext4 cannot carry, or where `size` is too small.
     """
     wanted = Disk(**options)
-    node = rootdisk.node(store, kernel, bootrd, rootfs, release, systemd_boot)
-    contents = bootvolume.linux_files(store, node.kernel, bootrd) | bootvolume.efi_files(store, node.program)
-    boot = rootdisk.booted(partial(bootvolume.bios, store, contents, syslinux), wanted)
-    code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
-    content = rootdisk.written(store, node, boot, wanted, gpt.BIOS_BOOTABLE, code)
+    node = disk_with_root.node(store, kernel, bootrd, rootfs, release, systemd_boot)
+    contents = boot_partition.linux_files(store, node.kernel, bootrd) | boot_partition.efi_files(store, node.program)
+    boot = disk_with_root.booted(partial(boot_partition.bios, store, contents, syslinux), wanted)
+    code = store.bytes(boot_partition.first(store, syslinux, *BOOT_CODE))
+    content = disk_with_root.written(store, node, boot, wanted, gpt.BIOS_BOOTABLE, code)
     return store.put_tree(files([("-ext4.img", content)]))
 
 
 FORMAT = Format(
     "ext4", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("syslinux"), Recipe("systemd-boot")),
     options=("size", "label", "partitions"), produces=("-ext4.img",),
-    firmware=Firmware.EITHER, drive=Drive(), loaders=(rootdisk.SYSLINUX, rootdisk.EFI_STUB),
+    firmware=Firmware.EITHER, drive=Drive(), loaders=(disk_with_root.SYSLINUX, disk_with_root.EFI_STUB),
     carried=ext4inode.CARRIED, largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
 )  # fmt: skip

@@ -8,12 +8,12 @@ from typing import Any
 from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootvolume, rootdisk
+from pipeline.stages import boot_partition, disk_with_root
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.writers import ext4, ext4inode, gpt
 
-VERSION = rootdisk.VERSION
+VERSION = disk_with_root.VERSION
 
 
 def build(
@@ -27,14 +27,16 @@ def build(
 ) -> Digest:
     """Tree {"-ext4-efi.img"}; options as for ext4."""
     wanted = Disk(**options)
-    node = rootdisk.node(store, kernel, bootrd, rootfs, release, systemd_boot)
-    boot = rootdisk.booted(partial(bootvolume.efi, store, bootvolume.efi_files(store, node.program)), wanted)
-    return store.put_tree(files([("-ext4-efi.img", rootdisk.written(store, node, boot, wanted))]))
+    node = disk_with_root.node(store, kernel, bootrd, rootfs, release, systemd_boot)
+    boot = disk_with_root.booted(
+        partial(boot_partition.efi, store, boot_partition.efi_files(store, node.program)), wanted
+    )
+    return store.put_tree(files([("-ext4-efi.img", disk_with_root.written(store, node, boot, wanted))]))
 
 
 FORMAT = Format(
     "ext4-efi", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("systemd-boot")),
     options=("size", "label", "partitions"), produces=("-ext4-efi.img",),
-    firmware=Firmware.UEFI, drive=Drive(), loaders=(rootdisk.EFI_STUB,), carried=ext4inode.CARRIED,
+    firmware=Firmware.UEFI, drive=Drive(), loaders=(disk_with_root.EFI_STUB,), carried=ext4inode.CARRIED,
     largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
 )  # fmt: skip

@@ -6,15 +6,15 @@ from pipeline.container.cmdline import SYSLINUX
 from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootdisc
+from pipeline.stages import el_torito
 from pipeline.store import Store
 
-VERSION = bootdisc.VERSION
+VERSION = el_torito.VERSION
 
 
 def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, label: str | None = None) -> Digest:
-    contents = bootdisc.bios(store, kernel, initrd, syslinux)
-    return store.put_tree(files([(".iso", bootdisc.write(store, contents, label))]))
+    contents = el_torito.bios(store, kernel, initrd, syslinux)
+    return store.put_tree(files([(".iso", el_torito.write(store, contents, label))]))
 
 
 FORMAT = Format(

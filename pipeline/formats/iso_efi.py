@@ -5,14 +5,14 @@ from __future__ import annotations
 from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootdisc
+from pipeline.stages import el_torito
 from pipeline.store import Store
 
-VERSION = bootdisc.VERSION
+VERSION = el_torito.VERSION
 
 
 def build(store: Store, uki: Digest, label: str | None = None) -> Digest:
-    return store.put_tree(files([("-efi.iso", bootdisc.write(store, bootdisc.efi(store, uki, label), label))]))
+    return store.put_tree(files([("-efi.iso", el_torito.write(store, el_torito.efi(store, uki, label), label))]))
 
 
 FORMAT = Format(

@@ -10,10 +10,10 @@ from functools import partial
 
 from pipeline.compression import compress
 from pipeline.formats import Firmware, Format
+from pipeline.incremental import FILES_CHUNK, compress_blocks, one_by_one
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Pack, outside
-from pipeline.stages import pieces
-from pipeline.stages.handed import handed
+from pipeline.model.tree import Compress, outside
+from pipeline.stages.direct_boot import direct_boot
 from pipeline.store import Store
 from pipeline.writers import erofs, erofsdata, erofsmeta
 
@@ -32,12 +32,12 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     tree = outside("boot", store.tree(rootfs))
     body = store.rope()
     first = erofs.write(tree, store.read, body, packing)
-    return handed(store, kernel, "-erofs.img", store.content(first) + body.finish())
+    return direct_boot(store, kernel, "-erofs.img", store.content(first) + body.finish())
 
 
-def _packing(store: Store, level: int) -> Pack:
-    work = pieces.each(partial(erofsdata.packed, compress.lz4(level)))
-    return partial(pieces.packed, store, f"erofs {VERSION} {level}", work, part=pieces.FILES)
+def _packing(store: Store, level: int) -> Compress:
+    work = one_by_one(partial(erofsdata.packed, compress.lz4(level)))
+    return partial(compress_blocks, store, f"erofs {VERSION} {level}", work, chunk=FILES_CHUNK)
 
 
 FORMAT = Format(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
-from pipeline.stages.handed import handed
+from pipeline.stages.direct_boot import direct_boot
 from pipeline.store import Store
 
 VERSION = 1
@@ -12,7 +12,7 @@ VERSION = 1
 
 def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     """Tree {"-kernel", "-cmdline", "-initrd.img"}; a node without a kernel has the last alone."""
-    return handed(store, kernel, "-initrd.img", store.tree(initrd).file("initrd.img").content)
+    return direct_boot(store, kernel, "-initrd.img", store.tree(initrd).file("initrd.img").content)
 
 
 FORMAT = Format(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.formats import Firmware, Format
+from pipeline.incremental import memoized
 from pipeline.model.digest import Digest
 from pipeline.model.tree import outside
 from pipeline.stages.carried import warn_of
-from pipeline.stages.handed import handed
-from pipeline.stages.kept import kept
+from pipeline.stages.direct_boot import direct_boot
 from pipeline.store import Store
 from pipeline.writers import iso9660, rockridge
 
@@ -23,8 +23,8 @@ def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:
     tree = outside("boot", store.tree(rootfs))
     warn_of(rockridge.CARRIED, tree)
     out = store.rope()
-    iso9660.write(iso9660.plan(tree, partial(kept, store)), out, LABEL)
-    return handed(store, kernel, ".iso", out.finish())
+    iso9660.write(iso9660.plan(tree, partial(memoized, store)), out, LABEL)
+    return direct_boot(store, kernel, ".iso", out.finish())
 
 
 FORMAT = Format(

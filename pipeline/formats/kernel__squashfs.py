@@ -6,11 +6,11 @@ from functools import partial
 
 from pipeline.compression import compress
 from pipeline.formats import Firmware, Format
+from pipeline.incremental import FILES_CHUNK, compress_blocks
 from pipeline.model.digest import Digest
 from pipeline.model.tree import outside
-from pipeline.stages import pieces
 from pipeline.stages.carried import warn_of
-from pipeline.stages.handed import handed
+from pipeline.stages.direct_boot import direct_boot
 from pipeline.store import Store
 from pipeline.writers import squashdata, squashfs
 
@@ -25,13 +25,13 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     chosen = compress.parse(options.get("compress", "zstd"))
     block = compress.block_compressor(chosen)
     make = partial(
-        pieces.packed, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), part=pieces.FILES
+        compress_blocks, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), chunk=FILES_CHUNK
     )
     tree = outside("boot", store.tree(rootfs))
     warn_of(squashfs.CARRIED, tree)
     body = store.rope()
     superblock = squashfs.write(tree, store.read, body, squashfs.Packing(chosen.name, block, make))
-    return handed(store, kernel, "-squashfs.img", store.content(superblock) + body.finish())
+    return direct_boot(store, kernel, "-squashfs.img", store.content(superblock) + body.finish())
 
 
 FORMAT = Format(

@@ -12,7 +12,7 @@ from pipeline.container.cmdline import IPXE, IPXE_INITRD
 from pipeline.formats import Firmware, Format
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages.bootvolume import part
+from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 
 VERSION = 1
@@ -23,11 +23,11 @@ def build(store: Store, kernel: Digest, initrd: Digest, name: str = "node") -> D
 
     Unwritable where there is no kernel, StageProblem where iPXE cannot pass on the command line.
     """
-    cmdline = store.bytes(part(store, kernel, "cmdline")).decode()
+    cmdline = store.bytes(required_file(store, kernel, "cmdline")).decode()
     outputs = [
         (".ipxe", store.content(script(name, cmdline).encode())),
-        ("-kernel", part(store, kernel, "kernel")),
-        ("-initrd.img", part(store, initrd, "initrd.img")),
+        ("-kernel", required_file(store, kernel, "kernel")),
+        ("-initrd.img", required_file(store, initrd, "initrd.img")),
     ]
     return store.put_tree(files(outputs))
 

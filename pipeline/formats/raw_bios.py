@@ -9,7 +9,7 @@ from pipeline.container.cmdline import SYSLINUX
 from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootvolume
+from pipeline.stages import boot_partition
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.writers import disk, mbr
@@ -25,9 +25,9 @@ def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, **opti
     Unwritable where there is no kernel, or the image has no Syslinux. StageProblem where `size` is too small.
     """
     wanted = disks.Disk(**options)
-    contents = bootvolume.linux_files(store, kernel, initrd)
-    volume = disks.booted(partial(bootvolume.bios, store, contents, syslinux), wanted, disks.MBR_SPARE)
-    code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
+    contents = boot_partition.linux_files(store, kernel, initrd)
+    volume = disks.booted(partial(boot_partition.bios, store, contents, syslinux), wanted, disks.MBR_SPARE)
+    code = store.bytes(boot_partition.first(store, syslinux, *BOOT_CODE))
     return store.put_tree(files([("-bios.img", disks.write_mbr(store, volume, wanted, FORMAT.name, code))]))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.formats import Drive, Firmware, Format, Output
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootvolume
+from pipeline.stages import boot_partition
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.writers import gpt
@@ -19,7 +19,7 @@ VERSION = disks.VERSION
 def build(store: Store, uki: Digest, **options: Any) -> Digest:
     """Tree {"-efi.img"}: a disk as `options` want it (stages.partitions.Disk)."""
     wanted = disks.Disk(**options)
-    make = partial(bootvolume.efi, store, bootvolume.efi_files(store, uki))
+    make = partial(boot_partition.efi, store, boot_partition.efi_files(store, uki))
     volume = disks.booted(make, wanted, disks.GPT_SPARE)
     return store.put_tree(files([("-efi.img", disks.write_gpt(store, volume, wanted))]))
 

@@ -9,7 +9,7 @@ from pipeline.container.cmdline import SYSLINUX
 from pipeline.formats import Drive, Firmware, Format, Output, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import bootvolume
+from pipeline.stages import boot_partition
 from pipeline.stages import partitions as disks
 from pipeline.store import Store
 from pipeline.writers import gpt
@@ -25,9 +25,9 @@ def build(store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: D
     options: see stages.partitions.Disk.
     """
     wanted = disks.Disk(**options)
-    contents = bootvolume.linux_files(store, kernel, initrd) | bootvolume.efi_files(store, uki)
-    volume = disks.booted(partial(bootvolume.bios, store, contents, syslinux), wanted, disks.GPT_SPARE)
-    code = store.bytes(bootvolume.first(store, syslinux, *BOOT_CODE))
+    contents = boot_partition.linux_files(store, kernel, initrd) | boot_partition.efi_files(store, uki)
+    volume = disks.booted(partial(boot_partition.bios, store, contents, syslinux), wanted, disks.GPT_SPARE)
+    code = store.bytes(boot_partition.first(store, syslinux, *BOOT_CODE))
     content = disks.write_gpt(store, volume, wanted, gpt.BIOS_BOOTABLE, code)
     return store.put_tree(files([("-hybrid.img", content)]))
 

@@ -15,9 +15,9 @@ from pipeline.container import cmdline as loaders
 from pipeline.formats import Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, complete, files
-from pipeline.stages import bootvolume
+from pipeline.stages import boot_partition
 from pipeline.stages import partitions as disks
-from pipeline.stages.bootvolume import part
+from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 from pipeline.writers import Unwritable, disk, mbr, tar
 
@@ -50,7 +50,7 @@ def build(
     """
     contents = boot_files(store, kernel, initrd, rootfs, raspi)
     wanted = disks.Disk(size, label, partitions)
-    volume = disks.booted(partial(bootvolume.efi, store, contents), wanted, disks.MBR_SPARE)
+    volume = disks.booted(partial(boot_partition.efi, store, contents), wanted, disks.MBR_SPARE)
     archive = store.rope()
     tar.write(complete(files(contents.items())), archive)
     card = disks.write_mbr(store, volume, wanted, FORMAT.name, b"")
@@ -59,7 +59,7 @@ def build(
 
 def boot_files(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, raspi: Digest) -> dict[str, Content]:
     """The files of the partition, by path."""
-    cmdline = store.bytes(part(store, kernel, "cmdline")).decode()
+    cmdline = store.bytes(required_file(store, kernel, "cmdline")).decode()
     trees = {
         path.removeprefix(TREES): file.content
         for path, file in store.tree(rootfs).files().items()
@@ -69,12 +69,12 @@ def boot_files(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, ras
         wanted = f"{TREES}{BOARDS}*.dtb in its tar, such as @pkg:images/kernel-generic for arm64"
         raise Unwritable(f"rpi3 needs a kernel with {wanted}")
     return {
-        **{name: part(store, raspi, FIRMWARE_FOLDER + name) for name in FIRMWARE},
+        **{name: required_file(store, raspi, FIRMWARE_FOLDER + name) for name in FIRMWARE},
         "config.txt": store.content(CONFIG),
-        "u-boot.bin": part(store, raspi, U_BOOT),
+        "u-boot.bin": required_file(store, raspi, U_BOOT),
         "extlinux/extlinux.conf": store.content(extlinux(cmdline).encode()),
-        "kernel": part(store, kernel, "kernel"),
-        "initrd.img": part(store, initrd, "initrd.img"),
+        "kernel": required_file(store, kernel, "kernel"),
+        "initrd.img": required_file(store, initrd, "initrd.img"),
         **trees,
     }
 

@@ -6,10 +6,10 @@ from functools import partial
 
 from pipeline.compression import compress
 from pipeline.formats import Drive, Firmware, Format, Output
+from pipeline.incremental import compress_headed_blocks, one_by_one
 from pipeline.model.digest import Digest
 from pipeline.model.tree import files
-from pipeline.stages import pieces
-from pipeline.stages.bootvolume import part
+from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 from pipeline.writers import deflated, disk, vmdk
 
@@ -19,9 +19,9 @@ LEVEL = 1
 
 
 def build(store: Store, raw: Digest) -> Digest:
-    content = part(store, raw, "-bios.img")
-    work = pieces.each(partial(vmdk.packed, compress.zlib(LEVEL)))
-    pack = partial(pieces.headed, store, f"vmdk {LEVEL} {VERSION}", work)
+    content = required_file(store, raw, "-bios.img")
+    work = one_by_one(partial(vmdk.packed, compress.zlib(LEVEL)))
+    pack = partial(compress_headed_blocks, store, f"vmdk {LEVEL} {VERSION}", work)
     out = store.rope()
     vmdk.write(content, pack, out, disk.identity(FORMAT.name, content).time_low)
     return store.put_tree(files([(".vmdk", out.finish())]))

@@ -32,7 +32,7 @@ from pipeline.inspect.verdict import Row
 from pipeline.model.digest import Digest
 from pipeline.project.project import CACHE, RESULTS, Project
 from pipeline.project.publish import MANIFEST
-from pipeline.store import Store, held
+from pipeline.store import Store, locks
 
 OWN = ("NODEKILN_CACHE", "NODEKILN_REMOTE", "NODEKILN_RESOLVED", "PYTHONPATH", "XDG_CACHE_HOME")
 """Variables that would let a run share more than it may, or are about the caller."""
@@ -92,7 +92,7 @@ def verify(
     """
     # code runs there: never in a cache that is shared with others
     base = atomic.make_folder(asked.project.root, CACHE, "verify").absolute()
-    held.leases(base, KEPT)  # removes what killed verifications left
+    locks.leases(base, KEPT)  # removes what killed verifications left
     locked = copies.blobs(asked.lock)
     asked = asked._replace(blobs=copies.whole(asked.project, locked))
     first: dict[str, Made] = {}
@@ -100,7 +100,7 @@ def verify(
     if record is not None:
         first = _recorded(record, asked)
         yield Row(record.name, "", 0, _sums(first), {})
-    lease = held.Lease(base)
+    lease = locks.Lease(base)
     waiting, running = deque(runs), deque[Run]()
     try:
         while waiting or running:

@@ -1,13 +1,11 @@
-"""Columns: the bytes that name a tree. What its entries have of one kind stands together, and what most of them have
-alike stands there once, so that a root of 20 000 entries is read or written in less than half of the time that rows
-take.
+"""A column-oriented serialisation of trees: each attribute is one array, and common attributes are stored once.
 
-The document is JSON. `blobs`: what slices are of. `heads`: kind, mode, uid, gid, mtime and extended attributes
-(latin-1), each once. `paths`: of all entries, "//" between two. `head`: of every entry, the number of its head. `blob`
-(the number behind the last is a hole), `offset` and `length`: of every slice of every file, in order. `slices`: of how
-many slices those files are that do not have one, by number. `inodes`: path -> group of hard links. `rest`: of symlinks
-the target, of devices [kind, major, minor]. Rows of numbers are base64, little-endian, of 4 bytes each or (`offset`,
-`length`) 8: as JSON they would take most of the time.
+That takes less than half the time of a row for each entry. The document is JSON. `blobs`: digests that slices refer to.
+`heads`: combinations of kind, mode, uid, gid, mtime and extended attributes (latin-1). `paths`: all paths, "//" between
+two. `head`: number of each entry's head. `blob`, `offset`, `length`: of every slice of every file, in order; the blob
+number behind the last is a hole. `slices`: file number -> number of slices, if that is not one. `inodes`: path -> group
+of hard links. `rest`: targets of symlinks and [kind, major, minor] of devices, in order. Arrays of numbers are base64,
+little-endian, 4 bytes each (`offset` and `length` 8): as JSON they would take most of the time.
 """
 
 from __future__ import annotations
@@ -24,16 +22,16 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Device, Directory, Entry, File, Slice, Symlink, Tree
 
 VERSION = 3
-"""Changes with the bytes. Whoever remembers a tree by name remembers it by this, too."""
+"""Changes with the bytes. Part of every memo and key that refers to a tree."""
 START = b'{"tree":%d,"blobs":' % VERSION
-"""How every tree begins; the list of its blobs follows, which is flat."""
+"""First bytes of every tree; a flat list of its blobs follows."""
 KINDS: dict[type[Entry], str] = {Directory: "d", File: "f", Symlink: "l", Device: "n"}
 BETWEEN = "//"
-"""Two paths: neither has it."""
+"""Separator of paths, which never contain it."""
 
 
 def dump(tree: Mapping[str, Entry]) -> bytes:
-    """The bytes that name `tree`, which must be ordered."""
+    """Returns the serialisation of `tree`, which must be ordered."""
     heads: dict[tuple[type[Entry], tuple[Any, ...]], int] = {}
     head: list[int] = []
     contents: list[Content] = []
@@ -57,10 +55,10 @@ def dump(tree: Mapping[str, Entry]) -> bytes:
         "blobs": blobs,
         "heads": [[KINDS[kind], *each[:4], [[k, v.decode("latin-1")] for k, v in each[4]]] for kind, each in heads],
         "paths": BETWEEN.join(tree),
-        "head": _packed("I", head),
-        "blob": _packed("I", map(numbers.__getitem__, blob)),
-        "offset": _packed("Q", offset),
-        "length": _packed("Q", length),
+        "head": _encoded("I", head),
+        "blob": _encoded("I", map(numbers.__getitem__, blob)),
+        "offset": _encoded("Q", offset),
+        "length": _encoded("Q", length),
         "slices": {number: len(content) for number, content in enumerate(contents) if len(content) != 1},
         "inodes": inodes,
         "rest": rest,
@@ -69,12 +67,12 @@ def dump(tree: Mapping[str, Entry]) -> bytes:
 
 
 def load(data: bytes) -> Tree:
-    """The tree that `dump` wrote. Only for bytes whose digest was checked or that this project wrote."""
+    """Returns the tree that `dump` serialised. Only for bytes whose digest was verified, or that this project wrote."""
     document = json.loads(data)
     new = tuple.__new__  # a named tuple's own takes twice as long
     blobs: list[Digest | None] = [*map(Digest, document["blobs"]), None]
-    places = _unpacked("Q", document["offset"]), _unpacked("Q", document["length"])
-    slices = zip(map(blobs.__getitem__, _unpacked("I", document["blob"])), *places, strict=True)
+    places = _decoded("Q", document["offset"]), _decoded("Q", document["length"])
+    slices = zip(map(blobs.__getitem__, _decoded("I", document["blob"])), *places, strict=True)
     many = {int(number): each for number, each in document["slices"].items()}
     contents = _contents(map(new, repeat(Slice), slices), many)
     types = {name: kind for kind, name in KINDS.items()}
@@ -82,7 +80,7 @@ def load(data: bytes) -> Tree:
         (types[kind], (*head, tuple([(name, value.encode("latin-1")) for name, value in xattrs])))
         for kind, *head, xattrs in document["heads"]
     ]
-    head_of, paths = _unpacked("I", document["head"]), document["paths"].split(BETWEEN)
+    head_of, paths = _decoded("I", document["head"]), document["paths"].split(BETWEEN)
     inode, rest, tree = document["inodes"].get, iter(document["rest"]), Tree()
     for path, number in zip(paths if head_of else (), head_of, strict=True):
         kind, head = heads[number]
@@ -98,29 +96,29 @@ def load(data: bytes) -> Tree:
 
 
 def named(tree: Mapping[str, Entry], *values: Any) -> Digest:
-    """Names `tree`, ordered, and values that JSON has, which are all that something is made of."""
+    """Returns a digest that identifies `tree`, which must be ordered, together with JSON `values`."""
     text = json.dumps(values, default=bytes.hex, check_circular=False)  # to look for circles takes a third
     return Digest.of(dump(tree) + text.encode())
 
 
 def _contents(slices: Iterable[Slice], many: Mapping[int, int]) -> Iterator[Content]:
-    """What each file holds; `many` says of how many slices, where it is not one."""
+    """Yields the content of each file. many: file number -> number of slices, where that is not one."""
     if not many:
         return zip(slices, strict=False)
     rest = iter(slices)
     return (tuple(islice(rest, many[number])) if number in many else (next(rest),) for number in count())
 
 
-def _packed(size: str, numbers: Iterable[int]) -> str:
+def _encoded(size: str, numbers: Iterable[int]) -> str:
     return b2a_base64(_little(array(size, numbers)), newline=False).decode()
 
 
-def _unpacked(size: str, text: str) -> array[int]:
+def _decoded(size: str, text: str) -> array[int]:
     return _little(array(size, a2b_base64(text)))
 
 
 def _little(numbers: array[int]) -> array[int]:
-    """From this machine's order of bytes to the one that is stored, or back."""
+    """Converts between this machine's byte order and little-endian."""
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers

@@ -54,7 +54,7 @@ class Digest(str):
 
 
 def is_digest(unsafe_value: object) -> bool:
-    """Whether `Digest.parse` takes it."""
+    """Returns whether `Digest.parse` accepts it."""
     return isinstance(unsafe_value, str) and _DIGEST.fullmatch(unsafe_value) is not None
 
 

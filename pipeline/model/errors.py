@@ -6,4 +6,4 @@ class NodekilnError(Exception):
 
 
 class BadInput(NodekilnError):
-    """What was given is wrong (a spec, a recipe, an image): doing it again will not help. Exit code 3."""
+    """An input (spec, recipe, image) is wrong, so that trying again does not help. Exit code 3."""

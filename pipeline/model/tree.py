@@ -1,30 +1,30 @@
-"""Tree: a file system as a value, and the few functions that combine trees.
+"""File systems as values, and the functions that combine them.
 
-A Tree maps a path to what stands there. Paths are relative to the tree's root, without a leading, trailing or double
-slash; "" is the root itself. Bytes that are no UTF-8 are kept as surrogates (`path.encode("utf-8", "surrogateescape")`
-gives them back).
+A Tree maps paths to entries. Paths are relative to the tree's root, without a leading, trailing or double slash; "" is
+the root itself. Bytes that are not UTF-8 are surrogates (`path.encode("utf-8", "surrogateescape")` gives them back).
 
-What a file holds is not in the tree: `Content` says which slices of which blobs make it up, so a file system of any
-size can be merged, cut and moved without one byte of it being read.
+A tree does not hold the bytes of its files: `Content` lists slices of blobs, so a file system of any size is merged,
+cut and moved without reading one byte of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from zlib import crc32
 
 from pipeline.model.digest import Digest
 
 EPOCH = 315532800
-"""Time stamp of everything that has none of its own: 1980-01-01, the first moment that every output format can say."""
+"""Default time stamp, in seconds since 1970: 1980-01-01, the earliest that every output format can store."""
 
 Xattrs = tuple[tuple[str, bytes], ...]
+Item = TypeVar("Item")
 
 
 class Slice(NamedTuple):
-    """`length` bytes of `blob` from `offset` on; `blob` None is a hole: zeros that take no space."""
+    """`length` bytes of `blob` from `offset` on. Without a blob it is a hole: zeros that take no space."""
 
     blob: Digest | None
     offset: int
@@ -32,7 +32,7 @@ class Slice(NamedTuple):
 
 
 Content = tuple[Slice, ...]
-"""The bytes of a file: its slices, one after another. () is the empty file."""
+"""The bytes of a file: slices in order. () is the empty file."""
 
 
 class Directory(NamedTuple):
@@ -51,7 +51,7 @@ class File(NamedTuple):
     xattrs: Xattrs = ()
     content: Content = ()
     inode: str = ""
-    """Names that are hard links of each other share an `inode`, the least of their paths; "" for a single name."""
+    """The least path of a group of hard links; "" for a file with one name."""
 
     @property
     def size(self) -> int:
@@ -84,7 +84,7 @@ Entry = Directory | File | Symlink | Device
 
 
 class Tree(dict[str, Entry]):
-    """path -> entry, in path order (parents before children). Treated as immutable once it has been built."""
+    """path -> entry, in path order (parents before children). Not changed once it is built."""
 
     __slots__ = ()
 
@@ -104,15 +104,15 @@ class Tree(dict[str, Entry]):
         return {path: entry for path, entry in self.items() if type(entry) is File}
 
     def unique_files(self) -> dict[str, File]:
-        """The same with one path, the least, for each group of hard links."""
+        """Path -> entry of the regular files, with the least path of each group of hard links."""
         return {path: file for path, file in self.files().items() if file.inode in ("", path)}
 
     def ordered(self) -> Tree:
-        """The same tree with its paths in order and its hard-link groups named canonically."""
+        """Returns the tree with its paths in order and canonical names of hard-link groups."""
         return Tree((path, self[path]) for path in sorted(self)).relinked()
 
     def relinked(self) -> Tree:
-        """Every hard-link group named by its least path; groups of one become plain files."""
+        """Names hard-link groups by their least path, in place; groups of one become plain files. Returns the tree."""
         groups: dict[str, list[str]] = {}
         for path, entry in self.items():
             if type(entry) is File and entry.inode:
@@ -126,7 +126,7 @@ class Tree(dict[str, Entry]):
 
 
 class Sink(Protocol):
-    """Where a writer puts what it makes, in order. Content that exists already is taken by reference, never copied."""
+    """The output of a writer, in order. Existing content is taken by reference, never copied."""
 
     def write(self, data: bytes) -> object: ...
     def extend(self, content: Content) -> object: ...
@@ -135,27 +135,26 @@ class Sink(Protocol):
 
 
 Read = Callable[[Content], Iterator[bytes]]
-"""How a writer that has to see bytes (to compress them, say) gets them: chunks of bounded size."""
-Work = Callable[[Sequence[bytes]], Sequence[bytes | memoryview]]
-"""What becomes of blocks, of each for itself. Any thread may call it; the same bytes always become the same."""
-Pack = Callable[[Iterable[Content]], Iterator[Slice]]
-"""What becomes of pieces, in order: how a writer has blocks compressed. Whoever does it may know some from before."""
-Keep = Callable[[str, Callable[[Sink], Any]], tuple[Any, Content]]
-"""What is made under a name, which says all that decides it: what the call says (a JSON value), and what it wrote.
-Whoever does it may know that from before."""
+"""Reads a content: yields its bytes in chunks of bounded size."""
+Transform = Callable[[Sequence[bytes]], Sequence[bytes | memoryview]]
+"""Transforms a batch of blocks, each independently. Must be deterministic and thread-safe."""
+Compress = Callable[[Iterable[Content]], Iterator[Slice]]
+"""Compresses contents and yields the results in order. The implementation may return memoised results."""
+Memoize = Callable[[str, Callable[[Sink], Any]], tuple[Any, Content]]
+"""Memoises `make(sink)`: the name must identify every input. Returns its JSON result and the content that it wrote."""
 
 
 _length = itemgetter(2)
-"""Of a slice; by its name it would take three times as long."""
+"""Length of a slice, three times as fast as by its name."""
 
 
 def length(content: Content) -> int:
-    """Size of `content` in bytes."""
+    """Returns the size of `content` in bytes."""
     return content[0].length if len(content) == 1 else sum(map(_length, content))
 
 
 def cut(content: Content, start: int, count: int) -> Content:
-    """The `count` bytes of `content` from `start` on, still by reference."""
+    """Returns the `count` bytes of `content` from `start` on, by reference. ValueError if there are fewer."""
     pieces = []
     for blob, offset, size in content:
         if count <= 0:
@@ -173,7 +172,7 @@ def cut(content: Content, start: int, count: int) -> Content:
 
 
 def split(content: Content, size: int) -> Iterator[Content]:
-    """`content` in pieces of `size` bytes, by reference; the last may be shorter."""
+    """Yields `content` in pieces of `size` bytes, by reference; the last may be shorter."""
     if len(content) == 1 and 0 < content[0].length <= size:  # as most files are
         yield content
         return
@@ -197,7 +196,7 @@ def split(content: Content, size: int) -> Iterator[Content]:
 
 
 def joined(contents: Iterable[Content]) -> Content:
-    """The `contents`, one after another: what `split` took apart, whole again."""
+    """Returns the `contents` one after another. Slices that adjoin become one, so it is the inverse of `split`."""
     pieces: list[Slice] = []
     for content in contents:
         if pieces and content and _follows(pieces[-1], content[0]):
@@ -208,25 +207,25 @@ def joined(contents: Iterable[Content]) -> Content:
 
 
 def _follows(piece: Slice, other: Slice) -> bool:
-    """Whether the two are one slice."""
+    """Returns whether `other` continues `piece`."""
     return piece.blob == other.blob and (piece.blob is None or piece.offset + piece.length == other.offset)
 
 
 def parent(path: str) -> str:
-    """The directory that `path` is in; "" is the root (and its own parent)."""
+    """Returns the directory of `path`; "" is the root, and its own parent."""
     return path.rpartition("/")[0]
 
 
 def parents(path: str) -> Iterator[str]:
-    """The directories above `path`, the nearest first, without the root."""
+    """Yields the directories above `path`, the nearest first, without the root."""
     while path := path.rpartition("/")[0]:
         yield path
 
 
 def overlay(lower: Mapping[str, Entry], *uppers: Mapping[str, Entry]) -> Tree:
-    """`uppers` laid over `lower`, one after another: the upper entry wins; what is no directory hides everything below.
+    """Returns `uppers` laid over `lower`, in order: the upper entry wins, and one that is no directory hides all below.
 
-    `lower` has an entry for every parent (see `complete`); the others need not.
+    `lower` has an entry for every parent (see `complete`); `uppers` need not.
     """
     tree = dict(lower)
     for number, upper in enumerate(uppers, 1):
@@ -236,7 +235,7 @@ def overlay(lower: Mapping[str, Entry], *uppers: Mapping[str, Entry]) -> Tree:
 
 
 def _laid(tree: dict[str, Entry], upper: Mapping[str, Entry]) -> dict[str, Entry]:
-    """`tree`, which may be changed, without what cannot be there together with `upper`."""
+    """Returns `tree`, possibly changed in place, without entries that cannot exist beside those of `upper`."""
     hidden, clear = set(), {""}
     for path, entry in upper.items():
         if type(entry) is not Directory and type(tree.get(path)) is Directory:
@@ -254,7 +253,7 @@ def _laid(tree: dict[str, Entry], upper: Mapping[str, Entry]) -> dict[str, Entry
 
 
 def _unshared(lower: Mapping[str, Entry], upper: Mapping[str, Entry], apart: str) -> Mapping[str, Entry]:
-    """`upper` with hard-link groups renamed (`apart` in front) where the same name means another group in `lower`."""
+    """Returns `upper` with `apart` in front of the names of hard-link groups that `lower` has, too."""
     if not (own := _groups(upper)) or not (clash := own & _groups(lower)):
         return upper
     return {
@@ -268,7 +267,7 @@ def _groups(tree: Mapping[str, Entry]) -> set[str]:
 
 
 def below(prefix: str, tree: Mapping[str, Entry]) -> Tree:
-    """`tree` moved under the directory `prefix`; its root becomes the entry of `prefix` itself, if it has one."""
+    """Returns `tree` moved below the directory `prefix`, which gets the root's entry if there is one."""
     result = Tree()
     start = prefix + "/"
     for path, entry in tree.items():
@@ -279,13 +278,13 @@ def below(prefix: str, tree: Mapping[str, Entry]) -> Tree:
 
 
 def outside(folder: str, tree: Mapping[str, Entry]) -> Tree:
-    """`tree` without what is below the directory `folder`; that itself stays."""
+    """Returns `tree` without the entries below the directory `folder`; the directory stays."""
     start = folder + "/"
     return Tree({path: entry for path, entry in tree.items() if not path.startswith(start)}).relinked()
 
 
 def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: int = 0, mtime: int = EPOCH) -> Tree:
-    """`tree` with a directory for every parent that has no entry of its own."""
+    """Returns `tree` with a directory for every parent that has no entry of its own."""
     missing: dict[str, Entry] = {}
     for path in tree:
         while (path := path.rpartition("/")[0]) and path not in tree and path not in missing:
@@ -294,29 +293,42 @@ def complete(tree: Mapping[str, Entry], mode: int = 0o755, uid: int = 0, gid: in
 
 
 SECTION = 1024
-"""Entries of a section, at least; at most twice as many. Some writers' bytes follow from it (their VERSIONs)."""
+"""Minimum entries of a section; the maximum is twice as many. Some writers' bytes depend on it (their VERSIONs)."""
 ENDS = 8
-"""One path in so many may end a section that has enough."""
+"""A section of at least SECTION entries ends at a path whose CRC-32 is a multiple of this."""
 
 
 def sections(tree: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:
-    """`tree` in rows of paths that follow each other. A section ends where a path says so: behind what was added or
-    taken away, sections are soon those that they were."""
-    some: dict[str, Entry] = {}
-    for path, entry in tree.items():
-        some[path] = entry
-        if len(some) >= SECTION and (len(some) >= 2 * SECTION or not crc32(path.encode(errors="replace")) % ENDS):
-            yield some
-            some = {}
-    if some:
-        yield some
+    """Yields the sections of `tree`: runs of consecutive paths.
+
+    Boundaries depend on the paths themselves (content-defined chunking), so after an insertion or removal they realign.
+    """
+    rows = grouped(tree.items(), lambda _: 1, SECTION, lambda item: not crc32(item[0].encode(errors="replace")) % ENDS)
+    return map(dict, rows)
+
+
+def grouped(
+    items: Iterable[Item], size: Callable[[Item], int], least: int, ends: Callable[[Item], bool] = lambda _: True
+) -> Iterator[list[Item]]:
+    """Yields groups of consecutive `items`. A group of the size `least` ends at an item for which `ends` is true, or
+    when it reaches twice that size."""
+    group: list[Item] = []
+    total = 0
+    for item in items:
+        group.append(item)
+        total += size(item)
+        if total >= least and (total >= 2 * least or ends(item)):
+            yield group
+            group, total = [], 0
+    if group:
+        yield group
 
 
 def only(path: str, content: Content, mode: int = 0o644, mtime: int = EPOCH) -> Tree:
-    """The tree of a single file."""
+    """Returns the tree with a single file."""
     return Tree({path: File(mode, 0, 0, mtime, (), content)})
 
 
 def files(entries: Iterable[tuple[str, Content]]) -> Tree:
-    """A flat tree of plain files, as formats give it: name -> content."""
+    """Returns a flat tree of plain files, as formats do."""
     return Tree((path, File(0o644, 0, 0, EPOCH, (), content)) for path, content in sorted(entries))

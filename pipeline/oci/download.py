@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from pipeline.oci.error import ImageError
+from pipeline.store.tail import Tail
 
 
 class DownloadFailed(ImageError):
@@ -23,9 +23,7 @@ class Download:
 
     def __init__(self, partial: Path, blob: Path) -> None:
         self._paths = (partial, blob)
-        self._changed = threading.Condition()
-        self._written = 0
-        self._finished = self._failed = False
+        self._tail = Tail()
         self._file: BinaryIO | None = None
 
     @contextlib.contextmanager
@@ -34,30 +32,21 @@ class Download:
 
         Leaving the block without an error means that the file is complete and verified.
         """
-        failed = True
-        try:
+        with self._tail:
             yield self._advance
-            failed = False
-        finally:
-            self._update(0, finished=True, failed=failed)
 
     def _advance(self, count: int) -> None:
-        self._update(count, finished=False, failed=count < 0)
-
-    def _update(self, count: int, finished: bool, failed: bool) -> None:
-        with self._changed:
-            self._written += count
-            self._finished |= finished
-            self._failed |= failed
-            self._changed.notify()
+        if count < 0:
+            self._tail.finish(failed=True)
+        self._tail.reached(self._tail.end + count)
 
     def read(self, size: int) -> bytes:
         """Returns the next `size` bytes, fewer only at the end of a verified file. DownloadFailed."""
         position = self._file.tell() if self._file else 0
-        with self._changed:
-            self._changed.wait_for(lambda: self._written >= position + size or self._finished or self._failed)
-            if self._failed:
-                raise DownloadFailed(f"the download of {self._paths[1].name} failed")
+        try:
+            self._tail.wait(position + size)
+        except EOFError:
+            raise DownloadFailed(f"the download of {self._paths[1].name} failed") from None
         if self._file is None:
             self._file = self._open()
         return self._file.read(size)

@@ -15,7 +15,7 @@ from pipeline.oci.decompress import Budget, LayerFile, ahead, inflate
 from pipeline.oci.error import Refusal
 from pipeline.oci.flatten import Flattener
 from pipeline.oci.sparse import Buffer
-from pipeline.store import Store, meter
+from pipeline.store import Store, progress_counter
 
 UNPACKING = 1
 """Version of `uncompressed`: raised if what it accepts changes, so that nothing is believed that another one found."""
@@ -36,7 +36,7 @@ def uncompressed(
             return known
         path = store.scratch()
         try:
-            with store.held(layer) if packed is None else contextlib.nullcontext(packed) as source:
+            with store.open_checked(layer) if packed is None else contextlib.nullcontext(packed) as source:
                 digest = _written(store, source, diff_id, budget, path)
             store.adopt(path, digest)
         except Refusal as error:
@@ -56,7 +56,7 @@ def _written(store: Store, source: LayerFile, diff_id: Digest, budget: Budget, p
             if diff_id.algorithm != "sha256":
                 checked.update(chunk)
             out.write(chunk)
-            meter.advance(len(chunk))
+            progress_counter.advance(len(chunk))
     if source.read(1):  # whoever gets to the end of what arrives knows that it was verified
         raise Refusal("something follows what it unpacks to")
     found = (named if diff_id.algorithm == "sha256" else checked).hexdigest()
@@ -105,7 +105,7 @@ def buffer(store: Store, content: Content) -> Iterator[Buffer]:
         maps: dict[Digest | None, Buffer] = {}
         for blob, _, _ in content:
             if blob is not None and blob not in maps:
-                file = stack.enter_context(store.held(blob))
+                file = stack.enter_context(store.open_checked(blob))
                 maps[blob] = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         if len(content) == 1 and content[0].blob and len(maps[content[0].blob]) == content[0].length:
             yield maps[content[0].blob]

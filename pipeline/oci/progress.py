@@ -14,7 +14,7 @@ from typing import TextIO
 
 from pipeline.host.terminal import printable
 from pipeline.model.size import shown
-from pipeline.store import meter
+from pipeline.store import progress_counter
 
 EVERY = 0.2
 """Seconds between two drawings of the line."""
@@ -90,7 +90,7 @@ def transfer(name: str, total: int) -> Iterator[Callable[[int], None]]:
 
     In a stage whose reporter shows what it moves it goes there, otherwise to the line.
     """
-    stage = meter.current.get()
+    stage = progress_counter.current.get()
     if stage is None:
         with line.transfer(name, total) as tell:
             yield tell

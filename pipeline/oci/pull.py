@@ -18,7 +18,7 @@ from pipeline.oci.layer import flatten, uncompressed
 from pipeline.oci.manifest import Descriptor, Manifest, check_image
 from pipeline.oci.reference import Reference
 from pipeline.oci.source import sources
-from pipeline.store import Store, StoreError, meter
+from pipeline.store import Store, StoreError, progress_counter
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -97,17 +97,17 @@ def unpack(store: Store, image: Digest) -> Tree:
             raise
 
     try:
-        with _threads(meter.current.get()) as pool:
+        with _threads(progress_counter.current.get()) as pool:
             return flatten(store, list(pool.map(tar, layers, diff_ids)), budget)
     except ImageError as error:
         raise Refusal(f"image {image}: {error}") from None
 
 
-def _threads(counting: meter.Meter | None = None) -> ThreadPoolExecutor:
+def _threads(counting: progress_counter.ProgressCounter | None = None) -> ThreadPoolExecutor:
     """Threads for the layers of an image. `counting`: what they move through the store counts there."""
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(AT_ONCE, initializer=meter.current.set, initargs=(counting,))
+    return ThreadPoolExecutor(AT_ONCE, initializer=progress_counter.current.set, initargs=(counting,))
 
 
 def _put(store: Store, digest: Digest, data: bytes) -> None:

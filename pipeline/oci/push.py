@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
+from pipeline.incremental import sha256
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.tree import Content, Slice, length
 from pipeline.oci import http
@@ -27,7 +28,7 @@ from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
 from pipeline.oci.progress import transfer
 from pipeline.oci.reference import InvalidReference, Reference, parse
 from pipeline.oci.registry import Registry
-from pipeline.store import Store, export
+from pipeline.store import Store
 
 ARTIFACT = "application/vnd.nodekiln.node.v1"
 FILE = "application/vnd.nodekiln.file.v1"
@@ -186,7 +187,7 @@ def _artifact(
 ) -> bytes:  # fmt: skip
     """Send the blobs of an artifact; its manifest, which is not sent yet."""
     empty = target.store.put(b"{}")
-    named = {name: (export.digest(target.store, content), content) for name, content in sorted(files.items())}
+    named = {name: (sha256(target.store, content), content) for name, content in sorted(files.items())}
     _blobs(target, [(empty, _whole(target.store, empty)), *named.values()])
     document: dict[str, Any] = {
         "schemaVersion": 2,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.container import booted_root, lookup
-from pipeline.engine.action import Action, closure, using
+from pipeline.engine.action import Action, closure, with_results
 from pipeline.language.problem import Place, Problem, Problems, SpecWarning, StageProblem, collect_warnings
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Tree
@@ -68,7 +68,7 @@ def examine(
 
 def _run(store: Store, action: Action) -> Digest:
     """Call the action's stage, whether its result is known or not."""
-    return using(store, action.inputs, lambda *inputs: action.stage(store, *inputs, **action.params))
+    return with_results(store, action.inputs, lambda *inputs: action.stage(store, *inputs, **action.params))
 
 
 def together(*found: Found, harmless: Found | None = None) -> Found:

@@ -164,12 +164,12 @@ class Plan:
 
     def _bootrd(self) -> Action:
         """The RAM disk that mounts a root file system; planned when a format asks, for it needs an image of its own."""
-        from pipeline.stages import bootrd
+        from pipeline.stages import initramfs
 
         contents = _kernel(self.parts)
         image, tar = (contents.inputs, contents.params["tar"]) if contents else ((), "")
-        modules = Action("bootrd/modules", bootrd.modules, {"tar": tar}, image)
-        tree = Action("bootrd/tree", bootrd.ramdisk, {}, (modules, self.images(f"{PKG}images/init").tree))
+        modules = Action("bootrd/modules", initramfs.modules, {"tar": tar}, image)
+        tree = Action("bootrd/tree", initramfs.ramdisk, {}, (modules, self.images(f"{PKG}images/init").tree))
         return Action("bootrd/initrd", initrd.initrd, {}, (self.products["kernel"], self.fragment("bootrd", tree)))
 
     def _release(self) -> Action:
@@ -411,15 +411,15 @@ def _pieces(parts: list[Component], stamp: dict[str, Any]) -> Iterator[tuple[str
     """
     loose = [part for part in parts if not part.prefix]
     placed = [part for part in parts if part.prefix]
-    cut = Action("root", root.winners, stamp, tuple(map(_running, loose)))
+    cut = Action("root", root.partition_overlay, stamp, tuple(map(_running, loose)))
     names = [(part.name, part.tree.where) for part in loose] or [("directories", None)]
     winners = [
-        (name, Action(f"root/{name}", root.winner, {"number": number}, (cut,), where))
+        (name, Action(f"root/{name}", root.select, {"number": number}, (cut,), where))
         for number, (name, where) in enumerate(names)
     ]
     under = sum(parts.index(part) < parts.index(placed[0]) for part in loose) if placed else len(loose)
     yield from winners[: max(under, 1)]
-    for name, stage in (("image", root.image), ("frame", root.frame)):
+    for name, stage in (("image", root.bundle_image), ("frame", root.bundle_metadata)):
         for part in placed:
             title, whole = f"{part.name}/{name}", part.tree
             yield title, Action(title, stage, {"prefix": part.prefix}, (whole,), whole.where)

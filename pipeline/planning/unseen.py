@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipeline.container import booted_root
 from pipeline.container.names import relative
-from pipeline.engine.action import using
+from pipeline.engine.action import with_results
 from pipeline.language.problem import Problem
 from pipeline.model.tree import Tree
 from pipeline.spec.components import Component
@@ -42,7 +42,7 @@ def unseen(store: Store, spec: Spec, parts: Sequence[Component]) -> list[Problem
     files = [(index, f"/{relative(each.path)}") for index, each in enumerate(spec["files"]) if not each.directory]
     if not files:
         return []
-    trees = [(part, using(store, (part.tree,), store.tree)) for part in parts if part.name != "files"]
+    trees = [(part, with_results(store, (part.tree,), store.tree)) for part in parts if part.name != "files"]
     containers = [_seen(store, part, tree) for part, tree in trees if f"{part.prefix}/config.json" in tree]
     inside = {path for _, tree in trees for root in _roots(containers) for _, path in files if root + path in tree}
     on_node = any(path.rpartition("/")[2] in SERVERS for part, tree in trees if not part.prefix for path in tree)

@@ -35,9 +35,9 @@ class Project:
 
     @cached_property
     def store(self) -> Store:
-        from pipeline.store import Store
+        from pipeline.incremental import open_store
 
-        return Store(self.cache)
+        return open_store(self.cache)
 
     @property
     def cache(self) -> Path:

@@ -18,7 +18,7 @@ from pipeline.recipe.globs import matching, selected, unmatched
 from pipeline.recipe.recipe import relative
 from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
-from pipeline.store.rope import Writer
+from pipeline.store.rope import BlobWriter
 from pipeline.writers import tar
 
 VERSION = f"2 tar-{tar.VERSION} modules-{modules.VERSION}"
@@ -179,7 +179,7 @@ def _alike(store: Store, one: Entry, other: Entry) -> bool:
 class _Layer:
     """A Sink for one blob that stands by itself: what is given by reference is copied into it."""
 
-    def __init__(self, store: Store, blob: Writer) -> None:
+    def __init__(self, store: Store, blob: BlobWriter) -> None:
         self._store = store
         self._blob = blob
         self.write = blob.write

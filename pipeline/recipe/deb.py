@@ -66,7 +66,7 @@ def unpack(store: Store, packages: Digest) -> Digest:
 
 def files(store: Store, *, deb: str) -> Digest:
     """A stage of its own, so that a package that many recipes name is unpacked once: the Tree in the blob `deb`."""
-    with store.held(Digest.parse(deb)) as file, store.create() as blob:
+    with store.open_checked(Digest.parse(deb)) as file, store.create() as blob:
         data = next((member for member in members(file) if member.name.startswith("data.tar")), None)
         if data is None:
             raise BadPackage("no data.tar in it")

@@ -72,9 +72,9 @@ def _head(path: Path) -> bytes:
 
 def write(folder: Path, keys: Sequence[str]) -> Path:
     """Writes a volume with the public keys into `folder`, which holds nothing else; returns its path."""
+    from pipeline.incremental import memoized
     from pipeline.model.digest import Digest
     from pipeline.model.tree import files
-    from pipeline.stages.kept import kept
     from pipeline.store import Store
     from pipeline.writers import iso9660
 
@@ -83,6 +83,6 @@ def write(folder: Path, keys: Sequence[str]) -> Path:
     store = Store(folder / "store")
     tree = files([("meta-data", store.content(facts.encode())), ("user-data", ())])
     out = store.rope()
-    iso9660.write(iso9660.plan(tree, partial(kept, store)), out, LABEL)
+    iso9660.write(iso9660.plan(tree, partial(memoized, store)), out, LABEL)
     store.export(out.finish(), folder / f"{LABEL}.iso")
     return folder / f"{LABEL}.iso"

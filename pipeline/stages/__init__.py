@@ -1,4 +1,4 @@
-"""Stages: the functions that actions call: `(store, *inputs: Digest, **params) -> Digest`.
+"""Stages: the functions that actions call, `(store, *inputs: Digest, **params) -> Digest`.
 
-Each is at the top of a module that has a VERSION, and does only what its inputs and parameters say.
+Each is at the top of a module that has a VERSION, and depends on nothing but its inputs and parameters.
 """

@@ -1,13 +1,12 @@
-"""A container's bundle: its root file system, and the two documents that say how it runs.
+"""A container's bundle: its root file system, and two documents that configure it.
 
-    lower/         the image, for a container that may write: an overlay goes over it
-    tmp/           where the overlay keeps what is written
-    rootfs/        the root file system itself: a mount point, or the image where the root is read-only
-    config.json    for runc: the OCI runtime specification
-    runtime.json   for LinuxKit's init: what to mount and make before
+    lower/         the image of a writable container, below an overlay
+    tmp/           upper and work directories of the overlay
+    rootfs/        the root file system: a mount point, or the image of a read-only container
+    config.json    for runc (OCI runtime specification)
+    runtime.json   for LinuxKit's init: mounts and directories to make before the start
 
-The same image in a second bundle is not there twice: its runtime.json points at the first one (LinuxKit,
-moby/build/image.go).
+A second bundle of an image does not contain it: its runtime.json refers to the first (LinuxKit, moby/build/image.go).
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ def bundle(
     epoch: int,
     linuxkit: bool = False,
 ) -> Digest:
-    """The tree of the bundle that lies at `prefix`.
+    """Returns the tree of the bundle at `prefix`.
 
-    manifest, image: the image's manifest and tree. entry: what the spec says, as JSON. ids: container names that may
-    stand for ids. shared: `prefix` and `readonly` (None where the entry does not say) of an earlier bundle of the same
-    image. linuxkit: with LinuxKit's own mistakes (pipeline.container.linuxkit_compat). Raises StageProblem.
+    manifest, image: the image's manifest and tree. entry: the spec's, as JSON. ids: container names that stand for ids.
+    shared: `prefix` and `readonly` (None if the entry has none) of an earlier bundle of the same image. linuxkit: with
+    LinuxKit's own mistakes (pipeline.container.linuxkit_compat). StageProblem.
     """
     tree, run = store.tree(image), image_config(store, manifest)
     label = read_label(run["Labels"])
@@ -72,5 +71,5 @@ def _folders(readonly: bool, has_image: bool) -> tuple[str, ...]:
 
 
 def _place(readonly: bool) -> str:
-    """The folder of a bundle that the image is in."""
+    """Returns the folder of a bundle that contains the image."""
     return "rootfs" if readonly else "lower"

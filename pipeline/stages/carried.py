@@ -1,4 +1,4 @@
-"""Warnings of what a format does not carry, while it is written."""
+"""Warnings of attributes that a format cannot store."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pipeline.model.tree import Entry
 from pipeline.writers.carried import Carried
 
 PATH = ("image",)
-"""Where the parts of a spec name what their trees come from."""
+"""Key of a component that names the origin of its tree."""
 
 
 def warn_of(carried: Carried, tree: Mapping[str, Entry]) -> None:
-    """Warns of what `tree` has and the structure that `carried` describes has no place for."""
+    """Warns of attributes in `tree` that the structure described by `carried` cannot store."""
     for _, message, hint in carried.losses(tree):
         warn(PATH, message, hint)

@@ -1,7 +1,7 @@
-"""How initrds are compressed where a spec does not say: as the kernel says that it can unpack them.
+"""Chooses the default compression of an initrd: the first that the kernel can unpack.
 
-A kernel's configuration tells (CONFIG_RD_ZSTD, CONFIG_RD_GZIP; usr/Kconfig of the kernel). It stands beside the kernel,
-as distributions have it, or in it (CONFIG_IKCONFIG, as LinuxKit's kernels have it).
+The kernel's configuration lists them (CONFIG_RD_ZSTD, CONFIG_RD_GZIP; usr/Kconfig). It is a file beside the kernel, as
+in distributions, or part of it (CONFIG_IKCONFIG, as in LinuxKit's kernels).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pipeline.store import Store
 VERSION = 2
 NAME = "compression"
 LARGEST_CONFIG = 4 << 20
-"""Bytes of a file that may be a configuration: a distribution's has 300 kB."""
+"""Maximum size of a configuration, in bytes: a distribution's has 300 kB."""
 LARGEST_KERNEL = 128 << 20
-"""Bytes of a kernel that is looked into: a distribution's has 15 MB, and it is unpacked in memory."""
+"""Maximum size of a kernel that is searched, in bytes: a distribution's has 15 MB, and it is unpacked in memory."""
 
 
 def compression(store: Store, image: Digest, *, binary: str, choices: list[str]) -> Digest:
-    """Tree {"compression": File}: the first of `choices` that the kernel in `image` can unpack, `none` if it can none.
+    """Returns Tree {"compression": File} with the first of `choices` that the kernel in `image` can unpack, or `none`.
 
-    binary: the kernel's path. choices: `zstd:9`, `gzip:6`, the first of which counts if no configuration is found.
+    binary: the kernel's path. choices: such as `zstd:9`, `gzip:6`; the first if there is no configuration.
     """
     config = _config(store, store.tree(image), binary.removeprefix("/"))
     able = {name.lower() for name in re.findall("^CONFIG_RD_([A-Z0-9]+)=y$", config, re.MULTILINE)}
@@ -33,12 +33,12 @@ def compression(store: Store, image: Digest, *, binary: str, choices: list[str])
 
 
 def choice(store: Store, chosen: Digest) -> str:
-    """What `compression` chose."""
+    """Returns the choice of a result of `compression`."""
     return store.bytes(store.tree(chosen).file(NAME).content).decode()
 
 
 def _config(store: Store, image: Tree, binary: str) -> str:
-    """The kernel's configuration, "" if it is not to be found."""
+    """Returns the kernel's configuration; "" if there is none."""
     import zlib
 
     from pipeline.kernel import boot_files

@@ -1,4 +1,4 @@
-"""Disk images made of another disk image: the same disk, kept in another way."""
+"""Converts disk images: the same disk in another file format."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from pipeline.compression import compress
+from pipeline.incremental import compress_blocks
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Sink, files
-from pipeline.stages import pieces
 from pipeline.store import Store
 from pipeline.writers import qcow2, qcow2packed
 
@@ -16,24 +16,24 @@ VERSION = f"qcow2-{qcow2.VERSION} qcow2packed-{qcow2packed.VERSION} {compress.VE
 
 
 def disk(store: Store, image: Digest) -> tuple[str, Content]:
-    """The one file that a format gave: its suffix, and what it holds."""
+    """Returns the suffix and content of the one file in `image`."""
     ((suffix, file),) = store.tree(image).files().items()
     return suffix, file.content
 
 
 def converted(store: Store, image: Digest, suffix: str, write: Callable[[Content, Sink], object]) -> Digest:
-    """Tree {suffix}: what `write` makes of the disk in `image`."""
+    """Returns Tree {suffix} with what `write` makes of the disk in `image`."""
     out = store.rope()
     write(disk(store, image)[1], out)
     return store.put_tree(files([(suffix, out.finish())]))
 
 
 def qcow(store: Store, image: Digest, suffix: str, clusters: str) -> Digest:
-    """Tree {suffix}: the disk in `image` as a qcow2 image, its clusters `plain` or compressed (`zstd[:level]`)."""
+    """Returns Tree {suffix} with the disk in `image` as qcow2. clusters: `plain` or a compression (`zstd[:level]`)."""
     if clusters == "plain":
         return converted(store, image, suffix, qcow2.write)
     body = store.rope()
     work = partial(qcow2packed.packed, compress.block_compressor(compress.parse(clusters)))
-    pack = partial(pieces.packed, store, f"qcow2 {clusters} {VERSION}", work)
+    pack = partial(compress_blocks, store, f"qcow2 {clusters} {VERSION}", work)
     header = qcow2packed.write(disk(store, image)[1], pack, body)
     return store.put_tree(files([(suffix, store.content(header) + body.finish())]))

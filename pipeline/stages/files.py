@@ -1,4 +1,4 @@
-"""The files section: what `files:` adds to the root file system (LinuxKit, docs/yaml.md, "files")."""
+"""The files section: adds files to the root file system (LinuxKit, docs/yaml.md, "files")."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ def files(
     epoch: int,
     linuxkit: bool = False,
 ) -> Digest:
-    """The tree of `entries`, in their order: a later one wins.
+    """Returns the tree of `entries`, in order: a later one wins. StageProblem.
 
-    below: the trees that this one is laid over, the lowest first. known: directories that are in none of these, but
-    below all the same. ids: of containers, by name. A directory that an entry only implies gets the entry's owner and
-    its mode with the rights to enter, and is left out where it is below already: who adds a file to /etc does not mean
-    to change /etc. (LinuxKit changes it; linuxkit=True does so too.) Raises StageProblem.
+    below: the trees that this one is laid over, the lowest first. known: further directories that exist below. ids: of
+    containers, by name. A parent directory gets the entry's owner, and its mode with execute permission; it is left out
+    if it exists below, so that a file in /etc does not change /etc. (LinuxKit changes it, and so does linuxkit=True.)
     """
     lower = [store.tree(each) for each in below]
     tree: Tree = Tree()
@@ -48,9 +47,9 @@ def files(
 
 
 def find_source(source: str, folder: Path) -> str | None:
-    """The host file that `source` names, spelled the same on every machine where possible; None if there is none.
+    """Returns the host's file `source`, spelled the same on every machine if possible; None if there is none.
 
-    `~/` is the user's home; a relative path counts from the spec's folder first, then from the working directory.
+    `~/` is the user's home. A relative path counts from the spec's folder, then from the working directory.
     """
     path = Path(source)
     candidates = [path] if source.startswith("~/") or path.is_absolute() else [folder / path, path]
@@ -58,7 +57,7 @@ def find_source(source: str, folder: Path) -> str | None:
 
 
 def expanded(source: str) -> Path:
-    """The path of a host file, with the user's home for `~/`; `~NAME` is a file of that name."""
+    """Returns the path of a host file, with the user's home for `~/`; `~NAME` is a file of that name."""
     return Path(os.path.expanduser(source) if source.startswith("~/") else source)
 
 
@@ -73,7 +72,7 @@ def _made(store: Store, entry: Mapping[str, Any], owner: tuple[int, int], epoch:
 
 
 def _copied(store: Store, entry: Mapping[str, Any]) -> Content:
-    """The content of the host file, if it is still what it was when the build was planned."""
+    """Copies the host file into the store. StageProblem if it changed since the build was planned."""
     path: KeyPath = (entry["at"], "source")
     rope = store.rope()
     digest = hashlib.sha256()
@@ -91,7 +90,7 @@ def _copied(store: Store, entry: Mapping[str, Any]) -> Content:
 
 
 def _id(store: Store, entry: Mapping[str, Any], key: str, ids: Mapping[str, int], lower: Sequence[Tree]) -> int:
-    """The number behind an owner: a number, a container, or a name that the root file system knows."""
+    """Returns the ID of an owner: a number, a container's name, or a name in the root's passwd or group."""
     value = entry[key]
     if isinstance(value, int):
         return value
@@ -114,7 +113,7 @@ def _topmost(lower: Sequence[Tree], path: str) -> Entry | None:
 
 
 def _enterable(mode: int) -> int:
-    """The mode of a directory for files of `mode`: who may do anything to them may enter it."""
+    """Returns the mode of a directory for files of `mode`: with execute permission wherever there is any other."""
     for shift in (0, 3, 6):
         if mode >> shift & 0o7:
             mode |= 0o1 << shift

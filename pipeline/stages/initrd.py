@@ -1,9 +1,8 @@
-"""The initial RAM disk: what the kernel unpacks into its first root file system.
+"""The initial RAM disk, which the kernel unpacks into its first root file system.
 
-It is a row of archives, one behind the other (Documentation/driver-api/early-userspace/buffer-format.rst): first the
-processor's microcode, uncompressed, because the kernel looks for it before it can decompress; then a **fragment** for
-each part of the node. A fragment is compressed on its own, so a change of one part re-makes one fragment, and the whole
-is put together by reference.
+It is a sequence of archives (Documentation/driver-api/early-userspace/buffer-format.rst): the processor's microcode,
+uncompressed, because the kernel reads it before it can decompress; then a **fragment** for each component of the node.
+Each fragment is compressed on its own, so a changed component changes one fragment, and the initrd refers to them all.
 """
 
 from __future__ import annotations
@@ -20,15 +19,14 @@ from pipeline.writers import cpio
 
 VERSION = f"1 cpio-{cpio.VERSION} {compression.VERSION}"
 GZIP_ARCHIVE = 64 << 20
-"""gzip is made of whole buffers, so a large part becomes several archives of about this size."""
+"""Size of gzip archives, in bytes: libdeflate needs whole buffers, so that a large component becomes several."""
 
 
 def fragment(store: Store, tree: Digest, *kernel: Digest, compress: str = "zstd") -> Digest:
-    """The tree as a compressed archive: Tree {"fragment": File}, its size a multiple of 4.
+    """Returns the tree as a compressed archive: Tree {"fragment": File}, its size a multiple of 4.
 
-    compress: `zstd[:level]`, `gzip[:level]` or `none`; where `kernel` is given, what it chose (stages.compression).
-    What lies below boot/ is left out: it is the boot loader's. Warns of what an initrd does not carry. TooLarge for a
-    file of 4 GiB or more.
+    compress: `zstd[:level]`, `gzip[:level]` or `none`. kernel: a result of stages.compression, used instead. Files
+    below boot/ are left out. Warns of attributes that an initrd cannot store. TooLarge for a file of 4 GiB or more.
     """
     chosen = compression.parse(choice(store, kernel[0]) if kernel else compress)
     entries = outside("boot", store.tree(tree))
@@ -42,10 +40,7 @@ def fragment(store: Store, tree: Digest, *kernel: Digest, compress: str = "zstd"
 
 
 def initrd(store: Store, kernel: Digest, *fragments: Digest) -> Digest:
-    """Microcode (the kernel tree's ucode.cpio, if it has one) and `fragments`, in order: Tree {"initrd.img": File}.
-
-    No byte is copied: the result refers to what it is made of.
-    """
+    """Joins the kernel tree's ucode.cpio, if it has one, and `fragments` by reference: Tree {"initrd.img": File}."""
     out = store.rope()
     microcode = store.tree(kernel).get_file("ucode.cpio")
     contents = [microcode.content] if microcode else []
@@ -57,7 +52,7 @@ def initrd(store: Store, kernel: Digest, *fragments: Digest) -> Digest:
 
 
 def _archives(tree: Mapping[str, Entry], limit: int = GZIP_ARCHIVE) -> list[Tree]:
-    """`tree` in pieces of about `limit` bytes of data, in order; all names of a file are where the last of them is."""
+    """Splits `tree` at about `limit` bytes of data. All names of a file are in the same archive, the last one's."""
     filled = 0
     place: dict[str, int] = {}
     for path, entry in tree.items():

@@ -1,4 +1,4 @@
-"""The kernel section: boot/ and the kernel's modules, out of a kernel image (LinuxKit, docs/kernels.md)."""
+"""The kernel section: boot/ and the kernel's modules from a kernel image (LinuxKit, docs/kernels.md)."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ VERSION = f"1 modules-{kernel_modules.VERSION}"
 
 
 BOOT = ("kernel", "ucode.cpio")
-"""What boots, beside the command line (LinuxKit's names)."""
+"""Files of boot/ for the boot loader, beside the command line (LinuxKit's names)."""
 
 
 def kernel(store: Store, contents: Digest, *, cmdline: str, epoch: int) -> Digest:
-    """The tree `contents` (see below) with the command line as boot/cmdline."""
+    """Returns the tree `contents` with the command line as boot/cmdline."""
     line = Tree({"boot/cmdline": _line(store, cmdline, epoch)})
     return store.put_tree(overlay(store.tree(contents), line))
 
 
 def boot(store: Store, contents: Digest, *, cmdline: str, epoch: int) -> Digest:
-    """What boots: a flat Tree {"cmdline", "kernel"}, and "ucode.cpio" if the tree `contents` has one."""
+    """Returns the files for the boot loader: Tree {"cmdline", "kernel"}, with "ucode.cpio" if `contents` has it."""
     tree = store.tree(contents)
     found = Tree((name, tree[f"boot/{name}"]) for name in BOOT if f"boot/{name}" in tree)
     return store.put_tree(overlay(found, {"cmdline": _line(store, cmdline, epoch)}))
 
 
 def running(store: Store, contents: Digest) -> Digest:
-    """What a running node has of the tree `contents`: all but what is below boot/, which is the bootloader's."""
+    """Returns the tree `contents` without what is below boot/, which only the boot loader needs."""
     return store.put_tree(outside("boot", store.tree(contents)))
 
 
 def contents(
     store: Store, image: Digest, *, binary: str, tar: str, ucode: str, modules: list[str] | None, epoch: int
 ) -> Digest:
-    """A Tree with boot/kernel, boot/ucode.cpio (if `ucode` names it) and what the tar `tar` holds.
+    """Returns a Tree with boot/kernel, boot/ucode.cpio (if `ucode` names it) and the files of the tar `tar`.
 
-    The image holds more (headers, sources, a build's configuration), which is left behind.
-    modules: names or patterns; with them, only those modules stay, and what they need. None for all.
+    The rest of the image (headers, sources, a build's configuration) is left out.
+    modules: names or patterns of the modules to keep, with those that they need; None for all.
     """
     tree = store.tree(image)
     boot = Tree({"boot": Directory(0o755, 0, 0, epoch)})
@@ -66,7 +66,7 @@ def _boot_file(entry: File, epoch: int) -> File:
 
 
 def _file(tree: Tree, path: str, key: str) -> File:
-    """The regular file `path` of the kernel image, or a problem of the key that named it."""
+    """Returns the regular file `path` of the kernel image; StageProblem of `key` if there is none."""
     if file := tree.get_file(path.removeprefix("/")):
         return file
     files = [name for name in tree.files() if "/" not in name]

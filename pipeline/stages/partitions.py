@@ -1,7 +1,7 @@
 """Disks with partitions, as `build.size`, `build.label` and `build.partitions` describe them.
 
-The first partition is the volume that the node boots from; what else a spec asks for comes behind it, empty or
-formatted. Its identity follows from what it is called and how large it is, so another node does not change it.
+The first partition is the volume that the node boots from. Further ones follow it, empty or formatted; their UUIDs
+depend on label and size alone, so that they are the same for every node.
 """
 
 from __future__ import annotations
@@ -11,38 +11,38 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pipeline.incremental import memoized
 from pipeline.language.problem import StageProblem
 from pipeline.model.tree import Content, Slice, Tree, length
-from pipeline.stages import bootvolume
-from pipeline.stages.kept import kept
+from pipeline.stages import boot_partition
 from pipeline.store import Store
 from pipeline.writers import Unwritable, disk, ext4, fat, gpt, mbr, swap
 
-VERSION = f"1 {bootvolume.VERSION} gpt-{gpt.VERSION} mbr-{mbr.VERSION} swap-{swap.VERSION} ext4-{ext4.VERSION}"
+VERSION = f"1 {boot_partition.VERSION} gpt-{gpt.VERSION} mbr-{mbr.VERSION} swap-{swap.VERSION} ext4-{ext4.VERSION}"
 GPT_SPARE, MBR_SPARE = 2 * disk.MIB, disk.MIB
-"""What the tables take: the first MiB, and of a GUID partition table the last."""
+"""Bytes that the tables take: the first MiB, and of a GUID partition table also the last."""
 GPT_NAME = "EFI System"
-"""Of the volume that is booted, unless the spec gives it a label."""
+"""Default name of the boot volume."""
 
 
 class Disk(NamedTuple):
-    """What a spec says of the disk: the options of the formats that are one."""
+    """The disk options of a spec."""
 
     size: str | None = None
-    """Of all of it: `1024M`, `2G`; the smallest of whole MiB that has room for everything if None."""
+    """Size of the disk, such as `1024M`; None for the fewest whole MiB with room for everything."""
     label: str | None = None
-    """Of the volume that is booted."""
+    """Label of the boot volume."""
     partitions: Sequence[Mapping[str, Any]] = ()
-    """As JSON: label, size, format, type."""
+    """JSON objects with label, size, format and type."""
 
     @property
     def boot(self) -> Mapping[str, Any]:
-        """What the first partition is to be."""
+        """Options of the first partition."""
         first = self.partitions[0] if self.partitions else {}
         return {"label": self.label} | dict(first)
 
     def boot_size(self, spare: int) -> int | None:
-        """Bytes of the first partition: its own size, or the whole disk for a single one; None for the smallest."""
+        """Returns the bytes of the first partition: its own, or the whole disk for a single one; None for the least."""
         if "size" in self.boot:
             return disk.size(self.boot["size"], above=0)
         whole = disk.size(self.size)
@@ -50,7 +50,7 @@ class Disk(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A partition's content, and what the tables call its kind."""
+    """A partition's content, and its type in the tables."""
 
     content: Content
     mbr_kind: int
@@ -59,7 +59,7 @@ class Ready(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Where a partition is to be: its number (the first has 0), start and size in bytes, label."""
+    """The place of a partition: its number (the first has 0), start and size in bytes, and its label."""
 
     number: int
     start: int
@@ -74,8 +74,8 @@ class Space(NamedTuple):
         return disk.identity(f"{purpose} {self.number} {self.label}", self.hole)
 
 
-def booted(make: Callable[..., bootvolume.Volume], wanted: Disk, spare: int) -> bootvolume.Volume:
-    """The first partition, made by `make(size=…, label=…)`; a problem of its size, if it has one that is too small."""
+def booted(make: Callable[..., boot_partition.Volume], wanted: Disk, spare: int) -> boot_partition.Volume:
+    """Returns the first partition, made by `make(size=…, label=…)`. StageProblem if its size is too small."""
     size = wanted.boot_size(spare)
     try:
         return make(size=size, label=wanted.boot["label"])
@@ -85,20 +85,22 @@ def booted(make: Callable[..., bootvolume.Volume], wanted: Disk, spare: int) -> 
         raise StageProblem(("partitions", 0, "size") if "size" in wanted.boot else ("size",), str(error)) from None
 
 
-def write_gpt(store: Store, boot: bootvolume.Volume, wanted: Disk, attributes: int = 0, code: bytes = b"") -> Content:
-    """A disk with a GUID partition table. attributes, code: of the first partition, and for a BIOS."""
+def write_gpt(
+    store: Store, boot: boot_partition.Volume, wanted: Disk, attributes: int = 0, code: bytes = b""
+) -> Content:
+    """Returns a disk with a GUID partition table. attributes: of the first partition. code: for a BIOS."""
     return write_gpt_of(store, [gpt_volume(boot, wanted, attributes)], wanted, disk.identity, code)
 
 
-def gpt_volume(boot: bootvolume.Volume, wanted: Disk, attributes: int = 0) -> gpt.Volume:
-    """The first partition as the table has it."""
+def gpt_volume(boot: boot_partition.Volume, wanted: Disk, attributes: int = 0) -> gpt.Volume:
+    """Returns the first partition for the table."""
     return gpt.Volume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)
 
 
 def write_gpt_of(
     store: Store, volumes: Sequence[gpt.Volume], wanted: Disk, identify: Callable[..., UUID], code: bytes = b""
 ) -> Content:
-    """A disk with a GUID partition table: `volumes` first, then all that is wanted behind the first partition."""
+    """Returns a disk with a GUID partition table: `volumes`, then the wanted partitions but the first."""
     _refuse_more(wanted, gpt.ENTRIES + 1 - len(volumes))
     rest = _behind(store, sum(length(volume.content) for volume in volumes), wanted, GPT_SPARE)
     volumes = [*volumes, *(gpt.Volume(each.content, each.name, each.gpt_kind) for each in rest)]
@@ -108,8 +110,8 @@ def write_gpt_of(
     return out.finish()
 
 
-def write_mbr(store: Store, boot: bootvolume.Volume, wanted: Disk, purpose: str, code: bytes) -> Content:
-    """A disk with a boot record. purpose: what its identity is for; code: what a BIOS starts."""
+def write_mbr(store: Store, boot: boot_partition.Volume, wanted: Disk, purpose: str, code: bytes) -> Content:
+    """Returns a disk with a boot record. purpose: part of its identity. code: for a BIOS."""
     _refuse_more(wanted, mbr.MOST)
     rest = _behind(store, length(boot.content), wanted, MBR_SPARE)
     volumes = [mbr.Volume(boot.content, mbr.FAT[boot.bits])]
@@ -126,7 +128,7 @@ def _refuse_more(wanted: Disk, most: int) -> None:
 
 
 def _behind(store: Store, before: int, wanted: Disk, spare: int) -> list[Ready]:
-    """All partitions but the first, behind `before` bytes of others; the last may take what is left of the disk."""
+    """Returns all partitions but the first, behind `before` bytes; one without a size fills the disk."""
     whole, start = disk.size(wanted.size), before + disk.MIB
     found = []
     for number, each in enumerate(wanted.partitions[1:], 1):
@@ -154,7 +156,7 @@ def _none(store: Store, space: Space) -> Ready:
 
 def _ext4(store: Store, space: Space) -> Ready:
     out = store.rope()
-    ext4.write(Tree(), partial(kept, store), out, space.size, space.label, journal=True)
+    ext4.write(Tree(), partial(memoized, store), out, space.size, space.label, journal=True)
     return Ready(out.finish(), mbr.LINUX, gpt.LINUX_DATA)
 
 
@@ -172,4 +174,4 @@ def _fat(store: Store, space: Space) -> Ready:
 
 
 FORMATS: Mapping[str, Callable[[Store, Space], Ready]] = {"none": _none, "ext4": _ext4, "swap": _swap, "fat": _fat}
-"""What a partition may hold."""
+"""Makers of the contents of a partition, by format."""

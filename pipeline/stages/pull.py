@@ -1,6 +1,6 @@
-"""Stages that bring an image in: `pull` fetches it into the store, `unpack` turns its layers into a tree.
+"""Stages that fetch an image into the store, and turn its layers into a tree.
 
-What knows images is imported when one comes: most builds have them all.
+`pipeline.oci` is imported where it is used: most builds have all images already.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ VERSION = 1
 
 
 def pull(store: Store, *, reference: str, manifest: str) -> Digest:
-    """Fetch the image `reference` at the manifest digest `manifest`; that digest is the result. ImageError."""
+    """Fetches the image `reference` with the manifest digest `manifest`, and returns that digest. ImageError."""
     from pipeline.oci import pull as images
     from pipeline.oci.reference import parse
 
@@ -21,7 +21,7 @@ def pull(store: Store, *, reference: str, manifest: str) -> Digest:
 
 
 def unpack(store: Store, image: Digest) -> Digest:
-    """The tree that the layers of `image` (a manifest's digest) make. ImageError."""
+    """Returns the tree of the layers of `image`, a manifest's digest. ImageError."""
     from pipeline.oci import pull as images
 
     return store.put_tree(images.unpack(store, image))

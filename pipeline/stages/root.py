@@ -1,9 +1,9 @@
-"""The stages between the parts of a spec and the formats: who wins at the root, the whole root file system, what boots.
+"""Stages between the components of a spec and the formats: overlaid components, and the whole root file system.
 
-Parts that may touch any path (kernel, init, files) are laid over each other. An initrd is a row of archives, one for a
-part, and the kernel unpacks them one after another: it gives a directory that comes twice the second one's mode, and it
-knows hard links only within one archive. So every path is left in one part only: a directory in the first that has it
-(what is below may come in any later one), everything else in the last.
+Components that may touch any path (kernel, init, files) are laid over each other. An initrd has one archive for each
+component, which the kernel unpacks in order: if a directory occurs twice, the second entry's mode wins, and hard links
+work only within one archive. So every path is left in one component: a directory in the first that has it (entries
+below it may come later), everything else in the last.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from pipeline.store import Store
 VERSION = 2
 
 IMAGE_FOLDERS = ("lower", "rootfs")
-"""Where a bundle or a volume keeps its image (LinuxKit's names)."""
+"""Folders of a bundle or volume that may contain its image (LinuxKit's names)."""
 
 
 def nothing(store: Store) -> Digest:
-    """The empty Tree: what boots where there is no kernel."""
+    """Returns the empty Tree, in place of a kernel."""
     return store.put_tree(Tree())
 
 
-def image(store: Store, part: Digest, *, prefix: str) -> Digest:
-    """What a bundle or volume at `prefix` has from its image, and the directories that this stands in: large, and the
-    same when only an option changes."""
+def bundle_image(store: Store, part: Digest, *, prefix: str) -> Digest:
+    """Returns the image of the bundle or volume at `prefix`, which no option changes, with its parent directories."""
     return _split(store, part, prefix, True)
 
 
-def frame(store: Store, part: Digest, *, prefix: str) -> Digest:
-    """What a bundle or volume at `prefix` has besides: config.json, runtime.json and directories to work in."""
+def bundle_metadata(store: Store, part: Digest, *, prefix: str) -> Digest:
+    """Returns the rest of the bundle or volume at `prefix`: config.json, runtime.json and work directories."""
     return _split(store, part, prefix, False)
 
 
@@ -45,10 +44,10 @@ def _split(store: Store, part: Digest, prefix: str, inside: bool) -> Digest:
     )
 
 
-def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:
-    """Each part cut to the entries that win: a flat Tree whose files "0", "1", … hold the cut trees' bytes.
+def partition_overlay(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:
+    """Returns each component cut to the entries that win: a flat Tree of the serialised trees "0", "1", ….
 
-    `directories` (those that the other parts stand in) come first of all.
+    directories: parents of the other components, which come first.
     """
     given = [store.tree(part) for part in parts]
     merged = overlay({path: Directory(0o755, 0, 0, epoch) for path in directories}, *given)
@@ -65,19 +64,19 @@ def winners(store: Store, *parts: Digest, directories: list[str], epoch: int) ->
 
 
 def _dumped(store: Store, tree: Tree, known: tuple[Digest, ...]) -> Content:
-    """The bytes of `tree`, which need not be made if it is one of `known`."""
+    """Returns the serialised `tree`, which exists already if it is one of `known`."""
     same = next((digest for digest in known if store.tree(digest) == tree), None)
     return store.content(columns.dump(tree)) if same is None else (Slice(same, 0, store.size(same)),)
 
 
-def winner(store: Store, cut: Digest, *, number: int) -> Digest:
-    """The tree number `number` of what `winners` gave."""
+def select(store: Store, cut: Digest, *, number: int) -> Digest:
+    """Returns the tree `number` of a result of `partition_overlay`."""
     blob = store.tree(cut).file(str(number)).content[0].blob
     assert blob is not None
     return blob
 
 
 def rootfs(store: Store, *parts: Digest, directories: list[str], epoch: int) -> Digest:
-    """All parts laid over each other, in order, boot/ included: the root file system as one Tree."""
+    """Returns the root file system: all components laid over each other in order, with boot/."""
     merged = overlay({path: Directory(0o755, 0, 0, epoch) for path in directories}, *map(store.tree, parts))
     return store.put_tree(complete(merged, mtime=epoch))

@@ -1,7 +1,7 @@
-"""An image as a root file system: what container tools always put there, and never ship.
+"""Turns an image into a root file system.
 
-Some paths are dropped, some stand in every root file system with a content of ours: LinuxKit's rule, which comes from
-`docker export`. It holds for init images, volumes and the root file systems of containers alike.
+Some paths are dropped, others exist in every root file system with fixed contents: LinuxKit's rule, which comes from
+`docker export`. It applies to init images, volumes and containers alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VERSION = 1
 
 DROPPED = frozenset((".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname"))
 DIRECTORIES = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
-"""Exist in every root file system, with mode 0755."""
+"""Directories of every root file system, with mode 0755."""
 HOSTS = (
     b"127.0.0.1       localhost\n"
     b"::1     localhost ip6-localhost ip6-loopback\n"
@@ -24,20 +24,20 @@ HOSTS = (
 )
 NO_RESOLVER = b"\n# no resolv.conf configured\n"
 RESOLVER = "/run/resolvconf/resolv.conf"
-"""Where init and volumes find the name servers: written at run time."""
+"""Target of /etc/resolv.conf in init images and volumes, written at run time."""
 PACKAGES = "lib/apk/db/installed"
 """Alpine's list of installed packages."""
 
 
 def unpack(store: Store, image: Digest, *, epoch: int) -> Digest:
-    """An init image's tree as it goes into the root."""
+    """Returns the tree of an init image as a root file system."""
     return store.put_tree(root_image(store, store.tree(image), epoch, RESOLVER))
 
 
 def packages(store: Store, *images: Digest, epoch: int) -> Digest:
-    """One list of Alpine's installed packages out of those of all images; an empty tree if fewer than two have one.
+    """Merges the lists of Alpine's installed packages; returns the empty tree if fewer than two images have one.
 
-    Each overwrites the others' otherwise, and scanners would see the last image's packages only.
+    Otherwise the last image's list would win, and scanners would see its packages only.
     """
     lists = [file for image in images if (file := store.tree(image).get_file(PACKAGES))]
     if len(lists) < 2:
@@ -50,9 +50,9 @@ def packages(store: Store, *images: Digest, epoch: int) -> Digest:
 
 
 def root_image(store: Store, tree: Mapping[str, Entry], epoch: int, resolver: str = "") -> Tree:
-    """`tree` without what is dropped and with what must be there.
+    """Returns `tree` without DROPPED, and with the paths of every root file system.
 
-    resolver: where /etc/resolv.conf points to; "" for a file that says nothing.
+    resolver: target of /etc/resolv.conf; "" for an empty configuration.
     """
     kept = Tree((path, entry) for path, entry in tree.items() if path not in DROPPED)
     mtab = kept.get("etc/mtab")

@@ -1,7 +1,7 @@
-"""Checks, as stages: whether what a node starts can start, as far as its images tell. They give the empty tree.
+"""Checks, as stages, that the programs of a node can start. Their result is the empty tree.
 
-A format that boots is published only after they passed; no output is made of them. A problem of a container is at its
-`command` or `image`, one of the node at the section or the part that it comes from.
+A bootable format is published only after they passed; no output depends on them. A problem of a container is at its
+`command` or `image`, one of the node at the section or component that it comes from.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 VERSION = 1
 
 RUNTIMES = ("runc", "crun", "youki", "runsc", "kata-runtime")
-"""Programs that run one container: what onboot and onshutdown need."""
+"""Programs that run one container, which onboot and onshutdown need."""
 DAEMONS = ("containerd", "crio", "dockerd", "podman", "k3s", "kubelet")
-"""Programs that keep containers running: what services need."""
+"""Programs that keep containers running, which services need."""
 BOOT_CODE = "bin/rc.init"
-"""LinuxKit's boot code, and ours: it starts what lies in SCRIPTS."""
+"""LinuxKit's boot code, and ours; it starts the programs in SCRIPTS."""
 SCRIPTS = ("etc/init.d/", "etc/shutdown.d/")
 BOOTED = ("init", "sbin/init", BOOT_CODE)
-"""Programs of the root that are started wherever they are there."""
+"""Programs of the root that are started if they exist."""
 MODULES = ("lib/modules/", "lib/firmware/", "usr/lib/modules/", "usr/lib/firmware/")
 """Folders of a kernel's modules and firmware."""
 SHIMS = ("containerd-shim-runc-v2", "conmon")
 """Programs that the runtimes start."""
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-"""PATH of what the boot code starts."""
+"""PATH of programs that the boot code starts."""
 
 
 def container(
@@ -43,8 +43,8 @@ def container(
 ) -> Digest:
     """Checks the program of the container whose bundle lies at `prefix`. StageProblem.
 
-    image: the tree that its root file system is made of. files: trees laid over bundles. at: where the spec names the
-    program. What other file systems are mounted on while it runs is not known, and never a problem.
+    image: the tree of its root file system. files: trees laid over bundles. at: the key that names the program. Paths
+    below mount points are not checked.
     """
     from pipeline.programs.root import Root
 
@@ -67,11 +67,11 @@ def container(
 def node(
     store: Store, *parts: Digest, first: list[str], services: bool, onboot: bool, strict: bool, arch: str
 ) -> Digest:
-    """Checks what the kernel and the boot code start in the root file system that `parts` make. StageProblems.
+    """Checks the programs that the kernel and the boot code start in the root file system of `parts`. StageProblems.
 
-    first: the kernel starts the first of these paths that is there. services, onboot: whether the spec has any (onboot:
-    or onshutdown). strict: False where the kernel is somebody else's: then what is absent altogether is a warning.
-    Paths of problems: ("init",), ("services",), ("onboot",), or ("part", n) for what the part n brings.
+    first: paths of which the kernel starts the first that exists. services, onboot: whether the spec has any (onboot:
+    or onshutdown). strict: False for a foreign kernel, without which absent programs are warnings. Paths of problems:
+    ("init",), ("services",), ("onboot",), or ("part", n) for a program of the component n.
     """
     from pipeline.programs import execve
     from pipeline.programs.root import Root
@@ -98,13 +98,13 @@ def node(
 
 
 def without_modules(store: Store, part: Digest) -> Digest:
-    """Returns the tree `part` without what lies below MODULES: no program is there."""
+    """Returns the tree `part` without MODULES, which contain no program."""
     tree = store.tree(part)
     return store.put_tree(Tree((path, entry) for path, entry in tree.items() if not path.startswith(MODULES)))
 
 
 def reading(store: Store) -> Read:
-    """Reads parts of contents that are in `store`."""
+    """Returns a function that reads a range of a content in `store`."""
 
     def read(content: Content, offset: int, count: int) -> bytes:
         end = min(offset + count, length(content))
@@ -121,7 +121,7 @@ def _refuse(problems: list[StageProblem], problem: StageProblem, sure: bool) -> 
 
 
 def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str], path: KeyPath) -> None:
-    """Follows the program that runc would start. StageProblem, or a warning where nothing is sure."""
+    """Checks the program that runc would start. StageProblem; a warning if the fault is not certain."""
     from pipeline.programs import execve
 
     candidates = lookup.programs(process)
@@ -142,7 +142,7 @@ def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str
 
 
 def _check_namespaces(namespaces: Sequence[Mapping[str, str]]) -> None:
-    """A namespace that is joined has to be an absolute path (runtime-spec, config-linux.md). StageProblem."""
+    """Raises StageProblem for a namespace whose path is not absolute (runtime-spec, config-linux.md)."""
     for each in namespaces:
         if not each.get("path", "/").startswith("/"):
             key = {"network": "net", "user": "userns"}.get(each["type"], each["type"])
@@ -154,7 +154,7 @@ def _document(store: Store, tree: Tree, path: str) -> Any:
 
 
 def _root_folder(runtime: Mapping[str, Any]) -> str:
-    """The path in the node of what a container's root is made of (runtime_spec.root_mounts)."""
+    """Returns the node's path of the image of a container's root (runtime_spec.root_mounts)."""
     for mount in runtime["mounts"]:
         options = mount.get("options", [])
         for option in options:
@@ -166,7 +166,7 @@ def _root_folder(runtime: Mapping[str, Any]) -> str:
 
 
 def _inside(mounts: Sequence[Mapping[str, Any]], root: str) -> Iterator[str]:
-    """The places inside a container's root that are mounted on before it starts."""
+    """Yields the paths inside a container's root that are mounted on before it starts."""
     for mount in mounts:
         place = mount["destination"]
         if not place.startswith("/"):
@@ -176,7 +176,7 @@ def _inside(mounts: Sequence[Mapping[str, Any]], root: str) -> Iterator[str]:
 
 
 def _absent(root: Root, first: Sequence[str], services: bool, onboot: bool) -> Iterator[StageProblem]:
-    """What the node needs and nothing brings: a first program, and runtimes for containers."""
+    """Yields a problem for each thing that the node lacks: a first program, and runtimes for containers."""
     if not any(root.file(path) for path in first):
         brings = f"nothing brings '/{first[0]}', which the kernel starts"
         yield StageProblem(("init",), brings, 'an image of boot code: init: ["@pkg:images/init"]')
@@ -188,7 +188,7 @@ def _absent(root: Root, first: Sequence[str], services: bool, onboot: bool) -> I
 
 
 def _programs(root: Root) -> Iterator[str]:
-    """The runtimes in folders for programs."""
+    """Yields the runtimes in folders for programs."""
     for path in root.tree:
         folder, _, name = path.rpartition("/")
         if name in RUNTIMES + DAEMONS + SHIMS and folder.endswith("bin") and root.file(path):
@@ -196,7 +196,7 @@ def _programs(root: Root) -> Iterator[str]:
 
 
 def _started(root: Root, first: Sequence[str]) -> Iterator[str]:
-    """The programs of the root that are known to be started, each once."""
+    """Returns the programs of the root that are started, each once."""
     found = [path for path in first if root.file(path)][:1] + [path for path in BOOTED if root.file(path)]
     if root.file(BOOT_CODE):
         for path in root.tree:

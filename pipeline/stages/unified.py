@@ -1,57 +1,56 @@
-"""The unified kernel image (UAPI group's specification): stub, kernel, initrd and command line as one EFI program."""
+"""Unified kernel images: stub, kernel, initrd and command line as one EFI program (UAPI group's specification)."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from pipeline.container.cmdline import EFI_STUB
+from pipeline.incremental import checksum16
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, overlay, parent
-from pipeline.stages.bootvolume import part
+from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
-from pipeline.store.wordsum import wordsum
 from pipeline.writers import Unwritable, pe
 
 VERSION = pe.VERSION
 STUBS = "usr/lib/systemd/boot/efi/linux"
-"""The stub of each architecture is there, called linuxx64.efi.stub, linuxaa64.efi.stub, …"""
+"""Start of the paths of stubs: linuxx64.efi.stub, linuxaa64.efi.stub, …"""
 RELEASES = ("etc/os-release", "usr/lib/os-release")
 OS_RELEASE = b'ID=nodekiln\nNAME="nodekiln"\nPRETTY_NAME="nodekiln node"\n'
 MODULES = ("lib/modules/", "usr/lib/modules/")
 
 
 def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, systemd_boot: Digest) -> Content:
-    """The program with sections .osrel, .cmdline, .uname, .initrd and, last, .linux (which unpacks itself in place).
+    """Returns the program with sections .osrel, .cmdline, .uname, .initrd and, last, .linux, which unpacks in place.
 
-    rootfs: the node's root, or what `release` cuts out of it.
+    rootfs: the node's root, or a result of `release`.
     """
     paths = [path for path in store.tree(systemd_boot) if path.startswith(STUBS) and path.endswith(".efi.stub")]
     if len(paths) != 1:
         raise Unwritable(f"the systemd-boot image must have one {STUBS}….efi.stub, and it has {len(paths)}")
-    stub = pe.stub(store.bytes(part(store, systemd_boot, paths[0])))
-    line = EFI_STUB.checked(store.bytes(part(store, kernel, "cmdline")).decode())
+    stub = pe.stub(store.bytes(required_file(store, systemd_boot, paths[0])))
+    line = EFI_STUB.checked(store.bytes(required_file(store, kernel, "cmdline")).decode())
     cmdline = line.encode().strip()
     sections = [
         (".osrel", _os_release(store, rootfs)),
         (".cmdline", store.content(b" ".join(cmdline.splitlines()) + b"\0")),
         (".uname", store.content(_release(store, rootfs))),
-        (".initrd", part(store, initrd, "initrd.img")),
-        (".linux", part(store, kernel, "kernel")),
+        (".initrd", required_file(store, initrd, "initrd.img")),
+        (".linux", required_file(store, kernel, "kernel")),
     ]
     out = store.rope()
-    pe.write(stub, [(name, content) for name, content in sections if content], partial(wordsum, store), out)
+    pe.write(stub, [(name, content) for name, content in sections if content], partial(checksum16, store), out)
     return out.finish()
 
 
 def release(store: Store, *parts: Digest) -> Digest:
-    """What `program` reads of a root file system, without the rest: a Tree with os-release and the modules'
-    directories. parts: the trees that are laid over each other and may have these."""
-    cut = [{path: entry for path, entry in store.tree(part).items() if _told(path)} for part in parts]
+    """Returns what `program` reads of a root file system of `parts`: os-release and the modules' directories."""
+    cut = [{path: entry for path, entry in store.tree(part).items() if _is_read(path)} for part in parts]
     return store.put_tree(overlay({}, *cut))
 
 
-def _told(path: str) -> bool:
-    """Whether `program` looks at `path`, or what is there decides whether it sees what is below."""
+def _is_read(path: str) -> bool:
+    """Returns whether `program` reads `path`, or `path` is a parent of what it reads."""
     wanted = (*RELEASES, *MODULES)
     return f"{parent(path)}/" in MODULES or path in RELEASES or any(each.startswith(f"{path}/") for each in wanted)
 
@@ -62,6 +61,6 @@ def _os_release(store: Store, rootfs: Digest) -> Content:
 
 
 def _release(store: Store, rootfs: Digest) -> bytes:
-    """The kernel's release, as `uname -r` says it: the name of its modules' directory, if there is one."""
+    """Returns the kernel's release (`uname -r`): the name of its modules' directory; "" if there is none."""
     names = [path[len(start) :] for path in store.tree(rootfs) for start in MODULES if path.startswith(start)]
     return min((name for name in names if "/" not in name), default="").encode()

@@ -1,11 +1,11 @@
-"""A volume: an image (or nothing) that containers mount, writable or not (LinuxKit, docs/yaml.md, "volumes").
+"""A volume: an image, or nothing, that containers mount (LinuxKit, docs/yaml.md, "volumes").
 
-    lower/     what the volume holds to begin with
-    tmp/       where an overlay keeps what is written
-    merged/    the overlay, which is what containers mount
+    lower/     initial contents
+    tmp/       upper and work directories of an overlay
+    merged/    the overlay, which containers mount
 
-A read-only volume has all three as well: LinuxKit's init cannot mount one that lacks `tmp` (it asks the kernel for a
-file system of type "bind"). It is read-only in every container, because the spec must mount it there with `ro`.
+A read-only volume has all three, too: LinuxKit's init cannot mount one without `tmp` (it asks the kernel for a file
+system of type "bind"). It is read-only in containers because the spec has to mount it with `ro`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VERSION = 1
 
 
 def volume(store: Store, *image: Digest, prefix: str, epoch: int) -> Digest:
-    """The tree of the volume that lies at `prefix`: with the contents of `image` (its tree), or blank without one."""
+    """Returns the tree of the volume at `prefix`, with the contents of the tree `image`, or empty."""
     tree = Tree()
     for given in image:
         tree = root_image(store, store.tree(given), epoch, RESOLVER)
@@ -32,9 +32,9 @@ def volume(store: Store, *image: Digest, prefix: str, epoch: int) -> Digest:
 
 
 def layout(store: Store, *manifests: Digest, prefix: str, reference: str, platforms: list[str], epoch: int) -> Digest:
-    """The tree of a volume that holds an image itself, as an OCI image layout (image-spec, image-layout.md).
+    """Returns the tree of a volume with an image itself, as an OCI image layout (image-spec, image-layout.md).
 
-    manifests: the image's, one for each of `platforms`, or the node's alone where the spec names none.
+    manifests: of the image, one for each of `platforms`; only the node's if the spec names none. StageProblem.
     """
     tree = Tree({"oci-layout": _file(store.content(b'{"imageLayoutVersion":"1.0.0"}'), epoch)})
     entries = []

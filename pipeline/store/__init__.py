@@ -1,5 +1,6 @@
-"""The store: content by its digest, what actions gave, what is known of either. Nothing in it is needed for ever."""
+"""The store: blobs by their digest, results of actions. All of it can be made again."""
 
-from pipeline.store.store import CHUNK, Damaged, Missing, Record, Rope, Store, StoreError, Writer
+from pipeline.store.interfaces import MEMO, SEEDS
+from pipeline.store.store import CHUNK, BlobWriter, Damaged, Missing, Record, Rope, Store, StoreError
 
-__all__ = ["CHUNK", "Damaged", "Missing", "Record", "Rope", "Store", "StoreError", "Writer"]
+__all__ = ["CHUNK", "MEMO", "SEEDS", "BlobWriter", "Damaged", "Missing", "Record", "Rope", "Store", "StoreError"]

@@ -1,10 +1,10 @@
-"""Derived: a damaged blob is removed together with all that may have been made of its bytes.
+"""Removes a damaged blob together with everything that may be derived from its bytes.
 
-A record names the inputs of its action, so those are found and dropped that follow from a result that refers to the
-blob, and those whose inputs have no record any more. Facts and spares do not say what they stem from: all of them go.
-The action that made the blob keeps its record, and must give the same again.
+A record names the inputs of its action. Those records are dropped that follow from a result that refers to the blob,
+and those whose inputs have no record any more. Memos and seeds do not name their inputs: all of them are dropped. The
+action that made the blob keeps its record, and must give the same result again.
 
-The store notes that there was damage, and doit's tasks look at that: what was built before is looked at again.
+The store's file `damage` changes, and doit's tasks compare it: they check again what was built before.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.host.stamp import DAMAGE
 from pipeline.model.digest import Digest
-from pipeline.store import facts, spare
 from pipeline.store import record as records
-from pipeline.store.fault import noted
+from pipeline.store.errors import damage_notices
+from pipeline.store.interfaces import MEMO, SEEDS
 from pipeline.store.record import Record
 from pipeline.store.references import named
 
@@ -30,29 +30,31 @@ if TYPE_CHECKING:
 
 
 def drop(store: Store, suspects: Iterable[Digest]) -> list[Path]:
-    """Removes those blobs of `suspects` that are not right, and what may stem from them; returns the dropped records.
+    """Removes the damaged blobs among `suspects` and what may be derived from them; returns the dropped records.
 
-    Derived results go first: a process that is killed here leaves the blob to be found again. StoreError if the store
+    Derived results are removed first: if this process is killed, the blob is found again. StoreError if the store
     cannot be written.
     """
     with store.lock(DAMAGE), store.space():
         damaged = {blob for blob in suspects if not right(store, blob)}
-        if not damaged:  # another thread or process was quicker
+        if not damaged:  # another thread or process removed them
             return []
         dropped = _derived(store, damaged)
         for path in dropped:
             path.unlink(missing_ok=True)
-        facts.drop(store)
-        spare.drop(store)
+        store.clear(MEMO)
+        store.clear(SEEDS)
         store.note(store.root / DAMAGE, f"{os.urandom(8).hex()} {' '.join(sorted(damaged))}\n".encode())
         for blob in damaged:
             store.path(blob).unlink(missing_ok=True)
-    noted.extend(f"{store.path(blob)} was damaged: it is made again, and all that was made of it" for blob in damaged)
+    damage_notices.extend(
+        f"{store.path(blob)} was damaged: it is made again, and all that was made of it" for blob in damaged
+    )
     return dropped
 
 
 def right(store: Store, blob: Digest) -> bool:
-    """Returns whether the file of `blob`, which is read whole, is what its name says; or is not there."""
+    """Returns whether the file of `blob`, which is read whole, has that digest, or is missing."""
     try:
         with open(store.path(blob), "rb") as file:
             return hashlib.file_digest(file, blob.algorithm).hexdigest() == blob.hex
@@ -61,7 +63,7 @@ def right(store: Store, blob: Digest) -> bool:
 
 
 def _derived(store: Store, damaged: Set[Digest]) -> list[Path]:
-    """Returns the paths of the records of actions that may have read bytes of `damaged`."""
+    """Returns the paths of the records of actions that may have read bytes of the blobs `damaged`."""
     known = {path.name: (path, found) for path, found in records.every(store.root) if found is not None}
     suspect = {key for key, (_, found) in known.items() if _refers(store, found.result, damaged)}
     dropped = {key for key, (_, found) in known.items() if _mentions(found, damaged)}
@@ -75,7 +77,7 @@ def _derived(store: Store, damaged: Set[Digest]) -> list[Path]:
 
 
 def _refers(store: Store, result: Digest, damaged: Set[Digest]) -> bool:
-    """Returns whether `result` refers to one of `damaged`, or may: it is damaged itself, or not there."""
+    """Returns whether `result` may refer to one of `damaged`: it does, is damaged itself, or is missing."""
     try:
         data = store.path(result).read_bytes()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Reading: the bytes of contents, from blobs that each thread keeps open.
+"""Reads contents from blobs that each thread keeps open.
 
-A blob's file is known to be right when it is opened, and its mark is looked at again behind every read: the kernel
-notes that a file is written to before the first byte changes, so what was read is right if the mark is as it was.
+A blob is verified when it is opened, and its mark is compared again after every read: the kernel changes the mark of a
+file before the first byte changes, so what was read is right if the mark is the same.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pipeline.host.stamp import Stamp, stamp
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice
-from pipeline.store import meter
-from pipeline.store.fault import Damaged, Missing
+from pipeline.store import progress_counter
+from pipeline.store.errors import Damaged, Missing
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
 CHUNK = 1 << 20
-"""Bytes that are read at a time, at most."""
+"""Maximum bytes that are read at a time."""
 BLOBS_OPEN = 16
-"""Blobs that a thread keeps open: the files of a merged tree come from one layer, then another, and back."""
+"""Blobs that a thread keeps open: the files of a merged tree alternate between layers."""
 TOGETHER = 256 << 10
-"""Slices below this size come together: each by itself would be mostly calls."""
+"""Slices below this size, in bytes, are yielded together: single ones would be mostly calls."""
 SMALL = 64 << 10
-"""Those below this size are taken from a window into their blob, too."""
+"""Slices below this size, in bytes, are taken from a window into their blob."""
 WINDOW = (16 << 10, 64 << 10)
-"""Bytes of a window: at first, and at most, where each was soon followed by the next."""
+"""Size of a window, in bytes: at first, and the maximum, which it reaches if slices follow each other."""
 ZEROS = bytes(TOGETHER)
 
 
 def zeros(length: int) -> Iterator[bytes]:
-    """So many zeros, in chunks of at most CHUNK."""
+    """Yields `length` zeros, at most CHUNK at a time."""
     some = bytes(min(length, CHUNK))
     for left in range(length, 0, -CHUNK):
         yield some if left >= CHUNK else some[:left]
 
 
 def is_hole(piece: Slice) -> bool:
-    """Whether `piece` is zeros, and worth leaving out of a file of the host."""
+    """Returns whether `piece` is zeros, and large enough to be a hole in a file of the host."""
     return piece.blob is None and piece.length >= SMALL
 
 
 class Open:
-    """A blob that a thread has open, right while it has the mark `mark`; a window into it: `data` from `start` on."""
+    """A blob that a thread has open, right while its mark is `mark`, and a window into it: `data` from `start` on."""
 
     __slots__ = ("data", "file", "mark", "start", "step")
 
@@ -55,19 +55,19 @@ class Open:
 
     @property
     def changed(self) -> bool:
-        """Whether the file may have been written to since it was opened."""
+        """True if the file may have been written to since it was opened."""
         return stamp(os.fstat(self.file.fileno())) != self.mark
 
 
 class Reading:
-    """Reads blobs of `store`; any number of threads may at once."""
+    """Reads blobs of `store`. Thread-safe."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._open = threading.local()
 
     def read(self, content: Content) -> Iterator[bytes]:
-        """The bytes of `content` in chunks of at most CHUNK. Missing, or Damaged if a blob ends early."""
+        """Yields the bytes of `content`, at most CHUNK at a time. Missing, or Damaged if a blob ends early."""
         small: list[bytes] = []
         size = 0
         for blob, offset, length in content:
@@ -88,7 +88,7 @@ class Reading:
             yield _together(small, size)
 
     def copy(self, piece: Slice, file: int, place: int) -> int:
-        """Has the kernel copy some of `piece` to `place` in the open file `file`; returns how many bytes.
+        """Has the kernel copy the beginning of `piece` to `place` in the open file `file`; returns how many bytes.
 
         OSError where the kernel cannot; 0 bytes where the blob ends.
         """
@@ -98,10 +98,10 @@ class Reading:
             count = os.copy_file_range(found.file.fileno(), file, piece.length, piece.offset, place)
             if not found.changed:
                 return count
-            self._anew(piece.blob)
+            self._reopen(piece.blob)
 
     def close(self) -> None:
-        """Let every thread open its blobs anew: one of them is not what it was."""
+        """Has every thread open its blobs again, after one of them proved damaged."""
         self._open = threading.local()
 
     def _blob(self, blob: Digest) -> Open:
@@ -111,19 +111,19 @@ class Reading:
             while len(blobs) >= BLOBS_OPEN:
                 del blobs[next(iter(blobs))]
             try:
-                found = blobs[blob] = Open(*self._store.vouched.open(blob))
+                found = blobs[blob] = Open(*self._store.verified.open(blob))
             except FileNotFoundError:
                 raise Missing(blob) from None
         return found
 
-    def _anew(self, blob: Digest) -> None:
-        """Have this thread open `blob` anew: it may have been written to."""
+    def _reopen(self, blob: Digest) -> None:
+        """Has this thread open `blob` again, which may have been written to."""
         self._open.__dict__.pop(blob, None)
 
     def _large(self, blob: Digest, offset: int, length: int) -> Iterator[bytes]:
         while length:
             data = self._read(blob, min(length, CHUNK), offset)
-            meter.advance(len(data))
+            progress_counter.advance(len(data))
             yield data
             offset += len(data)
             length -= len(data)
@@ -142,26 +142,26 @@ class Reading:
         return found.data[at : at + length]
 
     def _whole(self, blob: Digest, offset: int, length: int, most: int) -> bytes:
-        """At least `length` bytes of `blob` from `offset` on, and `most` if they come at once."""
+        """Returns at least `length` bytes of `blob` from `offset` on, and up to `most` if one read gives them."""
         data = self._read(blob, max(length, most), offset)
         while len(data) < length:
             data += self._read(blob, length - len(data), offset + len(data))
         return data
 
     def _read(self, blob: Digest, count: int, offset: int) -> bytes:
-        """At least one byte of `blob` from `offset` on, and at most `count`."""
+        """Returns one to `count` bytes of `blob` from `offset` on."""
         while True:
             found = self._blob(blob)
             data = os.pread(found.file.fileno(), count, offset)
             if found.changed:
-                self._anew(blob)
+                self._reopen(blob)
             elif data:
                 return data
-            else:  # the slice is wrong, not the blob: who made both makes both again
+            else:  # the slice is wrong, not the blob: the stage that made both makes both again
                 self._store.path(blob).unlink(missing_ok=True)
                 raise Damaged(blob)
 
 
 def _together(pieces: list[bytes], size: int) -> bytes:
-    meter.advance(size)
+    progress_counter.advance(size)
     return b"".join(pieces)

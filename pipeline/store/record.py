@@ -1,4 +1,4 @@
-"""Record: what the store remembers of an action that was done."""
+"""Records of finished actions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipeline.model.digest import Digest
 
 
 class Record(NamedTuple):
-    """result: what the action gave. size: bytes of that blob.
+    """result: digest of the action's result. size: of that blob, in bytes.
 
-    facts: for people and for planning, never for deciding: `name`, `stage`, `version`, `params`, `inputs` (name -> key)
-    and `seconds` (that the stage took).
+    facts: for people and for planning, not part of any key: `name`, `stage`, `version`, `params`, `inputs` (name ->
+    key) and `seconds` (that the stage took).
     """
 
     result: Digest
@@ -22,17 +22,17 @@ class Record(NamedTuple):
     facts: dict[str, Any]
 
     def dump(self, key: str) -> bytes:
-        """Returns the bytes to keep for the action `key`."""
+        """Returns the sealed bytes of the record of the action `key`."""
         return checksummed_json.dump(key, self._asdict())
 
     @property
     def inputs(self) -> list[str]:
-        """Keys of the actions whose results this one was made of."""
+        """Keys of the actions whose results were the inputs."""
         return list(self.facts.get("inputs", {}).values())
 
 
 def load(key: str, unsafe_data: bytes) -> Record | None:
-    """Returns the record that `dump` wrote for the action `key`; None for anything else: it is as good as none."""
+    """Returns the record that `dump` made for the action `key`; None if it is damaged."""
     document = checksummed_json.load(key, unsafe_data)
     if document is None:
         return None
@@ -40,7 +40,7 @@ def load(key: str, unsafe_data: bytes) -> Record | None:
 
 
 def place(root: Path, key: str) -> Path:
-    """Returns where the store `root` keeps the record of the action `key`."""
+    """Returns the file of the record of the action `key` in the store `root`."""
     return root / "actions" / key[:2] / key
 
 

@@ -1,4 +1,4 @@
-"""References: which blobs a result needs. It is a tree, an image's manifest (image-spec, manifest.md), or bytes."""
+"""Lists the blobs that a result refers to: a tree, an image's manifest (image-spec, manifest.md), or other bytes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.model.columns import START
 from pipeline.model.digest import Digest, InvalidDigest
-from pipeline.store.fault import Damaged, Missing
+from pipeline.store.errors import Damaged, Missing
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
 DOCUMENT_LIMIT = 4 << 20
-"""Bytes of the largest manifest, as registries have it."""
+"""Maximum size of a manifest, in bytes, as in registries."""
 LISTED = 1 << 16
-"""Bytes that are read at a time to find a tree's list of blobs; most have a few."""
+"""Bytes that are read at a time to find a tree's list of blobs, which is mostly short."""
 
 
 def references(store: Store, result: Digest, missing: bool = False) -> set[Digest]:
-    """`result` and the blobs that it refers to; with `missing`, only those that are not in the store."""
+    """Returns `result` and the blobs that it refers to; with `missing`, only those that are not in the store."""
     found = {result, *_named(store, result)}
     return {blob for blob in found if not store.has(blob)} if missing else found
 
 
 def damage(store: Store, results: Iterable[Digest]) -> set[Digest]:
-    """Read everything that `results` refer to; those blobs that are not what their names say, which are removed."""
+    """Reads everything that `results` refer to, removes damaged blobs, and returns their digests."""
     damaged = set()
     for blob in sorted({blob for result in results for blob in references(store, result)}):
         try:
@@ -39,13 +39,13 @@ def damage(store: Store, results: Iterable[Digest]) -> set[Digest]:
 
 
 def is_tree(store: Store, result: Digest) -> bool:
-    """Whether the blob `result` is a tree."""
+    """Returns whether the blob `result` is a tree."""
     with store.open(result) as file:
         return file.read(len(START)) == START
 
 
 def named(file: BinaryIO) -> list[Digest]:
-    """Returns the digests in the result that `file` holds; none if it is neither a tree nor a manifest."""
+    """Returns the digests in the result that `file` contains; none if it is neither a tree nor a manifest."""
     start = file.read(len(START))
     if start == START:
         return _blobs(file)
@@ -61,12 +61,12 @@ def _named(store: Store, result: Digest) -> list[Digest]:
     try:
         with store.open(result) as file:
             return named(file)
-    except Missing:  # what it should refer to is known when it has been made again
+    except Missing:  # its references are known when it has been made again
         return []
 
 
 def _blobs(file: BinaryIO) -> list[Digest]:
-    """The blobs of a tree, whose entries are not read for it: the list is flat, so it ends with the first bracket."""
+    """Returns the blobs of a tree without reading its entries: the list is flat, so it ends with the first bracket."""
     data = b""
     while b"]" not in data and (more := file.read(LISTED)):
         data += more
@@ -74,7 +74,7 @@ def _blobs(file: BinaryIO) -> list[Digest]:
 
 
 def _descriptors(unsafe_document: Any) -> list[Digest]:
-    """The digests in an image's manifest (config and layers) or index (manifests)."""
+    """Returns the digests in an image's manifest (config and layers) or index (manifests)."""
     named = unsafe_document if isinstance(unsafe_document, dict) else {}
     found = []
     for descriptor in [named.get("config"), *_list(named.get("layers")), *_list(named.get("manifests"))]:

@@ -1,4 +1,4 @@
-"""Writer and Rope: how bytes get into the store, as one blob, or as a content that takes what exists by reference."""
+"""Writes bytes into the store: as one blob, or as a content that refers to what is there already."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, length
-from pipeline.store import meter
-from pipeline.store.fault import explained
+from pipeline.store import progress_counter
+from pipeline.store.errors import explained
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
 
-class Writer:
-    """A blob that is being written. `commit` gives it its name; leaving it uncommitted removes it."""
+class BlobWriter:
+    """A blob that is being written. `commit` names it; without that it is removed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class Writer:
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append `data`. StoreError when there is no space."""
+        """Appends `data`. StoreError when there is no space."""
         self._hash.update(data)
         try:
             self._file.write(data)
@@ -38,11 +38,11 @@ class Writer:
             self.close()
             raise explained(error, self._store.root) from None
         self.size += len(data)
-        meter.advance(len(data))
+        progress_counter.advance(len(data))
         return len(data)
 
     def commit(self) -> Digest:
-        """Name the blob by its sha256 and put it into the store."""
+        """Puts the blob into the store under its SHA-256, which is returned."""
         try:
             self._file.close()
         except OSError as error:
@@ -53,44 +53,43 @@ class Writer:
         return digest
 
     def close(self) -> None:
-        """Drop what was not committed. Happens by itself when a stage fails and leaves its blob behind."""
+        """Removes the file if it was not committed. The garbage collector calls this, too, after a stage failed."""
         self._drop()
 
 
 def _drop(file: BinaryIO, path: Path) -> None:
-    with contextlib.suppress(OSError):  # what was still to be written is not wanted any more
+    with contextlib.suppress(OSError):  # buffered bytes that cannot be written are not needed
         file.close()
     path.unlink(missing_ok=True)
 
 
 _OWN = Digest("")
-"""Stands for a rope's own blob until that has a name."""
+"""Placeholder of a rope's own blob until that has a digest."""
 TOGETHER = 1 << 20
-"""Own bytes that are written at once: archives and directories come in many small pieces."""
+"""Own bytes that are written at once: archives and directories consist of many small pieces."""
 
 
 class Rope:
-    """A Sink that builds a Content: own bytes go into one new blob, existing content is taken by reference."""
+    """A Sink that builds a Content: own bytes go into one new blob, existing content is referred to."""
 
     def __init__(self, store: Store) -> None:
-        self._own = Writer(store)
+        self._own = BlobWriter(store)
         self._pieces: list[Slice] = []
         self._size = 0
         self._waiting: list[bytes] = []
-        self._held = 0
-        """Bytes of those."""
+        self._waiting_size = 0
 
     def write(self, data: bytes) -> None:
         if data:
             count = len(data)
-            self.extend((Slice(_OWN, self._own.size + self._held, count),))
+            self.extend((Slice(_OWN, self._own.size + self._waiting_size, count),))
             self._waiting.append(data)
-            self._held += count
-            if self._held >= TOGETHER:
+            self._waiting_size += count
+            if self._waiting_size >= TOGETHER:
                 self._flush()
 
     def extend(self, content: Content) -> None:
-        """Take `content` by reference; if it goes on where the last slice ended, the two become one."""
+        """Appends `content` by reference. A slice that continues the last one is merged into it."""
         if not content:
             return
         self._size += length(content)
@@ -109,7 +108,7 @@ class Rope:
         return self._size
 
     def finish(self) -> Content:
-        """Store the bytes that were written and return the whole as content."""
+        """Stores the bytes that were written, and returns the whole content."""
         self._flush()
         own = self._own.commit() if self._own.size else None
         self._own.close()
@@ -119,4 +118,4 @@ class Rope:
     def _flush(self) -> None:
         if self._waiting:
             self._own.write(b"".join(self._waiting))
-            self._waiting, self._held = [], 0
+            self._waiting, self._waiting_size = [], 0

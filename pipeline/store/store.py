@@ -1,17 +1,17 @@
-"""Store: blobs by digest, trees among them, and what finished actions gave.
+"""A content-addressed store: blobs by digest, trees among them, and the results of finished actions.
 
-    cache/blobs/sha256/<hex>   immutable content; the folder is an OCI image layout too (image-spec, image-layout.md)
-    cache/actions/ab/<key>     a Record: what the action with this key gave, and what is known about it; sealed
-    cache/sums/ab/<hex>        facts: what reading bytes found out, such as an exported content's sha256
-    cache/spares/<hex>         what an output was before: the next one is made of it
-    cache/locks/…              held by the kernel (flock), so a killed process never leaves one behind
-    cache/tmp/…                what is being written; renamed into place when it is whole
-    cache/damage               other bytes whenever a damaged blob was found (see `derived`)
+    cache/blobs/sha256/<hex>   immutable content; the folder is also an OCI image layout (image-spec, image-layout.md)
+    cache/actions/ab/<key>     a sealed Record: the result of the action with this key, and how it was made
+    cache/sums/ab/<hex>        memos: values derived from content, such as an exported content's SHA-256
+    cache/spares/<hex>         seeds: previous versions of outputs, which the next ones are made of
+    cache/locks/…              file locks, which the kernel releases when their process ends (flock)
+    cache/tmp/…                files that are being written, renamed into place when they are whole
+    cache/damage               changes whenever a damaged blob is found (see `derived`)
 
 Everything is written beside its place and renamed, so a reader sees a whole object or none. Any number of threads,
-processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness: whoever needs
-an object that is missing or damaged gets Missing, and the engine makes the object again. No byte of a blob is handed
-out before its file, as it stands, is known to be right (see `vouch`).
+processes and checkouts may use one store at once. Deleting any part of it costs time, never correctness: reading an
+object that is missing or damaged raises Missing, and the engine makes the object again. No byte of a blob is returned
+before its file, as it is now, is verified (see `verified`).
 """
 
 from __future__ import annotations
@@ -31,37 +31,39 @@ from pipeline.model import columns
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, Tree
-from pipeline.store import held
+from pipeline.store import locks
 from pipeline.store import record as records
-from pipeline.store.fault import Damaged, Missing, StoreError, explained
+from pipeline.store.errors import Damaged, Missing, StoreError, explained
+from pipeline.store.interfaces import MEMO, SEEDS, Memo, Seed
 from pipeline.store.reading import CHUNK, Reading
 from pipeline.store.record import Record
-from pipeline.store.rope import Rope, Writer
-from pipeline.store.vouch import Vouched
+from pipeline.store.rope import BlobWriter, Rope
+from pipeline.store.verified import Verified
 
 ENTRIES_IN_MEMORY = 100_000
-"""Entries of the trees that stay parsed for the next stage of this process: some 45 MB."""
+"""Maximum entries of the trees that are kept parsed for the next stage: some 45 MB."""
 PARTIAL = "partial-"
-"""Names in tmp/ that start so are downloads, which the next process goes on with."""
+"""Prefix of names in tmp/ of downloads, which the next process resumes."""
 
-__all__ = ["CHUNK", "Damaged", "Missing", "Record", "Rope", "Store", "StoreError", "Writer"]
+__all__ = ["CHUNK", "BlobWriter", "Damaged", "Missing", "Record", "Rope", "Store", "StoreError"]
 
 
 class Store:
-    """A content-addressed store in the folder `root`, made when something is first written."""
+    """The store in the folder `root`, which is created with the first object. memo, seed: its incremental work."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, memo: type[Memo] = Memo, seed: type[Seed] = Seed) -> None:
         self.root = root
+        self.memo, self.seed = memo(self), seed
         self._trees: dict[Digest, Tree] = {}
         self._guard = threading.Lock()
-        self._lease: held.Lease | None = None
-        self.vouched = Vouched(self)
+        self._lease: locks.Lease | None = None
+        self.verified = Verified(self)
         self.reading = Reading(self)
 
     # the folder itself
 
     def note(self, place: Path, data: bytes) -> None:
-        """Write the small file `place`, somewhere in the store, whole or not at all."""
+        """Writes the small file `place`, anywhere in the store, whole or not at all. StoreError."""
         partial = self.scratch()
         with self.space():
             try:
@@ -76,20 +78,20 @@ class Store:
                 partial.unlink(missing_ok=True)
                 raise
 
-    def _leased(self) -> held.Lease:
-        """This store's lease on names in tmp/; the folders are made with the first one."""
+    def _leased(self) -> locks.Lease:
+        """Returns this process' lease on names in tmp/, and creates the folders with it."""
         if self._lease is None:
             with self._guard, self.space():
                 if self._lease is None:
                     self._lease = self._begin()
         return self._lease
 
-    def _begin(self) -> held.Lease:
-        for name in ("blobs/sha256", "actions", "sums", "spares", "locks", "tmp"):
+    def _begin(self) -> locks.Lease:
+        for name in ("blobs/sha256", "actions", MEMO, SEEDS, "locks", "tmp"):
             atomic.make_folder(self.root, name)
         self.check_folders()
-        held.leases(self.root / "tmp", PARTIAL)
-        lease = held.Lease(self.root / "tmp")
+        locks.leases(self.root / "tmp", PARTIAL)
+        lease = locks.Lease(self.root / "tmp")
         weakref.finalize(self, lease.end)
         layout = self.root / "oci-layout"
         if not layout.exists():
@@ -97,8 +99,8 @@ class Store:
         return lease
 
     def check_folders(self) -> None:
-        """Symlinked if a folder of the store is a symlink: what is written or removed there would be elsewhere."""
-        for folder in (self.root, *(self.root / name for name in ("blobs", "actions", "sums"))):
+        """Raises Symlinked if a folder of the store is a symlink, which would lead reads and writes elsewhere."""
+        for folder in (self.root, *(self.root / name for name in ("blobs", "actions", MEMO))):
             for link in atomic.symlinks(folder):
                 raise atomic.SymlinkOnPath(link)
 
@@ -111,7 +113,7 @@ class Store:
 
     @contextlib.contextmanager
     def space(self) -> Iterator[None]:
-        """What the system says when the store cannot be written becomes a StoreError that a person can act on."""
+        """Turns an OSError of writing to the store into a StoreError."""
         try:
             yield
         except OSError as error:
@@ -133,7 +135,7 @@ class Store:
             return os.stat(self.path(digest))
 
     def put(self, data: bytes) -> Digest:
-        """Store `data` (if it is not there yet) and return its digest."""
+        """Stores `data`, unless it is there already, and returns its digest."""
         digest = Digest.of(data)
         if not self._holds(digest, data):
             with self.create() as blob:
@@ -142,13 +144,13 @@ class Store:
         return digest
 
     def _holds(self, digest: Digest, data: bytes) -> bool:
-        """Returns whether the blob is there, and holds `data`; its time stamp then says that it was needed now."""
+        """Returns whether the blob is there with the bytes `data`; its time stamp is then set to now."""
         try:
             with open(self.path(digest), "rb") as file:
                 same = file.read() == data
                 if same:
                     _touch(file.fileno())
-                    self.vouched.note(digest, stamp(os.fstat(file.fileno())))
+                    self.verified.add(digest, stamp(os.fstat(file.fileno())))
         except OSError:
             return False
         if not same:
@@ -156,18 +158,18 @@ class Store:
         return same
 
     @contextlib.contextmanager
-    def create(self) -> Iterator[Writer]:
-        """A new blob, written piece by piece; it is dropped unless the body calls `commit`."""
-        writer = Writer(self)
+    def create(self) -> Iterator[BlobWriter]:
+        """Yields a new blob, written piece by piece; it is removed unless the body calls `commit`."""
+        writer = BlobWriter(self)
         try:
             yield writer
         finally:
             writer.close()
 
     def adopt(self, path: Path, digest: Digest) -> None:
-        """Take the file `path` (named by `scratch`, whole, already verified) as the blob `digest`."""
+        """Turns the file `path` (named by `scratch`, whole, verified) into the blob `digest`."""
         with self.space():
-            os.chmod(path, os.stat(path).st_mode & 0o444)  # who may read it, the umask decided
+            os.chmod(path, os.stat(path).st_mode & 0o444)  # the umask decides who may read it
             settle_mtime(path)
             place = self.path(digest)
             try:
@@ -175,25 +177,25 @@ class Store:
             except FileNotFoundError:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(path, place)
-        self.vouched.note(digest, stamp(self.stat(digest)))
+        self.verified.add(digest, stamp(self.stat(digest)))
 
     def open(self, digest: Digest) -> BinaryIO:
-        """The file of a blob, which is right as it stands: Damaged if it is not."""
+        """Opens a blob, which is verified. Missing; Damaged."""
         with self._present(digest):
-            return self.vouched.open(digest)[0]
+            return self.verified.open(digest)[0]
 
     @contextlib.contextmanager
-    def held(self, digest: Digest) -> Iterator[BinaryIO]:
-        """The same for something that takes longer: Damaged at the end, too, if the file is not right any more."""
+    def open_checked(self, digest: Digest) -> Iterator[BinaryIO]:
+        """Opens a blob for a longer use. Damaged also at the end, if the file changed meanwhile."""
         with self._present(digest):
-            file, before = self.vouched.open(digest)
+            file, before = self.verified.open(digest)
         with file:
             yield file
             if stamp(os.fstat(file.fileno())) != before:
                 self.right(digest)
 
     def right(self, digest: Digest) -> Path:
-        """Where the blob is, for others to open; Damaged if it is not what its name says."""
+        """Returns the path of a verified blob, for other programs. Missing; Damaged."""
         self.open(digest).close()
         return self.path(digest)
 
@@ -212,7 +214,7 @@ class Store:
                 raise self.damaged(digest)
 
     def damaged(self, digest: Digest) -> Damaged:
-        """Remove a blob that is not what its name says, and what was made of it; the error to raise."""
+        """Removes a damaged blob and what may be derived from it, and returns the error to raise."""
         from pipeline.store import derived
 
         try:
@@ -220,39 +222,43 @@ class Store:
         except StoreError as error:
             raise StoreError(f"{self.path(digest)} is damaged and cannot be removed: {error}") from None
         self._trees.pop(digest, None)
-        self.vouched.clear()
+        self.verified.clear()
         self.reading.close()
         return Damaged(digest)
 
+    def clear(self, folder: str) -> None:
+        """Removes all files of the store below `folder`. StoreError."""
+        with self.space():
+            for place, _, names in os.walk(self.root / folder):
+                for name in names:
+                    Path(place, name).unlink(missing_ok=True)
+
     def scratch(self) -> Path:
-        """A new name for a file that is on the same file system as the blobs."""
+        """Returns a new name for a file, on the file system of the blobs."""
         return self._leased().name()
 
     # contents
 
     def read(self, content: Content) -> Iterator[bytes]:
-        """The bytes of `content` in chunks of at most CHUNK. Missing, or Damaged if a blob ends early."""
+        """Yields the bytes of `content`, at most CHUNK at a time. Missing, or Damaged if a blob ends early."""
         return self.reading.read(content)
 
     def content(self, data: bytes) -> Content:
-        """`data` as content, stored."""
+        """Stores `data` and returns it as content."""
         return (Slice(self.put(data), 0, len(data)),) if data else ()
 
     def bytes(self, content: Content, limit: int = 64 << 20) -> bytes:
-        """Small content, whole; StoreError if it is larger than `limit` bytes."""
+        """Returns all bytes of `content`; StoreError if there are more than `limit`."""
         if trees.length(content) > limit:
             raise StoreError(f"{trees.length(content)} bytes where at most {limit} are expected")
         return b"".join(self.read(content))
 
     def rope(self) -> Rope:
-        """A new sink; what is written to it ends up in one blob, what is extended stays by reference."""
+        """Returns a new sink for a content."""
         return Rope(self)
 
     def export(self, content: Content, path: Path) -> Digest:
-        """Write `content` to the host file `path` (beside it, then renamed), holes kept; its sha256 is returned.
-
-        Damaged if a blob that goes into it is not right.
-        """
+        """Writes `content` to the host's file `path`, holes kept. Returns its SHA-256. Missing; Damaged; StoreError."""
         from pipeline.store import export
 
         return export.export(self, content, path)
@@ -261,18 +267,18 @@ class Store:
 
     def put_tree(self, tree: Tree) -> Digest:
         digest = self.put(columns.dump(tree))
-        self._keep(digest, Tree(tree))
+        self._cache_tree(digest, Tree(tree))
         return digest
 
     def tree(self, digest: Digest) -> Tree:
-        """The tree that `digest` names. Shared: callers must not change it."""
+        """Returns the tree `digest`. It is shared: callers must not change it."""
         if (found := self._trees.get(digest)) is None:
             found = columns.load(self.get(digest))
-        self._keep(digest, found)
+        self._cache_tree(digest, found)
         return found
 
-    def _keep(self, digest: Digest, tree: Tree) -> None:
-        """Keep `tree`, and of the others those that were used last."""
+    def _cache_tree(self, digest: Digest, tree: Tree) -> None:
+        """Keeps `tree` parsed, and of the others those that were used last."""
         with self._guard:
             self._trees.pop(digest, None)
             while self._trees and sum(map(len, self._trees.values())) + len(tree) > ENTRIES_IN_MEMORY:
@@ -282,50 +288,50 @@ class Store:
     # finished actions
 
     def recall(self, key: str) -> Digest | None:
-        """What the action `key` gave, if it has been done and its result is still here."""
+        """Returns the result of the action `key`; None if it was not recorded, or its blob is gone."""
         record = self.record(key)
         try:
             if record is None or os.stat(self.path(record.result)).st_size != record.size:
                 return None
         except OSError:
             return None
-        with contextlib.suppress(StoreError):  # a store that only others may write serves all the same
+        with contextlib.suppress(StoreError):  # a store that only others may write can still be read
             self._leased()
         _touch(records.place(self.root, key))
         return record.result
 
     def record(self, key: str) -> Record | None:
-        """What is remembered of the action `key`, wherever its result is now."""
+        """Returns the record of the action `key`, even if its result is gone; None if there is none."""
         try:
             return records.load(key, records.place(self.root, key).read_bytes())
         except OSError:
             return None
 
     def remember(self, key: str, result: Digest, facts: Mapping[str, Any] | None = None) -> None:
-        """Note that the action `key` gave `result`, which is in the store. `facts`: JSON values."""
+        """Records that the action `key` gave `result`, which is in the store. facts: JSON values."""
         record = Record(result, self.size(result), dict(facts or {}))
         self.note(records.place(self.root, key), record.dump(key))
 
     def forget(self, key: str) -> None:
-        """Drop what is remembered of the action `key`."""
+        """Drops the record of the action `key`."""
         with self.space():
             records.place(self.root, key).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the lock `name` against every other thread and process that uses this store."""
+        """Holds the lock `name`, exclusive among all threads and processes that use this store."""
         self._leased()
         path = self.root / "locks" / name
         with self.space():
-            file = held.take(path)
+            file = locks.take(path)
         assert file is not None
         try:
             yield
         finally:
-            held.drop(path, file)
+            locks.drop(path, file)
 
 
 def _touch(file: Path | int) -> None:
-    """Has a file's time stamp say that it was needed now, where it is ours: others see to their own."""
+    """Sets a file's time stamp to now, which `gc` takes for its last use; not that of another user's file."""
     with contextlib.suppress(OSError):
         os.utime(file)

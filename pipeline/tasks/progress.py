@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO
 
 from pipeline.host.terminal import escaped, printable
 from pipeline.model import size
-from pipeline.store import meter
+from pipeline.store import progress_counter
 from pipeline.tasks.last_run import RESTORED, Event
 from pipeline.tasks.reporter import LineReporter, is_stage
 
@@ -27,7 +27,7 @@ class Work(NamedTuple):
     """A stage at work: when it began (monotonic seconds), and the bytes that it has moved."""
 
     begun: float
-    meter: meter.Meter
+    meter: progress_counter.ProgressCounter
 
 
 class LiveReporter(LineReporter):
@@ -51,8 +51,8 @@ class LiveReporter(LineReporter):
         super().execute_task(task)
         if not is_stage(task):
             return
-        work = Work(time.monotonic(), meter.Meter())
-        meter.current.set(work.meter)
+        work = Work(time.monotonic(), progress_counter.ProgressCounter())
+        progress_counter.current.set(work.meter)
         with self.guard:
             self.work[task.name] = work
             first, self.live = self.live is None, self.live or False
@@ -82,7 +82,7 @@ class LiveReporter(LineReporter):
             return dict(self.events), dict(self.work)
 
 
-def told(moved: meter.Meter, seconds: float) -> str:
+def told(moved: progress_counter.ProgressCounter, seconds: float) -> str:
     """How much a stage has moved in `seconds`, of how much and until when where it knows; "" for nothing."""
     if not moved.count:
         return ""

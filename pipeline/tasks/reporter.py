@@ -155,11 +155,11 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
 
     def tell_damage(self) -> None:
         """Say what was found damaged in the store since this was last asked."""
-        if "pipeline.store.fault" not in sys.modules:  # nothing of the store was looked at
+        if "pipeline.store.errors" not in sys.modules:  # nothing of the store was looked at
             return
-        from pipeline.store.fault import noted
+        from pipeline.store.errors import damage_notices
 
-        lines, noted[:] = [*noted], []
+        lines, damage_notices[:] = [*damage_notices], []
         self.damaged += lines
         for line in lines:
             say(f"warning: {line}", error=True)

@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pipeline.model.tree import EPOCH, Device, Directory, Entry, File, Pack, Read, Sink, Symlink, length, parent
+from pipeline.model.tree import EPOCH, Compress, Device, Directory, Entry, File, Read, Sink, Symlink, length, parent
 from pipeline.ondisk import encode_device
 from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import TooLarge, limits, raw
@@ -31,7 +31,7 @@ ATTRIBUTES = 12
 """Bytes that fsck.erofs 1.5 reads behind every inode, whether attributes stand there or not: the image has them."""
 
 
-def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -> bytes:
+def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Compress | None) -> bytes:
     """Write the ordered, complete `tree` without its first block, which is returned.
 
     pack: gives for parts of files what `erofsdata.packed` makes of their bytes; None for files that are stored as they

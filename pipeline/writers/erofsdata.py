@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.model.tree import Content, Pack, Read, Sink, Slice, cut, length
+from pipeline.model.tree import Compress, Content, Read, Sink, Slice, cut, length
 from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import Unwritable
 from pipeline.writers.extents import held, words
@@ -59,7 +59,7 @@ class Data:
     pack: gives for extents what `packed` makes of their bytes, in order; None: nothing is compressed.
     """
 
-    def __init__(self, read: Read, out: Sink, origin: int, pack: Pack | None) -> None:
+    def __init__(self, read: Read, out: Sink, origin: int, pack: Compress | None) -> None:
         self.shared = False
         """Whether two files have the same compressed clusters."""
         self._read, self._out, self._pack = read, out, pack

@@ -18,7 +18,7 @@ from struct import pack
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from pipeline.model.tree import EPOCH, Content, Entry, Keep, Sink, Slice, cut, length
+from pipeline.model.tree import EPOCH, Content, Entry, Memoize, Sink, Slice, cut, length
 from pipeline.ondisk.ext4 import EXTENTS_FL, JOURNAL_INODE, JOURNAL_SUPERBLOCK, SUPERBLOCK_OFFSET
 from pipeline.writers import Unwritable, disk, ext4inode, ext4layout, ext4section, ext4tree, raw
 from pipeline.writers.crc32c import crc32c
@@ -79,7 +79,7 @@ class _Wanted(NamedTuple):
 
 def write(
     tree: Mapping[str, Entry],
-    keep: Keep,
+    keep: Memoize,
     out: Sink,
     size: int | None = None,
     label: str = "",
@@ -183,7 +183,7 @@ def _need(blocks: int, runs: Sequence[Sequence[tuple[int, int]]]) -> Need:
     return Need(blocks, [[Run(*run) for run in each] for each in runs])
 
 
-def _kept(keep: Keep, how: str, seeds: Seeds, part: _Part, head: int, first: int) -> tuple[Any, Content]:
+def _kept(keep: Memoize, how: str, seeds: Seeds, part: _Part, head: int, first: int) -> tuple[Any, Content]:
     """A part that starts at the block `first`, as ext4section lays it out."""
     return keep(f"{how} at {head} {first} {part.name}", partial(_lay, part, seeds, head, first))
 

@@ -12,7 +12,7 @@ from functools import partial
 from struct import Struct, pack
 from typing import NamedTuple
 
-from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Keep, Sink, length
+from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Memoize, Sink, length
 from pipeline.writers import TooLarge, Unwritable, agreed, isodir, isosection, limits
 from pipeline.writers.isodir import BIG, BLOCK, LITTLE, PADDING
 from pipeline.writers.isosection import Described, Whole
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
         return self.whole.files[path][0]
 
 
-def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> Plan:
+def plan(tree: Mapping[str, Entry], keep: Memoize, boots: Sequence[Boot] = ()) -> Plan:
     """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it. Unwritable for what ISO
     9660 has no room for."""
     tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(agreed(tree))}

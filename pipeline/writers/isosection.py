@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pipeline.model.columns import named
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, Directory, Entry, File, Keep, Sink, length, parent, sections
+from pipeline.model.tree import Content, Directory, Entry, File, Memoize, Sink, length, parent, sections
 from pipeline.writers import isodir
 from pipeline.writers.isodir import BLOCK, Area, Where
 
@@ -65,7 +65,7 @@ class Whole(NamedTuple):
     end: int
 
 
-def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: Sequence[str]) -> Whole:
+def whole(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted: Sequence[str]) -> Whole:
     """Lay out the ordered, complete `tree`, root included, from the block `start` on. keep: makes what a section comes
     to, or knows it; `how` is said to it. wanted: files that are asked for."""
     rows = list(sections(tree))

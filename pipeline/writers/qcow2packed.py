@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 
-from pipeline.model.tree import Content, Pack, Sink, Slice, Work, length, split
+from pipeline.model.tree import Compress, Content, Sink, Slice, Transform, length, split
 from pipeline.writers import disk
 from pipeline.writers.extents import held, words
 from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, LARGEST, ZSTD, clusters, header
@@ -75,7 +75,7 @@ class Image:
         return place
 
 
-def write(content: Content, pack: Pack, body: Sink) -> bytes:
+def write(content: Content, pack: Compress, body: Sink) -> bytes:
     """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size. Unwritable for more than
     LARGEST.
 
@@ -101,7 +101,7 @@ def write(content: Content, pack: Pack, body: Sink) -> bytes:
     return header(length(content), (place, len(first)), _references(image), ZSTD)
 
 
-def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def packed(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
     """Clusters, of which the disk's last may be short, as zstd frames, each, or PLAIN; of zeros nothing."""
     holes = [not data.strip(b"\0") for data in some]
     made = iter(compress([data.ljust(CLUSTER, b"\0") for data, hole in zip(some, holes, strict=True) if not hole]))

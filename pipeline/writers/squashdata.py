@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import tee
 from typing import NamedTuple
 
-from pipeline.model.tree import Content, Pack, Read, Sink, Slice, Work, length, parent, split
+from pipeline.model.tree import Compress, Content, Read, Sink, Slice, Transform, length, parent, split
 from pipeline.ondisk.squashfs import FRAGMENT, INVALID, UNCOMPRESSED
 from pipeline.writers.twins import identities
 
@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 
 def write(
-    contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, origin: int, fragments: bytearray
+    contents: Mapping[str, Content], read: Read, out: Sink, make: Compress, origin: int, fragments: bytearray
 ) -> Generator[Place]:
     """Write every content of `contents`, none of which is empty, once. Where each of them is, as soon as that is known.
 
@@ -80,7 +80,7 @@ def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
     return piece.length, (piece,) if piece.length else ()
 
 
-def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def packed(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
     """Blocks as they are stored, each, or PLAIN; of BLOCK zeros nothing."""
     made = iter(compress([data for data in some if data != ZEROS]))
     blocks = [b"" if data == ZEROS else next(made) for data in some]

@@ -17,16 +17,16 @@ from typing import NamedTuple
 
 from pipeline.model.tree import (
     EPOCH,
+    Compress,
     Content,
     Device,
     Directory,
     Entry,
     File,
-    Pack,
     Read,
     Sink,
     Symlink,
-    Work,
+    Transform,
     length,
     parent,
 )
@@ -67,8 +67,8 @@ class Packing(NamedTuple):
     """
 
     name: str
-    compress: Work
-    make: Pack
+    compress: Transform
+    make: Compress
 
 
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import pack
 
-from pipeline.model.tree import Work
+from pipeline.model.tree import Transform
 from pipeline.ondisk import squashfs as ondisk
 from pipeline.writers import Unwritable
 
@@ -23,7 +23,7 @@ LARGEST_TABLE = (1 << 32) - 1
 class Metadata:
     """A table that is cut into blocks of 8 KiB, each compressed on its own."""
 
-    def __init__(self, compress: Work) -> None:
+    def __init__(self, compress: Transform) -> None:
         self._compress = compress
         self._rest = bytearray()
         self._blocks: list[bytes] = []

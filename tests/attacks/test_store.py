@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from pipeline.engine.gc import blobs, records
 from pipeline.host.stamp import stamp
+from pipeline.incremental import open_store
 from pipeline.model.columns import START
 from pipeline.model.digest import Digest
 from pipeline.planning import lock
-from pipeline.store import Store
 from tests.oci import craft
 from tests.project import ROOT, run_doit
 
@@ -106,10 +106,10 @@ def stored_lock(project: Path) -> list[Path]:
 
 
 KINDS: dict[str, Callable[[Path], list[Path]]] = {
-    "blob": lambda project: [path for _, path in blobs(Store(project / "cache")) if not tree(path)],
-    "tree": lambda project: [path for _, path in blobs(Store(project / "cache")) if tree(path)],
-    "record": lambda project: [path for path, _ in records(Store(project / "cache"))],
-    "fact": lambda project: list(project.glob("cache/sums/*/*")),
+    "blob": lambda project: [path for _, path in blobs(open_store(project / "cache")) if not tree(path)],
+    "tree": lambda project: [path for _, path in blobs(open_store(project / "cache")) if tree(path)],
+    "record": lambda project: [path for path, _ in records(open_store(project / "cache"))],
+    "memo": lambda project: list(project.glob("cache/sums/*/*")),
     "seed": lambda project: list(project.glob("cache/spares/*")),
     "stored lock": stored_lock,
     "layout": lambda project: [project / "cache/oci-layout"],
@@ -219,9 +219,9 @@ def test_a_flipped_byte_of_a_layer_is_not_built_in_and_the_build_says_so(project
 
 def test_fsck_drops_what_was_made_of_damage_that_left_no_trace(project: Path, right: Sums) -> None:
     """The disk lost a bit, and no time stamp says so: what is built of it is wrong until fsck has read the blob."""
-    store, blob = Store(project / "cache"), web(project)
+    store, blob = open_store(project / "cache"), web(project)
     flip(blob)
-    store.vouched.note(Digest("sha256:" + blob.name), stamp(os.stat(blob)))
+    store.verified.add(Digest("sha256:" + blob.name), stamp(os.stat(blob)))
     write(project, compress="zstd:6")
     honest = fresh(project)
     assert build(project).returncode == 0 and sums(project) != honest

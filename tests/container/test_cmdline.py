@@ -19,7 +19,7 @@ from pipeline.planning.load import load
 from pipeline.planning.lock import Lock
 from pipeline.planning.plan import plan
 from pipeline.run import qemu
-from pipeline.stages import bootvolume
+from pipeline.stages import boot_partition
 from pipeline.store import Store
 
 LOADED = [name for name in (*formats.names(), "raw-efi.zst") if formats.loaders(name)]
@@ -134,7 +134,7 @@ def test_a_word_that_a_loader_reads_itself_is_refused(name: str, line: str, word
 def on_a_volume(line: str, store: Store) -> None:
     parts = {"kernel": b"k", "initrd.img": b"i", "cmdline": line.encode()}
     tree = store.put_tree(files((name, store.content(data)) for name, data in parts.items()))
-    bootvolume.linux_files(store, tree, tree)
+    boot_partition.linux_files(store, tree, tree)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.engine.action import Action, Call, closure, here
+from pipeline.engine.action import Action, Call, closure, run_locally
+from pipeline.incremental import open_store
 from pipeline.model.digest import Digest
 from pipeline.store import Store
 
@@ -108,7 +109,7 @@ def test_what_is_no_json_is_refused_as_a_parameter(params):
 
 def test_a_stage_is_handed_what_was_hashed_and_nothing_else(tmp_path):
     """Tuples, and keys that are no text, look alike in JSON: the stage must not be able to tell them apart either."""
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     results = set()
     for params in ({"a": (1, 2), "b": {1: 2}}, {"a": [1, 2], "b": {"1": 2}}):
         action = Action("name", noted, params)
@@ -124,17 +125,17 @@ def test_an_executor_sees_plain_values_only_and_decides_where_a_stage_runs(tmp_p
         seen.append(call)
         copied = Call(*json.loads(json.dumps([call.stage, call.version, call.params.decode(), call.inputs])))
         inputs = tuple(Digest.parse(text) for text in copied.inputs)
-        return here(store, copied._replace(params=copied.params.encode(), inputs=inputs))
+        return run_locally(store, copied._replace(params=copied.params.encode(), inputs=inputs))
 
     lower = Action("lower", noted, {"a": 1})
     upper = Action("upper", noted, {"b": "ü"}, (lower,))
-    result, ran = upper.perform(Store(tmp_path / "a"), elsewhere)
-    assert ran and result == upper.perform(Store(tmp_path / "b"))[0]
+    result, ran = upper.perform(open_store(tmp_path / "a"), elsewhere)
+    assert ran and result == upper.perform(open_store(tmp_path / "b"))[0]
     assert [(call.stage, call.version, json.loads(call.params)) for call in seen] == [
         ("tests.engine.test_action.noted", 1, {"a": 1}),
         ("tests.engine.test_action.noted", 1, {"b": "ü"}),
     ]
-    assert seen[1].inputs == (lower.perform(Store(tmp_path / "a"))[0],)
+    assert seen[1].inputs == (lower.perform(open_store(tmp_path / "a"))[0],)
 
 
 # what must run
@@ -206,7 +207,7 @@ def test_what_runs_is_what_the_model_says_after_any_edits_in_parallel_and_with_f
     tmp_path_factory, history, threads, chance: random.Random
 ):
     shape, builds = history
-    store = Store(tmp_path_factory.mktemp("model"))
+    store = open_store(tmp_path_factory.mktemp("model"))
     known: set = set()
     for numbers, failing in builds:
         actions = graph(shape, numbers)

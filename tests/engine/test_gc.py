@@ -10,6 +10,7 @@ import pytest
 from pipeline.engine.action import Action, closure
 from pipeline.engine.fsck import check
 from pipeline.engine.gc import blobs, collect, needs
+from pipeline.incremental import open_store
 from pipeline.store import Store
 from pipeline.store.store import PARTIAL
 from tests.engine.graphs import build, check_whole, graph, mix
@@ -21,7 +22,7 @@ def later(store: Store) -> Store:
     for path in [*store.root.glob("blobs/*/*"), *store.root.glob("actions/*/*")]:
         stamp = path.stat().st_mtime - 3600
         os.utime(path, (stamp, stamp))
-    return Store(store.root)
+    return open_store(store.root)
 
 
 def size(store: Store) -> int:
@@ -94,7 +95,7 @@ def test_what_a_running_build_has_used_stays(store):
     old.perform(running)  # recalled
     new.perform(running)  # made
     part = running.put(b"a blob that no record speaks of yet")
-    collect(Store(store.root), [], 0)
+    collect(open_store(store.root), [], 0)
     assert not any(action.perform(store)[1] for action in (old, new))
     assert store.has(part)
 
@@ -102,21 +103,21 @@ def test_what_a_running_build_has_used_stays(store):
 def test_collecting_again_and_again_beside_a_build_harms_nothing(tmp_path):
     """The clock of the collecting process is made to run ahead, so that it takes away what the build has just made."""
     root, actions = tmp_path / "cache", graph(7, most=20)
-    right = build(Store(tmp_path / "right"), actions)
+    right = build(open_store(tmp_path / "right"), actions)
     program = (
-        "import sys, pathlib; from tests.engine.graphs import *; from pipeline.store import Store\n"
-        "for number in range(30): build(Store(pathlib.Path(sys.argv[1])), graph(7, most=20))"
+        "import sys, pathlib; from tests.engine.graphs import *; from pipeline.incremental import open_store\n"
+        "for number in range(30): build(open_store(pathlib.Path(sys.argv[1])), graph(7, most=20))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, root])
     chance, rounds = random.Random(7), 0
     while process.poll() is None:
-        for _, path in list(blobs(Store(root))):
+        for _, path in list(blobs(open_store(root))):
             if chance.random() < 0.02:
                 path.unlink(missing_ok=True)
-        collect(Store(root), [], chance.choice([0, None, 10000]))
+        collect(open_store(root), [], chance.choice([0, None, 10000]))
         rounds += 1
     assert process.returncode == 0 and rounds
-    assert build(Store(root), actions) == right
+    assert build(open_store(root), actions) == right
 
 
 def test_fsck_names_what_it_removes(store):

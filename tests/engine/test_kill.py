@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.gc import collect
-from pipeline.store import Store
+from pipeline.incremental import open_store
 from tests.engine.graphs import build, check_whole, graph
 
 RUNS = 300
@@ -59,7 +59,7 @@ def doomed(root: Path, seed: int, fate: int) -> None:
         killed_at_a_call(chance.randrange(1, 2500))
     else:
         killed_after(chance.randrange(1, 15000))
-    store = Store(root)
+    store = open_store(root)
     with ThreadPoolExecutor(chance.choice([1, 3])) as pool:
         list(pool.map(lambda action: build(store, [action]), graph(seed)))
 
@@ -68,13 +68,13 @@ def doomed(root: Path, seed: int, fate: int) -> None:
 def test_a_killed_build_leaves_whole_objects_and_the_next_one_is_right(tmp_path, part):
     died = 0
     for seed in range(part, RUNS, SLICES):
-        root, right = tmp_path / str(seed), build(Store(tmp_path / f"right{seed}"), graph(seed))
+        root, right = tmp_path / str(seed), build(open_store(tmp_path / f"right{seed}"), graph(seed))
         for fate in (2 * seed, 2 * seed + 1):  # the second one starts from what the first one left
             status = in_a_child(lambda: doomed(root, seed, fate))  # noqa: B023
             died += os.WIFSIGNALED(status)
             assert os.WIFSIGNALED(status) or status == 0, "the build ended with an error of its own"
-            check_whole(Store(root))
-        store = Store(root)
+            check_whole(open_store(root))
+        store = open_store(root)
         assert build(store, graph(seed)) == right
         check_whole(store)
         left = {path.suffix for path in (root / "tmp").iterdir()}

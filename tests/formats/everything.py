@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import formats
+from pipeline.incremental import open_store
 from pipeline.model.digest import Digest
 from pipeline.store import Store
 from tests.formats import node
@@ -26,7 +27,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 
 def main(folder: str, uid: str = "") -> None:
-    store = Store(Path(folder))
+    store = open_store(Path(folder))
     known = {name: make() for name, make in node.products(store).items()}
     known |= {f"rpi3 {name}": make() for name, make in node.raspberry(store).items()}
     if uid:

@@ -15,7 +15,7 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Device, Directory, File, Symlink, Tree, complete, files
 from pipeline.recipe.apt import Archive, open_archive
 from pipeline.recipe.error import PackageError
-from pipeline.stages import bootrd as mounting
+from pipeline.stages import initramfs as mounting
 from pipeline.stages import initrd, unified
 from pipeline.store import Store
 from pipeline.writers import tar

@@ -9,7 +9,7 @@ from pipeline import readers
 from pipeline.language.problem import StageProblem
 from pipeline.model.tree import Tree, complete, files
 from pipeline.readers.view import HostFile
-from pipeline.stages import bootrd
+from pipeline.stages import initramfs
 from pipeline.writers import Unwritable, disk, tar
 from tests.formats import node
 from tests.judges import need, run
@@ -91,7 +91,7 @@ def kernel_image(store, contents):
 
 def test_a_kernel_without_modules_needs_none(store):
     image = kernel_image(store, files([("lib/firmware/some", store.content(b"x"))]))
-    for found in (bootrd.modules(store, image, tar="kernel.tar"), bootrd.modules(store, tar="")):
+    for found in (initramfs.modules(store, image, tar="kernel.tar"), initramfs.modules(store, tar="")):
         assert store.tree(found) == Tree()
 
 
@@ -100,7 +100,7 @@ def test_modules_come_with_what_they_need_and_their_data(store):
     chosen = node.modules("sr_mod", "virtio_blk", "overlay")
     entries = {str(path.relative_to(package)): node.host(store, path) for path in chosen}
     image = kernel_image(store, Tree(entries).ordered())
-    found = store.tree(bootrd.modules(store, image, tar="kernel.tar"))
+    found = store.tree(initramfs.modules(store, image, tar="kernel.tar"))
     names = {path.rpartition("/")[2] for path in found}
     assert {"cdrom.ko", "scsi_mod.ko", "sr_mod.ko", "virtio_blk.ko", "modules.dep", "modules.alias.bin"} <= names
     assert "overlay.ko" not in names
@@ -111,10 +111,10 @@ def test_modules_come_with_what_they_need_and_their_data(store):
 def test_the_ramdisk_has_tools_and_nothing_else(store):
     init = files((path, store.content(b"x")) for path in (
         "bin/busybox", "sbin/modprobe", "lib/x86_64-linux-gnu/libc.so.6", "lib64/ld-linux-x86-64.so.2",
-        "usr/bin/lua5.3", "lib/x86_64-linux-gnu/libreadline.so.8", "etc/passwd", "init", bootrd.MOUNT_ROOT,
+        "usr/bin/lua5.3", "lib/x86_64-linux-gnu/libreadline.so.8", "etc/passwd", "init", initramfs.MOUNT_ROOT,
     ))  # fmt: skip
-    found = store.tree(bootrd.ramdisk(store, store.put_tree(Tree()), store.put_tree(complete(init))))
-    assert found["init"].target == bootrd.MOUNT_ROOT
+    found = store.tree(initramfs.ramdisk(store, store.put_tree(Tree()), store.put_tree(complete(init))))
+    assert found["init"].target == initramfs.MOUNT_ROOT
     assert {"bin/busybox", "sbin/modprobe", "lib/x86_64-linux-gnu/libc.so.6", "lib64/ld-linux-x86-64.so.2"} < set(found)
     assert not {"usr/bin/lua5.3", "lib/x86_64-linux-gnu/libreadline.so.8", "etc/passwd"} & set(found)
 
@@ -122,4 +122,4 @@ def test_the_ramdisk_has_tools_and_nothing_else(store):
 def test_an_init_that_cannot_mount_is_refused(store):
     nothing = store.put_tree(Tree())
     with pytest.raises(Unwritable, match="mount-root"):
-        bootrd.ramdisk(store, nothing, nothing)
+        initramfs.ramdisk(store, nothing, nothing)

@@ -127,21 +127,21 @@ def test_a_circle_of_modules_is_refused(store: Store) -> None:
 
 @pytest.fixture
 def some(store: Store) -> Tree:
-    def using(*uses: str, exports: tuple[str, ...] = (), info: tuple[str, ...] = ()) -> bytes:
+    def with_results(*uses: str, exports: tuple[str, ...] = (), info: tuple[str, ...] = ()) -> bytes:
         return elf.module(info, exports, uses)
 
     return kernel(
         store,
         {
-            "kernel/lib/crc-base.ko": using(exports=("crc",)),
-            "kernel/crypto/crc32c-soft.ko": using("crc", info=("alias=crc32c", "alias=crypto-crc32c")),
-            "kernel/crypto/crc32c-hard.ko": using("crc", info=("alias=crc32c",)),
-            "kernel/fs/ext4/ext4.ko": using(
+            "kernel/lib/crc-base.ko": with_results(exports=("crc",)),
+            "kernel/crypto/crc32c-soft.ko": with_results("crc", info=("alias=crc32c", "alias=crypto-crc32c")),
+            "kernel/crypto/crc32c-hard.ko": with_results("crc", info=("alias=crc32c",)),
+            "kernel/fs/ext4/ext4.ko": with_results(
                 "jbd", "printk", info=("softdep=pre: crc32c", "softdep=post: nothing built-in")
             ),
-            "kernel/fs/jbd2.ko": using(exports=("jbd",)),
-            "kernel/fs/xfs/xfs.ko": using(),
-            "kernel/drivers/virtio-net.ko.xz": lzma.compress(using()),
+            "kernel/fs/jbd2.ko": with_results(exports=("jbd",)),
+            "kernel/fs/xfs/xfs.ko": with_results(),
+            "kernel/drivers/virtio-net.ko.xz": lzma.compress(with_results()),
             "modules.builtin": "kernel/net/unix.ko\nkernel/drivers/virtio_pci.ko\n",
             "modules.order": "",
         },

@@ -14,7 +14,7 @@ from pipeline.oci.image import image_manifest
 from pipeline.oci.progress import Line, transfer
 from pipeline.stages.pull import pull
 from pipeline.store import Store
-from pipeline.store.meter import Meter, current
+from pipeline.store.progress_counter import ProgressCounter, current
 from pipeline.tasks.progress import told
 from tests.oci import craft
 
@@ -55,8 +55,8 @@ def test_a_transfer_that_fails_says_nothing() -> None:
 
 
 def test_in_a_stage_that_is_watched_it_goes_to_the_stage_s_meter(capsys: pytest.CaptureFixture[str]) -> None:
-    def run() -> Meter:
-        meter = Meter()
+    def run() -> ProgressCounter:
+        meter = ProgressCounter()
         current.set(meter)
         with transfer("alpine:3.20", 1500) as tell:
             tell(1000)
@@ -77,7 +77,7 @@ def test_in_a_stage_that_is_watched_it_goes_to_the_stage_s_meter(capsys: pytest.
     ],
 )
 def test_what_the_view_of_a_build_says(count: int, total: int, said: str) -> None:
-    meter = Meter()
+    meter = ProgressCounter()
     meter.expect(total)
     meter.advance(count)
     assert told(meter, 2.0) == said
@@ -85,7 +85,7 @@ def test_what_the_view_of_a_build_says(count: int, total: int, said: str) -> Non
 
 def test_a_pull_tells_what_it_fetches_and_how_much_that_is(tmp_path: Path) -> None:
     image = craft.image(tmp_path / "layout", [craft.archive(craft.entry(f"{n}", data=b"x" * n)) for n in range(9)])
-    store, meter = Store(tmp_path / "store"), Meter()
+    store, meter = Store(tmp_path / "store"), ProgressCounter()
 
     def run() -> None:
         current.set(meter)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.incremental import open_store
 from pipeline.model import tree as trees
 from pipeline.stages import archive
-from pipeline.store import Store
 from pipeline.writers import tar
 from tests.writers import samples
 
@@ -27,7 +27,7 @@ def written(store, write):
 @given(samples.random_files(), samples.random_files(), st.sampled_from([1, 3]))
 @settings(max_examples=40)
 def test_sections_make_the_same_archive(tmp_path_factory, before, after, size):
-    store = Store(tmp_path_factory.getbasetemp() / "archive")
+    store = open_store(tmp_path_factory.getbasetemp() / "archive")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trees, "SECTION", size)
         for files in (before, after, before):
@@ -38,7 +38,7 @@ def test_sections_make_the_same_archive(tmp_path_factory, before, after, size):
 
 @pytest.mark.parametrize("lose", [Path.unlink, lambda blob: blob.chmod(0o644) or blob.write_bytes(b"[]")])
 def test_what_was_lost_or_damaged_is_made_again(tmp_path, lose):
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     tree = samples.special(store)
     first = written(store, lambda out: archive.write(store, tree, out))
     kept = {entry.content for entry in tree.values() if hasattr(entry, "content")}

@@ -14,6 +14,7 @@ import pytest
 from pipeline.engine.action import Action, NotReproducible, closure
 from pipeline.engine.fsck import check
 from pipeline.engine.gc import blobs
+from pipeline.incremental import open_store
 from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Slice, only
 from pipeline.store import Damaged, Missing, Store, StoreError
@@ -32,7 +33,7 @@ def test_any_blobs_may_be_deleted(store, seed):
     for _, path in list(blobs(store)):
         if chance.random() < 0.5:
             path.unlink()
-    assert build(Store(store.root), actions) == right
+    assert build(open_store(store.root), actions) == right
     check_whole(store)
 
 
@@ -45,7 +46,7 @@ def test_any_blobs_may_be_cut_short(store, seed):
         if chance.random() < 0.3:
             path.chmod(0o644)
             os.truncate(path, chance.randrange(path.stat().st_size))
-    assert build(Store(store.root), actions) == right
+    assert build(open_store(store.root), actions) == right
 
 
 def flip(path: Path, chance: random.Random) -> None:
@@ -69,7 +70,7 @@ def test_fsck_finds_every_flipped_bit_and_the_next_build_is_right(store, seed):
     assert {damage.path for damage in found} >= set(flipped)
     check_whole(store)
     assert check(store) == []
-    assert build(Store(store.root), actions) == right
+    assert build(open_store(store.root), actions) == right
 
 
 def test_a_flipped_bit_does_not_get_into_a_file_that_is_exported(store, tmp_path):
@@ -149,8 +150,9 @@ def test_processes_threads_and_two_names_of_one_folder_compute_each_action_once(
     (tmp_path / "cache").mkdir()
     (tmp_path / "link").symlink_to("cache")
     program = (
-        "import sys, pathlib; from tests.engine.graphs import *; from concurrent.futures import ThreadPoolExecutor\n"
-        "store = Store(pathlib.Path(sys.argv[1])); actions = list(closure(*graph(int(sys.argv[2]))))\n"
+        "import sys, pathlib; from tests.engine.graphs import *; from pipeline.incremental import open_store\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "store = open_store(pathlib.Path(sys.argv[1])); actions = list(closure(*graph(int(sys.argv[2]))))\n"
         "with ThreadPoolExecutor(4) as pool: ran = list(pool.map(lambda action: action.perform(store)[1], actions))\n"
         "print(sum(ran))"
     )
@@ -159,7 +161,7 @@ def test_processes_threads_and_two_names_of_one_folder_compute_each_action_once(
         for name in ("cache", "link", "cache")
     ]
     ran = [int(process.communicate()[0]) for process in builds]
-    store = Store(tmp_path / "cache")
+    store = open_store(tmp_path / "cache")
     recorded = set((store.root / "actions").glob("*/*"))
     calls = {action.hash([given.perform(store)[0] for given in action.inputs]) for action in closure(*graph(seed))}
     assert sum(ran) <= len(calls), "an action ran twice"
@@ -172,7 +174,7 @@ def test_a_clock_that_goes_back_changes_nothing(store):
     right = build(store, actions)
     for path in store.root.rglob("*"):
         os.utime(path, (2**32, 2**32))
-    assert build(Store(store.root), actions) == right
+    assert build(open_store(store.root), actions) == right
     assert not any(action.perform(store)[1] for action in closure(*actions))
 
 
@@ -193,7 +195,7 @@ def small(folder: Path, size: int):
 def test_a_full_disk_is_one_clear_line_and_leaves_whole_objects(tmp_path):
     action = Action("big", mix, {"seed": 1, "size": 3 << 20})
     with small(tmp_path, 2 << 20):
-        store = Store(tmp_path / "cache")
+        store = open_store(tmp_path / "cache")
         with pytest.raises(StoreError, match=r"no space left for .*cache: free some, or run `doit gc`"):
             action.perform(store)
         check_whole(store)
@@ -247,13 +249,13 @@ def open_path():
 def test_a_read_only_or_foreign_store_serves_what_it_has_and_says_what_it_cannot(open_path, mode):
     if mode == 0o755 and os.getuid():
         pytest.skip("another owner needs root")
-    store, actions = Store(open_path / "cache"), graph(5)
+    store, actions = open_store(open_path / "cache"), graph(5)
     right = build(store, actions)
     for folder in [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]:
         folder.chmod(mode)
 
     def restricted() -> None:
-        theirs = Store(store.root)
+        theirs = open_store(store.root)
         assert build(theirs, actions) == right
         for write in (lambda: theirs.put(b"new"), lambda: Action("new", text, {"times": 1}).perform(theirs)):
             with pytest.raises(StoreError, match=r"cache cannot be written: Permission denied \(.*/tmp/"):
@@ -266,14 +268,14 @@ def test_a_read_only_or_foreign_store_serves_what_it_has_and_says_what_it_cannot
 def test_a_folder_that_cannot_be_made_and_a_file_in_its_place_are_one_clear_line(open_path):
     def restricted() -> None:
         with pytest.raises(StoreError, match="cannot be written: Permission denied"):
-            Store(open_path / "cache").put(b"new")
+            open_store(open_path / "cache").put(b"new")
 
     assert as_nobody(restricted) == 0
     (open_path / "file").write_text("")
     (open_path / "nowhere").symlink_to("gone")
     for name in ("file", "nowhere"):
         with pytest.raises(StoreError, match="is no folder"):
-            Store(open_path / name).put(b"new")
+            open_store(open_path / name).put(b"new")
 
 
 def test_what_a_killed_export_left_is_taken_over(tmp_path, store):

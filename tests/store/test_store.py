@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine.action import Action, closure
+from pipeline.incremental import open_store
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Slice, only
@@ -21,7 +22,7 @@ pieces = st.lists(st.one_of(st.binary(max_size=20), st.integers(0, 20)), max_siz
 
 @given(pieces)
 def test_a_rope_is_the_bytes_that_were_written(tmp_path_factory, parts):
-    store = Store(tmp_path_factory.getbasetemp() / "shared")
+    store = open_store(tmp_path_factory.getbasetemp() / "shared")
     rope, expected = store.rope(), b""
     for number, part in enumerate(parts):
         if isinstance(part, int):
@@ -93,7 +94,7 @@ def test_an_action_runs_once_for_any_number_of_threads(store):
 
     def perform(_):
         barrier.wait()
-        return Action("name", constant, {"text": "once"}).perform(Store(store.root))
+        return Action("name", constant, {"text": "once"}).perform(open_store(store.root))
 
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(perform, range(8)))
@@ -144,18 +145,3 @@ def test_closure_gives_inputs_first_and_each_action_once():
     b = Action("b", constant, {"text": "b"}, (a,))
     c = Action("c", constant, {"text": "c"}, (a, b))
     assert [action.name for action in closure(c, b)] == ["a", "b", "c"]
-
-
-def test_a_file_that_was_exported_is_left_as_long_as_it_is_that(store, tmp_path):
-    large, other = store.content(bytes(range(256)) * 8192), store.content(b"other" * 500000)
-    target = tmp_path / "exported"
-    digest = store.export(large, target)
-    first = target.stat()
-    assert store.export(large, target) == digest and target.stat() == first
-    with target.open("r+b") as file:
-        file.write(b"\0")  # what was there already
-    assert store.export(large, target) == digest and target.stat().st_ino != first.st_ino
-    overwritten = b"x" * first.st_size
-    for change in (lambda: target.write_bytes(overwritten), target.unlink, lambda: store.export(other, target)):
-        change()
-        assert store.export(large, target) == digest and target.read_bytes() == bytes(range(256)) * 8192

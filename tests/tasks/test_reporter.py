@@ -17,7 +17,7 @@ from tests.project import run_doit
 
 DODO = '''
 import sys
-from pipeline.store import meter
+from pipeline.store import progress_counter
 from pipeline.tasks import reporter, state
 from pipeline.tasks.reporter import Explained
 
@@ -37,7 +37,7 @@ class Same:
 
 
 def perform(name):
-    meter.advance(5 << 20)
+    progress_counter.advance(5 << 20)
     if name == "broken":
         return Explained("node.yml:3:7: there is no such thing", True)
     return {"key": "KEY", "ran": name != "restored"}

@@ -14,10 +14,21 @@ import pytest
 from hypothesis import strategies as st
 
 from pipeline.compression import compress
+from pipeline.incremental import compress_blocks, compress_headed_blocks, memoized, one_by_one
 from pipeline.model import tree as trees
-from pipeline.model.tree import Content, Device, Directory, File, Keep, Pack, Slice, Symlink, Tree, Work, complete
-from pipeline.stages.kept import kept
-from pipeline.stages.pieces import each, headed, packed
+from pipeline.model.tree import (
+    Compress,
+    Content,
+    Device,
+    Directory,
+    File,
+    Memoize,
+    Slice,
+    Symlink,
+    Transform,
+    Tree,
+    complete,
+)
 from pipeline.store import Store
 from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs, vmdk
 
@@ -120,9 +131,9 @@ def written(store: Store, write: object, path: Path) -> Path:
     return path
 
 
-def pack(store: Store, work: Work, how: str = "sample") -> Pack:
+def pack(store: Store, work: Transform, how: str = "sample") -> Compress:
     """What packs the pieces of a writer, as a stage does."""
-    return partial(packed, store, how, work)
+    return partial(compress_blocks, store, how, work)
 
 
 @contextlib.contextmanager
@@ -133,17 +144,17 @@ def in_sections(many: int) -> Iterator[None]:
         yield
 
 
-def keep(store: Store) -> Keep:
+def keep(store: Store) -> Memoize:
     """What makes the sections of an ext4."""
-    return partial(kept, store)
+    return partial(memoized, store)
 
 
 def grains(store: Store) -> vmdk.Pack:
     """What packs the grains of a vmdk."""
-    return partial(headed, store, "vmdk", each(partial(vmdk.packed, compress.zlib(1))))
+    return partial(compress_headed_blocks, store, "vmdk", one_by_one(partial(vmdk.packed, compress.zlib(1))))
 
 
-def clusters(store: Store, compression: str) -> Pack:
+def clusters(store: Store, compression: str) -> Compress:
     """What packs the clusters of a qcow2 image."""
     compressing = compress.block_compressor(compress.parse(compression))
     return pack(store, partial(qcow2packed.packed, compressing), f"qcow2 {compression}")
@@ -157,9 +168,9 @@ def blocks(store: Store, compression: str) -> squashfs.Packing:
     return squashfs.Packing(name, block, make)
 
 
-def lz4(store: Store, level: int | None) -> Pack | None:
+def lz4(store: Store, level: int | None) -> Compress | None:
     """What packs the extents of an erofs, at level `level`."""
-    return pack(store, each(partial(erofsdata.packed, compress.lz4(level))), f"lz4 {level}") if level else None
+    return pack(store, one_by_one(partial(erofsdata.packed, compress.lz4(level))), f"lz4 {level}") if level else None
 
 
 def read(store: Store, content: Content) -> bytes:

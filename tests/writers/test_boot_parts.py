@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
+from pipeline.incremental import checksum16
 from pipeline.model.tree import Slice
-from pipeline.store.wordsum import wordsum
 from pipeline.writers import Unwritable, disk, gpt, mbr, pe
 from tests.formats import node
 from tests.judges import need, run
@@ -55,7 +55,7 @@ def program(store, stub, tmp_path_factory):
     sections = [(".cmdline", store.content(b"quiet\0")), (".initrd", store.content(samples.noise(100_001))),
                 (".linux", store.content(samples.noise(50_000)))]  # fmt: skip
     out = store.rope()
-    pe.write(pe.stub(stub), sections, partial(wordsum, store), out)
+    pe.write(pe.stub(stub), sections, partial(checksum16, store), out)
     path = tmp_path_factory.mktemp("pe") / "program.efi"
     store.export(out.finish(), path)
     return path
@@ -93,7 +93,7 @@ def test_what_is_no_program_is_refused(stub, cut):
 def test_a_stub_without_room_is_refused(store, stub):
     sections = [(f".s{number}", store.content(b"x")) for number in range(30)]
     with pytest.raises(Unwritable, match="room"):
-        pe.write(pe.stub(stub), sections, partial(wordsum, store), store.rope())
+        pe.write(pe.stub(stub), sections, partial(checksum16, store), store.rope())
 
 
 @pytest.mark.parametrize(("text", "size"), [(None, None), ("1024", 1 << 30), (300, 300 * MIB), ("2G", 2 << 30)])

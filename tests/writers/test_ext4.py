@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.incremental import open_store
 from pipeline.model import tree as trees
 from pipeline.model.tree import EPOCH, Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.readers import ext4 as reader
 from pipeline.readers.view import HostFile
-from pipeline.store import Store
 from pipeline.writers import Unwritable, ext4, ext4dir, ext4tree, raw
 from pipeline.writers.crc32c import FEW, crc32c, crc32c_each
 from tests.judges import need, run
@@ -110,7 +110,7 @@ def test_what_is_kept_is_what_would_be_made(tmp_path_factory, files, links, many
     after = {path: files[data.draw(st.sampled_from(sorted(files)))] for path in files if data.draw(st.booleans())}
     with samples.in_sections(many):
         for name, versions in (("together", (files, after)), ("alone", (after,))):
-            stores.append(Store(folder / name))
+            stores.append(open_store(folder / name))
             for version in versions:
                 tree = linked(samples.stored(stores[-1], version), links)
                 image(stores[-1], tree, folder / f"{name}.img")

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.compression import compress
 from pipeline.model.tree import Slice, files, length
-from pipeline.stages import packed
+from pipeline.stages import compressed_disk
 from pipeline.writers import (
     cpio,
     disk,
@@ -120,8 +120,8 @@ WRITERS = {
     f"vhdx {vhdx.VERSION}": lambda store, out: vhdx.write(_disk(store), out, disk.identity),
     f"qcow2 of zstd {qcow2packed.VERSION}": _qcow2_of_zstd,
     f"swap {swap.VERSION}": lambda store, out: swap.write(1 << 20, out, "SWAP", disk.identity("swap")),
-    f"zst of a disk {packed.VERSION}": _packed(packed.zst),
-    f"gz of a disk {packed.VERSION}": _packed(packed.gz),
+    f"zst of a disk {compressed_disk.VERSION}": _packed(compressed_disk.zst),
+    f"gz of a disk {compressed_disk.VERSION}": _packed(compressed_disk.gz),
     f"vmdk {vmdk.VERSION} {compress.VERSION}": lambda store, out: vmdk.write(
         _disk(store), samples.grains(store), out, 1
     ),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.incremental import open_store
 from pipeline.model.tree import File, Slice, Symlink, Tree, complete
-from pipeline.store import Store
 from pipeline.writers import iso9660
 from tests.judges import need, run
 from tests.writers import samples
@@ -70,11 +70,11 @@ def test_every_kind_in_sections(store, tmp_path):
 @given(samples.random_files(), samples.random_files(), st.sampled_from([1, 3, 7]))
 @settings(max_examples=40, deadline=None)
 def test_what_is_known_from_another_disc_changes_nothing(tmp_path_factory, before, after, many):
-    store, folder = Store(tmp_path_factory.getbasetemp() / "known"), tmp_path_factory.mktemp("iso")
+    store, folder = open_store(tmp_path_factory.getbasetemp() / "known"), tmp_path_factory.mktemp("iso")
     with samples.in_sections(many):
         for files in (before, after, before):
             made = image(store, samples.stored(store, files), folder / "made.iso").read_bytes()
-            alone = Store(tmp_path_factory.mktemp("alone"))
+            alone = open_store(tmp_path_factory.mktemp("alone"))
             assert made == image(alone, samples.stored(alone, files), folder / "alone.iso").read_bytes()
 
 
@@ -115,10 +115,11 @@ paths = [f"{folder}/{number}" for folder in "ab" for number in range(40)]
 tree = {path: File(0o644, 0, 0, 0, (), (Slice(None, 0, 1 + len(path)),)) for path in paths}
 import tempfile
 from pathlib import Path
-from pipeline.store import Store
+from pipeline.incremental import open_store
+
 
 with tempfile.TemporaryDirectory() as folder, samples.in_sections(9):
-    store = Store(Path(folder))
+    store = open_store(Path(folder))
     iso9660.plan(complete(Tree(tree)).ordered(), keep)
 print(*names, sep="\\n")
 """

@@ -1,4 +1,4 @@
-"""What can be wrong with a store, in words that a person can act on."""
+"""Errors of a store, with what the user can do about them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
 from pipeline.model.errors import NodekilnError
 
-noted: list[str] = []
-"""A line for each blob that this process found damaged, until somebody has shown it."""
+damage_notices: list[str] = []
+"""A line for each blob that this process found damaged, until the line has been shown."""
 
 
 class StoreError(NodekilnError):
-    """The store cannot do what was asked: no space, no permission, or an object that is damaged."""
+    """The store cannot be read or written: no space, no permission, or a damaged object."""
 
 
 class Missing(StoreError):
-    """A blob that is not here (collected, or never was)."""
+    """A blob is not in the store."""
 
     def __init__(self, digest: Digest, why: str = "is not in the store") -> None:
         super().__init__(f"{digest} {why}")
@@ -26,14 +26,14 @@ class Missing(StoreError):
 
 
 class Damaged(Missing):
-    """A blob that was not what its name says. It has been removed: from now on it is missing."""
+    """A blob did not have its digest. It has been removed, and is missing from now on."""
 
     def __init__(self, digest: Digest) -> None:
         super().__init__(digest, "was damaged and has been removed")
 
 
 def explained(error: OSError, root: Path) -> Exception:
-    """`error`, met while the store `root` was written, in words; itself if there is nothing to add."""
+    """Returns the StoreError for `error` of writing to the store `root`; itself if there is nothing to add."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return StoreError(f"no space left for {root}: free some, or run {user_command('gc')}")

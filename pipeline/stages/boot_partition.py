@@ -1,4 +1,4 @@
-"""FAT volumes that a machine's firmware starts a node from: with Syslinux for BIOS, with an EFI program for UEFI."""
+"""Bootable FAT volumes: Syslinux for BIOS, an EFI program for UEFI."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pipeline.writers import Unwritable, disk, fat, mbr, pe, syslinux
 
 VERSION = f"fat-{fat.VERSION} syslinux-{syslinux.VERSION}"
 LABEL = "NODE"
-"""Unless the spec gives another."""
+"""Default label of the volume."""
 PROGRAM = "usr/bin/syslinux"
 PROGRAM_HEAD = 4096
-"""Bytes of an EFI program that its headers are in."""
+"""Size of the part of an EFI program that has its headers, in bytes."""
 
 
 class Volume(NamedTuple):
     content: Content
     sectors: int
     bits: int
-    """Of its file allocation table."""
+    """Bits of an entry of the file allocation table: 12, 16 or 32."""
 
 
-def part(store: Store, tree: Digest, path: str) -> Content:
+def required_file(store: Store, tree: Digest, path: str) -> Content:
     """The file `path` of what a format needs; Unwritable if the node has none."""
     file = store.tree(tree).get_file(path)
     if file is None:
@@ -34,24 +34,24 @@ def part(store: Store, tree: Digest, path: str) -> Content:
 
 
 def first(store: Store, tree: Digest, *paths: str) -> Content:
-    """The first of `paths` that is in the tree."""
-    return part(store, tree, next((path for path in paths if path in store.tree(tree)), paths[0]))
+    """Returns the content of the first of `paths` that is in the tree. Unwritable if none is."""
+    return required_file(store, tree, next((path for path in paths if path in store.tree(tree)), paths[0]))
 
 
 def efi_files(store: Store, uki: Digest) -> dict[str, Content]:
-    """The EFI program under the name by which UEFI starts it from any disk (UEFI 2.10, 3.5.1.1)."""
-    program = part(store, uki, ".efi")
+    """Returns the EFI program under its default name on removable media (UEFI 2.10, 3.5.1.1)."""
+    program = required_file(store, uki, ".efi")
     machine = pe.MACHINES[pe.machine(store.bytes(cut(program, 0, PROGRAM_HEAD)))]
     return {f"EFI/BOOT/BOOT{machine}.EFI": program}
 
 
 def linux_files(store: Store, kernel: Digest, initrd: Digest) -> dict[str, Content]:
-    """What Syslinux loads: kernel and initrd, and its configuration, which names them and the command line."""
+    """Returns the files for Syslinux: kernel, initrd, and a configuration with their names and the command line."""
     return {
-        "initrd.img": part(store, initrd, "initrd.img"),
-        "kernel": part(store, kernel, "kernel"),
+        "initrd.img": required_file(store, initrd, "initrd.img"),
+        "kernel": required_file(store, kernel, "kernel"),
         "syslinux.cfg": store.content(
-            syslinux.config(SYSLINUX.checked(store.bytes(part(store, kernel, "cmdline")).decode()))
+            syslinux.config(SYSLINUX.checked(store.bytes(required_file(store, kernel, "cmdline")).decode()))
         ),
     }
 
@@ -59,7 +59,7 @@ def linux_files(store: Store, kernel: Digest, initrd: Digest) -> dict[str, Conte
 def efi(
     store: Store, contents: dict[str, Content], size: int | None, label: str | None = None, hidden: int = mbr.FIRST
 ) -> Volume:
-    """A volume with `contents`: the smallest of whole MiB, or of `size` bytes; it lies `hidden` sectors into a disk."""
+    """Returns a volume with `contents`. size: in bytes; None for the fewest MiB. hidden: sectors before it."""
     label = label or LABEL
     plan = fat.plan(complete(files(contents.items())), size)
     serial = disk.identity("volume", *contents.values()).time_low
@@ -71,9 +71,9 @@ def efi(
 def bios(
     store: Store, contents: dict[str, Content], image: Digest, size: int | None, label: str | None = None
 ) -> Volume:
-    """The same with Syslinux (from `image`, its package) installed."""
+    """Returns a volume with the files `contents` and Syslinux, from its package's tree `image`."""
     label = label or LABEL
-    loader = syslinux.loader(store.bytes(part(store, image, PROGRAM)))
+    loader = syslinux.loader(store.bytes(required_file(store, image, PROGRAM)))
     contents = {**contents, "ldlinux.c32": store.content(loader.module), "ldlinux.sys": (Slice(None, 0, loader.size),)}
     plan = fat.plan(complete(files(contents.items())), size)
     serial = disk.identity("volume", *contents.values()).time_low

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import formats, readers
+from pipeline.incremental import open_store
 from pipeline.model.tree import Slice, files, length
 from pipeline.readers.view import HostFile, first_unequal
-from pipeline.stages import packed
-from pipeline.store import Missing, Store
+from pipeline.stages import compressed_disk
+from pipeline.store import Missing
 from tests.formats import node
 from tests.judges import need, run
 from tests.writers import samples
@@ -36,7 +37,7 @@ def disk(store, *sizes):
 
 
 def made(store, content, ending, **options):
-    result = getattr(packed, ending)(store, store.put_tree(files([("-disk.img", content)])), **options)
+    result = getattr(compressed_disk, ending)(store, store.put_tree(files([("-disk.img", content)])), **options)
     return store.tree(result)[f"-disk.img.{ending}"].content
 
 
@@ -57,20 +58,20 @@ def test_the_disk_comes_back(store, tmp_path, ending, sizes):
 
 
 def test_members_that_are_there_are_used_and_make_no_difference(tmp_path):
-    store = Store(tmp_path / "store")
+    store = open_store(tmp_path / "store")
     start = store.content(samples.noise(5 * MIB, "start"))
     first, second = (start + store.content(samples.noise(MIB, end)) for end in ("one", "another"))
     before = {piece.blob for piece in made(store, first, "gz")}
     store.path(start[0].blob).rename(tmp_path / "away")
     with pytest.raises(Missing):
-        made(Store(store.root), second, "gz")  # of the third member the end is another: it has to be read
+        made(open_store(store.root), second, "gz")  # of the third member the end is another: it has to be read
     (tmp_path / "away").rename(store.path(start[0].blob))
     known = made(store, second, "gz")
     assert len(before & {piece.blob for piece in known}) == 2
     (lost,) = {piece.blob for piece in known} - before
     store.path(lost).unlink()
     assert made(store, second, "gz") == known and store.has(lost)
-    fresh = Store(tmp_path / "fresh")
+    fresh = open_store(tmp_path / "fresh")
     for piece in second:
         fresh.put(store.get(piece.blob))
     assert made(fresh, second, "gz") == known
@@ -95,8 +96,9 @@ def test_a_level_counts_for_its_own_kind(store):
 @pytest.mark.parametrize("ending", formats.ENDINGS)
 def test_bytes_do_not_depend_on_the_number_of_processors(tmp_path, ending):
     script = f"""
-import sys; from pathlib import Path; from pipeline.store import Store; from tests.stages import test_packed as t
-store = Store(Path(sys.argv[1])); print(t.made(store, t.disk(store, 40, -3, 40), {ending!r}))
+import sys; from pathlib import Path; from pipeline.incremental import open_store
+from tests.stages import test_compressed_disk as t
+store = open_store(Path(sys.argv[1])); print(t.made(store, t.disk(store, 40, -3, 40), {ending!r}))
 """
     root = Path(formats.__file__).parents[2]
 
@@ -119,7 +121,7 @@ def test_every_disk_has_a_compressed_form():
         found, base = formats.find(name), formats.find(name.rpartition(".")[0])
         assert name == found.name and found.needs == (formats.Output(base.name),) and not formats.known(f"{name}.gz")
         assert (f"{base.produces[0]}.{name.rpartition('.')[2]}",) == found.produces
-        assert found.build.__module__ == packed.__name__
+        assert found.build.__module__ == compressed_disk.__name__
 
 
 @pytest.mark.parametrize("name", ["tar.zst", "kernel+initrd.gz", ".zst", "raw-bios.xz", "raw-bios.zst.gz"])

@@ -1,7 +1,7 @@
-"""Disks whose second partition is the root, an ext4 file system that the command line names: the rest of such formats.
-What else `build.partitions` asks for comes behind it.
+"""Disks whose second partition is the root, an ext4 file system that the command line names by PARTUUID.
 
-The PARTUUID follows from the node's tree, so that the command line is known before the size of the root is.
+Further partitions of `build.partitions` follow it. The PARTUUID depends on the node's tree alone, so that the command
+line is known before the size of the root.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.container import cmdline
+from pipeline.incremental import memoized
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Tree, files, length, outside
-from pipeline.stages import bootvolume, partitions, unified
+from pipeline.stages import boot_partition, partitions, unified
 from pipeline.stages.carried import warn_of
-from pipeline.stages.kept import kept
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.writers import disk, ext4, ext4inode, gpt
@@ -24,22 +24,22 @@ from pipeline.writers import disk, ext4, ext4inode, gpt
 VERSION = f"3 {partitions.VERSION} uki-{unified.VERSION}"
 LABEL = "root"
 WORDS = "root=PARTUUID={} rootfstype=ext4 ro"
-"""What names the root on the command line; {} is its UUID."""
+"""Words of the command line that name the root; {} is its UUID."""
 EFI_STUB, SYSLINUX = (loader.adding(WORDS.format(UUID(int=0))) for loader in (cmdline.EFI_STUB, cmdline.SYSLINUX))
-"""What starts the node, with these words."""
+"""Boot loaders, with room for these words on their command lines."""
 
 
 class Node(NamedTuple):
-    """A root, and what starts it."""
+    """A root file system, and what boots it."""
 
     root: Tree
-    """The root file system: without boot/."""
+    """The root file system, without boot/."""
     identity: UUID
-    """Of its partition."""
+    """UUID of its partition."""
     kernel: Digest
-    """The kernel's tree; its command line names the root."""
+    """The kernel's tree, with a command line that names the root."""
     program: Digest
-    """Tree {".efi"}: kernel, boot RAM disk and that command line."""
+    """Tree {".efi"} with kernel, boot RAM disk and that command line."""
 
 
 def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest) -> Node:
@@ -52,27 +52,26 @@ def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: 
     return Node(root, identity, started, store.put_tree(files([(".efi", program)])))
 
 
-def booted(make: Callable[..., bootvolume.Volume], wanted: Disk) -> bootvolume.Volume:
-    """The first partition, made by `make(size=…, label=…)`. The disk's size is for what comes behind it."""
+def booted(make: Callable[..., boot_partition.Volume], wanted: Disk) -> boot_partition.Volume:
+    """Returns the first partition, made by `make(size=…, label=…)`, whatever the size of the disk."""
     return partitions.booted(make, wanted._replace(size=None), partitions.GPT_SPARE)
 
 
 def written(
-    store: Store, node: Node, boot: bootvolume.Volume, wanted: Disk, attributes: int = 0, code: bytes = b""
+    store: Store, node: Node, boot: boot_partition.Volume, wanted: Disk, attributes: int = 0, code: bytes = b""
 ) -> Content:
-    """The disk that starts from the volume `boot`: the root behind it, which fills the disk unless more partitions are
-    wanted. Unwritable, or a StageProblem, if the wanted size is too small.
+    """Returns a disk with the volume `boot` and the root behind it, which fills it unless more partitions follow.
 
-    attributes, code: of the first partition, and for a BIOS.
+    attributes: of the first partition. code: for a BIOS. Unwritable or StageProblem if the wanted size is too small.
     """
     whole, out = disk.size(wanted.size), store.rope()
     fills = whole is not None and len(wanted.partitions) < 2
     room = max((whole or 0) - partitions.GPT_SPARE - length(boot.content), 0)
-    ext4.write(node.root, partial(kept, store), out, room if fills else None, LABEL)
+    ext4.write(node.root, partial(memoized, store), out, room if fills else None, LABEL)
     root = out.finish()
 
     def identify(purpose: str, *contents: Content) -> UUID:
-        """As disk.identity, but the root is named by its identity: its slices are as many as it has files."""
+        """Returns `disk.identity`, with the root's UUID in place of its content, which has a slice for each file."""
         if contents == (root,):
             return node.identity
         if root in contents:
@@ -84,7 +83,7 @@ def written(
 
 
 def _with_root(store: Store, kernel: Digest, words: str) -> Digest:
-    """The kernel's tree with `words` at the end of its command line."""
+    """Returns the kernel's tree with `words` at the end of its command line."""
     tree = store.tree(kernel)
-    line = store.bytes(bootvolume.part(store, kernel, "cmdline")).strip() + b" " + words.encode()
+    line = store.bytes(boot_partition.required_file(store, kernel, "cmdline")).strip() + b" " + words.encode()
     return store.put_tree(Tree({**tree, "cmdline": tree.file("cmdline")._replace(content=store.content(line))}))

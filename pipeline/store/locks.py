@@ -1,8 +1,8 @@
-"""Locks that the kernel holds (flock): whatever ends a process, its locks go with it.
+"""File locks that the kernel releases when a process ends (flock), and leases made of them.
 
-A lock is a file that exists while somebody holds or wants it. Who lets go removes the file while still holding it;
-who gets a lock whose file was removed meanwhile (no link is left) asks again. So nothing is ever left to clean up but
-the files of killed processes, and those lock nobody out.
+A lock is a file that exists while a process holds it or waits for it. The holder removes the file before it releases
+the lock; a process that acquires a lock whose file was removed (no link is left) tries again. Only killed processes
+leave files behind, and those lock nobody out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOCK = ".lock"
 
 
 def take(path: Path, wait: bool = True) -> int | None:
-    """Get the exclusive lock `path`; returns its open file, None if somebody has it and `wait` is false."""
+    """Acquires the exclusive lock `path`; returns its open file, None if it is taken and `wait` is false."""
     while True:
         file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -35,14 +35,14 @@ def take(path: Path, wait: bool = True) -> int | None:
 
 
 def drop(path: Path, file: int) -> None:
-    """Let go of a lock that `take` gave."""
+    """Releases the lock `path`, of which `take` returned `file`."""
     with contextlib.suppress(OSError):
         path.unlink()
     os.close(file)
 
 
 def sweep(folder: Path) -> None:
-    """Remove the files of locks in `folder` that nobody holds: killed processes left them."""
+    """Removes the files of locks in `folder` that killed processes left."""
     for path in folder.iterdir():
         with contextlib.suppress(OSError):
             if (file := take(path, wait=False)) is not None:
@@ -50,10 +50,10 @@ def sweep(folder: Path) -> None:
 
 
 class Lease:
-    """Names in `folder` that are one's own for as long as this process lives and wants them.
+    """Names in `folder` that belong to this process until it ends.
 
-    `<lease>.lock` is held all the while: who can take it knows that the owner is dead, and that the files whose names
-    start with `<lease>.` are nobody's. The lock is there before the first of them and goes after the last.
+    `<lease>.lock` is locked all the while. Acquiring it proves that the owner has exited, so its `<lease>.*` files can
+    be deleted. The lock exists before the first of them, and is removed after the last.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,11 +64,11 @@ class Lease:
         self._numbers = itertools.count()
 
     def name(self) -> Path:
-        """A new name; from two processes that share a lease by fork, too."""
+        """Returns a new name, unique also between processes that share the lease by fork."""
         return self._stem.with_suffix(f".{os.getpid()}-{next(self._numbers)}")
 
     def end(self) -> None:
-        """Remove what is left under these names, and let go. Not for a forked child: the lease is its parent's."""
+        """Removes files under these names and ends the lease. Does nothing in a forked child, whose parent owns it."""
         if self._file is not None and self._owner == os.getpid():
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
@@ -77,7 +77,7 @@ class Lease:
 
 
 def leases(folder: Path, kept: str) -> list[Path]:
-    """The locks of the leases in `folder` whose owners live. What dead ones left behind is removed on the way.
+    """Removes what exited owners of leases left in `folder`, and returns the locks of those that still run.
 
     Names that start with `kept` belong to no lease and stay.
     """
@@ -85,7 +85,7 @@ def leases(folder: Path, kept: str) -> list[Path]:
     for lock in folder.glob(f"*{LOCK}"):
         try:
             file = take(lock, wait=False)
-        except OSError:  # somebody else's, who may not be judged
+        except OSError:  # another user's
             file = None
         if file is None:
             alive.append(lock)

@@ -1,4 +1,4 @@
-"""What is handed to something that boots a kernel by itself: the kernel, its command line, and the root beside them."""
+"""Files for direct kernel boot, as in QEMU or Firecracker: the kernel, its command line, and the root beside them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pipeline.store import Store
 NAMES = ("kernel", "cmdline")
 
 
-def handed(store: Store, kernel: Digest, suffix: str, root: Content) -> Digest:
-    """Tree {"-kernel", "-cmdline", `suffix`: `root`}. kernel: what boots; a node without one has the last alone."""
+def direct_boot(store: Store, kernel: Digest, suffix: str, root: Content) -> Digest:
+    """Returns Tree {"-kernel", "-cmdline", `suffix`: `root`}. kernel: its tree; without one, only `suffix`."""
     found = store.tree(kernel)
     beside = [(f"-{name}", file.content) for name in NAMES if (file := found.get_file(name))]
     return store.put_tree(files([*beside, (suffix, root)]))

@@ -1,47 +1,47 @@
-"""CDs that a machine's firmware starts a node from: with ISOLINUX for BIOS, with an EFI program for UEFI, or both."""
+"""Bootable CDs (El Torito): ISOLINUX for BIOS, an EFI program for UEFI, or both."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from pipeline.container.cmdline import SYSLINUX
+from pipeline.incremental import memoized
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Tree, complete, files, length
-from pipeline.stages import bootvolume
-from pipeline.stages.bootvolume import part
-from pipeline.stages.kept import kept
+from pipeline.stages import boot_partition
+from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 from pipeline.writers import disk, iso9660, isodir, isolinux, mbr, syslinux
 
-VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {bootvolume.VERSION}"
+VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {boot_partition.VERSION}"
 EFI_IMAGE = "boot/efi.img"
 HIDDEN = 0x17
-"""Type of the partition that stands for the whole disc: nothing else touches it."""
+"""Type of the MBR partition of the whole disc, which other systems leave alone."""
 MOST_SECTORS = 0xFFFF
-"""A longer EFI image says 1, which UEFI takes for "up to the end of the disc"."""
+"""Maximum sectors of an EFI image in the catalogue. For a longer one it has 1: up to the end of the disc (UEFI)."""
 
 
 def bios(store: Store, kernel: Digest, initrd: Digest, image: Digest) -> dict[str, Content]:
-    """What ISOLINUX (from `image`) boots."""
+    """Returns the files for BIOS, with ISOLINUX from `image`."""
     return {
-        "initrd.img": part(store, initrd, "initrd.img"),
-        "kernel": part(store, kernel, "kernel"),
+        "initrd.img": required_file(store, initrd, "initrd.img"),
+        "kernel": required_file(store, kernel, "kernel"),
         isolinux.CONFIG: store.content(
-            syslinux.config(SYSLINUX.checked(store.bytes(part(store, kernel, "cmdline")).decode()))
+            syslinux.config(SYSLINUX.checked(store.bytes(required_file(store, kernel, "cmdline")).decode()))
         ),
-        isolinux.MODULE: part(store, image, isolinux.MODULE_SOURCE),
-        isolinux.PROGRAM: part(store, image, isolinux.PROGRAM_SOURCE),
+        isolinux.MODULE: required_file(store, image, isolinux.MODULE_SOURCE),
+        isolinux.PROGRAM: required_file(store, image, isolinux.PROGRAM_SOURCE),
     }
 
 
 def efi(store: Store, uki: Digest, label: str | None) -> dict[str, Content]:
-    """What UEFI boots: a FAT volume in a file."""
-    return {EFI_IMAGE: bootvolume.efi(store, bootvolume.efi_files(store, uki), None, label, hidden=0).content}
+    """Returns the file for UEFI, a FAT volume."""
+    return {EFI_IMAGE: boot_partition.efi(store, boot_partition.efi_files(store, uki), None, label, hidden=0).content}
 
 
 def write(store: Store, contents: dict[str, Content], label: str | None, hybrid_code: bytes = b"") -> Content:
-    """A disc with `contents`; with `hybrid_code` (isohdpfx.bin) it starts from a disk, too."""
-    boots, keep = [], partial(kept, store)
+    """Returns a disc with the files `contents`; with `hybrid_code` (isohdpfx.bin) it boots as a disk, too."""
+    boots, keep = [], partial(memoized, store)
     if isolinux.PROGRAM in contents:
         boots.append(iso9660.Boot(isolinux.PROGRAM, iso9660.BIOS, isolinux.SECTORS))
         program = store.bytes(contents[isolinux.PROGRAM])
@@ -49,7 +49,9 @@ def write(store: Store, contents: dict[str, Content], label: str | None, hybrid_
         contents = {**contents, isolinux.PROGRAM: store.content(isolinux.install(program, block))}
     plan = iso9660.plan(_tree(contents), keep, [*boots, *_efi_boot(contents)])
     out = store.rope()
-    iso9660.write(plan, out, label or bootvolume.LABEL, _record(plan, contents, hybrid_code) if hybrid_code else b"")
+    iso9660.write(
+        plan, out, label or boot_partition.LABEL, _record(plan, contents, hybrid_code) if hybrid_code else b""
+    )
     out.zeros(-out.tell() % disk.MIB)
     return out.finish()
 
@@ -66,7 +68,7 @@ def _efi_boot(contents: dict[str, Content]) -> list[iso9660.Boot]:
 
 
 def _record(plan: iso9660.Plan, contents: dict[str, Content], code: bytes) -> bytes:
-    """A boot record: the whole disc, active, and the EFI system partition in it."""
+    """Returns a boot record with the whole disc, active, and its EFI system partition."""
     whole = plan.end * isodir.BLOCK
     volume = mbr.Partition(
         plan.block(EFI_IMAGE) * isodir.BLOCK // disk.SECTOR,

@@ -1,4 +1,4 @@
-"""Outputs that are made of older ones: always what the new content is, and nothing that anybody sees is changed."""
+"""Exports that reuse the previous version of a file: the new content exactly, and no visible file is written to."""
 
 import os
 import subprocess
@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 
 from pipeline.engine.fsck import check
 from pipeline.engine.gc import collect
+from pipeline.incremental import open_store, seed
+from pipeline.incremental.chunks import LEAST
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Slice, length
-from pipeline.store import Missing, Store, spare
-from pipeline.store.chunks import LEAST
+from pipeline.store import SEEDS, Missing
 
 PATTERNS = [bytes((at * step >> 3) & 0xFF for at in range(LEAST)) * 2 for step in (1, 7, 9)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "cache")
 
 
 @pytest.fixture
@@ -29,8 +35,8 @@ def version(store, number, size=4):
     return tuple(Slice(store.put(b"x" + text[-LEAST:]), 1, LEAST) for text in texts)
 
 
-def spares(store):
-    return list((store.root / spare.FOLDER).iterdir())
+def seeds(store):
+    return list((store.root / SEEDS).iterdir())
 
 
 def use(store, out, *numbers):
@@ -49,7 +55,7 @@ def contents(draw):
 @given(st.lists(contents(), min_size=3, max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_whatever_was_there_the_file_is_the_content(tmp_path_factory, versions):
-    store, out = Store(tmp_path_factory.getbasetemp() / "spares"), tmp_path_factory.getbasetemp() / "spared"
+    store, out = open_store(tmp_path_factory.getbasetemp() / "seeds"), tmp_path_factory.getbasetemp() / "seeded"
     blobs = [store.put(pattern) for pattern in PATTERNS]
     for wanted in versions:
         content = tuple(Slice(None, 0, n) if p is None else Slice(blobs[p], o, n) for p, o, n in wanted)
@@ -65,7 +71,7 @@ def test_only_what_differs_is_read(store, out):
     use(store, out, 1, 2)
     content = version(store, 3)
     store.path(content[1].blob).unlink()
-    store = Store(store.root)  # which has nothing open
+    store = open_store(store.root)  # which has nothing open
     assert store.export(content, out) == Digest.of(out.read_bytes())
     assert out.read_bytes()[LEAST : LEAST + 2] == b"11" and out.read_bytes()[-2:] == b"3>"
     with pytest.raises(Missing):
@@ -78,7 +84,7 @@ def test_the_next_file_is_made_of_the_one_before_the_last(store, out):
     first = out.stat().st_ino
     use(store, out, 2, 3)
     assert out.stat().st_ino == first
-    assert len(spares(store)) == 1
+    assert len(seeds(store)) == 1
 
 
 def test_a_file_that_somebody_has_open_or_mapped_is_left_to_them(store, out):
@@ -106,34 +112,34 @@ def test_a_file_with_another_name_is_not_kept(store, out):
     assert out.with_name("mine").read_bytes()[-2:] == b"1>"
 
 
-@pytest.mark.parametrize("how", ["output", "spare"])
+@pytest.mark.parametrize("how", ["output", "seed"])
 def test_what_somebody_wrote_to_is_not_used(store, out, how):
     use(store, out, 1)
-    if how == "spare":
+    if how == "seed":
         use(store, out, 2)
-    with (spares(store)[0] if how == "spare" else out).open("r+b") as file:
+    with (seeds(store)[0] if how == "seed" else out).open("r+b") as file:
         file.write(b"changed")
     use(store, out, 3, 4, 5)
 
 
 @pytest.mark.parametrize("clean", [check, lambda store: collect(store, [], 0)])
-def test_spares_go_with_what_is_not_needed_and_where_all_is_checked(store, out, clean):
+def test_seeds_go_with_what_is_not_needed_and_where_all_is_checked(store, out, clean):
     use(store, out, 1, 2)
-    assert spares(store)
+    assert seeds(store)
     clean(store)
-    assert not spares(store)
+    assert not seeds(store)
     use(store, out, 3, 4, 5)
 
 
 def test_after_a_restart_all_is_written_anew(store, out, monkeypatch, tmp_path):
     use(store, out, 1, 2)
     (tmp_path / "boot").write_text("another\n")
-    monkeypatch.setattr(spare, "BOOT", tmp_path / "boot")
-    spare._boot.cache_clear()
-    with out.open("rb") as last, spares(store)[0].open("rb") as before:  # so that their numbers are not given again
+    monkeypatch.setattr(seed, "BOOT", tmp_path / "boot")
+    seed._boot.cache_clear()
+    with out.open("rb") as last, seeds(store)[0].open("rb") as before:  # so that their numbers are not given again
         use(store, out, 2)
         assert out.stat().st_ino not in {os.fstat(file.fileno()).st_ino for file in (last, before)}
-    spare._boot.cache_clear()
+    seed._boot.cache_clear()
 
 
 def test_where_none_can_be_kept_there_is_none(store, out, monkeypatch):
@@ -142,7 +148,7 @@ def test_where_none_can_be_kept_there_is_none(store, out, monkeypatch):
 
     monkeypatch.setattr(os, "link", refused)
     use(store, out, 1, 2, 3)
-    assert not spares(store)
+    assert not seeds(store)
 
 
 def test_where_no_lease_is_to_be_had_it_is_written_anew(store, out, monkeypatch):
@@ -150,8 +156,23 @@ def test_where_no_lease_is_to_be_had_it_is_written_anew(store, out, monkeypatch)
         raise OSError(22, "Invalid argument")
 
     use(store, out, 1, 2)
-    monkeypatch.setattr(spare.fcntl, "fcntl", refused)
-    with spares(store)[0].open("rb") as before:
+    monkeypatch.setattr(seed.fcntl, "fcntl", refused)
+    with seeds(store)[0].open("rb") as before:
         use(store, out, 3)
         assert out.stat().st_ino != os.fstat(before.fileno()).st_ino
         assert before.read()[-2:] == b"1>"
+
+
+def test_a_file_that_was_exported_is_left_as_long_as_it_is_that(store, tmp_path):
+    large, other = store.content(bytes(range(256)) * 8192), store.content(b"other" * 500000)
+    target = tmp_path / "exported"
+    digest = store.export(large, target)
+    first = target.stat()
+    assert store.export(large, target) == digest and target.stat() == first
+    with target.open("r+b") as file:
+        file.write(b"\0")  # what was there already
+    assert store.export(large, target) == digest and target.stat().st_ino != first.st_ino
+    overwritten = b"x" * first.st_size
+    for change in (lambda: target.write_bytes(overwritten), target.unlink, lambda: store.export(other, target)):
+        change()
+        assert store.export(large, target) == digest and target.read_bytes() == bytes(range(256)) * 8192

@@ -1,8 +1,8 @@
-"""The boot RAM disk: a small initrd that mounts a root file system from a disk and starts the init in there.
+"""The boot RAM disk: a small initrd that mounts a root file system from a disk and starts its init.
 
-A kernel of modules (Debian's) has neither the disk's driver nor the file system's; a kernel that has them built in
-(LinuxKit's) can do without this. It is made of the kernel's modules for disks and of images/init's tools and
-`mount-root`, and not of anything else of the node: one for all nodes with the same kernel.
+A modular kernel (Debian's) needs it for the drivers of disk and file system; a kernel with built-in drivers
+(LinuxKit's) does not. It consists of the kernel's modules for disks, and the tools and `mount-root` of images/init, so
+that all nodes with the same kernel share it.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ DRIVERS = (
     "nvme", "usb_storage", "uas", "xhci_pci", "ehci_pci", "ohci_pci", "uhci_hcd", "xen_blkfront", "hv_storvsc",
     "pci_hyperv", "vmw_pvscsi", "mptspi", "mmc_block", "sdhci_pci", "sdhci_iproc",
 )  # fmt: skip
-"""Of the disks of machines, virtual ones first. What a kernel does not have, or has built in, is not missed."""
+"""Modules of disks, virtual ones first. One that a kernel lacks, or has built in, is left out."""
 FILE_SYSTEMS = ("ext4", "squashfs", "erofs", "isofs", "crc32c_*", "crc32c-*")
-"""And the checksum that ext4 asks the kernel for by name."""
+"""Modules of file systems, and of the checksum that ext4 requests by name."""
 MOUNT_ROOT = "usr/lib/nodekiln/mount-root"
 TOOLS = re.compile(rf"s?bin(/.*)?|{MOUNT_ROOT}|(.*/)?(ld-linux-|ld-musl-|libc\.|libresolv\.)[^/]*")
-"""What of images/init is needed: busybox and what it is linked with."""
+"""Paths of images/init that are needed: busybox and the libraries that it is linked with."""
 MOUNT_POINTS = ("dev", "mnt", "proc", "sys")
 
 
 def modules(store: Store, *image: Digest, tar: str) -> Digest:
-    """The kernel's modules for disks and their file systems, with dependency data: Tree lib/modules/….
+    """Returns the kernel's modules for disks and their file systems, with dependency data: Tree lib/modules/….
 
-    image: the kernel's, if there is one; tar: its file of modules, "" for a kernel that has all built in.
+    image: the kernel's, if there is one. tar: its file of modules, "" for a kernel with built-in drivers.
     """
     file = store.tree(image[0]).get_file(tar.removeprefix("/")) if image else None
     unpacked = tar_tree(store, file.content) if file else Tree()
@@ -50,7 +50,7 @@ def modules(store: Store, *image: Digest, tar: str) -> Digest:
 
 
 def ramdisk(store: Store, modules: Digest, init: Digest) -> Digest:
-    """The Tree of the RAM disk: `modules`, and what starts them out of images/init's tree, `init`."""
+    """Returns the Tree of the RAM disk: `modules`, and the tools of images/init's tree `init`. Unwritable."""
     tools = {path: entry for path, entry in store.tree(init).items() if TOOLS.fullmatch(path)}
     if MOUNT_ROOT not in tools:
         raise Unwritable(f"the init image has no {MOUNT_ROOT}, which mounts a root file system")

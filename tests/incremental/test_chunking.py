@@ -1,4 +1,4 @@
-"""Pieces are packed once, whatever else a disk holds, and again when they were lost."""
+"""Blocks are compressed once, whatever else a disk holds, and again when their chunk was lost."""
 
 import random
 
@@ -6,22 +6,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.incremental import chunking, compress_blocks, one_by_one, open_store
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Slice, split
-from pipeline.stages import pieces
-from pipeline.store import Store
 
 PIECES = [b"one" * 100, b"", b"two" * 50, b"odd"]
 SIZE = 64 << 10
 
 
-def packed(store, contents, how="halves", calls=None, part=pieces.PART):
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path)
+
+
+def packed(store, contents, how="halves", calls=None, chunk=chunking.CHUNK):
     def half(data):
         if calls is not None:
             calls.append(data)
         return data[: len(data) // 2]
 
-    return list(pieces.packed(store, how, pieces.each(half), contents, part=part))
+    return list(compress_blocks(store, how, one_by_one(half), contents, chunk=chunk))
 
 
 def stored(store, texts):
@@ -39,9 +43,9 @@ def halves(texts):
 @given(st.lists(st.binary(max_size=40), max_size=12))
 @settings(max_examples=60)
 def test_each_piece_gives_its_result_in_order(tmp_path_factory, texts):
-    store = Store(tmp_path_factory.getbasetemp() / "pieces")
+    store = open_store(tmp_path_factory.getbasetemp() / "pieces")
     for _ in range(2):  # made, and found
-        assert read(store, packed(store, stored(store, texts), part=30)) == halves(texts)
+        assert read(store, packed(store, stored(store, texts), chunk=30)) == halves(texts)
 
 
 def test_what_was_made_is_not_made_again(store):
@@ -61,7 +65,7 @@ def test_a_change_packs_what_is_near_it(store):
     for changed in ([*contents[:100], *stored(store, [b"new"]), *contents[100:]], contents[:100] + contents[101:]):
         calls = []
         assert read(store, packed(store, changed, calls=calls)) == halves(read_all(store, changed))
-        assert 0 < sum(map(len, calls)) <= 12 * pieces.PART
+        assert 0 < sum(map(len, calls)) <= 12 * chunking.CHUNK
 
 
 def read_all(store, contents):
@@ -71,10 +75,10 @@ def read_all(store, contents):
 def test_what_was_lost_is_made_again(store):
     for piece in packed(store, stored(store, PIECES)):
         store.path(Digest(piece.blob)).unlink(missing_ok=True)
-    assert read(Store(store.root), packed(Store(store.root), stored(store, PIECES))) == halves(PIECES)
+    assert read(open_store(store.root), packed(open_store(store.root), stored(store, PIECES))) == halves(PIECES)
 
 
-def test_a_fact_that_was_damaged_is_not_believed(store):
+def test_a_damaged_memo_is_not_used(store):
     packed(store, stored(store, PIECES))
     for path in (store.root / "sums").glob("*/*"):
         path.write_bytes(path.read_bytes()[:-1])
@@ -88,4 +92,4 @@ def test_an_error_of_the_work_is_passed_on(store):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(pieces.packed(store, "broken", broken, stored(store, PIECES)))
+        list(compress_blocks(store, "broken", broken, stored(store, PIECES)))

@@ -1,9 +1,8 @@
-"""A disk image as a `.zst` or `.gz` file, as people hand disks around; `zstd -d` and `gzip -d` give the disk back.
+"""A disk image as a `.zst` or `.gz` file, which `zstd -d` and `gzip -d` unpack.
 
-A stretch of data becomes a zstd frame of its own, or a row of gzip members, which are stored where it is compressed
-already; a hole becomes ready-made frames of zeros, which are taken by reference, so that it costs next to nothing
-whatever its size. Every tool unpacks such a row as one stream (RFC 8878, 3.1; RFC 1952, 2.2). No byte depends on how
-many threads there were, or on which members were made before.
+A run of data becomes one zstd frame, or gzip members, which are stored where the data is compressed already. A hole
+becomes ready-made frames of zeros by reference, at next to no cost. Tools unpack such a sequence as one stream (RFC
+8878, 3.1; RFC 1952, 2.2). No byte depends on the number of threads, or on memoised members.
 """
 
 from __future__ import annotations
@@ -11,30 +10,31 @@ from __future__ import annotations
 from functools import cache, partial
 
 from pipeline.compression import compress as compression
+from pipeline.incremental import compress_blocks, one_by_one
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Sink, Slice, files, length, split
-from pipeline.stages import diskimage, pieces
+from pipeline.stages import diskimage
 from pipeline.store import Store
 from pipeline.writers import deflated
 from pipeline.writers.extents import held
 
 VERSION = f"3 {compression.VERSION} deflated-{deflated.VERSION}"
 GRAIN = 1 << 20
-"""A hole of less than this, or not at a multiple of it, is packed with the data around it."""
+"""Smallest hole, in bytes, and its alignment; others are compressed with the data around them."""
 HOLE = 64 << 20
-"""Bytes of a ready-made hole."""
+"""Size of a ready-made hole, in bytes."""
 MEMBER = 2 << 20
 """Bytes of the disk in a gzip member."""
 
 
 def zst(store: Store, image: Digest, *, compress: str = "zstd") -> Digest:
-    """Tree {suffix + ".zst"}: the one file that `image` holds. compress: its level counts if it is zstd's."""
-    return _packed(store, image, ".zst", _chosen(compress, "zstd"))
+    """Returns Tree {suffix + ".zst"} of the one file in `image`. compress: its level is used if it is zstd's."""
+    return _compressed(store, image, ".zst", _chosen(compress, "zstd"))
 
 
 def gz(store: Store, image: Digest, *, compress: str = "gzip") -> Digest:
-    """Tree {suffix + ".gz"}: the one file that `image` holds. compress: its level counts if it is gzip's."""
-    return _packed(store, image, ".gz", _chosen(compress, "gzip"))
+    """Returns Tree {suffix + ".gz"} of the one file in `image`. compress: its level is used if it is gzip's."""
+    return _compressed(store, image, ".gz", _chosen(compress, "gzip"))
 
 
 def _chosen(asked: str, name: str) -> compression.Compression:
@@ -42,7 +42,7 @@ def _chosen(asked: str, name: str) -> compression.Compression:
     return chosen if chosen.name == name else compression.parse(name)
 
 
-def _packed(store: Store, image: Digest, ending: str, chosen: compression.Compression) -> Digest:
+def _compressed(store: Store, image: Digest, ending: str, chosen: compression.Compression) -> Digest:
     suffix, content = diskimage.disk(store, image)
     out, position = store.rope(), 0
     hole = cache(partial(_hole, store, chosen))
@@ -53,28 +53,28 @@ def _packed(store: Store, image: Digest, ending: str, chosen: compression.Compre
 
     for run, data in held(content, GRAIN):
         zeros(run.first * GRAIN - position)
-        _pack(store, chosen, data, out)
+        _compress(store, chosen, data, out)
         position = run.first * GRAIN + length(data)
     zeros(length(content) - position)
     return store.put_tree(files([(suffix + ending, out.finish())]))
 
 
 def _hole(store: Store, chosen: compression.Compression, size: int) -> Content:
-    """So many zeros, packed: one blob, so that a large hole is few slices."""
+    """Returns `size` zeros, compressed, as one blob, so that a large hole has few slices."""
     packed, out = store.rope(), store.rope()
-    _pack(store, chosen, (Slice(None, 0, size),), packed)
+    _compress(store, chosen, (Slice(None, 0, size),), packed)
     for data in store.read(packed.finish()):
         out.write(data)
     return out.finish()
 
 
-def _pack(store: Store, chosen: compression.Compression, content: Content, out: Sink) -> None:
-    """`content` as one frame (zstd), or as members (gzip)."""
+def _compress(store: Store, chosen: compression.Compression, content: Content, out: Sink) -> None:
+    """Writes `content` as one frame (zstd), or as members (gzip)."""
     if chosen.name == "zstd":
         with compression.compressor(chosen, length(content), out, store.read) as sink:
             sink.extend(content)
         return
 
-    member = pieces.each(partial(deflated.gzip_member, compression.gzip(chosen.level)))
-    for made in pieces.packed(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
+    member = one_by_one(partial(deflated.gzip_member, compression.gzip(chosen.level)))
+    for made in compress_blocks(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
         out.extend((made,))

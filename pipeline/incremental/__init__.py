@@ -1,0 +1,39 @@
+"""Incremental work: what a store remembers so that a change costs what changed. Results are the same without it.
+
+    Memo   values derived from content, by names that identify every input
+    Seed   previous versions of output files, whose unchanged chunks the next version is made of
+
+A store has one of each (`pipeline.store.interfaces`). NODEKILN_INCREMENTAL=off gives it null objects.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.incremental.checksum import checksum16
+from pipeline.incremental.chunking import FILES_CHUNK, compress_blocks, compress_headed_blocks, one_by_one
+from pipeline.incremental.memo import FileMemo
+from pipeline.incremental.memoize import memoized
+from pipeline.incremental.resumable_sha256 import sha256
+from pipeline.incremental.seed import FileSeed
+from pipeline.store import Store
+
+SWITCH = "NODEKILN_INCREMENTAL"
+"""Environment variable: `off` for stores that do all work again."""
+
+__all__ = [
+    "FILES_CHUNK",
+    "checksum16",
+    "compress_blocks",
+    "compress_headed_blocks",
+    "memoized",
+    "one_by_one",
+    "open_store",
+    "sha256",
+]
+
+
+def open_store(root: Path) -> Store:
+    """Returns the store in the folder `root`, which reuses earlier work."""
+    return Store(root) if os.environ.get(SWITCH) == "off" else Store(root, FileMemo, FileSeed)
