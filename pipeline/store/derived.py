@@ -64,12 +64,12 @@ def right(store: Store, blob: Digest) -> bool:
 
 def _derived(store: Store, damaged: Set[Digest]) -> list[Path]:
     """Returns the paths of the records of actions that may have read bytes of the blobs `damaged`."""
-    known = {path.name: (path, found) for path, found in records.every(store.root) if found is not None}
-    suspect = {key for key, (_, found) in known.items() if _refers(store, found.result, damaged)}
-    dropped = {key for key, (_, found) in known.items() if _mentions(found, damaged)}
+    known = {path.name: (path, record) for path, record in records.every(store.root) if record is not None}
+    suspect = {key for key, (_, record) in known.items() if _refers(store, record.result, damaged)}
+    dropped = {key for key, (_, record) in known.items() if _mentions(record, damaged)}
     while True:
         trusted = known.keys() - suspect - dropped
-        more = {key for key, (_, found) in known.items() if not trusted.issuperset(found.inputs)} - dropped
+        more = {key for key, (_, record) in known.items() if not trusted.issuperset(record.inputs)} - dropped
         if not more:
             break
         dropped |= more

@@ -1,7 +1,7 @@
 """Reads contents from blobs that each thread keeps open.
 
-A blob is verified when it is opened, and its mark is compared again after every read: the kernel changes the mark of a
-file before the first byte changes, so what was read is right if the mark is the same.
+A blob is verified when it is opened, and its stamp is compared again after every read: the kernel changes the stamp of
+a file before the first byte changes, so what was read is right if the stamp is the same.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ def is_hole(piece: Slice) -> bool:
 
 
 class Open:
-    """A blob that a thread has open, right while its mark is `mark`, and a window into it: `data` from `start` on."""
+    """A blob that a thread has open, right while it has `stamp`, and a window into it: `data` from `start` on."""
 
-    __slots__ = ("data", "file", "mark", "start", "step")
+    __slots__ = ("data", "file", "stamp", "start", "step")
 
-    def __init__(self, file: BinaryIO, mark: Stamp) -> None:
-        self.file, self.mark, self.start, self.data, self.step = file, mark, 0, b"", WINDOW[0]
+    def __init__(self, file: BinaryIO, current: Stamp) -> None:
+        self.file, self.stamp, self.start, self.data, self.step = file, current, 0, b"", WINDOW[0]
 
     @property
     def changed(self) -> bool:
         """True if the file may have been written to since it was opened."""
-        return stamp(os.fstat(self.file.fileno())) != self.mark
+        return stamp(os.fstat(self.file.fileno())) != self.stamp
 
 
 class Reading:
@@ -94,9 +94,9 @@ class Reading:
         """
         assert piece.blob is not None
         while True:
-            found = self._blob(piece.blob)
-            count = os.copy_file_range(found.file.fileno(), file, piece.length, piece.offset, place)
-            if not found.changed:
+            opened = self._blob(piece.blob)
+            count = os.copy_file_range(opened.file.fileno(), file, piece.length, piece.offset, place)
+            if not opened.changed:
                 return count
             self._reopen(piece.blob)
 
@@ -106,15 +106,15 @@ class Reading:
 
     def _blob(self, blob: Digest) -> Open:
         blobs: dict[Any, Open] = self._open.__dict__  # of this thread
-        found = blobs.get(blob)
-        if found is None:
+        opened = blobs.get(blob)
+        if opened is None:
             while len(blobs) >= BLOBS_OPEN:
                 del blobs[next(iter(blobs))]
             try:
-                found = blobs[blob] = Open(*self._store.verified.open(blob))
+                opened = blobs[blob] = Open(*self._store.verified.open(blob))
             except FileNotFoundError:
                 raise Missing(blob) from None
-        return found
+        return opened
 
     def _reopen(self, blob: Digest) -> None:
         """Has this thread open `blob` again, which may have been written to."""
@@ -131,15 +131,15 @@ class Reading:
     def _small(self, blob: Digest, offset: int, length: int) -> bytes:
         if length >= SMALL:
             return self._whole(blob, offset, length, length)
-        found = self._blob(blob)
-        at = offset - found.start
-        if not 0 <= at <= len(found.data) - length:
-            follows = 0 <= at <= len(found.data) + found.step
-            step = min(2 * found.step, WINDOW[1]) if follows else WINDOW[0]
+        opened = self._blob(blob)
+        at = offset - opened.start
+        if not 0 <= at <= len(opened.data) - length:
+            follows = 0 <= at <= len(opened.data) + opened.step
+            step = min(2 * opened.step, WINDOW[1]) if follows else WINDOW[0]
             data = self._whole(blob, offset, length, step)
-            found, at = self._blob(blob), 0
-            found.start, found.data, found.step = offset, data, step
-        return found.data[at : at + length]
+            opened, at = self._blob(blob), 0
+            opened.start, opened.data, opened.step = offset, data, step
+        return opened.data[at : at + length]
 
     def _whole(self, blob: Digest, offset: int, length: int, most: int) -> bytes:
         """Returns at least `length` bytes of `blob` from `offset` on, and up to `most` if one read gives them."""
@@ -151,9 +151,9 @@ class Reading:
     def _read(self, blob: Digest, count: int, offset: int) -> bytes:
         """Returns one to `count` bytes of `blob` from `offset` on."""
         while True:
-            found = self._blob(blob)
-            data = os.pread(found.file.fileno(), count, offset)
-            if found.changed:
+            opened = self._blob(blob)
+            data = os.pread(opened.file.fileno(), count, offset)
+            if opened.changed:
                 self._reopen(blob)
             elif data:
                 return data

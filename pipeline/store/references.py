@@ -21,8 +21,8 @@ LISTED = 1 << 16
 
 def references(store: Store, result: Digest, missing: bool = False) -> set[Digest]:
     """Returns `result` and the blobs that it refers to; with `missing`, only those that are not in the store."""
-    found = {result, *_named(store, result)}
-    return {blob for blob in found if not store.has(blob)} if missing else found
+    blobs = {result, *_named(store, result)}
+    return {blob for blob in blobs if not store.has(blob)} if missing else blobs
 
 
 def damage(store: Store, results: Iterable[Digest]) -> set[Digest]:
@@ -76,13 +76,13 @@ def _blobs(file: BinaryIO) -> list[Digest]:
 def _descriptors(unsafe_document: Any) -> list[Digest]:
     """Returns the digests in an image's manifest (config and layers) or index (manifests)."""
     named = unsafe_document if isinstance(unsafe_document, dict) else {}
-    found = []
+    digests = []
     for descriptor in [named.get("config"), *_list(named.get("layers")), *_list(named.get("manifests"))]:
         try:
-            found.append(Digest.parse(descriptor["digest"]))
+            digests.append(Digest.parse(descriptor["digest"]))
         except (InvalidDigest, TypeError, KeyError):
             continue
-    return found
+    return digests
 
 
 def _list(unsafe_value: Any) -> list[Any]:
