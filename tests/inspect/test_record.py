@@ -161,7 +161,7 @@ def test_names_of_files_are_no_paths(tmp_path, host, name):
 def test_a_lock_of_somebody_elses_is_checked(tmp_path, host, text):
     store = Store(tmp_path / "store")
     files = {"manifest.json": json.dumps(RECORD).encode(), "n.lock": text.encode()}
-    with pytest.raises(BadInput, match=r"n\.lock is no lock that this nodekiln can read"):
+    with pytest.raises(BadInput, match=r"n\.lock is not a lock of a version that this nodekiln reads"):
         records.read(store, pushed(store, host, files))
 
 
