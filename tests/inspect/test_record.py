@@ -95,7 +95,7 @@ def test_a_layout_does_as_well_as_a_registry(doit, elsewhere, host, project):
 
 def test_what_is_no_published_build(doit, host, project, tmp_path):
     craft.image(tmp_path / "layout", [craft.archive(craft.entry("x"))], config={"architecture": ARCH})
-    assert "an image, not what" in doit("verify:node", "--against", f"oci:{tmp_path}/layout", code=3).stderr
+    assert "an image, not a node that" in doit("verify:node", "--against", f"oci:{tmp_path}/layout", code=3).stderr
     assert "no such file" in doit("verify:node", "--against", "build/nothing", code=3).stderr
     doit("verify:node", "--against", f"{host}/nothing:v1", code=1)
 
