@@ -30,4 +30,21 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     commands     one module per command
 """
 
+import importlib
+
+__all__ = ["Store", "__version__", "build", "load_spec", "plan"]
 __version__ = "0.1.0"
+_HOMES = {
+    "Store": "pipeline.store:Store",
+    "build": "pipeline.project.build:build",
+    "load_spec": "pipeline.planning.load:load",
+    "plan": "pipeline.project.build:plan",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public names, imported when they are first used; docs/api.md describes them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -71,21 +71,21 @@ def _compared(project: Project, before: Path, after: Path, title: str, base: str
 
     left = sides.of_record(project.store, f"{title} at {base}", records.read(project.store, str(before)))
     right = sides.of_record(project.store, title, records.read(project.store, str(after)))
-    ours, theirs = sides.made(project.store, before), sides.made(project.store, after)
+    ours, theirs = sides.built_formats(project.store, before), sides.built_formats(project.store, after)
     explained = [explain.explain(ours[form], theirs[form]) for form in ours if form in theirs]
     return compare(left, right, tuple(dict.fromkeys(each for found in explained for each in found.inside)))
 
 
 def _show(comparison: Comparison, form: str, to: str) -> None:
-    from pipeline.inspect import rendering
+    from pipeline.inspect import report
 
-    if form not in rendering.FORMS:
-        raise BadInput(f"--form {form}: there are {', '.join(rendering.FORMS)}")
-    shown = rendering.FORMS[form](comparison)
+    if form not in report.FORMS:
+        raise BadInput(f"--form {form}: there are {', '.join(report.FORMS)}")
+    text = report.FORMS[form](comparison.report())
     if to:
-        Path(to).write_text(shown)
+        Path(to).write_text(text)
     else:
-        say(shown, end="")
+        say(text, end="")
 
 
 @contextlib.contextmanager

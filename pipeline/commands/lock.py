@@ -11,6 +11,7 @@ from pipeline.host.offline import go_offline
 from pipeline.host.terminal import printable, say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.model.json_difference import ABSENT, differences
 from pipeline.planning import lock
 from pipeline.project.project import Project
 
@@ -42,7 +43,7 @@ PARAMS = [
 SHOWN = 200
 """Characters of a config's field that are shown; a label may hold a whole document."""
 
-ABSENT = {"version": "(none)", "sha256": "", "size": 0}
+NO_PACKAGE = {"version": "(none)", "sha256": "", "size": 0}
 """A package that a lock does not have."""
 
 
@@ -204,16 +205,15 @@ def _image_moved(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
 
 def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """The fields of an image's config that differ, and how."""
-    for field in sorted(old.keys() | new.keys()):
-        if field == "Labels":
-            yield from (f"label {line}" for line in _fields(old.get(field, {}), new.get(field, {})))
-        elif old.get(field) != new.get(field):
-            yield f"{field}: {_shown(old.get(field))} -> {_shown(new.get(field))}"
+    labels: dict[str, Any] = {"Labels": {}}
+    for change in sorted(differences(labels | {**old}, labels | {**new}, lambda before, now: None)):
+        field = ".".join(map(str, change.path)).replace("Labels.", "label ", 1)
+        yield f"{field}: {_shown(change.before)} -> {_shown(change.now)}"
 
 
 def _shown(value: Any) -> str:
     """A value that an image gave, without its control characters."""
-    text = "(none)" if value is None else json.dumps(value)
+    text = "(none)" if value is ABSENT else json.dumps(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
@@ -221,6 +221,6 @@ def _packages_moved(title: str, old: list[dict[str, Any]], new: list[dict[str, A
     before = {package["name"]: package for package in old}
     after = {package["name"]: package for package in new}
     for name in sorted(before.keys() | after.keys()):
-        was, now = before.get(name, ABSENT), after.get(name, ABSENT)
+        was, now = before.get(name, NO_PACKAGE), after.get(name, NO_PACKAGE)
         if was["sha256"] != now["sha256"]:
             yield f"{title}: {name} {was['version']} -> {now['version']}, {was['size']} -> {now['size']} bytes"

@@ -13,7 +13,7 @@ from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.inspect.record import Record
+    from pipeline.inspect.record import BuildRecord
     from pipeline.inspect.runs import Target
     from pipeline.planning.plan import Plan
 
@@ -62,9 +62,10 @@ def run(
     json: str = "", jobs: int = 0, diffoscope: bool = True,
 ) -> None:  # fmt: skip
     """Print the table; NotReproducible (exit code 1) unless every run made the same of every format."""
-    from pipeline.inspect import conditions, verdict
+    from pipeline.inspect import conditions, report
     from pipeline.inspect import record as records
-    from pipeline.inspect.runs import Asked, verify
+    from pipeline.inspect.runs import Verification, verify
+    from pipeline.inspect.verdict import Verdict
 
     record = records.read(project.store, against) if against else None
     if record is not None:
@@ -74,23 +75,23 @@ def run(
     if record is not None:
         _refuse_other_versions(plans, record)
         _say_what_moved(project, name, record)
-    asked = Asked(project, name, lock, _targets(project, name, plans, formats, record), diffoscope)
-    found = verdict.Verdict(tuple(asked.targets), ())
+    verification = Verification(project, name, lock, _targets(project, name, plans, formats, record), diffoscope)
+    verdict = Verdict(tuple(verification.targets), ())
     jobs = jobs or min(os.cpu_count() or 1, JOBS)
-    for row in verify(asked, conditions.chosen(runs, full), record, jobs):
-        found = found._replace(rows=(*found.rows, row))
+    for row in verify(verification, conditions.select(runs, full), record, jobs):
+        verdict = verdict._replace(rows=(*verdict.rows, row))
         if json != "-":
-            say("\n".join(verdict.lines(found)))
+            say("\n".join(verdict.last_lines()))
     if json == "-":
-        say(verdict.document(found), end="")
+        say(report.json_text(verdict.report()), end="")
     else:
-        say("\n".join(["", *verdict.by_format(found)]))
+        say("\n".join(["", *verdict.report().tables[0].lines()]))
         if json:
-            Path(json).write_text(verdict.document(found))
-    if found.agreeing < found.all:
-        raise NotReproducible(f"{name}: {found}")
+            Path(json).write_text(report.json_text(verdict.report()))
+    if verdict.agreeing < verdict.all:
+        raise NotReproducible(f"{name}: {verdict}")
     if json != "-":
-        say(f"{name}: {found}")
+        say(f"{name}: {verdict}")
 
 
 def _plans(project: Project, name: str, lock: Path) -> dict[str, Plan]:
@@ -102,7 +103,7 @@ def _plans(project: Project, name: str, lock: Path) -> dict[str, Plan]:
 
 
 def _targets(
-    project: Project, name: str, plans: dict[str, Plan], asked: str, record: Record | None
+    project: Project, name: str, plans: dict[str, Plan], asked: str, record: BuildRecord | None
 ) -> dict[str, Target]:
     """What is built, by what the table calls it. `all`: what the lock explains; else the record's, or the spec's."""
     from pipeline.inspect.runs import Target
@@ -151,17 +152,17 @@ def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tup
             raise NodekilnError(f"{path} lacks {missing[0]}: run {user_command(f'lock:{made.spec.name}')}")
 
 
-def _refuse_other_versions(plans: dict[str, Plan], record: Record) -> None:
+def _refuse_other_versions(plans: dict[str, Plan], record: BuildRecord) -> None:
     """OtherVersion, with the stages, rather than a table of differences that have to be."""
     from pipeline import formats
-    from pipeline.inspect import versions
+    from pipeline.inspect.record import version_changes
 
     lines = {
         line: None
         for arch, made in plans.items()
         for form, entry in record.manifests.get(arch, {}).get("formats", {}).items()
         if formats.known(form)
-        for line in versions.changed(entry, made.format(form))
+        for line in version_changes(entry, made.format(form))
     }
     if lines:
         makers = {str(manifest.get("nodekiln", "another version")) for manifest in record.manifests.values()}
@@ -169,7 +170,7 @@ def _refuse_other_versions(plans: dict[str, Plan], record: Record) -> None:
         raise OtherVersion("\n".join([f"{record.name} can be met by nodekiln {maker}, not by this one:", *lines]))
 
 
-def _say_what_moved(project: Project, name: str, record: Record) -> None:
+def _say_what_moved(project: Project, name: str, record: BuildRecord) -> None:
     """Name the spec's files (and the lock, unless it came with the record) that are not what the record was made from.
 
     They may come to the same all the same, so this is no error.

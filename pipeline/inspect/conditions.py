@@ -1,4 +1,4 @@
-"""Conditions: what a rebuild happens under. None of it may decide a byte, so `doit verify` varies it all on purpose."""
+"""Conditions of a rebuild. None of them may decide a byte, so `doit verify` varies them all."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 NOBODY = 65534
-"""The uid that owns nothing, everywhere."""
+"""The uid of the user `nobody`."""
 EARLY, LATE = 86_400 * 366, 2_209_032_000
-"""1971, before FAT's first day, and 2040, when 32 bits of seconds since 1970 are over."""
+"""Seconds since 1970: in 1971, before FAT's first day, and in 2040, after the end of signed 32-bit time stamps."""
 SHARED_MEMORY = Path("/dev/shm")
-"""A file system of its own on every Linux."""
+"""A separate file system on every Linux."""
 DEEP = 180
-"""Characters that a long path has more than a short one: far from PATH_MAX, longer than any buffer for a name."""
+"""Characters that a long path adds: far from PATH_MAX, longer than any buffer for a name."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The defaults are the plainest ones, which the first run of every verification has.
+    """The defaults are those of the first run of every verification.
 
-    other_user: nobody for root, root (of a namespace) for everybody else. now: seconds since 1970 that the process
-    takes for today (None: the real ones). listing: seed of the order in which directories are listed (0: sorted).
-    threads: doit's -n. hard_links: whether fetched blobs come as such. warm: build once, forget half of it, and build
+    other_user: nobody for root, root (of a namespace) for everybody else. now: the process's clock, in seconds since
+    1970 (None: the real one). listing: seed of the order of directory listings (0: sorted). threads: doit's -n.
+    hard_links: blobs are linked from the project's store, not copied. warm: build, remove half of the results, build
     again.
     """
 
@@ -46,18 +46,18 @@ class Conditions:
     warm: bool = False
 
     def environment(self) -> dict[str, str]:
-        """The variables that carry conditions."""
+        """Environment variables that set conditions."""
         return {"TZ": self.zone, "LANG": self.locale, "LC_ALL": self.locale, "PYTHONHASHSEED": str(self.hash_seed)}
 
-    def said(self) -> str:
-        """What differs from the plainest conditions, for people."""
+    def description(self) -> str:
+        """The differences from the defaults, as text."""
         plain = Conditions()
         fields = [field.name for field in dataclasses.fields(self) if field.name != "name"]
         changed = [(name, getattr(self, name)) for name in fields if getattr(self, name) != getattr(plain, name)]
-        return ", ".join(_said(name.replace("_", " "), value) for name, value in changed)
+        return ", ".join(_description(name.replace("_", " "), value) for name, value in changed)
 
 
-def _said(name: str, value: object) -> str:
+def _description(name: str, value: object) -> str:
     if isinstance(value, bool):
         return name if value else f"no {name}"
     if name == "now":
@@ -70,7 +70,7 @@ OTHER = Conditions(
     "all other", other_user=True, umask=0o077, zone="VER-14", locale="tr_TR.UTF-8", hash_seed=4711, now=LATE,
     processors=1, threads=16, listing=1, hard_links=False, long_path=True, shared_memory=True,
 )  # fmt: skip
-"""Everything different at once: what one of the conditions decides shows here already."""
+"""Everything different at once: an influence of any condition shows here already."""
 SINGLE = (
     Conditions("warm", warm=True),
     Conditions("date before FAT", now=EARLY),
@@ -88,37 +88,38 @@ SINGLE = (
     Conditions("other TMPDIR", shared_memory=True),
     Conditions("other user", other_user=True),
 )
-"""One condition at a time, so that the one that matters has a name."""
+"""One condition at a time, to name the one that matters."""
 
 
-def chosen(runs: int, full: bool) -> list[Conditions]:
-    """The conditions of `runs` runs (at least two), or of all."""
+def select(runs: int, full: bool) -> list[Conditions]:
+    """The conditions of `runs` runs (at least two); all if `full`."""
     every = [PLAIN, OTHER, *SINGLE]
     return every if full else every[: max(2, runs)]
 
 
-def possible(wanted: Conditions, needed: list[Path]) -> tuple[Conditions, list[str], str]:
-    """`wanted` without what this machine cannot do, the command that a run is started with, and what cannot be done.
+def adapt(conditions: Conditions, paths: list[Path]) -> tuple[Conditions, list[str], str]:
+    """Removes conditions that this machine cannot provide: the rest, the prefix of a run's command, what is missing.
 
-    needed: what another user has to be able to read.
+    paths: files that another user has to read.
     """
     missing: list[str] = []
     command: list[str] = []
-    if wanted.other_user:
-        command, reason = _as_other_user(needed)
+    if conditions.other_user:
+        command, reason = _as_other_user(paths)
         if reason:
-            wanted = dataclasses.replace(wanted, other_user=False)
+            conditions = dataclasses.replace(conditions, other_user=False)
             missing.append(reason)
-    if wanted.shared_memory and not os.access(SHARED_MEMORY, os.W_OK):
-        wanted = dataclasses.replace(wanted, shared_memory=False)
+    if conditions.shared_memory and not os.access(SHARED_MEMORY, os.W_OK):
+        conditions = dataclasses.replace(conditions, shared_memory=False)
         missing.append(f"no {SHARED_MEMORY}")
-    return wanted, command, "; ".join(missing)
+    return conditions, command, "; ".join(missing)
 
 
-def _as_other_user(needed: list[Path]) -> tuple[list[str], str]:
-    """The words before a command that another user shall run: nobody for root, root (of a namespace) for anyone else.
+def _as_other_user(paths: list[Path]) -> tuple[list[str], str]:
+    """The prefix of a command that runs it as another user (nobody for root, root of a namespace for anyone else), or
+    why there is none.
 
-    Where folders above `needed` are closed to others, nobody gets the right to read (and no other right).
+    If folders above `paths` are closed to others, nobody gets the right to read (and no other right).
     """
     import shutil
     import subprocess
@@ -128,11 +129,11 @@ def _as_other_user(needed: list[Path]) -> tuple[list[str], str]:
         return [], f"another user needs {tool} (Debian: util-linux)"
     command = ["unshare", "--map-root-user", "--"]
     if os.getuid() == 0:
-        closed = any(not folder.stat().st_mode & 0o001 for path in needed for folder in _above(path))
+        closed = any(not folder.stat().st_mode & 0o001 for path in paths for folder in _above(path))
         rights = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"] if closed else []
         command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *rights, "--"]
-    tried = subprocess.run([*command, sys.executable, "-c", ""], capture_output=True, text=True, check=False)
-    return (command, "") if tried.returncode == 0 else ([], f"another user: {tried.stderr.strip()}")
+    trial = subprocess.run([*command, sys.executable, "-c", ""], capture_output=True, text=True, check=False)
+    return (command, "") if trial.returncode == 0 else ([], f"another user: {trial.stderr.strip()}")
 
 
 def _above(path: Path) -> Iterator[Path]:

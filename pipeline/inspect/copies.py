@@ -1,4 +1,4 @@
-"""Copies: what a run starts with: the project's sources, and a store that has what the lock names, nothing else."""
+"""Copies of a project for runs: its sources, and a store with nothing but the blobs that the lock names."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ from pipeline.project.project import CACHE, RESULTS, Project
 from pipeline.readers.view import HostFile, sha256
 
 
-def blobs(lock: Path) -> set[Digest]:
-    """Every digest that the lock at `lock` names: manifests, configs, layers, packages. Empty if there is none."""
-    found = set()
-    for unsafe_digest in _named(json.loads(lock.read_text())) if lock.exists() else ():
-        with contextlib.suppress(InvalidDigest):  # the build says what is wrong with it
-            found.add(Digest.parse(unsafe_digest))
-    return found
+def locked_blobs(lock: Path) -> set[Digest]:
+    """All digests in the lock: of manifests, configs, layers, packages. Empty if there is no file `lock`."""
+    blobs = set()
+    for unsafe_digest in _digests(json.loads(lock.read_text())) if lock.exists() else ():
+        with contextlib.suppress(InvalidDigest):  # the build reports it
+            blobs.add(Digest.parse(unsafe_digest))
+    return blobs
 
 
-def _named(document: Any) -> Iterator[str]:
+def _digests(document: Any) -> Iterator[str]:
     if isinstance(document, dict):
         for key, value in document.items():
             if key == "sha256" and isinstance(value, str):
                 yield f"sha256:{value}"
             else:
-                yield from _named(value)
+                yield from _digests(value)
     elif isinstance(document, list):
         for value in document:
-            yield from _named(value)
+            yield from _digests(value)
     elif isinstance(document, str) and document.startswith(("sha256:", "sha512:")):
         yield document
 
 
-def whole(project: Project, wanted: Iterable[Digest]) -> list[Digest]:
-    """Those of `wanted` that the project's store has undamaged; a run fetches the others anew."""
+def intact(project: Project, digests: Iterable[Digest]) -> list[Digest]:
+    """The blobs that the project's store has undamaged, sorted; a run fetches the others again."""
     return [
         digest
-        for digest in sorted(wanted)
+        for digest in sorted(digests)
         if digest.algorithm == "sha256"
         and (path := project.store.path(digest)).exists()
         and sha256(HostFile(path)) == digest.hex
     ]
 
 
-def bring_home(project: Project, copy: Path, wanted: Iterable[Digest]) -> None:
-    """Take what a run fetched of `wanted` into the project's store, each blob hashed: no other run fetches it again."""
-    for digest in wanted:
+def adopt_fetched(project: Project, copy: Path, digests: Iterable[Digest]) -> None:
+    """Moves the blobs that a run fetched into the project's store, after hashing each: no other run fetches them."""
+    for digest in digests:
         source = copy / CACHE / "blobs" / digest.algorithm / digest.hex
         if digest.algorithm == "sha256" and source.exists() and not project.store.has(digest):
-            taken = project.store.scratch()
-            with open(source, "rb") as data, atomic.create(taken) as file:
+            scratch = project.store.scratch()
+            with open(source, "rb") as data, atomic.create(scratch) as file:
                 shutil.copyfileobj(data, file)
-            if sha256(HostFile(taken)) == digest.hex:
-                project.store.adopt(taken, digest)
+            if sha256(HostFile(scratch)) == digest.hex:
+                project.store.adopt(scratch, digest)
             else:
-                taken.unlink()
+                scratch.unlink()
 
 
-def prepare(project: Project, copy: Path, wanted: Conditions, taken: Iterable[Digest]) -> None:
-    """Put a copy of the project's sources into the new folder `copy`, with a store that holds the blobs `taken`."""
+def prepare(project: Project, copy: Path, conditions: Conditions, blobs: Iterable[Digest]) -> None:
+    """Copies the project's sources into the new folder `copy`, with a store that has `blobs`."""
 
     def skipped(folder: str, names: list[str]) -> list[str]:
         own = (RESULTS, CACHE) if Path(folder) == project.root else ()
@@ -75,23 +75,21 @@ def prepare(project: Project, copy: Path, wanted: Conditions, taken: Iterable[Di
 
     shutil.copytree(project.root, copy, symlinks=True, ignore=skipped)
     store = copy / CACHE / "blobs"
-    for digest in taken:
+    for digest in blobs:
         target = store / digest.algorithm / digest.hex
         target.parent.mkdir(parents=True, exist_ok=True)
-        _share(project.store.path(digest), target, wanted.hard_links and not wanted.other_user)
+        _share(project.store.path(digest), target, conditions.hard_links and not conditions.other_user)
 
 
-def hand_over(copy: Path, wanted: Conditions) -> None:
-    """Give the finished copy the owner and the time stamps that `wanted` asks for. Blobs keep their time stamps: they
-    may be the project's own, by another name.
-    """
+def set_owner_and_time(copy: Path, conditions: Conditions) -> None:
+    """Sets owner and time stamps of the finished copy; blobs, which may be links, keep their time stamps."""
     blobs = str(copy / CACHE / "blobs")
     for folder, _, names in os.walk(copy):
         for path in (folder, *(os.path.join(folder, name) for name in names)):
-            if wanted.other_user and os.getuid() == 0:
+            if conditions.other_user and os.getuid() == 0:
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-            if wanted.now is not None and not path.startswith(blobs):
-                os.utime(path, (wanted.now, wanted.now), follow_symlinks=False)
+            if conditions.now is not None and not path.startswith(blobs):
+                os.utime(path, (conditions.now, conditions.now), follow_symlinks=False)
 
 
 def _share(source: Path, target: Path, link: bool) -> None:
@@ -99,7 +97,7 @@ def _share(source: Path, target: Path, link: bool) -> None:
         if link:
             os.link(source, target)
             return
-    except OSError:  # another file system, or links to others' files are forbidden: a copy does
+    except OSError:  # another file system, or links to others' files are forbidden
         pass
     shutil.copyfile(source, target)
     os.chmod(target, os.stat(target).st_mode & 0o444)

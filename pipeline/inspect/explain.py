@@ -1,6 +1,4 @@
-"""Explain: two makings of one format that are unequal. Stages are compared before files: the first one whose result
-differs is where it began, and what it gave says what began there.
-"""
+"""Explanation of why two builds of one format differ: the first stage with another result, and differences in it."""
 
 from __future__ import annotations
 
@@ -17,16 +15,16 @@ from pipeline.readers.view import HostFile, sha256
 from pipeline.store import Store
 
 DIFFOSCOPE_SECONDS = 120
-"""How long diffoscope may take for a format: it unpacks everything, and its answer is an extra."""
+"""Maximum time, in seconds, that diffoscope may take for a format: it unpacks everything, and is optional."""
 MOST = 5
-"""Differences that are shown of one stage or file: the first few tell the cause, thousands would hide it."""
+"""Maximum number of differences of one stage or file: the first few show the cause, thousands would hide it."""
 
 
-class Made(NamedTuple):
-    """A format as one build made it.
+class BuiltFormat(NamedTuple):
+    """A format of one build.
 
-    entry: what manifest.json says of it (`files`, `stages`). file: a file's name -> where it lies, None if it is not to
-    be had. store: where its stages' results are, or were; None if they are on another machine.
+    entry: its entry in manifest.json (`files`, `stages`). file: name -> path of a file, None if there is none.
+    store: where its stages' results are, or were; None if they are on another machine.
     """
 
     entry: Mapping[str, Any]
@@ -34,16 +32,16 @@ class Made(NamedTuple):
     store: Store | None
 
     def path(self, name: str) -> Path | None:
-        """Where the file `name` lies as it was made; None if it cannot be had, or another format overwrote it since."""
+        """The path of the file `name`; None if there is none, or another format overwrote it."""
         path = self.file(name) if name in self.entry["files"] else None
         same = path is not None and sha256(HostFile(path)) == self.entry["files"][name]["sha256"]
         return path if same else None
 
 
 class Explanation(NamedTuple):
-    """stage: the first whose result differs ("" if nobody knows). inside: what differs in it; files: in the files.
+    """stage: the first whose result differs ("" if that is unknown). inside: differences of its results.
 
-    reports: diffoscope's pages, where it is installed.
+    files: differences of the output files. reports: diffoscope's pages, if it is installed.
     """
 
     stage: str
@@ -52,13 +50,13 @@ class Explanation(NamedTuple):
     reports: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """For people, the most telling line first."""
-        found = [f"the first stage that differs: {self.stage}"] if self.stage else []
-        found += [f"  {difference}" for difference in self.inside]
-        found += [str(difference) for difference in self.files]
-        return found + [f"diffoscope's report: {report}" for report in self.reports]
+        """The explanation as text, the cause first."""
+        lines = [f"the first stage that differs: {self.stage}"] if self.stage else []
+        lines += [f"  {difference}" for difference in self.inside]
+        lines += [str(difference) for difference in self.files]
+        return lines + [f"diffoscope's report: {report}" for report in self.reports]
 
-    def json(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         return {
             "stage": self.stage,
             "inside": [difference._asdict() for difference in self.inside],
@@ -67,31 +65,31 @@ class Explanation(NamedTuple):
         }
 
 
-def explain(left: Made, right: Made, reports: Path | None = None) -> Explanation:
-    """What is known of why `left` and `right` differ. reports: a folder for diffoscope's pages, if they are wanted."""
+def explain(left: BuiltFormat, right: BuiltFormat, reports: Path | None = None) -> Explanation:
+    """Explains why `left` and `right` differ. reports: a folder for diffoscope's pages, if they are wanted."""
     stage = next(iter(unequal_stages(left, right)), "")
     inside = tuple(islice(_in_stage(left, right, stage), MOST)) if stage else ()
     files = tuple(islice(_in_files(left, right), MOST))
     return Explanation(stage, inside, files, tuple(_diffoscope(left, right, reports)) if reports else ())
 
 
-def unequal_stages(left: Made, right: Made) -> list[str]:
-    """The stages that both have and whose results differ, inputs before what uses them."""
+def unequal_stages(left: BuiltFormat, right: BuiltFormat) -> list[str]:
+    """The stages that both have and whose results differ, inputs first."""
     ours, theirs = left.entry["stages"], right.entry["stages"]
     return [
         name
-        for name in in_order(ours, [made.store for made in (left, right) if made.store])
+        for name in in_order(ours, [built.store for built in (left, right) if built.store])
         if name in theirs and _differ(ours[name]["result"], theirs[name]["result"])
     ]
 
 
 def _differ(ours: str | None, theirs: str | None) -> bool:
-    """Whether two results are known, and unequal."""
+    """Returns True if two results are known, and unequal."""
     return ours is not None and theirs is not None and ours != theirs
 
 
 def in_order(stages: Mapping[str, Any], stores: list[Store]) -> list[str]:
-    """The names of `stages`, inputs first. What feeds what is in the records of the stores; without them, by name."""
+    """The names of `stages`, inputs first as far as the records of the stores have them, else sorted."""
     inputs: dict[str, list[str]] = {}
     for name, stage in stages.items():
         records = [record for store in stores if (record := store.record(stage["key"]))]
@@ -109,9 +107,9 @@ def in_order(stages: Mapping[str, Any], stores: list[Store]) -> list[str]:
     return list(ordered)
 
 
-def _in_stage(left: Made, right: Made, stage: str) -> Iterator[Difference]:
-    """Where the two results of `stage` differ; nothing where one of them is not at hand."""
-    digests = [Digest.parse(made.entry["stages"][stage]["result"]) for made in (left, right)]
+def _in_stage(left: BuiltFormat, right: BuiltFormat, stage: str) -> Iterator[Difference]:
+    """Yields differences of the two results of `stage`; nothing if one of them is gone."""
+    digests = [Digest.parse(built.entry["stages"][stage]["result"]) for built in (left, right)]
     if left.store is None or right.store is None:
         return
     if not (left.store.has(digests[0]) and right.store.has(digests[1])):
@@ -126,7 +124,7 @@ def _in_stage(left: Made, right: Made, stage: str) -> Iterator[Difference]:
 
 
 def _behind(left: Store, right: Store, difference: Difference) -> Iterator[Difference]:
-    """Where a difference is two digests (an image's layers): what differs in what they name."""
+    """Yields differences of the blobs that a difference names, if it is two digests (an image's layers)."""
     try:
         ours, theirs = (Digest.parse(json.loads(text)) for text in (difference.left, difference.right))
     except (InvalidDigest, ValueError):
@@ -135,8 +133,8 @@ def _behind(left: Store, right: Store, difference: Difference) -> Iterator[Diffe
         yield from differences(of_blob(left, ours), of_blob(right, theirs), (*difference.steps, difference.field))
 
 
-def _in_files(left: Made, right: Made) -> Iterator[Difference]:
-    """Where the files differ, as their formats' readers see them."""
+def _in_files(left: BuiltFormat, right: BuiltFormat) -> Iterator[Difference]:
+    """Yields differences of the files, in terms of their formats."""
     ours, theirs = left.entry["files"], right.entry["files"]
     for name in _unequal_files(left, right):
         paths = left.path(name), right.path(name)
@@ -147,14 +145,13 @@ def _in_files(left: Made, right: Made) -> Iterator[Difference]:
             yield Difference((name,), "sha256", *sums)
 
 
-def _unequal_files(left: Made, right: Made) -> list[str]:
+def _unequal_files(left: BuiltFormat, right: BuiltFormat) -> list[str]:
     ours, theirs = left.entry["files"], right.entry["files"]
-    names = [*ours, *(name for name in theirs if name not in ours)]
-    return [name for name in names if ours.get(name) != theirs.get(name)]
+    return [name for name in dict.fromkeys([*ours, *theirs]) if ours.get(name) != theirs.get(name)]
 
 
-def _diffoscope(left: Made, right: Made, reports: Path) -> Iterator[str]:
-    """Have diffoscope compare the files too, one page each. Nothing where it is not installed, or gives up."""
+def _diffoscope(left: BuiltFormat, right: BuiltFormat, reports: Path) -> Iterator[str]:
+    """Lets diffoscope compare the files; yields its pages. Nothing if it is not installed, or fails."""
     import shutil
     import subprocess
 

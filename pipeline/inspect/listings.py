@@ -1,4 +1,4 @@
-"""Listings: what the store holds, and whole files, as the readers' path -> Node."""
+"""Listings (path -> Node, as readers give them) of trees in the store and of whole files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from pipeline.readers.view import Extent, HostFile, Memory, Mosaic, View
 from pipeline.store import Store
 
 DEEPEST = 12
-"""Structures inside each other that are looked into: qcow2, disk, FAT, UKI, initrd, archive, cpio, and some more."""
+"""Maximum nesting of structures: qcow2, disk, FAT, UKI, initrd, archive, cpio, and some more."""
 
 
 def of_blob(store: Store, digest: Digest) -> View:
-    """The blob `digest`."""
     return HostFile(store.right(digest), digest)
 
 
 def of_content(store: Store, content: Content) -> View:
-    """What `content` stands for. Nothing is read yet."""
+    """The bytes of `content`, which are read on demand."""
     blobs: dict[Digest, View] = {}
 
     def extent(piece: Slice) -> Extent:
@@ -33,7 +32,7 @@ def of_content(store: Store, content: Content) -> View:
 
 
 def of_tree(store: Store, tree: Mapping[str, Entry]) -> Listing:
-    """The entries of a tree, files with their contents."""
+    """The entries of a tree."""
     return {path or ".": _node(store, entry) for path, entry in tree.items()}
 
 
@@ -43,20 +42,22 @@ def _node(store: Store, entry: Entry) -> Node:
 
 
 def of_result(store: Store, digest: Digest) -> Listing | View:
-    """What a stage gave: a tree's listing, or any other blob (an image's manifest) as it stands."""
+    """The result of a stage: a tree's listing, or the bytes of another blob (an image's manifest)."""
     if is_tree(store, digest):
         return of_tree(store, store.tree(digest))
     return of_blob(store, digest)
 
 
 def is_tree(store: Store, digest: Digest) -> bool:
-    """Whether the blob `digest` is a tree."""
+    """Returns True if the blob `digest` is a tree."""
     return trees.recognises(of_blob(store, digest))
 
 
 def root_of(view: View) -> Listing | None:
-    """The root file system in a file of any format: the entries of its initrd's archives laid over each other, of its
-    squashfs, ext4 or tar. None if there is none that a reader finds."""
+    """The root file system in a file of any format: its initrd (the archives' entries, merged), squashfs, ext4 or tar.
+
+    None if no reader finds one.
+    """
     merged: dict[str, Node] = {}
     for listing in _roots(view, 0):
         merged.update(listing)
@@ -76,9 +77,9 @@ def _roots(view: View, depth: int) -> Iterator[Listing]:
 
 
 CONTAINERS = ("archives", "disk", "FAT", "ISO 9660", "PE", "qcow2", "VMDK", "VHD", "VHDX", "tar", "cpio")
-"""Structures that a root file system may be inside of, in a file."""
+"""Structures that may contain a root file system."""
 
 
 def is_root(listing: Listing) -> bool:
-    """Whether a listing is (a part of) a root file system rather than what one is packed in."""
+    """Returns True if a listing is (a part of) a root file system rather than a container of one."""
     return any(path.startswith(("etc/", "bin/", "usr/", "containers/", "lib/", "sbin/")) for path in listing)

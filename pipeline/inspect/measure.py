@@ -1,13 +1,16 @@
-"""Sizes: what each byte of a node is for: by part, image, package and file, unpacked and compressed."""
+"""Measurement: bytes of a node by component, image, package and file, unpacked and compressed; equal files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline.engine.action import Action, closure
+from pipeline.inspect import treemap
 from pipeline.inspect.listings import of_content
-from pipeline.model.tree import Content
+from pipeline.inspect.report import Report, Table
+from pipeline.model import size as sizes
+from pipeline.model.tree import Content, length
 from pipeline.planning.plan import Plan
 from pipeline.readers.view import sha256
 from pipeline.store import Store
@@ -15,13 +18,13 @@ from pipeline.store import Store
 UNPACKED = "pipeline.recipe.deb"
 """The module of the stage whose trees have a folder for every package."""
 BOOT = "boot"
-"""What the boot loader loads is told apart: it lies beside the initrd, not in its fragments."""
+"""The component of the boot loader's files: they lie beside the initrd, not in its fragments."""
 INSIDE = ("lower/", "rootfs/")
-"""Where a container's files are, in its folder."""
+"""Folders of a container that hold its files."""
 
 
-class Measured(NamedTuple):
-    """A file of the node. package: the one that it came in, "" where that is not known."""
+class MeasuredFile(NamedTuple):
+    """A file of the node. part: its component. package: "" where it is unknown."""
 
     part: str
     image: str
@@ -31,95 +34,141 @@ class Measured(NamedTuple):
 
 
 class Duplicate(NamedTuple):
-    """Equal files of several parts, as (part, path)."""
+    """Equal files of several components, as (component, path). size: bytes of one."""
 
     places: tuple[tuple[str, str], ...]
     size: int
 
     @property
     def saving(self) -> int:
-        """Bytes that would not be needed if there were one of them."""
+        """Bytes that a single file would save."""
         return self.size * (len(self.places) - 1)
 
 
 class Sizes(NamedTuple):
-    """files: the root file system's. compressed: part -> bytes of its fragment of the initrd, if it has one."""
+    """files: the root file system's. compressed: component -> bytes of its fragments of the initrd, if it has one."""
 
-    files: tuple[Measured, ...]
+    files: tuple[MeasuredFile, ...]
     compressed: Mapping[str, int]
     duplicates: tuple[Duplicate, ...]
 
-    def by(self, name: Callable[[Measured], str]) -> dict[str, int]:
-        """Bytes by what `name` says of each file, the largest first."""
-        sums: dict[str, int] = {}
+    def by(self, owner: Callable[[MeasuredFile], str]) -> dict[str, int]:
+        """Owner -> bytes of its files, the largest first."""
+        return sizes.by_owner((owner(file), file.size) for file in self.files)
+
+    def report(self, title: str, most: int) -> Report:
+        """JSON: {"files", "compressed", "duplicates"}. most: rows of a table, but for that of components."""
+        document = {
+            "files": [file._asdict() for file in self.files],
+            "compressed": self.compressed,
+            "duplicates": [each._asdict() | {"saving": each.saving} for each in self.duplicates],
+        }
+        groups: dict[str, list[tuple[str, int]]] = {part: [] for part in self.by(lambda file: file.part)}
         for file in self.files:
-            sums[name(file)] = sums.get(name(file), 0) + file.size
-        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+            groups[file.part].append((file.path, file.size))
+        limited = [table.first(most) for table in (self._packages(), self._files(), self._duplicates())]
+        return Report(title, [self._parts(), *limited], document, figure=treemap.figure(list(groups.items())))
+
+    def _parts(self) -> Table:
+        images = {file.part: file.image for file in self.files}
+        rows: list[tuple[object, ...]] = []
+        for part, size in self.by(lambda file: file.part).items():
+            compressed = self.compressed.get(part)
+            share = f"{compressed / size:.0%}" if compressed is not None and size else ""
+            count = sum(file.part == part for file in self.files)
+            rows.append((part, images[part], count, size, compressed or "", share))
+        total = sum(file.size for file in self.files)
+        rows.append(("all", "", len(self.files), total, sum(self.compressed.values()), ""))
+        return Table("parts", ("part", "image", "files", "bytes", "compressed", ""), rows)
+
+    def _packages(self) -> Table:
+        packages = self.by(lambda file: file.package or "(no package)")
+        return Table("packages", ("package", "bytes"), list(packages.items()))
+
+    def _files(self) -> Table:
+        files = sorted(self.files, key=lambda file: (-file.size, file.path))
+        return Table("files", ("path", "package", "bytes"), [(file.path, file.package, file.size) for file in files])
+
+    def _duplicates(self) -> Table:
+        rows = [
+            (
+                each.places[0][1].rpartition("/")[2], ", ".join(dict.fromkeys(part for part, _ in each.places)),
+                each.size, each.saving,
+            )
+            for each in self.duplicates
+        ]  # fmt: skip
+        title = f"equal files in several parts: {sum(each.saving for each in self.duplicates):,} bytes"
+        return Table(title, ("file", "in", "bytes", "saving"), rows)
 
 
-def measure(store: Store, made: Plan) -> Sizes:
-    """Measure what `made` comes to. Parts, and their fragments, are built if they are not there."""
-    parts = made.products["rootfs"].inputs
+def measure(store: Store, plan: Plan) -> Sizes:
+    """Measures the node of `plan`. Components, and their fragments, are built if they are not there."""
+    parts = plan.products["rootfs"].inputs
     trees = {part.name: store.tree(part.perform(store)[0]) for part in parts}
-    owner: dict[str, str] = {path: part for part, tree in trees.items() for path in tree}
+    owners: dict[str, str] = {path: part for part, tree in trees.items() for path in tree}
     packages = _packages(store, parts)
     files, contents = [], []
     for part in parts:
         image = ", ".join(each.name.removeprefix("unpack/") for each in part.inputs if each.name.startswith("unpack/"))
-        for path, file in trees[part.name].files().items():
-            if owner[path] == part.name and file.inode in ("", path):
-                package = packages.get((_inside(path), file.size), "")
+        for path, file in trees[part.name].unique_files().items():
+            if owners[path] == part.name:
+                package = packages.get((_path_in_package(path), file.size), "")
                 name = BOOT if path.startswith(f"{BOOT}/") else part.name
-                files.append(Measured(name, image, package, path, file.size))
+                files.append(MeasuredFile(name, image, package, path, file.size))
                 contents.append((part.name, path, file.content))
-    return Sizes(tuple(files), _compressed(store, made), tuple(_duplicates(store, contents)))
+    return Sizes(tuple(files), _compressed(store, plan), tuple(duplicates(store, contents)))
 
 
-def _inside(path: str) -> str:
-    """A path as its package has it: without the container's folder around it."""
+def _path_in_package(path: str) -> str:
+    """`path` without the folder of its container."""
     words = path.split("/", 3)
     inside = words[3] if words[0] == "containers" and len(words) == 4 else path
     return next((inside.removeprefix(each) for each in INSIDE if inside.startswith(each)), inside)
 
 
 def _packages(store: Store, parts: Iterable[Action]) -> dict[tuple[str, int], str]:
-    """Path and size of a packaged file -> its package, as far as the store has the unpacked packages."""
-    found: dict[tuple[str, int], str] = {}
+    """Path and size of a file -> its package, for the unpacked packages that the store has."""
+    packages: dict[tuple[str, int], str] = {}
     for action in closure(*parts):
         result = store.recall(action.key) if action.stage.__module__ == UNPACKED else None
         for path, file in store.tree(result).files().items() if result else ():
             package, _, inside = path.partition("/")
-            found[inside, file.size] = package
-            found.setdefault((f"usr/{inside}", file.size), package)  # images have /lib and /bin in /usr
-    return found
+            packages[inside, file.size] = package
+            packages.setdefault((f"usr/{inside}", file.size), package)  # images have /lib and /bin in /usr
+    return packages
 
 
-def _compressed(store: Store, made: Plan) -> dict[str, int]:
+def _compressed(store: Store, plan: Plan) -> dict[str, int]:
     """Component -> bytes of its fragments."""
-    sizes: dict[str, int] = {}
-    for action in made.products["initrd"].inputs:
-        if action.name.startswith("fragment/"):
-            fragment = store.tree(action.perform(store)[0]).file("fragment")
-            part = action.name.removeprefix("fragment/").removesuffix("/frame").removesuffix("/image")
-            sizes[part] = sizes.get(part, 0) + fragment.size
-    return sizes
+    fragments = [action for action in plan.products["initrd"].inputs if action.name.startswith("fragment/")]
+    return sizes.by_owner(
+        (
+            action.name.removeprefix("fragment/").removesuffix("/frame").removesuffix("/image"),
+            store.tree(action.perform(store)[0]).file("fragment").size,
+        )
+        for action in fragments
+    )
 
 
-def _duplicates(store: Store, contents: Iterable[tuple[str, str, Content]]) -> Iterator[Duplicate]:
-    """Equal files that stand in more than one part, the largest saving first. Only files of equal size are read."""
+def duplicates(store: Store, contents: Iterable[tuple[str, str, Content]]) -> Iterator[Duplicate]:
+    """Yields equal files that are in more than one component, the largest saving first. Reads files of equal size only.
+
+    contents: component, path and content of each file.
+    """
     by_size: dict[int, list[tuple[str, str, Content]]] = {}
     for each in contents:
-        by_size.setdefault(sum(piece.length for piece in each[2]), []).append(each)
-    found = []
+        by_size.setdefault(length(each[2]), []).append(each)
+    equal = []
     for size, group in by_size.items():
-        if size and len({part for part, _, _ in group}) > 1:
-            by_sum: dict[Any, list[tuple[str, str]]] = {}
+        if size and _is_shared(part for part, _, _ in group):
+            by_sum: dict[str, list[tuple[str, str]]] = {}
             for part, path, content in group:
-                by_sum.setdefault(_sum(store, content), []).append((part, path))
-            equal = [pairs for pairs in by_sum.values() if len({part for part, _ in pairs}) > 1]
-            found += [Duplicate(tuple(pairs), size) for pairs in equal]
-    yield from sorted(found, key=lambda each: (-each.saving, each.places))
+                by_sum.setdefault(sha256(of_content(store, content)), []).append((part, path))
+            equal += [
+                Duplicate(tuple(places), size) for places in by_sum.values() if _is_shared(part for part, _ in places)
+            ]
+    yield from sorted(equal, key=lambda each: (-each.saving, each.places))
 
 
-def _sum(store: Store, content: Content) -> str:
-    return sha256(of_content(store, content))
+def _is_shared(parts: Iterable[str]) -> bool:
+    return len(set(parts)) > 1

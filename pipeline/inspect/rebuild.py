@@ -1,7 +1,7 @@
-"""Rebuild: `python -m pipeline.inspect.rebuild` builds in the current folder, in a process for which the world differs.
+"""A rebuild under other conditions: `python -m pipeline.inspect.rebuild` builds in the current folder.
 
-The user, the umask and the environment are set by who starts it (pipeline.inspect.runs); what only the process itself
-can change (the clock, the order of directory listings, the number of processors) comes as JSON on its standard input.
+The caller (pipeline.inspect.runs) sets user, umask and environment; what only the process itself can change (the clock,
+the order of directory listings, the number of processors) is in the JSON on its standard input.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Build `targets` (doit's words) under `conditions`, both from standard input; doit's exit code."""
+    """Builds `targets` (doit's tasks) under `conditions`, both from standard input; returns doit's exit code."""
     end_with_parent()
-    asked = json.load(sys.stdin)
-    conditions = asked["conditions"]
+    request = json.load(sys.stdin)
+    conditions = request["conditions"]
     if conditions["now"] is not None:
         pretend_now(conditions["now"])
     if conditions["processors"] is not None:
         pretend_processors(conditions["processors"])
     shuffle_listings(conditions["listing"])
-    words = ["run", "-n", str(conditions["threads"]), "-P", "thread", *asked["targets"]]
+    words = ["run", "-n", str(conditions["threads"]), "-P", "thread", *request["targets"]]
     if conditions["warm"]:
         if code := _build(words):
             return code
@@ -50,17 +50,17 @@ def _build(words: list[str]) -> int:
 
 
 def _forget_half() -> None:
-    """Drop the results and every second thing that the store knows, so that the rest is used again."""
+    """Removes the results and every second record of the store, so that the rest is used again."""
     from pipeline.project.project import CACHE, RESULTS
 
     shutil.rmtree(RESULTS)
-    known = sorted(os.path.join(folder, name) for folder, _, names in os.walk(f"{CACHE}/actions") for name in names)
-    for path in known[::2]:
+    records = sorted(os.path.join(folder, name) for folder, _, names in os.walk(f"{CACHE}/actions") for name in names)
+    for path in records[::2]:
         os.unlink(path)
 
 
 def end_with_parent() -> None:
-    """Have the kernel send SIGTERM when who started this process dies, however that happens (prctl(2))."""
+    """Lets the kernel send SIGTERM when the parent process dies, however that happens (prctl(2))."""
     import ctypes
     import signal
 
@@ -68,7 +68,7 @@ def end_with_parent() -> None:
 
 
 def pretend_now(now: int) -> None:
-    """Let Python's clocks go on from `now` (seconds since 1970). Must come before anything imports from `datetime`."""
+    """Sets Python's clocks to `now` (seconds since 1970). Must run before anything imports from `datetime`."""
     import datetime
 
     real, real_ns = time.time, time.time_ns
@@ -107,13 +107,13 @@ def pretend_now(now: int) -> None:
 
 
 def pretend_processors(count: int) -> None:
-    """Let the process have and see `count` processors."""
+    """Limits the process to `count` processors."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     _replace(os, {"cpu_count": lambda: count})
 
 
 def shuffle_listings(seed: int) -> None:
-    """Let the host's directories be listed in an order that `seed` decides (0: sorted)."""
+    """Lists the host's directories in an order that depends on `seed` (0: sorted)."""
     listdir, scandir = os.listdir, os.scandir
 
     def ordered(entries: list[Any], key: Callable[[Any], Any]) -> list[Any]:
@@ -123,7 +123,7 @@ def shuffle_listings(seed: int) -> None:
         return entries
 
     class Listing:
-        """What os.scandir gives: an iterator that can be closed."""
+        """A result of os.scandir: an iterator that can be closed."""
 
         def __init__(self, path: Any = ".") -> None:
             with scandir(path) as entries:

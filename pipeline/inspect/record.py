@@ -1,18 +1,18 @@
-"""Record: the manifest.json (pipeline.project.publish) of an earlier build, here or elsewhere, and what else of it can
-be had. It lies in a folder with the build's files, alone, or in a registry with all that was pushed.
+"""Records of earlier builds: manifest.json (pipeline.project.publish), and the files and the lock that came with it.
 
-A record that comes from elsewhere is a claim: it is checked for its shape, and against the files that lie with it
-(`check`).
+A record is in a folder with the build's files, alone, or in a registry, where it was pushed. One from elsewhere is a
+claim: its shape is checked, and so are the files beside it (`check`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.engine.action import Action, closure
 from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput, NodekilnError
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from pipeline.oci.artifact import NodeArtifact
 
 LARGEST = 16 << 20
-"""Bytes of a record, or a lock, that somebody else pushed: some hundred times the default node's."""
+"""Maximum size of a pushed record or lock, in bytes: some hundred times the default node's."""
 HEX = re.compile(r"[0-9a-f]{64}")
 TRANSPORTS = ("oci:", "oci-archive:")
-"""What a reference may start with that names no registry."""
+"""Prefixes of references that name no registry."""
 
 
-class Record(NamedTuple):
-    """A build that was made before.
+class BuildRecord(NamedTuple):
+    """An earlier build.
 
-    manifests: architecture -> its manifest.json. file: (architecture, file name) -> where it lies on this host, fetched
-    if it has to be; None if it cannot be had. sum: the same -> the sha256 (hexadecimal) of the file; None where the
-    record came without its files. lock: the one that it was made from, where that came along.
+    manifests: architecture -> its manifest.json. file: (architecture, file name) -> the file on this host, fetched if
+    need be; None if there is none. sum: the same -> the file's sha256 (hexadecimal); None for a record without files.
+    lock: the lock of the build, if it was pushed too.
     """
 
     name: str
@@ -47,85 +47,84 @@ class Record(NamedTuple):
     lock: Path | None = None
 
     def check(self) -> None:
-        """Hold the record against its files, which are read; BadInput names the first that is not what it says."""
+        """Reads the record's files; BadInput names the first that is missing or has another digest."""
         for arch, manifest in self.manifests.items():
             for entry in manifest["formats"].values():
                 for name, facts in entry["files"].items():
-                    found = self.sum(arch, name)
-                    if found not in (None, facts["sha256"]):
-                        there = f"has sha256 {found}" if found else "is not there"
-                        raise BadInput(f"{self.name}: {name} {there}; {MANIFEST} says {facts['sha256']}")
+                    digest = self.sum(arch, name)
+                    if digest not in (None, facts["sha256"]):
+                        fault = f"has sha256 {digest}" if digest else "is missing"
+                        raise BadInput(f"{self.name}: {name} {fault}; {MANIFEST} has {facts['sha256']}")
 
 
-def read(store: Store, asked: str) -> Record:
-    """The record that `asked` names: a manifest.json, the folder that it is in, or what `doit push` put there.
+def read(store: Store, name: str) -> BuildRecord:
+    """The record `name`: a manifest.json, its folder, or the reference of a pushed node.
 
     BadInput if it is none of them.
     """
-    path = Path(asked) / MANIFEST if Path(asked).is_dir() else Path(asked)
+    path = Path(name) / MANIFEST if Path(name).is_dir() else Path(name)
     if path.exists():
-        manifest = parse(path.read_bytes(), asked)
-        find, alone = inside(path.parent), None if path == Path(asked) else ""
-        return Record(
-            asked, {manifest["arch"]: manifest}, lambda arch, name: find(name),
-            lambda arch, name: sha256(HostFile(found)) if (found := find(name)) else alone,
+        manifest = parse(path.read_bytes(), name)
+        find, missing = inside(path.parent), None if path == Path(name) else ""
+        return BuildRecord(
+            name, {manifest["arch"]: manifest}, lambda arch, file: find(file),
+            lambda arch, file: sha256(HostFile(place)) if (place := find(file)) else missing,
         )  # fmt: skip
-    if not is_remote(asked):
-        raise BadInput(f"{asked}: no such file, nor a reference with its registry (registry.example/nodes/node:v1)")
-    found = pushed(store, asked)
-    if found is None:
-        raise BadInput(f"{asked}: an image, not what {user_command(f'push:NODE --to {asked}')} puts there")
-    return found
+    if not is_remote(name):
+        raise BadInput(f"{name}: no such file, nor a reference with its registry (registry.example/nodes/node:v1)")
+    record = pushed(store, name)
+    if record is None:
+        raise BadInput(f"{name}: an image, not a node that {user_command(f'push:NODE --to {name}')} pushed")
+    return record
 
 
-def is_remote(asked: str) -> bool:
-    """Whether `asked` names a registry or layout outright, so that it cannot be meant as a path."""
+def is_remote(name: str) -> bool:
+    """Returns True if `name` names a registry or layout, so that it cannot be a path."""
     from pipeline.oci import reference as references
 
     try:
-        return asked.startswith(TRANSPORTS) or references.expand(asked) == asked
+        return name.startswith(TRANSPORTS) or references.expand(name) == name
     except ImageError:
         return False
 
 
-def pushed(store: Store, reference: str) -> Record | None:
+def pushed(store: Store, reference: str) -> BuildRecord | None:
     """The record of the node that was pushed as `reference`; None if that is something else."""
     from pipeline.oci import artifact
 
-    found = artifact.find(reference)
-    if found is None:
+    node = artifact.find(reference)
+    if node is None:
         return None
     manifests, places = {}, {}
-    for arch in found.files:
-        manifest = parse(found.small(store, arch, MANIFEST, LARGEST), f"{reference}: {MANIFEST}")
+    for arch in node.files:
+        manifest = parse(node.small(store, arch, MANIFEST, LARGEST), f"{reference}: {MANIFEST}")
         manifests[manifest["arch"]] = manifest
         places[manifest["arch"]] = arch
 
     def file(arch: str, name: str) -> Path | None:
-        there = name in found.files[places[arch]]
-        return found.fetch(store, places[arch], name) if there else None
+        return node.fetch(store, places[arch], name) if name in node.files[places[arch]] else None
 
     def sum(arch: str, name: str) -> str | None:
-        blob = found.files[places[arch]].get(name)
+        blob = node.files[places[arch]].get(name)
         return blob.digest.hex if blob and blob.digest.algorithm == "sha256" else None
 
-    locks = [(arch, name) for arch, names in found.files.items() for name in names if name.endswith(".lock")]
-    return Record(reference, manifests, file, sum, _lock(store, found, *locks[0]) if locks else None)
+    locks = [(arch, name) for arch, names in node.files.items() for name in names if name.endswith(".lock")]
+    return BuildRecord(reference, manifests, file, sum, _lock(store, node, *locks[0]) if locks else None)
 
 
-def _lock(store: Store, found: NodeArtifact, arch: str, name: str) -> Path:
-    """Where the lock that was pushed lies; BadInput if it is none."""
-    found.small(store, arch, name, LARGEST)
-    path = found.fetch(store, arch, name)
+def _lock(store: Store, node: NodeArtifact, arch: str, name: str) -> Path:
+    """The file of the pushed lock; BadInput if it is not a lock."""
+    node.small(store, arch, name, LARGEST)
+    path = node.fetch(store, arch, name)
     try:
         lock.read(path)
     except (NodekilnError, KeyError):
-        raise BadInput(f"{found.reference}: {name} is no lock that this nodekiln can read") from None
+        raise BadInput(f"{node.reference}: {name} is not a lock of a version that this nodekiln reads") from None
     return path
 
 
 def inside(folder: Path) -> Callable[[str], Path | None]:
-    """File name -> where it lies in `folder`, None if it does not; a name is never a path out of it."""
+    """Returns a function: file name -> its path in `folder`, None if there is no such file or the name is a path."""
 
     def find(name: str) -> Path | None:
         path = folder / name
@@ -135,7 +134,7 @@ def inside(folder: Path) -> Callable[[str], Path | None]:
 
 
 def parse(data: bytes, what: str) -> dict[str, Any]:
-    """The manifest.json in `data`; BadInput if it is not one. what: names it in the error."""
+    """The manifest.json in `data`; BadInput if it is not one. what: its name in the message."""
     try:
         manifest: dict[str, Any] = json.loads(data)
         entries = manifest["formats"].values()
@@ -157,3 +156,11 @@ def _is_entry(entry: Mapping[str, Any]) -> bool:
         and (stage["result"] is None or Digest.parse(stage["result"]))
         for stage in stages
     )
+
+
+def version_changes(entry: Mapping[str, Any], action: Action) -> Iterator[str]:
+    """Yields a line for each stage of `entry` (a format in manifest.json) whose VERSION is another one now."""
+    for each in closure(action):
+        recorded = entry.get("stages", {}).get(each.name, {}).get("version")
+        if recorded is not None and recorded != each.version:
+            yield f"{each.name}: made by version {recorded} of {each.stage.__module__}, which is {each.version} now"

@@ -1,6 +1,4 @@
-"""Side: what `doit compare` was asked for becomes something that can be compared: a build's folder, a file, a stage's
-result in the store, an image or a node in a registry.
-"""
+"""Sides of a comparison, by name: a build's folder, a file, a stage's result, an image or a pushed node."""
 
 from __future__ import annotations
 
@@ -13,9 +11,9 @@ from typing import Any
 from pipeline.inspect import record as records
 from pipeline.inspect import software
 from pipeline.inspect.comparison import Side
-from pipeline.inspect.explain import Made, in_order
+from pipeline.inspect.explain import BuiltFormat, in_order
 from pipeline.inspect.listings import is_root, is_tree, of_blob, of_tree, root_of
-from pipeline.inspect.record import Record
+from pipeline.inspect.record import BuildRecord
 from pipeline.kernel import boot_files
 from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.model.errors import BadInput
@@ -26,82 +24,82 @@ from pipeline.store import Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
 DEEPEST = 8
-"""Structures inside each other that are looked into for a kernel and its command line."""
+"""Maximum nesting of structures around a kernel and its command line."""
 ROOTS = ("archives", "cpio", "squashfs", "erofs", "ext4")
-"""Structures of root file systems: what boots a node lies beside them."""
+"""Structures of root file systems: the files that boot a node are beside them."""
 
 
-def side(store: Store, asked: str) -> Side:
-    """What `asked` means: a folder with a manifest.json, a file, an action's key, a digest, a reference (of an
-    image or a pushed node).
+def side(store: Store, name: str) -> Side:
+    """The side `name`: a folder with a manifest.json, a file, an action's key, a digest, or a reference (of an image
+    or a pushed node).
 
     BadInput if it is none of them.
     """
-    path = Path(asked)
+    path = Path(name)
     if (path / MANIFEST).is_file():
-        return of_record(store, asked, records.read(store, asked))
+        return of_record(store, name, records.read(store, name))
     if path.is_file():
-        return _of_views(asked, {path.name: HostFile(path)})
+        return _of_views(name, {path.name: HostFile(path)})
     if path.is_dir():
-        raise BadInput(f"{asked}: a folder without {MANIFEST}: no build")
-    if KEY.fullmatch(asked):
-        return _of_digest(store, asked, _recalled(store, asked))
+        raise BadInput(f"{name}: a folder without {MANIFEST} is not a build")
+    if KEY.fullmatch(name):
+        return _of_digest(store, name, _recall(store, name))
     try:
-        return _of_digest(store, asked, Digest.parse(asked))
+        return _of_digest(store, name, Digest.parse(name))
     except InvalidDigest:
-        return _of_reference(store, asked)
+        return _of_reference(store, name)
 
 
-def of_record(store: Store, name: str, record: Record) -> Side:
-    """The build of a record, with what the store knows of its stages; of several architectures, this machine's."""
+def of_record(store: Store, name: str, record: BuildRecord) -> Side:
+    """The build of a record, with its stages' results in the store; of several architectures, this machine's."""
     arch = next(iter(record.manifests)) if len(record.manifests) == 1 else _own_arch()
     if arch not in record.manifests:
-        raise BadInput(f"{name}: is not there for {arch}, only for {', '.join(record.manifests)}")
+        raise BadInput(f"{name}: there is no build for {arch}, only for {', '.join(record.manifests)}")
     formats = record.manifests[arch]["formats"]
     paths = {file: record.file(arch, file) for entry in formats.values() for file in entry["files"]}
-    found = _of_views(name, {file: HostFile(path) for file, path in paths.items() if path})
+    files = _of_views(name, {file: HostFile(path) for file, path in paths.items() if path})
     stages = {stage: facts for entry in formats.values() for stage, facts in entry["stages"].items()}
     order = in_order(stages, [store])
     recorded = dict(_recorded_packages(store, stages))
-    return found._replace(
+    return files._replace(
         stages={stage: stages[stage]["result"] for stage in order if stages[stage]["result"]},
-        packages={**recorded, **found.packages},
-        config=found.config or _kernel_config(store, stages),
+        packages={**recorded, **files.packages},
+        config=files.config or _kernel_config(store, stages),
     )
 
 
-def made(store: Store, folder: Path) -> dict[str, Made]:
-    """Format -> how the build in `folder` made it."""
+def built_formats(store: Store, folder: Path) -> dict[str, BuiltFormat]:
+    """The formats of the build in `folder`, by name."""
     formats = json.loads((folder / MANIFEST).read_text())["formats"]
-    return {name: Made(entry, records.inside(folder), store) for name, entry in formats.items()}
+    return {name: BuiltFormat(entry, records.inside(folder), store) for name, entry in formats.items()}
 
 
-def _recalled(store: Store, key: str) -> Digest:
+def _recall(store: Store, key: str) -> Digest:
     result = store.recall(key)
     if result is None:
-        raise BadInput(f"{key}: the store knows no result of an action with this key")
+        raise BadInput(f"{key}: the store has no result of an action with this key")
     return result
 
 
 def _of_reference(store: Store, reference: str) -> Side:
-    """A node or an image in a registry, fetched if it is not there. BadInput if `reference` is no reference."""
+    """A pushed node, or an image, which is pulled. BadInput if `reference` is not a reference."""
     from pipeline.oci import reference as references
     from pipeline.oci.error import ImageError
 
     try:
         full = references.expand(reference)
     except ImageError as error:
-        known = "neither a build, nor a file, nor a key or digest in the store, nor an image"
-        raise BadInput(f"{reference}: {known}: {error}") from None
+        kinds = "neither a build, nor a file, nor a key or digest in the store, nor an image"
+        raise BadInput(f"{reference}: {kinds}: {error}") from None
     if not records.is_remote(reference) and not {":", "@"} & set(reference):
         raise BadInput(f"{reference}: no such file or folder (an image is named with its tag: {reference}:latest)")
     if record := records.pushed(store, full):
         return of_record(store, reference, record)
-    return _of_digest(store, reference, _pulled(store, full))
+    return _of_digest(store, reference, _pull(store, full))
 
 
-def _pulled(store: Store, reference: str) -> Digest:
-    """The tree of an image."""
+def _pull(store: Store, reference: str) -> Digest:
+    """The tree of an image, which is pulled."""
     from pipeline.oci import resolve
     from pipeline.stages import pull
 
@@ -117,7 +115,7 @@ def _own_arch() -> str:
 
 
 def _of_digest(store: Store, name: str, digest: Digest) -> Side:
-    """A stage's result, or any blob. A flat tree is a format's outputs, else a root file system."""
+    """A stage's result, or any blob. A tree is a root file system, or a format's output files."""
     if not store.has(digest):
         raise BadInput(f"{name}: {digest} is not in the store")
     if not is_tree(store, digest):
@@ -129,7 +127,7 @@ def _of_digest(store: Store, name: str, digest: Digest) -> Side:
 
 
 def _of_views(name: str, views: Mapping[str, View]) -> Side:
-    """Whole output files: the first root file system in them (an initrd's before a disk's), and what boots it."""
+    """Output files, the first root file system in them (an initrd's before a disk's), and the files that boot it."""
     boot: dict[str, Node] = {}
     root: Listing = {}
     for file, view in sorted(views.items(), key=lambda item: "initrd" not in item[0]):
@@ -139,14 +137,15 @@ def _of_views(name: str, views: Mapping[str, View]) -> Side:
     return _complete(Side(name, views, {}, root, boot, "", {}))
 
 
-def _complete(found: Side) -> Side:
-    kernels = (node.content for node in found.boot.values() if node.content and boot_files.version(node.content))
+def _complete(side: Side) -> Side:
+    """`side` with its packages and its kernel's configuration."""
+    kernels = (node.content for node in side.boot.values() if node.content and boot_files.version(node.content))
     config = next((text for text in map(boot_files.config, kernels) if text), "")
-    return found._replace(packages=software.packages(found.root), config=config)
+    return side._replace(packages=software.packages(side.root), config=config)
 
 
 def _beside(view: View, depth: int) -> Iterator[tuple[str, Node]]:
-    """Files and sections around a root file system: the kernel, its command line, the boot loader's configuration."""
+    """Yields files and sections beside a root file system: kernel, command line, the boot loader's configuration."""
     opened = look_into(view) if depth < DEEPEST else None
     if opened is None or opened.structure in ROOTS or is_root(opened.listing):
         return
@@ -157,7 +156,7 @@ def _beside(view: View, depth: int) -> Iterator[tuple[str, Node]]:
 
 
 def _recorded_packages(store: Store, stages: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """`recipe: package` -> version, out of what the store remembers of the stages that fetched them."""
+    """Yields `recipe: package` and version, from the records of the stages that fetched packages."""
     for stage in stages.values():
         record = store.record(stage["key"])
         params = record.facts.get("params", {}) if record else {}
@@ -167,19 +166,19 @@ def _recorded_packages(store: Store, stages: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:
-    """The configuration beside the kernel: the build left it behind, what the kernel was taken from still has it."""
-    for key in _behind(store, stages["kernel"]["key"]) if "kernel" in stages else ():
+    """The kernel's configuration, from the image that the kernel was taken out of; "" if that is gone."""
+    for key in _inputs(store, stages["kernel"]["key"]) if "kernel" in stages else ():
         tree = store.recall(key)
         if tree is None or not is_tree(store, tree):
             continue
         for path, node in of_tree(store, store.tree(tree)).items():
             if boot_files.CONFIG.fullmatch(path) and node.content is not None:
-                return node.content.read(0, software.LARGEST).decode("utf-8", "replace")
+                return software.text(node)
     return ""
 
 
-def _behind(store: Store, key: str) -> Iterator[str]:
-    """The keys of everything that the action `key` was made from, as far as there are records; the nearest first."""
+def _inputs(store: Store, key: str) -> Iterator[str]:
+    """Yields the keys of all direct and indirect inputs of the action `key` that have records, the nearest first."""
     todo = [key]
     while todo:
         record = store.record(todo.pop(0))

@@ -1,4 +1,4 @@
-"""Software: what a root file system says of itself: containers, installed packages, bytes by where they belong."""
+"""Software in a root file system: containers, installed packages, bytes by owner."""
 
 from __future__ import annotations
 
@@ -7,41 +7,42 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.model import size
 from pipeline.readers import Listing, Node
 
 CONFIG = re.compile(r"containers/((?:onboot|onshutdown|services)/[^/]+)/config\.json")
 CONTAINER = re.compile(r"containers/(?:onboot|onshutdown|services)/[^/]+")
 DATABASE = re.compile(r"(?:(.*)/)?(?:var/lib/dpkg/status(?:\.d/[^/]+)?|(?:usr/)?lib/apk/db/installed)")
-"""Debian's list of installed packages (one file, or a folder of them), and Alpine's."""
+"""Paths of Debian's list of installed packages (one file, or a folder of them), and of Alpine's."""
 LARGEST = 64 << 20
-"""Bytes of a text that is parsed: ten times the list of packages of a full desktop."""
+"""Maximum size of a text that is parsed, in bytes: ten times the list of packages of a full desktop."""
 
 
 def containers(root: Listing) -> dict[str, Any]:
-    """`services/sshd` -> its config.json."""
-    found = {}
+    """`services/sshd` -> its config.json; None if that is not JSON."""
+    configs = {}
     for path, node in root.items():
         if match := CONFIG.fullmatch(path):
             try:
-                found[match[1]] = json.loads(_text(node))
+                configs[match[1]] = json.loads(text(node))
             except ValueError:
-                found[match[1]] = None
-    return found
+                configs[match[1]] = None
+    return configs
 
 
 def packages(root: Listing) -> dict[str, str]:
-    """`services/sshd: libc6` -> version, of everything whose package database is in the file system."""
-    found: dict[str, str] = {}
+    """`services/sshd: libc6` -> version, for every package database in the file system."""
+    versions: dict[str, str] = {}
     for path, node in root.items():
         if DATABASE.fullmatch(path) and not path.endswith(".md5sums"):
             container = CONTAINER.match(path)
-            where = container[0].removeprefix("containers/") + ": " if container else ""
-            found |= {where + name: version for name, version in _installed(_text(node))}
-    return found
+            prefix = container[0].removeprefix("containers/") + ": " if container else ""
+            versions |= {prefix + name: version for name, version in _installed(text(node))}
+    return versions
 
 
 def _installed(database: str) -> Iterator[tuple[str, str]]:
-    """Name and version of every paragraph, in Debian's words or Alpine's (P:, V:)."""
+    """Yields name and version of every paragraph; the keys are Debian's or Alpine's (P:, V:)."""
     for paragraph in database.split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version|Status|P|V): ?(.*)$", paragraph, re.MULTILINE))
         name, version = fields.get("Package", fields.get("P")), fields.get("Version", fields.get("V"))
@@ -50,20 +51,16 @@ def _installed(database: str) -> Iterator[tuple[str, str]]:
 
 
 def sizes(root: Listing) -> dict[str, int]:
-    """`services/sshd`, `usr`, … -> bytes of the files in it."""
-    found: dict[str, int] = {}
-    for path, node in root.items():
-        if node.content is not None:
-            name = section(path)
-            found[name] = found.get(name, 0) + node.content.size
-    return found
+    """Owner (`services/sshd`, `usr`, …) -> bytes of its files."""
+    return size.by_owner((owner(path), node.content.size) for path, node in root.items() if node.content is not None)
 
 
-def section(path: str) -> str:
-    """What a path belongs to: a container, else the topmost folder."""
+def owner(path: str) -> str:
+    """The container of a path, else its topmost folder."""
     container = CONTAINER.match(path)
     return container[0].removeprefix("containers/") if container else path.partition("/")[0]
 
 
-def _text(node: Node) -> str:
+def text(node: Node) -> str:
+    """The beginning of a file; "" for a node without content."""
     return node.content.read(0, LARGEST).decode("utf-8", "replace") if node.content is not None else ""

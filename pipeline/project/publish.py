@@ -150,7 +150,7 @@ def format_record(store: Store, action: Action, files: Mapping[str, Mapping[str,
 
 def manifest(project: Project, plan: Plan, formats: Mapping[str, Any]) -> dict[str, Any]:
     """The document manifest.json. formats: name -> `format_record`."""
-    lock = project.root / project.lock_path(plan.spec.name)
+    lock = project.root / plan.spec.path.with_suffix(".lock")
     return {
         "nodekiln": __version__,
         "arch": plan.arch,

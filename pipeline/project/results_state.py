@@ -92,6 +92,6 @@ def read(folder: Path) -> ResultsState:
 
 
 def _path(folder: Path) -> Path:
-    """build/NODE -> build/.written/NODE.json"""
-    results, *parts = folder.parts
+    """build/NODE -> build/.written/NODE.json; the state of a folder elsewhere is beside it."""
+    results, *parts = (folder.parent, folder.name) if folder.is_absolute() else folder.parts
     return Path(results, FOLDER, *parts).with_name(f"{folder.name}.json")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pipeline.host import page as pages
 from pipeline.tasks import last_run
 from pipeline.tasks.dry_run import Step
 from pipeline.tasks.last_run import Event
@@ -85,20 +85,13 @@ def page(title: str, drawn: list[Node]) -> str:
     arrows = "".join(_arrow(at[need], at[number], need, number) for need, number in edges)
     boxes = "".join(_box(at[number], number, node) for number, node in enumerate(drawn))
     legend = "".join(
-        f'<span style="background:{colour}">{outcome or "not built yet"}: {count}</span>'
+        f'<span class="key" style="background:{colour}">{outcome or "not built yet"}: {count}</span>'
         for outcome, colour in COLOURS.items()
         if (count := sum(node.outcome == outcome for node in drawn))
     )
     seconds = sum(node.seconds for node in drawn if node.outcome == last_run.RAN)
-    return PAGE.format(
-        title=html.escape(title),
-        legend=legend,
-        seconds=f"{seconds:.2f}",
-        width=width,
-        height=height,
-        arrows=arrows,
-        boxes=boxes,
-    )
+    drawing = f'<svg width="{width}" height="{height}">{arrows}{boxes}</svg>'
+    return pages.page(title, f"<p>{legend} {seconds:.2f} s in stages that ran</p>", drawing, SCRIPT)
 
 
 def _places(drawn: list[Node]) -> list[tuple[int, int]]:
@@ -120,31 +113,19 @@ def _box(place: tuple[int, int], number: int, node: Node) -> str:
     x, y = place
     name = node.name if len(node.name) <= LETTERS else "…" + node.name[1 - LETTERS :]
     return (
-        f'<g data-number="{number}"><title>{html.escape(node.label)}: {node.outcome or "not built yet"}</title>'
+        f'<g data-number="{number}"><title>{pages.text(node.label)}: {node.outcome or "not built yet"}</title>'
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4" fill="{COLOURS[node.outcome]}"/>'
-        f'<text x="{x + 6}" y="{y + 16}">{html.escape(name)}</text></g>'
+        f'<text x="{x + 6}" y="{y + 16}">{pages.text(name)}</text></g>'
     )
 
 
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}: stages</title>
-<style>
-body {{ font: 13px sans-serif; margin: 1em; color: #000; background: #fff }}
-span {{ padding: .2em .6em; margin-right: .5em; border-radius: 4px }}
-path {{ fill: none; stroke: #adb5bd }} rect {{ stroke: #868e96 }} text {{ font-size: 12px }}
-path.on {{ stroke: #d00000; stroke-width: 2 }}
-</style>
-<h1>{title}</h1><p>{legend} {seconds} s in stages that ran</p>
-<svg width="{width}" height="{height}">{arrows}{boxes}</svg>
-<script>
-for (const box of document.querySelectorAll("g")) {{
-  const near = document.querySelectorAll(`.a${{box.dataset.number}}, .b${{box.dataset.number}}`);
+SCRIPT = """<script>
+for (const box of document.querySelectorAll("g")) {
+  const near = document.querySelectorAll(`.a${box.dataset.number}, .b${box.dataset.number}`);
   box.onmouseenter = () => near.forEach(path => path.classList.add("on"));
   box.onmouseleave = () => near.forEach(path => path.classList.remove("on"));
-}}
-</script>
-</html>
-"""
+}
+</script>"""
 
 FORMATS = {"html": page, "dot": dot, "mermaid": mermaid}
 SUFFIXES = {"html": "html", "dot": "dot", "mermaid": "mmd"}

@@ -5,10 +5,11 @@ A record of an action says `key`, `params` and `inputs` (name -> key), and may s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.host.redact import redact
+from pipeline.model.json_difference import ABSENT, Change, Pairs, differences
 
 SHOWN = 60
 """Characters of a value that a reason shows."""
@@ -18,26 +19,13 @@ CONTEXT = 15
 """Characters that are shown before the first one that differs."""
 NAMES = ("name", "path", "reference", "image")
 """Keys that tell the items of a list apart: an item is compared with the one of the same name, wherever that was."""
-ABSENT = object()
-
-
-class Change(NamedTuple):
-    """One field that differs: where it is inside the parameters, and its values; ABSENT where there is none."""
-
-    field: str
-    before: Any
-    now: Any
-
-    def __str__(self) -> str:
-        before, now = _around_difference(self.before, self.now)
-        return f"{self.field}: {_short(before)} -> {_short(now)}"
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Why an action whose record was `before` has to run as `now`: the fields that differ, or its changed inputs."""
     if same(before, now):
         return "up to date"
-    return "; ".join(map(str, changes(before, now))) or _beyond(before, now)
+    return "; ".join(map(_text, changes(before, now))) or _beyond(before, now)
 
 
 def same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -47,13 +35,23 @@ def same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 def summary(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The same in few words and without values, for one line of a log: `options.env changed`."""
-    fields = [change.field for change in changes(before, now)]
+    fields = [_field(change) for change in changes(before, now)]
     return f"{', '.join(fields)} changed" if fields else _beyond(before, now)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """The fields of the parameters that differ; what may be secret in them as digests, in old records too."""
-    return list(_fields(redact(before.get("params", {})), redact(now["params"]), ""))
+    return list(differences(redact(before.get("params", {})), redact(now["params"]), _items))
+
+
+def _text(change: Change) -> str:
+    before, now = _around_difference(change.before, change.now)
+    return f"{_field(change)}: {_short(before)} -> {_short(now)}"
+
+
+def _field(change: Change) -> str:
+    """The path of a change: `files[etc/motd].contents`."""
+    return "".join(f".{key}".replace(".[", "[", 1) for key in change.path).removeprefix(".")
 
 
 def distance(before: Mapping[str, Any], now: Mapping[str, Any]) -> int:
@@ -78,29 +76,17 @@ def _beyond(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "the stage's own version changed"
 
 
-def _fields(before: Any, now: Any, path: str) -> Iterator[Change]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
-            yield from _fields(before.get(name, ABSENT), now.get(name, ABSENT), f"{path}.{name}" if path else name)
-    elif isinstance(before, list | tuple) and isinstance(now, list | tuple):
-        yield from _items(before, now, path)
-    elif before != now or type(before) is not type(now):
-        yield Change(path, before, now)
-
-
-def _items(before: Sequence[Any], now: Sequence[Any], path: str) -> Iterator[Change]:
+def _items(before: Sequence[Any], now: Sequence[Any]) -> Pairs | None:
+    """Pairs the items of two lists by name, else by position. Lists without names and of unequal length are values."""
     name = next((name for name in NAMES if _told_apart(before, name) and _told_apart(now, name)), None)
     if name and (before or now):
         old, new = {item[name]: item for item in before}, {item[name]: item for item in now}
-        if [*old] != [*new] and old.keys() == new.keys():
-            yield Change(path, [*old], [*new])
-        for item in dict.fromkeys([*old, *new]):
-            yield from _fields(old.get(item, ABSENT), new.get(item, ABSENT), f"{path}[{item}]")
-    elif len(before) == len(now):
-        for place, (old_item, new_item) in enumerate(zip(before, now, strict=True)):
-            yield from _fields(old_item, new_item, f"{path}[{place}]")
-    else:
-        yield Change(path, before, now)
+        pairs = [(f"[{item}]", old.get(item, ABSENT), new.get(item, ABSENT)) for item in dict.fromkeys([*old, *new])]
+        is_reordered = [*old] != [*new] and old.keys() == new.keys()
+        return [*([("[order]", ", ".join(old), ", ".join(new))] if is_reordered else []), *pairs]
+    if len(before) == len(now):
+        return [(f"[{index}]", *pair) for index, pair in enumerate(zip(before, now, strict=True))]
+    return None
 
 
 def _told_apart(items: Sequence[Any], name: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.inspect import rendering, software
+from pipeline.inspect import report, software
 from pipeline.inspect import side as sides
 from pipeline.inspect.comparison import Change, Comparison, compare
 from pipeline.inspect.difference import printable
@@ -148,8 +148,8 @@ def test_command_lines(path, text, line):
 
 
 def test_sections():
-    assert software.section("containers/services/sshd/lower/etc/x") == "services/sshd"
-    assert software.section("usr/bin/x") == "usr" and software.section("init") == "init"
+    assert software.owner("containers/services/sshd/lower/etc/x") == "services/sshd"
+    assert software.owner("usr/bin/x") == "usr" and software.owner("init") == "init"
     assert software.sizes({"usr": Node("directory", {}), "usr/x": Node("file", {}, Memory(b"123"))}) == {"usr": 3}
 
 
@@ -182,7 +182,7 @@ class Cells(HTMLParser):
 @given(comparisons)
 def test_html_shows_every_value_as_it_is(comparison):
     cells = Cells()
-    cells.feed(rendering.page(comparison))
+    cells.feed(report.page(comparison.report()))
     rows = [change for found in comparison.topics.values() for change in found]
     shown = [cell for cell in cells.cells if cell not in ("", "before", "after")]
     assert shown == [printable(value) for change in rows for value in change if value not in ("", "before", "after")]
@@ -190,7 +190,7 @@ def test_html_shows_every_value_as_it_is(comparison):
 
 @given(comparisons)
 def test_json_says_everything(comparison):
-    said = json.loads(rendering.document(comparison))
+    said = json.loads(report.json_text(comparison.report()))
     assert said["equal"] == comparison.equal
     assert {name: [Change(**change) for change in found] for name, found in said["topics"].items()} == {
         name: list(found) for name, found in comparison.topics.items()
@@ -199,7 +199,7 @@ def test_json_says_everything(comparison):
 
 @given(comparisons)
 def test_a_markdown_table_keeps_its_columns(comparison):
-    for line in rendering.markdown(comparison).split("\n"):
+    for line in report.markdown(comparison.report()).split("\n"):
         if line.startswith("| "):
             assert line.replace("\\\\", "").replace("\\|", "").count("|") == 4
 
@@ -207,13 +207,13 @@ def test_a_markdown_table_keeps_its_columns(comparison):
 def test_a_comment_has_room_for_it():
     """However much differs, and however long its names are."""
     changes = tuple(Change(f"{n}/" + "ä" * 300, "1" * 160, "2" * 160) for n in range(1000))
-    text = rendering.markdown(Comparison("a", "b", dict.fromkeys(("stages", "files", "sizes"), changes)))
-    assert len(text.encode()) <= rendering.COMMENT
+    text = report.markdown(Comparison("a", "b", dict.fromkeys(("stages", "files", "sizes"), changes)).report())
+    assert len(text.encode()) <= report.COMMENT
     assert text.count("… and 985 more") == 3 and "1000 stages, 1000 files" in text
 
 
 def test_text():
     comparison = Comparison("a", "b", {"files": tuple(Change(str(n), "1", "2") for n in range(100))})
-    text = rendering.text(comparison)
+    text = report.FORMS["text"](comparison.report())
     assert "files (100)" in text and "  0: 1 | 2" in text and "… and 40 more" in text
-    assert rendering.text(Comparison("a", "b", {"files": ()})) == "a and b are equal\n"
+    assert report.text(Comparison("a", "b", {"files": ()}).report()) == "a and b are equal\n"

@@ -60,7 +60,7 @@ def seen(doit, project, tmp_path):
     table = json.loads((project / "table.json").read_text())
     assert table["formats"] == {"kernel+initrd": True} and (table["agree"], table["of"]) == (17, 17)
     rows = table["runs"]
-    assert [row["name"] for row in rows] == [each.name for each in conditions.chosen(0, True)]
+    assert [row["name"] for row in rows] == [each.name for each in conditions.select(0, True)]
     assert len({json.dumps(row["sums"]) for row in rows}) == 1
     found = {
         row["name"]: [json.loads(line) for line in (folder / str(number)).read_text().splitlines()]
@@ -131,5 +131,5 @@ def check_stores(seen):
 
 def test_the_names_of_runs_say_what_they_vary():
     for each in conditions.SINGLE:
-        assert each.said(), each.name
-        assert len(re.findall(", ", each.said())) <= 1, "one thing at a time (one processor: and one thread)"
+        assert each.description(), each.name
+        assert len(re.findall(", ", each.description())) <= 1, "one thing at a time (one processor: and one thread)"

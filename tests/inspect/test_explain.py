@@ -5,7 +5,7 @@ import json
 
 from pipeline.inspect import side as sides
 from pipeline.inspect.comparison import Change, compare
-from pipeline.inspect.explain import Made, explain, in_order
+from pipeline.inspect.explain import BuiltFormat, explain, in_order
 from pipeline.inspect.record import inside
 from pipeline.spec import build
 from pipeline.store import Store
@@ -34,7 +34,7 @@ def build_of(folder, mtime):
     data = gzip.compress(layer(b"node", mtime), mtime=0)
     manifest = {"layers": [{"digest": store.put(data), "size": len(data)}]}
     stage = {"key": "0" * 64, "result": store.put(json.dumps(manifest).encode())}
-    return Made({"stages": {"sshd/image": stage}, "files": {"a": {"sha256": str(mtime)}}}, inside(folder), store)
+    return BuiltFormat({"stages": {"sshd/image": stage}, "files": {"a": {"sha256": str(mtime)}}}, inside(folder), store)
 
 
 def test_a_stage_that_gives_an_image_is_explained_by_its_layers(tmp_path):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.commands import size as command
-from pipeline.inspect import measure as sizes
-from pipeline.inspect import treemap
+from pipeline.inspect import measure, treemap
 from pipeline.model.errors import BadInput
 from pipeline.planning.plan import plan
 from pipeline.project import budget
@@ -44,7 +43,7 @@ def build(tmp_path, monkeypatch):
 
 def test_files_parts_and_fragments(build):
     store, made, _ = build("")
-    measured = sizes.measure(store, made)
+    measured = measure.measure(store, made)
     assert [(file.part, file.path, file.size) for file in measured.files] == [
         ("files", "etc/hostname", 4), ("files", "etc/motd", 7),
     ]  # fmt: skip
@@ -58,7 +57,7 @@ def test_what_boots_is_told_apart(build, tmp_path):
     spec = tmp_path / "specs/node.yml"
     spec.write_text(spec.read_text().replace("etc/motd", "boot/motd"))
     made = plan(Project(tmp_path).load("node"), Project(tmp_path).lock("node"), "amd64")
-    assert sizes.measure(store, made).by(lambda file: file.part) == {"boot": 7, "files": 4}
+    assert measure.measure(store, made).by(lambda file: file.part) == {"boot": 7, "files": 4}
 
 
 @pytest.mark.parametrize("limits", ["", "files: '11'", "total: 1K", "kernel+initrd: 1M, files: 1G", "qcow2-bios: '1'"])
@@ -104,10 +103,10 @@ def test_equal_files_in_several_parts(tmp_path):
     store = Store(tmp_path)
     one, two, x = store.content(b"libc"), (*store.content(b"li"), *store.content(b"bc")), store.content(b"xxxx")
     contents = [("a", "a/libc", one), ("b", "b/libc", two), ("b", "b/again", one), ("c", "c/x", x)]
-    assert list(sizes._duplicates(store, contents)) == [
-        sizes.Duplicate((("a", "a/libc"), ("b", "b/libc"), ("b", "b/again")), 4)
+    assert list(measure.duplicates(store, contents)) == [
+        measure.Duplicate((("a", "a/libc"), ("b", "b/libc"), ("b", "b/again")), 4)
     ]
-    assert list(sizes._duplicates(store, contents[1:3])) == []
+    assert list(measure.duplicates(store, contents[1:3])) == []
 
 
 def test_the_command(build, tmp_path, capsys):

@@ -78,7 +78,7 @@ def verified(folder: Path, *words: str) -> dict[str, object]:
 @pytest.mark.slow
 def test_every_condition_for_three_formats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = verified(folder, "--full", "--formats", ",".join(THREE))
-    runs = len(conditions.chosen(0, True))
+    runs = len(conditions.select(0, True))
     with capsys.disabled():
         print(f"\nspecs/node.yml: {found['agree']} of {found['of']} agree: {runs} conditions × {', '.join(THREE)}")
     assert found["agree"] == found["of"] == 3 * runs

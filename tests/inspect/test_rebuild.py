@@ -79,20 +79,20 @@ print(json.dumps([os.cpu_count(), len(os.sched_getaffinity(0))]))
 
 
 def test_conditions_say_what_they_change():
-    assert conditions.PLAIN.said() == ""
-    assert conditions.Conditions("x", umask=0, hard_links=False, now=conditions.LATE).said() == (
+    assert conditions.PLAIN.description() == ""
+    assert conditions.Conditions("x", umask=0, hard_links=False, now=conditions.LATE).description() == (
         "umask 000, 2040-01-01, no hard links"
     )
-    assert [each.name for each in conditions.chosen(1, False)] == ["plain", "all other"]
-    assert len(conditions.chosen(5, False)) == 5
-    names = [each.name for each in conditions.chosen(0, True)]
+    assert [each.name for each in conditions.select(1, False)] == ["plain", "all other"]
+    assert len(conditions.select(5, False)) == 5
+    names = [each.name for each in conditions.select(0, True)]
     assert len(names) == len(set(names)) == 17
 
 
 def test_what_cannot_be_is_left_out_and_said(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda tool: None)
     monkeypatch.setattr(conditions, "SHARED_MEMORY", Path("/nowhere"))
-    used, command, said = conditions.possible(conditions.OTHER, [])
+    used, command, said = conditions.adapt(conditions.OTHER, [])
     assert (used.other_user, used.shared_memory, command) == (False, False, [])
     assert "setpriv" in said or "unshare" in said
     assert "no /nowhere" in said

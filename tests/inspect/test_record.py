@@ -95,7 +95,7 @@ def test_a_layout_does_as_well_as_a_registry(doit, elsewhere, host, project):
 
 def test_what_is_no_published_build(doit, host, project, tmp_path):
     craft.image(tmp_path / "layout", [craft.archive(craft.entry("x"))], config={"architecture": ARCH})
-    assert "an image, not what" in doit("verify:node", "--against", f"oci:{tmp_path}/layout", code=3).stderr
+    assert "an image, not a node that" in doit("verify:node", "--against", f"oci:{tmp_path}/layout", code=3).stderr
     assert "no such file" in doit("verify:node", "--against", "build/nothing", code=3).stderr
     doit("verify:node", "--against", f"{host}/nothing:v1", code=1)
 
@@ -161,7 +161,7 @@ def test_names_of_files_are_no_paths(tmp_path, host, name):
 def test_a_lock_of_somebody_elses_is_checked(tmp_path, host, text):
     store = Store(tmp_path / "store")
     files = {"manifest.json": json.dumps(RECORD).encode(), "n.lock": text.encode()}
-    with pytest.raises(BadInput, match=r"n\.lock is no lock that this nodekiln can read"):
+    with pytest.raises(BadInput, match=r"n\.lock is not a lock of a version that this nodekiln reads"):
         records.read(store, pushed(store, host, files))
 
 

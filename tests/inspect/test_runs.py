@@ -28,7 +28,7 @@ def test_an_honest_project_agrees(doit):
 
 def test_json_for_programs(doit):
     table = json.loads(doit("verify:node", "--runs", "3", "--jobs", "1", "--formats", "tar", "--json", "-").stdout)
-    assert [row["name"] for row in table["runs"]] == [each.name for each in conditions.chosen(3, False)]
+    assert [row["name"] for row in table["runs"]] == [each.name for each in conditions.select(3, False)]
     assert table["agree"] == table["of"] == 3 * len(table["formats"]) and all(table["formats"].values())
 
 
@@ -115,7 +115,7 @@ def test_against_no_record(doit, project):
 
 def test_a_damaged_blob_is_not_taken_along(doit, project):
     """A run starts with blobs that are what the lock says, or without them."""
-    from pipeline.inspect.copies import prepare, whole
+    from pipeline.inspect.copies import intact, prepare
     from pipeline.model.digest import Digest
     from pipeline.project.project import Project
 
@@ -123,14 +123,14 @@ def test_a_damaged_blob_is_not_taken_along(doit, project):
     good, bad = there.store.put(b"good"), there.store.put(b"bad")
     there.store.path(bad).chmod(0o644)
     there.store.path(bad).write_bytes(b"BAD")
-    prepare(there, project.parent / "copy", conditions.PLAIN, whole(there, [good, bad, Digest.of(b"absent")]))
+    prepare(there, project.parent / "copy", conditions.PLAIN, intact(there, [good, bad, Digest.of(b"absent")]))
     taken = [path.name for path in (project.parent / "copy/cache/blobs/sha256").iterdir()]
     assert taken == [good.hex]
 
 
 def test_what_one_run_fetched_serves_the_others(project):
     """Verified on its way; what is not what the lock says stays where it is."""
-    from pipeline.inspect.copies import bring_home, whole
+    from pipeline.inspect.copies import adopt_fetched, intact
     from pipeline.model.digest import Digest
     from pipeline.project.project import Project
     from pipeline.store import Store
@@ -139,9 +139,9 @@ def test_what_one_run_fetched_serves_the_others(project):
     good, bad = run.put(b"good"), run.put(b"bad")
     run.path(bad).chmod(0o644)
     run.path(bad).write_bytes(b"BAD")
-    bring_home(there, project.parent / "copy", [good, bad, Digest.of(b"absent")])
+    adopt_fetched(there, project.parent / "copy", [good, bad, Digest.of(b"absent")])
     assert there.store.get(good) == b"good" and not there.store.has(bad)
-    assert whole(there, [good, bad]) == [good]
+    assert intact(there, [good, bad]) == [good]
 
 
 def test_a_record_of_another_version_is_refused_before_anything_is_built(doit, project):
@@ -182,7 +182,7 @@ def test_verified_by_somebody_who_is_not_root(doit, project):
     """Nobody verifies; the other user is root then, of a namespace. A machine that forbids those says so."""
     for path in (project, *project.rglob("*")):
         os.chown(path, conditions.NOBODY, conditions.NOBODY, follow_symlinks=False)
-    _, command, missing = conditions.possible(conditions.OTHER, [project, Path(sys.executable)])
+    _, command, missing = conditions.adapt(conditions.OTHER, [project, Path(sys.executable)])
     assert not missing
     words = [*command, sys.executable, "-m", "doit", "verify:node", "--json", "table.json"]
     said = run(*words, cwd=project, env={"HOME": str(project)}).stdout

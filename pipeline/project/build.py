@@ -1,0 +1,79 @@
+"""Builds without doit: functions over the plan, the store and `publish`. pipeline exports them; docs/api.md shows them.
+
+Paths in a spec, and those given here, are relative to the current directory, as they are for doit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.engine.action import Action, closure
+from pipeline.host.user_command import user_command
+from pipeline.language.problem import SpecWarning, StageProblem, collect_warnings
+from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.planning import lock
+from pipeline.planning import plan as planning
+from pipeline.planning.load import load
+from pipeline.planning.plan import Plan
+from pipeline.project.project import Project
+from pipeline.project.publish import publish
+from pipeline.spec.spec import Spec
+from pipeline.store import Store
+
+
+def plan(spec: Spec | Path | str, arch: str = "") -> Plan:
+    """The actions of a spec, or of its YAML file, with the names that the lock beside it explains. Nothing runs.
+
+    arch: amd64 or arm64; the spec's first by default.
+    """
+    loaded = spec if isinstance(spec, Spec) else load(Path(spec))
+    return planning.plan(loaded, lock.read(loaded.path.with_suffix(".lock")), arch or loaded.build.arch[0])
+
+
+def build(
+    spec: Spec | Path | str,
+    formats: Sequence[str] = (),
+    store: Store | Path | str = "",
+    output: Path | str = "",
+    arch: str = "",
+) -> list[Path]:
+    """Builds a spec, or its YAML file, and returns the paths of the output files, manifest.json not among them.
+
+    formats: names; the spec's own by default. store: a store or its folder; `cache` by default. output: a folder;
+    `build/NAME` by default. Warnings are Python's. BadInput, or another NodekilnError, says what is wrong and where.
+    """
+    made = plan(spec, arch)
+    project = Project(Path())
+    if store:
+        project.store = store if isinstance(store, Store) else Store(Path(store))
+    folder = Path(output).resolve() if output else project.results(made.spec.name)
+    names = formats or made.spec.build.formats
+    if missing := made.missing(*names):
+        command = user_command(f"lock:{made.spec.name}")
+        raise NodekilnError(f"{made.spec.path.with_suffix('.lock')} lacks {missing[0]}: run {command}")
+    for problem in made.spec.warned:
+        warnings.warn(str(problem), stacklevel=2)
+    paths: dict[str, None] = {}
+    for name in names:
+        for action in closure(*made.checks(name), made.format(name)):
+            for warning in perform(project.store, action)[1]:
+                warnings.warn(warning, stacklevel=2)
+        paths |= dict.fromkeys(publish(project, made, name, made.format(name), folder))
+    return [*map(Path, paths)]
+
+
+def perform(store: Store, action: Action) -> tuple[bool, list[str]]:
+    """Performs `action`: whether its stage ran, and warnings. Errors and warnings have the place in the spec."""
+    with collect_warnings() as collected:
+        try:
+            _, ran = action.perform(store)
+        except StageProblem as error:
+            raise BadInput("\n".join(_located(action, problem) for problem in error.problems)) from None
+    return ran, [_located(action, warning) for warning in collected]
+
+
+def _located(action: Action, problem: StageProblem | SpecWarning) -> str:
+    where = action.where(problem.path) if action.where else action.name
+    return f"{where}: {problem.message}" + (f" ({problem.hint})" if problem.hint else "")
