@@ -92,8 +92,8 @@ def _in_images(project: Project, made: Plan) -> Found:
 
     carried = dict.fromkeys(form for name in made.spec.build.formats for form in formats.carried(name))
     asked = dict.fromkeys(action for name in made.spec.build.formats for action in made.checks(name))
-    found = check.examine(project.store, made.parts, carried, asked)
+    found = check.examine(project.store, made.components, carried, asked)
     if not found.errors:
-        found.warnings.extend(unseen(project.store, made.spec, made.parts))
+        found.warnings.extend(unseen(project.store, made.spec, made.components))
     harmless = None if asked else check.examine(project.store, (), checks=made.container_checks)
     return check.together(found, harmless=harmless)

@@ -60,7 +60,7 @@ class Subject(NamedTuple):
     name: str
     path: Path
     known: lock.Lock
-    wanted: list[lock.Wanted]
+    wanted: list[lock.LockRequest]
 
 
 def run_all(
@@ -119,8 +119,8 @@ def _check_names(project: Project, subjects: Sequence[Subject], update: Sequence
 
 def _check_newer(
     subjects: Sequence[Subject],
-    asked: Mapping[str, Sequence[lock.Wanted]],
-    facts: Mapping[lock.Wanted, Any],
+    asked: Mapping[str, Sequence[lock.LockRequest]],
+    facts: Mapping[lock.LockRequest, Any],
     allows: str,
 ) -> None:
     """Older if what was resolved goes back behind what is locked. allows: the command that takes it nevertheless."""
@@ -157,7 +157,7 @@ def _subject(project: Project, name: str) -> Subject:
     return Subject(name, project.lock_path(name), known, wanted)
 
 
-def _meant(wanted: lock.Wanted, update: Sequence[str]) -> bool:
+def _meant(wanted: lock.LockRequest, update: Sequence[str]) -> bool:
     return not {"all", wanted.name, _short(wanted.name)}.isdisjoint(update)
 
 

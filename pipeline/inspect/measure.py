@@ -59,7 +59,7 @@ class Sizes(NamedTuple):
 
 def measure(store: Store, made: Plan) -> Sizes:
     """Measure what `made` comes to. Parts, and their fragments, are built if they are not there."""
-    parts = made.products["rootfs"].inputs
+    parts = made.products.rootfs.inputs
     trees = {part.name: store.tree(part.perform(store)[0]) for part in parts}
     owner: dict[str, str] = {path: part for part, tree in trees.items() for path in tree}
     packages = _packages(store, parts)
@@ -97,7 +97,7 @@ def _packages(store: Store, parts: Iterable[Action]) -> dict[tuple[str, int], st
 def _compressed(store: Store, made: Plan) -> dict[str, int]:
     """Component -> bytes of its fragments."""
     sizes: dict[str, int] = {}
-    for action in made.products["initrd"].inputs:
+    for action in made.products.initrd.inputs:
         if action.name.startswith("fragment/"):
             fragment = store.tree(action.perform(store)[0]).file("fragment")
             part = action.name.removeprefix("fragment/").removesuffix("/frame").removesuffix("/image")

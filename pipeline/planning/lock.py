@@ -43,7 +43,7 @@ class LockError(NodekilnError):
     """A lock that cannot be read, or a name that may not be resolved now."""
 
 
-class Wanted(NamedTuple):
+class LockRequest(NamedTuple):
     """A name that a lock has to explain: an image's reference, or the packages of a recipe.
 
     folder: the recipe's folder, "" for an image. request: what of the recipe decides the packages.
@@ -62,14 +62,14 @@ class Lock(NamedTuple):
     images: Mapping[str, Any] = {}
     packages: Mapping[str, Any] = {}
 
-    def get(self, wanted: Wanted) -> Any:
+    def get(self, wanted: LockRequest) -> Any:
         """What is locked (image: `manifest`, `config`, `layers`, `facts`; recipe: its packages), None if nothing is."""
         if not wanted.folder:
             return self.images.get(wanted.name, {}).get("platforms", {}).get(wanted.arch)
         entry = self.packages.get(wanted.name, {}).get(wanted.arch)
         return entry["packages"] if entry and entry["request"] == wanted.request else None
 
-    def updated(self, facts: Iterable[tuple[Wanted, Any]]) -> Lock:
+    def updated(self, facts: Iterable[tuple[LockRequest, Any]]) -> Lock:
         """This lock with `facts` in place of what it said before."""
         images = json.loads(json.dumps(self.images))
         packages = json.loads(json.dumps(self.packages))
@@ -85,7 +85,7 @@ class Lock(NamedTuple):
                 entry["platforms"] |= fact["platforms"]
         return Lock(images, packages)
 
-    def only(self, wanted: Iterable[Wanted]) -> Lock:
+    def only(self, wanted: Iterable[LockRequest]) -> Lock:
         """This lock without what no name of `wanted` asks for."""
         names = {each.name for each in wanted}
         return Lock(
@@ -184,7 +184,7 @@ def changing(name: str) -> str:
     return f"resolve-{name}"
 
 
-def resolve(wanted: Iterable[Wanted]) -> list[tuple[Wanted, Any]]:
+def resolve(wanted: Iterable[LockRequest]) -> list[tuple[LockRequest, Any]]:
     """Ask registries and package mirrors what `wanted` means now.
 
     NODEKILN_LOCKED=1 forbids it: LockError then, with the names.
