@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from pipeline import formats
 from pipeline.container.arches import for_arch
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, suggestion
 from pipeline.planning.images import PKG, Images, NoImage
+from pipeline.sections import sections
 from pipeline.spec.spec import Spec
 
 
@@ -19,7 +19,12 @@ def of_options(spec: Spec, arch: str) -> list[Problem]:
 
 def of_images(spec: Spec, images: Images) -> list[Problem]:
     """A problem for each image that the spec names and that cannot be planned."""
-    return [found for path, text in _references(spec) for found in _of_image(images, text, spec.where(path), "")]
+    return [
+        problem
+        for key, section in sections().items()
+        for path, reference in section.images(spec[key])
+        for problem in _of_image(images, reference, spec.where((key, *path)), "")
+    ]
 
 
 def of_format(spec: Spec, images: Images, name: str) -> Iterator[Problem]:
@@ -88,17 +93,3 @@ def _of_image(images: Images, reference: str, place: Place, purpose: str) -> Ite
         yield Problem(place, error.message, purpose + (error.hint or copy))
     except Problems as error:  # of the recipe itself
         yield from error.problems
-
-
-def _references(spec: Spec) -> Iterator[tuple[KeyPath, str]]:
-    """Yields path and reference of each image that the sections name."""
-    for name, value in spec.sections.items():
-        if not isinstance(value, tuple):
-            entries = [_reference((name,), value)]
-        else:
-            entries = [_reference((name, number), each) for number, each in enumerate(value)]
-        yield from ((path, text) for path, text in entries if text and isinstance(text, str))
-
-
-def _reference(path: KeyPath, entry: Any) -> tuple[KeyPath, Any]:
-    return (path, entry) if isinstance(entry, str) else ((*path, "image"), getattr(entry, "image", None))

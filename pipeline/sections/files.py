@@ -182,4 +182,4 @@ def warnings(value: tuple[FileEntry, ...], spec: Spec) -> Violations:
             yield (index, "path"), f"{each.path!r} is not there once the node has booted", why + mkdir
 
 
-SECTION = Section(70, tuple[FileEntry, ...], components, problems, warnings)
+SECTION = Section(70, tuple[FileEntry, ...], components, problems=problems, warnings=warnings)

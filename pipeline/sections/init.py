@@ -7,7 +7,7 @@ from pipeline.container.names import Reference, wrong_reference
 from pipeline.engine.action import Action
 from pipeline.sections import Section
 from pipeline.spec.bundles import compat_of
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import root_image
 
@@ -28,6 +28,10 @@ def components(value: tuple[str, ...], context: Context, below: tuple[Component,
     return planned
 
 
+def images(value: tuple[str, ...]) -> References:
+    return (((index,), reference) for index, reference in enumerate(value))
+
+
 def problems(value: tuple[str, ...], spec: Spec) -> Violations:
     for index, reference in enumerate(value):
         if message := wrong_reference(reference):
@@ -44,4 +48,4 @@ def _names(references: tuple[str, ...]) -> list[str]:
     return ["init/" + name.replace("#", "-") for name in names]
 
 
-SECTION = Section(20, tuple[Reference, ...], components, problems)
+SECTION = Section(20, tuple[Reference, ...], components, images, problems)

@@ -12,7 +12,7 @@ from pipeline.engine.action import Action
 from pipeline.language.problem import KeyPath, Problem, Problems
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import kernel
 
@@ -87,9 +87,13 @@ def components(value: Kernel, context: Context, below: tuple[Component, ...]) ->
     return [Component("kernel", Action("kernel", kernel.kernel, told, (contents,), where), "", running, boot)]
 
 
+def images(value: Kernel) -> References:
+    return [(("image",), value.image)] if value.image else []
+
+
 def _where(below: Callable[[KeyPath], str], places: Mapping[KeyPath, KeyPath]) -> Callable[[KeyPath], str]:
     """`below` for paths in what a stage was given, where these stood elsewhere in the spec."""
     return lambda path: below(places.get(path, path))
 
 
-SECTION = Section(10, Kernel, components, warnings=warnings)
+SECTION = Section(10, Kernel, components, images, warnings=warnings)

@@ -25,4 +25,4 @@ def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
     yield from bundles.problems(value, spec)
 
 
-SECTION = Section(60, tuple[Container, ...], partial(bundles.components, "services"), problems)
+SECTION = Section(60, tuple[Container, ...], partial(bundles.components, "services"), bundles.images, problems)

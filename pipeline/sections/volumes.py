@@ -11,7 +11,7 @@ from pipeline.engine.action import Action
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
 from pipeline.spec.bundles import VOLUMES
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import volume
 
@@ -64,6 +64,10 @@ def _part(index: int, each: Volume, context: Context) -> Component:
     return Component(name, Action(name, volume.layout, params, manifests, where), prefix)
 
 
+def images(value: tuple[Volume, ...]) -> References:
+    return (((index, "image"), each.image) for index, each in enumerate(value) if each.image)
+
+
 def problems(value: tuple[Volume, ...], spec: Spec) -> Violations:
     first: dict[str, int] = {}
     for index, each in enumerate(value):
@@ -72,4 +76,4 @@ def problems(value: tuple[Volume, ...], spec: Spec) -> Violations:
             yield (index, "name"), f"duplicate volume name: {each.name!r}", f"also at {earlier}"
 
 
-SECTION = Section(30, tuple[Volume, ...], components, problems)
+SECTION = Section(30, tuple[Volume, ...], components, images, problems)

@@ -10,7 +10,7 @@ from pipeline.container.container import Container, Violations
 from pipeline.engine.action import Action
 from pipeline.language.problem import suggestion
 from pipeline.language.schema import plain
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import bundle
 
@@ -59,6 +59,11 @@ def components(
         if each.section == section:
             planned.append(_part(each, None if shared is each else shared, known, context))
     return planned
+
+
+def images(value: tuple[Container, ...]) -> References:
+    """Yields path and reference of each container's image."""
+    return (((number, "image"), container.image) for number, container in enumerate(value))
 
 
 def _part(each: Placed, shared: Placed | None, known: dict[str, int], context: Context) -> Component:

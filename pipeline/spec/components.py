@@ -5,12 +5,16 @@ A section of a spec turns into **parts**: trees that are laid over each other, i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from pipeline.engine.action import Action
+from pipeline.language.problem import KeyPath
 from pipeline.model.tree import EPOCH
 from pipeline.spec.spec import Spec
+
+References = Iterable[tuple[KeyPath, str]]
+"""Images that a section names: the path of each in the spec, and its reference."""
 
 
 class Image(NamedTuple):

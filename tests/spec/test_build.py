@@ -30,8 +30,7 @@ WRONG = [
     ("build: {formats: [ISO]}\n", "(did you mean 'iso-bios' or 'iso-efi' or 'iso-efi-initrd'?)"),
     ("build:\n  formats: [iso-bios, kernel+iso]\n",
      "2:23: iso-bios and kernel+iso both give a.iso (leave one of them out)"),
-    ("build: {size: 1024K}
-", "1:15: build.size: '1024K' is not a size such as 512M"),
+    ("build: {size: 1024K}\n", "1:15: build.size: '1024K' is not a size such as 512M"),
     ("build: {size: 2M}\n", "1:15: size '2M': wanted MiB (1024M), GiB (2G) or TiB, more than 2M and at most 2T"),
     ("build: {size: 3T}\n", "1:15: size '3T'"),
     ("build: {label: node}\n", "1:16: build.label: 'node' is not a label of at most 11 letters (capitals)"),
