@@ -50,7 +50,7 @@ class Section(Generic[Value]):
     problems: Callable[[Value, Spec], Violations] = _no_problems
     """Yields path below the key, message and hint of each error that only the whole spec shows."""
     warnings: Callable[[Value, Spec], Violations] = _no_problems
-    """Yields the same for what is allowed, and hardly meant."""
+    """Yields the same for each warning: what is allowed, but probably a mistake."""
 
     @property
     def kind(self) -> Kind:
