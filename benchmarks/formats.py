@@ -60,7 +60,7 @@ def turn(name: str, folder: Path) -> None:
     store, planned = project.store, plan(project.load("node"), project.lock("node"), "amd64")
     action = planned.format(name)
     gc.set_threshold(*COLLECT_RARELY)
-    for each in (*planned.products.values(), *closure(action)):
+    for each in closure(action):
         if not each.name.startswith("format/"):
             each.perform(store)
     began, cpu, clock = time.perf_counter(), time.process_time(), time.time_ns()

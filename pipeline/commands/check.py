@@ -13,7 +13,7 @@ from pipeline.model.errors import BadInput
 from pipeline.project.project import Project
 
 if TYPE_CHECKING:
-    from pipeline.planning.check import Found
+    from pipeline.planning.check import CheckResult
     from pipeline.planning.plan import Plan
 
 DOC = "say what is wrong with a spec, without building it"
@@ -61,7 +61,7 @@ def _counted(things: Sized, name: str) -> str:
     return f"{len(things)} {name}" + "s" * (len(things) != 1)
 
 
-def _found(project: Project, name: str, alone: bool) -> Found:
+def _found(project: Project, name: str, alone: bool) -> CheckResult:
     """What is wrong with a spec: by itself, as it is planned, and, unless it is looked at alone, in its images."""
     from pipeline.language.problem import Problems
     from pipeline.planning import check
@@ -74,17 +74,17 @@ def _found(project: Project, name: str, alone: bool) -> Found:
     try:
         made = [plan(spec, project.lock(name), arch) for arch in spec.build.arch]
     except Problems as problems:
-        return check.together(found, check.Found(problems.problems, []))
-    lacking = check.Found([problem for each in made for problem in each.problems(*spec.build.formats)], [])
+        return check.merged(found, check.CheckResult(problems.problems, []))
+    lacking = check.CheckResult([problem for each in made for problem in each.problems(*spec.build.formats)], [])
     if alone or any(each.images.missing for each in made):
         if not alone:
             mends = user_command(f"lock:{name}")
             say(f"{project.lock_path(name)} is not complete, so no image was asked: {mends}", error=True)
-        return check.together(found, lacking)
-    return check.together(found, lacking, *(_in_images(project, each) for each in made))
+        return check.merged(found, lacking)
+    return check.merged(found, lacking, *(_in_images(project, each) for each in made))
 
 
-def _in_images(project: Project, made: Plan) -> Found:
+def _in_images(project: Project, made: Plan) -> CheckResult:
     """What the images say. Whether programs can start is wrong where they have to, and else a warning."""
     from pipeline import formats
     from pipeline.planning import check
@@ -92,8 +92,8 @@ def _in_images(project: Project, made: Plan) -> Found:
 
     carried = dict.fromkeys(form for name in made.spec.build.formats for form in formats.carried(name))
     asked = dict.fromkeys(action for name in made.spec.build.formats for action in made.checks(name))
-    found = check.examine(project.store, made.parts, carried, asked)
+    found = check.examine(project.store, made.components, carried, asked)
     if not found.errors:
-        found.warnings.extend(unseen(project.store, made.spec, made.parts))
+        found.warnings.extend(unseen(project.store, made.spec, made.components))
     harmless = None if asked else check.examine(project.store, (), checks=made.container_checks)
-    return check.together(found, harmless=harmless)
+    return check.merged(found, harmless=harmless)

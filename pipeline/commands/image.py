@@ -70,7 +70,7 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
 
 def _folder(project: Project, asked: str) -> Path:
     """The folder of the recipe `asked`: of the project, or one that comes with nodekiln."""
-    from pipeline.planning.plan import OWN_IMAGES
+    from pipeline.planning.images import OWN_IMAGES
     from pipeline.recipe.recipe import FILE
 
     places = [project.root / asked, project.root / "images" / asked, OWN_IMAGES / "images" / asked]
@@ -100,8 +100,8 @@ def _actions(project: Project, recipe: Recipe, asked: str) -> dict[str, Action]:
 
 def _packages(project: Project, recipe: Recipe, arch: str) -> Sequence[Mapping[str, Any]] | None:
     """What the first lock (by name) that knows the recipe as it is now says; None if there is none."""
-    from pipeline.planning.lock import Wanted
+    from pipeline.planning.lock import LockRequest
 
-    wanted = Wanted(recipe.build.image, arch, str(recipe.folder), recipe.request(arch))
+    wanted = LockRequest(recipe.build.image, arch, str(recipe.folder), recipe.request(arch))
     found = (project.lock(name).get(wanted) for name in project.names())
     return next((packages for packages in found if packages is not None), None)

@@ -61,7 +61,7 @@ class Subject(NamedTuple):
     name: str
     path: Path
     known: lock.Lock
-    wanted: list[lock.Wanted]
+    wanted: list[lock.LockRequest]
 
 
 def run_all(
@@ -98,13 +98,13 @@ def _run(project: Project, names: Sequence[str], updates: str, downgrade: bool, 
     if not downgrade:
         _check_newer(subjects, asked, facts, user_command(f"{_task(names)} --update {updates or 'all'} --downgrade"))
     for name, path, known, wanted in subjects:
-        with project.store.lock(lock.changing(name)):
+        with project.store.lock(lock.update_lease(name)):
             found = project.lock(name).updated((each, facts[each]) for each in asked[name]).only(wanted)
             lock.write(project.root / path, found)
         for line in _moved(known, found):
             say(printable(line))
         say(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
-        if warning := lock.mixed(found):
+        if warning := lock.release_warning(found):
             say(f"warning: {path}: {warning}", error=True)
 
 
@@ -120,15 +120,15 @@ def _check_names(project: Project, subjects: Sequence[Subject], update: Sequence
 
 def _check_newer(
     subjects: Sequence[Subject],
-    asked: Mapping[str, Sequence[lock.Wanted]],
-    facts: Mapping[lock.Wanted, Any],
+    asked: Mapping[str, Sequence[lock.LockRequest]],
+    facts: Mapping[lock.LockRequest, Any],
     allows: str,
 ) -> None:
     """Older if what was resolved goes back behind what is locked. allows: the command that takes it nevertheless."""
     lines = []
     for name, path, known, _ in subjects:
         found = known.updated((each, facts[each]) for each in asked[name])
-        lines += [f"{path}: {line}" for line in lock.went_back(known, found)]
+        lines += [f"{path}: {line}" for line in lock.downgrades(known, found)]
     if lines:
         why = "older than what is locked, so nothing was written (do the host's apt sources lack a suite?)"
         raise Older("\n".join([*lines, f"{why}; {allows} takes them"]))
@@ -158,7 +158,7 @@ def _subject(project: Project, name: str) -> Subject:
     return Subject(name, project.lock_path(name), known, wanted)
 
 
-def _meant(wanted: lock.Wanted, update: Sequence[str]) -> bool:
+def _meant(wanted: lock.LockRequest, update: Sequence[str]) -> bool:
     return not {"all", wanted.name, _short(wanted.name)}.isdisjoint(update)
 
 

@@ -54,9 +54,9 @@ class Firmware(Enum):
     DIRECT = "a kernel that is handed over"
     BIOS = "BIOS"
     UEFI = "UEFI (amd64, arm64)"
-    EITHER = "BIOS or UEFI, also from a USB stick"
+    EITHER = "BIOS or UEFI"
     BOARD = "a board's own firmware"
-    NONE = "nothing: for containers and other tools"
+    NONE = "nothing: for containers, and other tools"
 
 
 class Drive(NamedTuple):

@@ -1,4 +1,4 @@
-"""aws: the disk of raw-bios under the name by which it is uploaded to Amazon's EC2 (VM Import, register-image)."""
+"""aws: the disk of raw-bios under the name that Amazon EC2 imports (VM Import, register-image)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ext4: a disk that BIOS and UEFI boot, with the root as an ext4 file system: only what boots is loaded into memory.
+"""ext4: a disk with the root as an ext4 file system: only the kernel and a small initrd are loaded into memory.
 
 Two partitions: the volume of raw-hybrid, whose initrd is the small one that mounts a root (bootrd), and the root, which
 the command line names by PARTUUID. The boot loaders have a FAT of their own because that is what both firmwares start

@@ -1,4 +1,4 @@
-"""ext4-efi: the disk of the format ext4 for UEFI alone, and so for arm64 as well: the kernel is in it only once."""
+"""ext4-efi: the disk of ext4 for UEFI alone, with one copy of the kernel."""
 
 from __future__ import annotations
 

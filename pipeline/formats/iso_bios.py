@@ -1,4 +1,4 @@
-"""iso-bios: a CD that a BIOS boots (El Torito): ISOLINUX, the kernel and the initrd."""
+"""iso-bios: a CD (El Torito) with ISOLINUX, the kernel and the initrd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""iso-efi: a CD that UEFI boots (El Torito): an EFI system partition with the node's one program."""
+"""iso-efi: a CD (El Torito) with an EFI system partition, which holds the node as one program."""
 
 from __future__ import annotations
 

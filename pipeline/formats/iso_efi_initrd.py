@@ -1,4 +1,4 @@
-"""iso-efi-initrd: what iso-efi is (the node runs from its initrd in both) under LinuxKit's other name."""
+"""iso-efi-initrd: the CD of iso-efi under LinuxKit's other name; in both the node runs from its initrd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""iso-hybrid: one image that boots from a CD and, written to it, from a USB stick, by BIOS and by UEFI."""
+"""iso-hybrid: an image for a CD or a USB stick."""
 
 from __future__ import annotations
 

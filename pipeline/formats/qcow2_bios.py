@@ -1,4 +1,4 @@
-"""qcow2-bios: the disk of raw-bios as QEMU's and OpenStack's own kind of image."""
+"""qcow2-bios: the disk of raw-bios as a qcow2 image, for QEMU and OpenStack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""qcow2-efi: the disk of raw-efi as QEMU's and OpenStack's own kind of image."""
+"""qcow2-efi: the disk of raw-efi as a qcow2 image, for QEMU and OpenStack."""
 
 from __future__ import annotations
 

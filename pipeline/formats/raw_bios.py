@@ -1,4 +1,4 @@
-"""raw-bios: a disk that a BIOS boots: a boot record, and one FAT partition with Syslinux, the kernel and the initrd."""
+"""raw-bios: a disk with a boot record, and a FAT partition with Syslinux, the kernel and the initrd."""
 
 from __future__ import annotations
 

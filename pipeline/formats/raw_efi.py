@@ -1,4 +1,4 @@
-"""raw-efi: a disk that UEFI boots: a GUID partition table, and an EFI system partition with the node's one program."""
+"""raw-efi: a disk with a GUID partition table, and an EFI system partition with the node as one program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""raw-hybrid: one disk (or USB stick) that boots by BIOS and by UEFI, from one volume in a GUID partition table."""
+"""raw-hybrid: a disk or USB stick with a GUID partition table, and one volume for both firmwares."""
 
 from __future__ import annotations
 

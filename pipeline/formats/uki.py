@@ -1,4 +1,4 @@
-"""uki: the whole node as one EFI program (a unified kernel image), which a UEFI machine starts as it is."""
+"""uki: the whole node as one EFI program (a unified kernel image)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vhd: the disk of raw-bios as a fixed VHD, as Azure takes it."""
+"""vhd: the disk of raw-bios as a fixed VHD, for Azure."""
 
 from __future__ import annotations
 

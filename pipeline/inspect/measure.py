@@ -103,7 +103,7 @@ class Sizes(NamedTuple):
 
 def measure(store: Store, plan: Plan) -> Sizes:
     """Measures the node of `plan`. Components, and their fragments, are built if they are not there."""
-    parts = plan.products["rootfs"].inputs
+    parts = plan.products.rootfs.inputs
     trees = {part.name: store.tree(part.perform(store)[0]) for part in parts}
     owners: dict[str, str] = {path: part for part, tree in trees.items() for path in tree}
     packages = _packages(store, parts)
@@ -140,7 +140,7 @@ def _packages(store: Store, parts: Iterable[Action]) -> dict[tuple[str, int], st
 
 def _compressed(store: Store, plan: Plan) -> dict[str, int]:
     """Component -> bytes of its fragments."""
-    fragments = [action for action in plan.products["initrd"].inputs if action.name.startswith("fragment/")]
+    fragments = [action for action in plan.products.initrd.inputs if action.name.startswith("fragment/")]
     return sizes.by_owner(
         (
             action.name.removeprefix("fragment/").removesuffix("/frame").removesuffix("/image"),

@@ -1,4 +1,4 @@
-"""check: what is wrong with a spec, without building it, as text or as JSON for editors and CI."""
+"""Check: errors and warnings of a spec, found without building it."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ from pipeline.store import Store
 from pipeline.writers.carried import Carried
 
 
-class Found(NamedTuple):
-    """What a check came to, each in the order of its lines."""
+class CheckResult(NamedTuple):
+    """Errors and warnings, each in the order of lines."""
 
     errors: list[Problem]
     warnings: list[Problem]
 
 
-def check(path: Path) -> Found:
-    """What the spec in the file `path` says of itself: only its own files are read."""
+def check(path: Path) -> CheckResult:
+    """Checks the spec in the file `path`. Reads the spec's own files alone."""
     try:
-        return Found([], list(load(path).warned))
+        return CheckResult([], list(load(path).warnings))
     except Problems as problems:
-        return Found(problems.problems, [])
+        return CheckResult(problems.problems, [])
 
 
 def examine(
-    store: Store, parts: Iterable[Component], carried: Iterable[Carried] = (), checks: Iterable[Action] = ()
-) -> Found:
-    """What only the images can tell: the stages of `parts` run, and `checks`, over images that are fetched if need be.
+    store: Store, components: Iterable[Component], carried: Iterable[Carried] = (), checks: Iterable[Action] = ()
+) -> CheckResult:
+    """Runs the stages of `components` and the `checks`, and collects their problems and warnings.
 
-    They run even if their results are known already, since only then they warn. What uses the result of a stage that
-    finds a problem is left out: each problem is said once. carried: what the
-    formats that the parts are for keep of them.
+    Images are fetched if need be. A stage runs even if its result is known, since only then it warns. Stages behind a
+    problem do not run. carried: the attributes of files that each form of the root keeps.
     """
-    parts = [*parts]
-    found, wanted, wrong = Found([], []), [*(part.tree for part in parts), *checks], set[Action]()
-    trees = dict[Action, Tree]()
-    for action in closure(*wanted):
-        if wrong.intersection(action.inputs):
-            wrong.add(action)
+    components = [*components]
+    actions = [*(component.tree for component in components), *checks]
+    result, failed, trees = CheckResult([], []), set[Action](), dict[Action, Tree]()
+    for action in closure(*actions):
+        if failed.intersection(action.inputs):
+            failed.add(action)
             continue
-        with collect_warnings() as heard:
+        with collect_warnings() as warnings:
             try:
-                digest = _run(store, action) if action in wanted else action.perform(store)[0]
-                if action in wanted:
+                digest = _run(store, action) if action in actions else action.perform(store)[0]
+                if action in actions:
                     trees[action] = store.tree(digest)
             except StageProblem as problem:
-                wrong.add(action)
-                found.errors.extend(_placed(action, each) for each in problem.problems)
-        found.warnings.extend(_placed(action, warned) for warned in heard)
-    made = [(part, trees[part.tree]) for part in parts if part.tree in trees]
-    found.warnings.extend(_missing(store, made))
-    for part, tree in made:
-        for refused, message, hint in (loss for form in carried for loss in form.losses(tree)):
-            (found.errors if refused else found.warnings).append(_placed(part.tree, SpecWarning(PATH, message, hint)))
-    return together(found)
+                failed.add(action)
+                result.errors.extend(_problem(action, each) for each in problem.problems)
+        result.warnings.extend(_problem(action, each) for each in warnings)
+    with_trees = [(component, trees[component.tree]) for component in components if component.tree in trees]
+    result.warnings.extend(_missing(store, with_trees))
+    for component, tree in with_trees:
+        for refused, message, hint in (each for form in carried for each in form.losses(tree)):
+            loss = _problem(component.tree, SpecWarning(PATH, message, hint))
+            (result.errors if refused else result.warnings).append(loss)
+    return merged(result)
 
 
 def _run(store: Store, action: Action) -> Digest:
@@ -71,44 +71,45 @@ def _run(store: Store, action: Action) -> Digest:
     return with_results(store, action.inputs, lambda *inputs: action.stage(store, *inputs, **action.params))
 
 
-def together(*found: Found, harmless: Found | None = None) -> Found:
-    """All of `found`, each problem once, in the order of lines; what is an error is no warning as well.
+def merged(*results: CheckResult, harmless: CheckResult | None = None) -> CheckResult:
+    """All problems, each once and in the order of lines; an error is not a warning too.
 
-    harmless: the problems of what nobody asks for: they are warnings.
+    harmless: results whose errors are warnings.
     """
-    errors = {error for each in found for error in each.errors}
-    warnings = {warning for each in found for warning in each.warnings}
+    errors = {error for each in results for error in each.errors}
+    warnings = {warning for each in results for warning in each.warnings}
     if harmless:
         warnings.update(harmless.errors, harmless.warnings)
-    return Found(sorted(errors), sorted(warnings - errors))
+    return CheckResult(sorted(errors), sorted(warnings - errors))
 
 
-def _missing(store: Store, made: list[tuple[Component, Tree]]) -> Iterator[Problem]:
-    """A warning for each bind of a container whose source nothing makes."""
-    root = Tree({path: entry for _, tree in made for path, entry in tree.items()})
-    actions = {part.prefix: part.tree for part, tree in made if f"{part.prefix}/config.json" in tree}
+def _missing(store: Store, components: list[tuple[Component, Tree]]) -> Iterator[Problem]:
+    """Yields a warning for each bind of a container whose source no component has."""
+    root = Tree({path: entry for _, tree in components for path, entry in tree.items()})
+    actions = {each.prefix: each.tree for each, tree in components if f"{each.prefix}/config.json" in tree}
     bundles = [booted_root.bundle(prefix, root, store.bytes) for prefix in actions]
     for each, source, destination in booted_root.binds_without_source(root, bundles):
         action = actions[each.prefix]
         path = lookup.said_at(destination, action.params["entry"])
-        message = f"nothing makes {source!r}" + (", which the image's label binds" if path == ("image",) else "")
+        message = f"no component has {source!r}" + (", which the image's label binds" if path == ("image",) else "")
         empty = (
             f"; `runtime: {{mkdir: [{source}]}}` makes a directory"
             if booted_root.hidden_reason(source.strip("/"), False)
             else ""
         )
         hint = f"it is not there once the node has booted{empty or '; init images and files: could bring it'}"
-        yield _placed(action, SpecWarning(path, message, hint))
+        yield _problem(action, SpecWarning(path, message, hint))
 
 
-def _placed(action: Action, said: StageProblem | SpecWarning) -> Problem:
-    file, line, column = (action.where(said.path) if action.where else f"{action.name}:1:1").rsplit(":", 2)
-    return Problem(Place(file, int(line), int(column)), said.message, said.hint)
+def _problem(action: Action, problem: StageProblem | SpecWarning) -> Problem:
+    """A problem of a stage at its place in the spec."""
+    file, line, column = (action.where(problem.path) if action.where else f"{action.name}:1:1").rsplit(":", 2)
+    return Problem(Place(file, int(line), int(column)), problem.message, problem.hint)
 
 
-def as_json(found: Found) -> list[dict[str, Any]]:
-    """As JSON: `file`, `line` and `column` (from 1), `severity` (error or warning), `message`, `hint`."""
-    severities = [("error", each) for each in found.errors] + [("warning", each) for each in found.warnings]
+def as_json(result: CheckResult) -> list[dict[str, Any]]:
+    """Rows for editors and CI: `file`, `line`, `column` (from 1), `severity` (error, warning), `message`, `hint`."""
+    severities = [("error", each) for each in result.errors] + [("warning", each) for each in result.warnings]
     return [
         each.place._asdict() | {"severity": severity, "message": each.message, "hint": each.hint}
         for severity, each in severities

@@ -1,9 +1,8 @@
-"""The language described, out of the classes that read it: specs/schema.json for editors, docs/spec.md for people.
+"""Descriptions of keys and formats, made from the classes that define them.
 
-    python -m pipeline.planning.describe     writes both
+    python -m pipeline.planning.describe     writes specs/schema.json, docs/spec.md and the tables of formats
 
-What a key means is the text under its field, which only the source has: it is read from there (PEP 258 calls these
-attribute docstrings).
+The text under a field says what its key means. Only the source has it (PEP 258, attribute docstrings).
 """
 
 from __future__ import annotations
@@ -11,19 +10,23 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import sections
+from pipeline import formats, sections
+from pipeline.formats import Firmware
 from pipeline.language.kinds import Either, ListOf, MapOf
 from pipeline.language.reader import Kind
 from pipeline.language.schema import Struct, fields, is_mapping
 
 SCHEMA = Path("specs/schema.json")
 MANUAL = Path("docs/spec.md")
+README = Path("README.md")
+DISKS = Path("docs/disks.md")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -171,6 +174,29 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def readme(text: str) -> str:
+    """README.md, with its table of formats as it has to be."""
+    every = [formats.find(name) for name in formats.names()]
+    rows = [(each.value, ", ".join(found.name for found in every if found.firmware is each)) for each in Firmware]
+    return _with_table(text, "| started by |", rows)
+
+
+def disks(text: str) -> str:
+    """docs/disks.md, with its table of formats as it has to be."""
+    every = [formats.find(name) for name in formats.names()]
+    rows = [
+        (each.name, ", ".join(f"`NAME{suffix}`" for suffix in each.produces), each.firmware.value, each.summary)
+        for each in every if each.firmware not in (Firmware.DIRECT, Firmware.NONE)
+    ]  # fmt: skip
+    return _with_table(text, "| format | files |", rows)
+
+
+def _with_table(text: str, head: str, rows: Iterable[tuple[str, ...]]) -> str:
+    """`text` with `rows` in the table whose first line starts with `head`."""
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return re.sub(rf"^({re.escape(head)}.*\n\|[-|]+\|\n)(\|.*\n)*", rf"\g<1>{lines}", text, flags=re.MULTILINE)
+
+
 def schema_text() -> str:
     """specs/schema.json."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
@@ -205,6 +231,8 @@ name. Lists of a section are joined in this order; in a mapping (`kernel:`, `bui
 def main() -> None:
     SCHEMA.write_text(schema_text(), encoding="utf-8")
     MANUAL.write_text(manual(), encoding="utf-8")
+    README.write_text(readme(README.read_text("utf-8")), encoding="utf-8")
+    DISKS.write_text(disks(DISKS.read_text("utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -124,4 +124,4 @@ def _checked(spec: Spec) -> Spec:
             warned.append(Problem(spec.where((name, *path)), message, hint))
     _refuse(problems)
     settled = {**spec.sections, "build": filled_in(spec["build"])}
-    return replace(spec, sections=settled, warned=tuple(warned))
+    return replace(spec, sections=settled, warnings=tuple(warned))

@@ -1,10 +1,10 @@
-"""Lock: what every name of a spec meant, when somebody last asked. The only module that asks "what is latest?".
+"""Lock: the meaning of every name of a spec when it was last resolved.
 
-`specs/NAME.lock` is JSON, sorted, one fact a line, and belongs into version control:
+`specs/NAME.lock` is sorted JSON with a value a line, for version control:
 
-    images    reference -> index digest, and for each architecture the manifest, config, layers and
-              how the image says that it is run (`facts`: for people; what a build does follows from the manifest)
-    packages  recipe -> for each architecture what was asked for, and the packages that it came to
+    images    reference -> index digest, and for each architecture the manifest, config, layers and the image's settings
+              (`facts`: for people; a build reads the manifest)
+    packages  recipe -> for each architecture the request, and the packages that it was resolved to
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ ANY = None
 _IMAGE = {"manifest": Digest, "config": dict, "layers": [{"size": int, "digest": Digest}]}
 _RECIPE = {"request": str, "packages": [{"name": str, "version": str}]}
 SHAPE = {"images": {ANY: {"platforms": {ANY: _IMAGE}}}, "packages": {ANY: {ANY: _RECIPE}}}
-"""The parts of a lock that are relied on."""
-KINDS = {dict: "object", list: "list", str: "text", int: "number", Digest: "digest"}
-"""Types by the names that JSON has for them."""
+"""The parts of a lock that builds read."""
+KINDS = {dict: "an object", list: "a list", str: "a string", int: "a number", Digest: "a digest"}
+"""Type -> its name in JSON, with an article."""
 
 _RELEASE = re.compile(r"-(?:security|updates|backports|backports-sloppy|proposed-updates)$")
-"""What Debian's suites of one release add to its codename."""
+"""Suffixes of Debian's suites of one release, behind its codename."""
 
 writing = threading.Lock()
-"""Held while a lock is written, and by a thread that replaces this process: no half-written file stays behind."""
+"""Taken while a lock is written, and by a thread that replaces this process, so that no half-written file stays."""
 
 
 class LockError(NodekilnError):
     """A lock that cannot be read, or a name that may not be resolved now."""
 
 
-class Wanted(NamedTuple):
-    """A name that a lock has to explain: an image's reference, or the packages of a recipe.
+class LockRequest(NamedTuple):
+    """A name for a lock to resolve: an image's reference, or the packages of a recipe.
 
-    folder: the recipe's folder, "" for an image. request: what of the recipe decides the packages.
+    folder: the recipe's folder, "" for an image. request: JSON, the part of the recipe that the packages depend on.
     """
 
     name: str
@@ -59,39 +59,38 @@ class Wanted(NamedTuple):
 
 
 class Lock(NamedTuple):
+    """The two tables of a lock, as its file has them."""
+
     images: Mapping[str, Any] = {}
     packages: Mapping[str, Any] = {}
 
-    def get(self, wanted: Wanted) -> Any:
-        """What is locked (image: `manifest`, `config`, `layers`, `facts`; recipe: its packages), None if nothing is."""
-        if not wanted.folder:
-            return self.images.get(wanted.name, {}).get("platforms", {}).get(wanted.arch)
-        entry = self.packages.get(wanted.name, {}).get(wanted.arch)
-        return entry["packages"] if entry and entry["request"] == wanted.request else None
+    def get(self, name: LockRequest) -> Any:
+        """The meaning of `name`: an image's `manifest`, `config`, `layers`, `facts`, or packages; None if unlocked."""
+        if not name.folder:
+            return self.images.get(name.name, {}).get("platforms", {}).get(name.arch)
+        entry = self.packages.get(name.name, {}).get(name.arch)
+        return entry["packages"] if entry and entry["request"] == name.request else None
 
-    def updated(self, facts: Iterable[tuple[Wanted, Any]]) -> Lock:
-        """This lock with `facts` in place of what it said before."""
+    def updated(self, meanings: Iterable[tuple[LockRequest, Any]]) -> Lock:
+        """This lock with the new meanings of names."""
         images = json.loads(json.dumps(self.images))
         packages = json.loads(json.dumps(self.packages))
-        for wanted, fact in facts:
-            if wanted.folder:
-                entry = {"request": wanted.request, "packages": fact}
-                packages.setdefault(wanted.name, {})[wanted.arch] = entry
+        for name, meaning in meanings:
+            if name.folder:
+                packages.setdefault(name.name, {})[name.arch] = {"request": name.request, "packages": meaning}
             else:
-                entry = images.setdefault(wanted.name, {"platforms": {}})
-                if entry.get("index") != fact.get("index"):
+                entry = images.setdefault(name.name, {"platforms": {}})
+                if entry.get("index") != meaning.get("index"):
                     entry["platforms"] = {}
-                entry["index"] = fact.get("index")
-                entry["platforms"] |= fact["platforms"]
+                entry["index"] = meaning.get("index")
+                entry["platforms"] |= meaning["platforms"]
         return Lock(images, packages)
 
-    def only(self, wanted: Iterable[Wanted]) -> Lock:
-        """This lock without what no name of `wanted` asks for."""
-        names = {each.name for each in wanted}
-        return Lock(
-            {name: fact for name, fact in self.images.items() if name in names},
-            {name: fact for name, fact in self.packages.items() if name in names},
-        )
+    def only(self, names: Iterable[LockRequest]) -> Lock:
+        """This lock with `names` alone."""
+        kept = {each.name for each in names}
+        tables = ({name: table[name] for name in table if name in kept} for table in self)
+        return Lock(*tables)
 
 
 def read(path: Path) -> Lock:
@@ -101,39 +100,39 @@ def read(path: Path) -> Lock:
     except FileNotFoundError:
         return Lock()
     except (ValueError, RecursionError) as error:
-        raise LockError(f"{path}: not a lock ({error}): {_mended()}") from None
+        raise LockError(f"{path}: not a lock ({error}): {_remedy()}") from None
     if not isinstance(document, dict) or type(version := document.get("version")) is not int:
-        raise LockError(f"{path}: not a lock: {_mended()}")
+        raise LockError(f"{path}: not a lock: {_remedy()}")
     if version < VERSION:
         raise LockError(f"{path}: version {version}, from an older nodekiln: delete it and run {user_command('lock')}")
     if version > VERSION:
         raise LockError(f"{path}: version {version}, and this nodekiln reads {VERSION}: update nodekiln")
-    for complaint in _unlike(document, SHAPE, ""):
-        raise LockError(f"{path}: not as {user_command('lock')} writes it ({complaint}): {_mended()}")
+    for difference in _differences(document, SHAPE, ""):
+        raise LockError(f"{path}: not as {user_command('lock')} writes it ({difference}): {_remedy()}")
     return Lock(document["images"], document["packages"])
 
 
-def _mended() -> str:
+def _remedy() -> str:
     return f"restore it, or delete it and run {user_command('lock')}"
 
 
-def _unlike(value: Any, shape: Any, where: str) -> Iterator[str]:
-    """Where `value` is not of `shape`: a type, a list of one shape, or an object by its keys (ANY: whichever)."""
+def _differences(value: Any, shape: Any, where: str) -> Iterator[str]:
+    """Yields the differences of `value` from `shape`: a type, a list of one shape, or an object by its keys."""
     wanted: type = shape if isinstance(shape, type) else type(shape)
     fits = is_digest(value) if shape is Digest else isinstance(value, wanted)
     if not fits:
-        yield f"{where or 'the whole'} is no {KINDS[wanted]}"
+        yield f"{where or 'the whole'} is not {KINDS[wanted]}"
     elif isinstance(shape, list):
         for number, each in enumerate(value):
-            yield from _unlike(each, shape[0], f"{where}[{number}]")
+            yield from _differences(each, shape[0], f"{where}[{number}]")
     elif isinstance(shape, dict):
         for key, inner in shape.items():
             for name in value if key is ANY else (key,):
-                yield from _unlike(value.get(name), inner, f"{where}[{name!a}]")
+                yield from _differences(value.get(name), inner, f"{where}[{name!a}]")
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Write `lock` to `path`, beside it first; nothing is touched if it says the same already."""
+    """Writes `lock` to `path` atomically. An equal file is not touched."""
     document = {"version": VERSION, "images": lock.images, "packages": lock.packages}
     text = json.dumps(document, indent=1, sort_keys=True) + "\n"
     if path.exists() and path.read_text() == text:
@@ -142,25 +141,25 @@ def write(path: Path, lock: Lock) -> None:
         atomic.write(path, text)
 
 
-def went_back(before: Lock, now: Lock) -> list[str]:
-    """The packages that are of an older version in `now` than in `before`, a line each."""
+def downgrades(before: Lock, now: Lock) -> list[str]:
+    """A line for each package with an older version in `now` than in `before`."""
     from pipeline.recipe.version import is_older
 
-    found = []
+    lines = []
     for name, arch, entry in _entries(now):
         known = before.packages.get(name, {}).get(arch, {"packages": ()})["packages"]
         old = {each["name"]: each["version"] for each in known}
         for package in entry["packages"]:
             was, version = old.get(package["name"], ""), package["version"]
             if was and is_older(version, was):
-                found.append(f"{name} ({arch}): {package['name']} {was} -> {version}")
-    return found
+                lines.append(f"{name} ({arch}): {package['name']} {was} -> {version}")
+    return lines
 
 
-def mixed(lock: Lock) -> str:
-    """A warning where the recipes of a lock are of several releases: which is of which; "" where they are of one.
+def release_warning(lock: Lock) -> str:
+    """A warning that names the releases of recipes if there are several; "" if there is one.
 
-    What a lock does not say the suite of counts as of any.
+    A package without a suite counts as of any release.
     """
     releases: dict[str, list[str]] = {}
     for name, _, entry in _entries(lock):
@@ -168,39 +167,38 @@ def mixed(lock: Lock) -> str:
             releases.setdefault(release, []).append(name)
     if len(releases) < 2:
         return ""
-    told = "; ".join(f"{release}: {', '.join(dict.fromkeys(names))}" for release, names in sorted(releases.items()))
-    return f"packages of several releases, whose libraries may not fit together: {told}"
+    listed = "; ".join(f"{release}: {', '.join(dict.fromkeys(names))}" for release, names in sorted(releases.items()))
+    return f"packages of several releases, whose libraries may not fit together: {listed}"
 
 
 def _entries(lock: Lock) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Recipe, architecture and entry of all packages that are locked."""
+    """Yields recipe, architecture and entry of all locked packages."""
     for name, entries in sorted(lock.packages.items()):
         for arch, entry in sorted(entries.items()):
             yield name, arch, entry
 
 
-def changing(name: str) -> str:
-    """The store's lock that is held from reading specs/`name`.lock until the changed one is written."""
+def update_lease(name: str) -> str:
+    """The name of the store's lock for an update of specs/`name`.lock, from reading to writing."""
     return f"resolve-{name}"
 
 
-def resolve(wanted: Iterable[Wanted]) -> list[tuple[Wanted, Any]]:
-    """Ask registries and package mirrors what `wanted` means now.
+def resolve(names: Iterable[LockRequest]) -> list[tuple[LockRequest, Any]]:
+    """Asks registries and package mirrors for the present meaning of names.
 
-    NODEKILN_LOCKED=1 forbids it: LockError then, with the names.
+    LockError, with the names, if NODEKILN_LOCKED=1 forbids it.
     """
-    wanted = list(wanted)
-    if os.environ.get("NODEKILN_LOCKED") == "1" and wanted:
-        names = ", ".join(str(each) for each in wanted[:5])
-        raise LockError(f"not locked: {names} (NODEKILN_LOCKED=1 is set: run {user_command('lock')} without it)")
+    names = list(names)
+    if os.environ.get("NODEKILN_LOCKED") == "1" and names:
+        listed = ", ".join(str(name) for name in names[:5])
+        raise LockError(f"not locked: {listed} (NODEKILN_LOCKED=1 is set: run {user_command('lock')} without it)")
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.oci import resolve as registries
     from pipeline.recipe import apt, debian
 
-    images = [each for each in wanted if not each.folder]
-    recipes = [each for each in wanted if each.folder]
+    recipes = [name for name in names if name.folder]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = [(each, pool.submit(registries.resolve, each.name, [each.arch])) for each in images]
+        images = [(name, pool.submit(registries.resolve, name.name, [name.arch])) for name in names if not name.folder]
         packages = debian.resolve_all(recipes, apt.state_folder()) if recipes else []
-        return [*((each, future.result().document()) for each, future in found), *packages]
+        return [*((name, future.result().document()) for name, future in images), *packages]

@@ -41,7 +41,7 @@ def check(store: Store, plan: Plan, name: str, action: Action, before: Mapping[s
     lines: list[str] = []
     for key, text in (plan.spec.build.budget or {}).items():
         where, limit = plan.spec.where(("build", "budget", key)), size.parse(text)
-        components = {component.name: component for component in plan.products["rootfs"].inputs}
+        components = {component.name: component for component in plan.products.rootfs.inputs}
         if key in (TOTAL, name):
             owner, measure = action, _output_sizes
         elif key in components:

@@ -53,7 +53,7 @@ def build(
     if missing := made.missing(*names):
         command = user_command(f"lock:{made.spec.name}")
         raise NodekilnError(f"{made.spec.path.with_suffix('.lock')} lacks {missing[0]}: run {command}")
-    for problem in made.spec.warned:
+    for problem in made.spec.warnings:
         warnings.warn(str(problem), stacklevel=2)
     paths: dict[str, None] = {}
     for name in names:

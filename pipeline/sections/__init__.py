@@ -17,7 +17,7 @@ from pipeline.container.container import Violations
 from pipeline.language.kinds import ListOf
 from pipeline.language.reader import Kind
 from pipeline.language.schema import kind
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 
 Value = TypeVar("Value")
@@ -25,6 +25,10 @@ Value = TypeVar("Value")
 
 def _no_components(value: Any, context: Context, below: tuple[Component, ...]) -> list[Component]:
     return []
+
+
+def _no_images(value: Any) -> References:
+    return ()
 
 
 def _no_problems(value: Any, spec: Spec) -> Violations:
@@ -41,10 +45,12 @@ class Section(Generic[Value]):
     """The type of what stands under the key: a `@mapping` class, or tuple[X, ...] for a list of X."""
     components: Callable[[Value, Context, tuple[Component, ...]], list[Component]] = _no_components
     """Plans what the section adds to the root file system, over the components `below`."""
+    images: Callable[[Value], References] = _no_images
+    """Returns path below the key and reference of each image that the value names."""
     problems: Callable[[Value, Spec], Violations] = _no_problems
     """Yields path below the key, message and hint of each error that only the whole spec shows."""
     warnings: Callable[[Value, Spec], Violations] = _no_problems
-    """Yields the same for what is allowed, and hardly meant."""
+    """Yields the same for each warning: what is allowed, but probably a mistake."""
 
     @property
     def kind(self) -> Kind:

@@ -6,14 +6,14 @@ from pipeline.container.container import Violations
 from pipeline.container.names import Reference, wrong_reference
 from pipeline.engine.action import Action
 from pipeline.sections import Section
-from pipeline.spec.bundles import compat_of
-from pipeline.spec.components import Component, Context
+from pipeline.spec.bundles import is_linuxkit
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import root_image
 
 
 def components(value: tuple[str, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
-    """One part an image, and one for the database of Alpine packages, which all of them share."""
+    """One component for each image, and one for the database of Alpine packages, which all images share."""
     images = [context.image(reference) for reference in value]
     names = _names(value)
     params = {"epoch": context.epoch}
@@ -23,9 +23,13 @@ def components(value: tuple[str, ...], context: Context, below: tuple[Component,
     ]
     if len(images) > 1:
         trees = tuple(image.tree for image in images)
-        stamp = 0 if compat_of(context) else context.epoch
+        stamp = 0 if is_linuxkit(context) else context.epoch
         planned.append(Component("init/apk", Action("init/apk", root_image.packages, {"epoch": stamp}, trees)))
     return planned
+
+
+def images(value: tuple[str, ...]) -> References:
+    return (((index,), reference) for index, reference in enumerate(value))
 
 
 def problems(value: tuple[str, ...], spec: Spec) -> Violations:
@@ -35,7 +39,7 @@ def problems(value: tuple[str, ...], spec: Spec) -> Violations:
 
 
 def _names(references: tuple[str, ...]) -> list[str]:
-    """`init/runc` for linuxkit/runc:tag; the second runc is `init/runc-2`."""
+    """Names of components: `init/runc` for linuxkit/runc:tag, `init/runc-2` for the second runc."""
     names: list[str] = []
     for reference in references:
         last = reference.partition("@sha")[0].rpartition("/")[2].partition(":")[0] or "image"
@@ -44,4 +48,4 @@ def _names(references: tuple[str, ...]) -> list[str]:
     return ["init/" + name.replace("#", "-") for name in names]
 
 
-SECTION = Section(20, tuple[Reference, ...], components, problems)
+SECTION = Section(20, tuple[Reference, ...], components, images, problems)

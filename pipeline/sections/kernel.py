@@ -12,23 +12,23 @@ from pipeline.engine.action import Action
 from pipeline.language.problem import KeyPath, Problem, Problems
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import kernel
 
 NO_TAR = ("", "none")
-"""What `tar` says where a kernel image brings no tar of modules."""
+"""Values of `tar` for a kernel image without a tar of modules."""
 
 
 @mapping
 class Kernel:
-    """The kernel: an image that holds it as a file, and beside it a tar with its modules."""
+    """The kernel: an image with the kernel as a file, and beside it a tar with the modules."""
 
     image: ReferenceOrNone | None = None
     """The image. Without one the node has no /boot."""
     cmdline: ByArch = ""
-    """The kernel's command line, as it stands; or one for each architecture: `{amd64: …, arm64: …}`. At most 2047
-    bytes, fewer where a boot loader adds words of its own."""
+    """The kernel's command line, or one for each architecture: `{amd64: …, arm64: …}`. At most 2047 bytes, and fewer
+    if a boot loader adds words."""
     binary: str = "kernel"
     """The kernel's file in the image."""
     tar: str = "kernel.tar"
@@ -36,8 +36,8 @@ class Kernel:
     ucode: str = ""
     """A cpio archive in the image with the processor's microcode; it goes before the initrd."""
     modules: tuple[ByArch, ...] | None = None
-    """Which modules to keep, by name or pattern (`virtio_*`), with all that they need; left out: every one. What only
-    one architecture's kernel has is written `{amd64: aesni-intel}`."""
+    """The modules to keep, by name or pattern (`virtio_*`), with the modules that they need. All by default. A
+    module of one architecture's kernel alone is `{amd64: aesni-intel}`."""
 
     def problems(self) -> Violations:
         if message := wrong_reference(self.image) if self.image else "":
@@ -51,7 +51,7 @@ class Kernel:
 
 
 def _lines(value: ByArch) -> Iterator[tuple[KeyPath, str]]:
-    """Each command line that `cmdline` gives, and its place below the section."""
+    """Each command line of `cmdline`, and its path below the section."""
     lines = {(): value} if isinstance(value, str) else {(arch,): line for arch, line in value.items()}
     return ((("cmdline", *path), line) for path, line in lines.items())
 
@@ -59,7 +59,7 @@ def _lines(value: ByArch) -> Iterator[tuple[KeyPath, str]]:
 def warnings(value: Kernel, spec: Spec) -> Violations:
     for path, line in _lines(value.cmdline):
         if cmdline.unclosed(line):
-            yield path, "a quotation mark is never closed: the kernel takes what follows for one word", "add the other"
+            yield path, "a quotation mark is not closed: all behind it is one word for the kernel", "close it"
 
 
 def components(value: Kernel, context: Context, below: tuple[Component, ...]) -> list[Component]:
@@ -68,8 +68,10 @@ def components(value: Kernel, context: Context, below: tuple[Component, ...]) ->
     arch = context.arch
     line = for_arch(value.cmdline, arch)
     if line is None:
-        raise Problems([Problem(context.spec.where(("kernel", "cmdline")), f"it says nothing for {arch}")])
-    chosen = {number: found for number, each in enumerate(value.modules or ()) if (found := for_arch(each, arch))}
+        raise Problems(
+            [Problem(context.spec.where(("kernel", "cmdline")), f"there is no command line for {arch}", f"{arch}: …")]
+        )
+    chosen = {number: name for number, each in enumerate(value.modules or ()) if (name := for_arch(each, arch))}
     params = {
         "binary": value.binary or Kernel.binary,
         "tar": "" if value.tar in NO_TAR else value.tar,
@@ -80,16 +82,20 @@ def components(value: Kernel, context: Context, below: tuple[Component, ...]) ->
     places: dict[KeyPath, KeyPath] = {("modules", at): ("modules", number) for at, number in enumerate(chosen)}
     where = _where(context.spec.below("kernel"), places)
     contents = Action("kernel/contents", kernel.contents, params, (context.image(value.image).tree,), where)
-    # stages of their own for the command line, which changes more often than kernels, and for what it does not change
-    told = {"cmdline": line, "epoch": context.epoch}
-    boot = Action("boot", kernel.boot, told, (contents,), where)
+    # separate stages: the command line changes more often than the kernel
+    boot_params = {"cmdline": line, "epoch": context.epoch}
+    boot = Action("boot", kernel.boot, boot_params, (contents,), where)
     running = Action("modules", kernel.running, {}, (contents,), where)
-    return [Component("kernel", Action("kernel", kernel.kernel, told, (contents,), where), "", running, boot)]
+    return [Component("kernel", Action("kernel", kernel.kernel, boot_params, (contents,), where), "", running, boot)]
+
+
+def images(value: Kernel) -> References:
+    return [(("image",), value.image)] if value.image else []
 
 
 def _where(below: Callable[[KeyPath], str], places: Mapping[KeyPath, KeyPath]) -> Callable[[KeyPath], str]:
-    """`below` for paths in what a stage was given, where these stood elsewhere in the spec."""
+    """Like `below`, for paths in the parameters of a stage; `places` maps those that differ in the spec."""
     return lambda path: below(places.get(path, path))
 
 
-SECTION = Section(10, Kernel, components, warnings=warnings)
+SECTION = Section(10, Kernel, components, images, warnings=warnings)

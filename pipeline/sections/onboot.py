@@ -8,4 +8,5 @@ from pipeline.container.container import Container
 from pipeline.sections import Section
 from pipeline.spec import bundles
 
-SECTION = Section(40, tuple[Container, ...], partial(bundles.components, "onboot"), bundles.problems)
+components = partial(bundles.components, "onboot")
+SECTION = Section(40, tuple[Container, ...], components, bundles.images, bundles.problems)

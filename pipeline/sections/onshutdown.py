@@ -8,4 +8,5 @@ from pipeline.container.container import Container
 from pipeline.sections import Section
 from pipeline.spec import bundles
 
-SECTION = Section(50, tuple[Container, ...], partial(bundles.components, "onshutdown"), bundles.problems)
+components = partial(bundles.components, "onshutdown")
+SECTION = Section(50, tuple[Container, ...], components, bundles.images, bundles.problems)

@@ -13,7 +13,7 @@ from pipeline.spec.spec import Spec
 
 
 def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
-    """Services run at the same time, so that no two may have one name."""
+    """Yields a problem for each repeated name, and each that containerd refuses. Services run at the same time."""
     first: dict[str, int] = {}
     for index, container in enumerate(value):
         if first.setdefault(container.name, index) != index:
@@ -21,8 +21,8 @@ def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
             yield (index, "name"), f"duplicate service name: {container.name!r}", f"also at {earlier}"
         if not re.fullmatch(IDENTIFIER, container.name):
             right = "at most 76 letters and digits, with a single '.', '_' or '-' between some"
-            yield (index, "name"), f"containerd takes no service of the name {container.name!r}", right
+            yield (index, "name"), f"{container.name!r} is not a name for containerd", right
     yield from bundles.problems(value, spec)
 
 
-SECTION = Section(60, tuple[Container, ...], partial(bundles.components, "services"), problems)
+SECTION = Section(60, tuple[Container, ...], partial(bundles.components, "services"), bundles.images, problems)

@@ -10,7 +10,7 @@ from pipeline.spec.spec import Spec
 
 @mapping
 class Trust:
-    """Which images were to be verified by Docker Content Trust. Has no effect; a warning says so."""
+    """Images that Docker Content Trust verified. Has no effect, and a warning."""
 
     image: tuple[str, ...] | None = None
     """Images."""

@@ -11,7 +11,7 @@ from pipeline.engine.action import Action
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
 from pipeline.spec.bundles import VOLUMES
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import volume
 
@@ -25,31 +25,31 @@ class Volume:
     name: VolumeName
     """Its name, of a-z, 0-9, `_` and `-`. Two volumes need different ones."""
     image: ReferenceOrNone | None = None
-    """The image that it holds; left out: it is blank."""
+    """The image whose files it starts with. Blank by default."""
     readonly: bool = False
-    """Whether it can be written to. A read-only one has to be mounted with the option `ro`."""
+    """True for a volume that cannot be written to. It has to be mounted with the option `ro`."""
     format: Literal["filesystem", "oci"] = "filesystem"
-    """`filesystem`: what the image holds. `oci`: the image itself, as an OCI image layout."""
+    """`filesystem`: the files of the image. `oci`: the image itself, as an OCI image layout."""
     platforms: tuple[str, ...] | None = None
-    """Which platforms the layout holds (`linux/amd64`), the node's own by default; only with format oci."""
+    """The platforms of the layout (`linux/amd64`), the node's own by default. Only with format oci."""
 
     def problems(self) -> Violations:
         if message := wrong_reference(self.image) if self.image else "":
             yield ("image",), message, ""
         if self.format == "oci" and not self.image:
-            yield ("format",), f"the volume {self.name!r} is to hold an image, and names none", "image: ..."
+            yield ("format",), f"the volume {self.name!r} of format oci names no image", "image: ..."
         if self.platforms is not None and self.format != "oci":
-            yield ("platforms",), "platforms belong to format: oci", ""
+            yield ("platforms",), "platforms need format: oci", ""
         for index, each in enumerate(self.platforms or ()):
             if not PLATFORM.fullmatch(each):
-                yield ("platforms", index), f"{each!r} is no platform", "linux/amd64, linux/arm64, linux/arm/v7, …"
+                yield ("platforms", index), f"{each!r} is not a platform", "linux/amd64, linux/arm64, linux/arm/v7, …"
 
 
 def components(value: tuple[Volume, ...], context: Context, below: tuple[Component, ...]) -> list[Component]:
-    return [_part(index, each, context) for index, each in enumerate(value)]
+    return [_component(index, each, context) for index, each in enumerate(value)]
 
 
-def _part(index: int, each: Volume, context: Context) -> Component:
+def _component(index: int, each: Volume, context: Context) -> Component:
     name, prefix, where = f"volumes/{each.name}", f"{VOLUMES}/{each.name}", context.spec.below("volumes", index)
     params: dict[str, Any] = {"prefix": prefix, "epoch": context.epoch}
     if not each.image:
@@ -58,10 +58,14 @@ def _part(index: int, each: Volume, context: Context) -> Component:
     if each.format == "filesystem":
         return Component(name, Action(name, volume.volume, params, (image.tree,), where), prefix)
     platforms = each.platforms or ()
-    images = [context.image(each.image, platform.removeprefix("linux/")) for platform in platforms] or [image]
+    layouts = [context.image(each.image, platform.removeprefix("linux/")) for platform in platforms] or [image]
     params |= {"reference": image.reference, "platforms": list(platforms)}
-    manifests = tuple(found.manifest for found in images)
+    manifests = tuple(layout.manifest for layout in layouts)
     return Component(name, Action(name, volume.layout, params, manifests, where), prefix)
+
+
+def images(value: tuple[Volume, ...]) -> References:
+    return (((index, "image"), each.image) for index, each in enumerate(value) if each.image)
 
 
 def problems(value: tuple[Volume, ...], spec: Spec) -> Violations:
@@ -72,4 +76,4 @@ def problems(value: tuple[Volume, ...], spec: Spec) -> Violations:
             yield (index, "name"), f"duplicate volume name: {each.name!r}", f"also at {earlier}"
 
 
-SECTION = Section(30, tuple[Volume, ...], components, problems)
+SECTION = Section(30, tuple[Volume, ...], components, images, problems)

@@ -13,20 +13,20 @@ from pipeline.language.schema import Pattern, Range, fields, mapping, plain
 from pipeline.spec import compatibility
 
 COMPAT = "NODEKILN_COMPAT"
-"""Environment variable: what `build.compat` is where a spec does not say it."""
+"""Environment variable: the default of `build.compat`."""
 FORMATS = ("kernel+initrd",)
-"""What is made where the spec does not say."""
+"""The default of `build.formats`."""
 
 _GUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 MACHINES: Mapping[str, Arch] = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-"""What Python calls the host, and what images are called for it; any other host gets amd64."""
+"""Machine as uname(2) names it -> architecture of images. Any other host gets amd64."""
 Size = Annotated[str, Pattern(r"[0-9]{1,12}[KMGT]?", "a size such as 1024M: digits, and K, M, G or T (powers of 1024)")]
 DiskSize = Annotated[
     str, Pattern(r"[1-9][0-9]{0,6}[MGT]?", "a size such as 512M: digits, and M, G or T (M where none is)")
 ]
-"""Of what lies on disks, which is made of whole MiB."""
+"""A size on a disk: whole MiB."""
 BootLabel = Annotated[str, Pattern(r"[A-Z0-9_]{1,11}", "a label of at most 11 letters (capitals), digits and `_`")]
-"""What FAT, ISO 9660 and everybody's tools agree on."""
+"""A label that FAT, ISO 9660 and the usual tools accept."""
 PartitionLabel = Annotated[str, Pattern(r"[A-Za-z0-9_.-]{1,36}", "a label of letters, digits, `_`, `-` and `.`")]
 Compression = Annotated[
     str,
@@ -42,9 +42,9 @@ Clusters = Annotated[
 ]
 
 LONGEST_LABEL = {"fat": 36, "ext4": 16, "swap": 15, "none": 36}
-"""Characters. What holds nothing is named by the GUID partition table alone; FAT has a pattern of its own, above."""
+"""Maximum length of a label, in characters, by format. FAT also has the pattern of BootLabel."""
 LEAST_SIZE = {"fat": 3, "ext4": 5, "swap": 1, "none": 1}
-"""Smallest size of a partition, in MiB: FAT16 has 4085 clusters or more, and ext4 a journal of 4 MiB."""
+"""Minimum size of a partition, in MiB: FAT16 has at least 4085 clusters, and ext4 a journal of 4 MiB."""
 
 
 @mapping
@@ -52,15 +52,15 @@ class Partition:
     """A partition of disk images. The first is the FAT volume that the node boots from; others come behind it."""
 
     label: PartitionLabel | None = None
-    """Its name in a GUID partition table, and of the file system. The first may have it from `label` above."""
+    """Its name in a GUID partition table, and the label of the file system. That of the first is `label` by default."""
     size: DiskSize | None = None
-    """Its size: `512M`, `4G`. The first is the smallest that holds the node without one, the last what is left of
-    `build.size`; others need one."""
+    """Its size: `512M`, `4G`. By default, the first is as small as the node allows, and the last gets the rest of
+    `build.size`; others need a size."""
     format: Literal["none", "ext4", "swap", "fat"] | None = None
-    """What is made in it: an empty file system (ext4 with a journal), a swap area, or nothing (the default)."""
+    """Its content: an empty file system (ext4 with a journal), a swap area, or nothing (the default)."""
     type: Annotated[str, Pattern(_GUID, "a GUID")] | None = None
-    """Its type in a GUID partition table: a GUID, where that of its format (Linux data, Linux swap, basic data) will
-    not do. The first is the EFI system partition."""
+    """Its type in a GUID partition table, a GUID. By default that of its format: Linux data, Linux swap, basic data.
+    The first is the EFI system partition."""
 
     def problems(self) -> Violations:
         longest = LONGEST_LABEL[self.format or "none"]
@@ -72,18 +72,17 @@ class Partition:
 
 @mapping
 class Build:
-    """What comes out of the spec. LinuxKit says these things on its command line."""
+    """The results of the spec, and their options. LinuxKit has them on its command line."""
 
     formats: tuple[str, ...] | None = None
-    """Output formats; `doit list --all` shows every one. `[kernel+initrd]` by default."""
+    """Output formats; `doit formats` lists them. `[kernel+initrd]` by default."""
     arch: Arch | tuple[Arch, ...] | None = None
     """Architecture, or several; the host's by default."""
     compress: Compression | None = None
-    """How the initrd is compressed, and what else is: `zstd[:level]`, `gzip[:level]` or `none`. By default as the
-    kernel's own configuration, where its image carries it, says that it can unpack an initrd: zstd, else gzip, else
-    none."""
+    """Compression of the initrd, and of formats that compress: `zstd[:level]`, `gzip[:level]` or `none`. By default the
+    first of zstd, gzip and none that the kernel can unpack, if its image carries the kernel's configuration."""
     size: DiskSize | None = None
-    """Size of disk images: `1024M`, `4G`. By default they are as small as what they hold."""
+    """Size of disk images: `1024M`, `4G`. By default they are as small as their content allows."""
     label: BootLabel | None = None
     """Label of the volume that the node boots from, on disks and ISOs. `NODE` by default."""
     partitions: tuple[Partition, ...] | None = None
@@ -91,19 +90,19 @@ class Build:
     the node boots from; it is the only one by default, and fills the disk. On ext4 and ext4-efi the root lies behind
     the first, and the others behind it."""
     clusters: Clusters | None = None
-    """How qcow2 images keep their clusters: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads
-    since its version 5.1."""
+    """Clusters of qcow2 images: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads since
+    version 5.1."""
     bootloader: str | None = None
-    """Which bootloader disk images get, for formats that know several."""
+    """Image with the boot loader or firmware of disk images, instead of the recipe that a format needs."""
     append: tuple[str, ...] | None = None
-    """More files of this spec, relative to it, appended in this order; then those of NAME.d."""
+    """More files of this spec, relative to it, appended in this order; the files of NAME.d follow."""
     compat: Literal["linuxkit"] | Annotated[int, Range(1, 999)] | None = None
-    """`linuxkit` repeats LinuxKit's time stamps and mistakes, for those who compare bytes. A number is a generation of
-    nodekiln's own bytes: another one than the builder's is refused, with the releases that make it."""
+    """`linuxkit` repeats LinuxKit's time stamps and mistakes, to compare bytes. A number pins the output generation: a
+    nodekiln of another generation refuses the spec and names the releases that can build it."""
     epoch: Annotated[int, Range(0, (1 << 32) - 1)] | None = None
-    """Time stamp, in seconds since 1970, of what nodekiln makes itself; SOURCE_DATE_EPOCH, else 1980, by default."""
+    """Time stamp of files that nodekiln itself makes, in seconds since 1970. Default: SOURCE_DATE_EPOCH, else 1980."""
     budget: Mapping[str, Size] | None = None
-    """Largest size of every output (`total`), of one (`qcow2-bios`), or of a part (`services/sshd`): more is an
+    """Maximum size of every output (`total`), of one (`qcow2-bios`), or of a component (`services/sshd`). More is an
     error."""
 
     def problems(self) -> Violations:
@@ -112,17 +111,20 @@ class Build:
         if isinstance(self.compat, int) and (refusal := compatibility.refusal(self.compat)):
             yield ("compat",), f"build.compat: {refusal}", ""
         for name, values in (("formats", self.formats), ("arch", self.arch if isinstance(self.arch, tuple) else None)):
-            if values is not None and (not values or len(set(values)) < len(values)):
-                yield (name,), f"build.{name} names one thing twice, or nothing", ""
+            if values == ():
+                yield (name,), f"build.{name} is empty", "leave it out for the default"
+            for number, value in enumerate(values or ()):
+                if value in (values or ())[:number]:
+                    yield (name, number), f"build.{name} has {value} twice", "leave it out here"
 
     def options(self) -> dict[str, Any]:
-        """The options that formats may take, as JSON: those that the spec gives."""
+        """The options of formats that the spec sets, as JSON."""
         own = ("formats", "arch", "append", "compat", "epoch", "budget")
         return {name: value for name, value in plain(self).items() if name not in own}
 
 
 def _wrong_partitions(partitions: tuple[Partition, ...], size: str | None, label: str | None) -> Violations:
-    """What partitions mean together. Whether the node fits is only known once it is built."""
+    """Problems of partitions together. Only a build shows if the node fits into the first."""
     seen: dict[str, int] = {}
     for number, each in enumerate(partitions):
         here = ("partitions", number)
@@ -182,11 +184,11 @@ class BuildOptions(Build):
 
 
 def filled_in(value: Build) -> BuildOptions:
-    """`value`, with the host's architecture and the usual format where it says nothing."""
+    """`value` with the defaults of formats, architecture and compatibility."""
     arch = value.arch or MACHINES.get(os.uname().machine, "amd64")
-    said = {field.name: getattr(value, field.name) for field in fields(Build).values()}
+    options = {field.name: getattr(value, field.name) for field in fields(Build).values()}
     formats = value.formats or FORMATS
     compat = value.compat or tracked.variable(COMPAT) or None
     return BuildOptions(
-        **said | {"formats": formats, "arch": (arch,) if isinstance(arch, str) else arch, "compat": compat}
+        **options | {"formats": formats, "arch": (arch,) if isinstance(arch, str) else arch, "compat": compat}
     )

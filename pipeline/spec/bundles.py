@@ -1,4 +1,4 @@
-"""Bundles: how the containers of `onboot`, `onshutdown` and `services` are planned, all three alike."""
+"""Bundles: plans the containers of `onboot`, `onshutdown` and `services`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pipeline.container.container import Container, Violations
 from pipeline.engine.action import Action
 from pipeline.language.problem import suggestion
 from pipeline.language.schema import plain
-from pipeline.spec.components import Component, Context
+from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec
 from pipeline.stages import bundle
 
 NUMBERED = ("onboot", "onshutdown")
-"""Sections whose containers run one after another: their folders are numbered, so that their names need not differ."""
+"""Sections whose containers run one after another. Their folders are numbered, so that names may repeat."""
 VOLUMES = "containers/volumes"
 
 
-class Placed(NamedTuple):
-    """A container of the spec, and where it stands there."""
+class ContainerEntry(NamedTuple):
+    """A container, its section, and its number there."""
 
     section: str
     number: int
@@ -32,61 +32,69 @@ class Placed(NamedTuple):
         return f"containers/{self.section}/{number}{self.container.name}"
 
 
-def placed(spec: Spec) -> list[Placed]:
+def entries(spec: Spec) -> list[ContainerEntry]:
     """Every container of the spec, in LinuxKit's order."""
-    found = []
-    for section, value in spec.sections.items():
-        if isinstance(value, tuple) and value and isinstance(value[0], Container):
-            found += [Placed(section, number, container) for number, container in enumerate(value)]
-    return found
+    return [
+        ContainerEntry(section, number, container)
+        for section, value in spec.sections.items()
+        for number, container in enumerate(value if isinstance(value, tuple) else ())
+        if isinstance(container, Container)
+    ]
 
 
 def ids(spec: Spec) -> dict[str, int]:
-    """The ids that containers' names stand for."""
-    return names.ids(each.container.name for each in placed(spec))
+    """Container's name -> the numeric id that it stands for."""
+    return names.ids(entry.container.name for entry in entries(spec))
 
 
 def components(
     section: str, value: tuple[Container, ...], context: Context, below: tuple[Component, ...]
 ) -> list[Component]:
-    """One component a container. An image that an earlier container has too is shared with it."""
-    first: dict[str, Placed] = {}
+    """One component for each container. Its image is shared with the first container that has the same one."""
+    first: dict[str, ContainerEntry] = {}
     planned = []
     known = ids(context.spec)
-    for each in placed(context.spec):
-        reference = context.image(each.container.image).reference
-        shared = first.setdefault(reference, each)
-        if each.section == section:
-            planned.append(_part(each, None if shared is each else shared, known, context))
+    for entry in entries(context.spec):
+        reference = context.image(entry.container.image).reference
+        shared = first.setdefault(reference, entry)
+        if entry.section == section:
+            planned.append(_component(entry, None if shared is entry else shared, known, context))
     return planned
 
 
-def _part(each: Placed, shared: Placed | None, known: dict[str, int], context: Context) -> Component:
-    container, linuxkit = each.container, compat_of(context)
+def images(value: tuple[Container, ...]) -> References:
+    """Yields path and reference of each container's image."""
+    return (((number, "image"), container.image) for number, container in enumerate(value))
+
+
+def _component(
+    entry: ContainerEntry, shared: ContainerEntry | None, known: dict[str, int], context: Context
+) -> Component:
+    container, linuxkit = entry.container, is_linuxkit(context)
     image = context.image(container.image)
-    entry = _entry(container, known, resolve_mounts=not linuxkit)
     params: dict[str, Any] = {
-        "prefix": each.folder,
-        "entry": entry,
+        "prefix": entry.folder,
+        "entry": _settings(container, known, resolve_mounts=not linuxkit),
         "ids": {container.name: known[container.name]},
         "shared": shared and {"prefix": shared.folder, "readonly": shared.container.readonly},
         "epoch": context.epoch,
     }
     if linuxkit:
         params["linuxkit"] = True
-    name = each.folder.removeprefix("containers/")
-    where = context.spec.below(each.section, each.number)
+    name = entry.folder.removeprefix("containers/")
+    where = context.spec.below(entry.section, entry.number)
     tree = Action(name, bundle.bundle, params, (image.manifest, image.tree), where)
     program = ("image",) if container.command is None else ("command", 0)
-    return Component(name, tree, each.folder, image=image.tree, program=program)
+    return Component(name, tree, entry.folder, image=image.tree, program=program)
 
 
-def compat_of(context: Context) -> bool:
+def is_linuxkit(context: Context) -> bool:
+    """Returns whether LinuxKit's bytes are to be repeated."""
     return bool(context.spec.build.compat == linuxkit_compat.NAME)
 
 
-def _entry(container: Container, known: Mapping[str, int], resolve_mounts: bool) -> dict[str, Any]:
-    """What the spec says, as JSON, with volumes as paths and the names of containers as ids."""
+def _settings(container: Container, known: Mapping[str, int], resolve_mounts: bool) -> dict[str, Any]:
+    """The container's settings, as JSON, with volumes as paths and the names of containers as ids."""
     entry = {key: value for key, value in plain(container).items() if key not in ("name", "image")}
     for key in ("binds", "binds.add"):
         if key in entry:
@@ -113,7 +121,7 @@ def _resolved(mount: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
-    """Volumes that are not there, or that are read-only and mounted to be written to."""
+    """Yields a problem for each volume that does not exist, or is read-only and mounted without `ro`."""
     volumes = {volume.name: volume.readonly for volume in spec["volumes"]}
     for index, container in enumerate(value):
         for path, source, options in _volumes(container):
@@ -121,7 +129,7 @@ def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
                 hint = suggestion(source, list(volumes)) or f"or a path: /{source}"
                 yield (index, *path), f"there is no volume {source!r}", hint
             elif volumes[source] and ("ro" not in options or "rw" in options):
-                message = f"the volume {source!r} is read-only, and is mounted to be written to"
+                message = f"the read-only volume {source!r} is mounted to be written to"
                 yield (index, *path), message, "add the option ro"
 
 

@@ -1,8 +1,8 @@
-"""Generation: which bytes this nodekiln makes of a spec and its lock, as one number.
+"""Compatibility: all releases of an output generation make the same bytes of a spec and its lock.
 
-A release that raises any VERSION of a released stage or format begins a new generation; all releases of a generation
-make the same bytes. A spec that says `build.compat: N` is built by those, and refused by all others, which say who can.
-The code of earlier generations is not kept: it is in their releases, which can be installed side by side.
+A release that raises the VERSION of a released stage or format begins a new generation. A spec with `build.compat: N`
+is built by the releases of generation N and refused by all others. The code of earlier generations is in their
+releases, which can be installed side by side.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ FIRST = {1: "0.1.0"}
 PRESENT = max(FIRST)
 
 
-def refusal(asked: int) -> str:
-    """Why this nodekiln cannot build a spec of the generation `asked`, and which can; "" if it can itself."""
-    if asked == PRESENT:
+def refusal(generation: int) -> str:
+    """The reason why this nodekiln cannot build a spec of a generation, with the releases that can; "" if it can."""
+    if generation == PRESENT:
         return ""
     own = f"nodekiln {__version__} makes generation {PRESENT}"
-    if asked > PRESENT:
-        return f"{own}; generation {asked} takes a newer one"
-    return f"{own}; generation {asked} takes nodekiln {FIRST[asked]} or a later one before {FIRST[asked + 1]}"
+    if generation > PRESENT:
+        return f"{own}; generation {generation} takes a newer one"
+    first, next_first = FIRST[generation], FIRST[generation + 1]
+    return f"{own}; generation {generation} takes nodekiln {first} or a later one before {next_first}"

@@ -1,7 +1,7 @@
-"""metadata: the spec as a file inside the image, for whoever wants to know on the node what it was built from.
+"""Metadata: the spec as a file on the node, which shows what the node was built from.
 
-LinuxKit's layout (the fields of its own structs, in their order): every file of the spec merged, images with their
-registries. What comes out is a spec again, but for what LinuxKit's language has no word for (`build:`).
+LinuxKit's layout (the fields of its structs, in their order): all files of the spec merged, images with their
+registries. It is a spec again, without keys that LinuxKit does not have (`build:`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pipeline.language.schema import plain
 from pipeline.spec.components import Context
 
 _SECTIONS = ("kernel", "init", "onboot", "onshutdown", "services", "files", "volumes")
-"""LinuxKit's order, and all that it knows."""
+"""LinuxKit's keys, in its order."""
 _KERNEL = {"cmdline": "", "binary": "kernel", "tar": "kernel.tar", "ucode": ""}
 _FILE = ("path", "directory", "symlink", "contents", "source", "metadata", "optional", "mode", "uid", "gid")
 _VOLUME = {"readonly": False, "format": "filesystem"}
-"""Values that are not written, because they are what it is anyway."""
+"""Defaults, which are not written."""
 
 
 def dump(context: Context, form: str) -> str:

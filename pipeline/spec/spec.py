@@ -13,17 +13,17 @@ from pipeline.spec.build import BuildOptions
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spec:
-    """A spec. `spec["services"]` is what stands under the key (pipeline.sections), or the empty value."""
+    """A spec. `spec["services"]` is the value of the key (pipeline.sections), or the empty one."""
 
     name: str
     path: Path
     sections: Mapping[str, Any]
     """Key -> value, for every section, in the order of the root file system."""
     places: Mapping[KeyPath, Place]
-    warned: tuple[Problem, ...] = ()
-    """What is hardly meant, as far as it can be told without images."""
+    warnings: tuple[Problem, ...] = ()
+    """Warnings that need no image."""
     files: tuple[Path, ...] = ()
-    """Every YAML file that it was read from."""
+    """All its YAML files."""
 
     def __getitem__(self, section: str) -> Any:
         return self.sections[section]
@@ -36,11 +36,11 @@ class Spec:
 
     @property
     def folder(self) -> Path:
-        """Where relative paths of the spec start."""
+        """The folder that relative paths of the spec start from."""
         return self.path.parent
 
     def where(self, path: KeyPath) -> Place:
-        """Where the value at `path` stands, or the nearest that holds it."""
+        """The place of the value at `path`, or of the nearest value that contains it."""
         return _nearest(self.places, path, str(self.path))
 
     def below(self, *start: str | int) -> Callable[[KeyPath], str]:

@@ -70,7 +70,7 @@ def _located(action: Action, found: StageProblem | SpecWarning) -> str:
 def publish(planned: SpecTasks, step: Step) -> dict[str, Any]:
     """Write the files of the step's format; what doit keeps of it."""
     made, action, damaged = planned.plan(step), planned.action(step), damage_token(planned.project.cache)
-    warnings.heard(map(str, made.spec.warned))
+    warnings.heard(map(str, made.spec.warnings))
     files = publishing.publish(planned.project, made, step.format, action, Path(step.folder))
     return record(action, damaged) | {"ran": True, "files": files}
 
@@ -93,14 +93,14 @@ def _locked(planned: SpecTasks, step: Step) -> str:
     """Resolve what the format of a step lacks in the lock of its spec, and write that; says what it was."""
     project, name = planned.project, planned.name
     missing = planned.missing(step)
-    with project.store.lock(lock.changing(name)):
+    with project.store.lock(lock.update_lease(name)):
         known = project.lock(name)
         rest = [wanted for wanted in missing if known.get(wanted) is None]
         found = known.updated(lock.resolve(rest))
-        if older := lock.went_back(known, found):
+        if older := lock.downgrades(known, found):
             allows = user_command(f"lock:{name} --downgrade")
             raise Unlocked("\n".join([*older, f"older than what {project.lock_path(name)} has; {allows} takes them"]))
         lock.write(project.root / project.lock_path(name), found)
-    if warning := lock.mixed(found):
+    if warning := lock.release_warning(found):
         say(f"warning: {project.lock_path(name)}: {warning}", error=True)
     return f"{name}: {', '.join(map(str, missing))}"

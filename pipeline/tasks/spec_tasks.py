@@ -19,7 +19,7 @@ from pipeline.tasks.plan_cache import CachedPlan, Step
 
 if TYPE_CHECKING:
     from pipeline.engine.action import Action
-    from pipeline.planning.lock import Wanted
+    from pipeline.planning.lock import LockRequest
     from pipeline.planning.plan import Plan
     from pipeline.spec.spec import Spec
 
@@ -75,7 +75,7 @@ class SpecTasks:
         with self._guard:
             return self.plans[step.arch]
 
-    def missing(self, step: Step) -> list[Wanted]:
+    def missing(self, step: Step) -> list[LockRequest]:
         """What the lock lacks for the format of a step. Any thread may ask."""
         with self._guard:
             return dict(self._formats(self.plans[step.arch]))[step.format]
@@ -100,7 +100,7 @@ class SpecTasks:
         doc = f"{', '.join(self.spec.build.formats)} of {self.project.path(self.name)}"
         return CachedPlan(doc, _needed(steps, asked), steps)
 
-    def _formats(self, made: Plan) -> Iterator[tuple[str, list[Wanted]]]:
+    def _formats(self, made: Plan) -> Iterator[tuple[str, list[LockRequest]]]:
         """The formats that this node can have and there are tasks for, and what the lock lacks for each."""
         asked = made.spec.build.formats
         for name in dict.fromkeys((*asked, *self.extra)):

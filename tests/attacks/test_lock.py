@@ -94,9 +94,9 @@ def test_anything_is_a_lock_or_an_error(images: Any, packages: Any, tmp_path: Pa
     except NodekilnError as error:
         assert str(error).isprintable()
         return
-    for wanted in (lock.Wanted("x", "amd64"), lock.Wanted("x", "amd64", "images/x", "")):
+    for wanted in (lock.LockRequest("x", "amd64"), lock.LockRequest("x", "amd64", "images/x", "")):
         found.get(wanted)
-    found.only([lock.Wanted("x", "amd64")])
+    found.only([lock.LockRequest("x", "amd64")])
 
 
 @given(

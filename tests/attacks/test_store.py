@@ -303,10 +303,10 @@ def test_a_lock_that_was_damaged_is_read_or_refused(
     path.write_bytes(flipped)
     try:
         found = lock.read(path)
-        for wanted in (lock.Wanted("base:1", "amd64"), lock.Wanted("hello", "amd64", "images/hello", "{}")):
+        for wanted in (lock.LockRequest("base:1", "amd64"), lock.LockRequest("hello", "amd64", "images/hello", "{}")):
             locked = found.get(wanted)
             assert locked is None or isinstance(locked, list) or Digest.parse(locked["manifest"])
-        found.updated([(lock.Wanted("other", "amd64"), {"index": None, "platforms": {}})])
+        found.updated([(lock.LockRequest("other", "amd64"), {"index": None, "platforms": {}})])
     except lock.LockError as error:
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
 

@@ -63,7 +63,7 @@ def test_a_lock(project: Project) -> None:
     for packages in ([package], [{**package, "name": EVIL}], [package | {EVIL: 1}], [{}]):
         lock = {"version": 1, "images": {}, "packages": {"r": {"amd64": {"request": request, "packages": packages}}}}
         project.spec('init: ["@pkg:images/r"]\nbuild: {formats: [tar], arch: amd64}\n', json.dumps(lock))
-        assert re.search(r"not a package|\['name'\] is no text", harmless(project, "build:x"))
+        assert re.search(r"not a package|\['name'\] is not a string", harmless(project, "build:x"))
         for command in ("why:x", "plan:x", "check:x", "list"):
             harmless(project, command)
 

@@ -64,7 +64,7 @@ def test_metadata_is_the_spec_of_the_node_s_architecture(tmp_path):
 
 
 def test_a_command_line_for_another_architecture_only(planned):
-    with pytest.raises(Problems, match=r"node\.yml:1:42: it says nothing for arm64"):
+    with pytest.raises(Problems, match=r"node\.yml:1:42: there is no command line for arm64"):
         planned("arm64", "kernel: {image: example/kernel, cmdline: {amd64: console=ttyS0}}\n")
 
 

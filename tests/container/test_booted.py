@@ -30,7 +30,7 @@ KINDS = {
 
 def warned(folder: Path, text: str) -> list[str]:
     (folder / "a.yml").write_text(text)
-    return [str(each).replace(f"{folder}/a.yml:", "") for each in load(folder / "a.yml").warned]
+    return [str(each).replace(f"{folder}/a.yml:", "") for each in load(folder / "a.yml").warnings]
 
 
 @pytest.mark.parametrize("what", KINDS, ids=KINDS.get)
@@ -78,10 +78,10 @@ def examined(store: Store, folder: Path, text: str, label: dict[str, Any] | None
 def test_a_bind_whose_source_nothing_makes_is_warned_of(store: Store, tmp_path: Path) -> None:
     text = "services:\n  - name: a\n    image: x\n    binds:\n      - /etc/hosts:/h\n      - {}:/data\ninit: [x]\n"
     (found,) = examined(store, tmp_path, text.format("/var/lib/host"))
-    assert found.startswith("6:9: nothing makes '/var/lib/host' (it is not there once the node has booted; ")
+    assert found.startswith("6:9: no component has '/var/lib/host' (it is not there once the node has booted; ")
     assert "`runtime: {mkdir: [/var/lib/host]}` makes a directory" in found
     (found,) = examined(store, tmp_path, text.format("/etc/mtod"))
-    assert found.startswith("6:9: nothing makes '/etc/mtod' (") and "init images and files:" in found
+    assert found.startswith("6:9: no component has '/etc/mtod' (") and "init images and files:" in found
 
 
 MAKES = [
@@ -113,7 +113,7 @@ def test_what_the_root_the_kernel_and_init_have_is_there(source: str, store: Sto
 
 def test_what_a_label_binds_is_warned_of_at_the_image(store: Store, tmp_path: Path) -> None:
     (found,) = examined(store, tmp_path, "services:\n  - {name: a, image: x}\n", {"binds": ["/root/.ssh:/root/.ssh"]})
-    assert found.startswith("2:22: nothing makes '/root/.ssh', which the image's label binds (")
+    assert found.startswith("2:22: no component has '/root/.ssh', which the image's label binds (")
 
 
 def test_a_container_cannot_make_the_source_of_its_own_bind(store: Store, tmp_path: Path) -> None:

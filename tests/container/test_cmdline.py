@@ -105,7 +105,7 @@ def test_lines_and_tabs_are_spaces(tmp_path: Path) -> None:
 
 def test_a_quotation_mark_that_is_never_closed_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("kernel: {image: k:1, cmdline: 'a=\"b c'}\n")
-    assert [str(each.place)[-4:] for each in load(tmp_path / "a.yml").warned] == ["1:31"]
+    assert [str(each.place)[-4:] for each in load(tmp_path / "a.yml").warnings] == ["1:31"]
 
 
 @pytest.mark.parametrize(

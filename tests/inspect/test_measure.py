@@ -89,7 +89,7 @@ def test_a_budget_for_nothing(build):
 
 def test_what_grew_is_named(build):
     store, made, action = build("files: '20'")
-    before = {"stages": {each.name: {"result": each.perform(store)[0]} for each in made.products["rootfs"].inputs}}
+    before = {"stages": {each.name: {"result": each.perform(store)[0]} for each in made.products.rootfs.inputs}}
     budget.check(store, made, "kernel+initrd", action)
     store, made, action = build("files: '20'", "a-much-longer-name")
     with pytest.raises(budget.OverBudget) as caught:

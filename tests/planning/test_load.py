@@ -100,12 +100,12 @@ ACROSS = [
     ("services: [{name: x, image: a, binds.add: [data:/data]}]\n", "there is no volume 'data' (or a path: /data)"),
     ("services: [{name: x, image: a, mounts: [{type: bind, source: v, destination: /v}]}]\n", "there is no volume 'v'"),
     ("services: [{name: x, image: a, binds: ['v:/v']}]\nvolumes: [{name: v, readonly: true}]\n",
-     "the volume 'v' is read-only, and is mounted to be written to (add the option ro)"),
-    ("services: [{name: x, image: a, binds: ['v:/v:rw,ro']}]\nvolumes: [{name: v, readonly: true}]\n", "is read-only, and"),
+     "the read-only volume 'v' is mounted to be written to (add the option ro)"),
+    ("services: [{name: x, image: a, binds: ['v:/v:rw,ro']}]\nvolumes: [{name: v, readonly: true}]\n", "is mounted to be written to"),
     ("services: [{name: x, image: a, mounts: [{type: bind, source: v, destination: /v}]}]\n"
-     "volumes: [{name: v, readonly: true}]\n", "is read-only, and"),
-    ("volumes: [{name: v, format: oci}]\n", "the volume 'v' is to hold an image, and names none (image: ...)"),
-    ("volumes: [{name: v, platforms: [linux/amd64]}]\n", "platforms belong to format: oci"),
+     "volumes: [{name: v, readonly: true}]\n", "is mounted to be written to"),
+    ("volumes: [{name: v, format: oci}]\n", "the volume 'v' of format oci names no image (image: ...)"),
+    ("volumes: [{name: v, platforms: [linux/amd64]}]\n", "platforms need format: oci"),
     ("services: [{name: x, image: a, capabilities: [CAP_NET_ADMN]}]\n",
      "unknown capability: CAP_NET_ADMN (did you mean 'CAP_NET_ADMIN'?)"),
     ("services: [{name: x, image: a, capabilities: [net_admin]}]\n", "(did you mean 'CAP_NET_ADMIN'?)"),
@@ -121,25 +121,25 @@ ACROSS = [
     ("init: ['a:b:c']\n", "1:8: 'a:b:c'"),
     ("kernel: {image: 'a@sha256:0'}\n", "not a digest"),
     ("volumes: [{name: a, image: A}]\n", "must be lower-case"),
-    ("files: [{path: a}]\n", "1:9: nothing says what 'a' holds (contents, source, metadata, directory or symlink)"),
+    ("files: [{path: a}]\n", "1:9: 'a' has no content (contents, source, metadata, directory or symlink)"),
     ("files: [{path: a, contents: x, source: y}]\n", "'a' has both contents and source (one of them)"),
     ("files: [{path: a, contents: x, directory: true}]\n", "'a' has both contents and directory"),
     ("files: [{path: a, contents: x, symlink: b}]\n", "'a' has both contents and symlink"),
     ("files: [{path: a, contents: x, optional: true}]\n", "only a file with a source can be optional"),
-    ("files: [{path: /./, contents: x}]\n", "'/./' is no path of a file"),
+    ("files: [{path: /./, contents: x}]\n", "'/./' is not a path of a file"),
     (f"files: [{{path: a/{'ö' * 128}/b, contents: x}}]\n", "1:16: a name of 256 bytes; Linux has room for 255 (shorten it)"),
     (f"files: [{{path: {'a/' * 2048}b, contents: x}}]\n", "1:16: a path of 4097 bytes; Linux has room for 4095"),
     (f"files: [{{path: a, symlink: {'a' * 4096}}}]\n", "1:28: a target of 4096 bytes; Linux has room for 4095"),
-    ('files: [{path: a, symlink: "x\\0y"}]\n', "1:28: a NUL in a link's target"),
-    ("files: [{path: a, contents: x}, {path: a/b, contents: y}]\n", "1:40: 'a/b' lies in 'a', which is no directory"),
+    ('files: [{path: a, symlink: "x\\0y"}]\n', "1:28: a symlink's target has a NUL"),
+    ("files: [{path: a, contents: x}, {path: a/b, contents: y}]\n", "1:40: 'a/b' lies in 'a', which is not a directory"),
     ("files: [{path: a, source: no-such-file}]\n", "1:27: there is no file 'no-such-file' (looked in "),
     ("files: [{path: a, source: ~/no-such-file}]\n", f"1:27: there is no file '~/no-such-file' (looked for {Path.home()}/no-such-file)"),
     ("files: [{path: a, source: ~nobody/x}]\n", "in the working directory; only ~/ is a home)"),
     ("files: [{path: a, source: ~no-such-user/x}]\n", "in the working directory; only ~/ is a home)"),
     ("files: [{path: a, source: /no-such-file}]\n", "(looked for /no-such-file)"),
     (f"files: [{{path: {'é/' * 1400}a, contents: x}}]\n", "1:16: a path of 4201 bytes"),
-    ("build: {formats: []}\n", "build.formats names one thing twice, or nothing"),
-    ("build: {arch: [amd64, amd64]}\n", "build.arch names one thing twice, or nothing"),
+    ("build: {formats: []}\n", "build.formats is empty (leave it out for the default)"),
+    ("build: {arch: [amd64, amd64]}\n", "build.arch has amd64 twice (leave it out here)"),
 ]  # fmt: skip
 
 
@@ -229,7 +229,7 @@ def test_a_spec_may_name_several_architectures(arch: str, meant: tuple[str, ...]
 
 def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
     text = "files:\n  - {path: var/x, contents: y}\n  - {path: /run/z, symlink: y}\n  - {path: var/d, directory: true}\ntrust: {org: [a]}\n"
-    warned = [str(each).replace(f"{tmp_path}/", "") for each in load(write(tmp_path, {"a.yml": text})).warned]
+    warned = [str(each).replace(f"{tmp_path}/", "") for each in load(write(tmp_path, {"a.yml": text})).warnings]
     assert warned == [
         "a.yml:2:12: 'var/x' is not there once the node has booted (an empty tmpfs is mounted on /var)",
         "a.yml:3:12: '/run/z' is not there once the node has booted (an empty tmpfs is mounted on /run)",

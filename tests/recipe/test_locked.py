@@ -118,7 +118,7 @@ def test_a_lock_from_before_suites_were_recorded_serves(tmp_path: Path, host: Ho
             assert package.pop("suite") == "test"
     Path("specs/node.lock").write_text(json.dumps(document))
     doit("build")
-    assert lock.mixed(lock.read(Path("specs/node.lock"))) == ""
+    assert lock.release_warning(lock.read(Path("specs/node.lock"))) == ""
 
 
 @pytest.mark.parametrize(
@@ -154,4 +154,6 @@ def test_any_json_is_a_lock_or_an_error(tmp_path_factory: Any, images: Any, pack
     except LockError as error:
         assert str(error).startswith(f"{path}: not a")
     else:
-        assert lock.went_back(found, Lock()) == lock.went_back(found, found) == [] and lock.mixed(found) == ""
+        assert (
+            lock.downgrades(found, Lock()) == lock.downgrades(found, found) == [] and lock.release_warning(found) == ""
+        )

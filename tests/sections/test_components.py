@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from pipeline import sections
+from pipeline import formats, sections
 from pipeline.container import linuxkit_compat
 from pipeline.engine.action import Action
 from pipeline.language.schema import plain
 from pipeline.model.digest import canonical_json
+from pipeline.planning import products
 from pipeline.planning.load import load
 from pipeline.spec import metadata
 from pipeline.spec.components import Component, Context, Image
@@ -226,3 +228,7 @@ def test_images_of_recipes_are_passed_on_as_they_are_written(tmp_path: Path) -> 
     parts = sections.components(Context(load(tmp_path / "node.yml"), noted))
     assert asked == ["@pkg:images/kernel"]
     assert params(parts, "files")["entries"][0]["contents"] == "@reboot x", "other texts with an @ stay what they are"
+
+
+def test_every_product_that_a_format_may_need_is_planned() -> None:
+    assert all(isinstance(getattr(products.Products, name), cached_property) for name in get_args(formats.Product))

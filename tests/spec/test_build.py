@@ -29,7 +29,7 @@ WRONG = [
     ("build: {formats: [raw]}\n", "(did you mean 'raw-bios' or 'raw-efi' or 'raw-hybrid'?)"),
     ("build: {formats: [ISO]}\n", "(did you mean 'iso-bios' or 'iso-efi' or 'iso-efi-initrd'?)"),
     ("build:\n  formats: [iso-bios, kernel+iso]\n",
-     "2:23: kernel+iso and iso-bios both give a.iso (leave one of them out)"),
+     "2:23: iso-bios and kernel+iso both give a.iso (leave one of them out)"),
     ("build: {size: 1024K}\n", "1:15: build.size: '1024K' is not a size such as 512M"),
     ("build: {size: 2M}\n", "1:15: size '2M': wanted MiB (1024M), GiB (2G) or TiB, more than 2M and at most 2T"),
     ("build: {size: 3T}\n", "1:15: size '3T'"),
@@ -107,13 +107,13 @@ NODE = "kernel: {image: k, cmdline: quiet}\ninit: [i]\nservices: [{name: a, imag
 
 
 def fragments(made: Plan) -> list[Action]:
-    return [each for each in made.products["initrd"].inputs if each.name.startswith("fragment/")]
+    return [each for each in made.products.initrd.inputs if each.name.startswith("fragment/")]
 
 
 def test_only_without_a_word_of_the_spec_is_the_kernel_looked_into(tmp_path: Path) -> None:
-    asked = [each.name for each in closure(planned(tmp_path, NODE + "build: {compress: gzip}\n").products["initrd"])]
+    asked = [each.name for each in closure(planned(tmp_path, NODE + "build: {compress: gzip}\n").products.initrd)]
     assert "compression" not in asked
-    assert "compression" not in [each.name for each in closure(planned(tmp_path, "init: [i]\n").products["initrd"])]
+    assert "compression" not in [each.name for each in closure(planned(tmp_path, "init: [i]\n").products.initrd)]
     made = planned(tmp_path, NODE)
     (chosen,) = {each.inputs[1] for each in fragments(made)}
     assert chosen.name == "compression" and [each.name for each in chosen.inputs] == ["unpack/k"]

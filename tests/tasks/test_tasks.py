@@ -86,14 +86,14 @@ services:""",
     project = Project(Path.cwd())
     loaded = project.load("node")
     made = plan(loaded, project.lock("node"), loaded.build.arch[0])
-    fragments = [fragment.inputs[0] for fragment in made.products["initrd"].inputs[1:]]
+    fragments = [fragment.inputs[0] for fragment in made.products.initrd.inputs[1:]]
     unpacked: dict[str, Entry] = {}
     for tree in (project.store.tree(fragment.perform(project.store)[0]) for fragment in fragments):
         for path, entry in tree.items():
             assert not parent(path) or type(unpacked[parent(path)]) is Directory, f"{path} comes before its directory"
             assert (type(unpacked.get(path, entry)) is Directory) == (type(entry) is Directory)
             unpacked[path] = entry
-    assert unpacked == project.store.tree(made.products["rootfs"].perform(project.store)[0])
+    assert unpacked == project.store.tree(made.products.rootfs.perform(project.store)[0])
 
 
 def test_a_changed_service_runs_alone_and_going_back_restores() -> None:

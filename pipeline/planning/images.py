@@ -1,0 +1,99 @@
+"""The images that a plan is made of: references and recipes become actions, as the lock says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.engine.action import Action
+from pipeline.host import containment, tracked
+from pipeline.language.problem import suggestion
+from pipeline.model.errors import BadInput
+from pipeline.oci import reference as references
+from pipeline.planning.lock import Lock, LockRequest
+from pipeline.spec.components import Image
+from pipeline.spec.spec import Spec
+from pipeline.stages import pull
+
+PKG = "@pkg:"
+"""The start of a reference to a recipe's folder."""
+IMAGES = Path("images")
+"""The folder of a project's recipes, by convention. It may be a symlink."""
+OWN_IMAGES = Path(__file__).parent.parent.parent
+"""Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
+
+
+class NoImage(BadInput):
+    """A recipe that is not there, not for this architecture, or outside the project. hint: what would be right."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message + (f" ({hint})" if hint else ""))
+        self.message, self.hint = message, hint
+
+
+class Images:
+    """The images that a plan names, each once: `images(reference)`.
+
+    wanted: all names that a lock has to explain. missing: those that it does not, with the actions that wait for it.
+    """
+
+    def __init__(self, spec: Spec, lock: Lock, arch: str) -> None:
+        self._spec, self._lock, self._arch = spec, lock, arch
+        self._known: dict[tuple[str, str], Image] = {}
+        self.wanted: list[LockRequest] = []
+        self.missing: dict[Action, LockRequest] = {}
+
+    def __call__(self, reference: str, arch: str = "") -> Image:
+        asked = (reference, arch or self._arch)
+        if asked not in self._known:
+            make = self._from_recipe if reference.startswith(PKG) else self._from_registry
+            self._known[asked] = make(*asked)
+        return self._known[asked]
+
+    def _from_registry(self, reference: str, arch: str) -> Image:
+        full = references.expand(reference)
+        wanted = LockRequest(full, arch)
+        facts = self._lock.get(wanted)
+        params = {"reference": full, "manifest": facts["manifest"] if facts else ""}
+        title = reference if arch == self._arch else f"{reference} ({arch})"
+        manifest = self._locked(Action(f"pull/{title}", pull.pull, params), wanted)
+        return Image(full, manifest, Action(f"unpack/{title}", pull.unpack, {}, (manifest,)))
+
+    def _from_recipe(self, reference: str, arch: str) -> Image:
+        from pipeline.recipe import actions as recipes
+        from pipeline.recipe import recipe
+
+        found = recipe.load(self._folder(reference.removeprefix(PKG)))
+        name = found.build.image
+        if arch not in found.build.arches:
+            arches = ", ".join(found.build.arches)
+            raise NoImage(f"{reference} is made for {arches}, not for {arch}")
+        wanted = LockRequest(name, arch, str(found.folder), found.request(arch))
+        manifest = recipes.image(found, arch, self._lock.get(wanted) or [])
+        self._locked(manifest, wanted)
+        return Image(reference, manifest, Action(f"unpack/{name}", pull.unpack, {}, (manifest,)))
+
+    def _folder(self, path: str) -> Path:
+        """The recipe's folder: in the project, beside the spec, or with nodekiln itself."""
+        from pipeline.recipe.recipe import FILE
+
+        places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
+        for place in places:
+            if tracked.is_file(place / FILE):
+                if containment.escapes(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
+                    raise NoImage(f"{PKG}{path} lies outside the project", containment.ALLOWED)
+                return place
+        message = f"there is no recipe {PKG}{path}: no {FILE} in {' or '.join(map(str, dict.fromkeys(places[:2])))}"
+        raise NoImage(message, suggestion(f"{PKG}{path}", [f"{PKG}{each}" for each in self._recipes(path)]))
+
+    def _recipes(self, path: str) -> Iterator[str]:
+        """The recipes that there are beside where `path` would be."""
+        folder = Path(path).parent
+        for place in (folder, self._spec.folder / folder, OWN_IMAGES / folder):
+            yield from (str(folder / each.parent.name) for each in sorted(place.glob("*/build.yml")))
+
+    def _locked(self, action: Action, wanted: LockRequest) -> Action:
+        self.wanted.append(wanted)
+        if self._lock.get(wanted) is None:
+            self.missing[action] = wanted
+        return action
