@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pipeline.container.lookup import Mounted
 from pipeline.language.problem import suggestion
+from pipeline.model.path_resolution import BelowMount
 from pipeline.model.tree import File
 from pipeline.programs import elf, libraries
 from pipeline.programs.root import Root
@@ -47,7 +47,7 @@ def start_failure(root: Root, path: str, environment: Mapping[str, str]) -> Star
     """The reason why the program at the absolute `path` in `root` cannot start; None where none is known."""
     try:
         return _execute(root, path, environment, 0)
-    except Mounted:
+    except BelowMount:
         return None
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.container.lookup import Mounted
+from pipeline.model.path_resolution import BelowMount
 from pipeline.programs.elf import Elf
 from pipeline.programs.root import Root
 
@@ -78,7 +78,7 @@ def missing(root: Root, program: str, first: Elf, library_path: str = "") -> lis
             known.add(name)
             try:
                 loaded = _loaded(root, name, each, first, library_path, defaults, bool(musl))
-            except Mounted:
+            except BelowMount:
                 continue
             if loaded is None:
                 found.append(Missing(name, "" if each.parent is None else posixpath.basename(each.path)))

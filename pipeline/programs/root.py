@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
-from pipeline.container.lookup import resolve
+from pipeline.model.path_resolution import resolve
 from pipeline.model.tree import Content, Entry, File
 from pipeline.programs import elf
 from pipeline.programs.elf import BadElf, Elf
@@ -23,7 +23,7 @@ class Root:
     """The root file system `tree` of programs, whose files' bytes `read` returns.
 
     arch: the machine's, as images name it. name: the root in messages. mounted: paths (as trees have them) that other
-    file systems are mounted on while the program runs; lookups that lead there raise Mounted.
+    file systems are mounted on while the program runs; lookups that lead there raise BelowMount.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Root:
         self._known: dict[str, Elf | None] = {}
 
     def resolve(self, path: str) -> str | None:
-        """The path without symlinks of what is at `path`; None if there is nothing. Mounted."""
+        """The path without symlinks of what is at `path`; None if there is nothing. BelowMount."""
         return resolve(self.tree, path, self._mounted)
 
     def file(self, path: str) -> File | None:
-        """The file at `path`; None if there is nothing or something else. Mounted."""
+        """The file at `path`; None if there is nothing or something else. BelowMount."""
         place = self.resolve(path)
         entry = None if place is None else self.tree.get(place)
         return entry if type(entry) is File else None
@@ -52,7 +52,7 @@ class Root:
         return elf.read(lambda offset, count: self._read(file.content, offset, count))
 
     def library(self, path: str) -> Elf | None:
-        """The ELF file at `path`; None if there is none. Mounted."""
+        """The ELF file at `path`; None if there is none. BelowMount."""
         place = self.resolve(path) or ""
         if place not in self._known:
             entry = self.tree.get(place)

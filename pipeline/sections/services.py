@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from pipeline.container.container import Container, Violations
+from pipeline.container.container import Container
 from pipeline.container.names import IDENTIFIER
+from pipeline.language.problem import Violations
 from pipeline.sections import Section
 from pipeline.spec import bundles
 from pipeline.spec.spec import Spec

@@ -190,7 +190,7 @@ def test_all_recipes_that_are_not_there_are_said_at_their_lines() -> None:
 def test_words_that_name_no_namespace_are_refused(project: Path) -> None:
     edit('image: "app:1"}', 'image: "app:1", net: bridge, pid: hots, ipc: /run/ipc}')
     found = doit("check:node", "--alone", code=3)
-    assert "6:38: 'bridge' is no namespace that net can be: host, root, new, none, or a path" in found
+    assert "6:38: 'bridge' is not a namespace (host, root, new, none, or a path" in found
     assert "did you mean 'host'?" in found and "ipc" not in found
     edit("net: bridge, pid: hots", "pid: 'container:x'")
     assert wrong() == ["6:38: 'container:x' is no namespace: the runtime wants an absolute path"]
