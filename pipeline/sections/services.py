@@ -21,8 +21,8 @@ def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
             earlier = spec.where(("services", first[container.name], "name"))
             yield (index, "name"), f"duplicate service name: {container.name!r}", f"also at {earlier}"
         if not re.fullmatch(IDENTIFIER, container.name):
-            right = "at most 76 letters and digits, with a single '.', '_' or '-' between some"
-            yield (index, "name"), f"containerd takes no service of the name {container.name!r}", right
+            hint = "at most 76 letters and digits, with single '.', '_' or '-' between"
+            yield (index, "name"), f"{container.name!r} is not a containerd identifier", hint
     yield from bundles.problems(value, spec)
 
 

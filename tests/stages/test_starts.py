@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.oci import craft
-from tests.programs.made import GLIBC, library, program
+from tests.programs.craft import GLIBC, library, program
 from tests.project import ROOT, doit
 
 STATIC = program((), "")
@@ -112,7 +112,7 @@ def test_a_file_of_the_spec_counts_as_part_of_the_image() -> None:
         ("init", {"bin/sh": STATIC}, ["2:7: nothing brings '/init', which the kernel starts"]),
         ("init", {**INIT, "bin/sh": program([])}, [f"2:8: '/init' needs the interpreter '/bin/sh', which needs '{GLIBC}', which is not in the root file system"]),
         ("init", {"init": b"#!/bin/bash\n"}, ["2:8: '/init' needs the interpreter '/bin/bash', which is not in the root file system"]),
-        ("init", {"init": b"echo\n"}, ["2:8: '/init' is a text without '#!', which the kernel does not start"]),
+        ("init", {"init": b"echo\n"}, ["2:8: '/init' is a text file without '#!', which the kernel does not start"]),
         ("containerd", {"x": b""}, ["6:3: no image under init: brings a runtime for services"]),
         ("containerd", {"usr/bin/containerd": program(["libc.so.6"]), GLIBC[1:]: STATIC},
          ["2:28: '/usr/bin/containerd' needs libc.so.6, which no folder of the root file system has"]),
