@@ -104,9 +104,9 @@ def test_any_bytes_behind_the_magic_number_are_read_or_refused(tail: bytes) -> N
     ("data", "complaint"),
     [
         (b"", "not an ELF file"),
-        (WHOLE[:64], "cut off"),
-        (WHOLE[:-200], "cut off"),
-        (WHOLE[:54] + b"\x20\0" + WHOLE[56:], "program headers have 32 bytes each, not 56"),
+        (WHOLE[:64], "truncated"),
+        (WHOLE[:-200], "truncated"),
+        (WHOLE[:54] + b"\x20\0" + WHOLE[56:], "program headers have 32 bytes, not 56"),
         (WHOLE[:56] + b"\xff\xff" + WHOLE[58:], "more than 65536 bytes"),
     ],
 )

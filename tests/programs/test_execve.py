@@ -70,12 +70,12 @@ SCRIPTS: list[tuple[dict[str, Given], str]] = [
     ({"bin/x": "#!/usr/bin/env y\n", "usr/bin/env": STATIC, "opt/y": STATIC}, ""),
     ({"bin/x": "#!/usr/bin/env y\n", "usr/bin/env": STATIC, "usr/y": STATIC},
      "needs 'y', which is not in PATH of its image (it is in /usr)"),
-    ({"bin/x": "#!/usr/bin/env y -u\n", "usr/bin/env": STATIC, "opt/y": STATIC}, "env takes the whole line for one name"),
+    ({"bin/x": "#!/usr/bin/env y -u\n", "usr/bin/env": STATIC, "opt/y": STATIC}, "env reads the whole line as one name"),
     ({"bin/x": "#!/usr/bin/env -S A=1 y -u\n", "usr/bin/env": STATIC, "opt/y": STATIC}, ""),
-    ({"bin/x": "#!/usr/bin/env -S y -u\n", "usr/bin/env": STATIC}, "needs 'y', which no folder of PATH"),
+    ({"bin/x": "#!/usr/bin/env -S y -u\n", "usr/bin/env": STATIC}, "needs 'y', which is not in PATH"),
     ({"bin/x": "#!/usr/bin/env -i y\n", "usr/bin/env": STATIC}, ""),
     ({"bin/x": "#!/usr/bin/env y\n"}, "needs the interpreter '/usr/bin/env', which is not in its image"),
-    ({"bin/x": "#!/usr/bin/env x\n", "usr/bin/env": STATIC, "opt/x": "-> /bin/x"}, "more than 5 deep"),
+    ({"bin/x": "#!/usr/bin/env x\n", "usr/bin/env": STATIC, "opt/x": "-> /bin/x"}, "more than 5 nested scripts"),
 ]  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def test_a_file_of_the_spec_counts_as_part_of_the_image() -> None:
         "build:",
         'files: [{path: containers/onboot/000-first/lower/bin/sh, contents: "#!/bin/app", mode: "0755"}]\nbuild:',
     )
-    assert all("is a script of a script" in each for each in wrong())
+    assert all("nested scripts" in each for each in wrong())
 
 
 @pytest.mark.parametrize(
