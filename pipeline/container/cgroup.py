@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipeline.language.schema import Pattern, Range, mapping
+from pipeline.language.kinds import Pattern, Range
+from pipeline.language.schema import mapping
 
 Signed = Annotated[int, Range(-(1 << 63), (1 << 63) - 1)]
 Unsigned = Annotated[int, Range(0, (1 << 64) - 1)]

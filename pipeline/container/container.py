@@ -24,8 +24,9 @@ from pipeline.container.names import (
     namespace_violations,
     reference_problem,
 )
+from pipeline.language.kinds import Pattern, Range
 from pipeline.language.problem import Violations, suggestion
-from pipeline.language.schema import Key, Pattern, Range, mapping
+from pipeline.language.schema import Key, mapping
 
 Id = Annotated[int, Range(0, MAX_ID)] | str
 Bind = Annotated[str, Pattern(r"[^:]+:[^:]+(:[^:]*)?", "a bind source:destination[:option,…]")]

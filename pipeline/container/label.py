@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from pipeline.container.container import Config
 from pipeline.language import document
 from pipeline.language.problem import Problems, StageProblem, dotted
-from pipeline.language.schema import InvalidValue, Reader, kind, plain, violations
+from pipeline.language.reader import InvalidValue, Reader
+from pipeline.language.schema import kind, plain, violations
 from pipeline.oci.config import LABEL
 
 
@@ -19,18 +21,13 @@ def read_label(labels: Mapping[str, str]) -> dict[str, Any]:
         return {}
     reader = Reader()
     try:
-        node = document.parse(unsafe_text.encode("utf-8", "surrogatepass"), f"label {LABEL}")
-        value = reader.read(kind(Config), node, ()) if node else Config()
-    except InvalidValue:
-        raise _invalid_label(Problems(reader.problems)) from None
+        with contextlib.suppress(InvalidValue):
+            node = document.parse(unsafe_text.encode("utf-8", "surrogatepass"), f"label {LABEL}")
+            value = reader.read(kind(Config), node, ()) if node else Config()
+            if not reader.problems:
+                for path, message, hint in violations(value):
+                    raise StageProblem(("image",), f"the image's label {LABEL}: {dotted(path)}: {message}", hint)
+                return dict(plain(value))
+        raise Problems(reader.problems)
     except Problems as problems:
-        raise _invalid_label(problems) from None
-    if reader.problems:
-        raise _invalid_label(Problems(reader.problems))
-    for path, message, hint in violations(value):
-        raise StageProblem(("image",), f"the image's label {LABEL}: {dotted(path)}: {message}", hint)
-    return dict(plain(value))
-
-
-def _invalid_label(problems: Problems) -> StageProblem:
-    return StageProblem(("image",), f"the image's {'; '.join(map(str, problems.problems))}")
+        raise StageProblem(("image",), f"the image's {'; '.join(map(str, problems.problems))}") from None
