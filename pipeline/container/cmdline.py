@@ -49,7 +49,7 @@ class Loader(NamedTuple):
         hint = f"its limit of {self.longest} includes {words!r}" if words else ""
         return f"the command line has {size} bytes; {self.name} accepts at most {room}", hint
 
-    def checked(self, line: str, node: str = "") -> str:
+    def check(self, line: str, node: str = "") -> str:
         """Returns `line`. StageProblem if the kernel would not get it unchanged."""
         if refusal := self.refusal(line, node):
             raise StageProblem(PATH, *refusal)

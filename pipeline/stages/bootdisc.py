@@ -27,7 +27,7 @@ def bios(store: Store, kernel: Digest, initrd: Digest, image: Digest) -> dict[st
         "initrd.img": part(store, initrd, "initrd.img"),
         "kernel": part(store, kernel, "kernel"),
         isolinux.CONFIG: store.content(
-            syslinux.config(SYSLINUX.checked(store.bytes(part(store, kernel, "cmdline")).decode()))
+            syslinux.config(SYSLINUX.check(store.bytes(part(store, kernel, "cmdline")).decode()))
         ),
         isolinux.MODULE: part(store, image, isolinux.MODULE_SOURCE),
         isolinux.PROGRAM: part(store, image, isolinux.PROGRAM_SOURCE),

@@ -51,7 +51,7 @@ def linux_files(store: Store, kernel: Digest, initrd: Digest) -> dict[str, Conte
         "initrd.img": part(store, initrd, "initrd.img"),
         "kernel": part(store, kernel, "kernel"),
         "syslinux.cfg": store.content(
-            syslinux.config(SYSLINUX.checked(store.bytes(part(store, kernel, "cmdline")).decode()))
+            syslinux.config(SYSLINUX.check(store.bytes(part(store, kernel, "cmdline")).decode()))
         ),
     }
 
