@@ -1,1 +1,1 @@
-"""Reproducible compression by name and level, and a thread pool that returns results in order."""
+"""Reproducible compression by name and level; a thread pool that keeps the order."""

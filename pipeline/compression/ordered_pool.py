@@ -1,4 +1,4 @@
-"""A pool of threads whose results are taken in the order of submission, so that output does not depend on cores."""
+"""An ordered thread pool: parallel work, results in the order of submission. Used to compress block by block."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from types import TracebackType
 from typing import Generic, NoReturn, Self, TypeVar
 
 WORKERS = min(os.cpu_count() or 1, 8)
-"""Maximum number of threads, including the one that submits; more than these it could not keep busy."""
-WAITING = 16 * WORKERS
-"""Maximum queued items. Callers with large items call `drain` earlier."""
+"""Number of threads, including the submitting one."""
+MAX_QUEUED = 16 * WORKERS
+"""Maximum number of queued items and results. Callers with large items should call `drain` earlier."""
 
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Answer = SimpleQueue[Callable[[], None]]
-"""Receives a callback that takes the result of one item, or raises its error."""
+"""Receives one call, which delivers the result or raises."""
 
 
 class OrderedThreadPool(Generic[Item, Result]):
-    """Calls `work(item)` in threads and `take(result)` in the submitting thread, in the order of `submit`.
+    """`submit(item, take)` calls `take(work(item))` in the submitting thread, in the order of submission.
 
-    The end of the `with` block takes all results. `work` gains only if it releases the interpreter's lock. Its error is
-    raised where its result would be taken. If the block fails, items that no thread has begun are dropped. Futures of
-    concurrent.futures would take four times as long for each block.
+    `work` should release the interpreter's lock. Its exceptions are raised in place of its results. At the end of the
+    `with` block all results are taken; if it fails, queued items are dropped. Futures would take four times as long.
     """
 
     def __init__(self, work: Callable[[Item], Result]) -> None:
@@ -55,28 +54,28 @@ class OrderedThreadPool(Generic[Item, Result]):
         answer: Answer = SimpleQueue()
         self._jobs.put((item, take, answer))
         self._answers.append(answer)
-        if len(self._answers) > WAITING:
-            self.drain(WAITING // 2)
+        if len(self._answers) > MAX_QUEUED:
+            self.drain(MAX_QUEUED // 2)
 
-    def drain(self, waiting: int = 0) -> None:
-        """Takes results until at most `waiting` are left."""
-        due = [self._answers.popleft() for _ in range(len(self._answers) - waiting)]
-        results = [self._awaited(answer) for answer in reversed(due)]  # the last first: others are there with it
-        while results:
-            results.pop()()
+    def drain(self, remaining: int = 0) -> None:
+        """Takes results until at most `remaining` are left."""
+        answers = [self._answers.popleft() for _ in range(len(self._answers) - remaining)]
+        deliveries = [self._wait(answer) for answer in reversed(answers)]  # usually the others are ready with the last
+        while deliveries:
+            deliveries.pop()()
 
-    def _awaited(self, answer: Answer) -> Callable[[], None]:
-        """Waits for `answer`. Until it comes, this thread works on queued items itself."""
+    def _wait(self, answer: Answer) -> Callable[[], None]:
+        """Waits for `answer`. This thread works meanwhile, so that no more threads run than there are cores."""
         with suppress(Empty):
             while answer.empty():
                 self._do(self._jobs.get_nowait())
         return answer.get()
 
     def _serve(self) -> None:
-        """Works on items until the next one is None."""
+        """Works until it receives None."""
         while job := self._jobs.get():
             self._do(job)
-            del job  # it is large, and the next may be long in coming
+            del job  # frees memory while waiting for the next
 
     def _do(self, job: tuple[Item, Callable[[Result], None], Answer] | None) -> None:
         assert job is not None

@@ -1,1 +1,1 @@
-"""Vocabulary of containers and command lines: keys that an entry of a spec may have, and its runtime configuration."""
+"""Containers and command lines: the keys of an entry in a spec, and the OCI runtime configuration made of them."""

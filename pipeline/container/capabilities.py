@@ -1,4 +1,4 @@
-"""The capabilities of Linux, in the kernel's order (include/uapi/linux/capability.h)."""
+"""Capabilities of Linux, in the kernel's order (include/uapi/linux/capability.h)."""
 
 _NAMES = """
 CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE

@@ -1,8 +1,7 @@
-"""What a container's cgroup allows: the keys of `resources`, and what the OCI runtime specification makes of them.
+"""Limits of a container's cgroup: the keys of `resources`, and their form in config.json.
 
-The keys of a spec are those of the specification, but for `blockio` (there `blockIO`). In config.json they get its
-order, and its habit of writing numbers that have no "unset" value even when they are 0 (config-linux.md, "Control
-groups").
+The keys are those of the OCI runtime specification (config-linux.md, "Control groups"), except `blockio` (there
+`blockIO`). config.json has the specification's order of keys, and 0 for numbers that have no "unset" value.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipeline.language.schema import Pattern, Range, mapping
+from pipeline.language.kinds import Pattern, Range
+from pipeline.language.schema import mapping
 
 Signed = Annotated[int, Range(-(1 << 63), (1 << 63) - 1)]
 Unsigned = Annotated[int, Range(0, (1 << 64) - 1)]
@@ -24,20 +24,20 @@ class DeviceRule:
     """A rule of the devices cgroup."""
 
     allow: bool = False
-    """Whether it allows or forbids."""
+    """True allows, false forbids."""
     type: Annotated[str, Pattern("[acb]?", "a (all), c or b")] | None = None
-    """a (all), c or b."""
+    """a (all), c (character) or b (block)."""
     major: Signed | None = None
-    """Major number; left out: any."""
+    """Major number. Default: any."""
     minor: Signed | None = None
-    """Minor number; left out: any."""
+    """Minor number. Default: any."""
     access: Annotated[str, Pattern("[rwm]{0,3}", "letters of rwm")] | None = None
-    """Of r (read), w (write), m (mknod)."""
+    """Any of r (read), w (write), m (mknod)."""
 
 
 @mapping
 class Memory:
-    """Limits of memory, in bytes; -1 for none."""
+    """Memory limits, in bytes; -1 for no limit."""
 
     limit: Signed | None = None
     """Hard limit."""
@@ -50,9 +50,9 @@ class Memory:
     kernelTCP: Signed | None = None
     """Kernel memory for TCP buffers."""
     swappiness: Unsigned | None = None
-    """How eagerly it is swapped, 0 to 100."""
+    """Swappiness, 0 to 100."""
     disableOOMKiller: bool | None = None
-    """Whether processes wait instead of being killed."""
+    """Processes wait for memory instead of being killed."""
 
 
 @mapping
@@ -60,32 +60,32 @@ class Cpu:
     """Shares of the processors."""
 
     shares: Unsigned | None = None
-    """Weight against other containers."""
+    """Weight relative to other containers."""
     quota: Signed | None = None
-    """Microseconds of a period that may be used."""
+    """CPU time in each period, in microseconds."""
     period: Unsigned | None = None
-    """Length of a period in microseconds."""
+    """Length of a period, in microseconds."""
     realtimeRuntime: Signed | None = None
-    """Microseconds of a period that real-time tasks may use."""
+    """CPU time of real-time tasks in each period, in microseconds."""
     realtimePeriod: Unsigned | None = None
-    """Length of a period for real-time tasks in microseconds."""
+    """Length of a period for real-time tasks, in microseconds."""
     cpus: Numbers | None = None
-    """Which processors: `0-3,7`."""
+    """Processors: `0-3,7`."""
     mems: Numbers | None = None
-    """Which memory nodes."""
+    """Memory nodes: `0-3,7`."""
 
 
 @mapping
 class Pids:
-    """How many processes."""
+    """Limit of the number of processes."""
 
     limit: Signed = 0
-    """At most so many; -1 for no limit."""
+    """Maximum number; -1 for no limit."""
 
 
 @mapping
 class WeightDevice:
-    """A block device's own weight."""
+    """The weight of a block device."""
 
     major: Signed = 0
     """Major number."""
@@ -94,39 +94,39 @@ class WeightDevice:
     weight: Weight | None = None
     """Weight, 10 to 1000."""
     leafWeight: Weight | None = None
-    """Weight of the container's own tasks against its children."""
+    """Weight of the container's own tasks relative to its children."""
 
 
 @mapping
 class ThrottleDevice:
-    """A block device's limit."""
+    """A limit for a block device."""
 
     major: Signed = 0
     """Major number."""
     minor: Signed = 0
     """Minor number."""
     rate: Unsigned = 0
-    """Bytes or operations in a second."""
+    """Bytes or operations per second."""
 
 
 @mapping
 class BlockIO:
-    """Shares of block devices."""
+    """Shares and limits of block devices."""
 
     weight: Weight | None = None
     """Weight, 10 to 1000."""
     leafWeight: Weight | None = None
-    """Weight of the container's own tasks against its children."""
+    """Weight of the container's own tasks relative to its children."""
     weightDevice: tuple[WeightDevice, ...] | None = None
-    """Weights for single devices."""
+    """Weights of single devices."""
     throttleReadBpsDevice: tuple[ThrottleDevice, ...] | None = None
-    """Bytes read in a second."""
+    """Limits of bytes read per second."""
     throttleWriteBpsDevice: tuple[ThrottleDevice, ...] | None = None
-    """Bytes written in a second."""
+    """Limits of bytes written per second."""
     throttleReadIOPSDevice: tuple[ThrottleDevice, ...] | None = None
-    """Reads in a second."""
+    """Limits of reads per second."""
     throttleWriteIOPSDevice: tuple[ThrottleDevice, ...] | None = None
-    """Writes in a second."""
+    """Limits of writes per second."""
 
 
 @mapping
@@ -134,9 +134,9 @@ class HugepageLimit:
     """A limit of huge pages."""
 
     pageSize: str | int = ""
-    """Size of the pages: `2MB`."""
+    """Page size: `2MB`."""
     limit: Unsigned = 0
-    """Bytes."""
+    """Limit, in bytes."""
 
 
 @mapping
@@ -144,14 +144,14 @@ class InterfacePriority:
     """The priority of a network interface."""
 
     name: str = ""
-    """The interface."""
+    """Name of the interface."""
     priority: Number32 = 0
-    """Its priority."""
+    """Priority."""
 
 
 @mapping
 class Network:
-    """What marks the container's packets."""
+    """Marks of the container's network packets."""
 
     classID: Number32 | None = None
     """Class of the net_cls cgroup."""
@@ -164,19 +164,19 @@ class Resources:
     """Limits of the container's cgroup (runtime-spec, config-linux.md, "Control groups")."""
 
     devices: tuple[DeviceRule, ...] | None = None
-    """Which devices it may open."""
+    """Rules for devices that it may open."""
     memory: Memory | None = None
-    """How much memory."""
+    """Memory."""
     cpu: Cpu | None = None
-    """How much of the processors."""
+    """Processors."""
     pids: Pids | None = None
-    """How many processes."""
+    """Number of processes."""
     blockio: BlockIO | None = None
-    """How much of block devices."""
+    """Block devices."""
     hugepageLimits: tuple[HugepageLimit, ...] | None = None
-    """How much in huge pages."""
+    """Huge pages."""
     network: Network | None = None
-    """How its packets are marked."""
+    """Network packets."""
 
 
 Json = dict[str, Any]
@@ -187,63 +187,64 @@ _CPU = ("shares", "quota", "period", "realtimeRuntime", "realtimePeriod", "cpus"
 _THROTTLES = ("throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice")
 
 
-def devices(asked: list[Json]) -> tuple[list[Json], list[Json]]:
-    """The device nodes of `devices:`, and the rules that allow to use them."""
+def devices(entries: list[Json]) -> tuple[list[Json], list[Json]]:
+    """Returns the device nodes of `devices:`, and the cgroup rules that allow their use."""
     nodes, rules = [], []
-    for device in asked:
+    for device in entries:
         kind = {"type": device["type"]} if device.get("type") else {}
         if device["path"] == "all":
             rules.append({"allow": True} | kind | {"access": "rwm"})
             continue
-        numbers = {"major": device.get("major", 0), "minor": device.get("minor", 0)}
+        numbers = _numbers(device)
         rules.append({"allow": True} | kind | numbers | {"access": "rwm"})
         node = {"path": device["path"], "type": device.get("type", "")}
         nodes.append(node | numbers | {"fileMode": int(device["mode"], 8)})
     return nodes, rules
 
 
-def resources(asked: Mapping[str, Any], rules: list[Json]) -> Json:
-    """`resources:` with `rules` after its own rules for devices."""
-    own = [{"allow": rule.get("allow", False)} | _given(rule, _RULE) for rule in asked.get("devices", [])]
-    found: Json = {
+def resources(entry: Mapping[str, Any], rules: list[Json]) -> Json:
+    """Returns `resources` of config.json: that of the spec's `entry`, with `rules` after its own rules for devices."""
+    own = [{"allow": rule.get("allow", False)} | _selected(rule, _RULE) for rule in entry.get("devices", [])]
+    result: Json = {
         "devices": own + rules,
-        "memory": _group(asked, "memory", _MEMORY),
-        "cpu": _group(asked, "cpu", _CPU),
-        "pids": {"limit": asked["pids"].get("limit", 0)} if "pids" in asked else None,
-        "blockIO": _block_io(asked["blockio"]) if "blockio" in asked else None,
-        "hugepageLimits": [_huge(limit) for limit in asked.get("hugepageLimits", [])],
-        "network": _network(asked["network"]) if "network" in asked else None,
+        "memory": _selected(entry["memory"], _MEMORY) if "memory" in entry else None,
+        "cpu": _selected(entry["cpu"], _CPU) if "cpu" in entry else None,
+        "pids": {"limit": entry["pids"].get("limit", 0)} if "pids" in entry else None,
+        "blockIO": _block_io(entry["blockio"]) if "blockio" in entry else None,
+        "hugepageLimits": [_huge_page(limit) for limit in entry.get("hugepageLimits", [])],
+        "network": _network(entry["network"]) if "network" in entry else None,
     }
-    return {name: value for name, value in found.items() if value not in (None, [])}
+    return {name: value for name, value in result.items() if value not in (None, [])}
 
 
-def _given(asked: Mapping[str, Any], names: tuple[str, ...]) -> Json:
-    return {name: asked[name] for name in names if asked.get(name) not in (None, "")}
+def _selected(entry: Mapping[str, Any], names: tuple[str, ...]) -> Json:
+    return {name: entry[name] for name in names if entry.get(name) not in (None, "")}
 
 
-def _group(asked: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> Json | None:
-    return _given(asked[name], keys) if name in asked else None
-
-
-def _block_io(asked: Mapping[str, Any]) -> Json:
-    weights = [_numbers(device) | _given(device, ("weight", "leafWeight")) for device in asked.get("weightDevice", [])]
-    found = _given(asked, ("weight", "leafWeight")) | ({"weightDevice": weights} if weights else {})
+def _block_io(entry: Mapping[str, Any]) -> Json:
+    result = _selected(entry, ("weight", "leafWeight"))
+    weights = [
+        _numbers(device) | _selected(device, ("weight", "leafWeight")) for device in entry.get("weightDevice", [])
+    ]
+    if weights:
+        result["weightDevice"] = weights
     for name in _THROTTLES:
-        if asked.get(name):
-            found[name] = [_numbers(device) | {"rate": device.get("rate", 0)} for device in asked[name]]
-    return found
+        if entry.get(name):
+            result[name] = [_numbers(device) | {"rate": device.get("rate", 0)} for device in entry[name]]
+    return result
 
 
 def _numbers(device: Mapping[str, Any]) -> Json:
     return {"major": device.get("major", 0), "minor": device.get("minor", 0)}
 
 
-def _huge(limit: Mapping[str, Any]) -> Json:
+def _huge_page(limit: Mapping[str, Any]) -> Json:
     return {"pageSize": str(limit.get("pageSize", "")), "limit": limit.get("limit", 0)}
 
 
-def _network(asked: Mapping[str, Any]) -> Json:
-    found = _given(asked, ("classID",))
-    asked_priorities = asked.get("priorities", [])
-    priorities = [{"name": each.get("name", ""), "priority": each.get("priority", 0)} for each in asked_priorities]
-    return found | ({"priorities": priorities} if priorities else {})
+def _network(entry: Mapping[str, Any]) -> Json:
+    priorities = [
+        {"name": priority.get("name", ""), "priority": priority.get("priority", 0)}
+        for priority in entry.get("priorities", [])
+    ]
+    return _selected(entry, ("classID",)) | ({"priorities": priorities} if priorities else {})

@@ -1,13 +1,13 @@
-"""Container: what one entry of `onboot`, `onshutdown` and `services` may say, and what an image's label may say.
+"""Container: the keys of an entry of `onboot`, `onshutdown` and `services`, and of an image's label.
 
-The keys are LinuxKit's (docs/yaml.md there); their meaning is that of the OCI runtime specification, config.md and
-config-linux.md. A key that is left out is taken from the image's label `org.mobyproject.config`, one that is written
-replaces the label's as a whole: `binds: []` drops the binds that the label asks for.
+The keys are LinuxKit's (docs/yaml.md there), with the meanings of the OCI runtime specification (config.md,
+config-linux.md). The default of a key is its value in the image's label `org.mobyproject.config`. A key in the entry
+replaces that as a whole: `binds: []` removes the label's binds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated
 
 from pipeline.container import runc_validator
@@ -21,13 +21,12 @@ from pipeline.container.names import (
     Namespace,
     Octal,
     Reference,
-    wrong_namespaces,
-    wrong_reference,
+    namespace_violations,
+    reference_problem,
 )
-from pipeline.language.problem import KeyPath, suggestion
-from pipeline.language.schema import Key, Pattern, Range, mapping
-
-Violations = Iterator[tuple[KeyPath, str, str]]
+from pipeline.language.kinds import Pattern, Range
+from pipeline.language.problem import Violations, suggestion
+from pipeline.language.schema import Key, mapping
 
 Id = Annotated[int, Range(0, MAX_ID)] | str
 Bind = Annotated[str, Pattern(r"[^:]+:[^:]+(:[^:]*)?", "a bind source:destination[:option,…]")]
@@ -35,30 +34,37 @@ Tmpfs = Annotated[str, Pattern(r"[^:]+(:[^:]*)?", "a tmpfs /destination[:option,
 UNLIMITED = (1 << 64) - 1
 """RLIM_INFINITY: no limit."""
 LONGEST_ARGUMENT = (128 << 10) - 1
-"""Bytes of an argument or a variable of a process: MAX_ARG_STRLEN, less the NUL (execve(2))."""
+"""Maximum length of an argument or variable of a process, in bytes: MAX_ARG_STRLEN less the NUL (execve(2))."""
 LARGEST_MAJOR, LARGEST_MINOR = (1 << 12) - 1, (1 << 20) - 1
-"""Of a device's numbers (include/linux/kdev_t.h)."""
+"""Limits of a device's numbers (include/linux/kdev_t.h)."""
 Argument = Annotated[str, Pattern(r"[^\x00]*", "a string without NUL", is_shell_word=True)]
 Variable = Annotated[str, Pattern(r"[^=\x00]+=[^\x00]*", "a variable NAME=value")]
 LONGEST_HOST_NAME = 64
-"""Bytes: __NEW_UTS_LEN (include/uapi/linux/utsname.h)."""
+"""Maximum length of a host name, in bytes: __NEW_UTS_LEN (include/uapi/linux/utsname.h)."""
 HostName = Annotated[
     str,
-    Pattern(rf"[!-.0-~]{{0,{LONGEST_HOST_NAME}}}", "a host name: at most 64 characters, no space, no '/'"),
+    Pattern(rf"[!-.0-~]{{0,{LONGEST_HOST_NAME}}}", "a host name (at most 64 characters, without spaces and '/')"),
 ]
 InterfaceName = Annotated[
     str,
-    Pattern(r"(?!\.{1,2}(?!.))[^\s/:\x00-\x1f]{0,15}", "a name of at most 15 characters, without space, '/' and ':'"),
+    Pattern(
+        r"(?!\.{1,2}(?!.))[^\s/:\x00-\x1f]{0,15}",
+        "an interface name (at most 15 characters, without spaces, '/' and ':')",
+    ),
 ]
 """dev_valid_name() of the kernel, net/core/dev.c; IFNAMSIZ counts a NUL."""
 Propagation = Annotated[
-    str, Pattern("(r?(shared|slave|private|unbindable))?", "shared, slave, private or unbindable, with an r or not")
+    str,
+    Pattern(
+        "(r?(shared|slave|private|unbindable))?",
+        "shared, slave, private or unbindable, or one of these with a leading r",
+    ),
 ]
 _LIMITS = "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
 
 
 def _any_case(words: str) -> str:
-    """A regular expression (JSON Schema's has no flag for it) for any of `words`, in capitals or not."""
+    """Returns a regular expression for any of `words` in upper or lower case; JSON Schema has no flag for that."""
     return "|".join("".join(f"[{letter}{letter.lower()}]" for letter in word) for word in words.split())
 
 
@@ -78,41 +84,41 @@ MOUNTPOINTS = {
     "cgroup": "/sys/fs/cgroup",
     "mqueue": "/dev/mqueue",
 }
-"""Kernel file systems that a mount may name by its source alone, and where they go."""
+"""Kernel file systems that a mount may name by its source alone -> the default destination."""
 
 
 @mapping
 class IdMapping:
-    """A range of ids inside a user namespace and what it is outside."""
+    """A range of ids inside a user namespace, mapped to ids outside."""
 
     containerID: Number32 = 0
     """First id inside."""
     hostID: Number32 = 0
     """First id outside."""
     size: Number32 = 0
-    """How many ids."""
+    """Number of ids."""
 
     def problems(self) -> Violations:
         if not self.size:
-            yield (), "this maps no id", "size: how many"
+            yield (), "the mapping is empty", "size: the number of ids"
 
 
 @mapping
 class Mount:
-    """A mount, as the OCI runtime specification has it."""
+    """A mount (OCI runtime specification)."""
 
     destination: str | None = None
-    """Where, inside the container. Known by itself for proc, devpts, sysfs, cgroup and mqueue."""
+    """Path inside the container. Optional for proc, devpts, sysfs, cgroup and mqueue."""
     type: str | None = None
-    """Type of file system. Known by itself where the source is proc, devpts, sysfs, cgroup or mqueue."""
+    """Type of file system. Optional for the sources proc, devpts, sysfs, cgroup and mqueue."""
     source: str | None = None
-    """What is mounted: a path, the name of a volume (with type bind), or the type again."""
+    """A path, the name of a volume (with type bind), or the type again."""
     options: tuple[str, ...] | None = None
-    """Options of mount(8)."""
+    """Mount options (mount(8))."""
     uidmappings: tuple[IdMapping, ...] | None = None
-    """Ids of users that the mount shows as others."""
+    """User ids that the mount maps to others."""
     gidmappings: tuple[IdMapping, ...] | None = None
-    """Ids of groups that the mount shows as others."""
+    """Group ids that the mount maps to others."""
 
     def problems(self) -> Violations:
         filesystem = mount_type(self.type, self.source, self.destination)
@@ -123,24 +129,24 @@ class Mount:
 
 
 def mount_type(type: str | None, source: str | None, destination: str | None) -> str:
-    """The type of a mount that may leave it out; "" if it does not follow."""
+    """Returns the type of a mount, derived from source or destination if necessary; "" if it cannot be derived."""
     return type or (source if source in MOUNTPOINTS else "") or ("tmpfs" if destination == "/dev" else "") or ""
 
 
 @mapping
 class Device:
-    """A device node inside the container. Path `all` stands for every device of the type: a rule, and no node."""
+    """A device node inside the container. Path `all` allows every device of the type, without creating a node."""
 
     path: str
-    """Where, inside the container, or `all`."""
+    """Path inside the container, or `all`."""
     type: Annotated[str, Pattern("[abcup]", "c (character), b (block), u, p or a (all)")] | None = None
     """c for a character device, b for a block device, p for a FIFO."""
     major: Signed | None = None
-    """Its major number."""
+    """Major number."""
     minor: Signed | None = None
-    """Its minor number."""
+    """Minor number."""
     mode: Octal | None = None
-    """Its permissions, an octal number in quotes."""
+    """Permissions, an octal number in quotes."""
 
     def problems(self) -> Violations:
         if self.path == "all":
@@ -151,26 +157,26 @@ class Device:
             yield () if self.type is None else ("type",), f"the device {self.path} has no type", "c, b or p"
         for name, number, largest in (("major", self.major, LARGEST_MAJOR), ("minor", self.minor, LARGEST_MINOR)):
             if number is not None and not 0 <= number <= largest:
-                yield (name,), f"{number} is no {name} number of a device", f"0 to {largest}"
+                yield (name,), f"{number} is not a device's {name} number", f"0 to {largest}"
 
 
 @mapping
 class Interface:
-    """A network interface that is moved into the container, or made there."""
+    """A network interface that is moved into the container or created there."""
 
     name: InterfaceName | None = None
-    """Its name inside the container."""
+    """Name inside the container."""
     add: str | None = None
-    """Type of a new one: veth, dummy, wireguard, …; left out: an existing one is moved."""
+    """Type of a new interface: veth, dummy, wireguard, … Default: an existing interface is moved."""
     peer: InterfaceName | None = None
-    """Name of the other end (of a veth), which stays outside."""
+    """Name of the other end of a veth, which stays outside."""
     createInRoot: bool = False
-    """Whether it is made outside and then moved."""
+    """Create it outside, then move it."""
 
 
 @mapping
 class BindNS:
-    """Files that the container's namespaces are bound to, so that others can join them."""
+    """Files that the container's namespaces are bound to, so that other containers can join them."""
 
     cgroup: AbsoluteOrNone | None = None
     """Path for the cgroup namespace."""
@@ -190,48 +196,48 @@ class BindNS:
 
 @mapping
 class Runtime:
-    """What is done on the node before the container starts. Each key replaces the label's by itself."""
+    """Preparations on the node before the container starts. Each key replaces that of the label."""
 
     cgroups: tuple[str, ...] | None = None
-    """Cgroups to make."""
+    """Cgroups to create."""
     mounts: tuple[Mount, ...] | None = None
-    """Mounts outside the container, before it is made; a relative destination is inside its root file system."""
+    """Mounts on the node; a relative destination is inside the container's root file system."""
     mkdir: tuple[str, ...] | None = None
-    """Directories to make, mode 0755, after the mounts."""
+    """Directories to create after the mounts, mode 0755."""
     interfaces: tuple[Interface, ...] | None = None
-    """Network interfaces to move or make."""
+    """Network interfaces to move or create."""
     bindNS: BindNS | None = None
-    """Files to bind its namespaces to."""
+    """Files to bind the namespaces to."""
     namespace: Namespace | None = None
-    """containerd's namespace (services only)."""
+    """Namespace of containerd (services only)."""
 
 
 @mapping
 class Config:
-    """What an image's label `org.mobyproject.config` may say, and every entry too."""
+    """Keys of an image's label `org.mobyproject.config`, and of every entry."""
 
     command: tuple[Argument, ...] | None = None
-    """Program and arguments. Replaces the image's entrypoint and command both."""
+    """Program and arguments. Replaces the image's entrypoint and command."""
     env: tuple[Variable, ...] | None = None
-    """Environment, `NAME=value` each. Replaces the image's."""
+    """Environment variables, `NAME=value`. Replaces the image's."""
     cwd: AbsoluteOrNone | None = None
-    """Working directory. Empty: the image's, else `/`."""
+    """Working directory. Default: the image's, else `/`."""
     capabilities: tuple[str, ...] | None = None
-    """Capabilities, `CAP_…` each; or only `all`, or only `none`. None by default."""
+    """Capabilities (`CAP_…`), or `all` or `none` alone. Default: none."""
     capabilities_add: Annotated[tuple[str, ...] | None, Key("capabilities.add")] = None
-    """Capabilities on top of the label's."""
+    """Capabilities added to the label's."""
     ambient: tuple[str, ...] | None = None
-    """Ambient capabilities, `CAP_…` each; or only `all`, or only `none`."""
+    """Ambient capabilities (`CAP_…`), or `all` or `none` alone."""
     mounts: tuple[Mount, ...] | None = None
-    """Mounts, on top of the usual ones and of binds; the same destination replaces."""
+    """Mounts, added to the default ones and to binds. One with the same destination replaces them."""
     binds: tuple[Bind, ...] | None = None
-    """`source:destination[:option,…]` each. A source without a leading `/` is a volume. By default: rw, rshared."""
+    """Bind mounts, `source:destination[:option,…]`. A source without leading `/` is a volume. Default: rw, rshared."""
     binds_add: Annotated[tuple[Bind, ...] | None, Key("binds.add")] = None
-    """Binds on top of the label's. Ignored where `binds` is written."""
+    """Binds added to the label's. Ignored with `binds`."""
     tmpfs: tuple[Tmpfs, ...] | None = None
-    """`/destination[:option,…]` each."""
+    """tmpfs mounts, `/destination[:option,…]`."""
     devices: tuple[Device, ...] | None = None
-    """Device nodes, and the right to use them."""
+    """Device nodes, with the right to use them."""
     net: str | None = None
     """Network namespace: `host` or `root` (the node's, the default), `new` or `none`, or a path."""
     pid: str | None = None
@@ -243,101 +249,100 @@ class Config:
     userns: str | None = None
     """User namespace: `host` or `root` (the default), `new`, or a path."""
     readonly: bool | None = None
-    """Whether the root file system is read-only. Then no overlay is mounted over it."""
+    """Read-only root file system, without an overlay."""
     uid: Id | None = None
-    """User: a number, a container's name (its own id, numbered from 100), or a name of the image's /etc/passwd."""
+    """User: a number, a container's name (ids count from 100), or a name in the image's /etc/passwd."""
     gid: Id | None = None
-    """Group: a number, a container's name, or a name of the image's /etc/group."""
+    """Group: a number, a container's name, or a name in the image's /etc/group."""
     additionalGids: tuple[Id, ...] | None = None
-    """More groups, as in `gid`."""
+    """Supplementary groups, as in `gid`."""
     noNewPrivileges: bool | None = None
-    """Whether set-uid programs give nothing."""
+    """Set-uid programs gain no privileges."""
     hostname: HostName | None = None
     """Host name (with `uts: new`)."""
     oomScoreAdj: Annotated[int, Range(-1000, 1000)] | None = None
-    """How soon it is killed when memory is short: -1000 (never) to 1000."""
+    """Preference for being killed when memory is short: -1000 (never) to 1000."""
     rootfsPropagation: Propagation | None = None
-    """How mounts spread: `shared`, `slave`, `private`, or one of these with an `r` before it."""
+    """Mount propagation: `shared`, `slave`, `private` or `unbindable`, or one of these with a leading `r`."""
     cgroupsPath: str | None = None
-    """Its cgroup."""
+    """Path of the cgroup."""
     resources: Resources | None = None
-    """Limits of its cgroup. Replaces the label's as a whole."""
+    """Limits of the cgroup. Replaces the label's as a whole."""
     sysctl: Mapping[str, str] | None = None
-    """Kernel parameters of its namespaces."""
+    """Kernel parameters of the container's namespaces."""
     rlimits: tuple[Rlimit, ...] | None = None
-    """`name,soft,hard` each; `unlimited` for no limit."""
+    """Resource limits, `name,soft,hard`; `unlimited` for no limit."""
     maskedPaths: tuple[AbsolutePath, ...] | None = None
-    """Paths that it cannot see. None by default, unlike Docker."""
+    """Paths that are hidden from the container. Default: none, unlike Docker."""
     readonlyPaths: tuple[AbsolutePath, ...] | None = None
-    """Paths that it cannot write to. None by default, unlike Docker."""
+    """Paths that are read-only. Default: none, unlike Docker."""
     uidMappings: tuple[IdMapping, ...] | None = None
-    """User ids inside and outside (with `userns: new`)."""
+    """Mapping of user ids (with `userns: new`)."""
     gidMappings: tuple[IdMapping, ...] | None = None
-    """Group ids inside and outside."""
+    """Mapping of group ids."""
     annotations: Mapping[str, str] | None = None
     """Annotations of the OCI bundle."""
     runtime: Runtime | None = None
-    """What is done on the node before it starts."""
+    """Preparations on the node before it starts."""
 
     def problems(self) -> Violations:
-        for name, asked in (("capabilities", self.capabilities), ("ambient", self.ambient)):
-            if asked and not (len(asked) == 1 and asked[0].lower() in ("all", "none")):
-                yield from unknown_capabilities(name, asked)
-        yield from unknown_capabilities("capabilities.add", self.capabilities_add or ())
-        for key, message, hint in wrong_namespaces({key: getattr(self, key) for key in NAMESPACE_KEYS}):
-            yield (key,), message, hint
-        yield from _wrong_limits(self.rlimits or ())
-        for name, texts in (("command", self.command), ("env", self.env)):
+        for key, names in (("capabilities", self.capabilities), ("ambient", self.ambient)):
+            if names and not (len(names) == 1 and names[0].lower() in ("all", "none")):
+                yield from _unknown_capabilities(key, names)
+        yield from _unknown_capabilities("capabilities.add", self.capabilities_add or ())
+        yield from namespace_violations({key: getattr(self, key) for key in NAMESPACE_KEYS})
+        yield from _limit_violations(self.rlimits or ())
+        for key, texts in (("command", self.command), ("env", self.env)):
             for index, text in enumerate(texts or ()):
                 if (size := len(text.encode())) > LONGEST_ARGUMENT:
-                    yield (name, index), f"{size} bytes; the kernel takes at most {LONGEST_ARGUMENT} of each", "a file"
+                    message = f"{size} bytes exceed the kernel's limit of {LONGEST_ARGUMENT}"
+                    yield (key, index), message, "pass it in a file"
         for name in self.sysctl or {}:
             if not runc_validator.namespace_of(name):
-                message = f"the sysctl {name!r} is the whole node's, and runc lets no container set it"
-                known = suggestion(name, runc_validator.IPC_SYSCTLS)
-                yield ("sysctl", name), message, known or "net.*, fs.mqueue.*, kernel.shm… and user.* are a container's"
+                message = f"the sysctl {name!r} belongs to the whole node, and runc does not set it"
+                hint = suggestion(name, runc_validator.IPC_SYSCTLS)
+                yield ("sysctl", name), message, hint or "allowed: net.*, fs.mqueue.*, kernel.shm…, user.*"
         if "" in (self.annotations or {}):
             yield ("annotations",), "an annotation has no name", ""
 
 
 def limits(text: str) -> tuple[int, int]:
-    """The soft and the hard limit of an rlimit."""
+    """Returns the soft and the hard limit of an rlimit."""
     soft, hard = (part.strip().lower() for part in text.split(",")[1:])
     return UNLIMITED if soft == "unlimited" else int(soft), UNLIMITED if hard == "unlimited" else int(hard)
 
 
-def _wrong_limits(rlimits: tuple[str, ...]) -> Violations:
+def _limit_violations(rlimits: tuple[str, ...]) -> Violations:
     for index, text in enumerate(rlimits):
         soft, hard = limits(text)
         if max(soft, hard) > UNLIMITED:
-            yield ("rlimits", index), f"the limit {text!r} does not fit into 64 bits", "write unlimited"
+            yield ("rlimits", index), f"the limit {text!r} exceeds 64 bits", "write unlimited"
         elif soft > hard:
-            yield ("rlimits", index), f"the limit {text!r} is softer than it is hard: soft comes first", "soft <= hard"
+            yield ("rlimits", index), f"the soft limit of {text!r} exceeds the hard limit", "name,soft,hard"
 
 
-def unknown_capabilities(name: str, asked: tuple[str, ...]) -> Violations:
-    """A problem for each of `asked` that the kernel does not know."""
-    for index, capability in enumerate(asked):
-        if capability not in CAPABILITIES:
-            near = suggestion(
-                capability.upper().removeprefix("CAP_"), [known.removeprefix("CAP_") for known in CAPABILITIES]
-            )
-            hint = near.replace("'", "'CAP_", 1)
-            if capability.lower() in ("all", "none"):
-                hint = f"{capability} stands alone, under capabilities or ambient"
-            yield (name, index), f"unknown capability: {capability}", hint
+def _unknown_capabilities(key: str, names: tuple[str, ...]) -> Violations:
+    for index, name in enumerate(names):
+        if name in CAPABILITIES:
+            continue
+        if name.lower() in ("all", "none"):
+            hint = f"{name} must be the only value of capabilities or ambient"
+        else:
+            known = [capability.removeprefix("CAP_") for capability in CAPABILITIES]
+            hint = suggestion(name.upper().removeprefix("CAP_"), known).replace("'", "'CAP_", 1)
+        yield (key, index), f"unknown capability {name!r}", hint
 
 
 @mapping
 class Container(Config):
-    """A container: an image, and how it runs."""
+    """A container: an image and its runtime configuration."""
 
     name: ContainerName
-    """Its name, and its folder's. Services need different ones."""
+    """Name of the container and of its folder, unique among services."""
     image: Reference
-    """The image: `name:tag`, `name@sha256:…`, `oci:DIR[:REF]`, `docker-archive:FILE`, `@pkg:images/NAME`."""
+    """Image: `name:tag`, `name@sha256:…`, `oci:DIR[:REF]`, `docker-archive:FILE`, `@pkg:images/NAME`."""
 
     def problems(self) -> Violations:
         yield from super().problems()
-        if message := wrong_reference(self.image):
+        if message := reference_problem(self.image):
             yield ("image",), message, ""

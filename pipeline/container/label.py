@@ -1,36 +1,33 @@
-"""The label `org.mobyproject.config`: how an image wants to be run, in the words of a spec (YAML or JSON)."""
+"""The image label `org.mobyproject.config`: default keys of a container, in the language of a spec (YAML or JSON)."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from pipeline.container.container import Config
 from pipeline.language import document
-from pipeline.language.problem import Problems, StageProblem
-from pipeline.language.schema import InvalidValue, Reader, kind, plain, violations
+from pipeline.language.problem import Problems, StageProblem, dotted
+from pipeline.language.reader import InvalidValue, Reader
+from pipeline.language.schema import kind, plain, violations
 from pipeline.oci.config import LABEL
 
 
 def read_label(labels: Mapping[str, str]) -> dict[str, Any]:
-    """What the label says, as JSON; {} without one. StageProblem at the entry's `image` if it is wrong."""
+    """Returns the label as JSON; {} without one. StageProblem at ("image",) for an invalid label."""
     unsafe_text = labels.get(LABEL, "")
     if not unsafe_text:
         return {}
     reader = Reader()
     try:
-        node = document.parse(unsafe_text.encode("utf-8", "surrogatepass"), f"label {LABEL}")
-        value = reader.read(kind(Config), node, ()) if node else Config()
-    except InvalidValue:
-        raise _refused(Problems(reader.problems)) from None
+        with contextlib.suppress(InvalidValue):
+            node = document.parse(unsafe_text.encode("utf-8", "surrogatepass"), f"label {LABEL}")
+            value = reader.read(kind(Config), node, ()) if node else Config()
+            if not reader.problems:
+                for path, message, hint in violations(value):
+                    raise StageProblem(("image",), f"the image's label {LABEL}: {dotted(path)}: {message}", hint)
+                return dict(plain(value))
+        raise Problems(reader.problems)
     except Problems as problems:
-        raise _refused(problems) from None
-    if reader.problems:
-        raise _refused(Problems(reader.problems))
-    for path, message, hint in violations(value):
-        raise StageProblem(("image",), f"{message}, in the image's label {LABEL} at {'.'.join(map(str, path))}", hint)
-    return dict(plain(value))
-
-
-def _refused(problems: Problems) -> StageProblem:
-    return StageProblem(("image",), f"the image's {'; '.join(map(str, problems.problems))}")
+        raise StageProblem(("image",), f"the image's {'; '.join(map(str, problems.problems))}") from None

@@ -1,6 +1,6 @@
-"""compat: linuxkit — the mistakes of LinuxKit (commit 3bf33c3a) that somebody who compares bytes has to repeat.
+"""compat: linuxkit: LinuxKit's bugs (commit 3bf33c3a), reproduced for byte-for-byte comparison.
 
-docs/linuxkit.md lists what differs without it, and why.
+docs/linuxkit.md lists the differences without it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 NAME = "linuxkit"
-"""What `build.compat` says."""
+"""Value of `build.compat`."""
 MTIME = 1492533000
-"""LinuxKit stamps what it makes itself with 2017-04-18T16:30:00Z."""
+"""Time stamp of files that LinuxKit creates: 2017-04-18T16:30:00Z."""
 
-_FORGOTTEN = {
+_DROPPED = {
     "memory": ("kernelTCP", "disableOOMKiller"),
     "cpu": ("realtimeRuntime", "realtimePeriod"),
     "blockio": (
@@ -22,19 +22,19 @@ _FORGOTTEN = {
     ),
     "network": ("classID",),
 }  # fmt: skip
-"""Keys of `resources` that its parser accepts and drops: it looks for their lower-case spelling."""
+"""Keys of `resources` that its parser accepts and drops, because it expects them in lower case."""
 
 
-def as_parsed(said: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry (or label) as LinuxKit takes it: without the keys that it drops, and with ids that it takes for 0."""
-    kept = dict(said)
+def as_parsed(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an entry (or label) as LinuxKit parses it: without the keys that it drops, and with ids that become 0."""
+    parsed = dict(entry)
     for name in ("uidMappings", "gidMappings"):
-        if name in said:
-            kept[name] = [each | {"containerID": 0, "hostID": 0} for each in said[name]]
-    if "resources" in said:
-        groups = {name: group for name, group in said["resources"].items() if name != "hugepageLimits"}
-        for name, keys in _FORGOTTEN.items():
+        if name in entry:
+            parsed[name] = [mapping | {"containerID": 0, "hostID": 0} for mapping in entry[name]]
+    if "resources" in entry:
+        groups = {name: group for name, group in entry["resources"].items() if name != "hugepageLimits"}
+        for name, keys in _DROPPED.items():
             if name in groups:
                 groups[name] = {key: value for key, value in groups[name].items() if key not in keys}
-        kept["resources"] = groups
-    return kept
+        parsed["resources"] = groups
+    return parsed

@@ -1,40 +1,43 @@
-"""Names: the texts of a spec that become paths or identities in the image, and what they must look like.
+"""Patterns for the strings of a spec that become paths or identifiers in the image.
 
-What is checked here may be joined to a path as it stands: no path leaves the root that it belongs to.
+A string that matches can be joined to a path: it never leaves the root.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pipeline.language.kinds import Pattern
-from pipeline.language.problem import suggestion
+from pipeline.language.problem import Violations, suggestion
 
 PKG = "@pkg:"
-"""Starts the name of an image that is built from a recipe here."""
+"""Prefix of the name of an image that is built from a local recipe."""
 FIRST_ID = 100
-"""LinuxKit numbers the containers of a spec from here on, in the order onboot, onshutdown, services."""
+"""First id that LinuxKit gives to the containers of a spec, in the order onboot, onshutdown, services."""
 MAX_ID = (1 << 32) - 2
-"""Largest uid or gid; 2**32 - 1 means "no change" to chown(2)."""
+"""Largest uid or gid. 2**32 - 1 means "no change" in chown(2)."""
 
 IDENTIFIER = r"(?!.{77})[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
-"""What containerd calls an identifier: at most 76 characters (its pkg identifiers/validate.go)."""
+"""Identifiers of containerd: at most 76 characters (pkg/identifiers/validate.go)."""
 ContainerName = Annotated[
     str,
     Pattern(
         r"(?!\.{1,2}(?!.))[A-Za-z0-9_.+-]{1,200}",
-        "a name that runc takes: letters, digits, '_', '.', '+' and '-', but no '.' or '..'",
+        "a container name (letters, digits, '_', '.', '+' and '-', except '.' and '..')",
     ),
 ]
-"""runc, libcontainer/factory_linux.go, validateID; and short enough for a folder's name."""
+"""IDs of runc (libcontainer/factory_linux.go, validateID), short enough for a folder name."""
 Namespace = Annotated[
     str,
-    Pattern(f"({IDENTIFIER})?", "a name that containerd takes: at most 76 letters and digits, '.', '_' or '-' between"),
+    Pattern(
+        f"({IDENTIFIER})?",
+        "a containerd namespace (at most 76 letters and digits, with single '.', '_' or '-' between)",
+    ),
 ]
 AbsolutePath = Annotated[str, Pattern(r"/[^\x00]*", "a path that starts with '/'")]
 AbsoluteOrNone = Annotated[str, Pattern(r"(/[^\x00]*)?", "a path that starts with '/', or \"\"")]
-VolumeName = Annotated[str, Pattern(r"[a-z0-9_-]{1,200}", "a name of a-z, 0-9, '_', '-'")]
+VolumeName = Annotated[str, Pattern(r"[a-z0-9_-]{1,200}", "a volume name (a-z, 0-9, '_', '-')")]
 ImagePath = Annotated[
     str, Pattern(r"(?!(?:[\s\S]*/)?\.\.(?:/|(?![\s\S])))(?=/?[^/])[^\x00]+", "a path inside the image, without '..'")
 ]
@@ -44,20 +47,19 @@ ReferenceOrNone = Annotated[str, Pattern(r"[^\s\x00-\x1f]*", 'an image, such as 
 
 
 NAMESPACES = ("host", "root", "new")
-"""Words for a namespace besides the path of one: the node's (two words for it), or one of its own."""
+"""Names of namespaces, besides paths: `host` and `root` are the node's, `new` is the container's own."""
 
 
-def wrong_namespaces(said: Mapping[str, str | None]) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with the words for namespaces, by key: key, message, hint. What has a `/` or `:` is no word."""
-    for key, word in said.items():
-        words = (*NAMESPACES, "none") if key == "net" else NAMESPACES
-        if word and word not in words and not {"/", ":"} & {*word}:
-            known = ", ".join(words)
-            yield key, f"{word!r} is no namespace that {key} can be: {known}, or a path", suggestion(word, words)
+def namespace_violations(values: Mapping[str, str | None]) -> Violations:
+    """Yields a violation for every key of `values` that is neither a name of a namespace nor a path."""
+    for key, value in values.items():
+        names = (*NAMESPACES, "none") if key == "net" else NAMESPACES
+        if value and value not in names and not {"/", ":"} & {*value}:
+            yield (key,), f"{value!r} is not a namespace", suggestion(value, names) or f"{', '.join(names)}, or a path"
 
 
-def wrong_reference(text: str) -> str:
-    """What is wrong with the name of an image; "" if nothing is, as far as its form tells."""
+def reference_problem(text: str) -> str:
+    """Returns the syntax error in the name of an image; "" if there is none."""
     from pipeline.oci.reference import InvalidReference, parse
 
     if text.startswith(PKG):
@@ -70,10 +72,10 @@ def wrong_reference(text: str) -> str:
 
 
 def relative(path: str) -> str:
-    """A checked path as trees spell it: no leading, trailing or double slash, no '.'; "" if nothing is left."""
+    """Returns a checked path as a path of a tree: without superfluous slashes and '.'; "" for the root."""
     return "/".join(step for step in path.split("/") if step not in ("", "."))
 
 
 def ids(containers: Iterable[str]) -> dict[str, int]:
-    """The number that LinuxKit gives each container, by name; the later of two with one name wins."""
+    """Returns the id that LinuxKit gives each container, by name; of two with one name the later wins."""
     return {name: FIRST_ID + index for index, name in enumerate(containers)}

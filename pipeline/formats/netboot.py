@@ -34,7 +34,7 @@ def build(store: Store, kernel: Digest, initrd: Digest, name: str = "node") -> D
 
 def script(name: str, cmdline: str) -> str:
     """The iPXE script that starts `name`-kernel with `name`-initrd.img and the command line."""
-    words = IPXE.checked(cmdline, name).split()
+    words = IPXE.check(cmdline, name).split()
     url = quote(name)
     command = " ".join([f"kernel {url}-kernel", f"initrd={IPXE_INITRD}", *words])
     return f"#!ipxe\n{command}\ninitrd --name {IPXE_INITRD} {url}-initrd.img\nboot\n"

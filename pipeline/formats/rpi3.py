@@ -81,7 +81,7 @@ def boot_files(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, ras
 
 def extlinux(cmdline: str) -> str:
     """extlinux.conf: what U-Boot starts. Raises StageProblem for a command line that U-Boot would not pass on."""
-    append = " ".join(loaders.U_BOOT.checked(cmdline).split())
+    append = " ".join(loaders.U_BOOT.check(cmdline).split())
     return f"default node\nlabel node\n  kernel /kernel\n  initrd /initrd.img\n  fdtdir /\n  append {append}\n"
 
 

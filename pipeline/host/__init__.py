@@ -1,1 +1,1 @@
-"""The machine that builds: files under safe names, tracked reads of the environment, the terminal."""
+"""The machine that builds: files under safe names, tracked reads, environment, terminal."""

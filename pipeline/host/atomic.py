@@ -1,8 +1,8 @@
-"""Atomic: files under names that others can predict, written so that nobody can send the bytes elsewhere.
+"""Atomic writes under predictable names, safe against symlinks that somebody else put there.
 
-A file is written under another name beside its place, opened with O_CREAT, O_EXCL and O_NOFOLLOW (open(2)), and
-renamed: a reader finds a whole file or none, and rename(2) replaces a symlink instead of following it. Folders that
-are made on the way must not be symlinks, as a repository may bring them.
+A file is written under a temporary name beside its place, opened with O_CREAT, O_EXCL and O_NOFOLLOW (open(2)), and
+renamed: a reader sees a whole file or none, and rename(2) replaces a symlink instead of following it. Folders must not
+be symlinks either: a repository can contain them.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any, BinaryIO
 from pipeline.model.errors import BadInput
 
 SUFFIX = ".partial"
-"""End of the names of files that are being written."""
+"""Suffix of files that are being written."""
 
 
 class ForeignFile(BadInput):
-    """Something stands where nodekiln makes files of its own, and may lead to somebody else's."""
+    """A file in the place of one of nodekiln's own that may lead to somebody else's."""
 
 
 class SymlinkOnPath(ForeignFile):
-    """A symlink stands there."""
+    """A symlink in that place."""
 
-    def __init__(self, path: Path, right: str = "remove it") -> None:
-        super().__init__(f"{path} is a symlink, which is not followed: {right}")
+    def __init__(self, path: Path, hint: str = "remove it") -> None:
+        super().__init__(f"{path} is a symlink, which is not followed: {hint}")
 
 
 def write(path: Path, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) to `path`, whole or not at all. OSError."""
+    """Writes `data` (text as UTF-8) to `path`, whole or not at all. OSError."""
     partial = path.with_name(f".{path.name.lstrip('.')}.{os.urandom(6).hex()}{SUFFIX}")
     try:
         with create(partial) as file:
@@ -46,44 +46,45 @@ def write(path: Path, data: bytes | str) -> None:
 
 
 def create(path: Path, buffering: int = -1) -> BinaryIO:
-    """The new file `path`, open to be read and written. FileExistsError if anything has that name."""
-    return _opened(path, "x+b", buffering)
+    """Creates the file `path` and opens it for reading and writing. FileExistsError."""
+    return _open(path, "x+b", buffering)
 
 
 def recreate(path: Path, buffering: int = -1) -> BinaryIO:
-    """The same after what had the name `path`, a killed process's leftover say, was removed."""
+    """Removes a leftover at `path`, then creates the file as `create` does."""
     path.unlink(missing_ok=True)
     return create(path, buffering)
 
 
 def open_existing(path: Path, buffering: int = -1) -> BinaryIO:
-    """The existing file `path`, open to be read and written. ForeignFile; OSError."""
-    return _opened(path, "r+b", buffering)
+    """Opens an existing file for reading and writing. ForeignFile, OSError."""
+    return _open(path, "r+b", buffering)
 
 
 def open_append(path: Path) -> BinaryIO:
-    """The file `path`, made if need be, open to be read and appended to. ForeignFile; OSError."""
-    return _opened(path, "a+b", -1)
+    """Opens a file for reading and appending; creates it if it is missing. ForeignFile, OSError."""
+    return _open(path, "a+b", -1)
 
 
-def _opened(path: Path, mode: str, buffering: int) -> BinaryIO:
+def _open(path: Path, mode: str, buffering: int) -> BinaryIO:
     file: Any = open(path, mode, buffering, opener=_own)
-    opened: BinaryIO = file
-    return opened
+    binary: BinaryIO = file
+    return binary
 
 
 def _own(path: str, flags: int) -> int:
-    """Open a regular file that has no other name; ForeignFile for anything else."""
+    """Opens a regular file with a single name. ForeignFile for anything else."""
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise SymlinkOnPath(Path(path)) from None
         raise
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(descriptor)
-        raise ForeignFile(f"{path} is no regular file, or is another file by a second name: remove it")
+        kind = "has several hard links" if stat.S_ISREG(status.st_mode) else "is not a regular file"
+        raise ForeignFile(f"{path} {kind}: remove it")
     return descriptor
 
 
@@ -95,7 +96,7 @@ def make_folder(root: Path, *names: str) -> Path:
 
 
 def path_without_symlinks(root: Path, *names: str) -> Path:
-    """`root`/`names`, there or not. SymlinkOnPath if something on the way from `root` is a symlink."""
+    """Returns `root`/`names`, which need not exist. SymlinkOnPath if a part of it below `root` is a symlink."""
     place = root
     for name in Path(*names).parts:
         place = place / name
@@ -105,7 +106,7 @@ def path_without_symlinks(root: Path, *names: str) -> Path:
 
 
 def files_in_subfolders(place: Path) -> list[Path]:
-    """The files in the folders of `place`, in order. What lies behind symlinks is not seen."""
+    """Returns the files in the folders of `place`, sorted. Symlinks are not followed."""
     folders: list[str] = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
         folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -113,7 +114,7 @@ def files_in_subfolders(place: Path) -> list[Path]:
 
 
 def symlinks(place: Path) -> Iterator[Path]:
-    """The symlinks in `place`. Nothing if there is no `place`."""
+    """Yields the symlinks in the folder `place`; none for a missing folder."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
         for entry in entries:
             if entry.is_symlink():

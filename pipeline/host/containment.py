@@ -1,5 +1,6 @@
-"""Outside: whether a host path that a spec or a recipe names leaves the project. Those who write specs and recipes may
-be strangers (a pull request), and what they name ends up in images: it stays inside, unless the environment says so.
+"""Containment: specs and recipes may name only host paths inside the project.
+
+They may come from strangers (a pull request), and the files end up in images. The environment can lift the rule.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from pipeline.host import tracked
 
 VARIABLE = "NODEKILN_OUTSIDE"
 ALLOWED = f"{VARIABLE}=1 in the environment allows it"
-"""Hint of an error about a path that leads outside."""
+"""Hint for a path outside of the project."""
 PUBLIC_KEY = re.compile(r"~/\.ssh/[\w.-]+\.pub")
-"""A user's public key, as LinuxKit's specs name it: what is in there is meant to be handed out."""
+"""A user's public keys, as LinuxKit's specs name them: these may be outside."""
 
 
 def escapes(path: Path, *homes: Path) -> bool:
-    """Whether `path`, symlinks followed, lies outside the project (the working directory) and `homes`, where that is
-    not allowed."""
+    """Returns True if `path`, symlinks followed, is outside the working directory and `homes`, unless allowed."""
     if tracked.variable(VARIABLE) == "1":
         return False
     real = Path(tracked.real(path))

@@ -8,12 +8,12 @@ from typing import Any
 
 
 def project_settings(folder: Path) -> Mapping[str, Any]:
-    """The settings of the project in `folder`; none where there is no pyproject.toml."""
+    """Returns the settings of the project in `folder`; {} without a pyproject.toml."""
     import tomllib
 
     try:
-        found: Mapping[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text()).get("tool", {})
+        tools = tomllib.loads((folder / "pyproject.toml").read_text()).get("tool", {})
     except FileNotFoundError:
         return {}
-    settings: Mapping[str, Any] = found.get("nodekiln", {})
+    settings: Mapping[str, Any] = tools.get("nodekiln", {})
     return settings

@@ -1,4 +1,4 @@
-"""Stamp: which state of a file this is, as far as that can be told without reading it. Imports nothing of weight."""
+"""Stamp: identifies one state of a file without reading it. Imports nothing of weight."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ import os
 from pathlib import Path
 
 Stamp = tuple[int, int, int, int]
-"""Inode, size in bytes, time of modification and time of change, both in nanoseconds."""
+"""Inode, size in bytes, times of modification and of change in nanoseconds."""
 
 DAMAGE = "damage"
-"""Name of the file in a store that gets other bytes each time that a damaged blob is found (pipeline.store.derived)."""
+"""Name of the file in a store that gets other bytes whenever a damaged blob is found (pipeline.store.derived)."""
 
 
-def stamp(found: os.stat_result) -> Stamp:
-    """Returns the mark of a file as it stands.
-
-    The kernel sets the time of change whenever a file is written to, and nobody can set it back.
-    """
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def stamp(status: os.stat_result) -> Stamp:
+    """Returns the stamp of a file. The kernel sets the time of change on every write, and nobody can reset it."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def settle_mtime(path: Path) -> None:
-    """Gives the file `path` a time of modification that no clock gives it.
+    """Sets the time of modification to a value that a later write cannot reproduce.
 
-    Linux before 6.13 takes time stamps from a clock that ticks every 1 to 10 ms. A file that is written to in the tick
-    in which its mark was taken has another mark all the same, then.
+    Linux before 6.13 takes time stamps from a clock that ticks every 1 to 10 ms, so that a write in the same tick would
+    not change the stamp.
     """
-    found = os.stat(path)
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
+    status = os.stat(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
 
 
 def damage_token(store: Path) -> str:
-    """Returns what tells the last damage that was found in the store `store` from any other; "" if there was none."""
+    """Returns a string that changes with every damage that is found in the store; "" before the first."""
     try:
         return (store / DAMAGE).read_text(errors="replace")
     except OSError:

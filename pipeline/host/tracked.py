@@ -1,7 +1,7 @@
-"""Seen: what planning looks at on the host, noted, so that a plan can be remembered while all of that is the same.
+"""Tracked inputs: reads of the host that planning records, so that a plan can be reused while they are unchanged.
 
-Whoever plans asks the host through observations: functions of plain arguments that are marked `@tracked_input`, here or
-elsewhere. A test holds this: it watches which files a plan opens.
+Planning reads the host only through functions with the decorator `@tracked_input`. A test compares them with the files
+that a plan opens.
 """
 
 from __future__ import annotations
@@ -16,76 +16,74 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-Given = ParamSpec("Given")
-Found = TypeVar("Found")
-Note = tuple[str, list[str], str]
-"""An tracked_input's name (module:function), its arguments as text, and what it came to."""
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Input = tuple[str, list[str], str]
+"""Name of the function (module:function), its arguments as strings, a fingerprint of its result."""
 
-_notes: ContextVar[list[Note] | None] = ContextVar("notes", default=None)
-
-
-_trackers: dict[str, Callable[..., Any]] = {}
-"""Every tracked_input by its name: a remembered note names one of these, and is no way to call anything else."""
+_recorded: ContextVar[list[Input] | None] = ContextVar("recorded", default=None)
+_functions: dict[str, Callable[..., Any]] = {}
+"""Every tracked function by its name. `unchanged` calls no others."""
 
 
-def tracked_input(look: Callable[Given, Found]) -> Callable[Given, Found]:
-    """`look`, whose outcome (or OSError) is noted by whoever is record_inputs. Its arguments are paths or texts."""
-    name = f"{look.__module__}:{look.__name__}"
+def tracked_input(read: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorator: records calls of `read` with their results or OSErrors. Its arguments are paths or strings."""
+    name = f"{read.__module__}:{read.__name__}"
 
-    @wraps(look)
-    def noted(*given: Given.args, **options: Given.kwargs) -> Found:
-        notes = _notes.get()
-        if notes is None:
-            return look(*given, **options)
+    @wraps(read)
+    def recording(*args: Arguments.args, **options: Arguments.kwargs) -> Result:
+        inputs = _recorded.get()
+        if inputs is None:
+            return read(*args, **options)
         try:
-            found = look(*given, **options)
+            result = read(*args, **options)
         except OSError as error:
-            notes.append((name, [str(each) for each in given], _outcome(error)))
+            inputs.append((name, [*map(str, args)], _fingerprint(error)))
             raise
-        notes.append((name, [str(each) for each in given], _outcome(found)))
-        return found
+        inputs.append((name, [*map(str, args)], _fingerprint(result)))
+        return result
 
-    _trackers[name] = look
-    return noted
+    _functions[name] = read
+    return recording
 
 
 @contextlib.contextmanager
-def record_inputs() -> Iterator[list[Note]]:
-    """Collect notes of all observations of this thread."""
-    notes: list[Note] = []
-    token = _notes.set(notes)
+def record_inputs() -> Iterator[list[Input]]:
+    """Yields the list to which tracked functions append while the body runs, in this thread."""
+    inputs: list[Input] = []
+    token = _recorded.set(inputs)
     try:
-        yield notes
+        yield inputs
     finally:
-        _notes.reset(token)
+        _recorded.reset(token)
 
 
-def unchanged(notes: list[Note]) -> bool:
-    """Whether every tracked_input would come to the same now."""
-    return all(_again(name, given) == outcome for name, given, outcome in notes)
+def unchanged(inputs: list[Input]) -> bool:
+    """Calls the functions again. Returns True if all have the recorded results."""
+    return all(_current(name, args) == fingerprint for name, args, fingerprint in inputs)
 
 
-def _again(name: str, given: list[str]) -> str:
-    """What the tracked_input `name` comes to now; "" if there is none of that name."""
+def _current(name: str, args: list[str]) -> str:
+    """Returns the fingerprint of a tracked function's current result; "" if there is no such function."""
     module = name.partition(":")[0]
-    if name not in _trackers and module.startswith("pipeline."):
+    if name not in _functions and module.startswith("pipeline."):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     try:
-        return _outcome(_trackers[name](*given)) if name in _trackers else ""
+        return _fingerprint(_functions[name](*args)) if name in _functions else ""
     except OSError as error:
-        return _outcome(error)
+        return _fingerprint(error)
 
 
-def _outcome(found: Any) -> str:
-    if isinstance(found, bytes):
-        return hashlib.sha256(found).hexdigest()
-    return type(found).__name__ if isinstance(found, OSError) else repr(found)
+def _fingerprint(result: Any) -> str:
+    if isinstance(result, bytes):
+        return hashlib.sha256(result).hexdigest()
+    return type(result).__name__ if isinstance(result, OSError) else repr(result)
 
 
 @tracked_input
 def contents(path: Path | str) -> bytes:
-    """All of a file's bytes. OSError if it cannot be read."""
+    """Returns the bytes of a file. OSError."""
     with open(path, "rb") as file:
         return file.read()
 
@@ -97,13 +95,13 @@ def is_file(path: Path | str) -> bool:
 
 @tracked_input
 def real(path: Path | str) -> str:
-    """The absolute path without symlinks of what `path` leads to, whether anything is there or not."""
+    """Returns the absolute path without symlinks; nothing need exist there."""
     return os.path.realpath(path)
 
 
 @tracked_input
 def listing(folder: Path | str, ending: str) -> list[str]:
-    """The names in `folder` that end in `ending`, in order; none if there is no such folder."""
+    """Returns the names in `folder` that end in `ending`, sorted; [] for a missing folder."""
     try:
         return sorted(name for name in os.listdir(folder) if name.endswith(ending))
     except (FileNotFoundError, NotADirectoryError):
@@ -112,5 +110,5 @@ def listing(folder: Path | str, ending: str) -> list[str]:
 
 @tracked_input
 def variable(name: str) -> str | None:
-    """A variable of the environment."""
+    """Returns an environment variable; None if it is not set."""
     return os.environ.get(name)

@@ -1,13 +1,13 @@
-"""Typed: the command that the user started, for messages that say what to run next."""
+"""The command that the user started, for messages that name the next command."""
 
 from __future__ import annotations
 
 import os
 
 VARIABLE = "NODEKILN_COMMAND"
-"""Environment: how nodekiln was started, set by whatever starts doit for the user (`./kiln`)."""
+"""Environment variable with the command that started nodekiln, set by wrappers of doit (`./kiln`)."""
 
 
 def user_command(words: str) -> str:
-    """`doit WORDS` between backquotes, with the command that the user typed in place of doit."""
+    """Returns `doit WORDS` in backquotes, with the user's own command in place of doit."""
     return f"`{os.environ.get(VARIABLE) or 'doit'} {words}`"

@@ -1,1 +1,1 @@
-"""Kernels: what a kernel's file says of it, and its modules, cut and with their dependency data."""
+"""Kernels: version, configuration and command line read from files; modules, selected and with dependency data."""

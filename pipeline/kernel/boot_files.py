@@ -1,7 +1,7 @@
-"""What boots, read from its files: a kernel's version and configuration, the command line, modules.
+"""A kernel's version, configuration, command line and modules, read from files.
 
 Source: Documentation/arch/x86/boot.rst (the header of a bzImage); scripts/extract-ikconfig of the kernel (IKCFG_ST).
-A kernel may be compressed with gzip, xz, zstd or LZ4; with others it is taken for one that says nothing.
+A kernel may be compressed with gzip, xz, zstd or LZ4. Other compressions are not read.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pipeline.readers import Listing, Unreadable, archives
 from pipeline.readers.view import Inflated, View, chunks, window
 
 HEADER = 0x202
-"""Where a bzImage says HdrS."""
+"""Offset of "HdrS" in a bzImage."""
 START, END = b"IKCFG_ST", b"IKCFG_ED"
 LZ4 = b"\x02\x21\x4c\x18"
 LZ4_BLOCK = 8 << 20
 LARGEST_LZ4 = LZ4_BLOCK + LZ4_BLOCK // 255 + 16
-"""Bytes of a block that could not be compressed."""
+"""Maximum size of an LZ4 block, in bytes: one that cannot be compressed."""
 LARGEST_LINE = 64 << 10
-"""Bytes of a file that may be a command line: the kernel itself takes 2 to 4 KiB."""
+"""Maximum size of a file with a command line, in bytes; the kernel's limit is 2 to 4 KiB."""
 CONFIG = re.compile(r"(?:.*/)?(?:config-\d[^/]*|kernel[-_]config)")
-"""A kernel's configuration beside it, as distributions name it."""
+"""Names of a kernel's configuration file in distributions."""
 MODULE = re.compile(r"(?:usr/)?lib/modules/[^/]+/(.*)\.ko(?:\.gz|\.xz|\.zst)?")
 
 
 def version(view: View) -> str:
-    """The version string of a bzImage (`6.1.0-18-amd64 (…) …`); "" if it is none."""
+    """Returns the version of a bzImage (`6.1.0-18-amd64 (…) …`); "" for other files."""
     if view.read(HEADER, 4) != b"HdrS":
         return ""
     at = int.from_bytes(view.read(0x20E, 2), "little")
@@ -36,7 +36,7 @@ def version(view: View) -> str:
 
 
 def config(view: View) -> str:
-    """The configuration that a kernel was built with, if it carries it (CONFIG_IKCONFIG); else ""."""
+    """Returns the configuration in a kernel (CONFIG_IKCONFIG); "" if it has none."""
     for data in _unpacked(view):
         start = data.find(START)
         if start >= 0:
@@ -46,7 +46,7 @@ def config(view: View) -> str:
 
 
 def _unpacked(view: View) -> Iterator[bytes]:
-    """The kernel's own bytes: those of the file (arm64's may be gzip), or of a bzImage's payload, decompressed."""
+    """Yields the decompressed kernel: the file (on arm64 possibly gzip), or the payload of a bzImage."""
     payload = view
     if view.read(HEADER, 4) == b"HdrS":
         setup = (view.read(0x1F1, 1)[0] or 4) + 1
@@ -62,8 +62,8 @@ def _unpacked(view: View) -> Iterator[bytes]:
 
 
 def _lz4(data: bytes) -> Iterator[bytes]:
-    """The blocks of a legacy frame of LZ4 (lz4_Frame_format.md, "Legacy frame"): each behind its size, and no end but
-    that of the file, or what is no size (a bzImage has its own size there)."""
+    """Decompresses a legacy frame of LZ4 (lz4_Frame_format.md, "Legacy frame"): blocks with their sizes, to the end of
+    the file or an impossible size (a bzImage has its own size there)."""
     from lz4 import block
 
     at = 0
@@ -76,7 +76,7 @@ def _lz4(data: bytes) -> Iterator[bytes]:
 
 
 def command_line(path: str, view: View) -> str | None:
-    """The kernel's command line, if the file `path` says it: `…cmdline`, syslinux.cfg, grub.cfg, a loader entry."""
+    """Returns the command line in the file `path`: `…cmdline`, syslinux.cfg, grub.cfg or a loader entry; else None."""
     name = path.rpartition("/")[2].lower()
     if view.size > LARGEST_LINE:
         return None
@@ -84,11 +84,11 @@ def command_line(path: str, view: View) -> str | None:
     if name.endswith("cmdline") or name.endswith("cmdline.txt"):
         return text.strip()
     if name.endswith((".cfg", ".conf")):
-        found = re.search(r"^\s*(?:APPEND|options|linux(?:efi)?\s+\S+)[ \t]+(.*)$", text, re.MULTILINE | re.IGNORECASE)
-        return found[1].strip() if found else None
+        match = re.search(r"^\s*(?:APPEND|options|linux(?:efi)?\s+\S+)[ \t]+(.*)$", text, re.MULTILINE | re.IGNORECASE)
+        return match[1].strip() if match else None
     return None
 
 
 def modules(root: Listing) -> set[str]:
-    """The kernel's modules, by their path below lib/modules/VERSION."""
+    """Returns the paths of the kernel's modules below lib/modules/VERSION, without suffix."""
     return {match[1] for path in root if (match := MODULE.fullmatch(path))}

@@ -1,40 +1,40 @@
-"""Modindex: the binary index that kmod's modprobe searches (kmod, libkmod/libkmod-index.h): a radix tree, big-endian.
+"""The binary index of kmod's modprobe (kmod, libkmod/libkmod-index.h): a radix tree, big-endian.
 
     magic, version, offset of the root; then nodes, children before their parent:
     [prefix NUL] [first char, last char, offset of a child for each char between] [count, (priority, value NUL)…]
 
-A node's offset carries in its upper bits which of the three parts it has.
+The upper bits of a node's offset are flags for its three parts.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from os.path import commonprefix  # of characters, in spite of its module
+from os.path import commonprefix  # of any strings
 
 MAGIC, FORMAT = 0xB007F457, 0x00020001
 _PREFIX, _VALUES, _CHILDREN = 0x80000000, 0x40000000, 0x20000000
 
 Entry = tuple[str, str, int]
-"""Key, value, priority: of several values of a key the one with the lowest priority counts most."""
+"""Key, value, priority: modprobe prefers the value with the lowest priority."""
 
 
 def index(entries: Iterable[Entry]) -> bytes:
-    """The index of `entries`. Keys are ASCII; those that are not cannot be looked up, and are left out."""
+    """Serialises `entries`, without keys that are not ASCII: they cannot be looked up."""
     values: dict[str, list[tuple[int, str]]] = {}
     for key, value, priority in entries:
         if key.isascii():
-            values.setdefault(key, []).insert(0, (priority, value))  # kmod puts equals before each other, too
-    for each in values.values():
-        each.sort(key=lambda pair: pair[0])
+            values.setdefault(key, []).insert(0, (priority, value))  # as kmod: later values first
+    for pairs in values.values():
+        pairs.sort(key=lambda pair: pair[0])
     out = bytearray(struct.pack(">III", MAGIC, FORMAT, 0))
     root = _write(out, values, sorted(values), "", "")
     struct.pack_into(">I", out, 8, root)
     return bytes(out)
 
 
-def normalized(alias: str) -> str | None:
-    """`alias` as the index has it: "-" is "_" outside of brackets. None if a bracket is not closed."""
+def normalize(alias: str) -> str | None:
+    """Returns an alias as a key: "-" becomes "_" outside of brackets. None for unbalanced brackets."""
     result, inside = [], False
     for character in alias:
         if character == "]" and not inside:
@@ -45,7 +45,7 @@ def normalized(alias: str) -> str | None:
 
 
 def _write(out: bytearray, values: dict[str, list[tuple[int, str]]], keys: list[str], path: str, prefix: str) -> int:
-    """Write the node of all `keys`, which begin with `path` + `prefix`, and those below it; the node's offset."""
+    """Writes the node of `keys`, which begin with `path` + `prefix`, after its children. Returns its offset."""
     here = path + prefix
     below: dict[str, list[str]] = {}
     for key in keys:

@@ -1,7 +1,6 @@
-"""Modinfo: what a Linux kernel module says about itself, read from its ELF file (elf(5); include/linux/module.h).
+"""Modinfo: the metadata of a Linux kernel module, read from its ELF file (elf(5); include/linux/module.h).
 
-Only three sections are looked at: `.modinfo` (NUL-terminated `key=value` texts), and the symbol table with its names,
-for the symbols that the module exports and those that it expects from elsewhere.
+It comes from the section `.modinfo` (NUL-terminated `key=value` strings) and from the symbol table.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from pipeline.model.errors import BadInput
 
 SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 INFLATED_LIMIT = 256 << 20
-"""Bytes that a compressed module may grow to; the largest of Debian's (amdgpu) has some 30 MB."""
+"""Maximum size of a decompressed module, in bytes; Debian's largest (amdgpu) has some 30 MB."""
 
 _EXPORT = re.compile(rb"\0__ksymtab_([^\0]+)")
-"""A name of a symbol: EXPORT_SYMBOL(name) defines __ksymtab_name (include/linux/export.h)."""
+"""Exported symbols in the string table: EXPORT_SYMBOL(name) defines __ksymtab_name (include/linux/export.h)."""
 _SECTIONS = (b".modinfo", b".symtab", b".strtab")
 
 
 class BadModule(BadInput):
-    """A file that ought to be a kernel module and is not."""
+    """An invalid kernel module."""
 
 
 class Module(NamedTuple):
     """A kernel module.
 
-    path: relative to lib/modules/RELEASE. name: as the kernel has it, with "_" for "-".
-    exports: the symbols that it offers to other modules. uses: those that it needs, in the order of its symbol table.
+    path: relative to lib/modules/RELEASE. name: with "_" for "-", as in the kernel. exports: symbols for other modules.
+    uses: undefined symbols, in the order of the symbol table.
     """
 
     path: str
@@ -41,10 +40,10 @@ class Module(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where the fields stand that matter, in an ELF file of one word size and byte order."""
+    """Structures of ELF for one word size and byte order."""
 
     header: struct.Struct
-    """Offset of the section headers, size of each, their number, which one has their names."""
+    """Offset, size and number of the section headers, index of the one with the names."""
     section: struct.Struct
     """Name, offset, size, and index of the first global symbol (sh_info) of a section."""
     symbol: struct.Struct
@@ -64,7 +63,7 @@ _LAYOUTS = {
 
 
 def is_module(path: str) -> bool:
-    """Whether a path names a module, compressed or not."""
+    """Returns True for the name of a module, compressed or not."""
     return path.endswith(SUFFIXES)
 
 
@@ -74,20 +73,20 @@ def module_name(path: str) -> str:
 
 
 def read(path: str, data: bytes) -> Module:
-    """The module whose file, at `path`, holds `data`. BadModule names the path."""
+    """Parses the module `data`. path: relative to lib/modules/RELEASE. BadModule with the path."""
     try:
-        modinfo, exports, uses = _read(_inflated(path, data))
+        modinfo, exports, uses = _parse(_decompress(path, data))
     except (struct.error, LookupError, ValueError, OverflowError):
-        raise BadModule(f"{path} is no kernel module") from None
-    facts: dict[bytes, list[str]] = {b"alias": [], b"softdep": []}
+        raise BadModule(f"{path} is not a kernel module") from None
+    fields: dict[bytes, list[str]] = {b"alias": [], b"softdep": []}
     for text in modinfo.split(b"\0"):
         key, _, value = text.partition(b"=")
-        if key in facts:
-            facts[key].append(value.decode("utf-8", "surrogateescape"))
-    return Module(path, module_name(path), tuple(facts[b"alias"]), tuple(facts[b"softdep"]), exports, uses)
+        if key in fields:
+            fields[key].append(value.decode("utf-8", "surrogateescape"))
+    return Module(path, module_name(path), tuple(fields[b"alias"]), tuple(fields[b"softdep"]), exports, uses)
 
 
-def _inflated(path: str, data: bytes) -> bytes:
+def _decompress(path: str, data: bytes) -> bytes:
     suffix = path.rpartition(".ko")[2]
     if suffix == "":
         return data
@@ -105,28 +104,28 @@ def _inflated(path: str, data: bytes) -> bytes:
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
             whole = reader.read(INFLATED_LIMIT + 1)
     if len(whole) > INFLATED_LIMIT:
-        raise BadModule(f"{path} is more than {INFLATED_LIMIT >> 20} MiB large")
+        raise BadModule(f"{path} has more than {INFLATED_LIMIT >> 20} MiB")
     return whole
 
 
-def _read(elf: bytes) -> tuple[bytes, tuple[bytes, ...], tuple[bytes, ...]]:
-    """The section .modinfo, and the names of the exported and of the undefined symbols."""
+def _parse(elf: bytes) -> tuple[bytes, tuple[bytes, ...], tuple[bytes, ...]]:
+    """Returns the section .modinfo, and the names of the exported and of the undefined symbols."""
     if not elf.startswith(b"\x7fELF"):
-        raise ValueError("no ELF file")
+        raise ValueError("not an ELF file")
     layout = _LAYOUTS[elf[4]][elf[5]]
     start, size, count, index_of_names = layout.header.unpack_from(elf)
     headers = [layout.section.unpack_from(elf, start + number * size) for number in range(count)]
     _, at, length, _ = headers[index_of_names]
     names = elf[at : at + length]
-    found = {}
+    sections = {}
     for name, at, length, first_global in headers:
         title = names[name : names.find(b"\0", name)]
         if title in _SECTIONS:
             if at + length > len(elf):
-                raise ValueError("cut off")
-            found[title] = (elf[at : at + length], first_global)
-    strings, _ = found[b".strtab"]
-    symbols, first_global = found[b".symtab"]
-    named = layout.symbol.iter_unpack(memoryview(symbols)[first_global * layout.symbol.size :])
-    undefined = tuple([strings[at : strings.find(b"\0", at)] for at, section in named if section == 0])
-    return found.get(b".modinfo", (b"", 0))[0], tuple(_EXPORT.findall(strings)), undefined
+                raise ValueError("truncated")
+            sections[title] = (elf[at : at + length], first_global)
+    strings, _ = sections[b".strtab"]
+    symbols, first_global = sections[b".symtab"]
+    entries = layout.symbol.iter_unpack(memoryview(symbols)[first_global * layout.symbol.size :])
+    undefined = tuple([strings[at : strings.find(b"\0", at)] for at, section in entries if section == 0])
+    return sections.get(b".modinfo", (b"", 0))[0], tuple(_EXPORT.findall(strings)), undefined

@@ -1,4 +1,4 @@
-"""Modgraph: which of a kernel's modules need which others, in the order in which depmod(8) writes it down."""
+"""Dependencies between a kernel's modules, in the order of depmod(8)."""
 
 from __future__ import annotations
 
@@ -12,56 +12,55 @@ from pipeline.store import Store
 
 
 def scan(store: Store, tree: Mapping[str, Entry], folder: str) -> list[Module]:
-    """The modules below `folder` (with its final slash), by path. Of two of a name the one in updates/ counts."""
+    """Reads the modules below `folder` (with final slash), sorted by path. One in updates/ replaces its namesake."""
     from concurrent.futures import ThreadPoolExecutor
 
-    found = {
+    contents = {
         path: entry.content
         for path, entry in tree.items()
         if path.startswith(folder) and is_module(path) and type(entry) is File
     }
 
-    def one(path: str) -> Module:
-        with buffer(store, found[path]) as data:
+    def parse(path: str) -> Module:
+        with buffer(store, contents[path]) as data:
             return read(path.removeprefix(folder), data[:])
 
     with ThreadPoolExecutor() as pool:
-        modules = list(pool.map(one, found))
+        modules = list(pool.map(parse, contents))
     modules.sort(key=lambda module: (module.path.startswith("updates/"), module.path))
     return sorted({module.name: module for module in modules}.values())
 
 
 def depmod_order(modules: Iterable[Module], order: Sequence[str]) -> list[Module]:
-    """`modules` as depmod numbers them: first those of modules.order (whose paths know no compression)."""
+    """Sorts modules as depmod does: first those in modules.order, whose paths have no compression suffix."""
     place = {path: number for number, path in enumerate(order)}
     return sorted(modules, key=lambda module: (place.get(_uncompressed(module.path), len(place)), module.path))
 
 
 def dependencies(modules: Sequence[Module]) -> Iterator[tuple[Module, list[Module]]]:
-    """Each module with all modules that it needs, in depmod's order: what is used comes after what uses it.
+    """Yields each module with all its direct and indirect dependencies, users before what they use (as depmod).
 
-    A module needs those that export the symbols that it uses; what none of them exports is the kernel's own.
-    BadInput if modules need each other in a circle.
+    A module depends on those that export the symbols it uses; the kernel exports the others. BadInput for a cycle.
     """
-    named = {module.name: module for module in modules}
+    by_name = {module.name: module for module in modules}
     exporter = {symbol: module for module in modules for symbol in module.exports}
     direct = {}
     for module in modules:
         used = dict.fromkeys(exporter[symbol].name for symbol in module.uses if symbol in exporter)
-        direct[module.name] = [named[name] for name in used if name != module.name]
+        direct[module.name] = [by_name[name] for name in used if name != module.name]
     rank = _ranked(modules, direct)
-    known: dict[str, set[str]] = {}
+    closure: dict[str, set[str]] = {}
     for name in sorted(rank, key=lambda name: -rank[name]):
-        known[name] = {each.name for each in direct[name]}.union(*(known[each.name] for each in direct[name]))
+        closure[name] = {used.name for used in direct[name]}.union(*(closure[used.name] for used in direct[name]))
     for module in modules:
-        yield module, [named[name] for name in sorted(known[module.name], key=lambda name: rank[name])]
+        yield module, [by_name[name] for name in sorted(closure[module.name], key=lambda name: rank[name])]
 
 
 def _ranked(modules: Sequence[Module], direct: Mapping[str, Sequence[Module]]) -> dict[str, int]:
-    """depmod's topological order: users before what they use, the last module that became free first."""
+    """Returns depmod's topological order: users first, and of several free modules the last freed first."""
     users = {module.name: 0 for module in modules}
-    for needed in direct.values():
-        for module in needed:
+    for used in direct.values():
+        for module in used:
             users[module.name] += 1
     free = [module.name for module in modules if not users[module.name]]
     rank: dict[str, int] = {}
@@ -72,8 +71,8 @@ def _ranked(modules: Sequence[Module], direct: Mapping[str, Sequence[Module]]) -
             users[module.name] -= 1
             if not users[module.name]:
                 free.append(module.name)
-    if circle := sorted(users.keys() - rank.keys()):
-        raise BadInput(f"kernel modules need each other in a circle: {', '.join(circle)}")
+    if cycle := sorted(users.keys() - rank.keys()):
+        raise BadInput(f"kernel modules depend on each other in a cycle: {', '.join(cycle)}")
     return rank
 
 

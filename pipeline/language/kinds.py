@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pipeline.language.document import Node, Scalar, Sequence
 from pipeline.language.problem import DID_YOU_MEAN, KeyPath, suggestion
-from pipeline.language.reader import Define, InvalidValue, Kind, Reader
+from pipeline.language.reader import Define, Kind, Reader
 
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _SPECIAL = {"true", "false", "null", *_YES_NO}
@@ -153,15 +153,8 @@ class ListOf(NamedTuple):
             hint = "write [] for an empty list, or leave the key out" if _is_null(node) else ""
             hint = self._list_hint(node) if isinstance(node, Scalar) and not hint and len(node.text) < 40 else hint
             raise reader.unexpected(node, path, "a list", hint)
-        values, error = [], None
-        for index, item in enumerate(node.items):
-            try:
-                values.append(reader.read(self.item, item, (*path, index)))
-            except InvalidValue as invalid:
-                error = invalid
-        if error:
-            raise error
-        return tuple(values)
+        items = ((index, self.item, item, (*path, index)) for index, item in enumerate(node.items))
+        return tuple(reader.read_all(items).values())
 
     def _list_hint(self, node: Scalar) -> str:
         """Returns a hint for a scalar in place of a list."""
@@ -182,15 +175,7 @@ class MapOf(NamedTuple):
         return f"a mapping ({self.item.expected} each)"
 
     def read(self, reader: Reader, node: Node, path: KeyPath) -> Mapping[str, Any]:
-        values, error = {}, None
-        for name, _, item in reader.pairs(node, path):
-            try:
-                values[name] = reader.read(self.item, item, (*path, name))
-            except InvalidValue as invalid:
-                error = invalid
-        if error:
-            raise error
-        return values
+        return reader.read_all((name, self.item, item, (*path, name)) for name, _, item in reader.pairs(node, path))
 
     def json(self, define: Define) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": self.item.json(define)}

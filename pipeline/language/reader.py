@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from pipeline.language import document
@@ -52,6 +52,18 @@ class Reader:
         self.visit(node)
         self.places[path] = node.place
         return kind.read(self, node, path)
+
+    def read_all(self, items: Iterable[tuple[Any, Kind, Node, KeyPath]]) -> dict[Any, Any]:
+        """Reads values by name. InvalidValue, after all have been read."""
+        values, error = {}, None
+        for name, kind, node, path in items:
+            try:
+                values[name] = self.read(kind, node, path)
+            except InvalidValue as invalid:
+                error = invalid
+        if error:
+            raise error
+        return values
 
     def attempt(self, kind: Kind, node: Node, path: KeyPath) -> tuple[Any, list[Problem]]:
         """Returns the value of `node` and its problems, which are not recorded. The value is None if it is invalid."""

@@ -24,24 +24,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.language.document import Node
-from pipeline.language.kinds import Boolean, Choice, Either, Integer, ListOf, MapOf, Pattern, Range, String
+from pipeline.language.kinds import Boolean, Choice, Either, Integer, ListOf, MapOf, String
 from pipeline.language.problem import KeyPath, Violations, suggestion
-from pipeline.language.reader import Define, InvalidValue, Kind, Reader
-
-__all__ = [
-    "InvalidValue",
-    "Key",
-    "Pattern",
-    "Range",
-    "Reader",
-    "Struct",
-    "fields",
-    "is_mapping",
-    "kind",
-    "mapping",
-    "plain",
-    "violations",
-]  # fmt: skip
+from pipeline.language.reader import Define, Kind, Reader
 
 Class = typing.TypeVar("Class")
 
@@ -91,19 +76,17 @@ class Struct(typing.NamedTuple):
         return "a mapping"
 
     def read(self, reader: Reader, node: Node, path: KeyPath) -> Any:
-        known, values, error = fields(self.type), dict[str, Any](), None
-        for name, key, item in reader.pairs(node, path):
+        known, error = fields(self.type), None
+        pairs = reader.pairs(node, path)
+        for name, key, _ in pairs:
             if name not in known:
                 error = reader.invalid(key, path, f"unknown key {name!r}", suggestion(name, list(known)))
-                continue
-            try:
-                values[known[name].name] = reader.read(known[name].kind, item, (*path, name))
-            except InvalidValue as invalid:
-                error = invalid
-                values[known[name].name] = None
-        for name, field in known.items():
-            if field.required and field.name not in values:
+        for name in known.keys() - {pair[0] for pair in pairs}:
+            if known[name].required:
                 error = reader.invalid(node, path, f"{name!r} is missing")
+        values = reader.read_all(
+            (known[name].name, known[name].kind, item, (*path, name)) for name, _, item in pairs if name in known
+        )
         if error:
             raise error
         return self.type(**values)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.container import booted_root, lookup
+from pipeline.container import booted_root, image_checks
 from pipeline.engine.action import Action, closure, with_results
 from pipeline.language.problem import Place, Problem, Problems, SpecWarning, StageProblem, collect_warnings
 from pipeline.model.digest import Digest
@@ -90,7 +90,7 @@ def _missing(store: Store, components: list[tuple[Component, Tree]]) -> Iterator
     bundles = [booted_root.bundle(prefix, root, store.bytes) for prefix in actions]
     for each, source, destination in booted_root.binds_without_source(root, bundles):
         action = actions[each.prefix]
-        path = lookup.said_at(destination, action.params["entry"])
+        path = image_checks.mount_path(destination, action.params["entry"])
         message = f"no component has {source!r}" + (", which the image's label binds" if path == ("image",) else "")
         empty = (
             f"; `runtime: {{mkdir: [{source}]}}` makes a directory"

@@ -21,7 +21,8 @@ from pipeline.host import containment, tracked
 from pipeline.language import document
 from pipeline.language.document import Node
 from pipeline.language.problem import Place, Problem, Problems, suggestion
-from pipeline.language.schema import InvalidValue, Reader, violations
+from pipeline.language.reader import InvalidValue, Reader
+from pipeline.language.schema import violations
 from pipeline.spec.build import filled_in
 from pipeline.spec.spec import Spec
 

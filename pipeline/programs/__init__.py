@@ -1,5 +1,5 @@
-"""Programs: whether what a node starts can start, as far as the files of its image tell.
+"""Programs: static checks that the programs of an image can start.
 
-elf reads what the kernel and the dynamic linker read of a file; libraries looks for shared libraries as the linker
-does; starting follows execve(2) from a path to the last file that it needs. They know trees and bytes, and no store.
+elf reads the headers that the kernel and the dynamic linker use; libraries searches shared libraries as the linker
+does; execve follows execve(2) to the last file that a program needs. They depend on trees and bytes, not on a store.
 """

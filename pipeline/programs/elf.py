@@ -1,7 +1,7 @@
-"""ELF: what starting a program needs to know of its file (elf(5); Linux, fs/binfmt_elf.c; the gABI, chapter 5).
+"""ELF headers for starting a program (elf(5); Linux, fs/binfmt_elf.c; the gABI, chapter 5).
 
-Only the header, the program headers, PT_INTERP and PT_DYNAMIC are read; sections are not looked at. Nothing of a file
-is believed: every read has a limit, and what lies outside of the file is BadElf.
+Only the header, the program headers, PT_INTERP and PT_DYNAMIC are read, not the sections. Files are untrusted: every
+read has a limit, and an offset outside of the file is BadElf.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.model.errors import BadInput
 
 MAGIC = b"\x7fELF"
 LARGEST_HEADERS = 64 << 10
-"""Maximum size of the program headers, in bytes (the kernel's own)."""
+"""Maximum size of the program headers, in bytes (the kernel's limit)."""
 LONGEST_PATH = 4096
 """Maximum length of a path or a name, in bytes, with the NUL that ends it (PATH_MAX)."""
 LARGEST_DYNAMIC = 256 << 10
@@ -32,18 +32,18 @@ _SEGMENTS = {32: "3I4xI12x", 64: "I4xQQ8xQ16x"}
 """Type, offset, address and size in the file of a segment."""
 
 Read = Callable[[int, int], bytes]
-"""(offset, count) -> the bytes there; fewer only where the file ends."""
+"""(offset, count) -> bytes; fewer only at the end of the file."""
 
 
 class BadElf(BadInput):
-    """A file that starts like an ELF file and cannot be one."""
+    """An invalid ELF file."""
 
 
 class Elf(NamedTuple):
-    """The facts that the kernel and the dynamic linker take from a file.
+    """The headers that the kernel and the dynamic linker use.
 
-    bits: 32 or 64. machine: e_machine. kind: e_type. interpreter: PT_INTERP, "" where there is none. needed: DT_NEEDED,
-    in order. soname: DT_SONAME. rpath, runpath: search paths as they are written, with `:` between folders.
+    bits: 32 or 64. machine: e_machine. kind: e_type. interpreter: PT_INTERP or "". needed: DT_NEEDED, in order.
+    soname: DT_SONAME. rpath, runpath: unexpanded search paths, with `:` between folders.
     """
 
     bits: int
@@ -64,7 +64,7 @@ class _Segment(NamedTuple):
 
 
 def read(data: Read) -> Elf:
-    """Reads an ELF file whose bytes `data` returns. BadElf."""
+    """Reads an ELF file through `data`. BadElf."""
     head = data(0, 64)
     if len(head) < 52 or not head.startswith(MAGIC) or head[4] not in (1, 2) or head[5] not in (1, 2):
         raise BadElf("not an ELF file")
@@ -72,17 +72,17 @@ def read(data: Read) -> Elf:
     try:
         kind, machine, start, size, count = struct.unpack_from(order + _HEADERS[bits], head)
         segments = _segments(struct.Struct(order + _SEGMENTS[bits]), data, start, size, count)
-        facts = _dynamic(struct.Struct(order + {32: "II", 64: "QQ"}[bits]), segments, data)
+        dynamic = _dynamic(struct.Struct(order + {32: "II", 64: "QQ"}[bits]), segments, data)
     except struct.error:
-        raise BadElf("the ELF header is cut off") from None
-    interpreter = next((_interpreter(data, each) for each in segments if each.kind == _INTERP), "")
-    soname, rpath, runpath = ((facts.get(tag) or [""])[-1] for tag in (_SONAME, _RPATH, _RUNPATH))
-    return Elf(bits, machine, kind, interpreter, tuple(dict.fromkeys(facts.get(_NEEDED, ()))), soname, rpath, runpath)
+        raise BadElf("the ELF header is truncated") from None
+    interpreter = next((_interpreter(data, segment) for segment in segments if segment.kind == _INTERP), "")
+    soname, rpath, runpath = ((dynamic.get(tag) or [""])[-1] for tag in (_SONAME, _RPATH, _RUNPATH))
+    return Elf(bits, machine, kind, interpreter, tuple(dict.fromkeys(dynamic.get(_NEEDED, ()))), soname, rpath, runpath)
 
 
 def _segments(layout: struct.Struct, data: Read, start: int, size: int, count: int) -> list[_Segment]:
     if count and size != layout.size:
-        raise BadElf(f"its program headers have {size} bytes each, not {layout.size}")
+        raise BadElf(f"its program headers have {size} bytes, not {layout.size}")
     if count * size > LARGEST_HEADERS:
         raise BadElf(f"its program headers take more than {LARGEST_HEADERS} bytes")
     return [_Segment(*fields) for fields in layout.iter_unpack(_exactly(data, start, count * size))]
@@ -90,16 +90,16 @@ def _segments(layout: struct.Struct, data: Read, start: int, size: int, count: i
 
 def _interpreter(data: Read, segment: _Segment) -> str:
     if not 2 <= segment.size <= LONGEST_PATH:
-        raise BadElf("its interpreter's name has an impossible length")
+        raise BadElf("its interpreter's path has an invalid length")
     name = _exactly(data, segment.offset, segment.size)
     if name[-1]:
-        raise BadElf("its interpreter's name does not end")
+        raise BadElf("its interpreter's path has no final NUL")
     return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 def _dynamic(layout: struct.Struct, segments: Sequence[_Segment], data: Read) -> dict[int, list[str]]:
-    """The texts of the dynamic section: tag -> values."""
-    segment = next((each for each in segments if each.kind == _DYNAMIC), None)
+    """Returns the strings of the dynamic section: tag -> values."""
+    segment = next((segment for segment in segments if segment.kind == _DYNAMIC), None)
     if segment is None:
         return {}
     if segment.size > LARGEST_DYNAMIC:
@@ -116,30 +116,30 @@ def _dynamic(layout: struct.Struct, segments: Sequence[_Segment], data: Read) ->
     strings = next((value for tag, value in entries if tag == _STRINGS), None)
     if strings is None:
         return {}
-    table = _in_file(segments, strings)
-    found: dict[int, list[str]] = {}
+    table = _file_offset(segments, strings)
+    strings_by_tag: dict[int, list[str]] = {}
     for tag, offset in texts:
-        found.setdefault(tag, []).append(_text(data, table + offset))
-    return found
+        strings_by_tag.setdefault(tag, []).append(_string(data, table + offset))
+    return strings_by_tag
 
 
-def _in_file(segments: Sequence[_Segment], address: int) -> int:
-    """The offset of the memory address `address` in the file."""
-    for each in segments:
-        if each.kind == _LOAD and each.address <= address < each.address + each.size:
-            return each.offset + address - each.address
-    raise BadElf("its names lie outside of what is loaded")
+def _file_offset(segments: Sequence[_Segment], address: int) -> int:
+    """Converts a memory address to an offset in the file."""
+    for segment in segments:
+        if segment.kind == _LOAD and segment.address <= address < segment.address + segment.size:
+            return segment.offset + address - segment.address
+    raise BadElf("its string table is outside of the loaded segments")
 
 
-def _text(data: Read, offset: int) -> str:
+def _string(data: Read, offset: int) -> str:
     text, end, _ = data(offset, LONGEST_PATH).partition(b"\0")
     if not end:
-        raise BadElf("a name in it does not end")
+        raise BadElf("a string in it has no final NUL")
     return text.decode("utf-8", "surrogateescape")
 
 
 def _exactly(data: Read, offset: int, count: int) -> bytes:
-    found = data(offset, count) if count else b""
-    if len(found) < count:
-        raise BadElf("it is cut off")
-    return found
+    data_read = data(offset, count) if count else b""
+    if len(data_read) < count:
+        raise BadElf("it is truncated")
+    return data_read

@@ -1,8 +1,7 @@
-"""Libraries: which shared libraries of a program the dynamic linker would not find.
+"""Shared libraries of a program that the dynamic linker would not find.
 
-The order of search is that of glibc (ld.so(8)) or musl (ldso/dynlink.c there). Where distributions differ, all their
-folders are searched: a library that is reported as missing is missing everywhere. Libraries that a program opens by
-itself (dlopen(3)) cannot be known.
+The search order is that of glibc (ld.so(8)) or musl (ldso/dynlink.c). Where distributions differ, all their folders are
+searched, so that a missing library is missing with each. Libraries opened with dlopen(3) are unknown.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
-from pipeline.container.lookup import Mounted
+from pipeline.model.path_resolution import BelowMount
 from pipeline.programs.elf import Elf
 from pipeline.programs.root import Root
 
 MOST_OBJECTS = 4096
-"""Maximum number of files that one program is made of."""
+"""Maximum number of objects (program and libraries) that are loaded for one program."""
 
 _MACHINES = {
     3: ("i386-linux-gnu", "i686-linux-gnu", "i386-linux-musl"),
@@ -30,7 +30,7 @@ _MACHINES = {
     243: ("riscv64-linux-gnu",),
     258: ("loongarch64-linux-gnu",),
 }
-"""e_machine -> names of Debian's folders for it."""
+"""e_machine -> multiarch names (GNU triplets) of its library folders."""
 _PLATFORMS = {3: "i686", 40: "v7l", 62: "x86_64", 183: "aarch64", 243: "riscv64", 258: "loongarch64"}
 """e_machine -> $PLATFORM."""
 _FOLDERS = (
@@ -40,64 +40,63 @@ _MUSL_FOLDERS = "/lib:/usr/local/lib:/usr/lib"
 _GLIBC = re.compile(r"ld-linux.*\.so\.\d+|ld(64)?\.so\.\d+|ld-\d.*\.so")
 _MUSL = re.compile(r"ld-musl-(.+)\.so\.1")
 _MUSL_ITSELF = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
-"""Libraries that musl's linker is itself."""
+"""Libraries that are part of musl's linker."""
 
 
 class Missing(NamedTuple):
-    """A library that is nowhere. by: the library that needs it; "" where that is the program itself."""
+    """A library that is not found. by: the library that needs it; "" for the program itself."""
 
     name: str
     by: str
 
 
 class _Object(NamedTuple):
-    """A file of the program: its path, its facts, and the object that needed it first."""
+    """A loaded file: its path, its headers, and the object that needed it first."""
 
     path: str
     elf: Elf
     parent: _Object | None
 
 
-def missing(root: Root, program: str, first: Elf, library_path: str = "") -> list[Missing]:
-    """The libraries that `program` (a path without symlinks) and its libraries need and that are not in `root`.
+def missing_libraries(root: Root, program: str, first: Elf, library_path: str = "") -> list[Missing]:
+    """Returns the libraries that `program` (a path without symlinks) and its libraries need and `root` does not have.
 
-    first: the program's own facts. library_path: LD_LIBRARY_PATH. A program with another linker than glibc's or musl's
-    is not looked into: [].
+    first: the program's headers. library_path: LD_LIBRARY_PATH. [] for a linker other than glibc's and musl's.
     """
     linker = posixpath.basename(first.interpreter)
     musl = _MUSL.fullmatch(linker)
     if not musl and (not _GLIBC.fullmatch(linker) or root.has_musl):
-        return []  # the latter: a stand-in for glibc's linker, which loads what musl has
+        return []  # has_musl: a substitute for glibc's linker (gcompat)
     defaults = _musl_folders(root, first.interpreter, musl[1]) if musl else _glibc_folders(root, first)
-    todo, known, found = deque([_Object(f"/{program}", first, None)]), {linker, first.soname}, list[Missing]()
+    todo, known, missing = deque([_Object(f"/{program}", first, None)]), {linker, first.soname}, list[Missing]()
     while todo and len(known) < MOST_OBJECTS:
-        each = todo.popleft()
-        for name in each.elf.needed:
+        user = todo.popleft()
+        for name in user.elf.needed:
             if name in known or (musl and _MUSL_ITSELF.match(name)):
                 continue
             known.add(name)
             try:
-                loaded = _loaded(root, name, each, first, library_path, defaults, bool(musl))
-            except Mounted:
+                library = _load(root, name, user, first, library_path, defaults, bool(musl))
+            except BelowMount:
                 continue
-            if loaded is None:
-                found.append(Missing(name, "" if each.parent is None else posixpath.basename(each.path)))
+            if library is None:
+                missing.append(Missing(name, "" if user.parent is None else posixpath.basename(user.path)))
             else:
-                known.add(loaded.elf.soname)
-                todo.append(loaded)
-    return found
+                known.add(library.elf.soname)
+                todo.append(library)
+    return missing
 
 
-def _loaded(
+def _load(
     root: Root, name: str, by: _Object, first: Elf, library_path: str, defaults: tuple[str, ...], musl: bool
 ) -> _Object | None:
-    """The library `name` that `by` needs, from the first folder that has it."""
+    """Returns the library `name` for `by` from the first folder that has it."""
     if "/" in name:
         paths: Iterator[str] = iter([name])
     else:
         folders = (*_own_folders(by, library_path, musl), *defaults)
-        own = [root.cached[name]] if name in root.cached and not musl else []
-        paths = (each for part in (own, (f"{folder}/{name}" for folder in folders)) for each in part)
+        cached = [root.cached[name]] if name in root.cached and not musl else []
+        paths = chain(cached, (f"{folder}/{name}" for folder in folders))
     for path in paths:
         elf = root.library(path)
         if elf and (elf.bits, elf.machine) == (first.bits, first.machine):
@@ -106,24 +105,24 @@ def _loaded(
 
 
 def _own_folders(by: _Object, library_path: str, musl: bool) -> Iterator[str]:
-    """The folders that DT_RPATH, LD_LIBRARY_PATH and DT_RUNPATH name, expanded."""
-    each: _Object | None = by
-    while each is not None and (musl or not by.elf.runpath):
-        if musl or not each.elf.runpath:
-            yield from _expanded(each, each.elf.rpath)
+    """Yields the folders of DT_RPATH, LD_LIBRARY_PATH and DT_RUNPATH, expanded."""
+    user: _Object | None = by
+    while user is not None and (musl or not by.elf.runpath):
+        if musl or not user.elf.runpath:
+            yield from _expand(user, user.elf.rpath)
         if musl:
-            yield from _expanded(each, each.elf.runpath)
-        each = each.parent
-    yield from _expanded(by, library_path)
-    yield from _expanded(by, by.elf.runpath)
+            yield from _expand(user, user.elf.runpath)
+        user = user.parent
+    yield from _expand(by, library_path)
+    yield from _expand(by, by.elf.runpath)
 
 
-def _expanded(of: _Object, text: str) -> Iterator[str]:
-    """The absolute folders of a search path, with $ORIGIN, $LIB and $PLATFORM replaced (ld.so(8))."""
-    machine = of.elf.machine
+def _expand(file: _Object, text: str) -> Iterator[str]:
+    """Yields the absolute folders of a search path, with $ORIGIN, $LIB and $PLATFORM replaced (ld.so(8))."""
+    machine = file.elf.machine
     libs = ("lib64", "lib", *(f"lib/{triplet}" for triplet in _MACHINES.get(machine, ())))
     for folder in re.split("[:;\n]", text):
-        folder = re.sub(r"\$(ORIGIN\b|\{ORIGIN\})", lambda _: posixpath.dirname(of.path), folder)
+        folder = re.sub(r"\$(ORIGIN\b|\{ORIGIN\})", lambda _: posixpath.dirname(file.path), folder)
         folder = re.sub(r"\$(PLATFORM\b|\{PLATFORM\})", _PLATFORMS.get(machine, ""), folder)
         if folder.startswith("/"):
             yield from dict.fromkeys(re.sub(r"\$(LIB\b|\{LIB\})", lib, folder) for lib in libs)
@@ -139,4 +138,4 @@ def _glibc_folders(root: Root, first: Elf) -> tuple[str, ...]:
 def _musl_folders(root: Root, interpreter: str, arch: str) -> tuple[str, ...]:
     prefix = posixpath.dirname(posixpath.dirname(interpreter)).rstrip("/")
     text = root.text(f"{prefix}/etc/ld-musl-{arch}.path") or _MUSL_FOLDERS
-    return tuple(each for each in re.split("[:\n]", text) if each.startswith("/"))
+    return tuple(folder for folder in re.split("[:\n]", text) if folder.startswith("/"))

@@ -19,8 +19,10 @@ from pipeline.container.container import Argument, Config, Variable
 from pipeline.container.names import AbsoluteOrNone
 from pipeline.host import containment, tracked
 from pipeline.language import document
+from pipeline.language.kinds import Pattern
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, dotted
-from pipeline.language.schema import InvalidValue, Pattern, Reader, kind, mapping, plain, violations
+from pipeline.language.reader import InvalidValue, Reader
+from pipeline.language.schema import kind, mapping, plain, violations
 from pipeline.model.digest import canonical_json
 
 FILE = "build.yml"

@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipeline.container.container import Violations
 from pipeline.language.kinds import ListOf
+from pipeline.language.problem import Violations
 from pipeline.language.reader import Kind
 from pipeline.language.schema import kind
 from pipeline.spec.components import Component, Context, References

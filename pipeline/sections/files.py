@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.container import booted_root
-from pipeline.container.container import LONGEST_HOST_NAME, Id, Violations
+from pipeline.container.container import LONGEST_HOST_NAME, Id
 from pipeline.container.names import ImagePath, Octal, relative
 from pipeline.engine import host_digests
 from pipeline.engine.action import Action
 from pipeline.host import containment
+from pipeline.language.problem import Violations
 from pipeline.language.schema import mapping
 from pipeline.model.tree import parents
 from pipeline.sections import Section

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.container.container import Violations
-from pipeline.container.names import Reference, wrong_reference
+from pipeline.container.names import Reference, reference_problem
 from pipeline.engine.action import Action
+from pipeline.language.problem import Violations
 from pipeline.sections import Section
 from pipeline.spec.bundles import is_linuxkit
 from pipeline.spec.components import Component, Context, References
@@ -34,7 +34,7 @@ def images(value: tuple[str, ...]) -> References:
 
 def problems(value: tuple[str, ...], spec: Spec) -> Violations:
     for index, reference in enumerate(value):
-        if message := wrong_reference(reference):
+        if message := reference_problem(reference):
             yield (index,), message, ""
 
 

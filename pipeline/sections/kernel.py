@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pipeline.container import arches, cmdline
 from pipeline.container.arches import ByArch, for_arch
-from pipeline.container.container import Violations
-from pipeline.container.names import ReferenceOrNone, wrong_reference
+from pipeline.container.names import ReferenceOrNone, reference_problem
 from pipeline.engine.action import Action
-from pipeline.language.problem import KeyPath, Problem, Problems
+from pipeline.language.problem import KeyPath, Problem, Problems, Violations
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
 from pipeline.spec.components import Component, Context, References
@@ -40,7 +39,7 @@ class Kernel:
     module of one architecture's kernel alone is `{amd64: aesni-intel}`."""
 
     def problems(self) -> Violations:
-        if message := wrong_reference(self.image) if self.image else "":
+        if message := reference_problem(self.image) if self.image else "":
             yield ("image",), message, ""
         yield from arches.problems(self.cmdline, ("cmdline",))
         for path, line in _lines(self.cmdline):

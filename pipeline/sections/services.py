@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from pipeline.container.container import Container, Violations
+from pipeline.container.container import Container
 from pipeline.container.names import IDENTIFIER
+from pipeline.language.problem import Violations
 from pipeline.sections import Section
 from pipeline.spec import bundles
 from pipeline.spec.spec import Spec
@@ -20,8 +21,8 @@ def problems(value: tuple[Container, ...], spec: Spec) -> Violations:
             earlier = spec.where(("services", first[container.name], "name"))
             yield (index, "name"), f"duplicate service name: {container.name!r}", f"also at {earlier}"
         if not re.fullmatch(IDENTIFIER, container.name):
-            right = "at most 76 letters and digits, with a single '.', '_' or '-' between some"
-            yield (index, "name"), f"{container.name!r} is not a name for containerd", right
+            hint = "at most 76 letters and digits, with single '.', '_' or '-' between"
+            yield (index, "name"), f"{container.name!r} is not a containerd identifier", hint
     yield from bundles.problems(value, spec)
 
 

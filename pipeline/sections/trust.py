@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.container.container import Violations
+from pipeline.language.problem import Violations
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
 from pipeline.spec.spec import Spec

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pipeline.container.container import Violations
-from pipeline.container.names import ReferenceOrNone, VolumeName, wrong_reference
+from pipeline.container.names import ReferenceOrNone, VolumeName, reference_problem
 from pipeline.engine.action import Action
+from pipeline.language.problem import Violations
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
 from pipeline.spec.bundles import VOLUMES
@@ -34,7 +34,7 @@ class Volume:
     """The platforms of the layout (`linux/amd64`), the node's own by default. Only with format oci."""
 
     def problems(self) -> Violations:
-        if message := wrong_reference(self.image) if self.image else "":
+        if message := reference_problem(self.image) if self.image else "":
             yield ("image",), message, ""
         if self.format == "oci" and not self.image:
             yield ("format",), f"the volume {self.name!r} of format oci names no image", "image: ..."

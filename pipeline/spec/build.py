@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pipeline.container.arches import Arch
-from pipeline.container.container import Violations
 from pipeline.host import tracked
-from pipeline.language.schema import Pattern, Range, fields, mapping, plain
+from pipeline.language.kinds import Pattern, Range
+from pipeline.language.problem import Violations
+from pipeline.language.schema import fields, mapping, plain
 from pipeline.spec import compatibility
 
 COMPAT = "NODEKILN_COMPAT"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pipeline.container import linuxkit_compat, names
-from pipeline.container.container import Container, Violations
+from pipeline.container.container import Container
 from pipeline.engine.action import Action
-from pipeline.language.problem import suggestion
+from pipeline.language.problem import Violations, suggestion
 from pipeline.language.schema import plain
 from pipeline.spec.components import Component, Context, References
 from pipeline.spec.spec import Spec

@@ -51,7 +51,7 @@ def linux_files(store: Store, kernel: Digest, initrd: Digest) -> dict[str, Conte
         "initrd.img": required_file(store, initrd, "initrd.img"),
         "kernel": required_file(store, kernel, "kernel"),
         "syslinux.cfg": store.content(
-            syslinux.config(SYSLINUX.checked(store.bytes(required_file(store, kernel, "cmdline")).decode()))
+            syslinux.config(SYSLINUX.check(store.bytes(required_file(store, kernel, "cmdline")).decode()))
         ),
     }
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.container import linuxkit_compat, lookup, runtime_spec
+from pipeline.container import image_checks, linuxkit_compat, runtime_spec
 from pipeline.container.label import read_label
 from pipeline.container.runtime_spec import MergedConfig
 from pipeline.model.digest import Digest
@@ -47,15 +47,15 @@ def bundle(
     label = read_label(run["Labels"])
     if linuxkit:
         entry, label = linuxkit_compat.as_parsed(entry), linuxkit_compat.as_parsed(label)
-    said = MergedConfig(entry, label)
-    config = runtime_spec.config(said, run, lookup.resolver(store, tree, ids))
-    lookup.warn_of(said, config, run["User"], tree)
-    readonly = bool(said.get("readonly", False))
+    merged = MergedConfig(entry, label)
+    config = runtime_spec.config(merged, run, image_checks.resolver(store, tree, ids))
+    image_checks.warn_about(merged, config, run["User"], tree)
+    readonly = bool(merged.get("readonly", False))
     own = root = f"{prefix}/{_place(readonly)}"
     if shared is not None:
         first = shared["readonly"] if shared["readonly"] is not None else label.get("readonly", False)
         root = f"{shared['prefix']}/{_place(first)}"
-    runtime = runtime_spec.runtime(said, runtime_spec.root_mounts(prefix, root, readonly))
+    runtime = runtime_spec.runtime(merged, runtime_spec.root_mounts(prefix, root, readonly))
     files = Tree((f"{prefix}/{name}", Directory(0o755, 0, 0, epoch)) for name in _folders(readonly, root == own))
     if root == own:
         files.update(below(own, root_image(store, tree, epoch)))

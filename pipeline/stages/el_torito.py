@@ -27,7 +27,7 @@ def bios(store: Store, kernel: Digest, initrd: Digest, image: Digest) -> dict[st
         "initrd.img": required_file(store, initrd, "initrd.img"),
         "kernel": required_file(store, kernel, "kernel"),
         isolinux.CONFIG: store.content(
-            syslinux.config(SYSLINUX.checked(store.bytes(required_file(store, kernel, "cmdline")).decode()))
+            syslinux.config(SYSLINUX.check(store.bytes(required_file(store, kernel, "cmdline")).decode()))
         ),
         isolinux.MODULE: required_file(store, image, isolinux.MODULE_SOURCE),
         isolinux.PROGRAM: required_file(store, image, isolinux.PROGRAM_SOURCE),

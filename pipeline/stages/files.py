@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.container import lookup
+from pipeline.container import image_checks
 from pipeline.language.problem import KeyPath, StageProblem, suggestion
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Directory, Entry, File, Symlink, Tree, overlay, parents
@@ -101,9 +101,9 @@ def _id(store: Store, entry: Mapping[str, Any], key: str, ids: Mapping[str, int]
     database = "passwd" if key == "uid" else "group"
     in_etc = [{path: each for path, each in tree.items() if path == "etc" or path.startswith("etc/")} for tree in lower]
     root = overlay({}, *in_etc)
-    known = lookup.names_of(store, root, f"etc/{database}")
+    known = image_checks.ids_by_name(store, root, f"etc/{database}")
     if value not in known:
-        message = f"{value!r} is no container of this spec and not in the root's /etc/{database}"
+        message = f"{value!r} is neither a container of this spec nor in the root's /etc/{database}"
         raise StageProblem((entry["at"], key), message, suggestion(value, [*ids, *known]))
     return known[value]
 

@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.container import lookup
+from pipeline.container import image_checks
 from pipeline.language.problem import KeyPath, StageProblem, StageProblems, warn
 from pipeline.model.digest import Digest
+from pipeline.model.path_resolution import BelowMount
 from pipeline.model.tree import Content, Tree, complete, cut, length, overlay
 from pipeline.store import Store
 
@@ -52,7 +53,7 @@ def container(
     config, runtime = (_document(store, whole, f"{prefix}/{name}.json") for name in ("config", "runtime"))
     process = config["process"]
     if not process.get("args"):
-        raise StageProblem(tuple(at[:1]), *lookup.NO_COMMAND)
+        raise StageProblem(tuple(at[:1]), *image_checks.NO_COMMAND)
     _check_namespaces(config["linux"].get("namespaces", ()))
     folder = _root_folder(runtime) + "/"
     own = {place.removeprefix(folder): entry for place, entry in whole.items() if place.startswith(folder)}
@@ -124,13 +125,13 @@ def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str
     """Checks the program that runc would start. StageProblem; a warning if the fault is not certain."""
     from pipeline.programs import execve
 
-    candidates = lookup.programs(process)
+    candidates = image_checks.program_paths(process)
     try:
         usable = [each for each in candidates if (file := root.file(each)) is not None and file.mode & 0o111]
-    except lookup.Mounted:
+    except BelowMount:
         return
     if not usable:
-        wrong = lookup.unusable(root.tree, process["args"][0], candidates)
+        wrong = image_checks.program_problem(root.tree, process["args"][0], candidates)
         raise StageProblem(path, *(wrong or (f"{process['args'][0]!r} cannot be started", "")))
     found = execve.start_failure(root, usable[0], environment)
     if found is None:

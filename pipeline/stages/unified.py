@@ -29,7 +29,7 @@ def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, system
     if len(paths) != 1:
         raise Unwritable(f"the systemd-boot image must have one {STUBS}….efi.stub, and it has {len(paths)}")
     stub = pe.stub(store.bytes(required_file(store, systemd_boot, paths[0])))
-    line = EFI_STUB.checked(store.bytes(required_file(store, kernel, "cmdline")).decode())
+    line = EFI_STUB.check(store.bytes(required_file(store, kernel, "cmdline")).decode())
     cmdline = line.encode().strip()
     sections = [
         (".osrel", _os_release(store, rootfs)),

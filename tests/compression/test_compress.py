@@ -75,7 +75,7 @@ def test_content_and_holes_go_in_by_reference(store):
 @pytest.mark.parametrize("name", ["zstd:3", "zstd:19"])
 def test_the_bytes_do_not_depend_on_the_number_of_workers(store, monkeypatch, name):
     monkeypatch.setattr(compress, "JOB", 1 << 20)
-    monkeypatch.setattr(compress, "HIGHEST_JOB", 1 << 20)
+    monkeypatch.setattr(compress, "HIGH_LEVEL_JOB", 1 << 20)
     data = [samples.noise(1 << 20) + bytes(1 << 20)] * 4
     results = set()
     for workers in (1, 2, 5):
@@ -85,7 +85,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(store, monkeypatch, na
 
 
 def test_a_wrong_size_is_noticed(store):
-    with pytest.raises(ValueError, match="announced"), compressor(parse("none"), 3, store.rope(), store.read) as sink:
+    with pytest.raises(ValueError, match="instead of"), compressor(parse("none"), 3, store.rope(), store.read) as sink:
         sink.write(b"ab")
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline.compression.ordered_pool import WAITING, OrderedThreadPool
+from pipeline.compression.ordered_pool import MAX_QUEUED, OrderedThreadPool
 
 
 def slow_at_first(number):
@@ -24,7 +24,7 @@ def test_results_are_taken_in_the_order_of_submission():
     with OrderedThreadPool(slow_at_first) as threads:
         for number in range(100):
             threads.submit(number, taken.append)
-            assert len(taken) >= number + 1 - WAITING
+            assert len(taken) >= number + 1 - MAX_QUEUED
     assert taken == [-number for number in range(100)]
 
 
@@ -49,8 +49,8 @@ def test_what_work_raises_is_raised_here_and_the_threads_end():
 def test_a_failed_block_drops_what_waits():
     done, before = [], threading.active_count()
     with pytest.raises(KeyError), OrderedThreadPool(lambda number: done.append(time.sleep(0.05))) as threads:
-        for number in range(WAITING):
+        for number in range(MAX_QUEUED):
             threads.submit(number, lambda result: None)
         raise KeyError
-    assert len(done) < WAITING
+    assert len(done) < MAX_QUEUED
     assert threading.active_count() == before

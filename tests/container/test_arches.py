@@ -70,5 +70,5 @@ def test_a_command_line_for_another_architecture_only(planned):
 
 @pytest.mark.parametrize("key", ["cmdline: {arm46: x}", "modules: [{arm46: x}]"])
 def test_unknown_architectures_are_refused(planned, key):
-    with pytest.raises(Problems, match=r"'arm46' is no architecture .*did you mean 'arm64'"):
+    with pytest.raises(Problems, match=r"'arm46' is not an architecture .*did you mean 'arm64'"):
         planned("arm64", f"kernel: {{image: example/kernel, {key}}}\n")

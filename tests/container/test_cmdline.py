@@ -58,7 +58,7 @@ def test_the_formats_that_a_boot_loader_starts_are_those() -> None:
 def test_no_kernel_takes_more_than_its_own_limit(name: str, tmp_path: Path) -> None:
     planned(tmp_path, "a" * 2047, name)
     found = refused(tmp_path, "a" * 2048, name)
-    assert found == "a.yml:3:12: the command line has 2048 bytes; the kernel takes at most 2047"
+    assert found == "a.yml:3:12: the command line has 2048 bytes; the kernel accepts at most 2047"
 
 
 @pytest.mark.parametrize("name", LOADED)
@@ -128,7 +128,7 @@ def test_a_word_that_a_loader_reads_itself_is_refused(name: str, line: str, word
     )
     with pytest.raises(Problems, match=re.escape(f"a.yml:3:12: {name}: ")) as caught:
         plan(load(tmp_path / "a.yml"), Lock({}), "amd64")
-    assert f"would take {word!r}" in str(caught.value)
+    assert f"interprets {word!r}" in str(caught.value)
 
 
 def on_a_volume(line: str, store: Store) -> None:

@@ -115,7 +115,7 @@ def test_ambient_capabilities_are_bounding_but_not_effective() -> None:
     ],
 )
 def test_an_unknown_capability_is_a_problem_of_who_names_it(entry: Json, label: Json, path: KeyPath) -> None:
-    with pytest.raises(StageProblem, match="unknown capability: ") as caught:
+    with pytest.raises(StageProblem, match="unknown capability '") as caught:
         config(entry, label)
     assert caught.value.path == path
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 from pipeline.programs import elf
 from tests.judges import need
-from tests.programs import made
+from tests.programs import craft
 
 
 def facts(data: bytes) -> elf.Elf:
@@ -50,10 +50,10 @@ def test_programs_of_this_machine_are_read_as_readelf_reads_them() -> None:
 
 
 @pytest.mark.parametrize(("bits", "machine", "order"), [(64, 62, "<"), (32, 3, "<"), (32, 40, ">"), (64, 22, ">")])
-def test_made_programs_of_every_shape_are_read_as_readelf_reads_them(
+def test_crafted_programs_of_every_shape_are_read_as_readelf_reads_them(
     tmp_path: Path, bits: int, machine: int, order: str
 ) -> None:
-    data = made.program(
+    data = craft.program(
         ["liba.so", "libb.so.6"], "/lib/ld.so.1", soname="s", rpath="/a:/b", runpath="$ORIGIN/../lib",
         bits=bits, machine=machine, order=order,
     )  # fmt: skip
@@ -63,7 +63,7 @@ def test_made_programs_of_every_shape_are_read_as_readelf_reads_them(
     assert (facts(data).bits, facts(data).machine) == (bits, machine)
 
 
-WHOLE = made.program([f"lib{number}.so" for number in range(20)], runpath="/opt/lib", bits=64)
+WHOLE = craft.program([f"lib{number}.so" for number in range(20)], runpath="/opt/lib", bits=64)
 
 
 CHANGES = some.lists(some.tuples(some.integers(0, len(WHOLE) - 1), some.integers(0, 255)), max_size=8)
@@ -104,9 +104,9 @@ def test_any_bytes_behind_the_magic_number_are_read_or_refused(tail: bytes) -> N
     ("data", "complaint"),
     [
         (b"", "not an ELF file"),
-        (WHOLE[:64], "cut off"),
-        (WHOLE[:-200], "cut off"),
-        (WHOLE[:54] + b"\x20\0" + WHOLE[56:], "program headers have 32 bytes each, not 56"),
+        (WHOLE[:64], "truncated"),
+        (WHOLE[:-200], "truncated"),
+        (WHOLE[:54] + b"\x20\0" + WHOLE[56:], "program headers have 32 bytes, not 56"),
         (WHOLE[:56] + b"\xff\xff" + WHOLE[58:], "more than 65536 bytes"),
     ],
 )

@@ -162,7 +162,7 @@ class TestBundle:
             ({"gid": "55"}, ("gid",), "without quotes: 55"),
         ]:
             with pytest.raises(
-                StageProblem, match="is no container of this spec and not in the image's /etc/"
+                StageProblem, match="is neither a container of this spec nor in the image's /etc/"
             ) as caught:
                 made(store, given, entry)
             assert caught.value.path == path and hint in caught.value.hint
@@ -174,7 +174,7 @@ class TestBundle:
 
     def test_links_in_a_circle_end(self, store: Store) -> None:
         given = image(store, tree_of(store, "etc/passwd -> passwd", "bin/x"), Cmd=["/bin/x"])
-        with pytest.raises(StageProblem, match="not in the image's /etc/passwd"):
+        with pytest.raises(StageProblem, match="nor in the image's /etc/passwd"):
             made(store, given, {"uid": "web"})
 
     @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ class TestBundle:
             ("[a]", "label org.mobyproject.config:1:1: expected a mapping, not a list"),
             ('{"name": "x"}', "unknown key 'name'"),
             ("command: x", "expected a list, not the string 'x'"),
-            ('{"capabilities": ["CAP_FLY"]}', "unknown capability: CAP_FLY, in the image's label"),
+            ('{"capabilities": ["CAP_FLY"]}', "capabilities[0]: unknown capability 'CAP_FLY'"),
             ("a: [", "invalid YAML"),
             ("&a [*a]", "is inside its own anchor"),
             ('{"bind": ["/a:/a"]}', "did you mean 'binds'?"),
@@ -214,7 +214,7 @@ def warned(
 class TestWarnings:
     def test_a_user_of_the_image_is_ignored(self, store: Store) -> None:
         given = {"Cmd": ["/bin/x"], "User": "1000:1000"}
-        message = "the image wants to run as user '1000:1000', which is ignored: it runs as root"
+        message = "the image's user '1000:1000' is ignored: the container runs as root"
         assert warned(store, ["bin/x"], {}, **given) == [(("image",), message)]
         assert warned(store, ["bin/x"], {"uid": 1000}, **given) == []
         assert warned(store, ["bin/x"], {}, {"uid": 5}, **given) == []
@@ -231,7 +231,7 @@ class TestWarnings:
             (["/bin/x"], ["bin/x -> /nowhere"], "the image has no '/bin/x'"),
             (["./x"], ["srv/x"], None),
             (["/host/x"], ["bin/x"], None),
-            ([], ["bin/x"], "nothing says which command to run"),
+            ([], ["bin/x"], "no command: neither the spec nor the image has one"),
         ],
     )  # fmt: skip
     def test_a_command_that_is_not_in_the_image(
@@ -324,7 +324,7 @@ class TestKernel:
         tarfile.open(fileobj=out, mode="w").close()
         tree["kernel.tar"] = File(0o644, 0, 0, STAMP, (), store.content(out.getvalue()))
         given = store.put_tree(tree.ordered())
-        with pytest.raises(StageProblem, match="the kernel image has no modules to choose from") as caught:
+        with pytest.raises(StageProblem, match="the kernel image has no modules") as caught:
             kernel_tree(store, given, **KERNEL | {"modules": ["virtio_net"]})
         assert caught.value.path == ("modules",)
         assert "boot/kernel" in store.tree(kernel_tree(store, given, **KERNEL | {"modules": []}))
@@ -424,7 +424,7 @@ class TestFiles:
         )
         assert tree["a"][1:3] == (33, 55) and tree["b"][1:3] == (101, 0)
         with pytest.raises(
-            StageProblem, match="'wep' is no container of this spec and not in the root's /etc/passwd"
+            StageProblem, match="'wep' is neither a container of this spec nor in the root's /etc/passwd"
         ) as caught:
             laid(store, entry("a", uid="wep"), below=(below,))
         assert caught.value.path == (3, "uid") and "did you mean 'web'" in caught.value.hint
@@ -511,8 +511,8 @@ def test_check_examines_what_only_images_can_tell(store: Store, tmp_path: Path) 
     parts = sections.components(Context(loaded, lambda text: Image(text, manifest, tree)))
     found = check.examine(store, parts)
     assert [str(each).removeprefix(f"{tmp_path}/") for each in found.errors] == [
-        "a.yml:2:30: 'nobody' is no container of this spec and not in the image's /etc/passwd",
-        "a.yml:4:22: unknown capability: all, which the image's label asks for",
+        "a.yml:2:30: 'nobody' is neither a container of this spec nor in the image's /etc/passwd",
+        "a.yml:4:22: unknown capability 'all' in the image's label",
         "a.yml:5:9: the kernel image has no file 'kernel' (at its top it holds no files)",
     ]
     assert [str(each).removeprefix(f"{tmp_path}/") for each in found.warnings] == [

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.oci import craft
-from tests.programs.made import GLIBC, library, program
+from tests.programs.craft import GLIBC, library, program
 from tests.project import ROOT, doit
 
 STATIC = program((), "")
@@ -103,7 +103,7 @@ def test_a_file_of_the_spec_counts_as_part_of_the_image() -> None:
         "build:",
         'files: [{path: containers/onboot/000-first/lower/bin/sh, contents: "#!/bin/app", mode: "0755"}]\nbuild:',
     )
-    assert all("is a script of a script" in each for each in wrong())
+    assert all("nested scripts" in each for each in wrong())
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_file_of_the_spec_counts_as_part_of_the_image() -> None:
         ("init", {"bin/sh": STATIC}, ["2:7: nothing brings '/init', which the kernel starts"]),
         ("init", {**INIT, "bin/sh": program([])}, [f"2:8: '/init' needs the interpreter '/bin/sh', which needs '{GLIBC}', which is not in the root file system"]),
         ("init", {"init": b"#!/bin/bash\n"}, ["2:8: '/init' needs the interpreter '/bin/bash', which is not in the root file system"]),
-        ("init", {"init": b"echo\n"}, ["2:8: '/init' is a text without '#!', which the kernel does not start"]),
+        ("init", {"init": b"echo\n"}, ["2:8: '/init' is a text file without '#!', which the kernel does not start"]),
         ("containerd", {"x": b""}, ["6:3: no image under init: brings a runtime for services"]),
         ("containerd", {"usr/bin/containerd": program(["libc.so.6"]), GLIBC[1:]: STATIC},
          ["2:28: '/usr/bin/containerd' needs libc.so.6, which no folder of the root file system has"]),
@@ -190,7 +190,7 @@ def test_all_recipes_that_are_not_there_are_said_at_their_lines() -> None:
 def test_words_that_name_no_namespace_are_refused(project: Path) -> None:
     edit('image: "app:1"}', 'image: "app:1", net: bridge, pid: hots, ipc: /run/ipc}')
     found = doit("check:node", "--alone", code=3)
-    assert "6:38: 'bridge' is no namespace that net can be: host, root, new, none, or a path" in found
+    assert "6:38: 'bridge' is not a namespace (host, root, new, none, or a path" in found
     assert "did you mean 'host'?" in found and "ipc" not in found
     edit("net: bridge, pid: hots", "pid: 'container:x'")
     assert wrong() == ["6:38: 'container:x' is no namespace: the runtime wants an absolute path"]

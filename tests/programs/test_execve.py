@@ -18,7 +18,7 @@ from pipeline.programs import execve
 from pipeline.programs.root import Root
 from pipeline.stages.starts import reading
 from pipeline.store import Store
-from tests.programs.made import GLIBC, MUSL, library, program
+from tests.programs.craft import GLIBC, MUSL, library, program
 
 Given = bytes | str
 """A file's bytes, or a symlink's target after `-> `; a file that starts with `= ` is not executable."""
@@ -56,26 +56,26 @@ SCRIPTS: list[tuple[dict[str, Given], str]] = [
     ({"bin/x": "#!/usr/bin/python3\n"}, "needs the interpreter '/usr/bin/python3', which is not in its image"),
     ({"bin/x": "#!/bin/python3\n", "usr/bin/python3": STATIC},
      "needs the interpreter '/bin/python3', which is not in its image (it is in /usr/bin)"),
-    ({"bin/x": "#!/bin/sh\r\n", "bin/sh": STATIC}, "(its first line ends in CR LF: write LF alone)"),
+    ({"bin/x": "#!/bin/sh\r\n", "bin/sh": STATIC}, "(its first line ends in CR LF: use LF)"),
     ({"bin/x": "#!/bin/sh\n", "bin/sh": "= x"}, "needs the interpreter '/bin/sh', which is not executable in its image"),
     ({"bin/x": "#!/bin/sh\n", "bin/sh": "-> sh"}, "needs the interpreter '/bin/sh', which is not in its image"),
-    ({"bin/x": "#!\n"}, "has nothing behind its '#!'"),
-    ({"bin/x": "#!/bin/x\n"}, "is a script of a script, more than 5 deep"),
+    ({"bin/x": "#!\n"}, "has no interpreter after '#!'"),
+    ({"bin/x": "#!/bin/x\n"}, "needs more than 5 nested scripts"),
     ({"bin/x": "#!/bin/y -a\n", "bin/y": "#!/bin/z\n", "bin/z": STATIC}, ""),
     ({"bin/x": "#!/bin/y\n", "bin/y": "#!/bin/z\n"},
      "needs the interpreter '/bin/y', which needs the interpreter '/bin/z', which is not in its image"),
-    ({"bin/x": "echo hello\n"}, "is a text without '#!', which the kernel does not start (begin it with #!/bin/sh)"),
+    ({"bin/x": "echo hello\n"}, "is a text file without '#!', which the kernel does not start (begin it with #!/bin/sh)"),
     ({"bin/x": "= #!/bin/sh\n"}, "is not executable in its image"),
     ({"bin/x": "#!" + "/" * 300 + "\n"}, "has a '#!' line of more than 256 bytes"),
     ({"bin/x": "#!/usr/bin/env y\n", "usr/bin/env": STATIC, "opt/y": STATIC}, ""),
     ({"bin/x": "#!/usr/bin/env y\n", "usr/bin/env": STATIC, "usr/y": STATIC},
-     "needs 'y', which no folder of PATH in its image has (it is in /usr)"),
-    ({"bin/x": "#!/usr/bin/env y -u\n", "usr/bin/env": STATIC, "opt/y": STATIC}, "env takes the whole line for one name"),
+     "needs 'y', which is not in PATH of its image (it is in /usr)"),
+    ({"bin/x": "#!/usr/bin/env y -u\n", "usr/bin/env": STATIC, "opt/y": STATIC}, "env reads the whole line as one name"),
     ({"bin/x": "#!/usr/bin/env -S A=1 y -u\n", "usr/bin/env": STATIC, "opt/y": STATIC}, ""),
-    ({"bin/x": "#!/usr/bin/env -S y -u\n", "usr/bin/env": STATIC}, "needs 'y', which no folder of PATH"),
+    ({"bin/x": "#!/usr/bin/env -S y -u\n", "usr/bin/env": STATIC}, "needs 'y', which is not in PATH"),
     ({"bin/x": "#!/usr/bin/env -i y\n", "usr/bin/env": STATIC}, ""),
     ({"bin/x": "#!/usr/bin/env y\n"}, "needs the interpreter '/usr/bin/env', which is not in its image"),
-    ({"bin/x": "#!/usr/bin/env x\n", "usr/bin/env": STATIC, "opt/x": "-> /bin/x"}, "more than 5 deep"),
+    ({"bin/x": "#!/usr/bin/env x\n", "usr/bin/env": STATIC, "opt/x": "-> /bin/x"}, "more than 5 nested scripts"),
 ]  # fmt: skip
 
 
@@ -91,7 +91,7 @@ LINKED: list[tuple[dict[str, Given], str]] = [
     ({"bin/x": program(["libc.so.6"])}, f"needs '{GLIBC}', which is not in its image"),
     ({"usr/lib64/ld-linux-x86-64.so.2": STATIC, "bin/x": program([])},
      f"needs '{GLIBC}', which is not in its image (it is in /usr/lib64)"),
-    ({"lib64/ld-linux-x86-64.so.2": "no", "bin/x": program([])}, f"needs '{GLIBC}', which is no dynamic linker"),
+    ({"lib64/ld-linux-x86-64.so.2": "no", "bin/x": program([])}, f"needs '{GLIBC}', which is not a dynamic linker"),
     ({**WHOLE, "bin/x": program(["libfoo.so.6"]), "usr/lib/libfoo.so.5": LIBC},
      "needs libfoo.so.6, which no folder of its image has (there is 'libfoo.so.5')"),
     ({**WHOLE, "bin/x": program(["liba.so", "libb.so", "libc.so.6"])}, "needs liba.so, libb.so, which no folder"),
@@ -101,11 +101,11 @@ LINKED: list[tuple[dict[str, Given], str]] = [
     ({**WHOLE, "bin/x": program(["libc.so.6"], machine=183)}, "is a program for arm64, not for amd64"),
     ({**LINKER, "lib/libc.so.6": library(soname="libc.so.6", machine=183), "bin/x": program(["libc.so.6"])},
      "needs libc.so.6, which no folder of its image has"),
-    ({**WHOLE, "bin/x": program([], kind=1)}, "is an ELF file that is no program"),
-    ({**WHOLE, "bin/x": program(["libc.so.6"])[:100]}, "is no program: it is cut off"),
+    ({**WHOLE, "bin/x": program([], kind=1)}, "is an ELF file, but not a program"),
+    ({**WHOLE, "bin/x": program(["libc.so.6"])[:100]}, "is not a program: it is truncated"),
     # folders
     ({**WHOLE, "bin/x": program(["liba.so"]), "opt/liba.so": LIBC},
-     "(/opt has liba.so, but the dynamic linker does not look there)"),
+     "(/opt has liba.so, but the dynamic linker does not search there)"),
     ({**WHOLE, "bin/x": program(["liba.so"], runpath="/none:/opt"), "opt/liba.so": LIBC}, ""),
     ({**WHOLE, "bin/x": program(["liba.so"], rpath="$ORIGIN/../opt"), "opt/liba.so": LIBC}, ""),
     ({**WHOLE, "bin/x": "-> /app/bin/x", "app/bin/x": program(["liba.so"], runpath="${ORIGIN}/../opt"), "app/opt/liba.so": LIBC}, ""),
@@ -150,7 +150,7 @@ def test_other_architectures(store: Store) -> None:
     assert said(store, {"bin/x": STATIC}, arch="arm64") == "is a program for amd64, not for arm64"
     assert said(store, {"bin/x": program((), "", bits=32, machine=3)}) == ""
     assert said(store, {"bin/x": program((), "", machine=9)}) == (
-        "is a program for another machine (ELF's number 9), not for amd64"
+        "is a program for another machine (e_machine 9), not for amd64"
     )
 
 
