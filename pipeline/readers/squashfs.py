@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pipeline.ondisk import decode_device
 from pipeline.ondisk import squashfs as ondisk
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Reader, Unreadable
 from pipeline.readers.squash_metadata import Metadata, decompress, table
 from pipeline.readers.view import Extent, Mosaic, Packed, View
 
@@ -184,3 +184,6 @@ def _node(image: _Image, inode: _Inode) -> Node:
     content = image.content(inode) if inode.kind == ondisk.REGULAR else None
     place = {"inode": inode.number} | ({"index": inode.lookups} if inode.lookups else {})
     return Node(KINDS.get(inode.kind, "device"), facts, content, place)
+
+
+READER = Reader("squashfs", recognises, read)

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from functools import partial
 
+from pipeline.ondisk import vmdk as ondisk
 from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
 from pipeline.readers.view import Extent, Mosaic, Packed, View, window
 
@@ -14,30 +15,30 @@ LARGEST_GRAIN, LARGEST_TABLE = 1 << 14, 1 << 12
 """Sectors of a grain, and entries of a table: everybody has 128 and 512."""
 MOST_TABLES = 1 << 15
 """Of 32 MiB each: a disk of 1 TiB, half of what the format allows."""
-AT_END = 0xFFFFFFFFFFFFFFFF
-COMPRESSED = 1 << 16
-FIELDS = "<4sIIQQQQIQQQB4sH"
 
 
 def recognises(view: View) -> bool:
-    return view.read(0, 4) == b"KDMV"
+    return view.read(0, 4) == ondisk.MAGIC
 
 
 def read(view: View) -> Listing:
     """`disk`: what the guest sees; `descriptor`: the text inside."""
-    header = view.read(0, struct.calcsize(FIELDS))
-    if struct.unpack(FIELDS, header)[9] == AT_END:
-        header = view.read(view.size - 2 * SECTOR, struct.calcsize(FIELDS))
-    magic, version, flags, capacity, grain, start, count, per_table, _, directory, *_ = struct.unpack(FIELDS, header)
-    if magic != b"KDMV" or not 0 < grain <= LARGEST_GRAIN or not 0 < per_table <= LARGEST_TABLE:
+    size = ondisk.HEADER.size
+    header = ondisk.HEADER.unpack(view.read(0, size))
+    if header.gdOffset == ondisk.AT_END:
+        header = ondisk.HEADER.unpack(view.read(view.size - 2 * SECTOR, size))
+    capacity, grain, per_table = header.capacity, header.grainSize, header.numGTEsPerGT
+    if header.magicNumber != ondisk.MAGIC or not 0 < grain <= LARGEST_GRAIN or not 0 < per_table <= LARGEST_TABLE:
         raise Unreadable("a VMDK without its footer")
-    grains = _grains(view, capacity, grain, per_table, directory)
-    disk = Mosaic(_extents(view, grains, capacity, grain, bool(flags & COMPRESSED)))
-    facts = {"version": version, "flags": f"{flags:#x}", "sectors": capacity, "grain": grain * SECTOR}
+    grains = _grains(view, capacity, grain, per_table, header.gdOffset)
+    disk = Mosaic(_extents(view, grains, capacity, grain, bool(header.flags & ondisk.COMPRESSED)))
+    facts = {
+        "version": header.version, "flags": f"{header.flags:#x}", "sectors": capacity, "grain": grain * SECTOR,
+    }  # fmt: skip
     listing = {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
-    if start:
-        text = view.read(start * SECTOR, count * SECTOR).rstrip(b"\0")
-        listing["descriptor"] = Node("text", {}, window(view, start * SECTOR, len(text)))
+    if start := header.descriptorOffset * SECTOR:
+        text = view.read(start, header.descriptorSize * SECTOR).rstrip(b"\0")
+        listing["descriptor"] = Node("text", {}, window(view, start, len(text)))
     return listing
 
 
@@ -71,8 +72,8 @@ def _unpack(view: View, offset: int, size: int) -> bytes:
     """A compressed grain: its sector, the size of what follows, and a zlib stream."""
     import zlib
 
-    _, packed = struct.unpack("<QI", view.read(offset, 12))
-    return zlib.decompressobj().decompress(view.read(offset + 12, packed), size)
+    grain = ondisk.GRAIN.unpack(view.read(offset, ondisk.GRAIN.size))
+    return zlib.decompressobj().decompress(view.read(offset + ondisk.GRAIN.size, grain.size), size)
 
 
 READER = Reader("VMDK", recognises, read)

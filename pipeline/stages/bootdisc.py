@@ -7,11 +7,13 @@ from functools import partial
 from pipeline.container.cmdline import SYSLINUX
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Tree, complete, files, length
+from pipeline.ondisk.iso9660 import BLOCK
+from pipeline.ondisk.mbr import EFI_SYSTEM
 from pipeline.stages import bootvolume
 from pipeline.stages.bootvolume import part
 from pipeline.stages.kept import kept
 from pipeline.store import Store
-from pipeline.writers import disk, iso9660, isodir, isolinux, mbr, syslinux
+from pipeline.writers import disk, iso9660, isolinux, mbr, syslinux
 
 VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {bootvolume.VERSION}"
 EFI_IMAGE = "boot/efi.img"
@@ -67,11 +69,11 @@ def _efi_boot(contents: dict[str, Content]) -> list[iso9660.Boot]:
 
 def _record(plan: iso9660.Plan, contents: dict[str, Content], code: bytes) -> bytes:
     """A boot record: the whole disc, active, and the EFI system partition in it."""
-    whole = plan.end * isodir.BLOCK
+    whole = plan.end * BLOCK
     volume = mbr.Partition(
-        plan.block(EFI_IMAGE) * isodir.BLOCK // disk.SECTOR,
+        plan.block(EFI_IMAGE) * BLOCK // disk.SECTOR,
         length(contents[EFI_IMAGE]) // disk.SECTOR,
-        mbr.EFI_SYSTEM,
+        EFI_SYSTEM,
     )
     disc = mbr.Partition(0, (whole + -whole % disk.MIB) // disk.SECTOR, HIDDEN, active=True)
     identity = disk.identity("disc", *contents.values()).time_low

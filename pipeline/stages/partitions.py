@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pipeline.language.problem import StageProblem
 from pipeline.model.tree import Content, Slice, Tree, length
+from pipeline.ondisk.mbr import FAT, LINUX, LINUX_SWAP
 from pipeline.stages import bootvolume
 from pipeline.stages.kept import kept
 from pipeline.store import Store
@@ -112,7 +113,7 @@ def write_mbr(store: Store, boot: bootvolume.Volume, wanted: Disk, purpose: str,
     """A disk with a boot record. purpose: what its identity is for; code: what a BIOS starts."""
     _refuse_more(wanted, mbr.MOST)
     rest = _behind(store, length(boot.content), wanted, MBR_SPARE)
-    volumes = [mbr.Volume(boot.content, mbr.FAT[boot.bits])]
+    volumes = [mbr.Volume(boot.content, FAT[boot.bits])]
     volumes += [mbr.Volume(each.content, each.mbr_kind) for each in rest]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + MBR_SPARE
@@ -149,26 +150,26 @@ def _formatted(store: Store, space: Space, each: Mapping[str, Any]) -> Ready:
 
 
 def _none(store: Store, space: Space) -> Ready:
-    return Ready(space.hole, mbr.LINUX, gpt.LINUX_DATA)
+    return Ready(space.hole, LINUX, gpt.LINUX_DATA)
 
 
 def _ext4(store: Store, space: Space) -> Ready:
     out = store.rope()
     ext4.write(Tree(), partial(kept, store), out, space.size, space.label, journal=True)
-    return Ready(out.finish(), mbr.LINUX, gpt.LINUX_DATA)
+    return Ready(out.finish(), LINUX, gpt.LINUX_DATA)
 
 
 def _swap(store: Store, space: Space) -> Ready:
     out = store.rope()
     swap.write(space.size, out, space.label, space.identity("swap"))
-    return Ready(out.finish(), mbr.LINUX_SWAP, gpt.LINUX_SWAP)
+    return Ready(out.finish(), LINUX_SWAP, gpt.LINUX_SWAP)
 
 
 def _fat(store: Store, space: Space) -> Ready:
     out, plan = store.rope(), fat.plan(Tree(), space.size)
     sector = fat.boot_sector(plan, space.label, space.identity("fat").time_low, space.start // disk.SECTOR)
     fat.write(plan, out, space.label, sector)
-    return Ready(out.finish(), mbr.FAT[plan.geometry.bits], gpt.BASIC_DATA)
+    return Ready(out.finish(), FAT[plan.geometry.bits], gpt.BASIC_DATA)
 
 
 FORMATS: Mapping[str, Callable[[Store, Space], Ready]] = {"none": _none, "ext4": _ext4, "swap": _swap, "fat": _fat}

@@ -11,15 +11,15 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator, Mapping
-from struct import pack
 from typing import NamedTuple
 
 from pipeline.model.tree import Directory, Entry, File, Sink, parent
+from pipeline.ondisk import fat as ondisk
+from pipeline.ondisk.mbr import SECTOR, SIGNATURE
 from pipeline.writers import TooLarge, Unwritable, fatname
 from pipeline.writers.extents import words
 
 VERSION = 1
-SECTOR = 512
 GRAIN = 2048
 """A volume without a given size ends at a whole MiB."""
 ALIGNED = 8
@@ -30,8 +30,8 @@ MOST_SECTORS = (1 << 32) - 1
 """Maximum number of sectors of a volume, and in front of it: 2 TiB (section 3.1, BPB_TotSec32 and BPB_HiddSec)."""
 LARGEST_ROOT = 0xFFFF // 16
 """Maximum size of FAT16's root directory, in sectors of 16 entries (section 3.1, BPB_RootEntCnt: 16 bits)."""
-CLUSTERS = {16: (4085, 65524), 32: (65525, 0x0FFFFFF5)}
-"""How many clusters make a volume FAT16 or FAT32: that count alone decides which it is (section 3.5)."""
+CLUSTERS = {16: (ondisk.LEAST_CLUSTERS[16], ondisk.LEAST_CLUSTERS[32] - 1), 32: (ondisk.LEAST_CLUSTERS[32], 0x0FFFFFF5)}
+"""Minimum and maximum number of clusters of a volume."""
 END = {16: 0xFFFF, 32: 0x0FFFFFFF}
 MEDIA = 0xF8
 STEP = 4096
@@ -92,7 +92,7 @@ def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
     lengths = {path: fatname.room(names, path) for path, names in children.items()}
     total = sum(sizes.values()) + sum(lengths.values())
     for bits, cluster in _choices(size or total):
-        root = max(ROOT_ENTRIES * 32, lengths[""]) // SECTOR if bits == 16 else 0
+        root = max(ROOT_ENTRIES * ondisk.DIR.size, lengths[""]) // SECTOR if bits == 16 else 0
         wanted = {path: count for path, count in (lengths | sizes).items() if path or not root}
         needed = sum(-(-count // (cluster * SECTOR)) for count in wanted.values())
         geometry = _fitted(bits, cluster, root, needed, size) if root <= LARGEST_ROOT else None
@@ -117,15 +117,16 @@ def boot_sector(plan: Plan, label: str, serial: int, hidden: int) -> bytes:
         room = f"a FAT volume that starts at byte {hidden * SECTOR}; FAT has room for {MOST_SECTORS * SECTOR}"
         raise Unwritable(f"{room}: put it in front of the other partitions")
     small = g.sectors if g.sectors < 65536 and g.bits == 16 else 0
-    head = b"\xeb\x58\x90NODEKILN" + pack(
-        "<HBHBHHBHHHII",
-        SECTOR, g.cluster, g.reserved, 2, g.root * 16, small, MEDIA, g.table if g.bits == 16 else 0, 63, 255, hidden,
-        0 if small else g.sectors,
+    data = ondisk.BPB.pack(
+        BS_OEMName=b"NODEKILN", BPB_BytsPerSec=SECTOR, BPB_SecPerClus=g.cluster, BPB_RsvdSecCnt=g.reserved,
+        BPB_RootEntCnt=g.root * SECTOR // ondisk.DIR.size, BPB_Media=MEDIA, BPB_FATSz16=g.table if g.bits == 16 else 0,
+        BPB_SecPerTrk=63, BPB_NumHeads=255, BPB_HiddSec=hidden, BPB_TotSec16=small,
+        BPB_TotSec32=0 if small else g.sectors,
     )  # fmt: skip
     if g.bits == 32:
-        head += pack("<IHHIHH12x", g.table, 0, 0, 2, 1, 6)
-    head += pack("<BBBI11s8s", 0x80, 0, 0x29, serial, fatname.label(label), b"FAT%d   " % g.bits)
-    return head.ljust(510, b"\0") + b"\x55\xaa"
+        data += ondisk.BPB32.pack(BPB_FATSz32=g.table, BPB_RootClus=2, BPB_FSInfo=1, BPB_BkBootSec=6)
+    data += ondisk.BS.pack(BS_VolID=serial, BS_VolLab=fatname.label(label), BS_FilSysType=b"FAT%d   " % g.bits)
+    return data.ljust(SECTOR - len(SIGNATURE), b"\0") + SIGNATURE
 
 
 def write(plan: Plan, out: Sink, label: str, boot: bytes) -> None:
@@ -242,12 +243,12 @@ def _counting(count: int) -> array[int]:
 
 def _information(free: int, next_free: int) -> bytes:
     """FSInfo (section 5)."""
-    return pack("<I480xIII12xI", 0x41615252, 0x61417272, free, next_free, 0xAA550000)
+    return ondisk.FSINFO.pack(FSI_Free_Count=free, FSI_Nxt_Free=next_free)
 
 
 def _third() -> bytes:
     """The third sector of FAT32's boot region: empty, but signed."""
-    return bytes(510) + b"\x55\xaa"
+    return bytes(SECTOR - len(SIGNATURE)) + SIGNATURE
 
 
 def _directory(plan: Plan, path: str, names: list[str], label: str) -> bytes:
@@ -256,25 +257,27 @@ def _directory(plan: Plan, path: str, names: list[str], label: str) -> bytes:
     rows: list[bytes] = []
     if path:
         upper = plan.places.get(parent(path), (0, 0))[0] if parent(path) else 0
-        rows.append(_record(b".          ", 0x10, own, plan.places[path][0], 0))
-        rows.append(_record(b"..         ", 0x10, above, upper, 0))
+        rows.append(_record(b".          ", ondisk.DIRECTORY, own, plan.places[path][0], 0))
+        rows.append(_record(b"..         ", ondisk.DIRECTORY, above, upper, 0))
     elif label:
-        rows.append(_record(fatname.label(label), 0x08, own, 0, 0))
+        rows.append(_record(fatname.label(label), ondisk.VOLUME_ID, own, 0, 0))
     short = fatname.short_names(names)
     for name in names:
         child = f"{path}/{name}" if path else name
         entry, (first, size) = plan.tree[child], plan.places[child]
         directory = type(entry) is Directory
         rows.append(fatname.long_records(name, short[name]))
-        rows.append(_record(short[name], 0x10 if directory else 0x20, entry, first, 0 if directory else size))
+        attributes = ondisk.DIRECTORY if directory else ondisk.ARCHIVE
+        rows.append(_record(short[name], attributes, entry, first, 0 if directory else size))
     return b"".join(rows)
 
 
 def _record(name: bytes, attributes: int, entry: Entry | None, first: int, size: int) -> bytes:
     date, clock = _stamp(entry.mtime if entry else EARLIEST)
-    return pack(
-        "<11sBBBHHHHHHHI", name, attributes, 0, 0, clock, date, date, first >> 16, clock, date, first & 0xFFFF, size
-    )
+    return ondisk.DIR.pack(
+        DIR_Name=name, DIR_Attr=attributes, DIR_CrtTime=clock, DIR_CrtDate=date, DIR_LstAccDate=date,
+        DIR_WrtTime=clock, DIR_WrtDate=date, DIR_FstClusHI=first >> 16, DIR_FstClusLO=first & 0xFFFF, DIR_FileSize=size,
+    )  # fmt: skip
 
 
 def _stamp(mtime: int) -> tuple[int, int]:

@@ -7,8 +7,9 @@ would not give the name back exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import pack
 
+from pipeline.ondisk import fat as ondisk
+from pipeline.ondisk.mbr import SECTOR
 from pipeline.writers import Unwritable
 
 FORBIDDEN = frozenset('"*/:<>?\\|') | {chr(number) for number in range(32)} | {"\x7f"}
@@ -41,11 +42,11 @@ def room(names: Sequence[str], path: str) -> int:
         if twin != name:
             where = f"{path}/" if path else ""
             raise Unwritable(f"{where}{twin} and {where}{name}: FAT takes these for the same name")
-        total += 1 + len(long_records(name, short[name])) // 32
+        total += 1 + len(long_records(name, short[name])) // ondisk.DIR.size
     if total > MOST_RECORDS:
         room = f"names in {total} records; a FAT directory has room for {MOST_RECORDS}"
         raise Unwritable(f"{path or 'the root'}: {room}: spread them over several directories, or shorten them")
-    return -(-total * 32 // 512) * 512
+    return -(-total * ondisk.DIR.size // SECTOR) * SECTOR
 
 
 def short_names(names: Sequence[str]) -> dict[str, bytes]:
@@ -74,9 +75,12 @@ def long_records(name: str, short: bytes) -> bytes:
     result = b""
     for number in range(parts, 0, -1):
         part = units[(number - 1) * 2 * UNITS : number * 2 * UNITS]
-        order = number | (0x40 if number == parts else 0)
-        result += pack("<B10sBBB12sH4s", order, part[:10], 0x0F, 0, checksum, part[10:22], 0, part[22:])
+        order = number | (ondisk.LAST_LONG_ENTRY if number == parts else 0)
+        result += _record(order, part[:10], ondisk.LONG_NAME, 0, checksum, part[10:22], 0, part[22:])
     return result
+
+
+_record = ondisk.LDIR.struct.pack
 
 
 def _check(name: str, path: str) -> None:

@@ -6,22 +6,21 @@ Source: UEFI 2.10, 5.3. Identities come from the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from struct import pack
 from typing import NamedTuple
 from uuid import UUID
 from zlib import crc32
 
 from pipeline.model.tree import Content, Sink, length
+from pipeline.ondisk import gpt as ondisk
+from pipeline.ondisk.mbr import PROTECTIVE, SECTOR
 from pipeline.writers import Unwritable, mbr
 
 VERSION = 1
-SECTOR = 512
 ENTRIES = 128
 """Maximum number of partitions (5.3.1, NumberOfPartitionEntries: what every tool makes)."""
 LONGEST_NAME = 36
 """Maximum length of a partition's name, in UTF-16 units (5.3.3, PartitionName)."""
-ENTRY = 128
-TABLE = ENTRIES * ENTRY // SECTOR
+TABLE = ENTRIES * ondisk.ENTRY.size // SECTOR
 """Sectors of a table."""
 TAIL = TABLE + 1
 """Sectors at the end of a disk that hold the copy."""
@@ -68,8 +67,8 @@ def write(
     if end > sectors - TAIL:
         room = f"the disk has room for {max(sectors - TAIL, 0) * SECTOR}"
         raise Unwritable(f"partitions that end at byte {end * SECTOR}; {room}: give it another size")
-    table = b"".join(_entry(partition) for partition in partitions).ljust(ENTRIES * ENTRY, b"\0")
-    protective = mbr.Partition(1, min(sectors - 1, 0xFFFFFFFF), mbr.PROTECTIVE)
+    table = b"".join(_entry(partition) for partition in partitions).ljust(TABLE * SECTOR, b"\0")
+    protective = mbr.Partition(1, min(sectors - 1, 0xFFFFFFFF), PROTECTIVE)
     head = record or mbr.record([protective], 0, code)
     last = sectors - 1
     first_header = _header(1, last, 2, sectors, disk, table)
@@ -106,23 +105,18 @@ def _entry(partition: Partition) -> bytes:
     if len(name) > 2 * LONGEST_NAME:
         room = f"a GUID partition table has room for {LONGEST_NAME} UTF-16 units"
         raise Unwritable(f"partition {partition.name!r}: a name of {len(name) // 2}; {room}: shorten it")
-    return pack(
-        "<16s16sQQQ72s",
-        partition.kind.bytes_le,
-        partition.identity.bytes_le,
-        partition.first,
-        partition.first + partition.sectors - 1,
-        partition.attributes,
-        name,
-    )
+    return ondisk.ENTRY.pack(
+        PartitionTypeGUID=partition.kind.bytes_le, UniquePartitionGUID=partition.identity.bytes_le,
+        StartingLBA=partition.first, EndingLBA=partition.first + partition.sectors - 1,
+        Attributes=partition.attributes, PartitionName=name,
+    )  # fmt: skip
 
 
 def _header(place: int, other: int, table_place: int, sectors: int, disk: UUID, table: bytes) -> bytes:
-    def fields(checksum: int) -> bytes:
-        return pack(
-            "<8sIIIIQQQQ16sQIII",
-            b"EFI PART", 0x00010000, 92, checksum, 0, place, other, 2 + TABLE, sectors - 2 - TABLE,
-            disk.bytes_le, table_place, ENTRIES, ENTRY, crc32(table),
-        )  # fmt: skip
-
-    return fields(crc32(fields(0))).ljust(SECTOR, b"\0")
+    data = bytearray(ondisk.HEADER.pack(
+        MyLBA=place, AlternateLBA=other, FirstUsableLBA=2 + TABLE, LastUsableLBA=sectors - 2 - TABLE,
+        DiskGUID=disk.bytes_le, PartitionEntryLBA=table_place, NumberOfPartitionEntries=ENTRIES,
+        SizeOfPartitionEntry=ondisk.ENTRY.size, PartitionEntryArrayCRC32=crc32(table),
+    ))  # fmt: skip
+    ondisk.HEADER.patch(data, HeaderCRC32=crc32(data))
+    return bytes(data).ljust(SECTOR, b"\0")

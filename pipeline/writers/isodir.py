@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from struct import Struct, pack
 from typing import NamedTuple
 
 from pipeline.model.tree import Directory, Entry, File, Sink, length, parent
+from pipeline.ondisk import iso9660 as ondisk
+from pipeline.ondisk.iso9660 import BIG, BLOCK, IS_DIRECTORY, LITTLE, MORE_EXTENTS, both_16
 from pipeline.writers import Unwritable, isoname, rockridge
 
-BLOCK = 2048
 LARGEST_EXTENT = (1 << 32) - BLOCK
 """Maximum size of an extent, in bytes: whole blocks, in a field of 32 bits (9.1.4). A larger file is a row of extents
 (level 3)."""
@@ -22,17 +22,15 @@ LARGEST_FILE = 100 * LARGEST_EXTENT
 MOST_BLOCKS = (1 << 32) - 1
 """Maximum number of blocks of a volume: 8 TiB (8.4.8, Volume Space Size: 32 bits; 9.1.3 for the places in it)."""
 LONGEST_RECORD = 254
-PLACED = 18
-"""Bytes of a record up to the end of its place: length, 0, first block and size in both byte orders."""
+PLACED = ondisk.RECORD.offset["recorded"]
+"""Bytes of a record up to the end of its location and data length."""
 HEADS = [bytes((size, 0)) for size in range(LONGEST_RECORD + 1)]
 LENGTHS = [bytes((size,)) for size in range(LONGEST_RECORD + 1)]
 PADDING = (b"", b"\0")
-IS_DIRECTORY, MORE_EXTENTS = 0x02, 0x80
 NOWHERE = (bytes(16),)
 """The place of what has no bytes."""
 MANY = 256
 """Directories that are written at once."""
-LITTLE, BIG = Struct("<I").pack, Struct(">I").pack
 
 Where = tuple[int, int]
 """First block, and size in bytes, of a directory or a file; of an empty one 0 and 0."""
@@ -212,7 +210,7 @@ def _tail(identifier: bytes, flags: int, mtime: int) -> bytes:
 
 @lru_cache(rockridge.FEW)
 def _times(mtime: int, flags: int) -> bytes:
-    return rockridge.date(mtime) + pack("<BBBHH", flags, 0, 0, 1, 256)
+    return rockridge.date(mtime) + bytes((flags, 0, 0)) + both_16(1)
 
 
 def _place(block: int, size: int) -> bytes:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from pipeline.model.columns import named
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Directory, Entry, File, Keep, Sink, length, parent, sections
+from pipeline.ondisk.iso9660 import BLOCK
 from pipeline.writers import isodir
-from pipeline.writers.isodir import BLOCK, Area, Where
+from pipeline.writers.isodir import Area, Where
 
 
 class Section(NamedTuple):

@@ -6,24 +6,19 @@ Source: UEFI 2.10, 5.2.1; the partition types are those that every system's part
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from struct import pack
 from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.model.tree import Content, Sink, length
+from pipeline.ondisk import mbr as ondisk
+from pipeline.ondisk.mbr import SECTOR
 from pipeline.writers import Unwritable
 
 VERSION = 1
-SECTOR = 512
 FIRST = 2048
 """Where the first partition starts, in sectors: at 1 MiB, as every partitioning tool has it."""
-FAT = {16: 0x0E, 32: 0x0C}
-"""By the width of the table; addressed by sector (LBA)."""
-LINUX = 0x83
-LINUX_SWAP = 0x82
-EFI_SYSTEM = 0xEF
-PROTECTIVE = 0xEE
 CODE = 440
+"""Maximum size of the boot code, in bytes."""
 MOST = 4
 """Maximum number of partitions (5.2.1, PartitionRecord). Extended ones are not made."""
 MOST_SECTORS = (1 << 32) - 1
@@ -85,12 +80,12 @@ def record(partitions: Sequence[Partition], disk: int, code: bytes = b"") -> byt
             room = f"a boot record has room for {MOST_SECTORS * SECTOR} each"
             raise Unwritable(f"{place}; {room}: make it smaller, or take a disk for UEFI (raw-efi)")
     table = b"".join(_entry(partition) for partition in partitions)
-    return code.ljust(CODE, b"\0") + pack("<IH", disk, 0) + table.ljust(64, b"\0") + b"\x55\xaa"
+    return ondisk.RECORD.pack(BootCode=code, UniqueMBRDiskSignature=disk, PartitionRecord=table)
 
 
 def _entry(p: Partition) -> bytes:
-    status = 0x80 if p.active else 0
-    return pack("<B3sB3sII", status, _chs(p.first), p.kind, _chs(p.first + p.sectors - 1), p.first, p.sectors)
+    status, last = ondisk.ACTIVE if p.active else 0, p.first + p.sectors - 1
+    return ondisk.PARTITION.struct.pack(status, _chs(p.first), p.kind, _chs(last), p.first, p.sectors)
 
 
 def _chs(sector: int) -> bytes:

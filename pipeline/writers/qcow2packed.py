@@ -12,17 +12,15 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from pipeline.model.tree import Content, Pack, Sink, Slice, Work, length, split
+from pipeline.ondisk import qcow2 as ondisk
 from pipeline.writers import disk
 from pipeline.writers.extents import held, words
-from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, LARGEST, ZSTD, clusters, header
+from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COUNTS, ENTRIES, LARGEST, clusters, header
 
 VERSION = 2
 SECTOR = 512
 PLAIN = b"\0"
 """Stands for a cluster that would become no smaller: no frame is as short."""
-COMPRESSED = 1 << 62
-SECTORS_AT = 62 - (CLUSTER_BITS - 8)
-"""Bit of a compressed cluster's descriptor where the number of its sectors starts; its place is below."""
 
 
 class Image:
@@ -47,7 +45,7 @@ class Image:
         """A compressed cluster, at whatever byte is next. It refers to every cluster that its sectors touch."""
         place = self.place
         sectors = (place % SECTOR + frame.length - 1) // SECTOR
-        self.refer(number, COMPRESSED | sectors << SECTORS_AT | place)
+        self.refer(number, ondisk.COMPRESSED | sectors << ondisk.sectors_at(CLUSTER_BITS) | place)
         self.body.extend((frame,))
         last = (place // SECTOR + sectors) * SECTOR // CLUSTER
         self.counts.extend([0] * (last + 1 - len(self.counts)))
@@ -93,12 +91,12 @@ def write(content: Content, pack: Pack, body: Sink) -> bytes:
         elif cluster.length:
             image.add_packed(number, cluster)
     for number, piece in plain:
-        image.refer(number, image.add(piece) | COPIED)
+        image.refer(number, image.add(piece) | ondisk.COPIED)
     first = array("Q", bytes(8 * -(-length(content) // (CLUSTER * ENTRIES))))
     for index in sorted(image.tables):
-        first[index] = image.add_table(image.tables[index]) | COPIED
+        first[index] = image.add_table(image.tables[index]) | ondisk.COPIED
     place = image.add_table(first)
-    return header(length(content), (place, len(first)), _references(image), ZSTD)
+    return header(length(content), (place, len(first)), _references(image), ondisk.ZSTD)
 
 
 def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:

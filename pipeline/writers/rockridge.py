@@ -9,17 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from struct import pack
 
 from pipeline.model.tree import Device, Directory, Entry, File, Symlink
+from pipeline.ondisk import iso9660 as ondisk
+from pipeline.ondisk.iso9660 import BLOCK, both
 from pipeline.writers import raw
 from pipeline.writers.carried import Carried
 
-BLOCK = 2048
 LONGEST = 250
 """Bytes of a name or of a link's part that one field holds."""
-CONTINUED = 28
-"""Length of the field that says where more fields are (CE)."""
+CONTINUED = ondisk.SYSTEM_USE.size + ondisk.CONTINUATION.size
+"""Bytes of the field that says where more fields are (CE)."""
 TIMES = 0x0E
 """Modification, access and attribute change."""
 LATEST = 5869583999
@@ -59,17 +59,14 @@ class Overflow:
         self.data += bytes(min(sum(map(len, fields)), BLOCK - start % BLOCK))
         rest = self.fitted(fields, len(self.data) - start, block)
         self.data[start : start + len(rest)] = rest
-        return (
-            b"".join(kept)
-            + pack("<2sBB", b"CE", CONTINUED, 1)
-            + _both(block + start // BLOCK, start % BLOCK, len(rest))
-        )
+        field = _field(b"CE", both(block + start // BLOCK), both(start % BLOCK), both(len(rest)))
+        return b"".join([*kept, field])
 
 
 def first_fields(fields: Sequence[bytes]) -> list[bytes]:
     """`fields` of the root's own record, with those that say that such fields follow, and what they mean."""
-    sizes = (8 + len(IDENTITY + DESCRIPTION + SOURCE), 1, len(IDENTITY), len(DESCRIPTION), len(SOURCE), 1)
-    return [b"SP\x07\x01\xbe\xef\0", *fields, b"ER" + bytes(sizes) + IDENTITY + DESCRIPTION + SOURCE]
+    sizes = bytes((len(IDENTITY), len(DESCRIPTION), len(SOURCE), 1))
+    return [_field(b"SP", ondisk.SHARING, b"\0"), *fields, _field(b"ER", sizes, IDENTITY, DESCRIPTION, SOURCE)]
 
 
 def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
@@ -85,7 +82,7 @@ def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
     if type(entry) is Symlink:
         found += _link(raw(entry.target))
     if type(entry) is Device and entry.kind != "p":
-        found.append(b"PN\x14\x01" + _both(*_device(entry.major, entry.minor)))
+        found.append(_field(b"PN", *map(both, _device(entry.major, entry.minor))))
     return found
 
 
@@ -99,7 +96,7 @@ def date(mtime: int) -> bytes:
 def _common(kind: int, links: int, mode: int, uid: int, gid: int, mtime: int) -> bytes:
     """The two fields that every entry has (PX, TF), for which any record has room."""
     times = bytes((TIMES,)) + date(mtime) * 3
-    return b"PX\x24\x01" + _both(kind | mode & 0o7777, links, uid, gid) + b"TF\x1a\x01" + times
+    return _field(b"PX", *map(both, (kind | mode & 0o7777, links, uid, gid))) + _field(b"TF", times)
 
 
 def _device(major: int, minor: int) -> tuple[int, int]:
@@ -122,9 +119,10 @@ def _link(target: bytes) -> list[bytes]:
             rows[-1] += piece
         else:
             rows.append(piece)
-    return [b"SL" + bytes((5 + len(row), 1, number + 1 < len(rows))) + row for number, row in enumerate(rows)]
+    return [_field(b"SL", bytes((number + 1 < len(rows),)), row) for number, row in enumerate(rows)]
 
 
-def _both(*numbers: int) -> bytes:
-    """Numbers in both byte orders (ECMA-119, 7.3.3)."""
-    return b"".join(pack("<I", number) + pack(">I", number) for number in numbers)
+def _field(signature: bytes, *parts: bytes) -> bytes:
+    """A system use field."""
+    data = b"".join(parts)
+    return ondisk.SYSTEM_USE.struct.pack(signature, ondisk.SYSTEM_USE.size + len(data), 1) + data

@@ -35,8 +35,8 @@ KINDS = {"c": b"3", "b": b"4", "p": b"6"}
 USTAR = b"ustar\00000"
 GNU = b"ustar  \0"
 """What tells the two kinds of headers apart; they agree in all that is written here without PAX records."""
-HEADER = Struct("100s24s12s12s8sc100s8s64x16s167x").pack
-"""Name; mode and owner; size; time; checksum; kind; link; magic; a device's numbers. What is too long it cuts."""
+HEADER = Struct("100s24s12s20sc100s8s64x16s167x").pack
+"""Name; mode and owner; size; time and checksum; kind; link; magic; a device's numbers. What is too long it cuts."""
 SPACES = b" " * 8
 """What stands for the checksum while it is reckoned."""
 OCTAL_IDS, OCTAL_NUMBERS, OCTAL = b"%07o\0%07o\0%07o\0", b"%07o\0%07o\0", b"%011o\0"
@@ -95,7 +95,7 @@ def _common(mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes, di
     values = ((b"uid", uid, LARGEST_ID), (b"gid", gid, LARGEST_ID), (b"mtime", mtime, LARGEST))
     wide = {key: b"%d" % value for key, value, largest in values if not 0 <= value <= largest}
     uid, gid, mtime = (0 if key in wide else value for key, value, _ in values)
-    return OCTAL_IDS % (mode & 0o7777, uid, gid), OCTAL % mtime, wide
+    return OCTAL_IDS % (mode & 0o7777, uid, gid), OCTAL % mtime + SPACES, wide
 
 
 def _device(path: str, entry: Device) -> tuple[int, int]:
@@ -139,7 +139,7 @@ def _record(key: bytes, value: bytes) -> bytes:
 def _header(
     name: bytes, ids: bytes, size: int, time: bytes, kind: bytes, target: bytes, magic: bytes, device: bytes
 ) -> bytes:
-    head = HEADER(name, ids, OCTAL % size, time, SPACES, kind, target, magic, device)
+    head = HEADER(name, ids, OCTAL % size, time, kind, target, magic, device)
     # The lower half of Adler-32, started at 0, is the sum of the bytes modulo 65521, ten times as fast as sum(). No
     # header's is as large: name and link have 200 bytes, and of the others 81 are not zero, but ASCII.
     return head[:148] + b"%06o\0 " % (adler32(head, 0) & 0xFFFF) + head[156:]

@@ -12,6 +12,8 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.model.tree import Content, Sink, cut, length
+from pipeline.ondisk import Structure
+from pipeline.ondisk import vhd as ondisk
 from pipeline.writers import disk
 from pipeline.writers.extents import held, runs, words
 
@@ -20,15 +22,12 @@ SECTOR = 512
 BLOCK = 2 << 20
 BITMAP = SECTOR
 """In front of each block: a bit for each of its sectors, all set."""
-UNUSED = 0xFFFFFFFF
-NOWHERE = (1 << 64) - 1
-FIXED, DYNAMIC = 2, 3
 LARGEST = 2040 << 30
 """Maximum size of a disk, in bytes: 2040 GiB ("Dynamic Disk Header Format", and what Azure and Hyper-V take of both
 kinds)."""
 MOST_SECTORS = 65535 * 16 * 255
 """What cylinders, heads and sectors can say; larger disks say this much there."""
-TABLE = 3 * SECTOR
+TABLE = ondisk.FOOTER.size + ondisk.DYNAMIC_HEADER.size
 """Where a dynamic image's table starts: behind a copy of the footer and its own header."""
 
 
@@ -36,7 +35,7 @@ def write_fixed(content: Content, out: Sink, identity: UUID) -> None:
     """Write the raw disk `content` (whole MiB, as Azure wants it) and the footer. Unwritable for more than LARGEST."""
     disk.check(content, LARGEST, "a VHD")
     out.extend(content)
-    out.write(_footer(FIXED, length(content), identity))
+    out.write(_footer(ondisk.FIXED, length(content), identity))
 
 
 def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
@@ -45,8 +44,8 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
     disk.check(content, LARGEST, "a VHD")
     size = length(content)
     found = runs(content, BLOCK)
-    footer = _footer(DYNAMIC, size, identity)
-    table = array("I", [UNUSED]) * -(-size // BLOCK)
+    footer = _footer(ondisk.DYNAMIC, size, identity)
+    table = array("I", [ondisk.UNUSED]) * -(-size // BLOCK)
     start = TABLE + len(table) * 4
     start += -start % SECTOR
     place = start // SECTOR
@@ -54,7 +53,8 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
         for block in range(run.first, run.end):
             table[block] = place
             place += (BITMAP + BLOCK) // SECTOR
-    out.write(footer + _dynamic_header(len(table)))
+    header = ondisk.DYNAMIC_HEADER.pack(table_offset=TABLE, max_table_entries=len(table), block_size=BLOCK)
+    out.write(footer + _summed(ondisk.DYNAMIC_HEADER, header))
     out.write(words(table, "big").ljust(start - TABLE, b"\xff"))
     for _, data in held(content, BLOCK):
         for offset in range(0, length(data), BLOCK):
@@ -67,20 +67,19 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
 
 def _footer(kind: int, size: int, identity: UUID) -> bytes:
     """The hard disk footer. "win " makes QEMU take the size from here and not from the geometry, which rounds it."""
-    offset = NOWHERE if kind == FIXED else SECTOR
-    head = pack(">8sIIQI4sI4s", b"conectix", 2, 0x00010000, offset, 0, b"win ", 0x00060001, b"Wi2k")
-    body = pack(">QQ4sI", size, size, _geometry(size // SECTOR), kind)
-    return _summed(head + body, identity.bytes + bytes(428))
+    footer = ondisk.FOOTER.pack(
+        data_offset=ondisk.NOWHERE if kind == ondisk.FIXED else ondisk.FOOTER.size, creator_application=b"win ",
+        creator_version=0x00060001, creator_host_os=b"Wi2k", original_size=size, current_size=size,
+        disk_geometry=_geometry(size // SECTOR), disk_type=kind, unique_id=identity.bytes,
+    )  # fmt: skip
+    return _summed(ondisk.FOOTER, footer)
 
 
-def _dynamic_header(entries: int) -> bytes:
-    head = pack(">8sQQIII", b"cxsparse", NOWHERE, TABLE, 0x00010000, entries, BLOCK)
-    return _summed(head, bytes(1024 - len(head) - 4))
-
-
-def _summed(before: bytes, behind: bytes) -> bytes:
-    """`before` and `behind` with the checksum of both between them: the complement of the sum of their bytes."""
-    return before + pack(">I", ~(sum(before) + sum(behind)) & 0xFFFFFFFF) + behind
+def _summed(structure: Structure, data: bytes) -> bytes:
+    """`data` with its checksum: the complement of the sum of its bytes."""
+    result = bytearray(data)
+    structure.patch(result, checksum=~sum(data) & 0xFFFFFFFF)
+    return bytes(result)
 
 
 def _geometry(sectors: int) -> bytes:

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from pipeline.model.tree import Slice
+from pipeline.ondisk.mbr import FAT, LINUX
 from pipeline.store.wordsum import wordsum
 from pipeline.writers import Unwritable, disk, gpt, mbr, pe
 from tests.formats import node
@@ -34,7 +35,7 @@ def test_gpt(store, tmp_path):
 
 @pytest.mark.parametrize("sectors", [4096, 1 << 24, 1 << 31])
 def test_mbr(tmp_path, sectors):
-    parts = [mbr.Partition(2048, sectors, mbr.FAT[32], active=True), mbr.Partition(2048 + sectors, 99, mbr.LINUX)]
+    parts = [mbr.Partition(2048, sectors, FAT[32], active=True), mbr.Partition(2048 + sectors, 99, LINUX)]
     path = tmp_path / "disk"
     path.write_bytes(mbr.record(parts, 0x1234ABCD))
     os.truncate(path, (sectors + 4096) * 512)

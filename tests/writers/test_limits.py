@@ -20,6 +20,7 @@ from pipeline import readers
 from pipeline.inspect import listings
 from pipeline.model.digest import Digest
 from pipeline.model.tree import EPOCH, Content, Device, Directory, Entry, File, Slice, Symlink, Tree, complete
+from pipeline.ondisk.mbr import LINUX as LINUX_PARTITION
 from pipeline.readers import Listing
 from pipeline.spec import build
 from pipeline.store import Store
@@ -353,19 +354,19 @@ def test_partitions() -> None:
     for sectors in (1 << 20, 1):
         with pytest.raises(Unwritable, match=r"the disk has room for .*: give it another size"):
             gpt.write([gpt_partition("last", (1 << 20) - gpt.TAIL)], sectors, IDENTITY)
-    mbr.record([mbr.Partition(mbr.MOST_SECTORS, mbr.MOST_SECTORS, mbr.LINUX)] * mbr.MOST, 0, bytes(mbr.CODE))
+    mbr.record([mbr.Partition(mbr.MOST_SECTORS, mbr.MOST_SECTORS, LINUX_PARTITION)] * mbr.MOST, 0, bytes(mbr.CODE))
     with pytest.raises(Unwritable, match=r"5 partitions; .* 4: .*raw-efi"):
-        mbr.record([mbr.Partition(1, 1, mbr.LINUX)] * 5, 0)
+        mbr.record([mbr.Partition(1, 1, LINUX_PARTITION)] * 5, 0)
     with pytest.raises(Unwritable, match=r"boot code of 441 bytes; .* 440"):
         mbr.record([], 0, bytes(mbr.CODE + 1))
     for place in ((1, mbr.MOST_SECTORS + 1), (mbr.MOST_SECTORS + 1, 1)):
         with pytest.raises(Unwritable, match=f"partition 2: .* room for {mbr.MOST_SECTORS * 512}"):
-            mbr.record([mbr.Partition(1, 1, mbr.LINUX), mbr.Partition(*place, mbr.LINUX)], 0)
+            mbr.record([mbr.Partition(1, 1, LINUX_PARTITION), mbr.Partition(*place, LINUX_PARTITION)], 0)
 
 
 def test_volumes_beyond_the_end_of_their_disk(store: Store) -> None:
     with pytest.raises(Unwritable, match="give it another size"):
-        mbr.write_disk([mbr.Volume(hole(2 << 20), mbr.LINUX)], 2 << 20, store.rope(), disk.identity)
+        mbr.write_disk([mbr.Volume(hole(2 << 20), LINUX_PARTITION)], 2 << 20, store.rope(), disk.identity)
     with pytest.raises(Unwritable, match="give it another size"):
         gpt.write_disk([gpt.Volume(hole(2 << 20), "a", gpt.LINUX_DATA)], 3 << 20, store.rope(), disk.identity)
 
