@@ -78,7 +78,9 @@ def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
 
         chosen = compress.parse(compression)
         block = compress.block_compressor(chosen)
-        packing = squashfs.Packing(chosen.name, block, _pack(store, partial(squashdata.packed, block), part=FILES))
+        packing = squashfs.Packing(
+            chosen.name, block, _pack(store, partial(squashdata.compress_blocks, block), part=FILES)
+        )
         return squashfs.write(made.tree(), store.read, out, packing)
 
     return write
@@ -90,7 +92,9 @@ def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
         from pipeline.stages.pieces import FILES, each
         from pipeline.writers import erofs, erofsdata
 
-        packing = _pack(store, each(partial(erofsdata.packed, compress.lz4(level))), part=FILES) if level else None
+        packing = (
+            _pack(store, each(partial(erofsdata.compress_extent, compress.lz4(level))), part=FILES) if level else None
+        )
         return erofs.write(made.tree(), store.read, out, packing)
 
     return write
@@ -117,7 +121,7 @@ def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
         from pipeline.stages.pieces import each
         from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
 
-        grains = _pack(store, each(partial(vmdk.packed, compress.zlib(1))), headed=True)
+        grains = _pack(store, each(partial(vmdk.compress_grain, compress.zlib(1))), headed=True)
         writers: dict[str, Callable[[], None]] = {
             "qcow2": lambda: qcow2.write(made.disk(), out),
             "vmdk": lambda: vmdk.write(made.disk(), grains, out, 1),

@@ -36,7 +36,7 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
 
 
 def _packing(store: Store, level: int) -> Pack:
-    work = pieces.each(partial(erofsdata.packed, compress.lz4(level)))
+    work = pieces.each(partial(erofsdata.compress_extent, compress.lz4(level)))
     return partial(pieces.packed, store, f"erofs {VERSION} {level}", work, part=pieces.FILES)
 
 

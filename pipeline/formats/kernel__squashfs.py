@@ -25,7 +25,11 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     chosen = compress.parse(options.get("compress", "zstd"))
     block = compress.block_compressor(chosen)
     make = partial(
-        pieces.packed, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), part=pieces.FILES
+        pieces.packed,
+        store,
+        f"squashfs {VERSION} {chosen}",
+        partial(squashdata.compress_blocks, block),
+        part=pieces.FILES,
     )
     tree = outside("boot", store.tree(rootfs))
     warn_of(squashfs.CARRIED, tree)

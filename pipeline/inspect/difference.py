@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from pipeline.host.redact import DIGITS, ENVIRONMENT, environment
 from pipeline.host.terminal import printable
 from pipeline.model.tree import parent
-from pipeline.readers import HEADER, Listing, Node, Opened, look_into
-from pipeline.readers.view import Damaged, View, first_unequal, sha256
+from pipeline.readers import HEADER, Listing, Node, ReadStructure, look_into
+from pipeline.readers.view import DecompressionError, View, first_unequal, sha256
 
 TEXT_LIMIT = 4 << 20
 """Files up to this size are shown by line where they are text; nobody reads a line of a larger one."""
@@ -57,7 +57,7 @@ def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterato
         return
     found = False
     inside = (*steps, ours.structure)
-    with contextlib.suppress(Damaged):  # the bytes themselves are all that can be told then
+    with contextlib.suppress(DecompressionError):  # the bytes themselves are all that can be told then
         for difference in between(ours.listing, _aligned(ours.listing, theirs.listing), inside):
             found = True
             yield difference
@@ -147,7 +147,7 @@ def _subject(node: Node) -> str:
     """What an archive is about: the directory that all its files are in, " (services/sshd)" say; "" of all else."""
     if node.kind != "archive" or node.content is None:
         return ""
-    opened: Opened | None = look_into(node.content)
+    opened: ReadStructure | None = look_into(node.content)
     folders = {parent(path) for path, node in opened.listing.items() if node.kind != "directory"} if opened else set()
     shared = os.path.commonpath(folders) if folders else ""
     return f" ({shared})" if shared else ""

@@ -26,7 +26,7 @@ LARGEST_DIRECTORY = 64 << 20
 """Bytes of one directory: room for a million names."""
 
 
-class Unreadable(ValueError):
+class StructureError(ValueError):
     """Bytes that start like a structure and then are none, or use a part of it that the reader does not know."""
 
 
@@ -57,12 +57,12 @@ class Reader(NamedTuple):
     recognises: Callable[[View], bool]
     """Returns whether the magic numbers of a view are those of the structure."""
     read: Callable[[View], Listing]
-    """Lists what is in a view. Unreadable if it is damaged."""
+    """Lists what is in a view. StructureError if it is damaged."""
     order: int = 10
     """Of two structures that could claim the same bytes, the one of the lower order is tried first."""
 
 
-class Opened(NamedTuple):
+class ReadStructure(NamedTuple):
     """A view that a reader recognised."""
 
     structure: str
@@ -70,18 +70,18 @@ class Opened(NamedTuple):
 
 
 DAMAGED = (ValueError, struct.error, LookupError, ArithmeticError, OSError, EOFError, RecursionError)
-"""What a reader stumbles over in bytes that are no such structure. Unreadable is a ValueError."""
+"""What a reader stumbles over in bytes that are no such structure. StructureError is a ValueError."""
 RECENT = 64
 """Views whose listings are kept: what is compared is looked into several times, from the outside in."""
 
 
 @lru_cache(RECENT)
-def look_into(view: View) -> Opened | None:
+def look_into(view: View) -> ReadStructure | None:
     """Opens a structure and returns its name and listing; None if no reader recognises it, or it is damaged."""
     for reader in readers():
         try:
             if reader.recognises(view):
-                return Opened(reader.name, reader.read(view))
+                return ReadStructure(reader.name, reader.read(view))
         except DAMAGED:
             continue
     return None

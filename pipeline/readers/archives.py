@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from pipeline.readers import Listing, Node, Reader, Unreadable, cpio
-from pipeline.readers.view import CHUNK, Extent, Inflated, Mosaic, View, sha256, window
+from pipeline.readers import Listing, Node, Reader, StructureError, cpio
+from pipeline.readers.view import CHUNK, ConcatView, DecompressedView, View, ViewSlice, sha256, subview
 
 ZSTD_RUN, ZSTD_RESERVED = 1, 3
 """Types of blocks: one byte, repeated; and one that does not exist."""
@@ -53,7 +53,7 @@ def read(view: View) -> Listing:
 
 
 def _node(stream: _Stream, parts: list[View]) -> Node:
-    content = parts[0] if len(parts) == 1 else Mosaic(Extent(part, 0, part.size) for part in parts)
+    content = parts[0] if len(parts) == 1 else ConcatView(ViewSlice(part, 0, part.size) for part in parts)
     return Node("archive", {"compression": stream.compression}, content, {"offset": stream.start})
 
 
@@ -64,7 +64,7 @@ def _starts_archive(view: View, stream: _Stream) -> bool:
     try:
         return bool(_codec(stream.compression).decompress(head)[:6].startswith(cpio.MAGICS))
     except Exception as error:  # each library has an error of its own
-        raise Unreadable(f"the {stream.compression} stream at byte {stream.start} is damaged: {error}") from None
+        raise StructureError(f"the {stream.compression} stream at byte {stream.start} is damaged: {error}") from None
 
 
 def _streams(view: View) -> Iterator[_Stream]:
@@ -72,7 +72,7 @@ def _streams(view: View) -> Iterator[_Stream]:
     while offset < view.size:
         compression = compression_of(view.read(offset, 6))
         if compression is None:
-            raise Unreadable(f"neither an archive nor a compressed stream at byte {offset}")
+            raise StructureError(f"neither an archive nor a compressed stream at byte {offset}")
         end = cpio.end(view, offset) if compression == "none" else _end(view, offset, compression)
         yield _Stream(compression, offset, end)
         offset = _past_zeros(view, end)
@@ -96,11 +96,11 @@ def _past_zeros(view: View, offset: int) -> int:
 
 
 def _content(view: View, stream: _Stream) -> View:
-    part = window(view, stream.start, stream.end - stream.start)
+    part = subview(view, stream.start, stream.end - stream.start)
     if stream.compression == "none":
         return part
     identity = (stream.compression, sha256(part))  # equal streams need not be decompressed to be known as equal
-    return Inflated(lambda: inflate(part, 0, stream.compression, lambda end: None), identity)
+    return DecompressedView(lambda: inflate(part, 0, stream.compression, lambda end: None), identity)
 
 
 def _end(view: View, start: int, compression: str) -> int:
@@ -125,23 +125,23 @@ def _zstd_end(view: View, start: int) -> int:
         last, kind, size = header & 1, header >> 1 & 3, header >> 3
         at += 3 + (1 if kind == ZSTD_RUN else size)
         if at > view.size or kind == ZSTD_RESERVED:
-            raise Unreadable(f"the zstd stream at byte {start} has no end")
+            raise StructureError(f"the zstd stream at byte {start} has no end")
     return at + 4 * (descriptor >> 2 & 1)
 
 
 def inflate(view: View, start: int, compression: str, done: Callable[[int], object]) -> Iterator[bytes]:
-    """The decompressed pieces of the stream at `start`; then `done` is told where it ends. Unreadable if damaged."""
+    """Yields the stream at `start` decompressed, then calls `done` with its end. StructureError if it is damaged."""
     codec = _codec(compression)
     offset = start
     while not codec.eof:
         data = view.read(offset, FEED)
         if not data:
-            raise Unreadable(f"the {compression} stream at byte {start} has no end")
+            raise StructureError(f"the {compression} stream at byte {start} has no end")
         offset += len(data)
         try:
             yield codec.decompress(data)
         except Exception as error:  # each library has an error of its own
-            raise Unreadable(f"the {compression} stream at byte {start} is damaged: {error}") from None
+            raise StructureError(f"the {compression} stream at byte {start} is damaged: {error}") from None
     done(offset - len(codec.unused_data))
 
 

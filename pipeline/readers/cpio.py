@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline.ondisk import cpio as ondisk
-from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import View, window
+from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers.view import View, subview
 
 MAGICS = (ondisk.MAGIC, ondisk.MAGIC_CRC)
 LONGEST_NAME = 4096
@@ -44,7 +44,7 @@ def read(view: View) -> Listing:
     members = [member for member in _members(view, 0) if member.name != TRAILER]
     for member in members:
         if member.header.nlink > 1 and member.header.filesize:
-            data[member.header.ino] = window(view, member.start, member.header.filesize)
+            data[member.header.ino] = subview(view, member.start, member.header.filesize)
     for number, member in enumerate(members):
         listing[_path(member.name)] = _node(view, member, data, number)
     return listing
@@ -61,7 +61,7 @@ def _node(view: View, member: _Member, data: dict[int, View], number: int) -> No
         "mode": f"{stat.S_IMODE(header.mode):04o}", "uid": header.uid, "gid": header.gid, "mtime": header.mtime,
     }  # fmt: skip
     place = {"number": number, "inode": header.ino, "offset": member.start}
-    content = window(view, member.start, header.filesize)
+    content = subview(view, member.start, header.filesize)
     if kind == "file":
         if header.nlink > 1:
             facts["links"] = header.nlink
@@ -76,11 +76,11 @@ def _node(view: View, member: _Member, data: dict[int, View], number: int) -> No
 
 
 def end(view: View, start: int) -> int:
-    """The offset behind the archive that starts at `start`. Unreadable if it has no trailer."""
+    """The offset behind the archive that starts at `start`. StructureError if it has no trailer."""
     for member in _members(view, start):
         if member.name == TRAILER:
             return member.end
-    raise Unreadable(f"the cpio archive at byte {start} has no trailer")
+    raise StructureError(f"the cpio archive at byte {start} has no trailer")
 
 
 def _members(view: View, start: int) -> Iterator[_Member]:
@@ -89,11 +89,11 @@ def _members(view: View, start: int) -> Iterator[_Member]:
     for _ in range(MOST_ENTRIES):
         header = view.read(offset, ondisk.SIZE)
         if not header.startswith(MAGICS) or len(header) < ondisk.SIZE:
-            raise Unreadable(f"no cpio header at byte {offset}")
+            raise StructureError(f"no cpio header at byte {offset}")
         digits = range(len(ondisk.MAGIC), ondisk.SIZE, ondisk.DIGITS)
         fields = ondisk.Header(*[int(header[at : at + ondisk.DIGITS], 16) for at in digits])
         if not 0 < fields.namesize <= LONGEST_NAME:
-            raise Unreadable(f"a name of {fields.namesize} bytes at byte {offset}")
+            raise StructureError(f"a name of {fields.namesize} bytes at byte {offset}")
         name = os.fsdecode(view.read(offset + ondisk.SIZE, fields.namesize)[:-1])
         data = offset + ondisk.SIZE + fields.namesize
         data += -(data - start) % 4
@@ -103,7 +103,7 @@ def _members(view: View, start: int) -> Iterator[_Member]:
             return
         offset = member.end
         offset += -(offset - start) % 4
-    raise Unreadable(f"more than {MOST_ENTRIES} entries")
+    raise StructureError(f"more than {MOST_ENTRIES} entries")
 
 
 READER = Reader("cpio", recognises, read, order=9)

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.ondisk import gpt, mbr
 from pipeline.ondisk.mbr import SECTOR
 from pipeline.readers import HEADER, Listing, Node, Reader
-from pipeline.readers.view import View, window
+from pipeline.readers.view import View, subview
 
 MOST_PARTITIONS = 1024
 """Entries of a GUID partition table: eight times what every tool makes."""
@@ -29,7 +29,7 @@ def recognises(view: View) -> bool:
 def read(view: View) -> Listing:
     """`boot code`, then `partition 1`, … with what the table says of them."""
     record, partitions = _record(view)
-    listing = {"boot code": Node("code", {}, window(view, 0, len(record.BootCode)))}
+    listing = {"boot code": Node("code", {}, subview(view, 0, len(record.BootCode)))}
     data = view.read(SECTOR, gpt.HEADER.size)
     header = gpt.HEADER.unpack(data) if data.startswith(gpt.SIGNATURE) else None
     if header and mbr.PROTECTIVE in [each.OSType for each in partitions]:
@@ -49,7 +49,7 @@ def _mbr(view: View, partitions: list[Any]) -> Iterator[tuple[str, Node]]:
             facts: dict[str, str | int] = {
                 "type": f"0x{each.OSType:02x}", "active": int(each.BootIndicator == mbr.ACTIVE),
             }  # fmt: skip
-            content = window(view, each.StartingLBA * SECTOR, each.SizeInLBA * SECTOR)
+            content = subview(view, each.StartingLBA * SECTOR, each.SizeInLBA * SECTOR)
             chs = f"{each.StartingCHS.hex()} {each.EndingCHS.hex()}"
             place = {"first sector": each.StartingLBA, "sectors": each.SizeInLBA, "CHS": chs}
             yield f"partition {number}", Node("partition", facts, content, place)
@@ -66,7 +66,7 @@ def _gpt(view: View, header: Any) -> Iterator[tuple[str, Node]]:
                 "name": entry.PartitionName.decode("utf-16-le").rstrip("\0"), "attributes": f"{entry.Attributes:#x}",
             }  # fmt: skip
             sectors = entry.EndingLBA - entry.StartingLBA + 1
-            content = window(view, entry.StartingLBA * SECTOR, sectors * SECTOR)
+            content = subview(view, entry.StartingLBA * SECTOR, sectors * SECTOR)
             place = {"first sector": entry.StartingLBA, "last sector": entry.EndingLBA}
             yield f"partition {number + 1}", Node("partition", facts, content, place)
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from pipeline.ondisk import fat as ondisk
 from pipeline.ondisk.mbr import SECTOR, SIGNATURE
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import Extent, Mosaic, View, window
+from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers.view import ConcatView, View, ViewSlice, subview
 
 ENTRY = ondisk.DIR.size
 DELETED, FREE = 0xE5, 0x00
@@ -19,7 +19,7 @@ DEEPEST = 64
 """Directories below each other. A path has at most 260 characters, and a damaged table may make a ring."""
 
 
-class _Volume(NamedTuple):
+class _Fat(NamedTuple):
     view: View
     bits: int
     cluster: int
@@ -32,15 +32,15 @@ class _Volume(NamedTuple):
     walked: set[int]
     """First clusters of the directories that were listed: one that comes twice is a ring."""
 
-    def chain(self, first: int) -> Mosaic:
+    def chain(self, first: int) -> ConcatView:
         """What the clusters from `first` on hold."""
         extents, number, seen = [], first, 0
         while 2 <= number < self.clusters + 2:
-            extents.append(Extent(self.view, self.data + (number - 2) * self.cluster, self.cluster))
+            extents.append(ViewSlice(self.view, self.data + (number - 2) * self.cluster, self.cluster))
             number, seen = self.next(number), seen + 1
             if seen > len(self.table) * 8 // self.bits:
-                raise Unreadable("a ring of clusters")
-        return Mosaic(extents)
+                raise StructureError("a ring of clusters")
+        return ConcatView(extents)
 
     def next(self, number: int) -> int:
         if self.bits == 12:
@@ -76,13 +76,13 @@ def read(view: View) -> Listing:
     for path, node in _directory(volume, volume.root, "", 0):
         listing[path] = node
         if len(listing) > MOST_ENTRIES:
-            raise Unreadable(f"more than {MOST_ENTRIES} entries")
-    listing["(boot code)"] = Node("code", {}, window(view, code, SECTOR - len(SIGNATURE) - code))
+            raise StructureError(f"more than {MOST_ENTRIES} entries")
+    listing["(boot code)"] = Node("code", {}, subview(view, code, SECTOR - len(SIGNATURE) - code))
     listing[HEADER] = Node("volume", facts, None, {"sectors": sectors})
     return listing
 
 
-def _volume(view: View, boot: bytes, bpb: Any, sectors: int) -> _Volume:
+def _volume(view: View, boot: bytes, bpb: Any, sectors: int) -> _Fat:
     bpb32, size = ondisk.BPB32.unpack(boot, ondisk.BPB.size), bpb.BPB_BytsPerSec
     cluster, table = bpb.BPB_SecPerClus * size, (bpb.BPB_FATSz16 or bpb32.BPB_FATSz32) * size
     start, root_size = bpb.BPB_RsvdSecCnt * size, bpb.BPB_RootEntCnt * ENTRY
@@ -91,15 +91,15 @@ def _volume(view: View, boot: bytes, bpb: Any, sectors: int) -> _Volume:
     clusters = (sectors * size - data) // cluster
     bits = next((bits for bits in (32, 16) if clusters >= ondisk.LEAST_CLUSTERS[bits]), 12)
     if table > LARGEST_TABLE:
-        raise Unreadable("a table of more clusters than FAT has")
-    volume = _Volume(view, bits, cluster, data, view.read(start, table), clusters, view, set())
-    root = volume.chain(bpb32.BPB_RootClus) if bits == 32 else window(view, root_start, root_size)
+        raise StructureError("a table of more clusters than FAT has")
+    volume = _Fat(view, bits, cluster, data, view.read(start, table), clusters, view, set())
+    root = volume.chain(bpb32.BPB_RootClus) if bits == 32 else subview(view, root_start, root_size)
     return volume._replace(root=root)
 
 
-def _directory(volume: _Volume, content: View, above: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _directory(volume: _Fat, content: View, above: str, depth: int) -> Iterator[tuple[str, Node]]:
     if depth > DEEPEST:
-        raise Unreadable("directories without end")
+        raise StructureError("directories without end")
     long_name = ""
     for offset in range(0, content.size, ENTRY):
         data = content.read(offset, ENTRY)
@@ -118,7 +118,7 @@ def _directory(volume: _Volume, content: View, above: str, depth: int) -> Iterat
                 yield from _entry(volume, entry, above + name, depth)
 
 
-def _entry(volume: _Volume, entry: Any, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _entry(volume: _Fat, entry: Any, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     first = entry.DIR_FstClusLO | entry.DIR_FstClusHI << 16 if volume.bits == 32 else entry.DIR_FstClusLO
     created = f"{_time(entry.DIR_CrtDate, entry.DIR_CrtTime)}.{entry.DIR_CrtTimeTenth:02}"
     facts: dict[str, str | int] = {
@@ -129,12 +129,12 @@ def _entry(volume: _Volume, entry: Any, path: str, depth: int) -> Iterator[tuple
         yield "(label)", Node("label", facts | {"label": _text(entry.DIR_Name)}, None)
     elif entry.DIR_Attr & ondisk.DIRECTORY:
         if first in volume.walked:
-            raise Unreadable("a directory in two places")
+            raise StructureError("a directory in two places")
         volume.walked.add(first)
         yield path, Node("directory", facts, None, {"cluster": first})
         yield from _directory(volume, volume.chain(first), path + "/", depth + 1)
     else:
-        yield path, Node("file", facts, window(volume.chain(first), 0, entry.DIR_FileSize), {"cluster": first})
+        yield path, Node("file", facts, subview(volume.chain(first), 0, entry.DIR_FileSize), {"cluster": first})
 
 
 def _time(date: int, time: int) -> str:

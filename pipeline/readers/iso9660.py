@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from pipeline.ondisk import iso9660 as ondisk
 from pipeline.ondisk.iso9660 import BLOCK, FIRST_DESCRIPTOR, number
 from pipeline.ondisk.mbr import SECTOR
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable, disk
-from pipeline.readers.view import View, window
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, StructureError, disk
+from pipeline.readers.view import View, subview
 
 KINDS = {stat.S_IFLNK: "symlink", stat.S_IFDIR: "directory", stat.S_IFREG: "file"}
 MOST_DESCRIPTORS = 64
@@ -24,7 +24,7 @@ TEXTS = {
 }  # fmt: skip
 
 
-class _Volume(NamedTuple):
+class _Iso9660(NamedTuple):
     """skip: bytes to skip in every system use area, -1 where there is no Rock Ridge. walked: directories, by sector."""
 
     view: View
@@ -50,11 +50,11 @@ def read(view: View) -> Listing:
         elif boot.type == ondisk.BOOT_RECORD and boot.system.startswith(ondisk.EL_TORITO):
             listing.update(_boot_images(view, boot.catalog))
     if not primary:
-        raise Unreadable("an ISO 9660 volume without a primary descriptor")
+        raise StructureError("an ISO 9660 volume without a primary descriptor")
     root = ondisk.RECORD.unpack(primary.root)
-    listing.update(_directory(_Volume(view, _skip(view, root), set()), root, "", 0))
+    listing.update(_directory(_Iso9660(view, _skip(view, root), set()), root, "", 0))
     if disk.recognises(view):
-        listing["(partition table)"] = Node("table", {}, window(view, 0, FIRST_DESCRIPTOR * BLOCK))
+        listing["(partition table)"] = Node("table", {}, subview(view, 0, FIRST_DESCRIPTOR * BLOCK))
     facts: dict[str, str | int] = {
         text: getattr(primary, name).decode("latin-1").rstrip(" \0") for text, name in TEXTS.items()
     }
@@ -69,10 +69,10 @@ def _skip(view: View, root: Any) -> int:
     return area[6] if area[:2] == b"SP" and area[4:6] == ondisk.SHARING else -1
 
 
-def _directory(volume: _Volume, record: Any, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _directory(volume: _Iso9660, record: Any, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     start, size = number(record.location) * BLOCK, number(record.data_length)
     if depth > DEEPEST or size > LARGEST_DIRECTORY or start in volume.walked:
-        raise Unreadable("directories without end")
+        raise StructureError("directories without end")
     volume.walked.add(start)
     data = volume.view.read(start, size)
     at, count = 0, 0
@@ -89,11 +89,11 @@ def _directory(volume: _Volume, record: Any, path: str, depth: int) -> Iterator[
             unix = list(_system_use(volume, entry, len(raw))) if volume.skip >= 0 else []
             yield from _entry(volume, record, raw, unix, path, depth)
         if count > MOST_ENTRIES:
-            raise Unreadable(f"more than {MOST_ENTRIES} entries")
+            raise StructureError(f"more than {MOST_ENTRIES} entries")
 
 
 def _entry(
-    volume: _Volume, record: Any, raw: bytes, fields: list[tuple[bytes, bytes]], above: str, depth: int
+    volume: _Iso9660, record: Any, raw: bytes, fields: list[tuple[bytes, bytes]], above: str, depth: int
 ) -> Iterator[tuple[str, Node]]:
     plain = raw.decode("latin-1").partition(";")[0].removesuffix(".")
     name = os.fsdecode(b"".join(data[1:] for tag, data in fields if tag == b"NM")) or plain
@@ -112,13 +112,13 @@ def _entry(
             facts["device"] = ":".join(str(number(part)) for part in ondisk.DEVICE.unpack(data))
     if kind == "symlink":
         facts["target"] = _target(b"".join(data[1:] for tag, data in fields if tag == b"SL"))
-    content = window(volume.view, start * BLOCK, size) if kind == "file" else None
+    content = subview(volume.view, start * BLOCK, size) if kind == "file" else None
     yield path, Node(kind, facts, content, {"sector": start})
     if kind == "directory":
         yield from _directory(volume, record, path, depth + 1)
 
 
-def _system_use(volume: _Volume, entry: bytes, name_length: int) -> Iterator[tuple[bytes, bytes]]:
+def _system_use(volume: _Iso9660, entry: bytes, name_length: int) -> Iterator[tuple[bytes, bytes]]:
     """Tag and data of every SUSP field, those in continuation areas too."""
     area = entry[ondisk.RECORD.size + name_length + (name_length + 1) % 2 + volume.skip :]
     for _ in range(64):
@@ -175,7 +175,7 @@ def _boot_images(view: View, catalog: int) -> Iterator[tuple[str, Node]]:
             facts: dict[str, str | int] = {
                 "platform": f"{platform:#x}", "media": entry.media, "sectors": entry.sectors,
             }  # fmt: skip
-            content = window(view, entry.start * BLOCK, entry.sectors * SECTOR)
+            content = subview(view, entry.start * BLOCK, entry.sectors * SECTOR)
             yield f"(boot image {count})", Node("boot image", facts, content, {"sector": entry.start})
         elif not any(data[at : at + ondisk.BOOT_ENTRY.size]):
             return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.ondisk import pe as ondisk
-from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import View, window
+from pipeline.readers import HEADER, Listing, Node, Reader, StructureError
+from pipeline.readers.view import View, subview
 
 PE32 = min(ondisk.DIRECTORIES.values())
 
@@ -31,7 +31,7 @@ def read(view: View) -> Listing:
     place, entry = optional + ondisk.DIRECTORIES.get(header.Magic, PE32), ondisk.DATA_DIRECTORY
     certificates = entry.unpack(view.read(place + entry.size * ondisk.CERTIFICATES, entry.size))
     if coff.SizeOfOptionalHeader > PE32 and certificates.Size:
-        content = window(view, certificates.VirtualAddress, certificates.Size)
+        content = subview(view, certificates.VirtualAddress, certificates.Size)
         listing["(certificates)"] = Node("certificates", {}, content)
     facts: dict[str, str | int] = {
         "machine": f"{coff.Machine:#06x}", "time stamp": coff.TimeDateStamp, "flags": f"{coff.Characteristics:#06x}",
@@ -44,10 +44,10 @@ def _sections(view: View, table: int, count: int) -> Iterator[tuple[str, Node]]:
     for number in range(count):
         data = view.read(table + ondisk.SECTION.size * number, ondisk.SECTION.size)
         if len(data) < ondisk.SECTION.size:
-            raise Unreadable("a PE with fewer sections than it says")
+            raise StructureError("a PE with fewer sections than it says")
         entry = ondisk.SECTION.unpack(data)
         raw = entry.SizeOfRawData
-        content = window(view, entry.PointerToRawData, min(entry.VirtualSize or raw, raw))
+        content = subview(view, entry.PointerToRawData, min(entry.VirtualSize or raw, raw))
         place = {"address": f"{entry.VirtualAddress:#x}", "offset": entry.PointerToRawData}
         facts: dict[str, str | int] = {"flags": f"{entry.Characteristics:#x}"}
         yield entry.Name.rstrip(b"\0").decode("latin-1"), Node("section", facts, content, place)

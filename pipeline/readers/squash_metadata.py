@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.ondisk import Structure
 from pipeline.ondisk.squashfs import METADATA_SIZE, UNCOMPRESSED_METADATA
-from pipeline.readers import Unreadable
+from pipeline.readers import StructureError
 from pipeline.readers.view import View
 
 LARGEST = 256 << 20
@@ -46,13 +46,13 @@ class Stream:
 
     def take(self, count: int) -> bytes:
         if count > LARGEST:
-            raise Unreadable(f"{count} bytes of metadata at once")
+            raise StructureError(f"{count} bytes of metadata at once")
         data = self._data[self._offset : self._offset + count]
         self._offset += len(data)
         while len(data) < count:
             self._data, self._next = self._metadata.block(self._next)
             if not self._data:
-                raise Unreadable("metadata that ends early")
+                raise StructureError("metadata that ends early")
             more = self._data[: count - len(data)]
             self._offset = len(more)
             data += more
@@ -71,7 +71,7 @@ def table(metadata: Metadata, start: int, count: int, structure: Structure) -> l
 
 
 def decompress(data: bytes, compression: str, limit: int) -> bytes:
-    """One block, of at most `limit` bytes. Unreadable if it is damaged."""
+    """One block, of at most `limit` bytes. StructureError if it is damaged."""
     try:
         if compression == "gzip":
             import zlib
@@ -85,4 +85,4 @@ def decompress(data: bytes, compression: str, limit: int) -> bytes:
 
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=limit)
     except Exception as error:  # each library has an error of its own
-        raise Unreadable(f"a damaged {compression} block: {error}") from None
+        raise StructureError(f"a damaged {compression} block: {error}") from None

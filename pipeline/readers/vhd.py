@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Iterator
 
 from pipeline.ondisk import vhd as ondisk
-from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import Extent, Mosaic, View, window
+from pipeline.readers import HEADER, Listing, Node, Reader, StructureError
+from pipeline.readers.view import ConcatView, View, ViewSlice, subview
 
 SECTOR = 512
 MOST_BLOCKS = 1 << 20
@@ -23,11 +23,11 @@ def read(view: View) -> Listing:
     """`disk`: what the guest sees. The footer's time stamp counts seconds since 2000."""
     footer = ondisk.FOOTER.unpack(view.read(view.size - SECTOR, SECTOR))
     if footer.disk_type == ondisk.FIXED:
-        disk = window(view, 0, view.size - SECTOR)
+        disk = subview(view, 0, view.size - SECTOR)
     elif footer.disk_type == ondisk.DYNAMIC:
-        disk = Mosaic(_extents(view, footer.data_offset, footer.current_size))
+        disk = ConcatView(_extents(view, footer.data_offset, footer.current_size))
     else:
-        raise Unreadable(f"a VHD of type {footer.disk_type}")
+        raise StructureError(f"a VHD of type {footer.disk_type}")
     facts: dict[str, str | int] = {
         "type": footer.disk_type, "time stamp": footer.time_stamp, "identity": str(uuid.UUID(bytes=footer.unique_id)),
         "size": footer.current_size, "creator": footer.creator_application.decode("latin-1"),
@@ -36,17 +36,19 @@ def read(view: View) -> Listing:
     return {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
 
 
-def _extents(view: View, start: int, size: int) -> Iterator[Extent]:
+def _extents(view: View, start: int, size: int) -> Iterator[ViewSlice]:
     header = ondisk.DYNAMIC_HEADER.unpack(view.read(start, ondisk.DYNAMIC_HEADER.size))
     block, count = header.block_size, header.max_table_entries
     if header.cookie != ondisk.DYNAMIC_COOKIE or not block or count > MOST_BLOCKS:
-        raise Unreadable("a dynamic VHD without its header")
+        raise StructureError("a dynamic VHD without its header")
     bitmap = -(-block // SECTOR // 8 // SECTOR) * SECTOR
     left = size
     for sector in struct.unpack(f">{count}I", view.read(header.table_offset, count * 4)):
         length = min(block, left)
         left -= length
-        yield Extent(None, 0, length) if sector == ondisk.UNUSED else Extent(view, sector * SECTOR + bitmap, length)
+        yield (
+            ViewSlice(None, 0, length) if sector == ondisk.UNUSED else ViewSlice(view, sector * SECTOR + bitmap, length)
+        )
 
 
 READER = Reader("VHD", recognises, read)

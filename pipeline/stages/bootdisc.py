@@ -67,14 +67,14 @@ def _efi_boot(contents: dict[str, Content]) -> list[iso9660.Boot]:
     return [iso9660.Boot(EFI_IMAGE, iso9660.EFI, sectors if sectors <= MOST_SECTORS else 1)]
 
 
-def _record(plan: iso9660.Plan, contents: dict[str, Content], code: bytes) -> bytes:
+def _record(plan: iso9660.IsoLayout, contents: dict[str, Content], code: bytes) -> bytes:
     """A boot record: the whole disc, active, and the EFI system partition in it."""
     whole = plan.end * BLOCK
-    volume = mbr.Partition(
+    volume = mbr.MbrPartition(
         plan.block(EFI_IMAGE) * BLOCK // disk.SECTOR,
         length(contents[EFI_IMAGE]) // disk.SECTOR,
         EFI_SYSTEM,
     )
-    disc = mbr.Partition(0, (whole + -whole % disk.MIB) // disk.SECTOR, HIDDEN, active=True)
+    disc = mbr.MbrPartition(0, (whole + -whole % disk.MIB) // disk.SECTOR, HIDDEN, active=True)
     identity = disk.identity("disc", *contents.values()).time_low
     return mbr.record([disc, volume], identity, isolinux.hybrid_code(code, plan.block(isolinux.PROGRAM)))

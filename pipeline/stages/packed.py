@@ -15,10 +15,10 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Sink, Slice, files, length, split
 from pipeline.stages import diskimage, pieces
 from pipeline.store import Store
-from pipeline.writers import deflated
-from pipeline.writers.extents import held
+from pipeline.writers import store_or_deflate
+from pipeline.writers.extents import allocated
 
-VERSION = f"3 {compression.VERSION} deflated-{deflated.VERSION}"
+VERSION = f"3 {compression.VERSION} deflated-{store_or_deflate.VERSION}"
 GRAIN = 1 << 20
 """A hole of less than this, or not at a multiple of it, is packed with the data around it."""
 HOLE = 64 << 20
@@ -51,7 +51,7 @@ def _packed(store: Store, image: Digest, ending: str, chosen: compression.Compre
         for size in (*[HOLE] * (count // HOLE), count % HOLE):
             out.extend(hole(size) if size else ())
 
-    for run, data in held(content, GRAIN):
+    for run, data in allocated(content, GRAIN):
         zeros(run.first * GRAIN - position)
         _pack(store, chosen, data, out)
         position = run.first * GRAIN + length(data)
@@ -75,6 +75,6 @@ def _pack(store: Store, chosen: compression.Compression, content: Content, out: 
             sink.extend(content)
         return
 
-    member = pieces.each(partial(deflated.gzip_member, compression.gzip(chosen.level)))
+    member = pieces.each(partial(store_or_deflate.gzip_member, compression.gzip(chosen.level)))
     for made in pieces.packed(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
         out.extend((made,))

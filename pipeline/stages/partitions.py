@@ -17,7 +17,7 @@ from pipeline.ondisk.mbr import FAT, LINUX, LINUX_SWAP
 from pipeline.stages import bootvolume
 from pipeline.stages.kept import kept
 from pipeline.store import Store
-from pipeline.writers import Unwritable, disk, ext4, fat, gpt, mbr, swap
+from pipeline.writers import FormatError, disk, ext4, fat, gpt, mbr, swap
 
 VERSION = f"1 {bootvolume.VERSION} gpt-{gpt.VERSION} mbr-{mbr.VERSION} swap-{swap.VERSION} ext4-{ext4.VERSION}"
 GPT_SPARE, MBR_SPARE = 2 * disk.MIB, disk.MIB
@@ -80,7 +80,7 @@ def booted(make: Callable[..., bootvolume.Volume], wanted: Disk, spare: int) -> 
     size = wanted.boot_size(spare)
     try:
         return make(size=size, label=wanted.boot["label"])
-    except Unwritable as error:
+    except FormatError as error:
         if size is None:
             raise
         raise StageProblem(("partitions", 0, "size") if "size" in wanted.boot else ("size",), str(error)) from None
@@ -137,7 +137,7 @@ def _behind(store: Store, before: int, wanted: Disk, spare: int) -> list[Ready]:
             raise StageProblem(("size",), told)
         try:
             found.append(_formatted(store, Space(number, start, size, each.get("label", "")), each))
-        except Unwritable as error:
+        except FormatError as error:
             raise StageProblem(("partitions", number), str(error)) from None
         start += size
     return found

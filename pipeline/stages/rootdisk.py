@@ -43,7 +43,7 @@ class Node(NamedTuple):
 
 
 def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest) -> Node:
-    """`rootfs` as the root of a disk. `release` says what the node is called. Unwritable where there is no kernel."""
+    """`rootfs` as the root of a disk. `release` says what the node is called. FormatError where there is no kernel."""
     root = outside("boot", store.tree(rootfs))
     warn_of(ext4inode.CARRIED, root)
     identity = disk.identity(f"ext4 root {rootfs}")
@@ -61,7 +61,7 @@ def written(
     store: Store, node: Node, boot: bootvolume.Volume, wanted: Disk, attributes: int = 0, code: bytes = b""
 ) -> Content:
     """The disk that starts from the volume `boot`: the root behind it, which fills the disk unless more partitions are
-    wanted. Unwritable, or a StageProblem, if the wanted size is too small.
+    wanted. FormatError, or a StageProblem, if the wanted size is too small.
 
     attributes, code: of the first partition, and for a BIOS.
     """

@@ -8,11 +8,11 @@ from pipeline.model.errors import BadInput
 from pipeline.model.tree import Entry, File
 
 
-class Unwritable(BadInput):
+class FormatError(BadInput):
     """What a tree holds and a structure cannot carry. The message names the path and says what to do instead."""
 
 
-class TooLarge(Unwritable):
+class TooLarge(FormatError):
     """A file of `size` bytes, where a structure has room for fewer. Who knows the formats adds those that have room."""
 
     def __init__(self, path: str, size: int, structure: str, largest: int) -> None:
@@ -25,7 +25,7 @@ def raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def agreed(tree: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
+def canonical_hard_links(tree: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
     """The entries of the ordered `tree`; every name of a hard-linked file says what the first of them does."""
     first: dict[str, File] = {}
     for path, entry in tree.items():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.model.tree import Content, Directory, Entry, File, Sink, Symlink, length
 from pipeline.ondisk import cpio as ondisk
-from pipeline.writers import TooLarge, agreed, limits, raw
+from pipeline.writers import TooLarge, canonical_hard_links, limits, raw
 from pipeline.writers.carried import Carried
 
 VERSION = 2
@@ -34,7 +34,7 @@ def write(tree: Mapping[str, Entry], out: Sink) -> None:
     """Write the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
 
     Of a hard-linked file the last name carries the data, as GNU cpio has it. TooLarge for files of 4 GiB and more,
-    Unwritable for paths over 4095 bytes and what else Linux has no room for.
+    FormatError for paths over 4095 bytes and what else Linux has no room for.
     """
     for piece in _pieces(tree):
         if isinstance(piece, bytes):
@@ -55,7 +55,7 @@ def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
     left = Counter(links)
     inodes: dict[str, int] = {}
     padding = b""
-    for number, (path, entry) in enumerate(agreed(tree), 1):
+    for number, (path, entry) in enumerate(canonical_hard_links(tree), 1):
         if isinstance(entry, File):
             inode, count, content = number, 1, entry.content
             if entry.inode:

@@ -7,7 +7,7 @@ import re
 import uuid
 
 from pipeline.model.tree import Content, length
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 SECTOR = 512
 MIB = 1 << 20
@@ -19,7 +19,7 @@ boot record reach (UEFI 2.10, 5.2.1)."""
 
 
 def size(unsafe_text: str | int | None, above: int = 2 * MIB) -> int | None:
-    """The bytes that `1024`, `1024M`, `2G` or `1T` stands for; None for None; Unwritable for anything else.
+    """The bytes that `1024`, `1024M`, `2G` or `1T` stands for; None for None; FormatError for anything else.
 
     above: what it has to be more than; the tables of a disk take 2 MiB.
     """
@@ -29,16 +29,16 @@ def size(unsafe_text: str | int | None, above: int = 2 * MIB) -> int | None:
     count = int(match[1]) * UNITS[match[2]] if match else 0
     if not above < count <= LARGEST:
         least = above // MIB
-        raise Unwritable(
+        raise FormatError(
             f"size {unsafe_text!r}: wanted MiB (1024M), GiB (2G) or TiB, more than {least}M and at most 2T"
         )
     return count
 
 
 def check(content: Content, largest: int, image: str) -> None:
-    """Refuse a disk that `image`, which has room for `largest` bytes, cannot hold: Unwritable."""
+    """Refuse a disk that `image`, which has room for `largest` bytes, cannot hold: FormatError."""
     if (size := length(content)) > largest:
-        raise Unwritable(f"a disk of {size} bytes; {image} has room for {largest}: make it smaller (build.size)")
+        raise FormatError(f"a disk of {size} bytes; {image} has room for {largest}: make it smaller (build.size)")
 
 
 def identity(purpose: str, *contents: Content) -> uuid.UUID:

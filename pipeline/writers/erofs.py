@@ -18,9 +18,9 @@ from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import TooLarge, limits, raw
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity
-from pipeline.writers.erofsdata import BLOCK, BLOCK_LOG, LARGEST_CLUSTER, MOST_BLOCKS, Data, Place, within
+from pipeline.writers.erofsdata import BLOCK, BLOCK_LOG, LARGEST_CLUSTER, MOST_BLOCKS, Data, DataLayout, within
 from pipeline.writers.erofsinode import KINDS, kind, record
-from pipeline.writers.erofsmeta import Attributes, Listing, Name, Shelf
+from pipeline.writers.erofsmeta import Attributes, DirectoryBlocks, Name, Shelf
 
 VERSION = 2
 LZ4_DISTANCE = 65535
@@ -34,8 +34,8 @@ ATTRIBUTES = 12
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -> bytes:
     """Write the ordered, complete `tree` without its first block, which is returned.
 
-    pack: gives for parts of files what `erofsdata.packed` makes of their bytes; None for files that are stored as they
-    are. Unwritable for names and attributes that erofs has no place for.
+    pack: compresses extents of files with `erofsdata.compress_extent`, in order; None to store them as they are.
+    FormatError for names and attributes that erofs cannot hold.
     """
     begin = out.tell() - BLOCK
 
@@ -44,7 +44,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -
 
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     limits.check(tree, "erofs")
-    image = _Image(tree)
+    image = _Inodes(tree)
     data = Data(read, out, BLOCK, pack)
     contents = {path: entry.content for path, entry in image.inodes.items() if isinstance(entry, File) and entry.size}
     for path, content in contents.items():
@@ -63,7 +63,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Pack | None) -
     return _first_block(image, data.shared, name, metadata, attributes, here())
 
 
-def _first_block(image: _Image, shared: bool, name: bytes, metadata: int, attributes: int, blocks: int) -> bytes:
+def _first_block(image: _Inodes, shared: bool, name: bytes, metadata: int, attributes: int, blocks: int) -> bytes:
     layouts = {place.layout for place in image.places.values()}
     features = (ondisk.CHUNKED_FILE if ondisk.CHUNK_BASED in layouts else 0) | (ondisk.DEDUPE if shared else 0)
     settings = b""
@@ -80,7 +80,7 @@ def _first_block(image: _Image, shared: bool, name: bytes, metadata: int, attrib
     return bytes(ondisk.SUPERBLOCK_OFFSET) + data
 
 
-class _Image:
+class _Inodes:
     """Inodes and directories: first their sizes, then their places, then their bytes.
 
     inodes: the entries, each once, under the path that stands for all names of a hard-linked file.
@@ -88,7 +88,7 @@ class _Image:
 
     def __init__(self, tree: Mapping[str, Entry]) -> None:
         self.inodes: dict[str, Entry] = {}
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, DataLayout] = {}
         self.nids: dict[str, int] = {}
         self._links: Counter[str] = Counter()
         names: dict[str, list[Name]] = {}
@@ -101,7 +101,7 @@ class _Image:
                 self._links.update((path, parent(path)) if path else ("",))
             if path:
                 names[parent(path)].append(Name(raw(path.rpartition("/")[2]), inode, KINDS[kind(entry)]))
-        self._listings = {path: Listing(each) for path, each in names.items()}
+        self._listings = {path: DirectoryBlocks(each) for path, each in names.items()}
         self._numbers = {inode: number for number, inode in enumerate(self.inodes, 1)}
         self.attributes = Attributes(self.inodes)
         times = Counter(entry.mtime for entry in self.inodes.values())
@@ -144,17 +144,17 @@ class _Image:
             return self._listings[path].size
         return entry.size if isinstance(entry, File) else len(raw(getattr(entry, "target", "")))
 
-    def _place(self, path: str, entry: Entry) -> Place:
+    def _place(self, path: str, entry: Entry) -> DataLayout:
         """Of what has no place in the data area."""
         if isinstance(entry, Device):
-            return Place(ondisk.FLAT_PLAIN, encode_device(entry.major, entry.minor))
+            return DataLayout(ondisk.FLAT_PLAIN, encode_device(entry.major, entry.minor))
         size = self._size(path)
         whole, rest = max(size - 1, 0) // BLOCK, (size - 1) % BLOCK + 1
         if isinstance(entry, File):
-            return Place(ondisk.FLAT_PLAIN, 0)
+            return DataLayout(ondisk.FLAT_PLAIN, 0)
         if rest <= self.room(path):
-            return Place(ondisk.FLAT_INLINE, blocks=whole)
-        return Place(ondisk.FLAT_PLAIN, blocks=whole + 1)
+            return DataLayout(ondisk.FLAT_INLINE, blocks=whole)
+        return DataLayout(ondisk.FLAT_PLAIN, blocks=whole + 1)
 
     def _record(self, path: str) -> bytes:
         entry = self.inodes[path]

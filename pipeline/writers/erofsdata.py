@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from pipeline.model.tree import Content, Pack, Read, Sink, Slice, cut, length
 from pipeline.ondisk import erofs as ondisk
-from pipeline.writers import Unwritable
-from pipeline.writers.extents import held, words
-from pipeline.writers.twins import identities
+from pipeline.writers import FormatError
+from pipeline.writers.dedup import identities
+from pipeline.writers.extents import allocated, to_bytes
 
 BLOCK_LOG = 12
 BLOCK = 1 << BLOCK_LOG
@@ -35,7 +35,7 @@ MAP_HEADER = ondisk.MAP_HEADER.pack(h_advise=ondisk.BIG_PCLUSTER_1, h_algorithmt
 
 
 @dataclass
-class Place:
+class DataLayout:
     """Where a file's bytes are."""
 
     layout: int
@@ -56,7 +56,7 @@ class Place:
 class Data:
     """Writes the contents of files to `out`, whose next byte is at `origin` of the image.
 
-    pack: gives for extents what `packed` makes of their bytes, in order; None: nothing is compressed.
+    pack: gives for extents what `compress_extent` makes of their bytes, in order; None: nothing is compressed.
     """
 
     def __init__(self, read: Read, out: Sink, origin: int, pack: Pack | None) -> None:
@@ -65,9 +65,9 @@ class Data:
         self._read, self._out, self._pack = read, out, pack
         self._base = origin - out.tell()
 
-    def write(self, contents: Mapping[str, Content], room: Callable[[str], int]) -> dict[str, Place]:
+    def write(self, contents: Mapping[str, Content], room: Callable[[str], int]) -> dict[str, DataLayout]:
         """Write each content of `contents` once, and say where it is. `room(path)`: bytes that fit behind its inode."""
-        places = {path: Place(ondisk.FLAT_INLINE, tail=content) for path, content in contents.items()
+        places = {path: DataLayout(ondisk.FLAT_INLINE, tail=content) for path, content in contents.items()
                   if length(content) <= room(path)}  # fmt: skip
         large = {path: content for path, content in contents.items() if path not in places}
         keys: dict[str, tuple[object, bool]] = {}
@@ -88,14 +88,14 @@ class Data:
             return iter(())
         return self._pack(extent for content in files if _compresses(content) for extent in _extents(content))
 
-    def _file(self, content: Content, inline: bool, packed: Iterator[Slice]) -> Place:
+    def _file(self, content: Content, inline: bool, packed: Iterator[Slice]) -> DataLayout:
         size, holes = length(content), _holes(content)
         if self._pack and _compresses(content):
             return self._compressed(content, packed)
         if 2 * holes > size or (holes >= BLOCK and not self._pack):
             return self._chunks(content)
         layout = ondisk.FLAT_INLINE if inline else ondisk.FLAT_PLAIN
-        place = Place(layout, self._take(-(-size >> BLOCK_LOG)), size >> BLOCK_LOG)
+        place = DataLayout(layout, self._take(-(-size >> BLOCK_LOG)), size >> BLOCK_LOG)
         stored = place.blocks << BLOCK_LOG if inline else size
         place.tail = cut(content, stored, size - stored)
         self._extend(cut(content, 0, stored))
@@ -114,18 +114,18 @@ class Data:
         self._out.extend(content)
         self._out.zeros(-length(content) % BLOCK)
 
-    def _chunks(self, content: Content) -> Place:
+    def _chunks(self, content: Content) -> DataLayout:
         bits = max(BLOCK_LOG, (length(content) // MOST_CHUNKS).bit_length())
         table = array("I", [ondisk.NULL_ADDR]) * -(-length(content) >> bits)
-        for run, piece in held(content, 1 << bits):
+        for run, piece in allocated(content, 1 << bits):
             step = 1 << bits - BLOCK_LOG
             first = self._take(run.blocks * step)
             table[run.first : run.end] = array("I", range(first, first + run.blocks * step, step))
             self._extend(piece)
-        return Place(ondisk.CHUNK_BASED, bits - BLOCK_LOG, table=bytearray(words(table, "little")))
+        return DataLayout(ondisk.CHUNK_BASED, bits - BLOCK_LOG, table=bytearray(to_bytes(table, "little")))
 
-    def _compressed(self, content: Content, packed: Iterator[Slice]) -> Place:
-        place = Place(ondisk.FLAT_PLAIN, self._here())
+    def _compressed(self, content: Content, packed: Iterator[Slice]) -> DataLayout:
+        place = DataLayout(ondisk.FLAT_PLAIN, self._here())
         for extent, clusters in zip(_extents(content), packed, strict=False):
             blocks = clusters.length >> BLOCK_LOG
             here = self._take(blocks or -(-length(extent) // BLOCK))
@@ -148,11 +148,11 @@ def within(first: int, blocks: int) -> int:
     """`first`, where a file system may have `blocks` from that one on."""
     if first + blocks > MOST_BLOCKS:
         room = f"erofs has room for {MOST_BLOCKS * BLOCK}"
-        raise Unwritable(f"a file system of {(first + blocks) * BLOCK} bytes or more; {room}: make the node smaller")
+        raise FormatError(f"a file system of {(first + blocks) * BLOCK} bytes or more; {room}: make the node smaller")
     return first
 
 
-def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
+def compress_extent(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
     """An extent as it is stored: an LZ4 block in whole blocks, behind zeros; nothing if that would not save a block.
 
     compress: makes the LZ4 block, without a size in front.

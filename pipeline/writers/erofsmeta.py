@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.model.tree import Entry, Xattrs
 from pipeline.ondisk.erofs import DIRENT, PREFIXES, SLOT, XATTR_ENTRY, XATTR_IBODY_HEADER
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.erofsdata import BLOCK
 from pipeline.writers.limits import exceeded, shown
@@ -72,7 +72,7 @@ class Name(NamedTuple):
     kind: int
 
 
-class Listing:
+class DirectoryBlocks:
     """A directory's entries, cut into blocks. Names stand behind the entries of their block, all in order of bytes."""
 
     def __init__(self, names: Iterable[Name]) -> None:
@@ -146,7 +146,7 @@ def _check(path: str, xattrs: Xattrs) -> None:
     for key, value in xattrs:
         if _prefix(key) is None:
             room = f"erofs has room for {', '.join(PREFIXES)}"
-            raise Unwritable(f"{shown(path)}: extended attribute {key}; {room}: leave it out")
+            raise FormatError(f"{shown(path)}: extended attribute {key}; {room}: leave it out")
         if len(value) > LARGEST_VALUE:
             raise exceeded(path, f"extended attribute {key}", len(value), LARGEST_VALUE, "erofs", "leave it out")
 

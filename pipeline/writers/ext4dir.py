@@ -11,7 +11,7 @@ from struct import pack, unpack
 from typing import NamedTuple
 
 from pipeline.ondisk import ext4 as ondisk
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 from pipeline.writers.crc32c import crc32c, crc32c_each
 from pipeline.writers.ext4layout import BLOCK, MASK
 
@@ -70,11 +70,11 @@ def leaves(entries: Sequence[bytes], seed: bytes) -> list[Leaf]:
 
 
 def count(found: Sequence[Leaf], path: str) -> int:
-    """How many blocks a directory of these leaves takes; Unwritable if it has too many."""
+    """How many blocks a directory of these leaves takes; FormatError if it has too many."""
     nodes = _nodes(len(found))
     if nodes > ROOT_LIMIT:
         names = f"names in {len(found)} blocks; an ext4 directory has room for {MOST_LEAVES} (without large_dir)"
-        raise Unwritable(f"{path or 'the root'}: {names}: spread them over several directories")
+        raise FormatError(f"{path or 'the root'}: {names}: spread them over several directories")
     return len(found) + nodes + (len(found) > 1)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pipeline.model.tree import Xattrs
 from pipeline.ondisk import encode_device
 from pipeline.ondisk import ext4 as ondisk
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.crc32c import crc32c, crc32c_each
 from pipeline.writers.ext4layout import BLOCK, EXTRA, MASK
@@ -162,12 +162,12 @@ def inside(xattrs: Xattrs) -> bytes | None:
 
 
 def outside(xattrs: Xattrs) -> bytes:
-    """The block of attributes, with neither its checksum nor its count of users (see `shared`). Unwritable for more
+    """The block of attributes, with neither its checksum nor its count of users (see `shared`). FormatError for more
     than LARGEST_ATTRIBUTES."""
     table = _table(xattrs, ondisk.XATTR_HEADER.size, BLOCK)
     if table is None:
         room = f"ext4 has room for {LARGEST_ATTRIBUTES}: leave some out, or take kernel+squashfs or kernel+erofs"
-        raise Unwritable(f"extended attributes of {_room(list(_hashed(xattrs)))} bytes; {room}")
+        raise FormatError(f"extended attributes of {_room(list(_hashed(xattrs)))} bytes; {room}")
     total = 0
     for *_, value in _hashed(xattrs):
         total = (total << 16 ^ total >> 16 ^ value) & MASK
@@ -203,7 +203,7 @@ def _hashed(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
             prefix = text.partition(".")[0] + "."
             if prefix not in ondisk.PREFIXES:
                 room = f"ext4 has room for {', '.join(ondisk.PREFIXES)}"
-                raise Unwritable(f"extended attribute {text}; {room}: leave it out")
+                raise FormatError(f"extended attribute {text}; {room}: leave it out")
             index, name = ondisk.PREFIXES[prefix], raw(text.removeprefix(prefix))
         found.append((index, len(name), name, value))
     for index, _, name, value in sorted(found):
@@ -246,7 +246,7 @@ def _hash(name: bytes, value: bytes) -> int:
 def _access_list(value: bytes) -> bytes:
     """An access control list as ext4 keeps it: version 1, and an id only where there is one."""
     if len(value) % 8 != 4 or value[:4] != pack("<I", ondisk.ACL_ELSEWHERE):
-        raise Unwritable("an access control list that is not of version 2")
+        raise FormatError("an access control list that is not of version 2")
     entries = ondisk.ACL_ENTRY.struct.iter_unpack(value[4:])
     rows = (
         (ondisk.ACL_ENTRY.struct.pack(*e) if e[0] in ondisk.ACL_NAMED else ondisk.ACL_SHORT_ENTRY.struct.pack(*e[:2]))

@@ -38,12 +38,12 @@ USER_XATTR, ACL = 0x4, 0x8
 """Default mount options."""
 
 
-class Run(NamedTuple):
+class Allocation(NamedTuple):
     first: int
     blocks: int
 
 
-class Geometry(NamedTuple):
+class Ext4Geometry(NamedTuple):
     blocks: int
     inodes_per_group: int
 
@@ -66,10 +66,10 @@ class Geometry(NamedTuple):
         return min(PER_GROUP, self.blocks - group * PER_GROUP)
 
 
-def geometry(blocks: int, inodes: int) -> Geometry:
+def geometry(blocks: int, inodes: int) -> Ext4Geometry:
     """The geometry with room for so many inodes; the groups share them, and fill whole blocks of their tables."""
     groups = max(1, -(-blocks // PER_GROUP))
-    return Geometry(blocks, -(-inodes // (groups * BLOCK // INODE)) * (BLOCK // INODE))
+    return Ext4Geometry(blocks, -(-inodes // (groups * BLOCK // INODE)) * (BLOCK // INODE))
 
 
 COPIES = tuple(sorted({0, 1} | {base**power for base in (3, 5, 7) for power in range(1, 12)}))
@@ -90,20 +90,20 @@ class Space:
         """The first block that nobody has yet, unless it belongs to a copy."""
         self._start, self._end = first, COPIES[bisect_left(COPIES, first, key=_first)] * PER_GROUP
         """What is handed out now: from behind a copy up to the next one."""
-        self._full: list[Run] = []
+        self._full: list[Allocation] = []
 
     @property
-    def used(self) -> list[Run]:
-        return [*self._full, Run(self._start, self.next - self._start)]
+    def used(self) -> list[Allocation]:
+        return [*self._full, Allocation(self._start, self.next - self._start)]
 
-    def take(self, count: int) -> list[Run]:
+    def take(self, count: int) -> list[Allocation]:
         """`count` blocks, in as many runs as the copies cut them into."""
         runs = []
         while count:
             if self.next == self._end:
                 self._skip()
             here = min(count, self._end - self.next)
-            runs.append(Run(self.next, here))
+            runs.append(Allocation(self.next, here))
             self.next += here
             count -= here
         return runs
@@ -125,7 +125,7 @@ class Space:
     def _skip(self) -> None:
         """Leave what is left up to the next copy, and go on behind it."""
         if self._start < self.next:
-            self._full.append(Run(self._start, self.next - self._start))
+            self._full.append(Allocation(self._start, self.next - self._start))
         index = bisect_right(COPIES, self._end, key=_first)
         self.next = self._start = COPIES[index - 1] * PER_GROUP + self._head
         self._end = COPIES[index] * PER_GROUP
@@ -139,7 +139,7 @@ class Groups(NamedTuple):
     tables: list[int]
 
 
-def groups(geometry: Geometry, space: Space) -> Groups:
+def groups(geometry: Ext4Geometry, space: Space) -> Groups:
     count = geometry.groups
     singles = [block for run in space.take(2 * count) for block in range(run.first, run.first + run.blocks)]
     return Groups(singles[:count], singles[count:], [space.take_whole(geometry.table) for _ in range(count)])
@@ -163,7 +163,7 @@ class Superblock(NamedTuple):
     journal: bytes = b""
     """Body (60 bytes) and size (high and low word) of the journal's inode."""
 
-    def packed(self, geometry: Geometry, group: int) -> bytes:
+    def packed(self, geometry: Ext4Geometry, group: int) -> bytes:
         """The 1024 bytes of the copy in `group`."""
         journal, blocks, per_group = bool(self.journal), geometry.blocks, geometry.inodes_per_group
         data = bytearray(SUPERBLOCK.pack(
@@ -184,7 +184,12 @@ class Superblock(NamedTuple):
 
 
 def descriptors(
-    geometry: Geometry, places: Groups, used: Sequence[Run], inodes: int, directories: Iterable[int], seed: int
+    geometry: Ext4Geometry,
+    places: Groups,
+    used: Sequence[Allocation],
+    inodes: int,
+    directories: Iterable[int],
+    seed: int,
 ) -> tuple[bytes, list[tuple[int, bytes]], int]:
     """The groups' descriptors, their bitmaps (block, bytes) and the number of free blocks.
 
@@ -234,7 +239,7 @@ def _descriptor(blocks: Sequence[int], counts: Sequence[int], flags: int, checks
     return bytes(data)
 
 
-def _bits(geometry: Geometry, used: Sequence[Run]) -> list[int]:
+def _bits(geometry: Ext4Geometry, used: Sequence[Allocation]) -> list[int]:
     """The used blocks of each group, as the bits of a number."""
     bits = [_head_bits(geometry, group) for group in range(geometry.groups)]
     for first, count in used:
@@ -246,7 +251,7 @@ def _bits(geometry: Geometry, used: Sequence[Run]) -> list[int]:
     return bits
 
 
-def _head_bits(geometry: Geometry, group: int) -> int:
+def _head_bits(geometry: Ext4Geometry, group: int) -> int:
     """A copy of the superblock, if the group has one."""
     return (1 << geometry.head) - 1 if group in COPIES else 0
 

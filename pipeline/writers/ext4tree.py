@@ -15,7 +15,7 @@ from pipeline.model.columns import named
 from pipeline.model.digest import Digest
 from pipeline.model.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent, sections
 from pipeline.ondisk.ext4 import FIRST_INODE, LONGEST_EXTENT, ROOT_INODE
-from pipeline.writers import TooLarge, Unwritable, ext4dir, ext4inode, extents, limits, raw
+from pipeline.writers import FormatError, TooLarge, ext4dir, ext4inode, extents, limits, raw
 from pipeline.writers.ext4dir import Leaf
 from pipeline.writers.ext4layout import BLOCK
 from pipeline.writers.extents import Run
@@ -35,7 +35,7 @@ KINDS: dict[object, tuple[int, int]] = {
 """Type in a directory, type in a mode."""
 
 
-class Section(NamedTuple):
+class Ext4Section(NamedTuple):
     """Some entries, and what must be known of others to lay them out."""
 
     entries: Mapping[str, Entry]
@@ -81,14 +81,14 @@ class Contents(NamedTuple):
         return self.numbers[directory] if directory in self.numbers else self.above[directory]
 
 
-class Whole(NamedTuple):
+class SectionedTree(NamedTuple):
     """A tree in sections."""
 
     tree: Mapping[str, Entry]
     """With the root and lost+found."""
     numbers: dict[str, int]
     """path -> inode, the same for all names of a file."""
-    sections: list[Section]
+    sections: list[Ext4Section]
     listings: dict[str, list[str]]
     """Open directory -> the paths in it."""
 
@@ -105,12 +105,12 @@ class Whole(NamedTuple):
         return named({path: self.tree[path] for path in self.listings}, shown)
 
 
-def whole(tree: Mapping[str, Entry]) -> Whole:
-    """Number and cut the ordered, complete `tree`. Unwritable for a lost+found that is no directory."""
+def divide(tree: Mapping[str, Entry]) -> SectionedTree:
+    """Number and cut the ordered, complete `tree`. FormatError for a lost+found that is no directory."""
     added: dict[str, Entry] = {"": Directory(0o755, 0, 0, EPOCH), "lost+found": Directory(0o700, 0, 0, EPOCH)}
     everything = added | dict(tree)
     if type(everything["lost+found"]) is not Directory:
-        raise Unwritable("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
+        raise FormatError("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
     numbers, groups = _numbers(everything), _groups(everything)
     rows = list(sections({path: entry for path, entry in everything.items() if path not in FIRST_NUMBER}))
     folders = {path: parent(path) for path in everything if path}
@@ -120,25 +120,25 @@ def whole(tree: Mapping[str, Entry]) -> Whole:
     for path, folder in folders.items():
         if folder in opened:
             listings[folder].append(path)
-    found, first = list[Section](), FIRST_INODE + 1
+    found, first = list[Ext4Section](), FIRST_INODE + 1
     for row, some in zip(rows, foreign, strict=True):
         above = {path: numbers[path] for path in listings if path in some}
         here = tuple(path for path in listings if path in row)
-        found.append(Section(row, first, _shared(row, groups, numbers), above, here))
+        found.append(Ext4Section(row, first, _shared(row, groups, numbers), above, here))
         first = max(first, max(numbers[path] for path in row) + 1)
-    return Whole(everything, numbers, found, listings)
+    return SectionedTree(everything, numbers, found, listings)
 
 
 def _shared(
     row: Mapping[str, Entry], groups: Mapping[str, list[str]], numbers: Mapping[str, int]
 ) -> dict[str, tuple[int, int]]:
-    """As a Section has it. groups: the names of each hard-linked file, wherever they are."""
+    """As a Ext4Section has it. groups: the names of each hard-linked file, wherever they are."""
     own = {group: names for group, names in _groups(row).items() if len(names) < len(groups[group])}
     return {group: (numbers[names[0]], len(groups[group])) for group, names in own.items()}
 
 
-def contents(section: Section, hash_seed: bytes) -> Contents:
-    """Number and check a section. Unwritable for what ext4 cannot carry."""
+def contents(section: Ext4Section, hash_seed: bytes) -> Contents:
+    """Number and check a section. FormatError for what ext4 cannot carry."""
     entries = section.entries
     limits.check(entries, "ext4")
     numbers = _numbers(entries, section.first, {group: number for group, (number, _) in section.shared.items()})
@@ -158,7 +158,7 @@ def contents(section: Section, hash_seed: bytes) -> Contents:
     return _contents(entries, owners, numbers, section.above, links, folders, hash_seed)
 
 
-def opened(whole: Whole, hash_seed: bytes) -> Contents:
+def opened(whole: SectionedTree, hash_seed: bytes) -> Contents:
     """The open directories."""
     tree, numbers = whole.tree, whole.numbers
     entries = {path: tree[path] for path in whole.listings}
@@ -189,7 +189,7 @@ def _contents(
     most = max(owners, key=links.__getitem__, default=0)
     if links[most] > MOST_LINKS:
         names = f"{links[most]} names of one file; ext4 has room for {MOST_LINKS}"
-        raise Unwritable(f"{limits.shown(owners[most])}: {names}: make some of them links of a copy")
+        raise FormatError(f"{limits.shown(owners[most])}: {names}: make some of them links of a copy")
     leaves = {path: ext4dir.leaves(each, hash_seed) for path, each in folders.items()}
     counts = {numbers[path]: ext4dir.count(found, path) for path, found in leaves.items()}
     held = _held(entries, owners, counts)
@@ -209,8 +209,8 @@ def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tu
         try:
             if xattrs and ext4inode.inside(xattrs) is None:
                 users.setdefault(ext4inode.outside(xattrs), []).append(number)
-        except Unwritable as error:
-            raise Unwritable(f"{limits.shown(path)}: {error}") from None
+        except FormatError as error:
+            raise FormatError(f"{limits.shown(path)}: {error}") from None
     most = ext4inode.MOST_SHARED
     return [(block, many[at : at + most]) for block, many in users.items() for at in range(0, len(many), most)]
 
@@ -231,8 +231,8 @@ def _held(
                 raise TooLarge(path, size, "ext4", LARGEST_FILE)
             if _whole(entry.content, size):
                 sizes[number], data[number] = size, entry.content
-            elif held := list(extents.held(entry.content, BLOCK)):
-                runs[number], parts[number] = [run for run, _ in held], [part for _, part in held]
+            elif rows := list(extents.allocated(entry.content, BLOCK)):
+                runs[number], parts[number] = [run for run, _ in rows], [part for _, part in rows]
         elif type(entry) is Symlink:
             target = raw(entry.target)
             if len(target) > LONGEST_FAST:

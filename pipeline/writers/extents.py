@@ -36,7 +36,7 @@ def runs(content: Content, block: int) -> list[Run]:
     return found
 
 
-def held(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
+def allocated(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
     """The same runs, each with what it holds; the last one ends where `content` does."""
     rest = iter(content)
     position, piece = 0, next(rest, None)
@@ -54,7 +54,7 @@ def held(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
         yield run, tuple(pieces)
 
 
-def words(table: array[int], order: Literal["little", "big"]) -> bytes:
+def to_bytes(table: array[int], order: Literal["little", "big"]) -> bytes:
     """The bytes of `table` in a byte order that does not depend on the machine."""
     if sys.byteorder != order:
         table = array(table.typecode, table)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from pipeline.model.tree import Directory, Entry, File, Sink, parent
 from pipeline.ondisk import fat as ondisk
 from pipeline.ondisk.mbr import SECTOR, SIGNATURE
-from pipeline.writers import TooLarge, Unwritable, fatname
-from pipeline.writers.extents import words
+from pipeline.writers import FormatError, TooLarge, fatname
+from pipeline.writers.extents import to_bytes
 
 VERSION = 1
 GRAIN = 2048
@@ -41,7 +41,7 @@ EARLIEST, LATEST = 315532800, 4354819198
 """1980-01-01 to 2107-12-31 23:59:58: what a DOS time stamp can say. What is outside is moved to the nearest end."""
 
 
-class Geometry(NamedTuple):
+class FatGeometry(NamedTuple):
     """Where the areas of a volume lie, in sectors."""
 
     bits: int
@@ -62,10 +62,10 @@ class Geometry(NamedTuple):
         return (self.sectors - self.data) // self.cluster
 
 
-class Plan(NamedTuple):
+class FatLayout(NamedTuple):
     """A volume before it is written: its geometry, and the first cluster and the size of everything in it."""
 
-    geometry: Geometry
+    geometry: FatGeometry
     tree: Mapping[str, Entry]
     places: Mapping[str, tuple[int, int]]
     """path -> first cluster (0 for what is empty), size in bytes; in the order of clusters."""
@@ -80,10 +80,10 @@ class Plan(NamedTuple):
         return self.geometry.data + (self.places[path][0] - 2) * self.geometry.cluster
 
 
-def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
+def plan(tree: Mapping[str, Entry], size: int | None = None) -> FatLayout:
     """Lay out the ordered, complete `tree` in a volume of `size` bytes, or the smallest whole MiB that holds it.
 
-    Unwritable for what FAT cannot carry, and for a `size` that is too small or too large.
+    FormatError for what FAT cannot carry, and for a `size` that is too small or too large.
     """
     if (size or 0) // SECTOR > MOST_SECTORS:
         raise _too_large(size or 0)
@@ -99,23 +99,23 @@ def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
         if geometry is not None and geometry.sectors > MOST_SECTORS:
             raise _too_large(geometry.sectors * SECTOR)
         if geometry is not None:
-            return Plan(geometry, tree, _places(wanted, geometry))
-    raise Unwritable(f"a FAT volume of {size or total} bytes cannot hold {total} bytes of files: give it another size")
+            return FatLayout(geometry, tree, _places(wanted, geometry))
+    raise FormatError(f"a FAT volume of {size or total} bytes cannot hold {total} bytes of files: give it another size")
 
 
-def _too_large(size: int) -> Unwritable:
-    return Unwritable(f"a FAT volume of {size} bytes; FAT has room for {MOST_SECTORS * SECTOR}: give it another size")
+def _too_large(size: int) -> FormatError:
+    return FormatError(f"a FAT volume of {size} bytes; FAT has room for {MOST_SECTORS * SECTOR}: give it another size")
 
 
-def boot_sector(plan: Plan, label: str, serial: int, hidden: int) -> bytes:
+def boot_sector(plan: FatLayout, label: str, serial: int, hidden: int) -> bytes:
     """The first sector (BPB, section 3) of a volume that starts `hidden` sectors into its disk; it holds no code.
 
-    Unwritable for a label or a place that FAT has no room for.
+    FormatError for a label or a place that FAT has no room for.
     """
     g = plan.geometry
     if hidden > MOST_SECTORS:
         room = f"a FAT volume that starts at byte {hidden * SECTOR}; FAT has room for {MOST_SECTORS * SECTOR}"
-        raise Unwritable(f"{room}: put it in front of the other partitions")
+        raise FormatError(f"{room}: put it in front of the other partitions")
     small = g.sectors if g.sectors < 65536 and g.bits == 16 else 0
     data = ondisk.BPB.pack(
         BS_OEMName=b"NODEKILN", BPB_BytsPerSec=SECTOR, BPB_SecPerClus=g.cluster, BPB_RsvdSecCnt=g.reserved,
@@ -129,7 +129,7 @@ def boot_sector(plan: Plan, label: str, serial: int, hidden: int) -> bytes:
     return data.ljust(SECTOR - len(SIGNATURE), b"\0") + SIGNATURE
 
 
-def write(plan: Plan, out: Sink, label: str, boot: bytes) -> None:
+def write(plan: FatLayout, out: Sink, label: str, boot: bytes) -> None:
     """Write the volume with the first sector `boot` (from `boot_sector`, perhaps with a loader's code in it)."""
     geometry, start = plan.geometry, out.tell()
     used = max((first + _count(size, geometry) for first, size in plan.places.values() if first), default=2)
@@ -156,13 +156,13 @@ def write(plan: Plan, out: Sink, label: str, boot: bytes) -> None:
 
 
 def _children(tree: Mapping[str, Entry]) -> dict[str, list[str]]:
-    """Directory -> the names in it. Unwritable for whatever FAT has no form for."""
+    """Directory -> the names in it. FormatError for whatever FAT has no form for."""
     children: dict[str, list[str]] = {"": []}
     for path, entry in tree.items():
         if type(entry) is Directory:
             children.setdefault(path, [])
         elif type(entry) is not File:
-            raise Unwritable(f"{path}: a {type(entry).__name__.lower()}; FAT holds only files and directories")
+            raise FormatError(f"{path}: a {type(entry).__name__.lower()}; FAT holds only files and directories")
         elif entry.size > LARGEST_FILE:
             raise TooLarge(path, entry.size, "FAT", LARGEST_FILE)
         if path:
@@ -183,7 +183,7 @@ def _choices(size: int) -> Iterator[tuple[int, int]]:
     yield 16, 2  # between the two: a volume of 32 MiB has too many of FAT16's smallest clusters, and too few of FAT32's
 
 
-def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> Geometry | None:
+def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> FatGeometry | None:
     """The geometry with room for `needed` clusters, if there is one."""
     low, high = CLUSTERS[bits]
     if size is not None:
@@ -199,19 +199,19 @@ def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -
         sectors += missing * cluster
 
 
-def _geometry(bits: int, sectors: int, cluster: int, root: int) -> Geometry:
+def _geometry(bits: int, sectors: int, cluster: int, root: int) -> FatGeometry:
     reserved = 32 if bits == 32 else 1
     entries = SECTOR * 8 // bits
     table = -(-(sectors - reserved - root + 2 * cluster) // (cluster * entries + 2))
     reserved += -(reserved + 2 * table + root) % ALIGNED
-    return Geometry(bits, sectors, cluster, reserved, table, root)
+    return FatGeometry(bits, sectors, cluster, reserved, table, root)
 
 
-def _count(size: int, geometry: Geometry) -> int:
+def _count(size: int, geometry: FatGeometry) -> int:
     return -(-size // (geometry.cluster * SECTOR))
 
 
-def _places(wanted: Mapping[str, int], geometry: Geometry) -> dict[str, tuple[int, int]]:
+def _places(wanted: Mapping[str, int], geometry: FatGeometry) -> dict[str, tuple[int, int]]:
     """First cluster and size of everything, directories first."""
     places = {}
     free = 2
@@ -221,7 +221,7 @@ def _places(wanted: Mapping[str, int], geometry: Geometry) -> dict[str, tuple[in
     return places
 
 
-def _table(plan: Plan, used: int) -> bytes:
+def _table(plan: FatLayout, used: int) -> bytes:
     """The file allocation table up to the last used cluster: every chain counts upwards (section 4)."""
     bits = plan.geometry.bits
     table = array("H", range(1, used + 1)) if bits == 16 else _counting(used)
@@ -229,7 +229,7 @@ def _table(plan: Plan, used: int) -> bytes:
     for first, size in plan.places.values():
         if first:
             table[first + _count(size, plan.geometry) - 1] = END[bits]
-    return words(table, "little")
+    return to_bytes(table, "little")
 
 
 def _counting(count: int) -> array[int]:
@@ -251,7 +251,7 @@ def _third() -> bytes:
     return bytes(SECTOR - len(SIGNATURE)) + SIGNATURE
 
 
-def _directory(plan: Plan, path: str, names: list[str], label: str) -> bytes:
+def _directory(plan: FatLayout, path: str, names: list[str], label: str) -> bytes:
     """The records of the directory `path`, which holds `names` (section 6)."""
     own, above = plan.tree.get(path), plan.tree.get(parent(path))
     rows: list[bytes] = []

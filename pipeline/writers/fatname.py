@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pipeline.ondisk import fat as ondisk
 from pipeline.ondisk.mbr import SECTOR
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 FORBIDDEN = frozenset('"*/:<>?\\|') | {chr(number) for number in range(32)} | {"\x7f"}
 SHORT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~")
@@ -25,14 +25,14 @@ UNITS = 13
 
 
 def label(text: str) -> bytes:
-    """A volume label: 11 bytes, upper case, padded with spaces. Unwritable for one that has no room."""
+    """A volume label: 11 bytes, upper case, padded with spaces. FormatError for one that has no room."""
     if len(text) > LONGEST_LABEL or not text.isascii():
-        raise Unwritable(f"label {text!r}; FAT has room for {LONGEST_LABEL} characters of ASCII: shorten it")
+        raise FormatError(f"label {text!r}; FAT has room for {LONGEST_LABEL} characters of ASCII: shorten it")
     return text.upper().encode("ascii").ljust(LONGEST_LABEL) if text else b"NO NAME    "
 
 
 def room(names: Sequence[str], path: str) -> int:
-    """Bytes that the directory `path` with `names` takes, its own two records counted. Unwritable for bad names."""
+    """Bytes that the directory `path` with `names` takes, its own two records counted. FormatError for bad names."""
     seen: dict[str, str] = {}
     total = 2
     short = short_names(names)
@@ -41,11 +41,11 @@ def room(names: Sequence[str], path: str) -> int:
         twin = seen.setdefault(name.upper(), name)
         if twin != name:
             where = f"{path}/" if path else ""
-            raise Unwritable(f"{where}{twin} and {where}{name}: FAT takes these for the same name")
+            raise FormatError(f"{where}{twin} and {where}{name}: FAT takes these for the same name")
         total += 1 + len(long_records(name, short[name])) // ondisk.DIR.size
     if total > MOST_RECORDS:
         room = f"names in {total} records; a FAT directory has room for {MOST_RECORDS}"
-        raise Unwritable(f"{path or 'the root'}: {room}: spread them over several directories, or shorten them")
+        raise FormatError(f"{path or 'the root'}: {room}: spread them over several directories, or shorten them")
     return -(-total * ondisk.DIR.size // SECTOR) * SECTOR
 
 
@@ -86,11 +86,11 @@ _record = ondisk.LDIR.struct.pack
 def _check(name: str, path: str) -> None:
     where = f"{path}/{name}".removeprefix("/")
     if FORBIDDEN.intersection(name) or name[-1] in ". ":
-        raise Unwritable(f"{where!r}: a name that FAT cannot hold")
+        raise FormatError(f"{where!r}: a name that FAT cannot hold")
     if any("\ud800" <= character <= "\udfff" for character in name):
-        raise Unwritable(f"{where!r}: a name that is not UTF-8; FAT holds names in Unicode")
+        raise FormatError(f"{where!r}: a name that is not UTF-8; FAT holds names in Unicode")
     if (size := len(name.encode("utf-16-le")) // 2) > LONGEST:
-        raise Unwritable(f"{where!r}: a name of {size} UTF-16 units; FAT has room for {LONGEST}: shorten it")
+        raise FormatError(f"{where!r}: a name of {size} UTF-16 units; FAT has room for {LONGEST}: shorten it")
 
 
 def _plain(name: str) -> bytes | None:
@@ -118,4 +118,4 @@ def _numbered(name: str, taken: set[bytes], free: dict[tuple[str, int, str], int
             short = f"{start}~{number}".encode().ljust(8) + tail.encode().ljust(3)
             if short not in taken:
                 return short
-    raise Unwritable(f"{name}: a FAT directory has no more room for names that start alike: rename it")
+    raise FormatError(f"{name}: a FAT directory has no more room for names that start alike: rename it")

@@ -13,7 +13,7 @@ from zlib import crc32
 from pipeline.model.tree import Content, Sink, length
 from pipeline.ondisk import gpt as ondisk
 from pipeline.ondisk.mbr import PROTECTIVE, SECTOR
-from pipeline.writers import Unwritable, mbr
+from pipeline.writers import FormatError, mbr
 
 VERSION = 1
 ENTRIES = 128
@@ -33,7 +33,7 @@ BIOS_BOOTABLE = 1 << 2
 """Attribute "legacy BIOS bootable", which Syslinux's GPT boot code looks for."""
 
 
-class Partition(NamedTuple):
+class GptPartition(NamedTuple):
     first: int
     """In sectors."""
     sectors: int
@@ -54,21 +54,23 @@ class Volume(NamedTuple):
 
 
 def write(
-    partitions: Sequence[Partition], sectors: int, disk: UUID, code: bytes = b"", record: bytes = b""
+    partitions: Sequence[GptPartition], sectors: int, disk: UUID, code: bytes = b"", record: bytes = b""
 ) -> tuple[bytes, bytes]:
     """The first 34 sectors (of a disk with `sectors` of them) and the last 33.
 
-    `code` is BIOS boot code for the protective boot record; `record` is a boot record to use in its place. Unwritable
+    `code` is BIOS boot code for the protective boot record; `record` is a boot record to use in its place. FormatError
     for more partitions than the table, or the disk, has room for.
     """
     if len(partitions) > ENTRIES:
-        raise Unwritable(f"{len(partitions)} partitions; a GUID partition table has room for {ENTRIES}: leave some out")
+        raise FormatError(
+            f"{len(partitions)} partitions; a GUID partition table has room for {ENTRIES}: leave some out"
+        )
     end = max((partition.first + partition.sectors for partition in partitions), default=2 + TABLE)
     if end > sectors - TAIL:
         room = f"the disk has room for {max(sectors - TAIL, 0) * SECTOR}"
-        raise Unwritable(f"partitions that end at byte {end * SECTOR}; {room}: give it another size")
+        raise FormatError(f"partitions that end at byte {end * SECTOR}; {room}: give it another size")
     table = b"".join(_entry(partition) for partition in partitions).ljust(TABLE * SECTOR, b"\0")
-    protective = mbr.Partition(1, min(sectors - 1, 0xFFFFFFFF), PROTECTIVE)
+    protective = mbr.MbrPartition(1, min(sectors - 1, 0xFFFFFFFF), PROTECTIVE)
     head = record or mbr.record([protective], 0, code)
     last = sectors - 1
     first_header = _header(1, last, 2, sectors, disk, table)
@@ -87,7 +89,7 @@ def write_disk(
     for number, volume in enumerate(volumes):
         sectors = length(volume.content) // SECTOR
         identity = identify(f"partition {number} {volume.name}" if number else "partition", volume.content)
-        partitions.append(Partition(place, sectors, volume.kind, identity, volume.name, volume.attributes))
+        partitions.append(GptPartition(place, sectors, volume.kind, identity, volume.name, volume.attributes))
         place += sectors
     identity = identify("disk", *(volume.content for volume in volumes))
     start = out.tell()
@@ -100,11 +102,11 @@ def write_disk(
     out.write(tail)
 
 
-def _entry(partition: Partition) -> bytes:
+def _entry(partition: GptPartition) -> bytes:
     name = partition.name.encode("utf-16-le")
     if len(name) > 2 * LONGEST_NAME:
         room = f"a GUID partition table has room for {LONGEST_NAME} UTF-16 units"
-        raise Unwritable(f"partition {partition.name!r}: a name of {len(name) // 2}; {room}: shorten it")
+        raise FormatError(f"partition {partition.name!r}: a name of {len(name) // 2}; {room}: shorten it")
     return ondisk.ENTRY.pack(
         PartitionTypeGUID=partition.kind.bytes_le, UniquePartitionGUID=partition.identity.bytes_le,
         StartingLBA=partition.first, EndingLBA=partition.first + partition.sectors - 1,

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Keep, Sink, length
 from pipeline.ondisk import iso9660 as ondisk
 from pipeline.ondisk.iso9660 import BLOCK, both, both_16
-from pipeline.writers import TooLarge, Unwritable, agreed, isodir, isosection, limits
+from pipeline.writers import FormatError, TooLarge, canonical_hard_links, isodir, isosection, limits
 from pipeline.writers.isodir import PADDING
-from pipeline.writers.isosection import Described, Whole
+from pipeline.writers.isosection import DirectoryIndex, SectionedDisc
 
 VERSION = 4
 SYSTEM = ondisk.FIRST_DESCRIPTOR * BLOCK
@@ -45,10 +45,10 @@ class Boot(NamedTuple):
     """Of 512 bytes, that a BIOS loads; UEFI takes 1 for "up to the end"."""
 
 
-class Plan(NamedTuple):
+class IsoLayout(NamedTuple):
     """A file system before it is written: where everything lies, in blocks."""
 
-    whole: Whole
+    whole: SectionedDisc
     boots: Sequence[Boot]
     catalog: int
     modified: int
@@ -64,10 +64,10 @@ class Plan(NamedTuple):
         return self.whole.files[path][0]
 
 
-def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> Plan:
-    """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it. Unwritable for what ISO
+def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> IsoLayout:
+    """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it. FormatError for what ISO
     9660 has no room for."""
-    tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(agreed(tree))}
+    tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(canonical_hard_links(tree))}
     limits.check(tree, "ISO 9660", LONGEST_NAME)
     for path, entry in tree.items():
         if type(entry) is File and entry.size > LARGEST_FILE:
@@ -77,14 +77,14 @@ def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> P
     whole = isosection.whole(tree, keep, how, catalog + bool(boots), [boot.path for boot in boots])
     sizes, tables = keep(f"{how} path tables {whole.directories}", partial(_path_tables, whole.described))
     end = isodir.within(whole.end + length(tables) // BLOCK)
-    return Plan(whole, boots, catalog, tree[""].mtime, tables, sizes, end)
+    return IsoLayout(whole, boots, catalog, tree[""].mtime, tables, sizes, end)
 
 
-def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
-    """Write the file system, called `label`; `system` is what stands in its first 32 KiB. Unwritable for a label that
+def write(plan: IsoLayout, out: Sink, label: str, system: bytes = b"") -> None:
+    """Write the file system, called `label`; `system` is what stands in its first 32 KiB. FormatError for a label that
     has no room, or is not of ASCII."""
     if len(label) > LONGEST_LABEL or not label.isascii():
-        raise Unwritable(f"label {label!r}; ISO 9660 has room for {LONGEST_LABEL} characters of ASCII: shorten it")
+        raise FormatError(f"label {label!r}; ISO 9660 has room for {LONGEST_LABEL} characters of ASCII: shorten it")
     out.write(system.ljust(SYSTEM, b"\0"))
     out.write(_descriptor(plan, False, label))
     if plan.boots:
@@ -98,7 +98,7 @@ def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
     out.extend(plan.tables)
 
 
-def _descriptor(plan: Plan, joliet: bool, label: str) -> bytes:
+def _descriptor(plan: IsoLayout, joliet: bool, label: str) -> bytes:
     """The primary or the supplementary volume descriptor (8.4, 8.5)."""
     encoding = "utf-16-be" if joliet else "ascii"
 
@@ -119,7 +119,7 @@ def _descriptor(plan: Plan, joliet: bool, label: str) -> bytes:
     )  # fmt: skip
 
 
-def _path_tables(described: Callable[[], Sequence[Described]], out: Sink) -> list[int]:
+def _path_tables(described: Callable[[], Sequence[DirectoryIndex]], out: Sink) -> list[int]:
     """Write all directories, level by level (9.4), in both byte orders; the bytes of each kind of table."""
     sizes = []
     for folders, places in described():
@@ -127,7 +127,7 @@ def _path_tables(described: Callable[[], Sequence[Described]], out: Sink) -> lis
         for number, (path, _, _) in enumerate(rows, 1):  # grows below, level by level
             found = folders.get(path, ())
             if found and number > MOST_FOLDERS:
-                raise Unwritable(f"{limits.shown(path)}: directory {number}, with others in it; {ROOM}")
+                raise FormatError(f"{limits.shown(path)}: directory {number}, with others in it; {ROOM}")
             rows += [(child, name.encode("latin-1"), number) for child, name in found]
         for record in (ondisk.PATH_RECORD.struct.pack, ondisk.PATH_RECORD_BIG.struct.pack):
             fixed = [record(len(name), 0, places[path][0], above) for path, name, above in rows]
@@ -137,7 +137,7 @@ def _path_tables(described: Callable[[], Sequence[Described]], out: Sink) -> lis
     return sizes
 
 
-def _catalog(plan: Plan) -> bytes:
+def _catalog(plan: IsoLayout) -> bytes:
     """The boot catalog: validation entry, the default entry, and a section for each further platform."""
     first, *others = plan.boots
     data = bytearray(ondisk.VALIDATION.pack(platform=first.platform, id=b"NODEKILN"))
@@ -149,5 +149,5 @@ def _catalog(plan: Plan) -> bytes:
     return bytes(data)
 
 
-def _boot_entry(plan: Plan, boot: Boot) -> bytes:
+def _boot_entry(plan: IsoLayout, boot: Boot) -> bytes:
     return ondisk.BOOT_ENTRY.pack(sectors=boot.sectors, start=plan.block(boot.path))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pipeline.model.tree import Directory, Entry, File, Sink, length, parent
 from pipeline.ondisk import iso9660 as ondisk
 from pipeline.ondisk.iso9660 import BIG, BLOCK, IS_DIRECTORY, LITTLE, MORE_EXTENTS, both_16
-from pipeline.writers import Unwritable, isoname, rockridge
+from pipeline.writers import FormatError, isoname, rockridge
 
 LARGEST_EXTENT = (1 << 32) - BLOCK
 """Maximum size of an extent, in bytes: whole blocks, in a field of 32 bits (9.1.4). A larger file is a row of extents
@@ -40,7 +40,7 @@ _Row = tuple[bytes, str, int, bytes, Sequence[bytes]]
 stands behind; and the Rock Ridge fields, where those have no room and some go into the overflow."""
 
 
-class Listings(NamedTuple):
+class Directories(NamedTuple):
     """Directories as one kind of reader sees them: with Rock Ridge, or Joliet's. Nothing has a place."""
 
     rows: Mapping[str, list[_Row]]
@@ -57,7 +57,7 @@ class Listings(NamedTuple):
 class Area(NamedTuple):
     """Directories in a row of blocks: the primary ones, Joliet's, and the overflow."""
 
-    listings: Sequence[Listings]
+    listings: Sequence[Directories]
     places: Sequence[Mapping[str, Where]]
     overflow: int
     """Its first block."""
@@ -81,7 +81,7 @@ def within(block: int) -> int:
     """`block`, where a volume may end in front of it."""
     if block > MOST_BLOCKS:
         room = f"ISO 9660 has room for {MOST_BLOCKS * BLOCK}"
-        raise Unwritable(f"a disc of {block * BLOCK} bytes or more; {room}: make the node smaller")
+        raise FormatError(f"a disc of {block * BLOCK} bytes or more; {room}: make the node smaller")
     return block
 
 
@@ -106,7 +106,7 @@ def own_record(where: Where, mtime: int) -> bytes:
     return HEADS[PLACED + len(behind)] + _place(*where) + behind
 
 
-def _listings(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet: bool) -> Listings:
+def _listings(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet: bool) -> Directories:
     rows, sizes, folders, overflow = {}, {}, {}, rockridge.Overflow()
     for path, paths in names.items():
         if joliet:
@@ -116,7 +116,7 @@ def _listings(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet:
         rows[path], sizes[path] = _rows(tree, path, children, joliet, overflow)
         if found := [(child, name.decode("latin-1")) for name, child in children if type(tree[child]) is Directory]:
             folders[path] = found
-    return Listings(rows, sizes, folders, len(overflow.data) + -len(overflow.data) % BLOCK)
+    return Directories(rows, sizes, folders, len(overflow.data) + -len(overflow.data) % BLOCK)
 
 
 def _rows(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 VERSION = 1
 PROGRAM, MODULE, CONFIG = "isolinux/isolinux.bin", "isolinux/ldlinux.c32", "isolinux/isolinux.cfg"
@@ -29,7 +29,7 @@ HYBRID_CODE = 432
 def install(program: bytes, block: int) -> bytes:
     """`isolinux.bin` as it lies on the disc from `block` (of 2048 bytes) on."""
     if len(program) <= SUMMED:
-        raise Unwritable("isolinux.bin is too short to be that")
+        raise FormatError("isolinux.bin is too short to be that")
     rest = program[SUMMED:] + bytes(-len(program) % 4)
     checksum = sum(unpack_from(f"<{len(rest) // 4}I", rest)) & 0xFFFFFFFF
     table = pack("<IIII", DESCRIPTOR, block, len(program), checksum)
@@ -39,5 +39,5 @@ def install(program: bytes, block: int) -> bytes:
 def hybrid_code(code: bytes, block: int) -> bytes:
     """The 440 bytes that start the program from a disk: isohdpfx.bin, and where the program is, in sectors."""
     if len(code) > HYBRID_CODE:
-        raise Unwritable(f"isohdpfx.bin has {len(code)} bytes, and a boot record has room for {HYBRID_CODE}")
+        raise FormatError(f"isohdpfx.bin has {len(code)} bytes, and a boot record has room for {HYBRID_CODE}")
     return code.ljust(HYBRID_CODE, b"\0") + pack("<Q", block * 4)

@@ -18,7 +18,7 @@ from pipeline.writers import isodir
 from pipeline.writers.isodir import Area, Where
 
 
-class Section(NamedTuple):
+class IsoSection(NamedTuple):
     """Some entries, and what must be known of others to lay them out."""
 
     start: int
@@ -33,7 +33,7 @@ class Section(NamedTuple):
     """Those of its files that others ask for."""
 
 
-class Opened(NamedTuple):
+class SpanningDirectories(NamedTuple):
     """The open directories."""
 
     start: int
@@ -42,15 +42,15 @@ class Opened(NamedTuple):
     """Those, what is in them, and what they are in; files without their bytes, unless they take several extents."""
 
 
-class Described(NamedTuple):
+class DirectoryIndex(NamedTuple):
     """Directories as one kind of reader sees them."""
 
     folders: Mapping[str, Sequence[tuple[str, str]]]
-    """As in isodir.Listings."""
+    """As in isodir.Directories."""
     places: Mapping[str, Where]
 
 
-class Whole(NamedTuple):
+class SectionedDisc(NamedTuple):
     """Everything, laid out."""
 
     parts: Sequence[Content]
@@ -61,12 +61,12 @@ class Whole(NamedTuple):
     """For both kinds of readers."""
     directories: Digest
     """Names what `described` gives."""
-    described: Callable[[], Sequence[Described]]
+    described: Callable[[], Sequence[DirectoryIndex]]
     """For both: all directories."""
     end: int
 
 
-def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: Sequence[str]) -> Whole:
+def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: Sequence[str]) -> SectionedDisc:
     """Lay out the ordered, complete `tree`, root included, from the block `start` on. keep: makes what a section comes
     to, or knows it; `how` is said to it. wanted: files that are asked for."""
     rows = list(sections(tree))
@@ -79,7 +79,7 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
     described = [partial(keep, f"{open_ones} directories", partial(_listed, opened))]
     for row, (known, first) in zip(rows, _shared(rows), strict=True):
         near = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))}
-        section = Section(
+        section = IsoSection(
             block,
             row,
             {path: (tree[path], [where[path] for where in outline["places"]]) for path in opened.paths if path in near},
@@ -98,11 +98,11 @@ def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: S
     files = {path: where for path, where in files.items() if path in asked}
     _, content = keep(f"{open_ones} {named({}, places, files)}", partial(_filled, opened, places, files))
     root = [each[""] for each in places]
-    return Whole([content, *parts], files, root, named({}, names), partial(_together, described), block)
+    return SectionedDisc([content, *parts], files, root, named({}, names), partial(_together, described), block)
 
 
-def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[Described]:
-    whole = [Described({}, {}), Described({}, {})]
+def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[DirectoryIndex]:
+    whole = [DirectoryIndex({}, {}), DirectoryIndex({}, {})]
     for kept in described:
         for each, (folders, places) in zip(whole, kept()[0], strict=True):
             each.folders.update(folders)  # type: ignore[attr-defined]
@@ -110,12 +110,12 @@ def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[De
     return whole
 
 
-def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], start: int) -> Opened:
+def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], start: int) -> SpanningDirectories:
     above = {path: parent(path) for path in tree if path}
     paths = {above[path] for row in rows for path in row if path and above[path] not in row}
     around = {*paths, *map(parent, paths), *(path for path, folder in above.items() if folder in paths)}
     entries = {path: _outline(entry) for path, entry in tree.items() if path in around}
-    return Opened(start, [path for path in entries if path in paths], entries)
+    return SpanningDirectories(start, [path for path in entries if path in paths], entries)
 
 
 def _outline(entry: Entry) -> Entry:
@@ -125,9 +125,9 @@ def _outline(entry: Entry) -> Entry:
     return entry._replace(content=())
 
 
-def _area(some: Section | Opened) -> Area:
+def _area(some: IsoSection | SpanningDirectories) -> Area:
     """The section's directories that are not open, or those that are."""
-    if isinstance(some, Opened):
+    if isinstance(some, SpanningDirectories):
         tree, folders = dict(some.entries), list(some.paths)
     else:
         tree = {**{path: entry for path, (entry, _) in some.open.items()}, **some.entries}
@@ -139,20 +139,24 @@ def _area(some: Section | Opened) -> Area:
     return isodir.area(tree, names, some.start)
 
 
-def _described(area: Area) -> list[Described]:
-    return [Described(listings.folders, places) for listings, places in zip(area.listings, area.places, strict=True)]
+def _described(area: Area) -> list[DirectoryIndex]:
+    return [
+        DirectoryIndex(listings.folders, places) for listings, places in zip(area.listings, area.places, strict=True)
+    ]
 
 
-def _listed(some: Section | Opened, _: Sink) -> Any:
+def _listed(some: IsoSection | SpanningDirectories, _: Sink) -> Any:
     return _described(_area(some))
 
 
-def _outlined(opened: Opened, _: Sink) -> Any:
+def _outlined(opened: SpanningDirectories, _: Sink) -> Any:
     area = _area(opened)
     return {"places": area.places, "end": area.end, "directories": named({}, *_described(area))}
 
 
-def _filled(opened: Opened, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:
+def _filled(
+    opened: SpanningDirectories, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink
+) -> None:
     """Write the open directories."""
     isodir.write(_area(opened), places, files, out)
 
@@ -173,8 +177,8 @@ def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str
     yield from zip(known, asked, strict=True)
 
 
-def _laid(section: Section, out: Sink) -> Any:
-    """Write a section: its directories, and the files that no earlier section has. What Whole takes of it."""
+def _laid(section: IsoSection, out: Sink) -> Any:
+    """Write a section: its directories, and the files that no earlier section has. What SectionedDisc takes of it."""
     entries, area = section.entries, _area(section)
     blocks, block = {entries[path].content: at for path, at in section.known.items()}, area.end  # type: ignore[union-attr]
     stored: list[Content] = []

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 
 from pipeline.model.tree import Device, Entry, Symlink
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 
 LARGEST_ID = (1 << 32) - 2
 """Largest user or group id, a number: it has 32 bits, and all ones stand for no id (uidgid.h, INVALID_UID)."""
@@ -42,7 +42,7 @@ _SHORT = LONGEST_NAME // 4
 
 
 def check(tree: Mapping[str, Entry], structure: str, longest_name: int = LONGEST_NAME) -> None:
-    """Refuse what Linux, and so `structure`, has no room for: Unwritable names the first path, the limit and the way
+    """Refuse what Linux, and so `structure`, has no room for: FormatError names the first path, the limit and the way
     out."""
     for what, field, least, most in _NUMBERS:
         found = set(map(field, tree.values()))
@@ -61,9 +61,9 @@ def check(tree: Mapping[str, Entry], structure: str, longest_name: int = LONGEST
             _attributes(path, entry, structure)
 
 
-def exceeded(path: str, what: str, size: int, most: int, structure: str, advice: str) -> Unwritable:
+def exceeded(path: str, what: str, size: int, most: int, structure: str, advice: str) -> FormatError:
     """The error for something of `size` bytes at `path`, where `structure` has room for `most`."""
-    return Unwritable(f"{shown(path)}: {what} of {size} bytes; {structure} has room for {most}: {advice}")
+    return FormatError(f"{shown(path)}: {what} of {size} bytes; {structure} has room for {most}: {advice}")
 
 
 def shown(path: str) -> str:
@@ -74,12 +74,12 @@ def shown(path: str) -> str:
 def _number(path: str, what: str, value: int, least: int, most: int, structure: str) -> None:
     if not least <= value <= most:
         room = f"Linux, and so {structure}, has room for {least} to {most}"
-        raise Unwritable(f"{shown(path)}: {what} {value}; {room}: change it where the file comes from")
+        raise FormatError(f"{shown(path)}: {what} {value}; {room}: change it where the file comes from")
 
 
 def _target(path: str, target: str, structure: str) -> None:
     if not target:
-        raise Unwritable(f"{shown(path)}: a link without a target, which Linux has none of: leave it out")
+        raise FormatError(f"{shown(path)}: a link without a target, which Linux has none of: leave it out")
     if len(target) > _SHORT and len(data := raw(target)) > LONGEST_TARGET:
         raise exceeded(path, "a link's target", len(data), LONGEST_TARGET, structure, "shorten it")
 

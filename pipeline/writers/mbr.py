@@ -12,7 +12,7 @@ from uuid import UUID
 from pipeline.model.tree import Content, Sink, length
 from pipeline.ondisk import mbr as ondisk
 from pipeline.ondisk.mbr import SECTOR
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 VERSION = 1
 FIRST = 2048
@@ -27,7 +27,7 @@ LAST_CYLINDER = (254, 255, 255)
 """Head, sector and cylinder of what lies beyond the reach of such addresses."""
 
 
-class Partition(NamedTuple):
+class MbrPartition(NamedTuple):
     first: int
     """In sectors."""
     sectors: int
@@ -52,10 +52,10 @@ def write_disk(
     partitions, place = [], FIRST
     for number, volume in enumerate(volumes):
         sectors = length(volume.content) // SECTOR
-        partitions.append(Partition(place, sectors, volume.kind, active=not number))
+        partitions.append(MbrPartition(place, sectors, volume.kind, active=not number))
         place += sectors
     if place * SECTOR > size:
-        raise Unwritable(f"partitions that end at byte {place * SECTOR}; the disk has {size}: give it another size")
+        raise FormatError(f"partitions that end at byte {place * SECTOR}; the disk has {size}: give it another size")
     start = out.tell()
     out.write(record(partitions, identify(*(volume.content for volume in volumes)).time_low, code))
     out.zeros((FIRST - 1) * SECTOR)
@@ -64,26 +64,26 @@ def write_disk(
     out.zeros(start + size - out.tell())
 
 
-def record(partitions: Sequence[Partition], disk: int, code: bytes = b"") -> bytes:
+def record(partitions: Sequence[MbrPartition], disk: int, code: bytes = b"") -> bytes:
     """The first sector of a disk. `disk` is its 32-bit id, `code` what the BIOS starts (at most 440 bytes).
 
-    Unwritable for what a boot record has no room for.
+    FormatError for what a boot record has no room for.
     """
     if len(code) > CODE:
-        raise Unwritable(f"boot code of {len(code)} bytes; a boot record has room for {CODE}: take Debian's mbr.bin")
+        raise FormatError(f"boot code of {len(code)} bytes; a boot record has room for {CODE}: take Debian's mbr.bin")
     if len(partitions) > MOST:
         room = f"a boot record has room for {MOST}"
-        raise Unwritable(f"{len(partitions)} partitions; {room}: leave some out, or take a disk for UEFI (raw-efi)")
+        raise FormatError(f"{len(partitions)} partitions; {room}: leave some out, or take a disk for UEFI (raw-efi)")
     for number, each in enumerate(partitions, 1):
         if max(each.first, each.sectors) > MOST_SECTORS:
             place = f"partition {number}: {each.sectors * SECTOR} bytes from byte {each.first * SECTOR} on"
             room = f"a boot record has room for {MOST_SECTORS * SECTOR} each"
-            raise Unwritable(f"{place}; {room}: make it smaller, or take a disk for UEFI (raw-efi)")
+            raise FormatError(f"{place}; {room}: make it smaller, or take a disk for UEFI (raw-efi)")
     table = b"".join(_entry(partition) for partition in partitions)
     return ondisk.RECORD.pack(BootCode=code, UniqueMBRDiskSignature=disk, PartitionRecord=table)
 
 
-def _entry(p: Partition) -> bytes:
+def _entry(p: MbrPartition) -> bytes:
     status, last = ondisk.ACTIVE if p.active else 0, p.first + p.sectors - 1
     return ondisk.PARTITION.struct.pack(status, _chs(p.first), p.kind, _chs(last), p.first, p.sectors)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.model.tree import Content, Sink, length
 from pipeline.ondisk import pe as ondisk
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 VERSION = 1
 DATA = 0x40000040
@@ -54,11 +54,11 @@ class Stub(NamedTuple):
 
 
 def stub(unsafe_data: bytes) -> Stub:
-    """Read a stub; Unwritable if it is no PE program that can take more sections."""
+    """Read a stub; FormatError if it is no PE program that can take more sections."""
     try:
         return _stub(unsafe_data)
     except (ValueError, KeyError, error) as problem:
-        raise Unwritable(f"the EFI stub is no PE program: {problem}") from None
+        raise FormatError(f"the EFI stub is no PE program: {problem}") from None
 
 
 def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum, out: Sink) -> None:
@@ -88,12 +88,12 @@ def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum,
 
 
 def _check(name: str, end: int) -> None:
-    """Unwritable for a section that ends beyond the reach of a program, or has too long a name."""
+    """FormatError for a section that ends beyond the reach of a program, or has too long a name."""
     if end > LARGEST:
         room = f"an EFI program has room for {LARGEST}: make the node smaller, or take a format without one (raw-bios)"
-        raise Unwritable(f"section {name} that ends at byte {end}; {room}")
+        raise FormatError(f"section {name} that ends at byte {end}; {room}")
     if len(name.encode()) > LONGEST_NAME:
-        raise Unwritable(f"section {name}; an EFI program has room for names of {LONGEST_NAME} bytes: shorten it")
+        raise FormatError(f"section {name}; an EFI program has room for names of {LONGEST_NAME} bytes: shorten it")
 
 
 def _stub(data: bytes) -> Stub:
@@ -129,7 +129,7 @@ def _headers(stub: Stub, added: bytes, count: int, image_size: int) -> bytes:
     room = ondisk.OPTIONAL.unpack(stub.data, stub.optional).SizeOfHeaders
     start = stub.table + stub.sections * ondisk.SECTION.size
     if start + len(added) > room:
-        raise Unwritable(f"the EFI stub's header has no room for {count} more sections")
+        raise FormatError(f"the EFI stub's header has no room for {count} more sections")
     data = bytearray(stub.data)
     data[start : start + len(added)] = added
     ondisk.COFF.patch(data, stub.header, NumberOfSections=stub.sections + count)

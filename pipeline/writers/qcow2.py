@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pipeline.model.tree import Content, Sink, length
 from pipeline.ondisk import qcow2 as ondisk
 from pipeline.writers import disk
-from pipeline.writers.extents import Run, held, runs, words
+from pipeline.writers.extents import Run, allocated, runs, to_bytes
 
 VERSION = 1
 CLUSTER_BITS = 16
@@ -26,7 +26,7 @@ LARGEST = ondisk.LARGEST_L1 // 8 * ENTRIES * CLUSTER
 """Maximum size of a disk, in bytes: 2 PiB, as QEMU reads an L1 table of LARGEST_L1 at most."""
 
 
-class Layout(NamedTuple):
+class Areas(NamedTuple):
     """How many clusters each area takes, in the order of the file."""
 
     first: int
@@ -41,8 +41,8 @@ class Layout(NamedTuple):
 
 
 def write(content: Content, out: Sink) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes) as a qcow2 image of the same size. Unwritable for
-    more than LARGEST."""
+    """Writes the raw disk `content` (a multiple of 512 bytes) as an image of the same size. FormatError for more than
+    LARGEST."""
     disk.check(content, LARGEST, "a qcow2 image")
     found = runs(content, CLUSTER)
     tables = sorted({index for run in found for index in range(run.first // ENTRIES, (run.end - 1) // ENTRIES + 1)})
@@ -55,22 +55,22 @@ def write(content: Content, out: Sink) -> None:
     first_table = array("Q", bytes(8 * entries))
     for number, index in enumerate(tables):
         first_table[index] = (second + number) * CLUSTER | ondisk.COPIED
-    clusters(out, words(first_table, "big"))
+    clusters(out, to_bytes(first_table, "big"))
     blocks = 1 + layout.first + layout.references
-    clusters(out, words(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
+    clusters(out, to_bytes(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
     clusters(out, b"\0\1" * layout.total)
     _second_tables(out, found, tables, second + layout.seconds)
-    for _, data in held(content, CLUSTER):
+    for _, data in allocated(content, CLUSTER):
         out.extend(data)
         out.zeros(-length(data) % CLUSTER)
 
 
-def _layout(entries: int, tables: int, data: int) -> Layout:
+def _layout(entries: int, tables: int, data: int) -> Areas:
     """The areas' sizes: refcount blocks count themselves and their table too."""
     first = max(1, -(-entries // ENTRIES))
     references = blocks = 1
     while True:
-        layout = Layout(first, references, blocks, tables, data)
+        layout = Areas(first, references, blocks, tables, data)
         needed = -(-layout.total // COUNTS)
         if needed <= blocks and blocks <= references * ENTRIES:
             return layout
@@ -99,7 +99,7 @@ def _second_tables(out: Sink, found: list[Run], tables: list[int], data: int) ->
             filled[cluster // ENTRIES][cluster % ENTRIES] = data * CLUSTER | ondisk.COPIED
             data += 1
     for index in tables:
-        out.write(words(filled[index], "big"))
+        out.write(to_bytes(filled[index], "big"))
 
 
 def clusters(out: Sink, data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.model.tree import Content, Pack, Read, Sink, Slice, Work, length, parent, split
 from pipeline.ondisk.squashfs import FRAGMENT, INVALID, UNCOMPRESSED
-from pipeline.writers.twins import identities
+from pipeline.writers.dedup import identities
 
 BLOCK_LOG = 17
 BLOCK = 1 << BLOCK_LOG
@@ -27,7 +27,7 @@ FULL = BLOCK // 4
 
 
 @dataclass(slots=True)
-class Place:
+class BlockList:
     """Where a file's bytes are."""
 
     start: int = 0
@@ -41,7 +41,7 @@ class Block(NamedTuple):
     """What becomes a block: of the file that is at `place`, or (None) the ends of many."""
 
     content: Content
-    place: Place | None
+    place: BlockList | None
 
     @property
     def hole(self) -> bool:
@@ -50,16 +50,16 @@ class Block(NamedTuple):
 
 def write(
     contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, origin: int, fragments: bytearray
-) -> Generator[Place]:
+) -> Generator[BlockList]:
     """Write every content of `contents`, none of which is empty, once. Where each of them is, as soon as that is known.
 
-    make: gives for blocks what `packed` makes of their bytes, in order. Places count from `origin` of `out`. What the
-    fragment table says is appended to `fragments`; it is whole at the end.
+    make: compresses blocks with `compress_blocks`, in order. Places count from `origin` of `out`. Entries of the
+    fragment table are appended to `fragments`; it is complete at the end.
     """
     found, ahead = tee(_blocks(contents, read))
     made = make(each.content for each in ahead if isinstance(each, Block) and not each.hole)
     for each in found:
-        if isinstance(each, Place):
+        if isinstance(each, BlockList):
             yield each
             continue
         start = out.tell() - origin
@@ -80,16 +80,16 @@ def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
     return piece.length, (piece,) if piece.length else ()
 
 
-def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def compress_blocks(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
     """Blocks as they are stored, each, or PLAIN; of BLOCK zeros nothing."""
     made = iter(compress([data for data in some if data != ZEROS]))
     blocks = [b"" if data == ZEROS else next(made) for data in some]
     return [block if len(block) < len(data) else PLAIN for block, data in zip(blocks, some, strict=True)]
 
 
-def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | Place]:
+def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | BlockList]:
     """The blocks of all files that differ, in order, and the place of each file behind its blocks."""
-    known: dict[object, Place] = {}
+    known: dict[object, BlockList] = {}
     ends: list[Slice] = []
     filled = fragment = 0
     filling = ""
@@ -97,7 +97,7 @@ def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | Pla
         if identity in known:
             yield known[identity]
             continue
-        place = known[identity] = Place()
+        place = known[identity] = BlockList()
         for piece in split(contents[path], BLOCK):
             size = length(piece)
             if size == BLOCK:

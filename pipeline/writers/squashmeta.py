@@ -10,7 +10,7 @@ from struct import pack
 
 from pipeline.model.tree import Work
 from pipeline.ondisk import squashfs as ondisk
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 MOST_ENTRIES = 256
 """Behind one header of a listing."""
@@ -53,7 +53,7 @@ class Metadata:
     def _flush(self, data: bytes) -> None:
         if self._done > LARGEST_TABLE:
             room = f"squashfs has room for {LARGEST_TABLE} bytes of them"
-            raise Unwritable(f"too many files, names and links for one file system; {room}: make the node smaller")
+            raise FormatError(f"too many files, names and links for one file system; {room}: make the node smaller")
         (packed,) = self._compress([data])
         block = pack("<H", len(packed)) + packed
         if len(packed) >= len(data):

@@ -6,7 +6,7 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.model.tree import Sink
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 
 VERSION = 1
 PAGE = 4096
@@ -21,14 +21,14 @@ LONGEST_LABEL = 15
 
 
 def write(size: int, out: Sink, label: str, identity: UUID) -> None:
-    """Write a swap area of `size` bytes: its first page says what it is, the rest is a hole. Unwritable for a size or a
-    label that the kernel does not take."""
+    """Writes a swap area of `size` bytes: a header page, and a hole. FormatError for a size or a label that the kernel
+    does not accept."""
     if not FEWEST_PAGES <= size // PAGE <= MOST_PAGES:
         room = f"Linux takes {FEWEST_PAGES * PAGE} to {MOST_PAGES * PAGE}"
-        raise Unwritable(f"a swap area of {size} bytes; {room}: give it another size")
+        raise FormatError(f"a swap area of {size} bytes; {room}: give it another size")
     if len(raw(label)) > LONGEST_LABEL:
         room = f"a swap area has room for {LONGEST_LABEL}"
-        raise Unwritable(f"label {label!r} of {len(raw(label))} bytes; {room}: shorten it")
+        raise FormatError(f"label {label!r} of {len(raw(label))} bytes; {room}: shorten it")
     information = pack("<III16s16s", 1, size // PAGE - 1, 0, identity.bytes, raw(label))
     out.write((bytes(1024) + information).ljust(PAGE - len(SIGNATURE), b"\0") + SIGNATURE)
     out.zeros(size - PAGE)

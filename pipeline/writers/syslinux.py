@@ -14,7 +14,7 @@ import re
 from struct import pack, pack_into, unpack_from
 from typing import NamedTuple
 
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 VERSION = 1
 SECTOR = 512
@@ -45,7 +45,7 @@ class Loader(NamedTuple):
 
 
 def loader(unsafe_program: bytes) -> Loader:
-    """Take the loader out of the bytes of Linux's `syslinux` command (version 6); Unwritable if it is not in there."""
+    """Take the loader out of the bytes of Linux's `syslinux` command (version 6); FormatError if it is not in there."""
     boot = unsafe_program.find(b"\xeb\x58\x90SYSLINUX")
     system = unsafe_program.find(b"\r\nSYSLINUX")
     # The program has a table of its three parts: time stamp, 512, time stamp, size, time stamp, size.
@@ -60,7 +60,7 @@ def loader(unsafe_program: bytes) -> Loader:
         whole = len(found.system) == system_size > 0 == system_size % SECTOR and len(found.module) == module_size
         if min(boot, system, module) >= 0 and whole and MAGIC in found.system[:SECTOR]:
             return found
-    raise Unwritable("this is no syslinux 6 program: it carries no boot sector, ldlinux.sys and ldlinux.c32")
+    raise FormatError("this is no syslinux 6 program: it carries no boot sector, ldlinux.sys and ldlinux.c32")
 
 
 def install(loader: Loader, boot: bytes, first: int) -> tuple[bytes, bytes]:
@@ -80,7 +80,7 @@ def install(loader: Loader, boot: bytes, first: int) -> tuple[bytes, bytes]:
 
     sectors = _extents(first + 1, count - 1)
     if len(sectors) > room * EXTENT:
-        raise Unwritable(f"a ldlinux.sys of {count} sectors; it has room for {room * TRANSFER}: take syslinux 6")
+        raise FormatError(f"a ldlinux.sys of {count} sectors; it has room for {room * TRANSFER}: take syslinux 6")
     system[extents : extents + room * EXTENT] = sectors.ljust(room * EXTENT, b"\0")
     pack_into("<QQ", system, advs, first + count, first + count + 1)
     pack_into("<HHII", system, area + 8, count, 2, len(system) // 4, 0)

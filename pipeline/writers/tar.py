@@ -12,7 +12,7 @@ from struct import Struct
 from zlib import adler32
 
 from pipeline.model.tree import Content, Device, Entry, File, Sink, Symlink, length
-from pipeline.writers import Unwritable, limits, raw
+from pipeline.writers import FormatError, limits, raw
 from pipeline.writers.carried import Carried
 
 VERSION = 1
@@ -101,7 +101,7 @@ def _common(mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes, di
 def _device(path: str, entry: Device) -> tuple[int, int]:
     if not 0 <= min(entry.major, entry.minor) <= max(entry.major, entry.minor) <= LARGEST_DEVICE:
         numbers = f"device {entry.major}:{entry.minor}; tar has room for 0:0 to {LARGEST_DEVICE}:{LARGEST_DEVICE}"
-        raise Unwritable(f"{limits.shown(path)}: {numbers}: leave it out")
+        raise FormatError(f"{limits.shown(path)}: {numbers}: leave it out")
     return entry.major, entry.minor
 
 
@@ -109,7 +109,7 @@ def _attribute(path: str, key: str) -> bytes:
     """The key of the record of an extended attribute. The first `=` ends it for readers."""
     if "=" in key:
         room = "tar has room for no = in its name"
-        raise Unwritable(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
+        raise FormatError(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
     return b"SCHILY.xattr." + raw(key)
 
 

@@ -15,7 +15,7 @@ from pipeline.model.tree import Content, Sink, cut, length
 from pipeline.ondisk import Structure
 from pipeline.ondisk import vhd as ondisk
 from pipeline.writers import disk
-from pipeline.writers.extents import held, runs, words
+from pipeline.writers.extents import allocated, runs, to_bytes
 
 VERSION = 1
 SECTOR = 512
@@ -32,14 +32,14 @@ TABLE = ondisk.FOOTER.size + ondisk.DYNAMIC_HEADER.size
 
 
 def write_fixed(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (whole MiB, as Azure wants it) and the footer. Unwritable for more than LARGEST."""
+    """Write the raw disk `content` (whole MiB, as Azure wants it) and the footer. FormatError for more than LARGEST."""
     disk.check(content, LARGEST, "a VHD")
     out.extend(content)
     out.write(_footer(ondisk.FIXED, length(content), identity))
 
 
 def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole. Unwritable for
+    """Write the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole. FormatError for
     more than LARGEST."""
     disk.check(content, LARGEST, "a VHD")
     size = length(content)
@@ -55,8 +55,8 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
             place += (BITMAP + BLOCK) // SECTOR
     header = ondisk.DYNAMIC_HEADER.pack(table_offset=TABLE, max_table_entries=len(table), block_size=BLOCK)
     out.write(footer + _summed(ondisk.DYNAMIC_HEADER, header))
-    out.write(words(table, "big").ljust(start - TABLE, b"\xff"))
-    for _, data in held(content, BLOCK):
+    out.write(to_bytes(table, "big").ljust(start - TABLE, b"\xff"))
+    for _, data in allocated(content, BLOCK):
         for offset in range(0, length(data), BLOCK):
             count = min(BLOCK, length(data) - offset)
             out.write(b"\xff" * BITMAP)

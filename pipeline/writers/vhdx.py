@@ -19,7 +19,7 @@ from pipeline.ondisk import vhdx as ondisk
 from pipeline.ondisk.vhdx import KIB, MIB
 from pipeline.writers import disk
 from pipeline.writers.crc32c import ONES, crc32c
-from pipeline.writers.extents import held, runs, words
+from pipeline.writers.extents import allocated, runs, to_bytes
 
 VERSION = 1
 LARGEST = 64 << 40
@@ -37,7 +37,7 @@ ITEMS = 64 * KIB
 
 
 def write(content: Content, out: Sink, identify: Callable[[str, Content], UUID]) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes). Unwritable for more than LARGEST.
+    """Write the raw disk `content` (its size a multiple of 512 bytes). FormatError for more than LARGEST.
 
     `identify` gives the identities of the file, its data and the disk, called with a purpose and the content.
     """
@@ -51,11 +51,11 @@ def write(content: Content, out: Sink, identify: Callable[[str, Content], UUID])
             table[block + block // CHUNK] = place | ondisk.FULLY_PRESENT  # whole MiB: the bits below are free
             place += BLOCK
     start = out.tell()
-    for offset, head in (*_heads(content, room, identify), (BAT, words(table, "little"))):
+    for offset, head in (*_heads(content, room, identify), (BAT, to_bytes(table, "little"))):
         out.zeros(start + offset - out.tell())
         out.write(head)
     out.zeros(start + BAT + room - out.tell())
-    for _, data in held(content, BLOCK):
+    for _, data in allocated(content, BLOCK):
         out.extend(data)
         out.zeros(-length(data) % BLOCK)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.model.tree import Content, Sink, Slice, length, split
 from pipeline.ondisk import vmdk as ondisk
-from pipeline.writers import Unwritable, disk
-from pipeline.writers.deflated import Compress, zlib_stream
-from pipeline.writers.extents import held, words
+from pipeline.writers import FormatError, disk
+from pipeline.writers.extents import allocated, to_bytes
+from pipeline.writers.store_or_deflate import Compress, zlib_stream
 
 VERSION = 3
 SECTOR = 512
@@ -33,10 +33,10 @@ Pack = Callable[[Iterable[tuple[bytes, Content]]], Iterator[Slice]]
 
 
 def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
-    """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID. Unwritable for more than
+    """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID. FormatError for more than
     LARGEST, and for more than the tables reach.
 
-    pack: gives for grains what `packed` makes of them, in order.
+    pack: gives for grains what `compress_grain` makes of them, in order.
     """
     disk.check(content, LARGEST, "a VMDK")
     sectors = length(content) // SECTOR
@@ -58,7 +58,7 @@ def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
     directory[current] = _table(out, table)
     _marker(out, ondisk.GRAIN_DIRECTORY, -(-len(directory) * 4 // SECTOR))
     place = out.tell() // SECTOR
-    _padded(out, words(directory, "little"))
+    _padded(out, to_bytes(directory, "little"))
     _marker(out, ondisk.FOOTER, 1)
     out.write(_header(sectors, place).ljust(SECTOR, b"\0"))
     _marker(out, ondisk.EOS, 0)
@@ -66,7 +66,7 @@ def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
 
 def _grains(content: Content) -> Iterator[tuple[int, Content]]:
     """The grains that hold data, with their numbers; the last may be short."""
-    for run, pieces in held(content, GRAIN):
+    for run, pieces in allocated(content, GRAIN):
         yield from enumerate(split(pieces, GRAIN), run.first)
 
 
@@ -74,7 +74,7 @@ def _headed(number: int, content: Content) -> tuple[bytes, Content]:
     return ondisk.GRAIN.struct.pack(number * 128, 0), content
 
 
-def packed(deflate: Compress, grain: bytes) -> bytes:
+def compress_grain(deflate: Compress, grain: bytes) -> bytes:
     """A grain behind its marker, whose size is still 0, as it is stored in whole sectors: a zlib stream, by `deflate`
     where that is worth it. Of zeros nothing."""
     marker, data = grain[: ondisk.GRAIN.size], grain[ondisk.GRAIN.size :]
@@ -121,7 +121,7 @@ def _table(out: Sink, table: array[int]) -> int:
         return 0
     _marker(out, ondisk.GRAIN_TABLE, ENTRIES * 4 // SECTOR)
     place = _sector(out)
-    out.write(words(table, "little"))
+    out.write(to_bytes(table, "little"))
     return place
 
 
@@ -130,7 +130,7 @@ def _sector(out: Sink) -> int:
     place = out.tell() // SECTOR
     if place > MOST_SECTORS:
         room = f"a VMDK has room for {MOST_SECTORS * SECTOR}"
-        raise Unwritable(f"compressed data at byte {place * SECTOR} of the file; {room}: make the disk smaller")
+        raise FormatError(f"compressed data at byte {place * SECTOR} of the file; {room}: make the disk smaller")
     return place
 
 

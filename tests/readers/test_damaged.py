@@ -12,7 +12,17 @@ from pipeline.model import columns
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree
 from pipeline.readers import archives
-from pipeline.readers.view import Damaged, Extent, Inflated, Memory, Mosaic, chunks, first_unequal, sha256, window
+from pipeline.readers.view import (
+    ConcatView,
+    Damaged,
+    DecompressedView,
+    Extent,
+    Memory,
+    chunks,
+    first_unequal,
+    sha256,
+    window,
+)
 from tests.judges import need, run
 
 CONTENT_READ = 1 << 20
@@ -131,7 +141,7 @@ def test_damage_is_survived(images, data):
 @given(st.lists(st.binary(max_size=50), max_size=6), st.integers(0, 200), st.integers(0, 200))
 def test_a_mosaic_reads_as_its_parts_in_a_row(parts, offset, count):
     whole = b"".join(part + bytes(3) for part in parts)
-    mosaic = Mosaic(each for part in parts for each in (Extent(Memory(part), 0, len(part)), Extent(None, 0, 3)))
+    mosaic = ConcatView(each for part in parts for each in (Extent(Memory(part), 0, len(part)), Extent(None, 0, 3)))
     assert mosaic.size == len(whole)
     assert mosaic.read(offset, count) == whole[offset : offset + count]
 
@@ -153,7 +163,7 @@ def test_windows_end_where_their_view_does():
 def test_a_bomb_is_given_up(monkeypatch):
     monkeypatch.setattr("pipeline.readers.view.INFLATED_LIMIT", 1000)
     with pytest.raises(ValueError, match="more than 1000"):
-        Inflated(lambda: iter([b"x" * 600] * 3)).read(0, 1)
+        DecompressedView(lambda: iter([b"x" * 600] * 3)).read(0, 1)
 
 
 def test_frames_without_an_archive_continue_the_one_before():

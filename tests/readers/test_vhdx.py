@@ -62,5 +62,5 @@ def test_damage_is_survived(image, data):
 def test_what_it_does_not_know_is_refused(image, place, value, size):
     damaged = bytearray(image.read_bytes())
     damaged[place : place + size] = value.to_bytes(size, "little")
-    with pytest.raises((readers.Unreadable, struct.error)):
+    with pytest.raises((readers.StructureError, struct.error)):
         reader.read(Memory(bytes(damaged)))

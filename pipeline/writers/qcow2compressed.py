@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.model.tree import Content, Pack, Sink, Slice, Work, length, split
 from pipeline.ondisk import qcow2 as ondisk
 from pipeline.writers import disk
-from pipeline.writers.extents import held, words
+from pipeline.writers.extents import allocated, to_bytes
 from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COUNTS, ENTRIES, LARGEST, clusters, header
 
 VERSION = 2
@@ -23,7 +23,7 @@ PLAIN = b"\0"
 """Stands for a cluster that would become no smaller: no frame is as short."""
 
 
-class Image:
+class _CompressedImage:
     """What is known of the image while it is written to `body`, which starts behind the header's cluster."""
 
     def __init__(self, body: Sink) -> None:
@@ -68,20 +68,20 @@ class Image:
         """A table, big-endian, in whole clusters; the place where it starts."""
         self.align()
         place = self.place
-        clusters(self.body, words(table, "big"))
+        clusters(self.body, to_bytes(table, "big"))
         self.align()
         return place
 
 
 def write(content: Content, pack: Pack, body: Sink) -> bytes:
-    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size. Unwritable for more than
+    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size. FormatError for more than
     LARGEST.
 
-    pack: gives for clusters what `packed` makes of their bytes, in order. `body` gets all but the first cluster, which
-    is returned.
+    pack: compresses clusters with `compress_clusters`, in order. body: takes all but the first cluster, which is
+    returned.
     """
     disk.check(content, LARGEST, "a qcow2 image")
-    image = Image(body)
+    image = _CompressedImage(body)
     plain: list[tuple[int, Content]] = []
     for (number, piece), cluster in zip(
         _clusters(content), pack(piece for _, piece in _clusters(content)), strict=True
@@ -99,7 +99,7 @@ def write(content: Content, pack: Pack, body: Sink) -> bytes:
     return header(length(content), (place, len(first)), _references(image), ondisk.ZSTD)
 
 
-def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def compress_clusters(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
     """Clusters, of which the disk's last may be short, as zstd frames, each, or PLAIN; of zeros nothing."""
     holes = [not data.strip(b"\0") for data in some]
     made = iter(compress([data.ljust(CLUSTER, b"\0") for data, hole in zip(some, holes, strict=True) if not hole]))
@@ -109,11 +109,11 @@ def packed(compress: Work, some: Sequence[bytes]) -> list[bytes | memoryview]:
 
 def _clusters(content: Content) -> Iterator[tuple[int, Content]]:
     """The clusters of the disk that are no holes, with their numbers."""
-    for run, pieces in held(content, CLUSTER):
+    for run, pieces in allocated(content, CLUSTER):
         yield from enumerate(split(pieces, CLUSTER), run.first)
 
 
-def _references(image: Image) -> tuple[int, int]:
+def _references(image: _CompressedImage) -> tuple[int, int]:
     """Write the refcount blocks and their table, which count themselves too: the table's place, and its clusters."""
     used = len(image.counts)
     blocks = table = 1
