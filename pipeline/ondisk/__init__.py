@@ -36,8 +36,8 @@ class Structure:
 
     @cached_property
     def pack(self) -> Callable[..., bytes]:
-        """Returns the structure's bytes, called with fields by name. A function made for the structure, as inodes are
-        packed by the ten thousand."""
+        """Returns the structure's bytes; takes fields by name. Compiled for the structure, because inodes are packed by
+        the ten thousand."""
         parameters = ", ".join(f"{name}=defaults[{name!r}]" for name in self._types)
         names = {"pack": self.struct.pack, "defaults": self._defaults}
         return eval(f"lambda *, {parameters}: pack({', '.join(self._types)})", names)  # type: ignore[no-any-return]
@@ -52,7 +52,7 @@ class Structure:
         return self._record._make(self.struct.unpack_from(data, at))
 
     def iter_unpack(self, data: bytes) -> Iterator[Any]:
-        """Structures that lie one behind the other."""
+        """Yields structures that follow each other."""
         return map(self._record._make, self.struct.iter_unpack(data))
 
 

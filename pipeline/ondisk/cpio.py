@@ -9,6 +9,6 @@ DIGITS = 8
 Header = namedtuple(
     "Header", "ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check"
 )
-"""The numbers behind the magic."""
+"""The numbers of a header, which follow the magic."""
 SIZE = len(MAGIC) + DIGITS * len(Header._fields)
 """Bytes of a header."""

@@ -18,7 +18,7 @@ BS = Structure(
     "<",
     BS_DrvNum=("B", 0x80), BS_Reserved1="B", BS_BootSig=("B", 0x29), BS_VolID="I", BS_VolLab="11s", BS_FilSysType="8s",
 )  # fmt: skip
-"""Follows those; boot code is behind it."""
+"""Follows BPB, or BPB32; boot code follows it."""
 FSINFO = Structure(
     "<",
     FSI_LeadSig=("I", 0x41615252), FSI_Reserved1="480s", FSI_StrucSig=("I", 0x61417272), FSI_Free_Count="I",

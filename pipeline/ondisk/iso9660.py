@@ -42,14 +42,14 @@ PATH_RECORD, PATH_RECORD_BIG = (
 )
 """A record of the path tables up to its name (9.4)."""
 SYSTEM_USE = Structure("<", signature="2s", length="B", version=("B", 1))
-"""In front of every system use field."""
+"""The head of every system use field (SUSP)."""
 SHARING = b"\xbe\xef"
 CONTINUATION, POSIX, DEVICE = (
     Structure("<", block="8s", offset="8s", size="8s"),
     Structure("<", mode="8s", links="8s", uid="8s", gid="8s"),
     Structure("<", high="8s", low="8s"),
 )
-"""What CE, PX and PN have behind that."""
+"""The data of the fields CE, PX and PN."""
 VALIDATION = Structure(
     "<", header=("B", 1), platform="B", reserved="H", id="24s", checksum="H", key=("2s", b"\x55\xaa")
 )

@@ -19,7 +19,7 @@ ZSTD = 1
 LARGEST_L1 = 32 << 20
 """Maximum size of an L1 table, in bytes, that QEMU reads (block/qcow2.h, QCOW_MAX_L1_SIZE)."""
 COPIED, COMPRESSED, ZERO = 1 << 63, 1 << 62, 1
-"""Flags of an entry: what it points to has a reference count of one; is compressed; reads as zeros."""
+"""Flags of an entry: its target has a reference count of one; is compressed; reads as zeros."""
 OFFSET = 0x00FFFFFFFFFFFE00
 """Bits of an entry that are an offset."""
 

@@ -4,7 +4,7 @@ from pipeline.ondisk import Structure
 
 MAGIC = b"KDMV"
 LINE_ENDS, COMPRESSED, MARKERS = 1 << 0, 1 << 16, 1 << 17
-"""Flags: line ends can be tested; grains are compressed; markers stand between them."""
+"""Flags: line ends can be tested; grains are compressed; markers separate them."""
 AT_END = (1 << 64) - 1
 """gdOffset of a header whose grain directory is named by the footer."""
 DEFLATE = 1
@@ -17,7 +17,7 @@ HEADER = Structure(
     compressAlgorithm="H",
 )  # fmt: skip
 GRAIN = Structure("<", lba="Q", size="I")
-"""In front of a grain: its first sector, and its size."""
+"""The head of a grain: its first sector, and its compressed size in bytes."""
 MARKER = Structure("<", val="Q", size="I", type="I")
 EOS, GRAIN_TABLE, GRAIN_DIRECTORY, FOOTER = range(4)
 """Types of a marker."""

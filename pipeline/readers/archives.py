@@ -1,7 +1,7 @@
-"""Rows of archives: gzip, zstd and xz files, and initial RAM disks, which are archives one behind the other.
+"""Concatenated archives: gzip, zstd and xz files, and initial RAM disks.
 
 Source: Documentation/driver-api/early-userspace/buffer-format.rst: any number of cpio archives, each compressed on its
-own or not at all, with zeros between them. RFC 1952 (gzip), RFC 8878 (zstd), the .xz file format.
+own or not at all, separated by zeros. RFC 1952 (gzip), RFC 8878 (zstd), the .xz file format.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ ZSTD_RUN, ZSTD_RESERVED = 1, 3
 FIRST_BLOCK = 192 << 10
 """Compressed bytes that are certain to hold the first of the others: a zstd block has at most 128 KiB."""
 LARGEST_WINDOW = 1 << 27
-"""Memory that a zstd frame may ask for: what the kernel grants, and `zstd --ultra -22` needs."""
+"""Maximum window of a zstd frame, in bytes: what the kernel allows, and `zstd --ultra -22` needs."""
 FEED = 4 << 10
-"""Compressed bytes that are taken at a time. They become at most 128 MiB (zstd, all of one byte) in memory."""
+"""Compressed bytes that are decompressed at a time. They expand to at most 128 MiB (zstd, all of one byte) in
+memory."""
 
 
 class _Stream(NamedTuple):
@@ -35,9 +36,9 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`archive 1`, `archive 2`, …: what each holds, decompressed.
+    """Lists `archive 1`, `archive 2`, …: the decompressed content of each.
 
-    A stream that does not start with an archive continues the one before it.
+    A stream that does not start with an archive continues the previous one.
     """
     members: list[tuple[_Stream, list[View]]] = []
     known: dict[object, View] = {}
@@ -79,7 +80,8 @@ def _streams(view: View) -> Iterator[_Stream]:
 
 
 def compression_of(magic: bytes) -> str | None:
-    """What the first 6 bytes of a stream say that it is; `none` for an archive as it stands, None for anything else."""
+    """Returns the compression that the first 6 bytes of a stream identify: `none` for an uncompressed archive, None if
+    unknown."""
     starts: dict[bytes | tuple[bytes, ...], str] = {
         b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", cpio.MAGICS: "none",
     }  # fmt: skip
@@ -104,7 +106,7 @@ def _content(view: View, stream: _Stream) -> View:
 
 
 def _end(view: View, start: int, compression: str) -> int:
-    """Where the stream that begins at `start` ends. Only zstd's tell without being decompressed."""
+    """Returns the end of the stream that begins at `start`. Only zstd's can be found without decompressing."""
     if compression == "zstd":
         return _zstd_end(view, start)
     ends: list[int] = []

@@ -30,7 +30,7 @@ class _Member(NamedTuple):
 
 
 def recognises(view: View) -> bool:
-    """One whole archive. What has more behind it is a row of archives (pipeline.readers.archives)."""
+    """Recognises a single archive. pipeline.readers.archives reads concatenated ones."""
     if not view.read(0, 6).startswith(MAGICS):
         return False
     behind = end(view, 0)
@@ -76,7 +76,7 @@ def _node(view: View, member: _Member, data: dict[int, View], number: int) -> No
 
 
 def end(view: View, start: int) -> int:
-    """The offset behind the archive that starts at `start`. StructureError if it has no trailer."""
+    """Returns the end of the archive that starts at `start`. StructureError if it has no trailer."""
     for member in _members(view, start):
         if member.name == TRAILER:
             return member.end
@@ -84,7 +84,8 @@ def end(view: View, start: int) -> int:
 
 
 def _members(view: View, start: int) -> Iterator[_Member]:
-    """Every member up to the trailer; padding counts from `start`, which the kernel wants at a multiple of 4."""
+    """Yields every member up to the trailer. Padding counts from `start`, which the kernel requires to be a multiple of
+    4."""
     offset = start
     for _ in range(MOST_ENTRIES):
         header = view.read(offset, ondisk.SIZE)

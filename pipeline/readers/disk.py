@@ -12,7 +12,7 @@ from pipeline.readers import HEADER, Listing, Node, Reader
 from pipeline.readers.view import View, subview
 
 MOST_PARTITIONS = 1024
-"""Entries of a GUID partition table: eight times what every tool makes."""
+"""Maximum number of entries of a GUID partition table: eight times the usual 128."""
 
 
 def _record(view: View) -> tuple[Any, list[Any]]:
@@ -27,7 +27,7 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`boot code`, then `partition 1`, … with what the table says of them."""
+    """Lists `boot code`, then `partition 1`, … with their fields in the table."""
     record, partitions = _record(view)
     listing = {"boot code": Node("code", {}, subview(view, 0, len(record.BootCode)))}
     data = view.read(SECTOR, gpt.HEADER.size)

@@ -31,10 +31,10 @@ class _ErofsInode(NamedTuple):
     nid: int
     layout: int
     fields: Any
-    """Of ondisk.COMPACT or EXTENDED."""
+    """An ondisk.COMPACT or EXTENDED."""
     mtime: int
     attributes: int
-    """Where they start; they end where what follows the inode starts."""
+    """Offset of the extended attributes; they end at `behind`."""
     behind: int
 
 
@@ -108,7 +108,7 @@ class _Erofs:
         return bytes(lz4.block.decompress(self.view.read(at, stored).lstrip(b"\0"), uncompressed_size=length))
 
     def names(self, inode: _ErofsInode) -> Iterator[tuple[str, int]]:
-        """Name and number of what is in a directory, without itself and the one above."""
+        """Yields name and number of each entry of a directory, without `.` and `..`."""
         if inode.fields.i_size > LARGEST_DIRECTORY:
             raise StructureError("a directory of that size")
         data = self.content(inode)

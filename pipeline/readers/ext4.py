@@ -25,9 +25,9 @@ LONGEST_TARGET = 4096
 class _Ext4Inode(NamedTuple):
     number: int
     fields: Any
-    """Of ondisk.INODE; zero where an older inode is shorter."""
+    """An ondisk.INODE; fields that an older, shorter inode lacks are zero."""
     attributes: bytes
-    """What follows the fields."""
+    """The bytes after the fields."""
 
     @property
     def kind(self) -> int:
@@ -220,7 +220,7 @@ def _xattrs(volume: _Ext4, inode: _Ext4Inode) -> dict[str, str | int]:
 
 
 def _raw_xattrs(volume: _Ext4, inode: _Ext4Inode) -> Iterator[tuple[str, bytes]]:
-    """Attributes behind the inode, then those in a block of their own."""
+    """Yields the attributes in the inode, then those in a block of their own."""
     if inode.attributes[:4] == ondisk.XATTR_MAGIC.to_bytes(4, "little"):
         yield from _pairs(inode.attributes, 4, 4)
     if number := inode.fields.i_file_acl_lo | inode.fields.l_i_file_acl_high << 32:

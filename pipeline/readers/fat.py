@@ -25,7 +25,7 @@ class _Fat(NamedTuple):
     cluster: int
     """Bytes of a cluster."""
     data: int
-    """Where cluster 2 starts."""
+    """Offset of cluster 2."""
     table: bytes
     clusters: int
     root: View
@@ -33,7 +33,7 @@ class _Fat(NamedTuple):
     """First clusters of the directories that were listed: one that comes twice is a ring."""
 
     def chain(self, first: int) -> ConcatView:
-        """What the clusters from `first` on hold."""
+        """Returns the content of the chain of clusters that starts at `first`."""
         extents, number, seen = [], first, 0
         while 2 <= number < self.clusters + 2:
             extents.append(ViewSlice(self.view, self.data + (number - 2) * self.cluster, self.cluster))

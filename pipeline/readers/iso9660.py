@@ -25,7 +25,7 @@ TEXTS = {
 
 
 class _Iso9660(NamedTuple):
-    """skip: bytes to skip in every system use area, -1 where there is no Rock Ridge. walked: directories, by sector."""
+    """skip: bytes to skip in every system use area, -1 without Rock Ridge. walked: directories, by sector."""
 
     view: View
     skip: int
@@ -63,7 +63,7 @@ def read(view: View) -> Listing:
 
 
 def _skip(view: View, root: Any) -> int:
-    """The root's own record says how many bytes are to be skipped (SP)."""
+    """Returns the bytes to skip in every system use area, from the root's own record (SP); -1 without Rock Ridge."""
     own = view.read(number(root.location) * BLOCK, 255)
     area = own[ondisk.RECORD.size + 1 : own[0]]
     return area[6] if area[:2] == b"SP" and area[4:6] == ondisk.SHARING else -1
@@ -161,7 +161,7 @@ def _moment(data: bytes) -> str:
 
 
 def _boot_images(view: View, catalog: int) -> Iterator[tuple[str, Node]]:
-    """The images of the boot catalog. They are as long as the catalog says, which may be less than they are."""
+    """Yields the images of the boot catalog, with the lengths in the catalog, which may be too short."""
     data = view.read(catalog * BLOCK, BLOCK)
     validation, count = ondisk.VALIDATION.unpack(data), 0
     platform, identity = validation.platform, validation.id.decode("latin-1").rstrip("\0 ")

@@ -1,4 +1,4 @@
-"""Sections of EFI programs, a unified kernel image say (Microsoft, "PE Format"; UAPI Group Specifications, UKI)."""
+"""Sections of EFI programs, such as unified kernel images (Microsoft, "PE Format"; UAPI Group Specifications, UKI)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`.linux`, `.initrd`, … as long as they are in memory, without what pads them in the file."""
+    """Lists `.linux`, `.initrd`, … with their lengths in memory, without the padding in the file."""
     start = ondisk.DOS.unpack(view.read(0, ondisk.DOS.size)).lfanew + len(ondisk.MAGIC)
     coff, optional = ondisk.COFF.unpack(view.read(start, ondisk.COFF.size)), start + ondisk.COFF.size
     listing: dict[str, Node] = {}

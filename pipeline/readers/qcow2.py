@@ -17,7 +17,7 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`disk`: what the guest sees."""
+    """Lists `disk`: the guest's view."""
     data = view.read(0, ondisk.HEADER.size)
     version = data[len(ondisk.MAGIC) + 3]
     header = ondisk.HEADER.unpack(data[: ondisk.SIZE_2 if version == 2 else None].ljust(ondisk.HEADER.size, b"\0"))

@@ -11,7 +11,7 @@ from pipeline.readers import StructureError
 from pipeline.readers.view import View
 
 LARGEST = 256 << 20
-"""Bytes that are taken at once: the block list of a file of 64 TiB."""
+"""Maximum number of bytes that are read at once: the block list of a file of 64 TiB."""
 
 
 class Metadata:
@@ -33,7 +33,7 @@ class Metadata:
         return self._blocks[at]
 
     def at(self, start: int, reference: int) -> Stream:
-        """What follows `reference` (block << 16 | offset) in the table that starts at `start`."""
+        """Returns a stream of the table at `start`, from `reference` (block << 16 | offset) on."""
         return Stream(self, start + (reference >> 16), reference & 0xFFFF)
 
 
@@ -63,7 +63,7 @@ class Stream:
 
 
 def table(metadata: Metadata, start: int, count: int, structure: Structure) -> list[Any]:
-    """The `count` records of the table whose list of metadata blocks stands at `start`."""
+    """Returns the `count` records of the table whose list of metadata blocks is at `start`."""
     blocks = -(-count * structure.size // METADATA_SIZE)
     where = struct.unpack(f"<{blocks}Q", metadata._view.read(start, blocks * 8))
     data = b"".join(metadata.block(at)[0] for at in where)

@@ -1,4 +1,4 @@
-"""Trees of this project as `pipeline.model.columns.dump` writes them: stages give some of them inside files."""
+"""Trees of this project as `pipeline.model.columns.dump` writes them: some stages return trees inside files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(view: View) -> Listing:
 
 
 def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:
-    """What an entry says of itself, in the words of the readers; `content`: the slices of a file too."""
+    """Returns the metadata of an entry under the readers' names. content: include the slices of a file."""
     said: dict[str, str | int] = {"mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid, "mtime": entry.mtime}
     said |= {f"xattr {name}": value.hex() for name, value in entry.xattrs}
     if isinstance(entry, Symlink):

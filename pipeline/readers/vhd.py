@@ -12,7 +12,7 @@ from pipeline.readers.view import ConcatView, View, ViewSlice, subview
 
 SECTOR = 512
 MOST_BLOCKS = 1 << 20
-"""Blocks of a dynamic disk: 2 TiB of them at their usual 2 MiB, which is what the format allows."""
+"""Maximum number of blocks of a dynamic disk: 2 TiB in the usual blocks of 2 MiB, which is the format's own limit."""
 
 
 def recognises(view: View) -> bool:
@@ -20,7 +20,7 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`disk`: what the guest sees. The footer's time stamp counts seconds since 2000."""
+    """Lists `disk`: the guest's view. The footer's time stamp counts seconds since 2000."""
     footer = ondisk.FOOTER.unpack(view.read(view.size - SECTOR, SECTOR))
     if footer.disk_type == ondisk.FIXED:
         disk = subview(view, 0, view.size - SECTOR)

@@ -13,10 +13,10 @@ from pipeline.readers import HEADER, Listing, Node, Reader, StructureError
 from pipeline.readers.view import ConcatView, View, ViewSlice
 
 MOST_REGIONS, MOST_ITEMS = 2047, 2047
-"""What their tables have room for."""
+"""Maximum number of entries of their tables."""
 LARGEST_ITEM = 1 * MIB
 MOST_BLOCKS = 1 << 22
-"""4 TiB in the smallest of blocks: twice what any other kind of image here can say."""
+"""Maximum number of blocks: 4 TiB in the smallest blocks."""
 
 
 def recognises(view: View) -> bool:
@@ -24,7 +24,7 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`disk`: what the guest sees."""
+    """Lists `disk`: the guest's view."""
     headers = [ondisk.HEADER.unpack(view.read(place, ondisk.HEADER.size)) for place in ondisk.HEADERS]
     header = max(headers, key=_sequence)
     if header.Signature != ondisk.HEADER_SIGNATURE or any(header.LogGuid):

@@ -1,4 +1,4 @@
-"""Views: bytes at offsets, whatever they are made of: a file, a part of another view, a row of parts, a stream."""
+"""Views: bytes at offsets of a file, of a part of another view, of concatenated parts, or of a stream."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 1 << 20
 IN_MEMORY = 8 << 20
 """A decompressed stream of more than this goes to a temporary file."""
 INFLATED_LIMIT = 64 << 30
-"""A stream that grows beyond this is taken for a bomb: it is more than any node, and less than a disk."""
+"""Maximum size of a decompressed stream, in bytes: a larger one is treated as a decompression bomb."""
 
 
 class DecompressionError(NodekilnError, ValueError):
@@ -82,7 +82,7 @@ class ViewSlice(NamedTuple):
 
 
 class ConcatView:
-    """Extents, one behind the other."""
+    """Slices of views, concatenated."""
 
     def __init__(self, extents: Iterable[ViewSlice]) -> None:
         self._extents = [extent for extent in extents if extent.length]
@@ -122,7 +122,7 @@ RECENT = 64
 
 
 class CompressedBlock:
-    """`size` bytes that `unpack()` makes, padded with zeros if they are fewer. What was used lately stays in memory."""
+    """`size` bytes that `unpack()` returns, padded with zeros. Blocks that were read recently stay in memory."""
 
     def __init__(self, unpack: Callable[[], bytes], size: int) -> None:
         self.unpack = unpack
@@ -142,7 +142,7 @@ def _decompressed(packed: CompressedBlock) -> bytes:
 
 
 class DecompressedView:
-    """What `pieces()` gives, decompressed when it is first asked for, and kept."""
+    """A stream that `pieces()` yields, decompressed at the first read and kept."""
 
     def __init__(self, pieces: Callable[[], Iterator[bytes]], identity: object = None) -> None:
         self._pieces = pieces
@@ -170,7 +170,7 @@ class DecompressedView:
 
 
 class ViewFile(io.RawIOBase):
-    """A view as a file object, for parsers that want one."""
+    """A view as a file object, for parsers that need one."""
 
     def __init__(self, view: View) -> None:
         self._view = view

@@ -14,7 +14,7 @@ SECTOR = 512
 LARGEST_GRAIN, LARGEST_TABLE = 1 << 14, 1 << 12
 """Sectors of a grain, and entries of a table: everybody has 128 and 512."""
 MOST_TABLES = 1 << 15
-"""Of 32 MiB each: a disk of 1 TiB, half of what the format allows."""
+"""Maximum number of tables, of 32 MiB each: a disk of 1 TiB, half of the format's own limit."""
 
 
 def recognises(view: View) -> bool:
@@ -22,7 +22,7 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """`disk`: what the guest sees; `descriptor`: the text inside."""
+    """Lists `disk`: the guest's view; `descriptor`: the text inside."""
     size = ondisk.HEADER.size
     header = ondisk.HEADER.unpack(view.read(0, size))
     if header.gdOffset == ondisk.AT_END:
@@ -71,7 +71,7 @@ def _extents(view: View, grains: Iterator[int], capacity: int, grain: int, compr
 
 
 def _decompress(view: View, offset: int, size: int) -> bytes:
-    """A compressed grain: its sector, the size of what follows, and a zlib stream."""
+    """Decompresses a grain: its sector, its compressed size, and a zlib stream."""
     import zlib
 
     grain = ondisk.GRAIN.unpack(view.read(offset, ondisk.GRAIN.size))
