@@ -1,4 +1,5 @@
-"""Writers: one on-disk structure per module. They know no store and no doit: a tree goes in, bytes go to a sink."""
+"""Writers: one on-disk structure per module. They import neither the store nor doit: a tree goes in, bytes go to a
+sink."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ from pipeline.model.tree import Entry, File
 
 
 class FormatError(BadInput):
-    """What a tree holds and a structure cannot carry. The message names the path and says what to do instead."""
+    """A tree that a format cannot hold. The message names the path, the limit and a way out."""
 
 
 class TooLarge(FormatError):
-    """A file of `size` bytes, where a structure has room for fewer. Who knows the formats adds those that have room."""
+    """A file of `size` bytes that exceeds a structure's maximum. The caller adds the formats that can hold it."""
 
     def __init__(self, path: str, size: int, structure: str, largest: int) -> None:
         super().__init__(f"{path}: {size} bytes; {structure} holds files of at most {largest}")
@@ -26,7 +27,7 @@ def raw(text: str) -> bytes:
 
 
 def canonical_hard_links(tree: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
-    """The entries of the ordered `tree`; every name of a hard-linked file says what the first of them does."""
+    """Yields the entries of the ordered `tree`; every name of a hard-linked file gets the entry of the first."""
     first: dict[str, File] = {}
     for path, entry in tree.items():
         if type(entry) is File and entry.inode:

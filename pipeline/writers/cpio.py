@@ -31,10 +31,10 @@ TRAILER = HEADER % (0, 0, 0, 0, 1, 0, 0, 0, 0, len(ondisk.TRAILER) + 1) + ondisk
 
 
 def write(tree: Mapping[str, Entry], out: Sink) -> None:
-    """Write the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
+    """Writes the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
 
-    Of a hard-linked file the last name carries the data, as GNU cpio has it. TooLarge for files of 4 GiB and more,
-    FormatError for paths over 4095 bytes and what else Linux has no room for.
+    The last name of a hard-linked file carries the data, as in GNU cpio. TooLarge for files of 4 GiB and more,
+    FormatError for paths over 4095 bytes and what Linux cannot hold.
     """
     for piece in _pieces(tree):
         if isinstance(piece, bytes):
@@ -44,7 +44,7 @@ def write(tree: Mapping[str, Entry], out: Sink) -> None:
 
 
 def size(tree: Mapping[str, Entry]) -> int:
-    """How many bytes `write` makes of `tree`."""
+    """Returns the number of bytes that `write` makes of `tree`."""
     return sum(len(piece) if isinstance(piece, bytes) else length(piece) for piece in _pieces(tree))
 
 

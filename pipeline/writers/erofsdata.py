@@ -1,8 +1,8 @@
-"""The data area of erofs: the blocks of files, as they are (taken by reference) or compressed with LZ4.
+"""The data area of erofs: blocks of files, uncompressed (taken by reference) or compressed with LZ4.
 
-Source: Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h of the kernel. A compressed file is a row of
-extents, each cut into logical clusters of 4 KiB that an index behind the inode names one by one ("full" indexes); an
-extent's compressed bytes fill a physical cluster of several blocks from its end backwards, behind zeros.
+Source: Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h of the kernel. A compressed file is a list of
+extents. Each is cut into logical clusters of 4 KiB, which an index after the inode lists one by one ("full" indexes).
+The compressed bytes of an extent end at the end of a physical cluster of several blocks; zeros fill its start.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pipeline.writers.extents import allocated, to_bytes
 BLOCK_LOG = 12
 BLOCK = 1 << BLOCK_LOG
 EXTENT = 128 << 10
-"""Bytes that are compressed at a time, as in squashfs: what a random read decompresses at most."""
+"""Bytes that are compressed at a time, as in squashfs: the maximum that a random read decompresses."""
 LARGEST_CLUSTER = EXTENT // BLOCK
 """Blocks of an extent's compressed bytes."""
 MOST_BLOCKS = (1 << 32) - 1
 """Maximum number of blocks of a file system, and of a file: 16 TiB (erofs_fs.h: blocks, startblk_lo and blkaddr have 32
-bits; all ones stand for a hole)."""
+bits; all ones mark a hole)."""
 MOST_CHUNKS = 1 << 16
-"""Of one file: a larger one has larger chunks, so that their table stays small."""
+"""Maximum number of chunks of a file. A larger file has larger chunks, so that their table stays small."""
 MAP_HEADER = ondisk.MAP_HEADER.pack(h_advise=ondisk.BIG_PCLUSTER_1, h_algorithmtype=ondisk.LZ4).ljust(
     ondisk.FULL_INDEX, b"\0"
 )
@@ -36,37 +36,38 @@ MAP_HEADER = ondisk.MAP_HEADER.pack(h_advise=ondisk.BIG_PCLUSTER_1, h_algorithmt
 
 @dataclass
 class DataLayout:
-    """Where a file's bytes are."""
+    """The location of a file's bytes."""
 
     layout: int
     start: int = ondisk.NULL_ADDR
     """Its first block; in CHUNK_BASED, how large they are."""
     blocks: int = 0
     table: bytearray = field(default_factory=bytearray)
-    """What stands behind the inode: of COMPRESSED_FULL, its index; of CHUNK_BASED, where each of them is."""
+    """Bytes stored after the inode: the index of COMPRESSED_FULL, the places of CHUNK_BASED."""
     tail: Content = ()
-    """The bytes that stand behind the inode: FLAT_INLINE."""
+    """Content that is stored after the inode: FLAT_INLINE."""
 
     @property
     def value(self) -> int:
-        """What the inode says of it."""
+        """The field i_u of the inode."""
         return self.blocks if self.layout == ondisk.COMPRESSED_FULL else self.start
 
 
 class Data:
     """Writes the contents of files to `out`, whose next byte is at `origin` of the image.
 
-    pack: gives for extents what `compress_extent` makes of their bytes, in order; None: nothing is compressed.
+    pack: compresses extents with `compress_extent`, in order; None to compress nothing.
     """
 
     def __init__(self, read: Read, out: Sink, origin: int, pack: Pack | None) -> None:
         self.shared = False
-        """Whether two files have the same compressed clusters."""
+        """True if two files have the same compressed clusters."""
         self._read, self._out, self._pack = read, out, pack
         self._base = origin - out.tell()
 
     def write(self, contents: Mapping[str, Content], room: Callable[[str], int]) -> dict[str, DataLayout]:
-        """Write each content of `contents` once, and say where it is. `room(path)`: bytes that fit behind its inode."""
+        """Writes each content of `contents` once, and returns its layout. `room(path)`: bytes that fit after its
+        inode."""
         places = {path: DataLayout(ondisk.FLAT_INLINE, tail=content) for path, content in contents.items()
                   if length(content) <= room(path)}  # fmt: skip
         large = {path: content for path, content in contents.items() if path not in places}
@@ -83,7 +84,7 @@ class Data:
         return places
 
     def _packed(self, files: Iterable[Content]) -> Iterator[Slice]:
-        """What becomes of the extents of those of `files` that are compressed, in order."""
+        """Compresses the extents of those of `files` that are worth it, in order."""
         if self._pack is None:
             return iter(())
         return self._pack(extent for content in files if _compresses(content) for extent in _extents(content))
@@ -110,7 +111,7 @@ class Data:
         return within(self._here(), blocks)
 
     def _extend(self, content: Content) -> None:
-        """Take whole blocks by reference; the last is filled up."""
+        """Takes whole blocks by reference; the last is filled up."""
         self._out.extend(content)
         self._out.zeros(-length(content) % BLOCK)
 
@@ -153,9 +154,9 @@ def within(first: int, blocks: int) -> int:
 
 
 def compress_extent(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
-    """An extent as it is stored: an LZ4 block in whole blocks, behind zeros; nothing if that would not save a block.
+    """Returns an extent as it is stored: an LZ4 block in whole blocks, after zeros; b"" if that would not save a block.
 
-    compress: makes the LZ4 block, without a size in front.
+    compress: returns the LZ4 block, without a size in front.
     """
     block = compress(data)
     blocks = -(-len(block) // BLOCK)
@@ -167,7 +168,7 @@ def _holes(content: Content) -> int:
 
 
 def _compresses(content: Content) -> bool:
-    """Whether a file is worth it: larger than a block, and no more than half of it holes."""
+    """True for a file that is worth compressing: larger than a block, and at most half of it holes."""
     size = length(content)
     return size > BLOCK and 2 * _holes(content) <= size
 
@@ -183,10 +184,10 @@ def _extents(content: Content) -> Iterator[Content]:
 
 
 def _index(start: int, blocks: int, size: int) -> bytes:
-    """The clusters of a compressed extent of `size` bytes whose `blocks` stand from `start` on.
+    """Returns the index of a compressed extent of `size` bytes, stored in `blocks` from `start` on.
 
-    Each that goes on says how far the extent's first one and the next extent's are; one that is not whole says where
-    the extent ends in it.
+    A cluster that continues has the distances to the extent's first one and to the next extent's. A partial one has the
+    offset of the extent's end.
     """
     count, rest = divmod(size, BLOCK)
     rows = [_cluster(ondisk.HEAD, 0, start)]

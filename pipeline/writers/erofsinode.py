@@ -10,7 +10,7 @@ from pipeline.writers.erofsdata import MAP_HEADER, DataLayout
 
 SMALL, LARGE = (1 << 16) - 1, (1 << 32) - 1
 KINDS = {stat.S_IFREG: 1, stat.S_IFDIR: 2, stat.S_IFCHR: 3, stat.S_IFBLK: 4, stat.S_IFIFO: 5, stat.S_IFLNK: 7}
-"""What a directory says of an entry."""
+"""Types of directory entries (file_type)."""
 DEVICES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 

@@ -1,9 +1,9 @@
 """ext4 file systems: extents, 64-bit addresses, checksums of all metadata, extended attributes, hashed directories.
 
-A file's bytes are taken by reference, its holes take no space; what a mount writes is not there yet (no journal unless
-it is asked for). The UUID follows from the tree; what hashes and checksums start with, from the label alone, so that a
-section of the tree in which nothing changed is not laid out again. What is numbered how is in ext4tree, how a section
-is laid out in ext4section, what lies where in ext4layout, what describes a file in ext4inode, directories in ext4dir.
+A file's bytes are taken by reference, its holes take no space; a journal is made on request. The UUID follows from the
+tree. Seeds of hashes and checksums follow from the label alone, so that an unchanged section of the tree is not laid
+out again. ext4tree numbers inodes, ext4section lays out a section, ext4layout allocates blocks; ext4inode and ext4dir
+have inodes and directories.
 
 Source: kernel, Documentation/filesystems/ext4.
 """
@@ -40,25 +40,25 @@ from pipeline.writers.extents import Run
 
 VERSION = 4
 GRAIN = disk.MIB // BLOCK
-"""A file system without a given size ends at a whole MiB."""
+"""Blocks of a MiB. Without a given size, a file system ends at a whole MiB."""
 BYTES_PER_INODE = 16384
-"""Of a file system with a given size, which is one to write into (mke2fs has the same)."""
+"""Bytes of a file system of given size for each inode, as in mke2fs: it is made to be written to."""
 LEAST_JOURNAL, MOST_JOURNAL = 1024, 16384
-"""4 MiB: the least that there may be; 64 MiB: that of a file system of 4 GiB, and more is no use to a node."""
+"""Minimum number of blocks of a journal, 4 MiB; and the maximum that is useful to a node, 64 MiB."""
 JOURNAL_SHARE = 64
 """The journal's part of a file system."""
 LARGEST_FILE = ext4tree.LARGEST_FILE
 
 
 class _Unit(NamedTuple):
-    """What is laid out for itself: a section, or all open directories."""
+    """A unit of layout: a section, or all spanning directories."""
 
     name: str
     contents: Callable[[], Contents]
 
 
 class _Requirements(NamedTuple):
-    """What the file system has to hold."""
+    """Inodes and blocks that the file system needs."""
 
     inodes: int
     journal: int
@@ -66,7 +66,8 @@ class _Requirements(NamedTuple):
     requests: Sequence[SpaceRequest]
 
     def place(self, geometry: Ext4Geometry) -> tuple[Space, ext4layout.Groups, Placement, list[int]]:
-        """Where everything goes: the space that is left, the groups, the journal, and each part's first block."""
+        """Allocates the groups, the journal and each unit; returns the rest of the space, and each unit's first block,
+        too."""
         space = Space(geometry.head)
         groups = ext4layout.groups(geometry, space)
         journal = ext4section.allocate(space, [Run(0, self.journal)] if self.journal else [])
@@ -86,10 +87,11 @@ def write(
     *,
     journal: bool = False,
 ) -> UUID:
-    """Write the ordered, complete `tree` as a file system of `size` bytes, or of as few MiB as hold it; its UUID.
+    """Writes the ordered, complete `tree` as a file system of `size` bytes, or of the fewest MiB that hold it; returns
+    its UUID.
 
-    tree: may be empty; lost+found is added. keep: makes what a section comes to, or knows it. FormatError for what ext4
-    cannot carry, and for a `size` that is too small.
+    tree: may be empty; lost+found is added. keep: memoises the layout of a section. FormatError for what ext4 cannot
+    hold, and for a `size` that is too small.
     """
     name = raw(label)
     if len(name) > ext4tree.LONGEST_LABEL:
@@ -116,8 +118,8 @@ def _pieces(
     laid: Callable[[_Unit, int, int], tuple[Any, Content]],
     superblock: Superblock,
 ) -> Iterator[Piece]:
-    """Everything that is on the disk, with its place. laid: gives a part, by where it starts. superblock: what it says
-    whatever there is."""
+    """Yields everything on the disk with its offset. laid: returns a unit's layout for its first block. superblock: its
+    fields that do not depend on the layout."""
     space, groups, journal, firsts = required.place(geometry)
     directories: list[int] = []
     for part, first in zip(parts, firsts, strict=True):
@@ -179,7 +181,7 @@ def _requested(part: _Unit, _: Sink) -> Any:
 
 
 def _request(blocks: int, runs: Sequence[Sequence[tuple[int, int]]]) -> SpaceRequest:
-    """As JSON gives it back."""
+    """Restores a request from JSON."""
     return SpaceRequest(blocks, [[Run(*run) for run in each] for each in runs])
 
 
@@ -193,7 +195,7 @@ def _lay(part: _Unit, seeds: Seeds, head: int, first: int, out: Sink) -> Any:
 
 
 def _parted(content: Content, count: int) -> tuple[Content, Content]:
-    """What is before the last `count` bytes, which were written at once, and those."""
+    """Splits off the last `count` bytes, which were written at once."""
     if not count:
         return content, ()
     *others, last = content
@@ -228,7 +230,7 @@ def _rows(
 
 
 def _journal(blocks: int, where: Placement, superblock: Superblock) -> tuple[bytes, bytes, Piece]:
-    """The journal's inode, what the superblock keeps of it, and its first block: an empty journal (journal.rst)."""
+    """Returns the journal's inode, its copy for the superblock, and its first block: an empty journal (journal.rst)."""
     body, _ = ext4inode.tree(where.extents, [], superblock.seeds.checksums)
     size = blocks * BLOCK
     inode = Inode(stat.S_IFREG | 0o600, 0, 0, EPOCH, 1, size, blocks, EXTENTS_FL, body)

@@ -1,7 +1,7 @@
-"""Where things lie in an ext4 file system, and what says so: groups, their descriptors and bitmaps, the superblock.
+"""The layout of an ext4 file system: groups with their descriptors and bitmaps, the superblock, allocation of blocks.
 
-All groups' bitmaps and inode tables lie at the start of the disk (flex_bg), everything else behind them, in order; only
-the copies of the superblock and of the descriptors in some later groups interrupt it.
+All groups' bitmaps and inode tables are at the start of the disk (flex_bg). Everything else follows them in order,
+interrupted only by copies of the superblock and of the descriptors in some later groups.
 
 Source: kernel, Documentation/filesystems/ext4/{super,group_descr,bitmaps,blockgroup}.rst.
 """
@@ -24,9 +24,9 @@ MOST_BLOCKS = 1 << 32
 all groups' descriptors in front of each copy of the superblock is not meant for more (blockgroup.rst, "Meta Block
 Groups"), and inodes are counted with 32 bits (super.rst, s_inodes_count)."""
 PER_GROUP = 8 * BLOCK
-"""Blocks of a group, and the most inodes: what one block of bits can tell."""
+"""Blocks of a group, and its maximum number of inodes: the bits of a block."""
 INODE, EXTRA = 256, ondisk.INODE.size - ondisk.SMALL_INODE
-"""Bytes of an inode, and those of its fields from i_extra_isize on; attributes come behind them."""
+"""Bytes of an inode, and of its fields from i_extra_isize on; attributes follow them."""
 MASK = 0xFFFFFFFF
 COMPATIBLE = ondisk.EXT_ATTR | ondisk.DIR_INDEX
 INCOMPATIBLE = ondisk.FILETYPE | ondisk.EXTENTS | ondisk.IS_64BIT | ondisk.FLEX_BG | ondisk.CSUM_SEED
@@ -53,7 +53,7 @@ class Ext4Geometry(NamedTuple):
 
     @property
     def head(self) -> int:
-        """Blocks of a superblock and the descriptors behind it."""
+        """Blocks of a superblock and the descriptors after it."""
         return 1 + -(-self.groups * GROUP.size // BLOCK)
 
     @property
@@ -87,9 +87,9 @@ class Space:
     def __init__(self, head: int, first: int = 0) -> None:
         self._head = head
         self.next = first
-        """The first block that nobody has yet, unless it belongs to a copy."""
+        """The first free block, unless it belongs to a copy."""
         self._start, self._end = first, COPIES[bisect_left(COPIES, first, key=_first)] * PER_GROUP
-        """What is handed out now: from behind a copy up to the next one."""
+        """The range that is being allocated: between two copies."""
         self._full: list[Allocation] = []
 
     @property
@@ -109,7 +109,8 @@ class Space:
         return runs
 
     def take_piece(self, count: int) -> int | None:
-        """The first of `count` blocks in one piece, right behind what was taken last; None if a copy cuts them."""
+        """Allocates `count` contiguous blocks right after the last ones, and returns the first; None if a copy
+        interrupts them."""
         if self._end - self.next < count:
             return None
         self.next += count
@@ -123,7 +124,7 @@ class Space:
         return self.next - count
 
     def _skip(self) -> None:
-        """Leave what is left up to the next copy, and go on behind it."""
+        """Skips the rest up to the next copy, and the copy."""
         if self._start < self.next:
             self._full.append(Allocation(self._start, self.next - self._start))
         index = bisect_right(COPIES, self._end, key=_first)
@@ -146,14 +147,14 @@ def groups(geometry: Ext4Geometry, space: Space) -> Groups:
 
 
 class Seeds(NamedTuple):
-    """What hashes of names and checksums start with: the same for all trees, or all would change with one entry."""
+    """Start values of name hashes and checksums. All trees have the same: else one entry would change them all."""
 
     names: bytes
     checksums: int
 
 
 class Superblock(NamedTuple):
-    """What a superblock says besides the geometry."""
+    """The fields of a superblock that do not follow from the geometry."""
 
     identity: UUID
     seeds: Seeds
@@ -225,7 +226,7 @@ def descriptors(
 
 
 def _descriptor(blocks: Sequence[int], counts: Sequence[int], flags: int, checksums: Sequence[int], seed: int) -> bytes:
-    """counts: free blocks, free inodes (all behind the used ones), directories."""
+    """Returns a descriptor. counts: free blocks, free inodes (all after the used ones), directories."""
     fields: dict[str, int] = {}
     for name, block in zip(("block_bitmap", "inode_bitmap", "inode_table"), blocks, strict=True):
         fields |= {f"bg_{name}_lo": block & MASK, f"bg_{name}_hi": block >> 32}
@@ -257,5 +258,5 @@ def _head_bits(geometry: Ext4Geometry, group: int) -> int:
 
 
 def _bitmap(bits: int, size: int) -> bytes:
-    """A block of bits; those behind the `size` that count are set."""
+    """Returns a block of bits; those after the `size` valid ones are set."""
     return (bits | (1 << PER_GROUP) - (1 << size)).to_bytes(BLOCK, "little")

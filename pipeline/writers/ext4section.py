@@ -19,27 +19,27 @@ from pipeline.writers.ext4tree import Contents
 from pipeline.writers.extents import Run
 
 Piece = tuple[int, bytes | Content]
-"""Where it lies on the disk (in bytes), and what it is."""
+"""Offset on the disk, in bytes, and the bytes there."""
 
 
 class Placement(NamedTuple):
-    """Where content lies, and the blocks of the tree that says so."""
+    """The location of content, and the blocks of its extent tree."""
 
     extents: Sequence[Extent] = ()
     nodes: Sequence[int] = ()
     blocks: int = 0
-    """Of both."""
+    """Number of blocks, of content and tree."""
 
 
 _NOWHERE = Placement()
 
 
 class SpaceRequest(NamedTuple):
-    """What a section takes of a disk, in the order in which it takes it."""
+    """The blocks that a section takes from a disk, in order."""
 
     blocks: int
     runs: list[list[Run]]
-    """Of each file that is not in one piece."""
+    """The runs of each file that is not contiguous."""
 
     def take(self, space: Space) -> None:
         space.take(self.blocks)
@@ -49,7 +49,7 @@ class SpaceRequest(NamedTuple):
 
 class _BlockMap(NamedTuple):
     firsts: dict[int, int]
-    """inode -> the first block of what lies in one piece."""
+    """inode -> the first block of contiguous content."""
     places: dict[int, Placement]
     """inode -> where everything else lies."""
     attributes: dict[int, int]
@@ -57,12 +57,12 @@ class _BlockMap(NamedTuple):
 
 
 def space_request(contents: Contents) -> SpaceRequest:
-    """What `lay` takes."""
+    """Returns the blocks that `lay` takes."""
     return SpaceRequest(sum(_counts(contents).values()) + len(contents.attributes), list(contents.runs.values()))
 
 
 def lay(contents: Contents, seeds: Seeds, space: Space, out: Sink) -> dict[str, Any]:
-    """Lay a section out in `space` and write its blocks, all from the first to the last, and then its inodes.
+    """Lays a section out in `space` and write its blocks, all from the first to the last, and then its inodes.
 
     Returns {"inodes": [[number, how many follow it], …] and "directories": [number, …]}.
     """
@@ -85,7 +85,7 @@ def lay(contents: Contents, seeds: Seeds, space: Space, out: Sink) -> dict[str, 
 
 
 def emit(pieces: Iterable[Piece], start: int, end: int, out: Sink) -> None:
-    """Write `pieces`, which are in order, and the holes between them, from the byte `start` to the byte `end`."""
+    """Writes `pieces`, which are in order, and the holes between them, from the byte `start` to the byte `end`."""
     for kind, parts in groupby(_filled(pieces, start, end), type):
         if kind is bytes:
             out.write(b"".join(parts))
@@ -114,7 +114,7 @@ def _followed(numbers: Sequence[int]) -> list[list[int]]:
 
 
 def _block_map(contents: Contents, space: Space) -> _BlockMap:
-    """Give everything its blocks: attributes, directories, files, and what is not in one piece."""
+    """Allocates blocks for attributes, directories, files, and content that is not contiguous."""
     attributes: dict[int, int] = {}
     for _, numbers in contents.attributes:
         attributes |= dict.fromkeys(numbers, space.take_whole(1))
@@ -129,7 +129,7 @@ def _block_map(contents: Contents, space: Space) -> _BlockMap:
 
 
 def _counts(contents: Contents) -> dict[int, int]:
-    """inode -> blocks of what is in one piece."""
+    """inode -> number of blocks of contiguous content."""
     return {number: -(-size // BLOCK) for number, size in contents.sizes.items()}
 
 
@@ -171,7 +171,7 @@ def _inodes(
 
 
 def _place(contents: Contents, block_map: _BlockMap, number: int) -> Placement:
-    """Where the content of an inode lies."""
+    """Returns the location of an inode's content."""
     if (first := block_map.firsts.get(number)) is None:
         return block_map.places.get(number, _NOWHERE)
     count = -(-contents.sizes[number] // BLOCK)
@@ -216,7 +216,7 @@ def _inode(entry: Entry, links: int, where: Placement, body: bytes, attribute_bl
 
 
 def _data(contents: Contents, block_map: _BlockMap) -> Iterator[Piece]:
-    """What the blocks of files and links hold."""
+    """Yields the blocks of files and links."""
     for number, data in contents.data.items():
         if (first := block_map.firsts.get(number)) is not None:
             yield first * BLOCK, data
@@ -229,7 +229,7 @@ def _data(contents: Contents, block_map: _BlockMap) -> Iterator[Piece]:
 
 
 def _cut(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]) -> Iterator[Piece]:
-    """What the blocks of a file hold, at their `places`."""
+    """Yields the blocks of a file, at their `places`."""
     pending = iter(places)
     for run, part in zip(runs, parts, strict=True):
         size, done = length(part), 0

@@ -1,4 +1,4 @@
-"""Which parts of a disk hold data: what formats that leave out holes have in common."""
+"""The parts of a disk that hold data, for formats that leave out holes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def runs(content: Content, block: int) -> list[Run]:
 
 
 def allocated(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
-    """The same runs, each with what it holds; the last one ends where `content` does."""
+    """Yields the same runs, each with its content; the last one ends with `content`."""
     rest = iter(content)
     position, piece = 0, next(rest, None)
     for run in runs(content, block):

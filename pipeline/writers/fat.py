@@ -21,7 +21,7 @@ from pipeline.writers.extents import to_bytes
 
 VERSION = 1
 GRAIN = 2048
-"""A volume without a given size ends at a whole MiB."""
+"""Sectors of a MiB. Without a given size, a volume ends at a whole MiB."""
 ALIGNED = 8
 """The data area starts at a multiple of 4 KiB."""
 LARGEST_FILE = (1 << 32) - 1
@@ -38,11 +38,11 @@ STEP = 4096
 ROOT_ENTRIES = 512
 """Least size of FAT16's root directory, which cannot grow."""
 EARLIEST, LATEST = 315532800, 4354819198
-"""1980-01-01 to 2107-12-31 23:59:58: what a DOS time stamp can say. What is outside is moved to the nearest end."""
+"""Earliest and latest DOS time stamp, 1980-01-01 to 2107-12-31 23:59:58. One outside is moved to the nearest end."""
 
 
 class FatGeometry(NamedTuple):
-    """Where the areas of a volume lie, in sectors."""
+    """The areas of a volume, in sectors."""
 
     bits: int
     sectors: int
@@ -72,7 +72,7 @@ class FatLayout(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Of the whole volume, in bytes."""
+        """Bytes of the whole volume."""
         return self.geometry.sectors * SECTOR
 
     def sector(self, path: str) -> int:
@@ -81,9 +81,9 @@ class FatLayout(NamedTuple):
 
 
 def plan(tree: Mapping[str, Entry], size: int | None = None) -> FatLayout:
-    """Lay out the ordered, complete `tree` in a volume of `size` bytes, or the smallest whole MiB that holds it.
+    """Lays out the ordered, complete `tree` in a volume of `size` bytes, or the smallest whole MiB that holds it.
 
-    FormatError for what FAT cannot carry, and for a `size` that is too small or too large.
+    FormatError for what FAT cannot hold, and for a `size` that is too small or too large.
     """
     if (size or 0) // SECTOR > MOST_SECTORS:
         raise _too_large(size or 0)
@@ -130,7 +130,7 @@ def boot_sector(plan: FatLayout, label: str, serial: int, hidden: int) -> bytes:
 
 
 def write(plan: FatLayout, out: Sink, label: str, boot: bytes) -> None:
-    """Write the volume with the first sector `boot` (from `boot_sector`, perhaps with a loader's code in it)."""
+    """Writes the volume with the first sector `boot` (from `boot_sector`, perhaps with a loader's code in it)."""
     geometry, start = plan.geometry, out.tell()
     used = max((first + _count(size, geometry) for first, size in plan.places.values() if first), default=2)
     out.write(boot)

@@ -1,7 +1,7 @@
-"""Names in a FAT directory: the short form (8.3), and the long form in front of it.
+"""Names in a FAT directory: the short form (8.3), preceded by the long form.
 
-Source: Microsoft FAT Specification (2005-08-30), sections 6.1 and 7. The long form is there wherever the short form
-would not give the name back exactly.
+Source: Microsoft FAT Specification (2005-08-30), sections 6.1 and 7. The long form exists where the short form would
+not restore the exact name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LONGEST = 255
 LONGEST_LABEL = 11
 """Maximum length of a label, in characters of ASCII (section 3, BS_VolLab)."""
 MOST_RECORDS = 65536
-"""Maximum number of records of a directory, its own two counted; a name takes one or several (section 6: 2 MiB)."""
+"""Maximum number of records of a directory, its own two included; a name takes one or several (section 6: 2 MiB)."""
 UNITS = 13
 """UTF-16 units that one record of a long name holds."""
 
@@ -32,7 +32,8 @@ def label(text: str) -> bytes:
 
 
 def room(names: Sequence[str], path: str) -> int:
-    """Bytes that the directory `path` with `names` takes, its own two records counted. FormatError for bad names."""
+    """Returns the bytes of the directory `path` with `names`, its own two records included. FormatError for invalid
+    names."""
     seen: dict[str, str] = {}
     total = 2
     short = short_names(names)
@@ -50,7 +51,7 @@ def room(names: Sequence[str], path: str) -> int:
 
 
 def short_names(names: Sequence[str]) -> dict[str, bytes]:
-    """The 8.3 form of each name, all different; one that is short but for its case gives the same in upper case."""
+    """Returns the 8.3 form of each name, all different; a name that is short but for its case becomes upper case."""
     short = {name: plain for name in names if (plain := _plain(name)) is not None}
     taken = set(short.values())
     free: dict[tuple[str, int, str], int] = {}
@@ -63,7 +64,7 @@ def short_names(names: Sequence[str]) -> dict[str, bytes]:
 
 
 def long_records(name: str, short: bytes) -> bytes:
-    """The records that carry the long form, the last part first; none where the short form says it all."""
+    """Returns the records of the long form, the last part first; b"" where the short form is exact."""
     if _plain(name) is not None:
         return b""
     units = name.encode("utf-16-le", "surrogatepass")
@@ -103,10 +104,10 @@ def _plain(name: str) -> bytes | None:
 
 
 def _numbered(name: str, taken: set[bytes], free: dict[tuple[str, int, str], int]) -> bytes:
-    """The first free short form with a numeric tail (BASE~1.EXT).
+    """Returns the first free short form with a numeric tail (BASE~1.EXT).
 
-    free: by what stands before the tail, digits of the tail and extension, the first number that nobody tried; it is
-    brought up to date, or a large directory would take hours.
+    free: (start, digits of the tail, extension) -> the first number that was not tried. It is updated here: without it
+    a large directory would take hours.
     """
     stem, _, extension = name.upper().lstrip(".").rpartition(".") if "." in name.lstrip(".") else (name.upper(), "", "")
     base = "".join(character if character in SHORT else "_" for character in stem if character not in " .") or "_"

@@ -17,7 +17,7 @@ from pipeline.writers import FormatError, mbr
 
 VERSION = 1
 ENTRIES = 128
-"""Maximum number of partitions (5.3.1, NumberOfPartitionEntries: what every tool makes)."""
+"""Maximum number of partitions (5.3.1, NumberOfPartitionEntries: the usual number)."""
 LONGEST_NAME = 36
 """Maximum length of a partition's name, in UTF-16 units (5.3.3, PartitionName)."""
 TABLE = ENTRIES * ondisk.ENTRY.size // SECTOR
@@ -28,14 +28,14 @@ EFI_SYSTEM = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 LINUX_DATA = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 LINUX_SWAP = UUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f")
 BASIC_DATA = UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
-"""FAT, unless it is what UEFI boots from."""
+"""FAT that is not an EFI system partition."""
 BIOS_BOOTABLE = 1 << 2
 """Attribute "legacy BIOS bootable", which Syslinux's GPT boot code looks for."""
 
 
 class GptPartition(NamedTuple):
     first: int
-    """In sectors."""
+    """Its first sector."""
     sectors: int
     kind: UUID
     identity: UUID
@@ -45,7 +45,7 @@ class GptPartition(NamedTuple):
 
 
 class Volume(NamedTuple):
-    """What becomes a partition."""
+    """A partition's content and type."""
 
     content: Content
     name: str
@@ -80,10 +80,10 @@ def write(
 def write_disk(
     volumes: Sequence[Volume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
 ) -> None:
-    """Write a disk of `size` bytes with `volumes` (whole MiB each): from 1 MiB on, one behind the other.
+    """Writes a disk of `size` bytes with `volumes` (whole MiB each), contiguous from 1 MiB on.
 
-    They end at least 1 MiB before the disk does. `identify` gives the identities of the disk and of the partitions,
-    called with a purpose and contents.
+    They end at least 1 MiB before the disk does. identify: returns the identities of the disk and of the partitions for
+    a purpose and contents.
     """
     partitions, place = [], mbr.FIRST
     for number, volume in enumerate(volumes):

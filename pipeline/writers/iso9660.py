@@ -42,7 +42,7 @@ class Boot(NamedTuple):
     path: str
     platform: int
     sectors: int
-    """Of 512 bytes, that a BIOS loads; UEFI takes 1 for "up to the end"."""
+    """Number of 512-byte sectors that a BIOS loads; UEFI reads 1 as "up to the end"."""
 
 
 class IsoLayout(NamedTuple):
@@ -54,19 +54,20 @@ class IsoLayout(NamedTuple):
     modified: int
     """Time stamp of the root."""
     tables: Content
-    """For both kinds of readers: the path table in both byte orders, each in whole blocks. They lie behind all else."""
+    """The path tables of the primary and of Joliet's directories, in both byte orders, each in whole blocks. They
+    follow all else."""
     sizes: Sequence[int]
     """Bytes of those of each."""
     end: int
 
     def block(self, path: str) -> int:
-        """Where the file starts that is booted from `path`."""
+        """Returns the first block of the file at `path`, which is booted from."""
         return self.whole.files[path][0]
 
 
 def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> IsoLayout:
-    """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it. FormatError for what ISO
-    9660 has no room for."""
+    """Lays out the ordered, complete `tree`. keep: memoises a section's layout. FormatError for what ISO 9660 cannot
+    hold."""
     tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(canonical_hard_links(tree))}
     limits.check(tree, "ISO 9660", LONGEST_NAME)
     for path, entry in tree.items():
@@ -81,8 +82,8 @@ def plan(tree: Mapping[str, Entry], keep: Keep, boots: Sequence[Boot] = ()) -> I
 
 
 def write(plan: IsoLayout, out: Sink, label: str, system: bytes = b"") -> None:
-    """Write the file system, called `label`; `system` is what stands in its first 32 KiB. FormatError for a label that
-    has no room, or is not of ASCII."""
+    """Writes the file system, called `label`. system: its first 32 KiB. FormatError for a label that is too long or not
+    ASCII."""
     if len(label) > LONGEST_LABEL or not label.isascii():
         raise FormatError(f"label {label!r}; ISO 9660 has room for {LONGEST_LABEL} characters of ASCII: shorten it")
     out.write(system.ljust(SYSTEM, b"\0"))
@@ -120,7 +121,7 @@ def _descriptor(plan: IsoLayout, joliet: bool, label: str) -> bytes:
 
 
 def _path_tables(described: Callable[[], Sequence[DirectoryIndex]], out: Sink) -> list[int]:
-    """Write all directories, level by level (9.4), in both byte orders; the bytes of each kind of table."""
+    """Writes all directories, level by level (9.4), in both byte orders; the bytes of each kind of table."""
     sizes = []
     for folders, places in described():
         rows = [("", b"\0", 1)]

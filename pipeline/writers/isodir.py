@@ -28,7 +28,7 @@ HEADS = [bytes((size, 0)) for size in range(LONGEST_RECORD + 1)]
 LENGTHS = [bytes((size,)) for size in range(LONGEST_RECORD + 1)]
 PADDING = (b"", b"\0")
 NOWHERE = (bytes(16),)
-"""The place of what has no bytes."""
+"""The place of an entry without bytes."""
 MANY = 256
 """Directories that are written at once."""
 
@@ -36,8 +36,8 @@ Where = tuple[int, int]
 """First block, and size in bytes, of a directory or a file; of an empty one 0 and 0."""
 
 _Row = tuple[bytes, str, int, bytes, Sequence[bytes]]
-"""A directory record before its place is known: what stands in front of that, the path, which extent of the file, what
-stands behind; and the Rock Ridge fields, where those have no room and some go into the overflow."""
+"""A directory record before its place is known: the bytes before that, the path, the number of the extent, the bytes
+after; and the Rock Ridge fields, if they do not fit and some go into the overflow."""
 
 
 class Directories(NamedTuple):
@@ -65,8 +65,8 @@ class Area(NamedTuple):
 
 
 def area(tree: Mapping[str, Entry], names: Mapping[str, list[str]], start: int) -> Area:
-    """The directories of `names`, each with the paths in it, from the block `start` on. tree: those directories, what
-    is in them, and what they are in."""
+    """Lays out the directories of `names`, each with its paths, from the block `start` on. tree: those directories,
+    their entries, and their parents."""
     listings, places, block = [_listings(tree, names, joliet) for joliet in (False, True)], [], start
     for each in listings:
         own = {}
@@ -86,8 +86,8 @@ def within(block: int) -> int:
 
 
 def write(area: Area, others: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:
-    """Write an area. others: where directories are that stand in it and are none of it, for both kinds of readers.
-    files: where those are that stand in it."""
+    """Writes an area. others: places of entries that are directories outside of it, primary and Joliet's. files: places
+    of files in it."""
     overflow = rockridge.Overflow()
     placed = {path: _extents_at(*where) for path, where in files.items()}
     for listings, own, other in zip(area.listings, area.places, others, strict=True):
@@ -165,7 +165,7 @@ def _rows(
 
 
 def _extents(entry: Entry) -> tuple[int, int]:
-    """How many records an entry takes, one an extent, and the flags of the last."""
+    """Returns the number of records of an entry, one an extent, and the flags of the last."""
     if type(entry) is Directory:
         return 1, IS_DIRECTORY
     return max(-(-length(entry.content) // LARGEST_EXTENT), 1) if type(entry) is File else 1, 0
@@ -173,7 +173,7 @@ def _extents(entry: Entry) -> tuple[int, int]:
 
 @lru_cache(rockridge.FEW)
 def _dot(identifier: bytes, joliet: bool, kept: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
-    """What stands in front of the place of a record that stands for a directory itself or the one above, and behind."""
+    """Returns the bytes before and after the place in a record of a directory itself or its parent."""
     fields = () if joliet else rockridge.fields(Directory(*kept), 2)
     tail = _tail(identifier, IS_DIRECTORY, kept[3]) + b"".join(fields)
     tail += PADDING[len(tail) % 2]
@@ -203,7 +203,7 @@ def _extents_at(block: int, size: int) -> Sequence[bytes]:
 
 
 def _tail(identifier: bytes, flags: int, mtime: int) -> bytes:
-    """A directory record (9.1) behind its place, without its system use fields."""
+    """Returns the part of a directory record (9.1) after its place, without its system use fields."""
     size = len(identifier)
     return _times(mtime, flags) + LENGTHS[size] + identifier + PADDING[1 - size % 2]
 

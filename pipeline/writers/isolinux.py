@@ -1,4 +1,4 @@
-"""ISOLINUX, Syslinux's loader for CDs: where its parts come from and go to, and the table that tells it where it is.
+"""ISOLINUX, Syslinux's loader for CDs: the paths of its parts, and its table of addresses.
 
 Source: syslinux 6, doc/isolinux.txt; the boot information table is described there and in mkisofs(8).
 """
@@ -14,12 +14,12 @@ PROGRAM, MODULE, CONFIG = "isolinux/isolinux.bin", "isolinux/ldlinux.c32", "isol
 PROGRAM_SOURCE = "usr/lib/ISOLINUX/isolinux.bin"
 MODULE_SOURCE = "usr/lib/syslinux/modules/bios/ldlinux.c32"
 HYBRID_SOURCE = "usr/lib/ISOLINUX/isohdpfx.bin"
-"""In Debian's packages isolinux and syslinux-common, which must be of one version."""
+"""Paths in Debian's packages isolinux and syslinux-common, which must have the same version."""
 SECTORS = 4
-"""Of 512 bytes, that a BIOS loads of the program; it loads the rest by itself."""
+"""Number of 512-byte sectors of the program that a BIOS loads; the program loads the rest."""
 TABLE = 8
 SUMMED = 64
-"""The table is from TABLE to here; the checksum is of what follows."""
+"""Bounds of the table; its checksum covers the bytes after it."""
 DESCRIPTOR = 16
 """The block of the primary volume descriptor."""
 HYBRID_CODE = 432

@@ -1,7 +1,7 @@
-"""What goes into an ISO 9660 file system, cut into sections that are laid out each by itself.
+"""The content of an ISO 9660 file system, divided into sections that are laid out one by one.
 
-A section (tree.sections) need not be laid out again as long as nothing in it changes, nor where it starts. A directory
-that has entries in another section is **open**: all such lie in front of the sections.
+A section (tree.sections) is laid out again only if its entries or its start change. A directory that has entries in
+another section is a **spanning** directory: all such precede the sections.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.writers.isodir import Area, Where
 
 
 class IsoSection(NamedTuple):
-    """Some entries, and what must be known of others to lay them out."""
+    """Entries, and the facts about others that their layout needs."""
 
     start: int
     """Its first block."""
@@ -28,9 +28,9 @@ class IsoSection(NamedTuple):
     """The open directories that are among them, or that others are in; and where they are for both kinds of readers.
     """
     known: Mapping[str, int]
-    """Those of its files whose bytes an earlier section has -> their first block."""
+    """Files deduplicated against earlier sections -> their first block."""
     wanted: Sequence[str]
-    """Those of its files that others ask for."""
+    """Files whose places other sections need."""
 
 
 class SpanningDirectories(NamedTuple):
@@ -39,7 +39,8 @@ class SpanningDirectories(NamedTuple):
     start: int
     paths: Sequence[str]
     entries: Mapping[str, Entry]
-    """Those, what is in them, and what they are in; files without their bytes, unless they take several extents."""
+    """Those directories, their entries and their parents; files without their bytes, unless they take several
+    extents."""
 
 
 class DirectoryIndex(NamedTuple):
@@ -56,19 +57,19 @@ class SectionedDisc(NamedTuple):
     parts: Sequence[Content]
     """The open directories, and the sections."""
     files: Mapping[str, Where]
-    """Those files that were asked for, or are in open directories."""
+    """Places of files that were requested, or are in spanning directories."""
     root: Sequence[Where]
     """For both kinds of readers."""
     directories: Digest
-    """Names what `described` gives."""
+    """A name of what `described` returns."""
     described: Callable[[], Sequence[DirectoryIndex]]
     """For both: all directories."""
     end: int
 
 
 def whole(tree: Mapping[str, Entry], keep: Keep, how: str, start: int, wanted: Sequence[str]) -> SectionedDisc:
-    """Lay out the ordered, complete `tree`, root included, from the block `start` on. keep: makes what a section comes
-    to, or knows it; `how` is said to it. wanted: files that are asked for."""
+    """Lays out the ordered, complete `tree`, root included, from the block `start` on. keep: memoises a section's
+    layout, under a name that starts with `how`. wanted: files whose places are requested."""
     rows = list(sections(tree))
     opened = _opened(tree, rows, start)
     open_ones = f"{how} open {named(opened.entries, opened.start, opened.paths)}"
@@ -119,7 +120,7 @@ def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], star
 
 
 def _outline(entry: Entry) -> Entry:
-    """What a record's size depends on: not what a file holds, so that it may change."""
+    """Returns the entry without content that a record's size does not depend on, so that it may change."""
     if type(entry) is not File or length(entry.content) > isodir.LARGEST_EXTENT:
         return entry
     return entry._replace(content=())
@@ -157,7 +158,7 @@ def _outlined(opened: SpanningDirectories, _: Sink) -> Any:
 def _filled(
     opened: SpanningDirectories, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink
 ) -> None:
-    """Write the open directories."""
+    """Writes the open directories."""
     isodir.write(_area(opened), places, files, out)
 
 
@@ -178,7 +179,8 @@ def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str
 
 
 def _laid(section: IsoSection, out: Sink) -> Any:
-    """Write a section: its directories, and the files that no earlier section has. What SectionedDisc takes of it."""
+    """Writes a section: its directories, and the files that no earlier section has. Returns its places for
+    SectionedDisc."""
     entries, area = section.entries, _area(section)
     blocks, block = {entries[path].content: at for path, at in section.known.items()}, area.end  # type: ignore[union-attr]
     stored: list[Content] = []

@@ -16,27 +16,27 @@ from pipeline.writers import FormatError
 
 VERSION = 1
 FIRST = 2048
-"""Where the first partition starts, in sectors: at 1 MiB, as every partitioning tool has it."""
+"""The first partition's first sector: at 1 MiB, as usual."""
 CODE = 440
 """Maximum size of the boot code, in bytes."""
 MOST = 4
-"""Maximum number of partitions (5.2.1, PartitionRecord). Extended ones are not made."""
+"""Maximum number of partitions (5.2.1, PartitionRecord), without extended ones."""
 MOST_SECTORS = (1 << 32) - 1
 """Maximum number of sectors of a partition, and in front of it: 2 TiB (5.2.1, StartingLBA and SizeInLBA)."""
 LAST_CYLINDER = (254, 255, 255)
-"""Head, sector and cylinder of what lies beyond the reach of such addresses."""
+"""Head, sector and cylinder of a sector beyond the reach of such addresses."""
 
 
 class MbrPartition(NamedTuple):
     first: int
-    """In sectors."""
+    """Its first sector."""
     sectors: int
     kind: int
     active: bool = False
 
 
 class Volume(NamedTuple):
-    """What becomes a partition."""
+    """A partition's content and type."""
 
     content: Content
     kind: int
@@ -45,9 +45,9 @@ class Volume(NamedTuple):
 def write_disk(
     volumes: Sequence[Volume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
 ) -> None:
-    """Write a disk of `size` bytes with `volumes` (whole MiB each): from 1 MiB on, one behind the other.
+    """Writes a disk of `size` bytes with `volumes` (whole MiB each), contiguous from 1 MiB on.
 
-    The first is active. `identify` gives the disk's identity, called with the volumes' contents.
+    The first is active. identify: returns the disk's identity for the volumes' contents.
     """
     partitions, place = [], FIRST
     for number, volume in enumerate(volumes):
@@ -65,9 +65,10 @@ def write_disk(
 
 
 def record(partitions: Sequence[MbrPartition], disk: int, code: bytes = b"") -> bytes:
-    """The first sector of a disk. `disk` is its 32-bit id, `code` what the BIOS starts (at most 440 bytes).
+    """Returns the first sector of a disk. disk: its 32-bit id. code: the program that the BIOS starts (at most 440
+    bytes).
 
-    FormatError for what a boot record has no room for.
+    FormatError for what a boot record cannot hold.
     """
     if len(code) > CODE:
         raise FormatError(f"boot code of {len(code)} bytes; a boot record has room for {CODE}: take Debian's mbr.bin")

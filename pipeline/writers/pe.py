@@ -19,7 +19,7 @@ VERSION = 1
 DATA = 0x40000040
 """Characteristics of a section: initialised data, readable."""
 PAGE = 4096
-"""Sections start at a page of memory, whatever the stub asks for."""
+"""Alignment of sections in memory, in bytes; the stub may ask for less."""
 LARGEST = (1 << 32) - 1
 """Maximum size of a program, in bytes, in its file and in memory (Section Table: PointerToRawData and VirtualAddress
 have 32 bits)."""
@@ -28,14 +28,14 @@ LONGEST_NAME = 8
 
 
 MACHINES = {0x8664: "X64", 0xAA64: "AA64", 0x5064: "RISCV64"}
-"""How UEFI (2.10, 3.5.1.1) calls the machines in the name of the file that it boots by default."""
+"""Machine -> its name in the file that UEFI boots by default (2.10, 3.5.1.1)."""
 
 Wordsum = Callable[[Content], int]
 """The sum of a content's little-endian 16-bit words, modulo 2^16 - 1."""
 
 
 class Stub(NamedTuple):
-    """What has to be known of the program that sections are appended to."""
+    """The fields of a program that appending sections needs."""
 
     data: bytes
     """Headers and sections, without symbols and signature."""
@@ -50,11 +50,11 @@ class Stub(NamedTuple):
     section_alignment: int
     file_alignment: int
     end: int
-    """The address behind the last section in memory."""
+    """The address after the last section in memory."""
 
 
 def stub(unsafe_data: bytes) -> Stub:
-    """Read a stub; FormatError if it is no PE program that can take more sections."""
+    """Reads a stub. FormatError for what is not a PE program that can take more sections."""
     try:
         return _stub(unsafe_data)
     except (ValueError, KeyError, error) as problem:
@@ -62,7 +62,7 @@ def stub(unsafe_data: bytes) -> Stub:
 
 
 def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum, out: Sink) -> None:
-    """Write the program with `sections` (name, content) appended; of their contents only the sums are wanted."""
+    """Writes the program with `sections` (name, content) appended; their contents are summed, not read."""
     added, place, address = b"", _aligned(len(stub.data), stub.file_alignment), stub.end
     padded: list[Content | bytes] = [bytes(place - len(stub.data))]
     for name, content in sections:

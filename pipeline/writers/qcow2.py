@@ -19,15 +19,15 @@ CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
 """64 KiB, as qemu-img makes them."""
 ENTRIES = CLUSTER // 8
-"""In an L1, L2 or refcount table."""
+"""Entries of an L1, L2 or refcount table."""
 COUNTS = CLUSTER // 2
-"""In a refcount block: 16 bits each."""
+"""Entries of a refcount block: 16 bits each."""
 LARGEST = ondisk.LARGEST_L1 // 8 * ENTRIES * CLUSTER
 """Maximum size of a disk, in bytes: 2 PiB, as QEMU reads an L1 table of LARGEST_L1 at most."""
 
 
 class Areas(NamedTuple):
-    """How many clusters each area takes, in the order of the file."""
+    """Number of clusters of each area, in the order of the file."""
 
     first: int
     references: int
@@ -103,6 +103,6 @@ def _second_tables(out: Sink, found: list[Run], tables: list[int], data: int) ->
 
 
 def clusters(out: Sink, data: bytes) -> None:
-    """Write `data` in whole clusters."""
+    """Writes `data` in whole clusters."""
     out.write(data)
     out.zeros(-len(data) % CLUSTER)

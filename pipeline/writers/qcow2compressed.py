@@ -20,18 +20,18 @@ from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COUNTS, ENTRIES, LARGE
 VERSION = 2
 SECTOR = 512
 PLAIN = b"\0"
-"""Stands for a cluster that would become no smaller: no frame is as short."""
+"""Marks a cluster that would not become smaller: no frame is as short."""
 
 
 class _CompressedImage:
-    """What is known of the image while it is written to `body`, which starts behind the header's cluster."""
+    """An image that is being written to `body`, which starts after the header's cluster."""
 
     def __init__(self, body: Sink) -> None:
         self.body = body
         self.tables: dict[int, array[int]] = {}
         """The L2 tables, by number."""
         self.counts = array("H", [1])
-        """How often each cluster of the file is referred to; the first is the header's."""
+        """References to each cluster of the file; the first is the header's."""
 
     @property
     def place(self) -> int:
@@ -74,7 +74,7 @@ class _CompressedImage:
 
 
 def write(content: Content, pack: Pack, body: Sink) -> bytes:
-    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size. FormatError for more than
+    """Writes the raw disk `content` (a multiple of 512 bytes) as an image of the same size. FormatError for more than
     LARGEST.
 
     pack: compresses clusters with `compress_clusters`, in order. body: takes all but the first cluster, which is
@@ -108,13 +108,13 @@ def compress_clusters(compress: Work, some: Sequence[bytes]) -> list[bytes | mem
 
 
 def _clusters(content: Content) -> Iterator[tuple[int, Content]]:
-    """The clusters of the disk that are no holes, with their numbers."""
+    """Yields the clusters of the disk that are not holes, with their numbers."""
     for run, pieces in allocated(content, CLUSTER):
         yield from enumerate(split(pieces, CLUSTER), run.first)
 
 
 def _references(image: _CompressedImage) -> tuple[int, int]:
-    """Write the refcount blocks and their table, which count themselves too: the table's place, and its clusters."""
+    """Writes the refcount blocks and their table, which count themselves too: the table's place, and its clusters."""
     used = len(image.counts)
     blocks = table = 1
     while blocks < (wanted := -(-(used + blocks + table) // COUNTS)) or table * ENTRIES < blocks:

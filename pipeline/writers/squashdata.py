@@ -19,26 +19,26 @@ BLOCK = 1 << BLOCK_LOG
 """128 KiB, as mksquashfs has it."""
 ZEROS = bytes(BLOCK)
 PLAIN = b"\0"
-"""Stands for a block that would become no smaller: nothing that was compressed is as short."""
+"""Marks a block that would not become smaller: no compressed block is as short."""
 SECTION = 3
 """Directories that make a path's section: `containers/services/sshd`."""
 FULL = BLOCK // 4
-"""Bytes from which a fragment block ends where a section does, so that what changes in one does not move the next."""
+"""Bytes from which a fragment block ends at the end of a section, so that a change in one does not move the next."""
 
 
 @dataclass(slots=True)
 class BlockList:
-    """Where a file's bytes are."""
+    """The location of a file's bytes."""
 
     start: int = 0
     sizes: list[int] = field(default_factory=list)
-    """Of its blocks, as stored; 0 is a hole."""
+    """Stored sizes of its blocks; 0 is a hole."""
     fragment: int = INVALID
     offset: int = 0
 
 
 class Block(NamedTuple):
-    """What becomes a block: of the file that is at `place`, or (None) the ends of many."""
+    """The content of a block of the file at `place`; or (None) of a fragment block."""
 
     content: Content
     place: BlockList | None
@@ -51,7 +51,8 @@ class Block(NamedTuple):
 def write(
     contents: Mapping[str, Content], read: Read, out: Sink, make: Pack, origin: int, fragments: bytearray
 ) -> Generator[BlockList]:
-    """Write every content of `contents`, none of which is empty, once. Where each of them is, as soon as that is known.
+    """Writes every content of `contents`, none of which is empty, once. Yields the location of each as soon as it is
+    known.
 
     make: compresses blocks with `compress_blocks`, in order. Places count from `origin` of `out`. Entries of the
     fragment table are appended to `fragments`; it is complete at the end.
@@ -74,7 +75,7 @@ def write(
 
 
 def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
-    """The size of a block in its list, and its bytes, if `piece` is what it became."""
+    """Returns the size of a block in its list, and its bytes. piece: the compressed block."""
     if piece.length == len(PLAIN) or (not piece.length and block.place is None):
         return length(block.content) | UNCOMPRESSED, block.content
     return piece.length, (piece,) if piece.length else ()
@@ -88,7 +89,7 @@ def compress_blocks(compress: Work, some: Sequence[bytes]) -> list[bytes | memor
 
 
 def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | BlockList]:
-    """The blocks of all files that differ, in order, and the place of each file behind its blocks."""
+    """Yields the blocks of all different files, in order, and each file's location after its blocks."""
     known: dict[object, BlockList] = {}
     ends: list[Slice] = []
     filled = fragment = 0

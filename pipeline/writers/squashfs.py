@@ -54,16 +54,16 @@ TYPES = {"b": ondisk.BLOCK_DEVICE, "c": ondisk.CHARACTER_DEVICE, "p": ondisk.FIF
 SMALL = (1 << 32) - 1
 """Sizes and places beyond this need the extended form."""
 LARGEST_LISTING = 65535 - ondisk.DOTS
-"""Of a directory in the basic form."""
+"""Maximum size of a directory's listing in the basic form, in bytes."""
 PAD = 4096
 EMPTY = BlockList()
 
 
 class Packing(NamedTuple):
-    """How blocks are compressed.
+    """The compression of blocks.
 
-    name: what the superblock says. compress: makes blocks smaller. make: gives for their contents what
-    `squashdata.compress_blocks` makes of the bytes with it.
+    name: the compressor in the superblock. compress: compresses blocks. make: compresses contents with
+    `squashdata.compress_blocks`.
     """
 
     name: str
@@ -72,9 +72,9 @@ class Packing(NamedTuple):
 
 
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) -> bytes:
-    """Write the ordered, complete `tree` without its first 96 bytes, the superblock; those are returned.
+    """Writes the ordered, complete `tree` without its first 96 bytes, the superblock, which are returned.
 
-    FormatError for attributes other than user.*, trusted.* and security.*, and for what there is no room for.
+    FormatError for attributes other than user.*, trusted.* and security.*, and for what squashfs cannot hold.
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     limits.check(tree, "squashfs")
@@ -92,7 +92,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
         out.write(table)
 
     def listed(records: bytes | bytearray, ahead: bytes = b"") -> int:
-        """Write a table as metadata blocks, and the list of where they are; the list's place."""
+        """Writes a table as metadata blocks, and the list of where they are; the list's place."""
         blocks = Metadata(packing.compress)
         begin = out.tell() - origin
         cuts = range(0, len(records), ondisk.METADATA_SIZE)
@@ -123,7 +123,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
 
 @dataclass(slots=True, eq=False)
 class _OpenDirectory:
-    """A directory that waits for what is in it."""
+    """A directory whose entries are not yet all written."""
 
     entry: Directory
     number: int
@@ -151,7 +151,7 @@ class _Tables:
         self._heads: dict[tuple[int, tuple[object, ...]], bytes] = {}
 
     def add(self, path: str, entry: Entry, place: BlockList) -> None:
-        """Add the next path of the tree. place: of a file's bytes, with its first name."""
+        """Adds the next path of the tree. place: of a file's bytes, with its first name."""
         if isinstance(entry, File) and entry.inode in self._linked:
             self._named(path, *self._linked[entry.inode], ondisk.REGULAR)
             return
@@ -171,7 +171,7 @@ class _Tables:
         self._named(path, reference, number, kind)
 
     def _named(self, path: str, reference: int, number: int, kind: int) -> None:
-        """What is at `path` was written: its directory has its name, and is written if that was the last."""
+        """Adds a written inode to its directory, which is written, too, if that was its last entry."""
         while path:
             path, _, last = path.rpartition("/")
             folder = self._folders[path]
@@ -183,7 +183,7 @@ class _Tables:
         self.root = reference
 
     def _directory(self, path: str) -> int:
-        """Write the directory `path`, everything in which was written; the reference of its inode."""
+        """Writes the directory `path`, everything in which was written; the reference of its inode."""
         folder = self._folders.pop(path)
         entry, number = folder.entry, folder.number
         links = 2 + sum([kind == ondisk.DIRECTORY for _, _, _, kind in folder.rows])
@@ -250,7 +250,7 @@ class _Tables:
 
 
 def _contents(tree: Mapping[str, Entry]) -> dict[str, Content]:
-    """Of the files that are not empty, each under the first of its names."""
+    """Returns the contents of files that are not empty, each under the first of its names."""
     files = [(path, entry.inode or path, entry.content) for path, entry in tree.items() if type(entry) is File]
     first: dict[str, str] = {}
     found = {path: content for path, name, content in files if first.setdefault(name, path) == path and length(content)}

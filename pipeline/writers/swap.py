@@ -1,4 +1,5 @@
-"""An empty swap area, as mkswap makes it and swapon(8) takes it (kernel, include/linux/swap.h, `union swap_header`)."""
+"""An empty swap area, as mkswap writes it and swapon(8) accepts it (kernel, include/linux/swap.h, `union
+swap_header`)."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from pipeline.writers import FormatError, raw
 
 VERSION = 1
 PAGE = 4096
-"""Of the processors that nodes are made for."""
+"""Bytes of a page on the processors of nodes."""
 FEWEST_PAGES = 10
-"""Minimum number of pages that the kernel takes (mkswap(8))."""
+"""Minimum number of pages that the kernel accepts (mkswap(8))."""
 MOST_PAGES = 1 << 32
 """Maximum number of pages: 16 TiB (swap.h, last_page: 32 bits)."""
 SIGNATURE = b"SWAPSPACE2"

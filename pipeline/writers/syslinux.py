@@ -1,11 +1,11 @@
-"""Syslinux, the boot loader for BIOS machines, installed into a FAT volume that is still a value.
+"""Syslinux, the boot loader for BIOS machines, installed into a FAT volume before it is written.
 
-Its installer puts `ldlinux.sys` into the volume, tells that file and the boot sector in which sectors it lies, and
-copies its code around the volume's own description in the boot sector. Here the same is done to the bytes before they
-are written. The code to install is taken out of the `syslinux` program, which carries it.
+Its installer puts `ldlinux.sys` into the volume, writes the sectors of that file into the file itself and into the boot
+sector, and copies its code around the volume's own fields in the boot sector. The code comes from the `syslinux`
+program, which contains it.
 
-Source: syslinux 6, doc/distrib.txt and libinstaller (the layout of the patch areas); a test compares with what
-`syslinux --install` writes.
+Source: syslinux 6, doc/distrib.txt and libinstaller (the layout of the patch areas); a test compares with `syslinux
+--install`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ EXTENT = 10
 TRANSFER = 127
 """Sectors in one extent: a transfer is shorter than 64 KiB."""
 ADV = pack("<II", 0x5A2D2FA5, 0xA3041767) + bytes(SECTOR - 12) + pack("<I", 0xDD28BF64)
-"""An empty auxiliary data vector (head, checksum, tail); two copies lie behind ldlinux.sys."""
+"""An empty auxiliary data vector (head, checksum, tail); two copies follow ldlinux.sys."""
 
 
 class Loader(NamedTuple):
-    """What the `syslinux` program carries: its boot sector, ldlinux.sys without ADVs, and ldlinux.c32."""
+    """The parts of the `syslinux` program: its boot sector, ldlinux.sys without ADVs, and ldlinux.c32."""
 
     boot: bytes
     system: bytes
@@ -40,12 +40,13 @@ class Loader(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Of the file ldlinux.sys, once it is installed."""
+        """Bytes of the installed file ldlinux.sys."""
         return len(self.system) + 2 * len(ADV)
 
 
 def loader(unsafe_program: bytes) -> Loader:
-    """Take the loader out of the bytes of Linux's `syslinux` command (version 6); FormatError if it is not in there."""
+    """Takes the loader out of the bytes of Linux's `syslinux` command (version 6); FormatError if it is not in
+    there."""
     boot = unsafe_program.find(b"\xeb\x58\x90SYSLINUX")
     system = unsafe_program.find(b"\r\nSYSLINUX")
     # The program has a table of its three parts: time stamp, 512, time stamp, size, time stamp, size.

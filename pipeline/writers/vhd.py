@@ -21,26 +21,27 @@ VERSION = 1
 SECTOR = 512
 BLOCK = 2 << 20
 BITMAP = SECTOR
-"""In front of each block: a bit for each of its sectors, all set."""
+"""Bytes before each block: a bit for each of its sectors, all set."""
 LARGEST = 2040 << 30
-"""Maximum size of a disk, in bytes: 2040 GiB ("Dynamic Disk Header Format", and what Azure and Hyper-V take of both
+"""Maximum size of a disk, in bytes: 2040 GiB ("Dynamic Disk Header Format", and the limit of Azure and Hyper-V for both
 kinds)."""
 MOST_SECTORS = 65535 * 16 * 255
-"""What cylinders, heads and sectors can say; larger disks say this much there."""
+"""Maximum number of sectors that the geometry can describe; larger disks have this one."""
 TABLE = ondisk.FOOTER.size + ondisk.DYNAMIC_HEADER.size
-"""Where a dynamic image's table starts: behind a copy of the footer and its own header."""
+"""Offset of a dynamic image's table: after a copy of the footer and its own header."""
 
 
 def write_fixed(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (whole MiB, as Azure wants it) and the footer. FormatError for more than LARGEST."""
+    """Writes the raw disk `content` (whole MiB, as Azure requires) and the footer. FormatError for more than
+    LARGEST."""
     disk.check(content, LARGEST, "a VHD")
     out.extend(content)
     out.write(_footer(ondisk.FIXED, length(content), identity))
 
 
 def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole. FormatError for
-    more than LARGEST."""
+    """Writes the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole. FormatError
+    for more than LARGEST."""
     disk.check(content, LARGEST, "a VHD")
     size = length(content)
     found = runs(content, BLOCK)

@@ -1,9 +1,9 @@
-"""VHDX disk images, dynamic, as Hyper-V's second generation of machines boots them. Blocks are taken by reference.
+"""VHDX disk images, dynamic, for Hyper-V's second generation of machines. Blocks are taken by reference.
 
 Source: [MS-VHDX], Virtual Hard Disk v2 (VHDX) File Format, whose sections the comments name. The file is: identifier,
 two headers, two region tables, an empty log, metadata, block allocation table (BAT), blocks. Blocks that are all hole
-are left out. Everything starts at a whole MiB, which is also the smallest block there is: a node is small, so its image
-is. Identities come from the caller.
+are left out. Everything starts at a whole MiB, which is also the smallest block: a node is small, so its image is.
+Identities come from the caller.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ LARGEST = 64 << 40
 BLOCK = MIB
 SECTOR = 512
 PHYSICAL_SECTOR = 4096
-"""What Hyper-V says by itself: writes are best of whole 4 KiB."""
+"""Hyper-V's default: writes of whole 4 KiB are best."""
 CHUNK = ondisk.bat_chunk(SECTOR, BLOCK)
 CREATOR = "nodekiln"
 LOG, METADATA, BAT = 1 * MIB, 2 * MIB, 3 * MIB
-"""Where these areas start; the BAT takes what it needs."""
+"""Offsets of these areas; the BAT takes the rest that it needs."""
 ITEMS = 64 * KIB
-"""Where the items' values start, counted from the metadata area."""
+"""Offset of the items' values in the metadata area."""
 
 
 def write(content: Content, out: Sink, identify: Callable[[str, Content], UUID]) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes). FormatError for more than LARGEST.
+    """Writes the raw disk `content` (a multiple of 512 bytes). FormatError for more than LARGEST.
 
-    `identify` gives the identities of the file, its data and the disk, called with a purpose and the content.
+    identify: returns the identities of the file, its data and the disk for a purpose and the content.
     """
     disk.check(content, LARGEST, "a VHDX")
     blocks = -(-length(content) // BLOCK)
@@ -61,7 +61,7 @@ def write(content: Content, out: Sink, identify: Callable[[str, Content], UUID])
 
 
 def _heads(content: Content, room: int, identify: Callable[[str, Content], UUID]) -> list[tuple[int, bytes]]:
-    """What is before the BAT of `room` bytes: (place, bytes)."""
+    """Returns the structures before the BAT of `room` bytes: (offset, bytes)."""
     file, data = identify("vhdx file", content), identify("vhdx data", content)
     identifier = ondisk.IDENTIFIER.pack(Creator=CREATOR.encode("utf-16-le"))
     headers = [_header(number, file, data) for number in (1, 2)]
@@ -83,7 +83,7 @@ def _header(sequence: int, file: UUID, data: UUID) -> bytes:
 
 
 def _region_table(room: int) -> bytes:
-    """Where the BAT and the metadata are (2.2.3)."""
+    """Returns a region table (2.2.3): the places of BAT and metadata."""
     regions = [(ondisk.BAT_REGION, BAT, room), (ondisk.METADATA_REGION, METADATA, MIB)]
     rows = [ondisk.REGION.pack(Guid=guid.bytes_le, FileOffset=place, Length=size) for guid, place, size in regions]
     table = ondisk.REGION_TABLE.pack(EntryCount=len(rows)) + b"".join(rows)

@@ -33,10 +33,10 @@ Pack = Callable[[Iterable[tuple[bytes, Content]]], Iterator[Slice]]
 
 
 def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
-    """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID. FormatError for more than
-    LARGEST, and for more than the tables reach.
+    """Writes the raw disk `content` (a multiple of 512 bytes). identity: the 32-bit CID.
 
-    pack: gives for grains what `compress_grain` makes of them, in order.
+    pack: compresses grains with `compress_grain`, in order. FormatError for more than LARGEST, and for more than the
+    tables reach.
     """
     disk.check(content, LARGEST, "a VMDK")
     sectors = length(content) // SECTOR
@@ -75,8 +75,8 @@ def _headed(number: int, content: Content) -> tuple[bytes, Content]:
 
 
 def compress_grain(deflate: Compress, grain: bytes) -> bytes:
-    """A grain behind its marker, whose size is still 0, as it is stored in whole sectors: a zlib stream, by `deflate`
-    where that is worth it. Of zeros nothing."""
+    """Compresses a grain whose head has the size 0: the head with its size, and a zlib stream, in whole sectors; b""
+    for zeros."""
     marker, data = grain[: ondisk.GRAIN.size], grain[ondisk.GRAIN.size :]
     if not data.strip(b"\0"):
         return b""
@@ -116,7 +116,7 @@ ddb.virtualHWVersion = "7"
 
 
 def _table(out: Sink, table: array[int]) -> int:
-    """Write a grain table, if it names any grain; the sector where it is, or 0."""
+    """Writes a grain table, if it names any grain; the sector where it is, or 0."""
     if not any(table):
         return 0
     _marker(out, ondisk.GRAIN_TABLE, ENTRIES * 4 // SECTOR)
