@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pipeline.host.redact import DIGITS, ENVIRONMENT, environment
 from pipeline.host.terminal import printable
 from pipeline.model.tree import parent
-from pipeline.readers import HEADER, Listing, Node, ReadStructure, look_into
+from pipeline.readers import HEADER, Listing, Node, StructureListing, look_into
 from pipeline.readers.view import DecompressionError, View, first_unequal, sha256
 
 TEXT_LIMIT = 4 << 20
@@ -147,7 +147,7 @@ def _subject(node: Node) -> str:
     """What an archive is about: the directory that all its files are in, " (services/sshd)" say; "" of all else."""
     if node.kind != "archive" or node.content is None:
         return ""
-    opened: ReadStructure | None = look_into(node.content)
+    opened: StructureListing | None = look_into(node.content)
     folders = {parent(path) for path, node in opened.listing.items() if node.kind != "directory"} if opened else set()
     shared = os.path.commonpath(folders) if folders else ""
     return f" ({shared})" if shared else ""

@@ -60,7 +60,7 @@ class Reader(NamedTuple):
     """Of two structures that could claim the same bytes, the one of the lower order is tried first."""
 
 
-class ReadStructure(NamedTuple):
+class StructureListing(NamedTuple):
     """A view that a reader recognised."""
 
     structure: str
@@ -74,12 +74,12 @@ RECENT = 64
 
 
 @lru_cache(RECENT)
-def look_into(view: View) -> ReadStructure | None:
+def look_into(view: View) -> StructureListing | None:
     """Opens a structure and returns its name and listing; None if no reader recognises it, or it is damaged."""
     for reader in readers():
         try:
             if reader.recognises(view):
-                return ReadStructure(reader.name, reader.read(view))
+                return StructureListing(reader.name, reader.read(view))
         except DAMAGED:
             continue
     return None

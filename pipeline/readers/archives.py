@@ -23,7 +23,7 @@ FEED = 4 << 10
 memory."""
 
 
-class _Stream(NamedTuple):
+class _CompressedStream(NamedTuple):
     """A compressed stream inside a view."""
 
     compression: str
@@ -40,7 +40,7 @@ def read(view: View) -> Listing:
 
     A stream that does not start with an archive continues the previous one.
     """
-    members: list[tuple[_Stream, list[View]]] = []
+    members: list[tuple[_CompressedStream, list[View]]] = []
     known: dict[object, View] = {}
     for stream in _streams(view):
         content = _content(view, stream)
@@ -53,12 +53,12 @@ def read(view: View) -> Listing:
     return {f"archive {number}": _node(*member) for number, member in enumerate(members, 1)}
 
 
-def _node(stream: _Stream, parts: list[View]) -> Node:
+def _node(stream: _CompressedStream, parts: list[View]) -> Node:
     content = parts[0] if len(parts) == 1 else ConcatView(ViewSlice(part, 0, part.size) for part in parts)
     return Node("archive", {"compression": stream.compression}, content, {"offset": stream.start})
 
 
-def _starts_archive(view: View, stream: _Stream) -> bool:
+def _starts_archive(view: View, stream: _CompressedStream) -> bool:
     if stream.compression == "none":
         return True
     head = view.read(stream.start, min(FIRST_BLOCK, stream.end - stream.start))
@@ -68,14 +68,14 @@ def _starts_archive(view: View, stream: _Stream) -> bool:
         raise StructureError(f"the {stream.compression} stream at byte {stream.start} is damaged: {error}") from None
 
 
-def _streams(view: View) -> Iterator[_Stream]:
+def _streams(view: View) -> Iterator[_CompressedStream]:
     offset = _past_zeros(view, 0)
     while offset < view.size:
         compression = compression_of(view.read(offset, 6))
         if compression is None:
             raise StructureError(f"neither an archive nor a compressed stream at byte {offset}")
         end = cpio.end(view, offset) if compression == "none" else _end(view, offset, compression)
-        yield _Stream(compression, offset, end)
+        yield _CompressedStream(compression, offset, end)
         offset = _past_zeros(view, end)
 
 
@@ -97,7 +97,7 @@ def _past_zeros(view: View, offset: int) -> int:
     return view.size
 
 
-def _content(view: View, stream: _Stream) -> View:
+def _content(view: View, stream: _CompressedStream) -> View:
     part = subview(view, stream.start, stream.end - stream.start)
     if stream.compression == "none":
         return part

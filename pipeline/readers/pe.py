@@ -44,7 +44,7 @@ def _sections(view: View, table: int, count: int) -> Iterator[tuple[str, Node]]:
     for number in range(count):
         data = view.read(table + ondisk.SECTION.size * number, ondisk.SECTION.size)
         if len(data) < ondisk.SECTION.size:
-            raise StructureError("a PE with fewer sections than it says")
+            raise StructureError("a PE with fewer sections than its header states")
         entry = ondisk.SECTION.unpack(data)
         raw = entry.SizeOfRawData
         content = subview(view, entry.PointerToRawData, min(entry.VirtualSize or raw, raw))

@@ -21,9 +21,9 @@ def read(view: View) -> Listing:
         entries = columns.load(view.read(0, view.size))
         listing = {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
     except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
-        raise StructureError("it starts like a tree and is none") from error
+        raise StructureError("a file that starts like a tree, with damaged fields") from error
     if not all(isinstance(said, str | int) for node in listing.values() for said in node.facts.values()):
-        raise StructureError("it starts like a tree, with owners or times that are no numbers")
+        raise StructureError("a file that starts like a tree, with owners or times that are not numbers")
     return listing
 
 

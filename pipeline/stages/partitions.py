@@ -91,18 +91,18 @@ def write_gpt(store: Store, boot: bootvolume.Volume, wanted: Disk, attributes: i
     return write_gpt_of(store, [gpt_volume(boot, wanted, attributes)], wanted, disk.identity, code)
 
 
-def gpt_volume(boot: bootvolume.Volume, wanted: Disk, attributes: int = 0) -> gpt.Volume:
+def gpt_volume(boot: bootvolume.Volume, wanted: Disk, attributes: int = 0) -> gpt.GptVolume:
     """The first partition as the table has it."""
-    return gpt.Volume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)
+    return gpt.GptVolume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)
 
 
 def write_gpt_of(
-    store: Store, volumes: Sequence[gpt.Volume], wanted: Disk, identify: Callable[..., UUID], code: bytes = b""
+    store: Store, volumes: Sequence[gpt.GptVolume], wanted: Disk, identify: Callable[..., UUID], code: bytes = b""
 ) -> Content:
     """A disk with a GUID partition table: `volumes` first, then all that is wanted behind the first partition."""
     _refuse_more(wanted, gpt.ENTRIES + 1 - len(volumes))
     rest = _behind(store, sum(length(volume.content) for volume in volumes), wanted, GPT_SPARE)
-    volumes = [*volumes, *(gpt.Volume(each.content, each.name, each.gpt_kind) for each in rest)]
+    volumes = [*volumes, *(gpt.GptVolume(each.content, each.name, each.gpt_kind) for each in rest)]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + GPT_SPARE
     gpt.write_disk(volumes, size, out, identify, code)
@@ -113,8 +113,8 @@ def write_mbr(store: Store, boot: bootvolume.Volume, wanted: Disk, purpose: str,
     """A disk with a boot record. purpose: what its identity is for; code: what a BIOS starts."""
     _refuse_more(wanted, mbr.MOST)
     rest = _behind(store, length(boot.content), wanted, MBR_SPARE)
-    volumes = [mbr.Volume(boot.content, FAT[boot.bits])]
-    volumes += [mbr.Volume(each.content, each.mbr_kind) for each in rest]
+    volumes = [mbr.MbrVolume(boot.content, FAT[boot.bits])]
+    volumes += [mbr.MbrVolume(each.content, each.mbr_kind) for each in rest]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + MBR_SPARE
     mbr.write_disk(volumes, size, out, lambda *contents: disk.identity(purpose, *contents), code)

@@ -79,7 +79,7 @@ def written(
             purpose += f" {node.identity} {length(root)}"
         return disk.identity(purpose, *(content for content in contents if content is not root))
 
-    volumes = [partitions.gpt_volume(boot, wanted, attributes), gpt.Volume(root, LABEL, gpt.LINUX_DATA)]
+    volumes = [partitions.gpt_volume(boot, wanted, attributes), gpt.GptVolume(root, LABEL, gpt.LINUX_DATA)]
     return partitions.write_gpt_of(store, volumes, wanted, identify, code)
 
 

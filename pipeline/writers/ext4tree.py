@@ -110,7 +110,7 @@ def divide(tree: Mapping[str, Entry]) -> SectionedTree:
     added: dict[str, Entry] = {"": Directory(0o755, 0, 0, EPOCH), "lost+found": Directory(0o700, 0, 0, EPOCH)}
     everything = added | dict(tree)
     if type(everything["lost+found"]) is not Directory:
-        raise FormatError("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
+        raise FormatError("lost+found: ext4 needs a directory of that name for files that a repair finds")
     numbers, groups = _numbers(everything), _groups(everything)
     rows = list(sections({path: entry for path, entry in everything.items() if path not in FIRST_NUMBER}))
     folders = {path: parent(path) for path in everything if path}

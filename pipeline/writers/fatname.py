@@ -42,7 +42,7 @@ def room(names: Sequence[str], path: str) -> int:
         twin = seen.setdefault(name.upper(), name)
         if twin != name:
             where = f"{path}/" if path else ""
-            raise FormatError(f"{where}{twin} and {where}{name}: FAT takes these for the same name")
+            raise FormatError(f"{where}{twin} and {where}{name}: FAT ignores case: rename one of them")
         total += 1 + len(long_records(name, short[name])) // ondisk.DIR.size
     if total > MOST_RECORDS:
         room = f"names in {total} records; a FAT directory has room for {MOST_RECORDS}"

@@ -44,7 +44,7 @@ class GptPartition(NamedTuple):
     attributes: int = 0
 
 
-class Volume(NamedTuple):
+class GptVolume(NamedTuple):
     """A partition's content and type."""
 
     content: Content
@@ -78,7 +78,7 @@ def write(
 
 
 def write_disk(
-    volumes: Sequence[Volume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
+    volumes: Sequence[GptVolume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
 ) -> None:
     """Writes a disk of `size` bytes with `volumes` (whole MiB each), contiguous from 1 MiB on.
 

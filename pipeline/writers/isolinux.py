@@ -29,7 +29,7 @@ HYBRID_CODE = 432
 def install(program: bytes, block: int) -> bytes:
     """`isolinux.bin` as it lies on the disc from `block` (of 2048 bytes) on."""
     if len(program) <= SUMMED:
-        raise FormatError("isolinux.bin is too short to be that")
+        raise FormatError("isolinux.bin is too short: take Debian's")
     rest = program[SUMMED:] + bytes(-len(program) % 4)
     checksum = sum(unpack_from(f"<{len(rest) // 4}I", rest)) & 0xFFFFFFFF
     table = pack("<IIII", DESCRIPTOR, block, len(program), checksum)

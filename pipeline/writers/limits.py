@@ -78,7 +78,7 @@ def _number(path: str, what: str, value: int, least: int, most: int, structure: 
 
 def _target(path: str, target: str, structure: str) -> None:
     if not target:
-        raise FormatError(f"{shown(path)}: a link without a target, which Linux has none of: leave it out")
+        raise FormatError(f"{shown(path)}: a link without a target; Linux allows none: leave it out")
     if len(target) > _SHORT and len(data := raw(target)) > LONGEST_TARGET:
         raise exceeded(path, "a link's target", len(data), LONGEST_TARGET, structure, "shorten it")
 

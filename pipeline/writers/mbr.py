@@ -35,7 +35,7 @@ class MbrPartition(NamedTuple):
     active: bool = False
 
 
-class Volume(NamedTuple):
+class MbrVolume(NamedTuple):
     """A partition's content and type."""
 
     content: Content
@@ -43,7 +43,7 @@ class Volume(NamedTuple):
 
 
 def write_disk(
-    volumes: Sequence[Volume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
+    volumes: Sequence[MbrVolume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
 ) -> None:
     """Writes a disk of `size` bytes with `volumes` (whole MiB each), contiguous from 1 MiB on.
 

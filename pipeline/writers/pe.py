@@ -58,7 +58,7 @@ def stub(unsafe_data: bytes) -> Stub:
     try:
         return _stub(unsafe_data)
     except (ValueError, KeyError, error) as problem:
-        raise FormatError(f"the EFI stub is no PE program: {problem}") from None
+        raise FormatError(f"the EFI stub is not a PE program: {problem}") from None
 
 
 def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum, out: Sink) -> None:

@@ -61,7 +61,7 @@ def loader(unsafe_program: bytes) -> Loader:
         whole = len(found.system) == system_size > 0 == system_size % SECTOR and len(found.module) == module_size
         if min(boot, system, module) >= 0 and whole and MAGIC in found.system[:SECTOR]:
             return found
-    raise FormatError("this is no syslinux 6 program: it carries no boot sector, ldlinux.sys and ldlinux.c32")
+    raise FormatError("not a syslinux 6 program: it contains no boot sector, ldlinux.sys and ldlinux.c32")
 
 
 def install(loader: Loader, boot: bytes, first: int) -> tuple[bytes, bytes]:

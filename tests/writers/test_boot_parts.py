@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 def test_gpt(store, tmp_path):
     content = (*store.content(samples.noise(MIB)), Slice(None, 0, 7 * MIB))
-    volumes = [gpt.Volume(content, "EFI System", gpt.EFI_SYSTEM)]
+    volumes = [gpt.GptVolume(content, "EFI System", gpt.EFI_SYSTEM)]
     path = samples.written(store, lambda out: gpt.write_disk(volumes, 10 * MIB, out, disk.identity), tmp_path / "disk")
     assert path.stat().st_size == 10 * MIB
     assert "No problems found" in run(need("sgdisk", "gdisk"), "-v", path).stdout

@@ -126,7 +126,7 @@ WRITERS = {
         _disk(store), samples.grains(store), out, 1
     ),
     f"gpt {gpt.VERSION}": lambda store, out: gpt.write_disk(
-        [gpt.Volume(_disk(store), "EFI System", gpt.EFI_SYSTEM)],
+        [gpt.GptVolume(_disk(store), "EFI System", gpt.EFI_SYSTEM)],
         length(_disk(store)) + (2 << 20),
         out,
         lambda purpose, _: disk.identity(purpose),

@@ -366,9 +366,9 @@ def test_partitions() -> None:
 
 def test_volumes_beyond_the_end_of_their_disk(store: Store) -> None:
     with pytest.raises(FormatError, match="give it another size"):
-        mbr.write_disk([mbr.Volume(hole(2 << 20), LINUX_PARTITION)], 2 << 20, store.rope(), disk.identity)
+        mbr.write_disk([mbr.MbrVolume(hole(2 << 20), LINUX_PARTITION)], 2 << 20, store.rope(), disk.identity)
     with pytest.raises(FormatError, match="give it another size"):
-        gpt.write_disk([gpt.Volume(hole(2 << 20), "a", gpt.LINUX_DATA)], 3 << 20, store.rope(), disk.identity)
+        gpt.write_disk([gpt.GptVolume(hole(2 << 20), "a", gpt.LINUX_DATA)], 3 << 20, store.rope(), disk.identity)
 
 
 @pytest.mark.parametrize(("name", "write"), [
