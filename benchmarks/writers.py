@@ -79,7 +79,7 @@ def _squashfs(compression: str) -> Callable[[Any, Any, Any], bytes]:
         chosen = compress.parse(compression)
         block = compress.block_compressor(chosen)
         packing = squashfs.Packing(
-            chosen.name, block, _pack(store, partial(squashdata.packed, block), chunk=FILES_CHUNK)
+            chosen.name, block, _pack(store, partial(squashdata.compress_blocks, block), chunk=FILES_CHUNK)
         )
         return squashfs.write(made.tree(), store.read, out, packing)
 
@@ -93,7 +93,7 @@ def _erofs(level: int) -> Callable[[Any, Any, Any], bytes]:
         from pipeline.writers import erofs, erofsdata
 
         packing = (
-            _pack(store, one_by_one(partial(erofsdata.packed, compress.lz4(level))), chunk=FILES_CHUNK)
+            _pack(store, one_by_one(partial(erofsdata.compress_extent, compress.lz4(level))), chunk=FILES_CHUNK)
             if level
             else None
         )
@@ -123,7 +123,7 @@ def _disk(kind: str) -> Callable[[Any, Any, Any], None]:
         from pipeline.incremental import one_by_one
         from pipeline.writers import disk, qcow2, vhd, vhdx, vmdk
 
-        grains = _pack(store, one_by_one(partial(vmdk.packed, compress.zlib(1))), headed=True)
+        grains = _pack(store, one_by_one(partial(vmdk.compress_grain, compress.zlib(1))), headed=True)
         writers: dict[str, Callable[[], None]] = {
             "qcow2": lambda: qcow2.write(made.disk(), out),
             "vmdk": lambda: vmdk.write(made.disk(), grains, out, 1),

@@ -1,5 +1,6 @@
 """Linters are tests: what CI holds against a change is what `./kiln test` shows."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -35,3 +36,23 @@ def test_the_map_lists_the_layers_of_the_contract():
 
 def test_no_module_lies_beside_the_layers():
     assert [path.name for path in (ROOT / "pipeline").glob("*.py")] == ["__init__.py"]
+
+
+MOST_FIELDS = 8
+"""Values that a call may pack by their position alone."""
+
+
+def _values(call):
+    """The values that a call of a function of the module struct, or of a Struct, takes or describes by position."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name not in ("pack", "pack_into", "unpack", "unpack_from", "iter_unpack", "Struct"):
+        return 0
+    layout = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else ""
+    described = len(re.findall(r"\d*s|\d*[a-wyzA-Z?]", layout)) if isinstance(layout, str) else 0
+    return max(described, len(call.args) if name.startswith("pack") else 0)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pipeline").rglob("*.py")), ids=lambda path: path.name)
+def test_large_structures_have_named_fields(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert not [f"line {call.lineno}" for call in calls if _values(call) > MOST_FIELDS]

@@ -35,7 +35,7 @@ def build(
 ) -> Digest:
     """Tree {"-ext4.img"}: a disk as `options` want it (stages.partitions.Disk). What is below boot/ is not in the root.
 
-    Unwritable for what ext4 cannot carry, or where `size` is too small.
+    FormatError for what ext4 cannot carry, or where `size` is too small.
     """
     wanted = Disk(**options)
     node = disk_with_root.node(store, kernel, bootrd, rootfs, release, systemd_boot)

@@ -36,7 +36,7 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
 
 
 def _packing(store: Store, level: int) -> Compress:
-    work = one_by_one(partial(erofsdata.packed, compress.lz4(level)))
+    work = one_by_one(partial(erofsdata.compress_extent, compress.lz4(level)))
     return partial(compress_blocks, store, f"erofs {VERSION} {level}", work, chunk=FILES_CHUNK)
 
 

@@ -25,7 +25,11 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
     chosen = compress.parse(options.get("compress", "zstd"))
     block = compress.block_compressor(chosen)
     make = partial(
-        compress_blocks, store, f"squashfs {VERSION} {chosen}", partial(squashdata.packed, block), chunk=FILES_CHUNK
+        compress_blocks,
+        store,
+        f"squashfs {VERSION} {chosen}",
+        partial(squashdata.compress_blocks, block),
+        chunk=FILES_CHUNK,
     )
     tree = outside("boot", store.tree(rootfs))
     warn_of(squashfs.CARRIED, tree)

@@ -21,7 +21,7 @@ VERSION = 1
 def build(store: Store, kernel: Digest, initrd: Digest, name: str = "node") -> Digest:
     """Tree {".ipxe", "-kernel", "-initrd.img"}; the latter two are those of kernel+initrd. name: that of the files.
 
-    Unwritable where there is no kernel, StageProblem where iPXE cannot pass on the command line.
+    FormatError where there is no kernel, StageProblem where iPXE cannot pass on the command line.
     """
     cmdline = store.bytes(required_file(store, kernel, "cmdline")).decode()
     outputs = [

@@ -22,7 +22,7 @@ BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/EXTLINUX/mbr.bin", "usr/lib/sy
 def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, **options: Any) -> Digest:
     """Tree {"-bios.img"}: a disk as `options` want it (stages.partitions.Disk).
 
-    Unwritable where there is no kernel, or the image has no Syslinux. StageProblem where `size` is too small.
+    FormatError where there is no kernel, or the image has no Syslinux. StageProblem where `size` is too small.
     """
     wanted = disks.Disk(**options)
     contents = boot_partition.linux_files(store, kernel, initrd)

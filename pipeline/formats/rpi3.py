@@ -19,7 +19,7 @@ from pipeline.stages import boot_partition
 from pipeline.stages import partitions as disks
 from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
-from pipeline.writers import Unwritable, disk, mbr, tar
+from pipeline.writers import FormatError, disk, mbr, tar
 
 VERSION = f"1 {disks.VERSION} tar-{tar.VERSION}"
 FIRMWARE = ("bootcode.bin", "fixup.dat", "start.elf")
@@ -46,7 +46,7 @@ def build(
 ) -> Digest:
     """Tree {"-rpi3.img": the card, "-rpi3.tar": the same files for a card that there is already}.
 
-    Unwritable where there is no kernel for the Pi, or the image lacks firmware. StageProblem where `size` is too small.
+    FormatError: no kernel for the Pi, or an image without firmware. StageProblem: `size` is too small.
     """
     contents = boot_files(store, kernel, initrd, rootfs, raspi)
     wanted = disks.Disk(size, label, partitions)
@@ -67,7 +67,7 @@ def boot_files(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, ras
     }
     if not trees:
         wanted = f"{TREES}{BOARDS}*.dtb in its tar, such as @pkg:images/kernel-generic for arm64"
-        raise Unwritable(f"rpi3 needs a kernel with {wanted}")
+        raise FormatError(f"rpi3 needs a kernel with {wanted}")
     return {
         **{name: required_file(store, raspi, FIRMWARE_FOLDER + name) for name in FIRMWARE},
         "config.txt": store.content(CONFIG),

@@ -11,16 +11,16 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import files
 from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
-from pipeline.writers import deflated, disk, vmdk
+from pipeline.writers import disk, store_or_deflate, vmdk
 
-VERSION = f"{vmdk.VERSION} deflated-{deflated.VERSION} {compress.VERSION}"
+VERSION = f"{vmdk.VERSION} deflated-{store_or_deflate.VERSION} {compress.VERSION}"
 LEVEL = 1
 """Most of a node's disk is compressed already."""
 
 
 def build(store: Store, raw: Digest) -> Digest:
     content = required_file(store, raw, "-bios.img")
-    work = one_by_one(partial(vmdk.packed, compress.zlib(LEVEL)))
+    work = one_by_one(partial(vmdk.compress_grain, compress.zlib(LEVEL)))
     pack = partial(compress_headed_blocks, store, f"vmdk {LEVEL} {VERSION}", work)
     out = store.rope()
     vmdk.write(content, pack, out, disk.identity(FORMAT.name, content).time_low)

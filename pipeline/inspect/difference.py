@@ -13,8 +13,8 @@ from pipeline.host.terminal import printable
 from pipeline.model import json_difference
 from pipeline.model.json_difference import ABSENT
 from pipeline.model.tree import parent
-from pipeline.readers import HEADER, Listing, Node, Opened, look_into
-from pipeline.readers.view import Damaged, View, first_unequal, sha256
+from pipeline.readers import HEADER, Listing, Node, StructureListing, look_into
+from pipeline.readers.view import DecompressionError, View, first_unequal, sha256
 
 TEXT_LIMIT = 4 << 20
 """Maximum size, in bytes, of a file whose lines are compared."""
@@ -59,7 +59,7 @@ def differences(left: View, right: View, steps: tuple[str, ...] = ()) -> Iterato
         return
     any_difference = False
     inside = (*steps, ours.structure)
-    with contextlib.suppress(Damaged):  # then the bytes themselves are compared
+    with contextlib.suppress(DecompressionError):  # then the bytes themselves are compared
         for difference in between(ours.listing, _aligned(ours.listing, theirs.listing), inside):
             any_difference = True
             yield difference
@@ -147,7 +147,7 @@ def _subject(node: Node) -> str:
     """The directory that has all files of an archive, such as " (services/sshd)"; "" for anything else."""
     if node.kind != "archive" or node.content is None:
         return ""
-    opened: Opened | None = look_into(node.content)
+    opened: StructureListing | None = look_into(node.content)
     folders = {parent(path) for path, node in opened.listing.items() if node.kind != "directory"} if opened else set()
     shared = os.path.commonpath(folders) if folders else ""
     return f" ({shared})" if shared else ""

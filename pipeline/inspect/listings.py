@@ -8,7 +8,7 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Entry, File, Slice
 from pipeline.readers import HEADER, Listing, Node, look_into, trees
 from pipeline.readers.trees import KINDS, facts
-from pipeline.readers.view import Extent, HostFile, Memory, Mosaic, View
+from pipeline.readers.view import BytesView, ConcatView, HostFile, View, ViewSlice
 from pipeline.store import Store
 
 DEEPEST = 12
@@ -23,12 +23,12 @@ def of_content(store: Store, content: Content) -> View:
     """The bytes of `content`, which are read on demand."""
     blobs: dict[Digest, View] = {}
 
-    def extent(piece: Slice) -> Extent:
+    def extent(piece: Slice) -> ViewSlice:
         if piece.blob is None:
-            return Extent(None, 0, piece.length)
-        return Extent(blobs.setdefault(piece.blob, of_blob(store, piece.blob)), piece.offset, piece.length)
+            return ViewSlice(None, 0, piece.length)
+        return ViewSlice(blobs.setdefault(piece.blob, of_blob(store, piece.blob)), piece.offset, piece.length)
 
-    return Mosaic(map(extent, content)) if content else Memory(b"")
+    return ConcatView(map(extent, content)) if content else BytesView(b"")
 
 
 def of_tree(store: Store, tree: Mapping[str, Entry]) -> Listing:

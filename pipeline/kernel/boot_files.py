@@ -10,8 +10,8 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from pipeline.readers import Listing, Unreadable, archives
-from pipeline.readers.view import Inflated, View, chunks, window
+from pipeline.readers import Listing, StructureError, archives
+from pipeline.readers.view import DecompressedView, View, chunks, subview
 
 HEADER = 0x202
 """Offset of "HdrS" in a bzImage."""
@@ -51,12 +51,12 @@ def _unpacked(view: View) -> Iterator[bytes]:
     if view.read(HEADER, 4) == b"HdrS":
         setup = (view.read(0x1F1, 1)[0] or 4) + 1
         offset, size = (int.from_bytes(view.read(at, 4), "little") for at in (0x248, 0x24C))
-        payload = window(view, setup * 512 + offset, size)
+        payload = subview(view, setup * 512 + offset, size)
     compression = archives.compression_of(payload.read(0, 6))
     if payload.read(0, 4) == LZ4:
-        yield b"".join(chunks(Inflated(lambda: _lz4(payload.read(4, payload.size)))))
+        yield b"".join(chunks(DecompressedView(lambda: _lz4(payload.read(4, payload.size)))))
     elif compression is not None:
-        yield b"".join(chunks(Inflated(lambda: archives.inflate(payload, 0, compression, lambda end: None))))
+        yield b"".join(chunks(DecompressedView(lambda: archives.inflate(payload, 0, compression, lambda end: None))))
     elif payload is view:
         yield b"".join(chunks(view))
 
@@ -71,7 +71,7 @@ def _lz4(data: bytes) -> Iterator[bytes]:
         try:
             yield block.decompress(data[at + 4 : at + 4 + size], uncompressed_size=LZ4_BLOCK)
         except block.LZ4BlockError as error:
-            raise Unreadable(f"the block at byte {at + 4} is damaged: {error}") from None
+            raise StructureError(f"the block at byte {at + 4} is damaged: {error}") from None
         at += 4 + size
 
 

@@ -28,7 +28,7 @@ FLAT_PLAIN, COMPRESSED_FULL, FLAT_INLINE, COMPRESSED_COMPACT, CHUNK_BASED = rang
 NULL_ADDR = 0xFFFFFFFF
 """The block of a hole."""
 CHUNK_INDEXES = 0x20
-"""In the format of chunks: 8 bytes for each, the last 4 of which are its block."""
+"""Flag in the format of chunks: an index of 8 bytes for each chunk, whose last 4 are its block."""
 COMPACT = Structure(
     "<",
     i_format="H", i_xattr_icount="H", i_mode="H", i_nlink="H", i_size="I", i_reserved="I", i_u="I", i_ino="I",
@@ -55,5 +55,5 @@ FULL_INDEX = MAP_HEADER.size + 8
 PLAIN, HEAD, NONHEAD, HEAD2 = range(4)
 """Types of a logical cluster: not compressed; an extent starts there, or goes on; one of the second algorithm."""
 CBLKCNT = 1 << 11
-"""In the second cluster of an extent: the number is how many blocks the extent has."""
+"""Flag in the second cluster of an extent: its number counts the blocks of the extent."""
 LCLUSTER = Structure("<", di_advise="H", di_clusterofs="H", di_u="I")

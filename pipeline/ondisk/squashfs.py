@@ -1,7 +1,7 @@
 """squashfs 4.0: superblock, inodes, directories, tables.
 
-Source: kernel, fs/squashfs/squashfs_fs.h. Its inodes start with a number that here starts what follows the head, since
-many heads are equal but for it.
+Source: kernel, fs/squashfs/squashfs_fs.h. `inode_number`, there the last field of an inode's head, is here the first of
+its body: many heads are equal but for it.
 """
 
 from pipeline.ondisk import Structure
@@ -39,7 +39,8 @@ LARGE_FILE = Structure(
 )
 OTHER = Structure("<", inode_number="I", nlink="I")
 U32 = Structure("<", value="I")
-"""What follows OTHER: symlink_size, rdev; then xattr in the extended form. The size of an attribute's value."""
+"""A number: symlink_size or rdev after OTHER, xattr after those in the extended form, the size of an attribute's
+value."""
 DIR_HEADER = Structure("<", count="I", start_block="I", inode_number="I")
 DIR_ENTRY = Structure("<", offset="H", inode_number="h", type="H", size="H")
 DIR_INDEX = Structure("<", index="I", start_block="I", size="I")

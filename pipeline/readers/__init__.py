@@ -1,8 +1,7 @@
-"""Readers: one on-disk structure per module, opened without extracting it. They know no store and no doit.
+"""Readers: one on-disk structure per module, opened without extracting it. They import neither the store nor doit.
 
-A structure is a View (bytes at offsets) that lists what is in it as path -> Node; a node's content is a View again.
-So a file is looked into in layers: disk, partition, FAT, file, section, archive, path. Nothing is read before it is
-asked for.
+A structure is a View (bytes at offsets); its reader lists it as path -> Node, and a node's content is a View again. So
+a file is opened in layers: disk, partition, FAT, file, section, archive, path. Nothing is read before it is needed.
 
 A module registers its structure with `READER = Reader(...)`; nothing else lists the readers.
 """
@@ -26,17 +25,16 @@ LARGEST_DIRECTORY = 64 << 20
 """Bytes of one directory: room for a million names."""
 
 
-class Unreadable(ValueError):
-    """Bytes that start like a structure and then are none, or use a part of it that the reader does not know."""
+class StructureError(ValueError):
+    """Bytes that start like a structure but are damaged, or use a part of it that the reader does not support."""
 
 
 class Node(NamedTuple):
-    """What stands at a path inside a structure.
+    """An object at a path inside a structure.
 
-    kind: `file`, `directory`, `symlink`, `device`; `partition`, `section`, … where the structure has its own words.
-    facts: what the structure says of it (mode, uid, mtime, target), in the structure's units.
-    content: its bytes, if it has any.
-    place: where it lies (clusters, offsets). It follows from the rest: it explains a difference if nothing else does.
+    kind: `file`, `directory`, `symlink`, `device`; or the structure's own word: `partition`, `section`, … facts: its
+    metadata (mode, uid, mtime, target), in the structure's units. content: its bytes, if it has any. place: its
+    location (clusters, offsets); it follows from the rest, and explains a difference only if nothing else does.
     """
 
     kind: str
@@ -46,7 +44,7 @@ class Node(NamedTuple):
 
 
 Listing = Mapping[str, Node]
-"""path -> Node, in the structure's order. What is said of the structure as a whole is at HEADER."""
+"""path -> Node, in the structure's order. HEADER has the metadata of the structure as a whole."""
 HEADER = ""
 
 
@@ -57,12 +55,12 @@ class Reader(NamedTuple):
     recognises: Callable[[View], bool]
     """Returns whether the magic numbers of a view are those of the structure."""
     read: Callable[[View], Listing]
-    """Lists what is in a view. Unreadable if it is damaged."""
+    """Lists what is in a view. StructureError if it is damaged."""
     order: int = 10
     """Of two structures that could claim the same bytes, the one of the lower order is tried first."""
 
 
-class Opened(NamedTuple):
+class StructureListing(NamedTuple):
     """A view that a reader recognised."""
 
     structure: str
@@ -70,18 +68,18 @@ class Opened(NamedTuple):
 
 
 DAMAGED = (ValueError, struct.error, LookupError, ArithmeticError, OSError, EOFError, RecursionError)
-"""What a reader stumbles over in bytes that are no such structure. Unreadable is a ValueError."""
+"""Errors that readers raise on damaged bytes. StructureError is a ValueError."""
 RECENT = 64
-"""Views whose listings are kept: what is compared is looked into several times, from the outside in."""
+"""Number of listings that are cached: a comparison opens the same views repeatedly, from the outside in."""
 
 
 @lru_cache(RECENT)
-def look_into(view: View) -> Opened | None:
+def look_into(view: View) -> StructureListing | None:
     """Opens a structure and returns its name and listing; None if no reader recognises it, or it is damaged."""
     for reader in readers():
         try:
             if reader.recognises(view):
-                return Opened(reader.name, reader.read(view))
+                return StructureListing(reader.name, reader.read(view))
         except DAMAGED:
             continue
     return None

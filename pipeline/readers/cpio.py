@@ -7,32 +7,30 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import View, window
+from pipeline.ondisk import cpio as ondisk
+from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers.view import View, subview
 
-MAGICS = (b"070701", b"070702")
-HEADER_SIZE = 110
+MAGICS = (ondisk.MAGIC, ondisk.MAGIC_CRC)
 LONGEST_NAME = 4096
 """PATH_MAX of the kernel, with the final NUL."""
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
-TRAILER = "TRAILER!!!"
+TRAILER = ondisk.TRAILER.decode()
 
 
 class _Member(NamedTuple):
     name: str
-    inode: int
-    mode: int
-    uid: int
-    gid: int
-    links: int
-    mtime: int
-    device: str
+    header: ondisk.Header
     start: int
-    size: int
+    """Offset of its content."""
+
+    @property
+    def end(self) -> int:
+        return self.start + int(self.header.filesize)
 
 
 def recognises(view: View) -> bool:
-    """One whole archive. What has more behind it is a row of archives (pipeline.readers.archives)."""
+    """Recognises a single archive. pipeline.readers.archives reads concatenated ones."""
     if not view.read(0, 6).startswith(MAGICS):
         return False
     behind = end(view, 0)
@@ -45,8 +43,8 @@ def read(view: View) -> Listing:
     data: dict[int, View] = {}
     members = [member for member in _members(view, 0) if member.name != TRAILER]
     for member in members:
-        if member.links > 1 and member.size:
-            data[member.inode] = window(view, member.start, member.size)
+        if member.header.nlink > 1 and member.header.filesize:
+            data[member.header.ino] = subview(view, member.start, member.header.filesize)
     for number, member in enumerate(members):
         listing[_path(member.name)] = _node(view, member, data, number)
     return listing
@@ -57,53 +55,56 @@ def _path(name: str) -> str:
 
 
 def _node(view: View, member: _Member, data: dict[int, View], number: int) -> Node:
-    kind = KINDS.get(stat.S_IFMT(member.mode), "device")
+    header = member.header
+    kind = KINDS.get(stat.S_IFMT(header.mode), "device")
     facts: dict[str, str | int] = {
-        "mode": f"{stat.S_IMODE(member.mode):04o}", "uid": member.uid, "gid": member.gid, "mtime": member.mtime,
+        "mode": f"{stat.S_IMODE(header.mode):04o}", "uid": header.uid, "gid": header.gid, "mtime": header.mtime,
     }  # fmt: skip
-    place = {"number": number, "inode": member.inode, "offset": member.start}
-    content = window(view, member.start, member.size)
+    place = {"number": number, "inode": header.ino, "offset": member.start}
+    content = subview(view, member.start, header.filesize)
     if kind == "file":
-        if member.links > 1:
-            facts["links"] = member.links
-            content = data.get(member.inode, content)
+        if header.nlink > 1:
+            facts["links"] = header.nlink
+            content = data.get(header.ino, content)
         return Node(kind, facts, content, place)
     if kind == "symlink":
-        facts["target"] = os.fsdecode(content.read(0, member.size))
+        facts["target"] = os.fsdecode(content.read(0, header.filesize))
     if kind == "device":
-        facts |= {"type": f"{stat.S_IFMT(member.mode):o}", "device": member.device}
+        device = f"{header.rdevmajor}:{header.rdevminor}"
+        facts |= {"type": f"{stat.S_IFMT(header.mode):o}", "device": device}
     return Node(kind, facts, None, place)
 
 
 def end(view: View, start: int) -> int:
-    """The offset behind the archive that starts at `start`. Unreadable if it has no trailer."""
+    """Returns the end of the archive that starts at `start`. StructureError if it has no trailer."""
     for member in _members(view, start):
         if member.name == TRAILER:
-            return member.start + member.size
-    raise Unreadable(f"the cpio archive at byte {start} has no trailer")
+            return member.end
+    raise StructureError(f"the cpio archive at byte {start} has no trailer")
 
 
 def _members(view: View, start: int) -> Iterator[_Member]:
-    """Every member up to the trailer; padding counts from `start`, which the kernel wants at a multiple of 4."""
+    """Yields every member up to the trailer. Padding counts from `start`, which the kernel requires to be a multiple of
+    4."""
     offset = start
     for _ in range(MOST_ENTRIES):
-        header = view.read(offset, HEADER_SIZE)
-        if not header.startswith(MAGICS) or len(header) < HEADER_SIZE:
-            raise Unreadable(f"no cpio header at byte {offset}")
-        (inode, mode, uid, gid, links, mtime, size, _, _, major, minor, name_size, _) = (
-            int(header[at : at + 8], 16) for at in range(6, HEADER_SIZE, 8)
-        )
-        if not 0 < name_size <= LONGEST_NAME:
-            raise Unreadable(f"a name of {name_size} bytes at byte {offset}")
-        name = os.fsdecode(view.read(offset + HEADER_SIZE, name_size)[:-1])
-        data = offset + HEADER_SIZE + name_size
+        header = view.read(offset, ondisk.SIZE)
+        if not header.startswith(MAGICS) or len(header) < ondisk.SIZE:
+            raise StructureError(f"no cpio header at byte {offset}")
+        digits = range(len(ondisk.MAGIC), ondisk.SIZE, ondisk.DIGITS)
+        fields = ondisk.Header(*[int(header[at : at + ondisk.DIGITS], 16) for at in digits])
+        if not 0 < fields.namesize <= LONGEST_NAME:
+            raise StructureError(f"a name of {fields.namesize} bytes at byte {offset}")
+        name = os.fsdecode(view.read(offset + ondisk.SIZE, fields.namesize)[:-1])
+        data = offset + ondisk.SIZE + fields.namesize
         data += -(data - start) % 4
-        yield _Member(name, inode, mode, uid, gid, links, mtime, f"{major}:{minor}", data, size)
+        member = _Member(name, fields, data)
+        yield member
         if name == TRAILER:
             return
-        offset = data + size
+        offset = member.end
         offset += -(offset - start) % 4
-    raise Unreadable(f"more than {MOST_ENTRIES} entries")
+    raise StructureError(f"more than {MOST_ENTRIES} entries")
 
 
 READER = Reader("cpio", recognises, read, order=9)

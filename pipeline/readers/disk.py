@@ -2,67 +2,72 @@
 
 from __future__ import annotations
 
-import struct
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
+from pipeline.ondisk import gpt, mbr
+from pipeline.ondisk.mbr import SECTOR
 from pipeline.readers import HEADER, Listing, Node, Reader
-from pipeline.readers.view import View, window
+from pipeline.readers.view import View, subview
 
-"""After everything else: a boot sector of FAT and an ISO for a USB stick end with the same 55 AA."""
-
-SECTOR = 512
-PROTECTIVE = 0xEE
 MOST_PARTITIONS = 1024
-"""Entries of a GUID partition table: eight times what every tool makes."""
+"""Maximum number of entries of a GUID partition table: eight times the usual 128."""
+
+
+def _record(view: View) -> tuple[Any, list[Any]]:
+    """The boot record, and its four partitions."""
+    record = mbr.RECORD.unpack(view.read(0, SECTOR).ljust(SECTOR, b"\0"))
+    return record, list(mbr.PARTITION.iter_unpack(record.PartitionRecord))
 
 
 def recognises(view: View) -> bool:
-    record = view.read(0, SECTOR)
-    return record[510:] == b"\x55\xaa" and any(record[450 + 16 * number] for number in range(4))
+    record, partitions = _record(view)
+    return record.Signature == mbr.SIGNATURE and any(each.OSType for each in partitions)
 
 
 def read(view: View) -> Listing:
-    """`boot code`, then `partition 1`, … with what the table says of them."""
-    record = view.read(0, SECTOR)
-    listing = {"boot code": Node("code", {}, window(view, 0, 440))}
-    types = [record[450 + 16 * number] for number in range(4)]
-    if PROTECTIVE in types and view.read(SECTOR, 8) == b"EFI PART":
-        listing.update(_gpt(view))
+    """Lists `boot code`, then `partition 1`, … with their fields in the table."""
+    record, partitions = _record(view)
+    listing = {"boot code": Node("code", {}, subview(view, 0, len(record.BootCode)))}
+    data = view.read(SECTOR, gpt.HEADER.size)
+    header = gpt.HEADER.unpack(data) if data.startswith(gpt.SIGNATURE) else None
+    if header and mbr.PROTECTIVE in [each.OSType for each in partitions]:
+        listing.update(_gpt(view, header))
     else:
-        listing.update(_mbr(view, record))
-    listing[HEADER] = Node("table", {"disk signature": record[440:444][::-1].hex()} | _gpt_header(view), None)
+        listing.update(_mbr(view, partitions))
+    facts: dict[str, str | int] = {"disk signature": f"{record.UniqueMBRDiskSignature:08x}"}
+    if header:
+        facts["disk GUID"] = str(uuid.UUID(bytes_le=header.DiskGUID))
+    listing[HEADER] = Node("table", facts, None)
     return listing
 
 
-def _mbr(view: View, record: bytes) -> Iterator[tuple[str, Node]]:
-    for number in range(4):
-        status, first_chs, kind, last_chs, start, count = struct.unpack_from("<B3sB3sII", record, 446 + 16 * number)
-        if kind:
-            facts: dict[str, str | int] = {"type": f"0x{kind:02x}", "active": int(status == 0x80)}
-            content = window(view, start * SECTOR, count * SECTOR)
-            place = {"first sector": start, "sectors": count, "CHS": f"{first_chs.hex()} {last_chs.hex()}"}
-            yield f"partition {number + 1}", Node("partition", facts, content, place)
-
-
-def _gpt_header(view: View) -> dict[str, str | int]:
-    header = view.read(SECTOR, 92)
-    return {"disk GUID": str(uuid.UUID(bytes_le=header[56:72]))} if header[:8] == b"EFI PART" else {}
-
-
-def _gpt(view: View) -> Iterator[tuple[str, Node]]:
-    header = view.read(SECTOR, 92)
-    table, count, size = struct.unpack_from("<QII", header, 72)
-    for number in range(min(count, MOST_PARTITIONS)):
-        entry = view.read(table * SECTOR + number * size, 128)
-        kind, identity, first, last, attributes, name = struct.unpack("<16s16sQQQ72s", entry)
-        if any(kind):
-            facts = {
-                "type": str(uuid.UUID(bytes_le=kind)), "GUID": str(uuid.UUID(bytes_le=identity)),
-                "name": name.decode("utf-16-le").rstrip("\0"), "attributes": f"{attributes:#x}",
+def _mbr(view: View, partitions: list[Any]) -> Iterator[tuple[str, Node]]:
+    for number, each in enumerate(partitions, 1):
+        if each.OSType:
+            facts: dict[str, str | int] = {
+                "type": f"0x{each.OSType:02x}", "active": int(each.BootIndicator == mbr.ACTIVE),
             }  # fmt: skip
-            content = window(view, first * SECTOR, (last - first + 1) * SECTOR)
-            place = {"first sector": first, "last sector": last}
+            content = subview(view, each.StartingLBA * SECTOR, each.SizeInLBA * SECTOR)
+            chs = f"{each.StartingCHS.hex()} {each.EndingCHS.hex()}"
+            place = {"first sector": each.StartingLBA, "sectors": each.SizeInLBA, "CHS": chs}
+            yield f"partition {number}", Node("partition", facts, content, place)
+
+
+def _gpt(view: View, header: Any) -> Iterator[tuple[str, Node]]:
+    table, size = header.PartitionEntryLBA * SECTOR, header.SizeOfPartitionEntry
+    for number in range(min(header.NumberOfPartitionEntries, MOST_PARTITIONS)):
+        entry = gpt.ENTRY.unpack(view.read(table + number * size, gpt.ENTRY.size))
+        if any(entry.PartitionTypeGUID):
+            facts = {
+                "type": str(uuid.UUID(bytes_le=entry.PartitionTypeGUID)),
+                "GUID": str(uuid.UUID(bytes_le=entry.UniquePartitionGUID)),
+                "name": entry.PartitionName.decode("utf-16-le").rstrip("\0"), "attributes": f"{entry.Attributes:#x}",
+            }  # fmt: skip
+            sectors = entry.EndingLBA - entry.StartingLBA + 1
+            content = subview(view, entry.StartingLBA * SECTOR, sectors * SECTOR)
+            place = {"first sector": entry.StartingLBA, "last sector": entry.EndingLBA}
             yield f"partition {number + 1}", Node("partition", facts, content, place)
 
 

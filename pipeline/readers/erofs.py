@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from pipeline.ondisk import decode_device
 from pipeline.ondisk import erofs as ondisk
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, StructureError
 from pipeline.readers import erofs_index as index
-from pipeline.readers.view import Extent, Mosaic, Packed, View, window
+from pipeline.readers.view import CompressedBlock, ConcatView, View, ViewSlice, subview
 
 KNOWN = ondisk.ZERO_PADDING | ondisk.BIG_PCLUSTER | ondisk.CHUNKED_FILE | ondisk.COMPR_HEAD2 | ondisk.DEDUPE
 COMPRESSED = (ondisk.COMPRESSED_FULL, ondisk.COMPRESSED_COMPACT)
@@ -27,29 +27,29 @@ LETTERS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p", stat.S_IFSOC
 PREFIXES = {number: name for name, number in ondisk.PREFIXES.items()} | {5: "lustre."}
 
 
-class _Inode(NamedTuple):
+class _ErofsInode(NamedTuple):
     nid: int
     layout: int
     fields: Any
-    """Of ondisk.COMPACT or EXTENDED."""
+    """An ondisk.COMPACT or EXTENDED."""
     mtime: int
     attributes: int
-    """Where they start; they end where what follows the inode starts."""
+    """Offset of the extended attributes; they end at `behind`."""
     behind: int
 
 
-class _Image:
+class _Erofs:
     """An image whose superblock was read."""
 
     def __init__(self, view: View) -> None:
         self.superblock = sb = ondisk.SUPERBLOCK.unpack(view.read(ondisk.SUPERBLOCK_OFFSET, ondisk.SUPERBLOCK.size))
         if not 9 <= sb.blkszbits <= 16 or sb.feature_incompat & ~KNOWN:
-            raise Unreadable("an erofs with unknown features")
+            raise StructureError("an erofs with unknown features")
         self.view = view
         self.block = 1 << sb.blkszbits
         self.walked: set[int] = set()
 
-    def inode(self, nid: int) -> _Inode:
+    def inode(self, nid: int) -> _ErofsInode:
         at = self.superblock.meta_blkaddr * self.block + nid * ondisk.SLOT
         data = self.view.read(at, ondisk.EXTENDED.size)
         form = ondisk.EXTENDED if data[0] & 1 else ondisk.COMPACT
@@ -57,55 +57,60 @@ class _Image:
         mtime = fields.i_mtime if form is ondisk.EXTENDED else self.superblock.build_time
         start, count = at + form.size, fields.i_xattr_icount
         behind = start + (ondisk.XATTR_IBODY_HEADER.size + (count - 1) * 4 if count else 0)
-        return _Inode(nid, fields.i_format >> 1 & 7, fields, mtime, start, behind)
+        return _ErofsInode(nid, fields.i_format >> 1 & 7, fields, mtime, start, behind)
 
-    def content(self, inode: _Inode) -> View:
+    def content(self, inode: _ErofsInode) -> View:
         """The bytes of a file, directory or link."""
         size, block = inode.fields.i_size, self.block
         if inode.layout == ondisk.FLAT_PLAIN:
-            return window(self.view, inode.fields.i_u * block, size)
+            return subview(self.view, inode.fields.i_u * block, size)
         if inode.layout == ondisk.FLAT_INLINE:
             whole = size // block * block
-            parts = (Extent(self.view, inode.fields.i_u * block, whole), Extent(self.view, inode.behind, size - whole))
-            return Mosaic(parts)
+            parts = (
+                ViewSlice(self.view, inode.fields.i_u * block, whole),
+                ViewSlice(self.view, inode.behind, size - whole),
+            )
+            return ConcatView(parts)
         if inode.layout == ondisk.CHUNK_BASED:
-            return Mosaic(self._chunks(inode))
+            return ConcatView(self._chunks(inode))
         if inode.layout in COMPRESSED and self.superblock.feature_incompat & ondisk.ZERO_PADDING:
             start = -(-inode.behind // 8) * 8
             found = index.extents(self.view, start, size, block, inode.layout == ondisk.COMPRESSED_COMPACT)
-            return Mosaic(map(self._extent, found))
-        raise Unreadable(f"data of layout {inode.layout}")
+            return ConcatView(map(self._extent, found))
+        raise StructureError(f"data of layout {inode.layout}")
 
-    def _chunks(self, inode: _Inode) -> Iterator[Extent]:
+    def _chunks(self, inode: _ErofsInode) -> Iterator[ViewSlice]:
         chunk = self.block << (inode.fields.i_u & 31)
         width = 8 if inode.fields.i_u & ondisk.CHUNK_INDEXES else 4
         count = -(-inode.fields.i_size // chunk)
         if count * width > LARGEST_TABLE:
-            raise Unreadable("a table of that size")
+            raise StructureError("a table of that size")
         table = self.view.read(-(-inode.behind // width) * width, count * width)
         left = inode.fields.i_size
         for (start,) in struct.iter_unpack("<4xI" if width == 8 else "<I", table):
             hole = start == ondisk.NULL_ADDR
-            yield Extent(None if hole else self.view, 0 if hole else start * self.block, min(chunk, left))
+            yield ViewSlice(None if hole else self.view, 0 if hole else start * self.block, min(chunk, left))
             left -= chunk
 
-    def _extent(self, extent: index.Extent) -> Extent:
+    def _extent(self, extent: index.Extent) -> ViewSlice:
         length, at = extent.end - extent.begin, extent.start * self.block
         if not extent.packed:
-            return Extent(self.view, at, length)
+            return ViewSlice(self.view, at, length)
         if length > LARGEST_EXTENT:
-            raise Unreadable("an extent of that size")
-        return Extent(Packed(partial(self._unpacked, at, extent.blocks * self.block, length), length), 0, length)
+            raise StructureError("an extent of that size")
+        return ViewSlice(
+            CompressedBlock(partial(self._decompressed, at, extent.blocks * self.block, length), length), 0, length
+        )
 
-    def _unpacked(self, at: int, stored: int, length: int) -> bytes:
+    def _decompressed(self, at: int, stored: int, length: int) -> bytes:
         import lz4.block
 
         return bytes(lz4.block.decompress(self.view.read(at, stored).lstrip(b"\0"), uncompressed_size=length))
 
-    def names(self, inode: _Inode) -> Iterator[tuple[str, int]]:
-        """Name and number of what is in a directory, without itself and the one above."""
+    def names(self, inode: _ErofsInode) -> Iterator[tuple[str, int]]:
+        """Yields name and number of each entry of a directory, without `.` and `..`."""
         if inode.fields.i_size > LARGEST_DIRECTORY:
-            raise Unreadable("a directory of that size")
+            raise StructureError("a directory of that size")
         data = self.content(inode)
         for at in range(0, inode.fields.i_size, self.block):
             block = data.read(at, self.block)
@@ -117,7 +122,7 @@ class _Image:
                 if name not in (b".", b".."):
                     yield os.fsdecode(name), nid
 
-    def xattrs(self, inode: _Inode) -> Iterator[tuple[str, str]]:
+    def xattrs(self, inode: _ErofsInode) -> Iterator[tuple[str, str]]:
         if inode.attributes == inode.behind:
             return
         data = self.view.read(inode.attributes, inode.behind - inode.attributes)
@@ -147,7 +152,7 @@ def recognises(view: View) -> bool:
 
 def read(view: View) -> Listing:
     """Every entry, parents before children; `.` is the root."""
-    image = _Image(view)
+    image = _Erofs(view)
     sb = image.superblock
     listing = dict(_walk(image, sb.root_nid, "", 0))
     facts: dict[str, str | int] = {
@@ -159,18 +164,18 @@ def read(view: View) -> Listing:
     return listing
 
 
-def _walk(image: _Image, nid: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _walk(image: _Erofs, nid: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     inode = image.inode(nid)
     yield path or ".", _node(image, inode)
     if stat.S_ISDIR(inode.fields.i_mode):
         if depth > DEEPEST or nid in image.walked or len(image.walked) > MOST_ENTRIES:
-            raise Unreadable("directories without end")
+            raise StructureError("directories without end")
         image.walked.add(nid)
         for name, child in image.names(inode):
             yield from _walk(image, child, f"{path}/{name}" if path else name, depth + 1)
 
 
-def _node(image: _Image, inode: _Inode) -> Node:
+def _node(image: _Erofs, inode: _ErofsInode) -> Node:
     kind = stat.S_IFMT(inode.fields.i_mode)
     facts: dict[str, str | int] = {
         "mode": f"{inode.fields.i_mode & 0o7777:04o}", "uid": inode.fields.i_uid, "gid": inode.fields.i_gid,

@@ -1,4 +1,5 @@
-"""Where the compressed bytes of an erofs file are: its index, in full or compact form (kernel: fs/erofs/zmap.c)."""
+"""The index of a compressed erofs file, in full or compact form: where its extents are stored (kernel:
+fs/erofs/zmap.c)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from pipeline.ondisk import erofs as ondisk
 from pipeline.ondisk.erofs import CBLKCNT, NONHEAD, PLAIN
-from pipeline.readers import Unreadable
+from pipeline.readers import StructureError
 from pipeline.readers.view import View
 
 BIG = ondisk.BIG_PCLUSTER_1 | ondisk.BIG_PCLUSTER_2
@@ -18,7 +19,8 @@ LARGEST = 64 << 20
 
 
 class Cluster(NamedTuple):
-    """A logical cluster: what starts in it, from `offset` on, at block `start`; or how many `blocks` it has."""
+    """A logical cluster: the extent that starts in it, at `offset`, is stored at block `start`; or its number of
+    `blocks`."""
 
     kind: int
     offset: int
@@ -37,18 +39,19 @@ class Extent(NamedTuple):
 
 
 def extents(view: View, at: int, size: int, block: int, compact: bool) -> list[Extent]:
-    """The extents of a file of `size` bytes, whose map header stands at `at` (a multiple of 8).
+    """Returns the extents of a file of `size` bytes, whose map header is at `at` (a multiple of 8).
 
-    block: bytes of a block. Unreadable for other algorithms than LZ4, and for files that stand in part elsewhere.
+    block: bytes of a block. StructureError for other algorithms than LZ4, and for files that are partly stored
+    elsewhere.
     """
     header = ondisk.MAP_HEADER.unpack(view.read(at, ondisk.MAP_HEADER.size))
     advice, bits = header.h_advise, header.h_clusterbits
     if header.h_algorithmtype & 15 != ondisk.LZ4 or advice & ELSEWHERE or bits >> 3:
-        raise Unreadable("a compressed file with another algorithm or form")
+        raise StructureError("a compressed file with another algorithm or form")
     cluster = block << (bits & 7)
     count = -(-size // cluster)
     if count * 8 > LARGEST:
-        raise Unreadable("an index of that size")
+        raise StructureError("an index of that size")
     if compact:
         rows = _compact(view, at + ondisk.MAP_HEADER.size, count, advice, cluster)
     else:

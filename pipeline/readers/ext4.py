@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pipeline.ondisk import ext4 as ondisk
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import Extent, Memory, Mosaic, View, window
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers.view import BytesView, ConcatView, View, ViewSlice, subview
 
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 PREFIXES = {number: name for name, number in (ondisk.PREFIXES | ondisk.ACLS).items()}
@@ -22,12 +22,12 @@ LONGEST_TARGET = 4096
 """PATH_MAX of the kernel."""
 
 
-class _Inode(NamedTuple):
+class _Ext4Inode(NamedTuple):
     number: int
     fields: Any
-    """Of ondisk.INODE; zero where an older inode is shorter."""
+    """An ondisk.INODE; fields that an older, shorter inode lacks are zero."""
     attributes: bytes
-    """What follows the fields."""
+    """The bytes after the fields."""
 
     @property
     def kind(self) -> int:
@@ -43,7 +43,7 @@ class _Inode(NamedTuple):
         return int(seconds - (seconds >> 31 << 32) + ((extra & 3) << 32))
 
 
-class _Volume(NamedTuple):
+class _Ext4(NamedTuple):
     view: View
     block: int
     per_group: int
@@ -53,16 +53,16 @@ class _Volume(NamedTuple):
     walked: set[int]
     """Directories that were listed: one that comes twice is a ring."""
 
-    def inode(self, number: int) -> _Inode:
+    def inode(self, number: int) -> _Ext4Inode:
         group, index = divmod(number - 1, self.per_group)
         data = self.view.read(self.tables[group] * self.block + index * self.inode_size, self.inode_size)
         extra = data[ondisk.SMALL_INODE : ondisk.SMALL_INODE + 2]
         size = ondisk.SMALL_INODE + int.from_bytes(extra, "little")
         fields = ondisk.INODE.unpack(data[:size].ljust(ondisk.INODE.size, b"\0"))
-        return _Inode(number, fields, data[size:])
+        return _Ext4Inode(number, fields, data[size:])
 
-    def blocks(self, number: int, count: int = 1) -> Extent:
-        return Extent(self.view if number else None, number * self.block, count * self.block)
+    def blocks(self, number: int, count: int = 1) -> ViewSlice:
+        return ViewSlice(self.view if number else None, number * self.block, count * self.block)
 
 
 def recognises(view: View) -> bool:
@@ -78,7 +78,7 @@ def read(view: View) -> Listing:
     for path, node in _walk(volume, ondisk.ROOT_INODE, "", 0):
         listing[path] = node
         if len(listing) > MOST_ENTRIES:
-            raise Unreadable(f"more than {MOST_ENTRIES} entries")
+            raise StructureError(f"more than {MOST_ENTRIES} entries")
     features = (sb.s_feature_compat, sb.s_feature_incompat, sb.s_feature_ro_compat)
     facts: dict[str, str | int] = {
         "UUID": str(uuid.UUID(bytes=sb.s_uuid)), "label": sb.s_volume_name.rstrip(b"\0").decode("latin-1"),
@@ -94,35 +94,35 @@ def read(view: View) -> Listing:
     return listing
 
 
-def _volume(view: View, sb: Any) -> _Volume:
+def _volume(view: View, sb: Any) -> _Ext4:
     if sb.s_feature_incompat & (ondisk.META_BG | ondisk.ENCRYPT) or sb.s_log_block_size > 6:
-        raise Unreadable("an ext4 with features that are not known here")
+        raise StructureError("an ext4 with features that are not known here")
     block = 1024 << sb.s_log_block_size
     size = sb.s_desc_size if sb.s_feature_incompat & ondisk.IS_64BIT else ondisk.SMALL_GROUP
     groups = -(-(sb.s_blocks_count_lo - sb.s_first_data_block) // sb.s_blocks_per_group)
     if groups * size > view.size:
-        raise Unreadable("more groups than there is room for")
+        raise StructureError("more groups than there is room for")
     data = view.read((sb.s_first_data_block + 1) * block, groups * size)
     parts = [data[at : at + size].ljust(ondisk.GROUP.size, b"\0") for at in range(0, groups * size, size)]
     rows = [ondisk.GROUP.unpack(part) for part in parts]
     tables = tuple(row.bg_inode_table_lo | row.bg_inode_table_hi << 32 for row in rows)
     inode_size = sb.s_inode_size if sb.s_rev_level else ondisk.SMALL_INODE
-    return _Volume(view, block, sb.s_inodes_per_group, inode_size, tables, set())
+    return _Ext4(view, block, sb.s_inodes_per_group, inode_size, tables, set())
 
 
-def _walk(volume: _Volume, number: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _walk(volume: _Ext4, number: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     inode = volume.inode(number)
     content = _content(volume, inode)
     yield path or ".", _node(volume, inode, content)
     if inode.kind == stat.S_IFDIR:
         if depth > DEEPEST or number in volume.walked or content.size > LARGEST_DIRECTORY:
-            raise Unreadable("directories without end")
+            raise StructureError("directories without end")
         volume.walked.add(number)
         for name, child in sorted(_directory(inode, content)):
             yield from _walk(volume, child, f"{path}/{name}" if path else name, depth + 1)
 
 
-def _directory(inode: _Inode, content: View) -> Iterator[tuple[str, int]]:
+def _directory(inode: _Ext4Inode, content: View) -> Iterator[tuple[str, int]]:
     """Name and inode of each entry. Inner nodes of hashed directories look like blocks of empty entries."""
     data, entry = content.read(0, content.size), ondisk.DIR_ENTRY
     blocks = [(4, data[:60]), (0, data[60:])] if inode.fields.i_flags & ondisk.INLINE_DATA_FL else [(0, data)]
@@ -133,11 +133,11 @@ def _directory(inode: _Inode, content: View) -> Iterator[tuple[str, int]]:
             if number and name not in (".", "..", ""):
                 yield name, number
             if length < entry.size:
-                raise Unreadable("a directory entry without length")
+                raise StructureError("a directory entry without length")
             at += length
 
 
-def _node(volume: _Volume, inode: _Inode, content: View) -> Node:
+def _node(volume: _Ext4, inode: _Ext4Inode, content: View) -> Node:
     fields, kind = inode.fields, KINDS.get(inode.kind, "device")
     facts: dict[str, str | int] = {
         "mode": f"{stat.S_IMODE(fields.i_mode):04o}",
@@ -155,33 +155,33 @@ def _node(volume: _Volume, inode: _Inode, content: View) -> Node:
     return Node(kind, facts, content if kind == "file" else None, {"inode": inode.number})
 
 
-def _content(volume: _Volume, inode: _Inode) -> View:
+def _content(volume: _Ext4, inode: _Ext4Inode) -> View:
     size, flags, root = inode.size, inode.fields.i_flags, inode.fields.i_block
     if flags & ondisk.INLINE_DATA_FL:
-        return Memory((root + dict(_raw_xattrs(volume, inode)).get("system.data", b""))[:size])
+        return BytesView((root + dict(_raw_xattrs(volume, inode)).get("system.data", b""))[:size])
     if inode.kind == stat.S_IFLNK and size < len(root) and not flags & ondisk.EXTENTS_FL:
-        return Memory(root[:size])
+        return BytesView(root[:size])
     if inode.kind not in KINDS:
-        return Memory(b"")
+        return BytesView(b"")
     placed = _extents(volume, root) if flags & ondisk.EXTENTS_FL else _indirect(volume, root)
-    return window(Mosaic(_filled(volume, placed, size)), 0, size)
+    return subview(ConcatView(_filled(volume, placed, size)), 0, size)
 
 
-def _filled(volume: _Volume, placed: Iterator[tuple[int, Extent]], size: int) -> Iterator[Extent]:
+def _filled(volume: _Ext4, placed: Iterator[tuple[int, ViewSlice]], size: int) -> Iterator[ViewSlice]:
     """The extents with zeros in the gaps between them and at the end."""
     at = 0
     for start, extent in placed:
-        yield Extent(None, 0, max(0, start * volume.block - at))
+        yield ViewSlice(None, 0, max(0, start * volume.block - at))
         yield extent
         at = start * volume.block + extent.length
-    yield Extent(None, 0, max(0, size - at))
+    yield ViewSlice(None, 0, max(0, size - at))
 
 
-def _extents(volume: _Volume, node: bytes, depth: int = 5) -> Iterator[tuple[int, Extent]]:
+def _extents(volume: _Ext4, node: bytes, depth: int = 5) -> Iterator[tuple[int, ViewSlice]]:
     """First logical block and place of each extent."""
     header = ondisk.EXTENT_HEADER.unpack(node)
     if header.eh_magic != ondisk.EXTENT_MAGIC or header.eh_depth > depth:
-        raise Unreadable("no extent tree")
+        raise StructureError("no extent tree")
     kind = ondisk.EXTENT_INDEX if header.eh_depth else ondisk.EXTENT
     for number in range(1, header.eh_entries + 1):
         if header.eh_depth:
@@ -195,12 +195,12 @@ def _extents(volume: _Volume, node: bytes, depth: int = 5) -> Iterator[tuple[int
             yield start, volume.blocks(where, length if written else length - ondisk.LONGEST_EXTENT)
 
 
-def _indirect(volume: _Volume, root: bytes) -> Iterator[tuple[int, Extent]]:
+def _indirect(volume: _Ext4, root: bytes) -> Iterator[tuple[int, ViewSlice]]:
     """The block map of ext2: twelve blocks, then blocks of blocks, up to three levels."""
     numbers = struct.unpack("<15I", root)
     per_block = volume.block // 4
 
-    def below(number: int, level: int, start: int) -> Iterator[tuple[int, Extent]]:
+    def below(number: int, level: int, start: int) -> Iterator[tuple[int, ViewSlice]]:
         if number and not level:
             yield start, volume.blocks(number)
         elif number:
@@ -215,12 +215,12 @@ def _indirect(volume: _Volume, root: bytes) -> Iterator[tuple[int, Extent]]:
         start += per_block**level
 
 
-def _xattrs(volume: _Volume, inode: _Inode) -> dict[str, str | int]:
+def _xattrs(volume: _Ext4, inode: _Ext4Inode) -> dict[str, str | int]:
     return {f"xattr {name}": value.hex() for name, value in _raw_xattrs(volume, inode) if name != "system.data"}
 
 
-def _raw_xattrs(volume: _Volume, inode: _Inode) -> Iterator[tuple[str, bytes]]:
-    """Attributes behind the inode, then those in a block of their own."""
+def _raw_xattrs(volume: _Ext4, inode: _Ext4Inode) -> Iterator[tuple[str, bytes]]:
+    """Yields the attributes in the inode, then those in a block of their own."""
     if inode.attributes[:4] == ondisk.XATTR_MAGIC.to_bytes(4, "little"):
         yield from _pairs(inode.attributes, 4, 4)
     if number := inode.fields.i_file_acl_lo | inode.fields.l_i_file_acl_high << 32:

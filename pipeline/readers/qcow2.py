@@ -5,43 +5,43 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from pipeline.readers import HEADER, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import Extent, Mosaic, Packed, View
+from pipeline.ondisk import qcow2 as ondisk
+from pipeline.readers import HEADER, Listing, Node, Reader, StructureError
+from pipeline.readers.view import CompressedBlock, ConcatView, View, ViewSlice
 
-OFFSET = 0x00FFFFFFFFFFFE00
-COMPRESSED = 1 << 62
-ZERO = 1
-LARGEST_L1 = 32 << 20
-"""Bytes of the first table: QEMU's own limit."""
+KNOWN = ondisk.DIRTY | ondisk.CORRUPT | ondisk.COMPRESSION_TYPE
 
 
 def recognises(view: View) -> bool:
-    return view.read(0, 8) in (b"QFI\xfb\0\0\0\x02", b"QFI\xfb\0\0\0\x03")
+    return view.read(0, 4) == ondisk.MAGIC and view.read(4, 4) in (b"\0\0\0\2", b"\0\0\0\3")
 
 
 def read(view: View) -> Listing:
-    """`disk`: what the guest sees."""
-    version, backing, _, bits, size, crypt, l1_size, l1 = struct.unpack_from(">IQIIQIIQ", view.read(0, 48), 4)
-    incompatible, compatible = struct.unpack(">QQ", view.read(72, 16)) if version == 3 else (0, 0)
-    length = int.from_bytes(view.read(100, 4), "big") if version == 3 else 72
-    zstd = length > 104 and view.read(104, 1) == b"\1"
-    if backing or crypt or incompatible & ~0b1011 or not 9 <= bits <= 21 or l1_size * 8 > LARGEST_L1:
-        raise Unreadable("a qcow2 with a backing file, encryption or features that are not known here")
-    table = struct.unpack(f">{l1_size}Q", view.read(l1, l1_size * 8))
-    disk = Mosaic(_extents(view, table, 1 << bits, bits, size, zstd))
-    facts = {"version": version, "cluster": 1 << bits, "size": size, "features": f"{incompatible:#x} {compatible:#x}"}
+    """Lists `disk`: the guest's view."""
+    data = view.read(0, ondisk.HEADER.size)
+    version = data[len(ondisk.MAGIC) + 3]
+    header = ondisk.HEADER.unpack(data[: ondisk.SIZE_2 if version == 2 else None].ljust(ondisk.HEADER.size, b"\0"))
+    bits, size, count = header.cluster_bits, header.size, header.l1_size
+    zstd = header.header_length > ondisk.SIZE_3 and header.compression_type == ondisk.ZSTD
+    foreign = header.backing_file_offset or header.crypt_method or header.incompatible_features & ~KNOWN
+    if foreign or not 9 <= bits <= 21 or count * 8 > ondisk.LARGEST_L1:
+        raise StructureError("a qcow2 with a backing file, encryption or features that are not known here")
+    table = struct.unpack(f">{count}Q", view.read(header.l1_table_offset, count * 8))
+    disk = ConcatView(_extents(view, table, 1 << bits, bits, size, zstd))
+    features = f"{header.incompatible_features:#x} {header.compatible_features:#x}"
+    facts = {"version": version, "cluster": 1 << bits, "size": size, "features": features}
     return {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
 
 
-def _extents(view: View, l1: tuple[int, ...], cluster: int, bits: int, size: int, zstd: bool) -> Iterator[Extent]:
+def _extents(view: View, l1: tuple[int, ...], cluster: int, bits: int, size: int, zstd: bool) -> Iterator[ViewSlice]:
     left = size
     entries = cluster // 8
-    if sum(1 for first in l1 if first & OFFSET) * cluster > view.size:
-        raise Unreadable("more tables than there is room for")
+    if sum(1 for first in l1 if first & ondisk.OFFSET) * cluster > view.size:
+        raise StructureError("more tables than there is room for")
     for first in l1:
-        offset = first & OFFSET
+        offset = first & ondisk.OFFSET
         if not offset:
-            yield Extent(None, 0, max(0, min(left, cluster * entries)))
+            yield ViewSlice(None, 0, max(0, min(left, cluster * entries)))
             left -= cluster * entries
             continue
         for entry in struct.unpack(f">{entries}Q", view.read(offset, cluster)):
@@ -50,22 +50,23 @@ def _extents(view: View, l1: tuple[int, ...], cluster: int, bits: int, size: int
             yield _extent(view, entry, min(cluster, left), cluster, bits, zstd)
             left -= cluster
     if left > 0:
-        yield Extent(None, 0, left)
+        yield ViewSlice(None, 0, left)
 
 
-def _extent(view: View, entry: int, length: int, cluster: int, bits: int, zstd: bool) -> Extent:
-    if entry & COMPRESSED:
-        shift = 62 - (bits - 8)
+def _extent(view: View, entry: int, length: int, cluster: int, bits: int, zstd: bool) -> ViewSlice:
+    if entry & ondisk.COMPRESSED:
+        shift = ondisk.sectors_at(bits)
         offset = entry & ((1 << shift) - 1)
         sectors = (entry >> shift & ((1 << (bits - 8)) - 1)) + 1
-        packed = sectors * 512 - offset % 512
-        return Extent(Packed(lambda: _unpack(view.read(offset, packed), cluster, zstd), cluster), 0, length)
-    if entry & ZERO or not entry & OFFSET:
-        return Extent(None, 0, length)
-    return Extent(view, entry & OFFSET, length)
+        stored = sectors * 512 - offset % 512
+        block = CompressedBlock(lambda: _decompress(view.read(offset, stored), cluster, zstd), cluster)
+        return ViewSlice(block, 0, length)
+    if entry & ondisk.ZERO or not entry & ondisk.OFFSET:
+        return ViewSlice(None, 0, length)
+    return ViewSlice(view, entry & ondisk.OFFSET, length)
 
 
-def _unpack(packed: bytes, size: int, zstd: bool) -> bytes:
+def _decompress(packed: bytes, size: int, zstd: bool) -> bytes:
     """A compressed cluster: a zstd frame, or raw deflate."""
     if zstd:
         import zstandard

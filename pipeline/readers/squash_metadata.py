@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeline.ondisk import Structure
 from pipeline.ondisk.squashfs import METADATA_SIZE, UNCOMPRESSED_METADATA
-from pipeline.readers import Unreadable
+from pipeline.readers import StructureError
 from pipeline.readers.view import View
 
 LARGEST = 256 << 20
-"""Bytes that are taken at once: the block list of a file of 64 TiB."""
+"""Maximum number of bytes that are read at once: the block list of a file of 64 TiB."""
 
 
 class Metadata:
@@ -33,7 +33,7 @@ class Metadata:
         return self._blocks[at]
 
     def at(self, start: int, reference: int) -> Stream:
-        """What follows `reference` (block << 16 | offset) in the table that starts at `start`."""
+        """Returns a stream of the table at `start`, from `reference` (block << 16 | offset) on."""
         return Stream(self, start + (reference >> 16), reference & 0xFFFF)
 
 
@@ -46,13 +46,13 @@ class Stream:
 
     def take(self, count: int) -> bytes:
         if count > LARGEST:
-            raise Unreadable(f"{count} bytes of metadata at once")
+            raise StructureError(f"{count} bytes of metadata at once")
         data = self._data[self._offset : self._offset + count]
         self._offset += len(data)
         while len(data) < count:
             self._data, self._next = self._metadata.block(self._next)
             if not self._data:
-                raise Unreadable("metadata that ends early")
+                raise StructureError("metadata that ends early")
             more = self._data[: count - len(data)]
             self._offset = len(more)
             data += more
@@ -63,7 +63,7 @@ class Stream:
 
 
 def table(metadata: Metadata, start: int, count: int, structure: Structure) -> list[Any]:
-    """The `count` records of the table whose list of metadata blocks stands at `start`."""
+    """Returns the `count` records of the table whose list of metadata blocks is at `start`."""
     blocks = -(-count * structure.size // METADATA_SIZE)
     where = struct.unpack(f"<{blocks}Q", metadata._view.read(start, blocks * 8))
     data = b"".join(metadata.block(at)[0] for at in where)
@@ -71,7 +71,7 @@ def table(metadata: Metadata, start: int, count: int, structure: Structure) -> l
 
 
 def decompress(data: bytes, compression: str, limit: int) -> bytes:
-    """One block, of at most `limit` bytes. Unreadable if it is damaged."""
+    """One block, of at most `limit` bytes. StructureError if it is damaged."""
     try:
         if compression == "gzip":
             import zlib
@@ -85,4 +85,4 @@ def decompress(data: bytes, compression: str, limit: int) -> bytes:
 
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=limit)
     except Exception as error:  # each library has an error of its own
-        raise Unreadable(f"a damaged {compression} block: {error}") from None
+        raise StructureError(f"a damaged {compression} block: {error}") from None

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from pipeline.ondisk import decode_device
 from pipeline.ondisk import squashfs as ondisk
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Unreadable
+from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Reader, StructureError
 from pipeline.readers.squash_metadata import Metadata, decompress, table
-from pipeline.readers.view import Extent, Mosaic, Packed, View
+from pipeline.readers.view import CompressedBlock, ConcatView, View, ViewSlice
 
 COMPRESSIONS = {number: name for name, number in ondisk.COMPRESSIONS.items()}
 KINDS = {ondisk.DIRECTORY: "directory", ondisk.REGULAR: "file", ondisk.SYMLINK: "symlink"}
@@ -27,7 +27,7 @@ DEEPEST = 256
 """Directories below each other: a path of 4096 bytes has hardly more, and a damaged image may make a ring."""
 
 
-class _Inode(NamedTuple):
+class _SquashfsInode(NamedTuple):
     kind: int
     mode: int
     uid: int
@@ -47,13 +47,13 @@ class _Inode(NamedTuple):
     """Places in a directory's listing that can be looked up."""
 
 
-class _Image:
+class _Squashfs:
     """An image whose tables were read."""
 
     def __init__(self, view: View) -> None:
         self.superblock = sb = ondisk.SUPERBLOCK.unpack(view.read(0, ondisk.SUPERBLOCK.size))
         if sb.s_major != 4 or sb.compression not in COMPRESSIONS or not 0 < sb.block_size <= LARGEST_BLOCK:
-            raise Unreadable("a squashfs of another version or compression")
+            raise StructureError("a squashfs of another version or compression")
         self.view = view
         self.walked: set[int] = set()
         self.compression = COMPRESSIONS[sb.compression]
@@ -81,7 +81,7 @@ class _Image:
                 found[f"xattr {name}"] = value.hex()
             yield found
 
-    def inode(self, reference: int) -> _Inode:
+    def inode(self, reference: int) -> _SquashfsInode:
         stream = self.metadata.at(self.superblock.inode_table_start, reference)
         head = stream.unpack(ondisk.INODE)
         kind, extended = (head.inode_type - 1) % ondisk.EXTENDED + 1, head.inode_type > ondisk.EXTENDED
@@ -105,9 +105,9 @@ class _Image:
         if "xattr" not in more and extended:
             more["xattr"] = stream.unpack(ondisk.U32).value
         uid, gid = self.ids[head.uid], self.ids[head.guid]
-        return _Inode(kind, head.mode, uid, gid, head.mtime, body.inode_number, **more)
+        return _SquashfsInode(kind, head.mode, uid, gid, head.mtime, body.inode_number, **more)
 
-    def directory(self, inode: _Inode) -> Iterator[tuple[str, int]]:
+    def directory(self, inode: _SquashfsInode) -> Iterator[tuple[str, int]]:
         """Name and inode reference of each entry."""
         stream = self.metadata.at(self.superblock.directory_table_start, inode.start << 16 | inode.offset)
         left = inode.size
@@ -119,25 +119,25 @@ class _Image:
                 yield os.fsdecode(stream.take(length + 1)), header.start_block << 16 | offset
                 left -= ondisk.DIR_ENTRY.size + length + 1
 
-    def content(self, inode: _Inode) -> View:
+    def content(self, inode: _SquashfsInode) -> View:
         extents, at, left = [], inode.start, inode.size
         for block in inode.blocks:
             length = min(left, self.superblock.block_size)
             stored = block & (ondisk.UNCOMPRESSED - 1)
-            extents.append(Extent(self._block(at, block) if stored else None, 0, length))
+            extents.append(ViewSlice(self._block(at, block) if stored else None, 0, length))
             at, left = at + stored, left - length
         if inode.fragment != ondisk.INVALID and left:
             fragment = self.fragments[inode.fragment]
-            extents.append(Extent(self._block(fragment.start_block, fragment.size), inode.offset, left))
-        return Mosaic(extents)
+            extents.append(ViewSlice(self._block(fragment.start_block, fragment.size), inode.offset, left))
+        return ConcatView(extents)
 
     def _block(self, at: int, size: int) -> View:
         stored = size & (ondisk.UNCOMPRESSED - 1)
         if size & ondisk.UNCOMPRESSED:
-            return Mosaic([Extent(self.view, at, stored)])
-        return Packed(partial(self._unpacked, at, stored), self.superblock.block_size)
+            return ConcatView([ViewSlice(self.view, at, stored)])
+        return CompressedBlock(partial(self._decompressed, at, stored), self.superblock.block_size)
 
-    def _unpacked(self, at: int, stored: int) -> bytes:
+    def _decompressed(self, at: int, stored: int) -> bytes:
         return decompress(self.view.read(at, stored), self.compression, self.superblock.block_size)
 
 
@@ -147,7 +147,7 @@ def recognises(view: View) -> bool:
 
 def read(view: View) -> Listing:
     """Every entry, parents before children; `.` is the root."""
-    image = _Image(view)
+    image = _Squashfs(view)
     sb = image.superblock
     listing = dict(_walk(image, sb.root_inode, "", 0))
     facts: dict[str, str | int] = {
@@ -157,18 +157,18 @@ def read(view: View) -> Listing:
     return listing
 
 
-def _walk(image: _Image, reference: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _walk(image: _Squashfs, reference: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     inode = image.inode(reference)
     yield path or ".", _node(image, inode)
     if inode.kind == ondisk.DIRECTORY:
         if depth > DEEPEST or reference in image.walked or len(image.walked) > MOST_ENTRIES:
-            raise Unreadable("directories without end")
+            raise StructureError("directories without end")
         image.walked.add(reference)
         for name, child in image.directory(inode):
             yield from _walk(image, child, f"{path}/{name}" if path else name, depth + 1)
 
 
-def _node(image: _Image, inode: _Inode) -> Node:
+def _node(image: _Squashfs, inode: _SquashfsInode) -> Node:
     facts: dict[str, str | int] = {
         "mode": f"{inode.mode & 0o7777:04o}", "uid": inode.uid, "gid": inode.gid, "mtime": inode.mtime,
     }  # fmt: skip
@@ -184,3 +184,6 @@ def _node(image: _Image, inode: _Inode) -> Node:
     content = image.content(inode) if inode.kind == ondisk.REGULAR else None
     place = {"inode": inode.number} | ({"index": inode.lookups} if inode.lookups else {})
     return Node(KINDS.get(inode.kind, "device"), facts, content, place)
+
+
+READER = Reader("squashfs", recognises, read)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, Unreadable
-from pipeline.readers.view import AsFile, View, window
+from pipeline.readers import MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers.view import View, ViewFile, subview
 
 if TYPE_CHECKING:
     import tarfile
@@ -27,14 +27,14 @@ def read(view: View) -> Listing:
 
     listing: dict[str, Node] = {}
     try:
-        file = io.BufferedReader(AsFile(view), 1 << 16)
+        file = io.BufferedReader(ViewFile(view), 1 << 16)
         with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
             for number, member in enumerate(archive):
                 listing[member.name.removeprefix("./").strip("/") or "."] = _node(view, member, number)
                 if number > MOST_ENTRIES:
-                    raise Unreadable(f"more than {MOST_ENTRIES} entries")
+                    raise StructureError(f"more than {MOST_ENTRIES} entries")
     except tarfile.TarError as error:
-        raise Unreadable(str(error)) from None
+        raise StructureError(str(error)) from None
     return listing
 
 
@@ -49,7 +49,7 @@ def _node(view: View, member: tarfile.TarInfo, number: int) -> Node:
         facts["target"] = member.linkname
     if kind == "device":
         facts |= {"type": member.type.decode("latin-1"), "device": f"{member.devmajor}:{member.devminor}"}
-    content = window(view, member.offset_data, member.size) if kind == "file" else None
+    content = subview(view, member.offset_data, member.size) if kind == "file" else None
     return Node(kind, facts, content, {"number": number, "offset": member.offset})
 
 

@@ -1,10 +1,10 @@
-"""Trees of this project as `pipeline.model.columns.dump` writes them: stages give some of them inside files."""
+"""Trees of this project as `pipeline.model.columns.dump` writes them: some stages return trees inside files."""
 
 from __future__ import annotations
 
 from pipeline.model import columns
 from pipeline.model.tree import Device, Directory, Entry, File, Symlink
-from pipeline.readers import Listing, Node, Reader, Unreadable
+from pipeline.readers import Listing, Node, Reader, StructureError
 from pipeline.readers.view import View
 
 KINDS = {Directory: "directory", File: "file", Symlink: "symlink", Device: "device"}
@@ -15,20 +15,20 @@ def recognises(view: View) -> bool:
 
 
 def read(view: View) -> Listing:
-    """The tree's entries. What files hold is named (blob, offset, length), not at hand. Unreadable for a file that only
-    starts like a tree: then parsing stumbles over what is missing or of another type."""
+    """Lists the tree's entries; content as slices (blob, offset, length). StructureError for a file that only starts
+    like a tree: a field is missing, or of another type."""
     try:
         entries = columns.load(view.read(0, view.size))
         listing = {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
     except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
-        raise Unreadable("it starts like a tree and is none") from error
+        raise StructureError("a file that starts like a tree, with damaged fields") from error
     if not all(isinstance(said, str | int) for node in listing.values() for said in node.facts.values()):
-        raise Unreadable("it starts like a tree, with owners or times that are no numbers")
+        raise StructureError("a file that starts like a tree, with owners or times that are not numbers")
     return listing
 
 
 def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:
-    """What an entry says of itself, in the words of the readers; `content`: the slices of a file too."""
+    """Returns the metadata of an entry under the readers' names. content: include the slices of a file."""
     said: dict[str, str | int] = {"mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid, "mtime": entry.mtime}
     said |= {f"xattr {name}": value.hex() for name, value in entry.xattrs}
     if isinstance(entry, Symlink):

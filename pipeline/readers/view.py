@@ -1,4 +1,4 @@
-"""Views: bytes at offsets, whatever they are made of: a file, a part of another view, a row of parts, a stream."""
+"""Views: bytes at offsets of a file, of a part of another view, of concatenated parts, or of a stream."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ CHUNK = 1 << 20
 IN_MEMORY = 8 << 20
 """A decompressed stream of more than this goes to a temporary file."""
 INFLATED_LIMIT = 64 << 30
-"""A stream that grows beyond this is taken for a bomb: it is more than any node, and less than a disk."""
+"""Maximum size of a decompressed stream, in bytes: a larger one is treated as a decompression bomb."""
 
 
-class Damaged(NodekilnError, ValueError):
+class DecompressionError(NodekilnError, ValueError):
     """Compressed content that cannot be decompressed: the structure around it is intact, or looks so."""
 
 
@@ -39,7 +39,7 @@ class View(Protocol):
         ...
 
 
-class Memory:
+class BytesView:
     """The bytes `data`."""
 
     def __init__(self, data: bytes) -> None:
@@ -73,18 +73,18 @@ class HostFile:
         return data
 
 
-class Extent(NamedTuple):
-    """A run of a Mosaic: `length` bytes of `view` from `offset` on; `view` None is zeros."""
+class ViewSlice(NamedTuple):
+    """A run of a ConcatView: `length` bytes of `view` from `offset` on; `view` None is zeros."""
 
     view: View | None
     offset: int
     length: int
 
 
-class Mosaic:
-    """Extents, one behind the other."""
+class ConcatView:
+    """Slices of views, concatenated."""
 
-    def __init__(self, extents: Iterable[Extent]) -> None:
+    def __init__(self, extents: Iterable[ViewSlice]) -> None:
         self._extents = [extent for extent in extents if extent.length]
         self._starts = [0]
         for extent in self._extents:
@@ -112,17 +112,17 @@ class Mosaic:
         return b"".join(pieces)
 
 
-def window(view: View, offset: int, size: int) -> View:
+def subview(view: View, offset: int, size: int) -> View:
     """The `size` bytes of `view` from `offset` on, or as many as there are."""
-    return Mosaic([Extent(view, offset, max(0, min(size, view.size - offset)))])
+    return ConcatView([ViewSlice(view, offset, max(0, min(size, view.size - offset)))])
 
 
 RECENT = 64
 """Decompressed blocks that stay in memory: up to 64 MiB of the largest that squashfs has."""
 
 
-class Packed:
-    """`size` bytes that `unpack()` makes, padded with zeros if they are fewer. What was used lately stays in memory."""
+class CompressedBlock:
+    """`size` bytes that `unpack()` returns, padded with zeros. Blocks that were read recently stay in memory."""
 
     def __init__(self, unpack: Callable[[], bytes], size: int) -> None:
         self.unpack = unpack
@@ -130,19 +130,19 @@ class Packed:
         self.identity: object = None
 
     def read(self, offset: int, count: int) -> bytes:
-        return _unpacked(self)[offset : offset + count]
+        return _decompressed(self)[offset : offset + count]
 
 
 @lru_cache(RECENT)
-def _unpacked(packed: Packed) -> bytes:
+def _decompressed(packed: CompressedBlock) -> bytes:
     try:
         return packed.unpack()[: packed.size].ljust(packed.size, b"\0")
     except Exception as error:  # each library has an error of its own
-        raise Damaged(f"damaged content: {error}") from None
+        raise DecompressionError(f"damaged content: {error}") from None
 
 
-class Inflated:
-    """What `pieces()` gives, decompressed when it is first asked for, and kept."""
+class DecompressedView:
+    """A stream that `pieces()` yields, decompressed at the first read and kept."""
 
     def __init__(self, pieces: Callable[[], Iterator[bytes]], identity: object = None) -> None:
         self._pieces = pieces
@@ -155,9 +155,9 @@ class Inflated:
             for piece in self._pieces():
                 file.write(piece)
                 if file.tell() > INFLATED_LIMIT:
-                    raise Damaged(f"a stream of more than {INFLATED_LIMIT} bytes")
+                    raise DecompressionError(f"a stream of more than {INFLATED_LIMIT} bytes")
         except ValueError as error:
-            raise Damaged(str(error)) from None
+            raise DecompressionError(str(error)) from None
         return file
 
     @cached_property
@@ -169,8 +169,8 @@ class Inflated:
         return self._file.read(count)
 
 
-class AsFile(io.RawIOBase):
-    """A view as a file object, for parsers that want one."""
+class ViewFile(io.RawIOBase):
+    """A view as a file object, for parsers that need one."""
 
     def __init__(self, view: View) -> None:
         self._view = view

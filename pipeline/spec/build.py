@@ -155,13 +155,13 @@ def _wrong_fat_label(label: str | None) -> Violations:
 
 
 def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Violations:
-    from pipeline.writers import Unwritable, disk
+    from pipeline.writers import FormatError, disk
 
     sizes = [disk.MIB] * len(partitions)
     for number, each in enumerate(partitions):
         try:
             sizes[number] = disk.size(each.size, above=0) or disk.MIB
-        except Unwritable as error:
+        except FormatError as error:
             yield ("partitions", number, "size"), str(error), ""
             continue
         least = LEAST_SIZE[each.format or "none"]
@@ -169,7 +169,7 @@ def _wrong_sizes(partitions: tuple[Partition, ...], size: str | None) -> Violati
             yield ("partitions", number, "size"), f"{each.size} is too small for {each.format}", f"at least {least}M"
     try:
         whole = disk.size(size)
-    except Unwritable as error:
+    except FormatError as error:
         yield ("size",), str(error), ""
         return
     if whole and sum(sizes) + disk.MIB > whole:

@@ -8,7 +8,7 @@ from pipeline.container.cmdline import SYSLINUX
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, complete, cut, files
 from pipeline.store import Store
-from pipeline.writers import Unwritable, disk, fat, mbr, pe, syslinux
+from pipeline.writers import FormatError, disk, fat, mbr, pe, syslinux
 
 VERSION = f"fat-{fat.VERSION} syslinux-{syslinux.VERSION}"
 LABEL = "NODE"
@@ -26,15 +26,15 @@ class Volume(NamedTuple):
 
 
 def required_file(store: Store, tree: Digest, path: str) -> Content:
-    """The file `path` of what a format needs; Unwritable if the node has none."""
+    """The file `path` of what a format needs; FormatError if the node has none."""
     file = store.tree(tree).get_file(path)
     if file is None:
-        raise Unwritable(f"this format needs {path}, and the node has none (is there a kernel in the spec?)")
+        raise FormatError(f"this format needs {path}, and the node has none (is there a kernel in the spec?)")
     return file.content
 
 
 def first(store: Store, tree: Digest, *paths: str) -> Content:
-    """Returns the content of the first of `paths` that is in the tree. Unwritable if none is."""
+    """Returns the content of the first of `paths` that is in the tree. FormatError if none is."""
     return required_file(store, tree, next((path for path in paths if path in store.tree(tree)), paths[0]))
 
 

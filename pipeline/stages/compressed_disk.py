@@ -15,10 +15,10 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Sink, Slice, files, length, split
 from pipeline.stages import diskimage
 from pipeline.store import Store
-from pipeline.writers import deflated
-from pipeline.writers.extents import held
+from pipeline.writers import store_or_deflate
+from pipeline.writers.extents import allocated
 
-VERSION = f"3 {compression.VERSION} deflated-{deflated.VERSION}"
+VERSION = f"3 {compression.VERSION} deflated-{store_or_deflate.VERSION}"
 GRAIN = 1 << 20
 """Smallest hole, in bytes, and its alignment; others are compressed with the data around them."""
 HOLE = 64 << 20
@@ -51,7 +51,7 @@ def _compressed(store: Store, image: Digest, ending: str, chosen: compression.Co
         for size in (*[HOLE] * (count // HOLE), count % HOLE):
             out.extend(hole(size) if size else ())
 
-    for run, data in held(content, GRAIN):
+    for run, data in allocated(content, GRAIN):
         zeros(run.first * GRAIN - position)
         _compress(store, chosen, data, out)
         position = run.first * GRAIN + length(data)
@@ -75,6 +75,6 @@ def _compress(store: Store, chosen: compression.Compression, content: Content, o
             sink.extend(content)
         return
 
-    member = one_by_one(partial(deflated.gzip_member, compression.gzip(chosen.level)))
+    member = one_by_one(partial(store_or_deflate.gzip_member, compression.gzip(chosen.level)))
     for made in compress_blocks(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
         out.extend((made,))

@@ -43,7 +43,7 @@ def _config(store: Store, image: Tree, binary: str) -> str:
 
     from pipeline.kernel import boot_files
     from pipeline.readers import DAMAGED
-    from pipeline.readers.view import Memory
+    from pipeline.readers.view import BytesView
 
     for path, entry in image.files().items():
         if boot_files.CONFIG.fullmatch(path) and entry.size <= LARGEST_CONFIG:
@@ -52,6 +52,6 @@ def _config(store: Store, image: Tree, binary: str) -> str:
     if kernel is None or kernel.size > LARGEST_KERNEL:
         return ""
     try:
-        return boot_files.config(Memory(store.bytes(kernel.content, LARGEST_KERNEL)))
+        return boot_files.config(BytesView(store.bytes(kernel.content, LARGEST_KERNEL)))
     except (*DAMAGED, zlib.error):
         return ""

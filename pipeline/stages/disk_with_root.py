@@ -43,7 +43,7 @@ class Node(NamedTuple):
 
 
 def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest) -> Node:
-    """`rootfs` as the root of a disk. `release` says what the node is called. Unwritable where there is no kernel."""
+    """`rootfs` as the root of a disk. `release` says what the node is called. FormatError where there is no kernel."""
     root = outside("boot", store.tree(rootfs))
     warn_of(ext4inode.CARRIED, root)
     identity = disk.identity(f"ext4 root {rootfs}")
@@ -62,7 +62,7 @@ def written(
 ) -> Content:
     """Returns a disk with the volume `boot` and the root behind it, which fills it unless more partitions follow.
 
-    attributes: of the first partition. code: for a BIOS. Unwritable or StageProblem if the wanted size is too small.
+    attributes: of the first partition. code: for a BIOS. FormatError or StageProblem if the wanted size is too small.
     """
     whole, out = disk.size(wanted.size), store.rope()
     fills = whole is not None and len(wanted.partitions) < 2
@@ -78,7 +78,7 @@ def written(
             purpose += f" {node.identity} {length(root)}"
         return disk.identity(purpose, *(content for content in contents if content is not root))
 
-    volumes = [partitions.gpt_volume(boot, wanted, attributes), gpt.Volume(root, LABEL, gpt.LINUX_DATA)]
+    volumes = [partitions.gpt_volume(boot, wanted, attributes), gpt.GptVolume(root, LABEL, gpt.LINUX_DATA)]
     return partitions.write_gpt_of(store, volumes, wanted, identify, code)
 
 

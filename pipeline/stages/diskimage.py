@@ -10,9 +10,9 @@ from pipeline.incremental import compress_blocks
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Sink, files
 from pipeline.store import Store
-from pipeline.writers import qcow2, qcow2packed
+from pipeline.writers import qcow2, qcow2compressed
 
-VERSION = f"qcow2-{qcow2.VERSION} qcow2packed-{qcow2packed.VERSION} {compress.VERSION}"
+VERSION = f"qcow2-{qcow2.VERSION} qcow2compressed-{qcow2compressed.VERSION} {compress.VERSION}"
 
 
 def disk(store: Store, image: Digest) -> tuple[str, Content]:
@@ -33,7 +33,7 @@ def qcow(store: Store, image: Digest, suffix: str, clusters: str) -> Digest:
     if clusters == "plain":
         return converted(store, image, suffix, qcow2.write)
     body = store.rope()
-    work = partial(qcow2packed.packed, compress.block_compressor(compress.parse(clusters)))
+    work = partial(qcow2compressed.compress_clusters, compress.block_compressor(compress.parse(clusters)))
     pack = partial(compress_blocks, store, f"qcow2 {clusters} {VERSION}", work)
-    header = qcow2packed.write(disk(store, image)[1], pack, body)
+    header = qcow2compressed.write(disk(store, image)[1], pack, body)
     return store.put_tree(files([(suffix, store.content(header) + body.finish())]))

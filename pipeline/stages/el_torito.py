@@ -8,10 +8,12 @@ from pipeline.container.cmdline import SYSLINUX
 from pipeline.incremental import memoized
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Tree, complete, files, length
+from pipeline.ondisk.iso9660 import BLOCK
+from pipeline.ondisk.mbr import EFI_SYSTEM
 from pipeline.stages import boot_partition
 from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
-from pipeline.writers import disk, iso9660, isodir, isolinux, mbr, syslinux
+from pipeline.writers import disk, iso9660, isolinux, mbr, syslinux
 
 VERSION = f"1 iso9660-{iso9660.VERSION} isolinux-{isolinux.VERSION} mbr-{mbr.VERSION} {boot_partition.VERSION}"
 EFI_IMAGE = "boot/efi.img"
@@ -67,14 +69,14 @@ def _efi_boot(contents: dict[str, Content]) -> list[iso9660.Boot]:
     return [iso9660.Boot(EFI_IMAGE, iso9660.EFI, sectors if sectors <= MOST_SECTORS else 1)]
 
 
-def _record(plan: iso9660.Plan, contents: dict[str, Content], code: bytes) -> bytes:
+def _record(plan: iso9660.IsoLayout, contents: dict[str, Content], code: bytes) -> bytes:
     """Returns a boot record with the whole disc, active, and its EFI system partition."""
-    whole = plan.end * isodir.BLOCK
-    volume = mbr.Partition(
-        plan.block(EFI_IMAGE) * isodir.BLOCK // disk.SECTOR,
+    whole = plan.end * BLOCK
+    volume = mbr.MbrPartition(
+        plan.block(EFI_IMAGE) * BLOCK // disk.SECTOR,
         length(contents[EFI_IMAGE]) // disk.SECTOR,
-        mbr.EFI_SYSTEM,
+        EFI_SYSTEM,
     )
-    disc = mbr.Partition(0, (whole + -whole % disk.MIB) // disk.SECTOR, HIDDEN, active=True)
+    disc = mbr.MbrPartition(0, (whole + -whole % disk.MIB) // disk.SECTOR, HIDDEN, active=True)
     identity = disk.identity("disc", *contents.values()).time_low
     return mbr.record([disc, volume], identity, isolinux.hybrid_code(code, plan.block(isolinux.PROGRAM)))

@@ -17,7 +17,7 @@ from pipeline.model.tree import EPOCH, Directory, Symlink, Tree, complete
 from pipeline.oci.layer import tar_tree
 from pipeline.stages import initrd
 from pipeline.store import Store
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 VERSION = f"1 {initrd.VERSION} modules-{kernel_modules.VERSION}"
 
@@ -53,7 +53,7 @@ def ramdisk(store: Store, modules: Digest, init: Digest) -> Digest:
     """Returns the Tree of the RAM disk: `modules`, and the tools of images/init's tree `init`. Unwritable."""
     tools = {path: entry for path, entry in store.tree(init).items() if TOOLS.fullmatch(path)}
     if MOUNT_ROOT not in tools:
-        raise Unwritable(f"the init image has no {MOUNT_ROOT}, which mounts a root file system")
+        raise FormatError(f"the init image has no {MOUNT_ROOT}, which mounts a root file system")
     added = {path: Directory(0o755, 0, 0, EPOCH) for path in MOUNT_POINTS}
     start = Symlink(0o777, 0, 0, EPOCH, (), MOUNT_ROOT)
     return store.put_tree(complete(Tree({**store.tree(modules), **tools, **added, "init": start}).ordered()))

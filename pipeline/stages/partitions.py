@@ -14,9 +14,10 @@ from uuid import UUID
 from pipeline.incremental import memoized
 from pipeline.language.problem import StageProblem
 from pipeline.model.tree import Content, Slice, Tree, length
+from pipeline.ondisk.mbr import FAT, LINUX, LINUX_SWAP
 from pipeline.stages import boot_partition
 from pipeline.store import Store
-from pipeline.writers import Unwritable, disk, ext4, fat, gpt, mbr, swap
+from pipeline.writers import FormatError, disk, ext4, fat, gpt, mbr, swap
 
 VERSION = f"1 {boot_partition.VERSION} gpt-{gpt.VERSION} mbr-{mbr.VERSION} swap-{swap.VERSION} ext4-{ext4.VERSION}"
 GPT_SPARE, MBR_SPARE = 2 * disk.MIB, disk.MIB
@@ -79,7 +80,7 @@ def booted(make: Callable[..., boot_partition.Volume], wanted: Disk, spare: int)
     size = wanted.boot_size(spare)
     try:
         return make(size=size, label=wanted.boot["label"])
-    except Unwritable as error:
+    except FormatError as error:
         if size is None:
             raise
         raise StageProblem(("partitions", 0, "size") if "size" in wanted.boot else ("size",), str(error)) from None
@@ -92,18 +93,18 @@ def write_gpt(
     return write_gpt_of(store, [gpt_volume(boot, wanted, attributes)], wanted, disk.identity, code)
 
 
-def gpt_volume(boot: boot_partition.Volume, wanted: Disk, attributes: int = 0) -> gpt.Volume:
+def gpt_volume(boot: boot_partition.Volume, wanted: Disk, attributes: int = 0) -> gpt.GptVolume:
     """Returns the first partition for the table."""
-    return gpt.Volume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)
+    return gpt.GptVolume(boot.content, wanted.boot["label"] or GPT_NAME, gpt.EFI_SYSTEM, attributes)
 
 
 def write_gpt_of(
-    store: Store, volumes: Sequence[gpt.Volume], wanted: Disk, identify: Callable[..., UUID], code: bytes = b""
+    store: Store, volumes: Sequence[gpt.GptVolume], wanted: Disk, identify: Callable[..., UUID], code: bytes = b""
 ) -> Content:
     """Returns a disk with a GUID partition table: `volumes`, then the wanted partitions but the first."""
     _refuse_more(wanted, gpt.ENTRIES + 1 - len(volumes))
     rest = _behind(store, sum(length(volume.content) for volume in volumes), wanted, GPT_SPARE)
-    volumes = [*volumes, *(gpt.Volume(each.content, each.name, each.gpt_kind) for each in rest)]
+    volumes = [*volumes, *(gpt.GptVolume(each.content, each.name, each.gpt_kind) for each in rest)]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + GPT_SPARE
     gpt.write_disk(volumes, size, out, identify, code)
@@ -114,8 +115,8 @@ def write_mbr(store: Store, boot: boot_partition.Volume, wanted: Disk, purpose: 
     """Returns a disk with a boot record. purpose: part of its identity. code: for a BIOS."""
     _refuse_more(wanted, mbr.MOST)
     rest = _behind(store, length(boot.content), wanted, MBR_SPARE)
-    volumes = [mbr.Volume(boot.content, mbr.FAT[boot.bits])]
-    volumes += [mbr.Volume(each.content, each.mbr_kind) for each in rest]
+    volumes = [mbr.MbrVolume(boot.content, FAT[boot.bits])]
+    volumes += [mbr.MbrVolume(each.content, each.mbr_kind) for each in rest]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + MBR_SPARE
     mbr.write_disk(volumes, size, out, lambda *contents: disk.identity(purpose, *contents), code)
@@ -138,7 +139,7 @@ def _behind(store: Store, before: int, wanted: Disk, spare: int) -> list[Ready]:
             raise StageProblem(("size",), told)
         try:
             found.append(_formatted(store, Space(number, start, size, each.get("label", "")), each))
-        except Unwritable as error:
+        except FormatError as error:
             raise StageProblem(("partitions", number), str(error)) from None
         start += size
     return found
@@ -151,26 +152,26 @@ def _formatted(store: Store, space: Space, each: Mapping[str, Any]) -> Ready:
 
 
 def _none(store: Store, space: Space) -> Ready:
-    return Ready(space.hole, mbr.LINUX, gpt.LINUX_DATA)
+    return Ready(space.hole, LINUX, gpt.LINUX_DATA)
 
 
 def _ext4(store: Store, space: Space) -> Ready:
     out = store.rope()
     ext4.write(Tree(), partial(memoized, store), out, space.size, space.label, journal=True)
-    return Ready(out.finish(), mbr.LINUX, gpt.LINUX_DATA)
+    return Ready(out.finish(), LINUX, gpt.LINUX_DATA)
 
 
 def _swap(store: Store, space: Space) -> Ready:
     out = store.rope()
     swap.write(space.size, out, space.label, space.identity("swap"))
-    return Ready(out.finish(), mbr.LINUX_SWAP, gpt.LINUX_SWAP)
+    return Ready(out.finish(), LINUX_SWAP, gpt.LINUX_SWAP)
 
 
 def _fat(store: Store, space: Space) -> Ready:
     out, plan = store.rope(), fat.plan(Tree(), space.size)
     sector = fat.boot_sector(plan, space.label, space.identity("fat").time_low, space.start // disk.SECTOR)
     fat.write(plan, out, space.label, sector)
-    return Ready(out.finish(), mbr.FAT[plan.geometry.bits], gpt.BASIC_DATA)
+    return Ready(out.finish(), FAT[plan.geometry.bits], gpt.BASIC_DATA)
 
 
 FORMATS: Mapping[str, Callable[[Store, Space], Ready]] = {"none": _none, "ext4": _ext4, "swap": _swap, "fat": _fat}

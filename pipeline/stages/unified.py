@@ -10,7 +10,7 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, overlay, parent
 from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
-from pipeline.writers import Unwritable, pe
+from pipeline.writers import FormatError, pe
 
 VERSION = pe.VERSION
 STUBS = "usr/lib/systemd/boot/efi/linux"
@@ -27,7 +27,7 @@ def program(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, system
     """
     paths = [path for path in store.tree(systemd_boot) if path.startswith(STUBS) and path.endswith(".efi.stub")]
     if len(paths) != 1:
-        raise Unwritable(f"the systemd-boot image must have one {STUBS}….efi.stub, and it has {len(paths)}")
+        raise FormatError(f"the systemd-boot image must have one {STUBS}….efi.stub, and it has {len(paths)}")
     stub = pe.stub(store.bytes(required_file(store, systemd_boot, paths[0])))
     line = EFI_STUB.check(store.bytes(required_file(store, kernel, "cmdline")).decode())
     cmdline = line.encode().strip()

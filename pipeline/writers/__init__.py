@@ -1,4 +1,5 @@
-"""Writers: one on-disk structure per module. They know no store and no doit: a tree goes in, bytes go to a sink."""
+"""Writers: one on-disk structure per module. They import neither the store nor doit: a tree goes in, bytes go to a
+sink."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from pipeline.model.errors import BadInput
 from pipeline.model.tree import Entry, File
 
 
-class Unwritable(BadInput):
-    """What a tree holds and a structure cannot carry. The message names the path and says what to do instead."""
+class FormatError(BadInput):
+    """A tree that a format cannot hold. The message names the path, the limit and a way out."""
 
 
-class TooLarge(Unwritable):
-    """A file of `size` bytes, where a structure has room for fewer. Who knows the formats adds those that have room."""
+class TooLarge(FormatError):
+    """A file of `size` bytes that exceeds a structure's maximum. The caller adds the formats that can hold it."""
 
     def __init__(self, path: str, size: int, structure: str, largest: int) -> None:
         super().__init__(f"{path}: {size} bytes; {structure} holds files of at most {largest}")
@@ -25,8 +26,8 @@ def raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def agreed(tree: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
-    """The entries of the ordered `tree`; every name of a hard-linked file says what the first of them does."""
+def canonical_hard_links(tree: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
+    """Yields the entries of the ordered `tree`; every name of a hard-linked file gets the entry of the first."""
     first: dict[str, File] = {}
     for path, entry in tree.items():
         if type(entry) is File and entry.inode:

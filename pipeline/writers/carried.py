@@ -1,5 +1,7 @@
-"""Carried: what a structure keeps of an entry besides its content, type, mode and owner. Each writer declares it once,
-as CARRIED; a stage warns of the rest while it writes, and a check before anything is written.
+"""Carried: the metadata of an entry, besides type, mode and owner, that a structure holds.
+
+Each writer declares it once, as CARRIED. A check reports the rest before anything is written, and a stage while it
+writes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class Carried(NamedTuple):
 
     structure: str
     attributes: tuple[str, ...] = EVERY
-    """Names of attributes, or what they start with."""
+    """Names of attributes, or prefixes of them."""
     earliest: int | None = None
     """Seconds since 1970, like `latest`: a time stamp outside becomes the nearest of them. None for no end."""
     latest: int | None = None

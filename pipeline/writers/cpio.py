@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pipeline.model.tree import Content, Directory, Entry, File, Sink, Symlink, length
-from pipeline.writers import TooLarge, agreed, limits, raw
+from pipeline.ondisk import cpio as ondisk
+from pipeline.writers import TooLarge, canonical_hard_links, limits, raw
 from pipeline.writers.carried import Carried
 
 VERSION = 2
@@ -24,16 +25,16 @@ LATEST = (1 << 32) - 1
 end."""
 CARRIED = Carried("an initrd (cpio)", (), 0, LATEST)
 TYPES = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
-# magic, inode, mode, uid, gid, links, mtime, size, device (2), rdev (2), length of the name, checksum
-HEADER = b"070701%08X%08X%08X%08X%08X%08X%08X" + b"0" * 16 + b"%08X%08X%08X" + b"0" * 8
-TRAILER = HEADER % (0, 0, 0, 0, 1, 0, 0, 0, 0, 11) + b"TRAILER!!!\0"
+ZEROS = ("devmajor", "devminor", "check")
+HEADER = ondisk.MAGIC + b"".join(b"0" * ondisk.DIGITS if name in ZEROS else b"%08X" for name in ondisk.Header._fields)
+TRAILER = HEADER % (0, 0, 0, 0, 1, 0, 0, 0, 0, len(ondisk.TRAILER) + 1) + ondisk.TRAILER + b"\0"
 
 
 def write(tree: Mapping[str, Entry], out: Sink) -> None:
-    """Write the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
+    """Writes the ordered `tree` to `out` as one whole archive, padded to 4 bytes so that another may follow.
 
-    Of a hard-linked file the last name carries the data, as GNU cpio has it. TooLarge for files of 4 GiB and more,
-    Unwritable for paths over 4095 bytes and what else Linux has no room for.
+    The last name of a hard-linked file carries the data, as in GNU cpio. TooLarge for files of 4 GiB and more,
+    FormatError for paths over 4095 bytes and what Linux cannot hold.
     """
     for piece in _pieces(tree):
         if isinstance(piece, bytes):
@@ -43,7 +44,7 @@ def write(tree: Mapping[str, Entry], out: Sink) -> None:
 
 
 def size(tree: Mapping[str, Entry]) -> int:
-    """How many bytes `write` makes of `tree`."""
+    """Returns the number of bytes that `write` makes of `tree`."""
     return sum(len(piece) if isinstance(piece, bytes) else length(piece) for piece in _pieces(tree))
 
 
@@ -54,7 +55,7 @@ def _pieces(tree: Mapping[str, Entry]) -> Iterator[bytes | Content]:
     left = Counter(links)
     inodes: dict[str, int] = {}
     padding = b""
-    for number, (path, entry) in enumerate(agreed(tree), 1):
+    for number, (path, entry) in enumerate(canonical_hard_links(tree), 1):
         if isinstance(entry, File):
             inode, count, content = number, 1, entry.content
             if entry.inode:
@@ -87,7 +88,6 @@ def _header(
     name = raw(path)
     if len(name) > LONGEST_PATH:
         raise limits.exceeded(path, "a path", len(name), LONGEST_PATH, STRUCTURE, "make it less deep")
-    mtime = min(max(entry.mtime, 0), LATEST)
-    mode = kind | entry.mode & 0o7777
+    mode, mtime = kind | entry.mode & 0o7777, min(max(entry.mtime, 0), LATEST)
     head = HEADER % (inode, mode, entry.uid, entry.gid, links, mtime, data, major, minor, len(name) + 1)
     return head + name + bytes(4 - (len(head) + len(name)) % 4)

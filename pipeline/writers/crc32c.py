@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli), the checksum of ext4's metadata, without the inversions that other uses put around it.
+"""CRC-32C (Castagnoli), the checksum of ext4's metadata, without the usual inversions before and after.
 
 Source: RFC 3720, appendix B.4 (the polynomial); kernel, lib/crc32 (`crc32c_le`, whose start value is the caller's).
 """
@@ -10,15 +10,15 @@ from functools import cache
 from struct import pack, unpack, unpack_from
 
 ONES = 0xFFFFFFFF
-"""What to start with, and how the usual checksum is inverted at the end."""
+"""The usual start value, and the usual inversion at the end."""
 POLYNOMIAL = 0x82F63B78
 """0x1EDC6F41 with its bits in the order in which they are processed."""
 
 
 LONG_RUN = 256
-"""So many zeros at the end, of a directory's block say, are faster stepped over at once."""
+"""Number of trailing zeros, in a directory's block for example, from which skipping them at once is faster."""
 FEW, MANY = 8, 8192
-"""Rows that are faster one by one, and as many as are worth being taken together."""
+"""Number of rows below which one by one is faster, and maximum number that is processed together."""
 
 
 def crc32c(crc: int, data: bytes | bytearray) -> int:
@@ -36,9 +36,9 @@ def crc32c(crc: int, data: bytes | bytearray) -> int:
 
 
 def crc32c_each(crcs: Sequence[int], rows: Sequence[bytes], size: int) -> list[int]:
-    """The `crc32c` of every row, each carried on from its own start; a step takes one byte of many rows.
+    """Returns the `crc32c` of every row, each from its own start value; a step takes one byte of many rows.
 
-    Rows have at most `size` bytes; what they have less is zeros.
+    Rows have at most `size` bytes; shorter ones end in zeros.
     """
     alike: dict[int, list[int]] = {}
     for number, row in enumerate(rows):
@@ -59,7 +59,8 @@ def crc32c_each(crcs: Sequence[int], rows: Sequence[bytes], size: int) -> list[i
 
 
 def _columns(crcs: Sequence[int], rows: bytes, width: int) -> list[int]:
-    """The same for rows of `width` bytes: all checksums are one number, which starts with the lowest byte of each."""
+    """Returns the checksums of rows of `width` bytes. All checksums are one integer, which starts with the lowest byte
+    of each."""
     count = len(crcs)
     data, lowest, tables = pack(f"<{count}I", *crcs), (1 << 8 * count) - 1, _translations()
     state = int.from_bytes(b"".join([data[byte::4] for byte in range(4)]), "little")
@@ -80,7 +81,7 @@ def _columns(crcs: Sequence[int], rows: bytes, width: int) -> list[int]:
 
 
 def _stepped(state: int, count: int, zeros: int) -> int:
-    """What so many columns of zeros make of the `count` checksums in `state`."""
+    """Steps the `count` checksums in `state` over columns of zeros."""
     if not zeros:
         return state
     data, result = state.to_bytes(4 * count, "little"), 0
@@ -91,7 +92,7 @@ def _stepped(state: int, count: int, zeros: int) -> int:
 
 
 def _over_zeros(crcs: list[int], count: int) -> list[int]:
-    """What the checksums become `count` zeros later."""
+    """Steps checksums over `count` zeros."""
     if not count:
         return crcs
     low, second, third, high = _tables(count, 8)
@@ -99,7 +100,7 @@ def _over_zeros(crcs: list[int], count: int) -> list[int]:
 
 
 def _product(one: int, other: int) -> int:
-    """Of two polynomials, modulo POLYNOMIAL; their highest power of x is the lowest bit."""
+    """Multiplies two polynomials modulo POLYNOMIAL; their highest power of x is the lowest bit."""
     result = 0
     for bit in range(31, -1, -1):
         if one >> bit & 1:
@@ -110,7 +111,7 @@ def _product(one: int, other: int) -> int:
 
 @cache
 def _power(exponent: int) -> int:
-    """x to the power of `exponent`: what multiplies a checksum when that many zero bits follow."""
+    """Returns x to the power of `exponent`: the factor of a checksum that this many zero bits follow."""
     half = _power(exponent // 2) if exponent > 1 else 1 << 31
     square = _product(half, half)
     return _product(square, 1 << 30) if exponent & 1 else square
@@ -118,13 +119,13 @@ def _power(exponent: int) -> int:
 
 @cache
 def _translations() -> list[bytes]:
-    """The four bytes, from the lowest, of what a byte adds to the checksum: tables for `bytes.translate`."""
+    """Returns the four bytes, from the lowest, that a byte adds to the checksum, as tables for `bytes.translate`."""
     return _split(_tables(1, 8)[0])
 
 
 @cache
 def _leaps(zeros: int) -> list[list[bytes]]:
-    """Such tables for what each byte of a checksum, from the lowest, becomes `zeros` zeros later."""
+    """Returns such tables for each byte of a checksum, from the lowest, stepped over `zeros` zeros."""
     return [_split(table) for table in _tables(zeros, 8)]
 
 
@@ -135,7 +136,8 @@ def _split(table: Sequence[int]) -> list[bytes]:
 
 @cache
 def _tables(zeros: int, bits: int) -> list[list[int]]:
-    """What so many bits of a checksum, from the lowest, become `zeros` zeros later; all of them together are summed."""
+    """Returns tables that step `bits` bits of a checksum each, from the lowest, over `zeros` zeros; the checksum is
+    their sum."""
     factor = _power(8 * zeros)
     tables = []
     for start in range(0, 32, bits):

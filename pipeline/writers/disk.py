@@ -1,4 +1,4 @@
-"""What all disks have: sizes in the units that a spec uses, and an identity that comes from their content."""
+"""Parts that all disks share: sizes in the units of a spec, and an identity that follows from the content."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import re
 import uuid
 
 from pipeline.model.tree import Content, length
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 SECTOR = 512
 MIB = 1 << 20
 UNITS = {"": MIB, "M": MIB, "G": 1 << 30, "T": 1 << 40}
-"""As LinuxKit has it, a bare number counts MiB."""
+"""A bare number counts MiB, as in LinuxKit."""
 LARGEST = 2 << 40
-"""Largest size of a disk or a partition that a spec may ask for, in bytes: 2 TiB, what the 32-bit sector numbers of a
-boot record reach (UEFI 2.10, 5.2.1)."""
+"""Maximum size of a disk or partition in a spec, in bytes: 2 TiB, the reach of a boot record's 32-bit sector numbers
+(UEFI 2.10, 5.2.1)."""
 
 
 def size(unsafe_text: str | int | None, above: int = 2 * MIB) -> int | None:
-    """The bytes that `1024`, `1024M`, `2G` or `1T` stands for; None for None; Unwritable for anything else.
+    """Returns the bytes of `1024`, `1024M`, `2G` or `1T`; None for None. FormatError for anything else.
 
-    above: what it has to be more than; the tables of a disk take 2 MiB.
+    above: exclusive minimum; the tables of a disk take 2 MiB.
     """
     if unsafe_text is None:
         return None
@@ -29,16 +29,16 @@ def size(unsafe_text: str | int | None, above: int = 2 * MIB) -> int | None:
     count = int(match[1]) * UNITS[match[2]] if match else 0
     if not above < count <= LARGEST:
         least = above // MIB
-        raise Unwritable(
+        raise FormatError(
             f"size {unsafe_text!r}: wanted MiB (1024M), GiB (2G) or TiB, more than {least}M and at most 2T"
         )
     return count
 
 
 def check(content: Content, largest: int, image: str) -> None:
-    """Refuse a disk that `image`, which has room for `largest` bytes, cannot hold: Unwritable."""
+    """Refuses a disk that `image`, which has room for `largest` bytes, cannot hold: FormatError."""
     if (size := length(content)) > largest:
-        raise Unwritable(f"a disk of {size} bytes; {image} has room for {largest}: make it smaller (build.size)")
+        raise FormatError(f"a disk of {size} bytes; {image} has room for {largest}: make it smaller (build.size)")
 
 
 def identity(purpose: str, *contents: Content) -> uuid.UUID:

@@ -1,9 +1,9 @@
-"""erofs file systems: read-only, their data as it is (taken by reference) or compressed with LZ4.
+"""erofs file systems: read-only, with data uncompressed (taken by reference) or compressed with LZ4.
 
 Source: Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h of the kernel. The order on disk is: superblock,
-data of files, inodes (with ends of files, attributes and indexes behind them), directories, shared attributes. Files
-with the same bytes are stored once. Linux 5.15 reads all of it, except that compressed files which share their bytes
-take 6.1; older ones see by a flag that they do not know them.
+data of files, inodes (followed by ends of files, attributes and indexes), directories, shared attributes. Equal files
+are stored once. Linux 5.15 reads all of it, except that compressed files which share their bytes take 6.1; a feature
+flag makes older kernels refuse them.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import TooLarge, limits, raw
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity
-from pipeline.writers.erofsdata import BLOCK, BLOCK_LOG, LARGEST_CLUSTER, MOST_BLOCKS, Data, Place, within
+from pipeline.writers.erofsdata import BLOCK, BLOCK_LOG, LARGEST_CLUSTER, MOST_BLOCKS, Data, DataLayout, within
 from pipeline.writers.erofsinode import KINDS, kind, record
-from pipeline.writers.erofsmeta import Attributes, Listing, Name, Shelf
+from pipeline.writers.erofsmeta import Attributes, DirectoryBlocks, Name, Shelf
 
 VERSION = 2
 LZ4_DISTANCE = 65535
-"""How far back LZ4 refers at most."""
+"""Maximum distance of a reference back, in bytes, in LZ4."""
 LARGEST_FILE = MOST_BLOCKS * BLOCK
 """Maximum size of a file, in bytes, its holes included (MOST_BLOCKS)."""
 ATTRIBUTES = 12
-"""Bytes that fsck.erofs 1.5 reads behind every inode, whether attributes stand there or not: the image has them."""
+"""Bytes that fsck.erofs 1.5 reads after every inode, with or without attributes: the image is long enough."""
 
 
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Compress | None) -> bytes:
-    """Write the ordered, complete `tree` without its first block, which is returned.
+    """Writes the ordered, complete `tree` without its first block, which is returned.
 
-    pack: gives for parts of files what `erofsdata.packed` makes of their bytes; None for files that are stored as they
-    are. Unwritable for names and attributes that erofs has no place for.
+    pack: compresses extents of files with `erofsdata.compress_extent`, in order; None to store them as they are.
+    FormatError for names and attributes that erofs cannot hold.
     """
     begin = out.tell() - BLOCK
 
@@ -44,7 +44,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Compress | Non
 
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     limits.check(tree, "erofs")
-    image = _Image(tree)
+    image = _Inodes(tree)
     data = Data(read, out, BLOCK, pack)
     contents = {path: entry.content for path, entry in image.inodes.items() if isinstance(entry, File) and entry.size}
     for path, content in contents.items():
@@ -63,7 +63,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Compress | Non
     return _first_block(image, data.shared, name, metadata, attributes, here())
 
 
-def _first_block(image: _Image, shared: bool, name: bytes, metadata: int, attributes: int, blocks: int) -> bytes:
+def _first_block(image: _Inodes, shared: bool, name: bytes, metadata: int, attributes: int, blocks: int) -> bytes:
     layouts = {place.layout for place in image.places.values()}
     features = (ondisk.CHUNKED_FILE if ondisk.CHUNK_BASED in layouts else 0) | (ondisk.DEDUPE if shared else 0)
     settings = b""
@@ -80,15 +80,15 @@ def _first_block(image: _Image, shared: bool, name: bytes, metadata: int, attrib
     return bytes(ondisk.SUPERBLOCK_OFFSET) + data
 
 
-class _Image:
+class _Inodes:
     """Inodes and directories: first their sizes, then their places, then their bytes.
 
-    inodes: the entries, each once, under the path that stands for all names of a hard-linked file.
+    inodes: each entry once, under one path for all names of a hard-linked file.
     """
 
     def __init__(self, tree: Mapping[str, Entry]) -> None:
         self.inodes: dict[str, Entry] = {}
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, DataLayout] = {}
         self.nids: dict[str, int] = {}
         self._links: Counter[str] = Counter()
         names: dict[str, list[Name]] = {}
@@ -101,7 +101,7 @@ class _Image:
                 self._links.update((path, parent(path)) if path else ("",))
             if path:
                 names[parent(path)].append(Name(raw(path.rpartition("/")[2]), inode, KINDS[kind(entry)]))
-        self._listings = {path: Listing(each) for path, each in names.items()}
+        self._listings = {path: DirectoryBlocks(each) for path, each in names.items()}
         self._numbers = {inode: number for number, inode in enumerate(self.inodes, 1)}
         self.attributes = Attributes(self.inodes)
         times = Counter(entry.mtime for entry in self.inodes.values())
@@ -109,11 +109,11 @@ class _Image:
         """The commonest: an inode that has another is larger."""
 
     def room(self, path: str) -> int:
-        """Bytes that fit behind the inode of `path`, into its block."""
+        """Returns the bytes that fit after the inode of `path` in its block."""
         return BLOCK - ondisk.EXTENDED.size - len(self.attributes.of(self.inodes[path]))
 
     def pieces(self, start: int, read: Read) -> Iterator[bytes]:
-        """The inodes, which begin at block `start` of the image, and the blocks of directories behind them."""
+        """Yields the inodes, which begin at block `start` of the image, then the blocks of directories."""
         shelf, offsets, apart, records = Shelf(), dict[str, int](), list[str](), dict[str, bytes]()
         for path, entry in self.inodes.items():
             if path not in self.places:
@@ -144,17 +144,17 @@ class _Image:
             return self._listings[path].size
         return entry.size if isinstance(entry, File) else len(raw(getattr(entry, "target", "")))
 
-    def _place(self, path: str, entry: Entry) -> Place:
-        """Of what has no place in the data area."""
+    def _place(self, path: str, entry: Entry) -> DataLayout:
+        """Returns the layout of an entry that has nothing in the data area."""
         if isinstance(entry, Device):
-            return Place(ondisk.FLAT_PLAIN, encode_device(entry.major, entry.minor))
+            return DataLayout(ondisk.FLAT_PLAIN, encode_device(entry.major, entry.minor))
         size = self._size(path)
         whole, rest = max(size - 1, 0) // BLOCK, (size - 1) % BLOCK + 1
         if isinstance(entry, File):
-            return Place(ondisk.FLAT_PLAIN, 0)
+            return DataLayout(ondisk.FLAT_PLAIN, 0)
         if rest <= self.room(path):
-            return Place(ondisk.FLAT_INLINE, blocks=whole)
-        return Place(ondisk.FLAT_PLAIN, blocks=whole + 1)
+            return DataLayout(ondisk.FLAT_INLINE, blocks=whole)
+        return DataLayout(ondisk.FLAT_PLAIN, blocks=whole + 1)
 
     def _record(self, path: str) -> bytes:
         entry = self.inodes[path]
@@ -162,23 +162,23 @@ class _Image:
         return record(entry, self.places[path], self._size(path), links, self._numbers[path], attributes, self.time)
 
     def _tail(self, path: str) -> int:
-        """Bytes of the inode's data that stand behind it."""
+        """Returns the number of bytes of the inode's data that are stored after it."""
         place = self.places[path]
         return self._size(path) - place.blocks * BLOCK if place.layout == ondisk.FLAT_INLINE else 0
 
     def _ending(self, path: str, read: Read) -> bytes:
-        """Those bytes."""
+        """Returns those bytes."""
         place = self.places[path]
         if place.layout != ondisk.FLAT_INLINE:
             return b""
         return b"".join(read(place.tail)) if place.tail else self._block(path, place.blocks)
 
     def _block(self, path: str, number: int) -> bytes:
-        """A block of what a directory or link says."""
+        """Returns a block of a directory or of a link's target."""
         entry = self.inodes[path]
         return raw(entry.target) if isinstance(entry, Symlink) else self._listings[path].block(number, self.nids)
 
 
 def _own(path: str, entry: Entry) -> str:
-    """The path that stands for all names of a hard-linked file."""
+    """Returns the one path that stands for all names of a hard-linked file."""
     return entry.inode if isinstance(entry, File) and entry.inode else path

@@ -1,8 +1,8 @@
-"""The data area of erofs: the blocks of files, as they are (taken by reference) or compressed with LZ4.
+"""The data area of erofs: blocks of files, uncompressed (taken by reference) or compressed with LZ4.
 
-Source: Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h of the kernel. A compressed file is a row of
-extents, each cut into logical clusters of 4 KiB that an index behind the inode names one by one ("full" indexes); an
-extent's compressed bytes fill a physical cluster of several blocks from its end backwards, behind zeros.
+Source: Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h of the kernel. A compressed file is a list of
+extents. Each is cut into logical clusters of 4 KiB, which an index after the inode lists one by one ("full" indexes).
+The compressed bytes of an extent end at the end of a physical cluster of several blocks; zeros fill its start.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 
 from pipeline.model.tree import Compress, Content, Read, Sink, Slice, cut, length
 from pipeline.ondisk import erofs as ondisk
-from pipeline.writers import Unwritable
-from pipeline.writers.extents import held, words
-from pipeline.writers.twins import identities
+from pipeline.writers import FormatError
+from pipeline.writers.dedup import identities
+from pipeline.writers.extents import allocated, to_bytes
 
 BLOCK_LOG = 12
 BLOCK = 1 << BLOCK_LOG
 EXTENT = 128 << 10
-"""Bytes that are compressed at a time, as in squashfs: what a random read decompresses at most."""
+"""Bytes that are compressed at a time, as in squashfs: the maximum that a random read decompresses."""
 LARGEST_CLUSTER = EXTENT // BLOCK
 """Blocks of an extent's compressed bytes."""
 MOST_BLOCKS = (1 << 32) - 1
 """Maximum number of blocks of a file system, and of a file: 16 TiB (erofs_fs.h: blocks, startblk_lo and blkaddr have 32
-bits; all ones stand for a hole)."""
+bits; all ones mark a hole)."""
 MOST_CHUNKS = 1 << 16
-"""Of one file: a larger one has larger chunks, so that their table stays small."""
+"""Maximum number of chunks of a file. A larger file has larger chunks, so that their table stays small."""
 MAP_HEADER = ondisk.MAP_HEADER.pack(h_advise=ondisk.BIG_PCLUSTER_1, h_algorithmtype=ondisk.LZ4).ljust(
     ondisk.FULL_INDEX, b"\0"
 )
@@ -35,39 +35,40 @@ MAP_HEADER = ondisk.MAP_HEADER.pack(h_advise=ondisk.BIG_PCLUSTER_1, h_algorithmt
 
 
 @dataclass
-class Place:
-    """Where a file's bytes are."""
+class DataLayout:
+    """The location of a file's bytes."""
 
     layout: int
     start: int = ondisk.NULL_ADDR
     """Its first block; in CHUNK_BASED, how large they are."""
     blocks: int = 0
     table: bytearray = field(default_factory=bytearray)
-    """What stands behind the inode: of COMPRESSED_FULL, its index; of CHUNK_BASED, where each of them is."""
+    """Bytes stored after the inode: the index of COMPRESSED_FULL, the places of CHUNK_BASED."""
     tail: Content = ()
-    """The bytes that stand behind the inode: FLAT_INLINE."""
+    """Content that is stored after the inode: FLAT_INLINE."""
 
     @property
     def value(self) -> int:
-        """What the inode says of it."""
+        """The field i_u of the inode."""
         return self.blocks if self.layout == ondisk.COMPRESSED_FULL else self.start
 
 
 class Data:
     """Writes the contents of files to `out`, whose next byte is at `origin` of the image.
 
-    pack: gives for extents what `packed` makes of their bytes, in order; None: nothing is compressed.
+    pack: compresses extents with `compress_extent`, in order; None to compress nothing.
     """
 
     def __init__(self, read: Read, out: Sink, origin: int, pack: Compress | None) -> None:
         self.shared = False
-        """Whether two files have the same compressed clusters."""
+        """True if two files have the same compressed clusters."""
         self._read, self._out, self._pack = read, out, pack
         self._base = origin - out.tell()
 
-    def write(self, contents: Mapping[str, Content], room: Callable[[str], int]) -> dict[str, Place]:
-        """Write each content of `contents` once, and say where it is. `room(path)`: bytes that fit behind its inode."""
-        places = {path: Place(ondisk.FLAT_INLINE, tail=content) for path, content in contents.items()
+    def write(self, contents: Mapping[str, Content], room: Callable[[str], int]) -> dict[str, DataLayout]:
+        """Writes each content of `contents` once, and returns its layout. `room(path)`: bytes that fit after its
+        inode."""
+        places = {path: DataLayout(ondisk.FLAT_INLINE, tail=content) for path, content in contents.items()
                   if length(content) <= room(path)}  # fmt: skip
         large = {path: content for path, content in contents.items() if path not in places}
         keys: dict[str, tuple[object, bool]] = {}
@@ -83,19 +84,19 @@ class Data:
         return places
 
     def _packed(self, files: Iterable[Content]) -> Iterator[Slice]:
-        """What becomes of the extents of those of `files` that are compressed, in order."""
+        """Compresses the extents of those of `files` that are worth it, in order."""
         if self._pack is None:
             return iter(())
         return self._pack(extent for content in files if _compresses(content) for extent in _extents(content))
 
-    def _file(self, content: Content, inline: bool, packed: Iterator[Slice]) -> Place:
+    def _file(self, content: Content, inline: bool, packed: Iterator[Slice]) -> DataLayout:
         size, holes = length(content), _holes(content)
         if self._pack and _compresses(content):
             return self._compressed(content, packed)
         if 2 * holes > size or (holes >= BLOCK and not self._pack):
             return self._chunks(content)
         layout = ondisk.FLAT_INLINE if inline else ondisk.FLAT_PLAIN
-        place = Place(layout, self._take(-(-size >> BLOCK_LOG)), size >> BLOCK_LOG)
+        place = DataLayout(layout, self._take(-(-size >> BLOCK_LOG)), size >> BLOCK_LOG)
         stored = place.blocks << BLOCK_LOG if inline else size
         place.tail = cut(content, stored, size - stored)
         self._extend(cut(content, 0, stored))
@@ -110,22 +111,22 @@ class Data:
         return within(self._here(), blocks)
 
     def _extend(self, content: Content) -> None:
-        """Take whole blocks by reference; the last is filled up."""
+        """Takes whole blocks by reference; the last is filled up."""
         self._out.extend(content)
         self._out.zeros(-length(content) % BLOCK)
 
-    def _chunks(self, content: Content) -> Place:
+    def _chunks(self, content: Content) -> DataLayout:
         bits = max(BLOCK_LOG, (length(content) // MOST_CHUNKS).bit_length())
         table = array("I", [ondisk.NULL_ADDR]) * -(-length(content) >> bits)
-        for run, piece in held(content, 1 << bits):
+        for run, piece in allocated(content, 1 << bits):
             step = 1 << bits - BLOCK_LOG
             first = self._take(run.blocks * step)
             table[run.first : run.end] = array("I", range(first, first + run.blocks * step, step))
             self._extend(piece)
-        return Place(ondisk.CHUNK_BASED, bits - BLOCK_LOG, table=bytearray(words(table, "little")))
+        return DataLayout(ondisk.CHUNK_BASED, bits - BLOCK_LOG, table=bytearray(to_bytes(table, "little")))
 
-    def _compressed(self, content: Content, packed: Iterator[Slice]) -> Place:
-        place = Place(ondisk.FLAT_PLAIN, self._here())
+    def _compressed(self, content: Content, packed: Iterator[Slice]) -> DataLayout:
+        place = DataLayout(ondisk.FLAT_PLAIN, self._here())
         for extent, clusters in zip(_extents(content), packed, strict=False):
             blocks = clusters.length >> BLOCK_LOG
             here = self._take(blocks or -(-length(extent) // BLOCK))
@@ -148,14 +149,14 @@ def within(first: int, blocks: int) -> int:
     """`first`, where a file system may have `blocks` from that one on."""
     if first + blocks > MOST_BLOCKS:
         room = f"erofs has room for {MOST_BLOCKS * BLOCK}"
-        raise Unwritable(f"a file system of {(first + blocks) * BLOCK} bytes or more; {room}: make the node smaller")
+        raise FormatError(f"a file system of {(first + blocks) * BLOCK} bytes or more; {room}: make the node smaller")
     return first
 
 
-def packed(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
-    """An extent as it is stored: an LZ4 block in whole blocks, behind zeros; nothing if that would not save a block.
+def compress_extent(compress: Callable[[bytes], bytes], data: bytes) -> bytes:
+    """Returns an extent as it is stored: an LZ4 block in whole blocks, after zeros; b"" if that would not save a block.
 
-    compress: makes the LZ4 block, without a size in front.
+    compress: returns the LZ4 block, without a size in front.
     """
     block = compress(data)
     blocks = -(-len(block) // BLOCK)
@@ -167,7 +168,7 @@ def _holes(content: Content) -> int:
 
 
 def _compresses(content: Content) -> bool:
-    """Whether a file is worth it: larger than a block, and no more than half of it holes."""
+    """True for a file that is worth compressing: larger than a block, and at most half of it holes."""
     size = length(content)
     return size > BLOCK and 2 * _holes(content) <= size
 
@@ -183,10 +184,10 @@ def _extents(content: Content) -> Iterator[Content]:
 
 
 def _index(start: int, blocks: int, size: int) -> bytes:
-    """The clusters of a compressed extent of `size` bytes whose `blocks` stand from `start` on.
+    """Returns the index of a compressed extent of `size` bytes, stored in `blocks` from `start` on.
 
-    Each that goes on says how far the extent's first one and the next extent's are; one that is not whole says where
-    the extent ends in it.
+    A cluster that continues has the distances to the extent's first one and to the next extent's. A partial one has the
+    offset of the extent's end.
     """
     count, rest = divmod(size, BLOCK)
     rows = [_cluster(ondisk.HEAD, 0, start)]

@@ -6,11 +6,11 @@ import stat
 
 from pipeline.model.tree import Directory, Entry, File, Symlink
 from pipeline.ondisk import erofs as ondisk
-from pipeline.writers.erofsdata import MAP_HEADER, Place
+from pipeline.writers.erofsdata import MAP_HEADER, DataLayout
 
 SMALL, LARGE = (1 << 16) - 1, (1 << 32) - 1
 KINDS = {stat.S_IFREG: 1, stat.S_IFDIR: 2, stat.S_IFCHR: 3, stat.S_IFBLK: 4, stat.S_IFIFO: 5, stat.S_IFLNK: 7}
-"""What a directory says of an entry."""
+"""Types of directory entries (file_type)."""
 DEVICES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
@@ -23,7 +23,7 @@ def kind(entry: Entry) -> int:
     return stat.S_IFLNK if isinstance(entry, Symlink) else DEVICES[entry.kind]
 
 
-def record(entry: Entry, place: Place, size: int, links: int, number: int, attributes: bytes, time: int) -> bytes:
+def record(entry: Entry, place: DataLayout, size: int, links: int, number: int, attributes: bytes, time: int) -> bytes:
     """The inode `number` of `entry` with its attributes, and the index or table of its data. time: the superblock's."""
     count = (len(attributes) - ondisk.XATTR_IBODY_HEADER.size) // 4 + 1 if attributes else 0
     compact = max(entry.uid, entry.gid, links) <= SMALL and size <= LARGE and entry.mtime == time

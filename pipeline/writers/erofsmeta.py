@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.model.tree import Entry, Xattrs
 from pipeline.ondisk.erofs import DIRENT, PREFIXES, SLOT, XATTR_ENTRY, XATTR_IBODY_HEADER
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.erofsdata import BLOCK
 from pipeline.writers.limits import exceeded, shown
@@ -29,17 +29,17 @@ bytes)."""
 
 
 class Shelf:
-    """Places for inodes, in a row of blocks: each goes where the least room that suffices is left.
+    """Allocates places for inodes in consecutive blocks, each where it leaves the least room.
 
-    What fits into a block lies in one: data behind an inode may not cross a boundary. The first slot stays empty,
-    since tools take an inode of number 0 for none.
+    What fits into a block lies in one, since data after an inode may not cross a boundary. The first slot stays empty:
+    tools read the inode number 0 as none.
     """
 
     def __init__(self) -> None:
         self.blocks = 1
         self._free: list[list[int]] = [[] for _ in range(SLOTS + 1)]
         self._rooms = 0
-        """Bit n is set where a block with n free slots is known."""
+        """Bit n is set if a block with n free slots exists."""
         self._put(SLOT, SLOTS - 1)
 
     def take(self, size: int) -> int:
@@ -65,15 +65,15 @@ class Shelf:
 
 
 class Name(NamedTuple):
-    """An entry of a directory: its name, the path that stands for its inode, its type (1 to 7)."""
+    """An entry of a directory: its name, the path of its inode, its type (1 to 7)."""
 
     name: bytes
     inode: str
     kind: int
 
 
-class Listing:
-    """A directory's entries, cut into blocks. Names stand behind the entries of their block, all in order of bytes."""
+class DirectoryBlocks:
+    """A directory's entries, cut into blocks. Names follow the entries of their block, all in byte order."""
 
     def __init__(self, names: Iterable[Name]) -> None:
         self._blocks: list[list[Name]] = [[]]
@@ -106,7 +106,7 @@ class Listing:
 
 
 class Attributes:
-    """Extended attributes: one that several inodes have stands in a table of its own, any other behind its inode."""
+    """Extended attributes: one that several inodes have is in a shared table, any other after its inode."""
 
     def __init__(self, inodes: Mapping[str, Entry]) -> None:
         self.shared = b""
@@ -126,7 +126,7 @@ class Attributes:
                 self._records[entry.xattrs] = self._record(path, entry.xattrs)
 
     def of(self, entry: Entry) -> bytes:
-        """What stands behind the inode of `entry`: a multiple of 4 bytes."""
+        """Returns the bytes after the inode of `entry`: a multiple of 4."""
         return self._records[entry.xattrs]
 
     def _record(self, path: str, xattrs: Xattrs) -> bytes:
@@ -146,13 +146,13 @@ def _check(path: str, xattrs: Xattrs) -> None:
     for key, value in xattrs:
         if _prefix(key) is None:
             room = f"erofs has room for {', '.join(PREFIXES)}"
-            raise Unwritable(f"{shown(path)}: extended attribute {key}; {room}: leave it out")
+            raise FormatError(f"{shown(path)}: extended attribute {key}; {room}: leave it out")
         if len(value) > LARGEST_VALUE:
             raise exceeded(path, f"extended attribute {key}", len(value), LARGEST_VALUE, "erofs", "leave it out")
 
 
 def _prefix(key: str) -> str | None:
-    """What erofs has a number for in front of the name of an attribute."""
+    """Returns the prefix of an attribute's name that erofs has a number for."""
     return next((each for each in PREFIXES if key == each or (each.endswith(".") and key.startswith(each))), None)
 
 

@@ -1,9 +1,9 @@
 """ext4 file systems: extents, 64-bit addresses, checksums of all metadata, extended attributes, hashed directories.
 
-A file's bytes are taken by reference, its holes take no space; what a mount writes is not there yet (no journal unless
-it is asked for). The UUID follows from the tree; what hashes and checksums start with, from the label alone, so that a
-section of the tree in which nothing changed is not laid out again. What is numbered how is in ext4tree, how a section
-is laid out in ext4section, what lies where in ext4layout, what describes a file in ext4inode, directories in ext4dir.
+A file's bytes are taken by reference, its holes take no space; a journal is made on request. The UUID follows from the
+tree. Seeds of hashes and checksums follow from the label alone, so that an unchanged section of the tree is not laid
+out again. ext4tree numbers inodes, ext4section lays out a section, ext4layout allocates blocks; ext4inode and ext4dir
+have inodes and directories.
 
 Source: kernel, Documentation/filesystems/ext4.
 """
@@ -20,7 +20,7 @@ from uuid import UUID
 
 from pipeline.model.tree import EPOCH, Content, Entry, Memoize, Sink, Slice, cut, length
 from pipeline.ondisk.ext4 import EXTENTS_FL, JOURNAL_INODE, JOURNAL_SUPERBLOCK, SUPERBLOCK_OFFSET
-from pipeline.writers import Unwritable, disk, ext4inode, ext4layout, ext4section, ext4tree, raw
+from pipeline.writers import FormatError, disk, ext4inode, ext4layout, ext4section, ext4tree, raw
 from pipeline.writers.crc32c import crc32c
 from pipeline.writers.ext4inode import Inode
 from pipeline.writers.ext4layout import (
@@ -29,51 +29,52 @@ from pipeline.writers.ext4layout import (
     INODE,
     MASK,
     PER_GROUP,
-    Geometry,
+    Ext4Geometry,
     Seeds,
     Space,
     Superblock,
 )
-from pipeline.writers.ext4section import Need, Piece, Placed
+from pipeline.writers.ext4section import Piece, Placement, SpaceRequest
 from pipeline.writers.ext4tree import Contents
 from pipeline.writers.extents import Run
 
 VERSION = 4
 GRAIN = disk.MIB // BLOCK
-"""A file system without a given size ends at a whole MiB."""
+"""Blocks of a MiB. Without a given size, a file system ends at a whole MiB."""
 BYTES_PER_INODE = 16384
-"""Of a file system with a given size, which is one to write into (mke2fs has the same)."""
+"""Bytes of a file system of given size for each inode, as in mke2fs: it is made to be written to."""
 LEAST_JOURNAL, MOST_JOURNAL = 1024, 16384
-"""4 MiB: the least that there may be; 64 MiB: that of a file system of 4 GiB, and more is no use to a node."""
+"""Minimum number of blocks of a journal, 4 MiB; and the maximum that is useful to a node, 64 MiB."""
 JOURNAL_SHARE = 64
 """The journal's part of a file system."""
 LARGEST_FILE = ext4tree.LARGEST_FILE
 
 
-class _Part(NamedTuple):
-    """What is laid out for itself: a section, or all open directories."""
+class _Unit(NamedTuple):
+    """A unit of layout: a section, or all spanning directories."""
 
     name: str
     contents: Callable[[], Contents]
 
 
-class _Wanted(NamedTuple):
-    """What the file system has to hold."""
+class _Requirements(NamedTuple):
+    """Inodes and blocks that the file system needs."""
 
     inodes: int
     journal: int
     """Blocks."""
-    needs: Sequence[Need]
+    requests: Sequence[SpaceRequest]
 
-    def place(self, geometry: Geometry) -> tuple[Space, ext4layout.Groups, Placed, list[int]]:
-        """Where everything goes: the space that is left, the groups, the journal, and each part's first block."""
+    def place(self, geometry: Ext4Geometry) -> tuple[Space, ext4layout.Groups, Placement, list[int]]:
+        """Allocates the groups, the journal and each unit; returns the rest of the space, and each unit's first block,
+        too."""
         space = Space(geometry.head)
         groups = ext4layout.groups(geometry, space)
-        journal = ext4section.placed(space, [Run(0, self.journal)] if self.journal else [])
+        journal = ext4section.allocate(space, [Run(0, self.journal)] if self.journal else [])
         firsts = []
-        for need in self.needs:
+        for space_request in self.requests:
             firsts.append(space.next)
-            need.take(space)
+            space_request.take(space)
         return space, groups, journal, firsts
 
 
@@ -86,39 +87,40 @@ def write(
     *,
     journal: bool = False,
 ) -> UUID:
-    """Write the ordered, complete `tree` as a file system of `size` bytes, or of as few MiB as hold it; its UUID.
+    """Writes the ordered, complete `tree` as a file system of `size` bytes, or of the fewest MiB that hold it; returns
+    its UUID.
 
-    tree: may be empty; lost+found is added. keep: makes what a section comes to, or knows it. Unwritable for what ext4
-    cannot carry, and for a `size` that is too small.
+    tree: may be empty; lost+found is added. keep: memoises the layout of a section. FormatError for what ext4 cannot
+    hold, and for a `size` that is too small.
     """
     name = raw(label)
     if len(name) > ext4tree.LONGEST_LABEL:
         room = f"ext4 has room for {ext4tree.LONGEST_LABEL}"
-        raise Unwritable(f"label {label!r} of {len(name)} bytes; {room}: shorten it")
+        raise FormatError(f"label {label!r} of {len(name)} bytes; {room}: shorten it")
     how, names = f"ext4 {VERSION} {label}", disk.identity(f"ext4 directories {label}").bytes
-    seeds, whole = Seeds(names, crc32c(MASK, names)), ext4tree.whole(tree)
-    parts = [_Part(each.name, cache(partial(ext4tree.contents, each, names))) for each in whole.sections]
-    parts.append(_Part(whole.name, cache(partial(ext4tree.opened, whole, names))))
-    needs = [_need(*keep(f"{how} need {part.name}", partial(_needed, part))[0]) for part in parts]
-    wanted = _Wanted(whole.inodes, _journal_blocks(size) if journal else 0, needs)
-    geometry = _fitted(wanted) if size is None else _fixed(wanted, size)
+    seeds, whole = Seeds(names, crc32c(MASK, names)), ext4tree.divide(tree)
+    parts = [_Unit(each.name, cache(partial(ext4tree.contents, each, names))) for each in whole.sections]
+    parts.append(_Unit(whole.name, cache(partial(ext4tree.opened, whole, names))))
+    requests = [_request(*keep(f"{how} space_request {part.name}", partial(_requested, part))[0]) for part in parts]
+    required = _Requirements(whole.inodes, _journal_blocks(size) if journal else 0, requests)
+    geometry = _fitted(required) if size is None else _fixed(required, size)
     identity = disk.identity(f"{how} {size} {journal} {[part.name for part in parts]}")
     superblock = Superblock(identity, seeds, name)
-    pieces = _pieces(parts, wanted, geometry, partial(_kept, keep, how, seeds), superblock)
+    pieces = _pieces(parts, required, geometry, partial(_kept, keep, how, seeds), superblock)
     ext4section.emit(sorted(pieces, key=itemgetter(0)), 0, size or geometry.blocks * BLOCK, out)
     return identity
 
 
 def _pieces(
-    parts: Sequence[_Part],
-    wanted: _Wanted,
-    geometry: Geometry,
-    laid: Callable[[_Part, int, int], tuple[Any, Content]],
+    parts: Sequence[_Unit],
+    required: _Requirements,
+    geometry: Ext4Geometry,
+    laid: Callable[[_Unit, int, int], tuple[Any, Content]],
     superblock: Superblock,
 ) -> Iterator[Piece]:
-    """Everything that is on the disk, with its place. laid: gives a part, by where it starts. superblock: what it says
-    whatever there is."""
-    space, groups, journal, firsts = wanted.place(geometry)
+    """Yields everything on the disk with its offset. laid: returns a unit's layout for its first block. superblock: its
+    fields that do not depend on the layout."""
+    space, groups, journal, firsts = required.place(geometry)
     directories: list[int] = []
     for part, first in zip(parts, firsts, strict=True):
         said, content = laid(part, geometry.head, first)
@@ -126,15 +128,15 @@ def _pieces(
         directories += said["directories"]
         yield from _between(geometry, first, blocks)
         yield from _rows(geometry, groups, said["inodes"], rows)
-    if wanted.journal:
-        row, record, start = _journal(wanted.journal, journal, superblock)
+    if required.journal:
+        row, record, start = _journal(required.journal, journal, superblock)
         superblock = superblock._replace(journal=record)
         yield groups.tables[0] * BLOCK + (JOURNAL_INODE - 1) * INODE, row
         yield start
     seed = superblock.seeds.checksums
-    table, bitmaps, free = ext4layout.descriptors(geometry, groups, space.used, wanted.inodes, directories, seed)
+    table, bitmaps, free = ext4layout.descriptors(geometry, groups, space.used, required.inodes, directories, seed)
     yield from ((block * BLOCK, bitmap) for block, bitmap in bitmaps)
-    spare = geometry.groups * geometry.inodes_per_group - wanted.inodes
+    spare = geometry.groups * geometry.inodes_per_group - required.inodes
     yield from _heads(geometry, superblock._replace(free_blocks=free, free_inodes=spare), table)
 
 
@@ -142,25 +144,25 @@ def _journal_blocks(size: int | None) -> int:
     return min(max((size or 0) // BLOCK // JOURNAL_SHARE, LEAST_JOURNAL), MOST_JOURNAL)
 
 
-def _fixed(wanted: _Wanted, size: int) -> Geometry:
+def _fixed(required: _Requirements, size: int) -> Ext4Geometry:
     """The geometry of a file system of `size` bytes."""
     blocks = _counted(size // BLOCK)
-    geometry = ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, wanted.inodes))
+    geometry = ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, required.inodes))
     if geometry.inodes_per_group <= PER_GROUP:
         rest = blocks % PER_GROUP
-        if wanted.place(geometry)[0].next <= blocks and (not rest or rest > geometry.head):
+        if required.place(geometry)[0].next <= blocks and (not rest or rest > geometry.head):
             return geometry
-    least = _fitted(wanted).blocks * BLOCK
-    raise Unwritable(f"an ext4 file system of {size} bytes is too small: this one takes {least}; give another size")
+    least = _fitted(required).blocks * BLOCK
+    raise FormatError(f"an ext4 file system of {size} bytes is too small: this one takes {least}; give another size")
 
 
-def _fitted(wanted: _Wanted) -> Geometry:
+def _fitted(required: _Requirements) -> Ext4Geometry:
     """The smallest geometry of whole MiB."""
-    blocks = (-(-wanted.inodes // PER_GROUP) - 1) * PER_GROUP + 1
+    blocks = (-(-required.inodes // PER_GROUP) - 1) * PER_GROUP + 1
     while True:
         blocks += -blocks % GRAIN
-        geometry = ext4layout.geometry(blocks, wanted.inodes)
-        end = wanted.place(geometry)[0].next
+        geometry = ext4layout.geometry(blocks, required.inodes)
+        end = required.place(geometry)[0].next
         if end <= blocks:
             return geometry
         blocks = _counted(end)
@@ -170,30 +172,30 @@ def _counted(blocks: int) -> int:
     """`blocks`, if a file system may have so many."""
     if blocks > ext4layout.MOST_BLOCKS:
         room = f"ext4 has room for {ext4layout.MOST_BLOCKS * BLOCK}"
-        raise Unwritable(f"a file system of {blocks * BLOCK} bytes; {room}: make the node, or its disk, smaller")
+        raise FormatError(f"a file system of {blocks * BLOCK} bytes; {room}: make the node, or its disk, smaller")
     return blocks
 
 
-def _needed(part: _Part, _: Sink) -> Any:
-    return ext4section.need(part.contents())
+def _requested(part: _Unit, _: Sink) -> Any:
+    return ext4section.space_request(part.contents())
 
 
-def _need(blocks: int, runs: Sequence[Sequence[tuple[int, int]]]) -> Need:
-    """As JSON gives it back."""
-    return Need(blocks, [[Run(*run) for run in each] for each in runs])
+def _request(blocks: int, runs: Sequence[Sequence[tuple[int, int]]]) -> SpaceRequest:
+    """Restores a request from JSON."""
+    return SpaceRequest(blocks, [[Run(*run) for run in each] for each in runs])
 
 
-def _kept(keep: Memoize, how: str, seeds: Seeds, part: _Part, head: int, first: int) -> tuple[Any, Content]:
+def _kept(keep: Memoize, how: str, seeds: Seeds, part: _Unit, head: int, first: int) -> tuple[Any, Content]:
     """A part that starts at the block `first`, as ext4section lays it out."""
     return keep(f"{how} at {head} {first} {part.name}", partial(_lay, part, seeds, head, first))
 
 
-def _lay(part: _Part, seeds: Seeds, head: int, first: int, out: Sink) -> Any:
+def _lay(part: _Unit, seeds: Seeds, head: int, first: int, out: Sink) -> Any:
     return ext4section.lay(part.contents(), seeds, Space(head, first), out)
 
 
 def _parted(content: Content, count: int) -> tuple[Content, Content]:
-    """What is before the last `count` bytes, which were written at once, and those."""
+    """Splits off the last `count` bytes, which were written at once."""
     if not count:
         return content, ()
     *others, last = content
@@ -202,7 +204,7 @@ def _parted(content: Content, count: int) -> tuple[Content, Content]:
     return (*others, *before), (Slice(last.blob, last.offset + rest, count),)
 
 
-def _between(geometry: Geometry, first: int, blocks: Content) -> Iterator[Piece]:
+def _between(geometry: Ext4Geometry, first: int, blocks: Content) -> Iterator[Piece]:
     """The blocks of a part from `first` on, without the room that they leave for the superblock's copies."""
     place, end = first * BLOCK, first * BLOCK + length(blocks)
     for group in COPIES:
@@ -214,7 +216,7 @@ def _between(geometry: Geometry, first: int, blocks: Content) -> Iterator[Piece]
 
 
 def _rows(
-    geometry: Geometry, groups: ext4layout.Groups, runs: Sequence[tuple[int, int]], rows: Content
+    geometry: Ext4Geometry, groups: ext4layout.Groups, runs: Sequence[tuple[int, int]], rows: Content
 ) -> Iterator[Piece]:
     """The `rows` of inodes, in the tables of their groups. runs: their numbers, and how many follow each."""
     done = 0
@@ -227,8 +229,8 @@ def _rows(
             number, done = number + here, done + here
 
 
-def _journal(blocks: int, where: Placed, superblock: Superblock) -> tuple[bytes, bytes, Piece]:
-    """The journal's inode, what the superblock keeps of it, and its first block: an empty journal (journal.rst)."""
+def _journal(blocks: int, where: Placement, superblock: Superblock) -> tuple[bytes, bytes, Piece]:
+    """Returns the journal's inode, its copy for the superblock, and its first block: an empty journal (journal.rst)."""
     body, _ = ext4inode.tree(where.extents, [], superblock.seeds.checksums)
     size = blocks * BLOCK
     inode = Inode(stat.S_IFREG | 0o600, 0, 0, EPOCH, 1, size, blocks, EXTENTS_FL, body)
@@ -240,7 +242,7 @@ def _journal(blocks: int, where: Placed, superblock: Superblock) -> tuple[bytes,
     return ext4inode.table([ext4inode.packed(inode)], seed), backup, (where.extents[0].place * BLOCK, record)
 
 
-def _heads(geometry: Geometry, superblock: Superblock, table: bytes) -> Iterator[Piece]:
+def _heads(geometry: Ext4Geometry, superblock: Superblock, table: bytes) -> Iterator[Piece]:
     """The superblock and the descriptors, and all copies of them."""
     for group in COPIES:
         if group < geometry.groups:

@@ -1,4 +1,4 @@
-"""Directories of ext4: a block of entries, or blocks of entries behind an index of their names' hashes (htree).
+"""Directories of ext4: a block of entries, or blocks of entries with an index of the names' hashes (htree).
 
 Source: kernel, Documentation/filesystems/ext4/directory.rst; fs/ext4/hash.c for the order of the names.
 """
@@ -11,7 +11,7 @@ from struct import pack, unpack
 from typing import NamedTuple
 
 from pipeline.ondisk import ext4 as ondisk
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 from pipeline.writers.crc32c import crc32c, crc32c_each
 from pipeline.writers.ext4layout import BLOCK, MASK
 
@@ -21,14 +21,14 @@ ROOM = BLOCK - TAIL
 DOTS = 24
 """Bytes of the entries `.` and `..`."""
 ROOT_HEAD, NODE_HEAD = 32, 8
-"""Where the pairs of an index's root and of its other nodes start."""
+"""Offsets of the pairs in an index's root and in its other nodes."""
 ROOT_LIMIT, NODE_LIMIT = (BLOCK - ROOT_HEAD - 8) // 8, (BLOCK - NODE_HEAD - 8) // 8
 """Pairs in a node; the last eight bytes are the checksum's."""
 MOST_LEAVES = ROOT_LIMIT * NODE_LIMIT
 """Maximum number of blocks of names in a directory: an index has two levels (directory.rst, "Hash Tree Directories";
 three take the feature large_dir)."""
 LAST_HASH = 0xFFFFFFFE
-"""Stands for the end of a directory where it is read, so no name has it."""
+"""The hash that marks the end of a directory: no name has it."""
 
 _HEAD = ondisk.DIR_ENTRY.struct.pack
 _TAIL = ondisk.DIR_ENTRY_TAIL.struct.pack
@@ -70,11 +70,11 @@ def leaves(entries: Sequence[bytes], seed: bytes) -> list[Leaf]:
 
 
 def count(found: Sequence[Leaf], path: str) -> int:
-    """How many blocks a directory of these leaves takes; Unwritable if it has too many."""
+    """Returns the number of blocks of a directory with these leaves; FormatError for too many."""
     nodes = _nodes(len(found))
     if nodes > ROOT_LIMIT:
         names = f"names in {len(found)} blocks; an ext4 directory has room for {MOST_LEAVES} (without large_dir)"
-        raise Unwritable(f"{path or 'the root'}: {names}: spread them over several directories")
+        raise FormatError(f"{path or 'the root'}: {names}: spread them over several directories")
     return len(found) + nodes + (len(found) > 1)
 
 
@@ -98,7 +98,7 @@ def index(found: Sequence[Leaf], inode: int, above: int, seed: int) -> list[byte
 
 
 def bodies(found: Sequence[Leaf], inode: int, above: int) -> list[bytes]:
-    """What is in the leaves' blocks, without the zeros behind it and the checksums: `sealed` adds them."""
+    """Returns the content of the leaves' blocks, without trailing zeros and checksums, which `sealed` adds."""
     if len(found) == 1:
         return [_body([entry(b".", inode, 2), entry(b"..", above, 2), *found[0].entries])]
     return [_body(leaf.entries) for leaf in found]
@@ -126,7 +126,7 @@ def _body(entries: Sequence[bytes]) -> bytes:
 
 
 def _index(head: bytes, pairs: Sequence[tuple[int, int]], limit: int, seed: int) -> bytes:
-    """A node of the index: the place of the first hash is taken by the limit and the count."""
+    """Returns a node of the index: limit and count take the place of the first hash."""
     table = ondisk.DX_COUNTLIMIT.pack(limit=limit, count=len(pairs), block=pairs[0][1])
     table += b"".join(ondisk.DX_ENTRY.struct.pack(*pair) for pair in pairs[1:])
     checksum = crc32c(crc32c(seed, head + table), bytes(8))

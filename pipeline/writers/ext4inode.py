@@ -1,4 +1,4 @@
-"""Inodes of ext4, the extent trees that say where their content lies, and their extended attributes.
+"""Inodes of ext4, their extent trees, and their extended attributes.
 
 Source: kernel, Documentation/filesystems/ext4/{inodes,ifork,attributes}.rst; fs/ext4/xattr.c for the hashes.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pipeline.model.tree import Xattrs
 from pipeline.ondisk import encode_device
 from pipeline.ondisk import ext4 as ondisk
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.crc32c import crc32c, crc32c_each
 from pipeline.writers.ext4layout import BLOCK, EXTRA, MASK
@@ -29,7 +29,8 @@ LARGEST_ATTRIBUTES = BLOCK - ondisk.XATTR_HEADER.size - 4
 MOST_SHARED = 1024
 """Inodes that may refer to one block of attributes."""
 EARLIEST, LATEST = -(1 << 31), (1 << 34) - (1 << 31) - 1
-"""What 34 bits of seconds reach: 1901 to 2446. What is outside is moved to the nearest end."""
+"""Earliest and latest time stamp, in seconds since 1970: 34 bits, 1901 to 2446. One outside is moved to the nearest
+end."""
 CARRIED = Carried("ext4", tuple(ondisk.PREFIXES), EARLIEST, LATEST, refuses=True)
 CHECKSUM = [ondisk.INODE.offset[name] + byte for name in ("l_i_checksum_lo", "i_checksum_hi") for byte in range(2)]
 """Offsets of the bytes of an inode's checksum."""
@@ -41,7 +42,7 @@ length and place."""
 
 
 class Extent(NamedTuple):
-    """Some `blocks` of the disk from `place` on, which are a file's from its block `logical` on."""
+    """`blocks` of the disk from `place` on; the file's block `logical` is the first."""
 
     logical: int
     place: int
@@ -57,17 +58,17 @@ class Inode(NamedTuple):
     links: int = 1
     size: int = 0
     blocks: int = 0
-    """Of the disk: content, extent tree and attributes."""
+    """Blocks of the disk: content, extent tree and attributes."""
     flags: int = 0
     body: bytes = b""
     """60 bytes: extents, a device's number or a short link's target."""
     attributes: bytes = b""
-    """As `inside` gives them."""
+    """As `inside` returns them."""
     attribute_block: int = 0
 
 
 def seeds(filesystem: int, numbers: Sequence[int]) -> list[int]:
-    """What the checksums of each inode start with. filesystem: what those of the file system do."""
+    """Returns the start values of each inode's checksum. filesystem: that of the file system."""
     rows = [number.to_bytes(4, "little") for number in numbers]
     return crc32c_each([filesystem] * len(rows), rows, 8)
 
@@ -99,14 +100,14 @@ def plain(kept: tuple[int, int, int, int], kind: int, links: int, flags: int, si
 
 @lru_cache(1024)
 def _alike(kept: tuple[int, int, int, int], kind: int, links: int, flags: int) -> tuple[bytes, bytes, bytes, bytes]:
-    """What `plain` inodes have in common."""
+    """Returns the parts that `plain` inodes share."""
     mode, uid, gid, mtime = kept
     data = packed(Inode(mode & 0o7777 | kind, uid, gid, mtime, links, 0, 0, flags, tree([Extent(0, 0, 0)], (), 0)[0]))
     return data[:_SIZE], data[_SIZE + 4 : _SECTORS], data[_SECTORS + 4 : _EXTENT], data[_EXTENT + 8 :]
 
 
 def table(rows: Sequence[bytes], seeds: Sequence[int]) -> bytes:
-    """Inodes as `packed` and `plain` give them, with their checksums."""
+    """Adds the checksums to inodes from `packed` and `plain`."""
     checksums = pack(f"<{len(rows)}I", *crc32c_each(seeds, rows, SIZE))
     result = bytearray(b"".join(rows))
     for byte, place in enumerate(CHECKSUM):
@@ -154,7 +155,7 @@ def tree(extents: Sequence[Extent], places: Sequence[int], seed: int) -> tuple[b
 
 
 def inside(xattrs: Xattrs) -> bytes | None:
-    """The attributes as they stand in an inode, or None if they do not fit."""
+    """Returns the attributes as they are stored in an inode; None if they do not fit."""
     if not xattrs:
         return b""
     table = _table(xattrs, 0, XATTR_ROOM)
@@ -162,12 +163,12 @@ def inside(xattrs: Xattrs) -> bytes | None:
 
 
 def outside(xattrs: Xattrs) -> bytes:
-    """The block of attributes, with neither its checksum nor its count of users (see `shared`). Unwritable for more
+    """The block of attributes, with neither its checksum nor its count of users (see `shared`). FormatError for more
     than LARGEST_ATTRIBUTES."""
     table = _table(xattrs, ondisk.XATTR_HEADER.size, BLOCK)
     if table is None:
         room = f"ext4 has room for {LARGEST_ATTRIBUTES}: leave some out, or take kernel+squashfs or kernel+erofs"
-        raise Unwritable(f"extended attributes of {_room(list(_hashed(xattrs)))} bytes; {room}")
+        raise FormatError(f"extended attributes of {_room(list(_hashed(xattrs)))} bytes; {room}")
     total = 0
     for *_, value in _hashed(xattrs):
         total = (total << 16 ^ total >> 16 ^ value) & MASK
@@ -203,7 +204,7 @@ def _hashed(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
             prefix = text.partition(".")[0] + "."
             if prefix not in ondisk.PREFIXES:
                 room = f"ext4 has room for {', '.join(ondisk.PREFIXES)}"
-                raise Unwritable(f"extended attribute {text}; {room}: leave it out")
+                raise FormatError(f"extended attribute {text}; {room}: leave it out")
             index, name = ondisk.PREFIXES[prefix], raw(text.removeprefix(prefix))
         found.append((index, len(name), name, value))
     for index, _, name, value in sorted(found):
@@ -226,7 +227,7 @@ def _table(xattrs: Xattrs, start: int, end: int) -> bytes | None:
 
 
 def _room(found: Sequence[tuple[int, bytes, bytes, int]]) -> int:
-    """Bytes that attributes take, as `_hashed` gives them."""
+    """Returns the bytes that attributes take; they come from `_hashed`."""
     return sum(16 + len(_padded(name)) + len(_padded(value)) for _, name, value, _ in found)
 
 
@@ -246,7 +247,7 @@ def _hash(name: bytes, value: bytes) -> int:
 def _access_list(value: bytes) -> bytes:
     """An access control list as ext4 keeps it: version 1, and an id only where there is one."""
     if len(value) % 8 != 4 or value[:4] != pack("<I", ondisk.ACL_ELSEWHERE):
-        raise Unwritable("an access control list that is not of version 2")
+        raise FormatError("an access control list that is not of version 2")
     entries = ondisk.ACL_ENTRY.struct.iter_unpack(value[4:])
     rows = (
         (ondisk.ACL_ENTRY.struct.pack(*e) if e[0] in ondisk.ACL_NAMED else ondisk.ACL_SHORT_ENTRY.struct.pack(*e[:2]))

@@ -1,7 +1,7 @@
-"""Where things lie in an ext4 file system, and what says so: groups, their descriptors and bitmaps, the superblock.
+"""The layout of an ext4 file system: groups with their descriptors and bitmaps, the superblock, allocation of blocks.
 
-All groups' bitmaps and inode tables lie at the start of the disk (flex_bg), everything else behind them, in order; only
-the copies of the superblock and of the descriptors in some later groups interrupt it.
+All groups' bitmaps and inode tables are at the start of the disk (flex_bg). Everything else follows them in order,
+interrupted only by copies of the superblock and of the descriptors in some later groups.
 
 Source: kernel, Documentation/filesystems/ext4/{super,group_descr,bitmaps,blockgroup}.rst.
 """
@@ -24,9 +24,9 @@ MOST_BLOCKS = 1 << 32
 all groups' descriptors in front of each copy of the superblock is not meant for more (blockgroup.rst, "Meta Block
 Groups"), and inodes are counted with 32 bits (super.rst, s_inodes_count)."""
 PER_GROUP = 8 * BLOCK
-"""Blocks of a group, and the most inodes: what one block of bits can tell."""
+"""Blocks of a group, and its maximum number of inodes: the bits of a block."""
 INODE, EXTRA = 256, ondisk.INODE.size - ondisk.SMALL_INODE
-"""Bytes of an inode, and those of its fields from i_extra_isize on; attributes come behind them."""
+"""Bytes of an inode, and of its fields from i_extra_isize on; attributes follow them."""
 MASK = 0xFFFFFFFF
 COMPATIBLE = ondisk.EXT_ATTR | ondisk.DIR_INDEX
 INCOMPATIBLE = ondisk.FILETYPE | ondisk.EXTENTS | ondisk.IS_64BIT | ondisk.FLEX_BG | ondisk.CSUM_SEED
@@ -38,12 +38,12 @@ USER_XATTR, ACL = 0x4, 0x8
 """Default mount options."""
 
 
-class Run(NamedTuple):
+class Allocation(NamedTuple):
     first: int
     blocks: int
 
 
-class Geometry(NamedTuple):
+class Ext4Geometry(NamedTuple):
     blocks: int
     inodes_per_group: int
 
@@ -53,7 +53,7 @@ class Geometry(NamedTuple):
 
     @property
     def head(self) -> int:
-        """Blocks of a superblock and the descriptors behind it."""
+        """Blocks of a superblock and the descriptors after it."""
         return 1 + -(-self.groups * GROUP.size // BLOCK)
 
     @property
@@ -66,10 +66,10 @@ class Geometry(NamedTuple):
         return min(PER_GROUP, self.blocks - group * PER_GROUP)
 
 
-def geometry(blocks: int, inodes: int) -> Geometry:
+def geometry(blocks: int, inodes: int) -> Ext4Geometry:
     """The geometry with room for so many inodes; the groups share them, and fill whole blocks of their tables."""
     groups = max(1, -(-blocks // PER_GROUP))
-    return Geometry(blocks, -(-inodes // (groups * BLOCK // INODE)) * (BLOCK // INODE))
+    return Ext4Geometry(blocks, -(-inodes // (groups * BLOCK // INODE)) * (BLOCK // INODE))
 
 
 COPIES = tuple(sorted({0, 1} | {base**power for base in (3, 5, 7) for power in range(1, 12)}))
@@ -87,29 +87,30 @@ class Space:
     def __init__(self, head: int, first: int = 0) -> None:
         self._head = head
         self.next = first
-        """The first block that nobody has yet, unless it belongs to a copy."""
+        """The first free block, unless it belongs to a copy."""
         self._start, self._end = first, COPIES[bisect_left(COPIES, first, key=_first)] * PER_GROUP
-        """What is handed out now: from behind a copy up to the next one."""
-        self._full: list[Run] = []
+        """The range that is being allocated: between two copies."""
+        self._full: list[Allocation] = []
 
     @property
-    def used(self) -> list[Run]:
-        return [*self._full, Run(self._start, self.next - self._start)]
+    def used(self) -> list[Allocation]:
+        return [*self._full, Allocation(self._start, self.next - self._start)]
 
-    def take(self, count: int) -> list[Run]:
+    def take(self, count: int) -> list[Allocation]:
         """`count` blocks, in as many runs as the copies cut them into."""
         runs = []
         while count:
             if self.next == self._end:
                 self._skip()
             here = min(count, self._end - self.next)
-            runs.append(Run(self.next, here))
+            runs.append(Allocation(self.next, here))
             self.next += here
             count -= here
         return runs
 
     def take_piece(self, count: int) -> int | None:
-        """The first of `count` blocks in one piece, right behind what was taken last; None if a copy cuts them."""
+        """Allocates `count` contiguous blocks right after the last ones, and returns the first; None if a copy
+        interrupts them."""
         if self._end - self.next < count:
             return None
         self.next += count
@@ -123,9 +124,9 @@ class Space:
         return self.next - count
 
     def _skip(self) -> None:
-        """Leave what is left up to the next copy, and go on behind it."""
+        """Skips the rest up to the next copy, and the copy."""
         if self._start < self.next:
-            self._full.append(Run(self._start, self.next - self._start))
+            self._full.append(Allocation(self._start, self.next - self._start))
         index = bisect_right(COPIES, self._end, key=_first)
         self.next = self._start = COPIES[index - 1] * PER_GROUP + self._head
         self._end = COPIES[index] * PER_GROUP
@@ -139,21 +140,21 @@ class Groups(NamedTuple):
     tables: list[int]
 
 
-def groups(geometry: Geometry, space: Space) -> Groups:
+def groups(geometry: Ext4Geometry, space: Space) -> Groups:
     count = geometry.groups
     singles = [block for run in space.take(2 * count) for block in range(run.first, run.first + run.blocks)]
     return Groups(singles[:count], singles[count:], [space.take_whole(geometry.table) for _ in range(count)])
 
 
 class Seeds(NamedTuple):
-    """What hashes of names and checksums start with: the same for all trees, or all would change with one entry."""
+    """Start values of name hashes and checksums. All trees have the same: else one entry would change them all."""
 
     names: bytes
     checksums: int
 
 
 class Superblock(NamedTuple):
-    """What a superblock says besides the geometry."""
+    """The fields of a superblock that do not follow from the geometry."""
 
     identity: UUID
     seeds: Seeds
@@ -163,7 +164,7 @@ class Superblock(NamedTuple):
     journal: bytes = b""
     """Body (60 bytes) and size (high and low word) of the journal's inode."""
 
-    def packed(self, geometry: Geometry, group: int) -> bytes:
+    def packed(self, geometry: Ext4Geometry, group: int) -> bytes:
         """The 1024 bytes of the copy in `group`."""
         journal, blocks, per_group = bool(self.journal), geometry.blocks, geometry.inodes_per_group
         data = bytearray(SUPERBLOCK.pack(
@@ -184,7 +185,12 @@ class Superblock(NamedTuple):
 
 
 def descriptors(
-    geometry: Geometry, places: Groups, used: Sequence[Run], inodes: int, directories: Iterable[int], seed: int
+    geometry: Ext4Geometry,
+    places: Groups,
+    used: Sequence[Allocation],
+    inodes: int,
+    directories: Iterable[int],
+    seed: int,
 ) -> tuple[bytes, list[tuple[int, bytes]], int]:
     """The groups' descriptors, their bitmaps (block, bytes) and the number of free blocks.
 
@@ -220,7 +226,7 @@ def descriptors(
 
 
 def _descriptor(blocks: Sequence[int], counts: Sequence[int], flags: int, checksums: Sequence[int], seed: int) -> bytes:
-    """counts: free blocks, free inodes (all behind the used ones), directories."""
+    """Returns a descriptor. counts: free blocks, free inodes (all after the used ones), directories."""
     fields: dict[str, int] = {}
     for name, block in zip(("block_bitmap", "inode_bitmap", "inode_table"), blocks, strict=True):
         fields |= {f"bg_{name}_lo": block & MASK, f"bg_{name}_hi": block >> 32}
@@ -234,7 +240,7 @@ def _descriptor(blocks: Sequence[int], counts: Sequence[int], flags: int, checks
     return bytes(data)
 
 
-def _bits(geometry: Geometry, used: Sequence[Run]) -> list[int]:
+def _bits(geometry: Ext4Geometry, used: Sequence[Allocation]) -> list[int]:
     """The used blocks of each group, as the bits of a number."""
     bits = [_head_bits(geometry, group) for group in range(geometry.groups)]
     for first, count in used:
@@ -246,11 +252,11 @@ def _bits(geometry: Geometry, used: Sequence[Run]) -> list[int]:
     return bits
 
 
-def _head_bits(geometry: Geometry, group: int) -> int:
+def _head_bits(geometry: Ext4Geometry, group: int) -> int:
     """A copy of the superblock, if the group has one."""
     return (1 << geometry.head) - 1 if group in COPIES else 0
 
 
 def _bitmap(bits: int, size: int) -> bytes:
-    """A block of bits; those behind the `size` that count are set."""
+    """Returns a block of bits; those after the `size` valid ones are set."""
     return (bits | (1 << PER_GROUP) - (1 << size)).to_bytes(BLOCK, "little")

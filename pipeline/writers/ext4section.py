@@ -19,61 +19,65 @@ from pipeline.writers.ext4tree import Contents
 from pipeline.writers.extents import Run
 
 Piece = tuple[int, bytes | Content]
-"""Where it lies on the disk (in bytes), and what it is."""
+"""Offset on the disk, in bytes, and the bytes there."""
 
 
-class Placed(NamedTuple):
-    """Where content lies, and the blocks of the tree that says so."""
+class Placement(NamedTuple):
+    """The location of content, and the blocks of its extent tree."""
 
     extents: Sequence[Extent] = ()
     nodes: Sequence[int] = ()
     blocks: int = 0
-    """Of both."""
+    """Number of blocks, of content and tree."""
 
 
-_NOWHERE = Placed()
+_NOWHERE = Placement()
 
 
-class Need(NamedTuple):
-    """What a section takes of a disk, in the order in which it takes it."""
+class SpaceRequest(NamedTuple):
+    """The blocks that a section takes from a disk, in order."""
 
     blocks: int
     runs: list[list[Run]]
-    """Of each file that is not in one piece."""
+    """The runs of each file that is not contiguous."""
 
     def take(self, space: Space) -> None:
         space.take(self.blocks)
         for runs in self.runs:
-            placed(space, runs)
+            allocate(space, runs)
 
 
-class _Layout(NamedTuple):
+class _BlockMap(NamedTuple):
     firsts: dict[int, int]
-    """inode -> the first block of what lies in one piece."""
-    places: dict[int, Placed]
+    """inode -> the first block of contiguous content."""
+    places: dict[int, Placement]
     """inode -> where everything else lies."""
     attributes: dict[int, int]
     """inode -> block of its attributes, if they do not fit into the inode."""
 
 
-def need(contents: Contents) -> Need:
-    """What `lay` takes."""
-    return Need(sum(_counts(contents).values()) + len(contents.attributes), list(contents.runs.values()))
+def space_request(contents: Contents) -> SpaceRequest:
+    """Returns the blocks that `lay` takes."""
+    return SpaceRequest(sum(_counts(contents).values()) + len(contents.attributes), list(contents.runs.values()))
 
 
 def lay(contents: Contents, seeds: Seeds, space: Space, out: Sink) -> dict[str, Any]:
-    """Lay a section out in `space` and write its blocks, all from the first to the last, and then its inodes.
+    """Lays a section out in `space` and write its blocks, all from the first to the last, and then its inodes.
 
     Returns {"inodes": [[number, how many follow it], …] and "directories": [number, …]}.
     """
     start = space.next * BLOCK
-    layout = _layout(contents, space)
+    block_map = _block_map(contents, space)
     numbers = sorted(contents.owners)
     first = dict(zip(numbers, ext4inode.seeds(seeds.checksums, numbers), strict=True))
     rows: dict[int, bytes] = {}
-    pieces = [*_inodes(contents, layout, first, rows), *_data(contents, layout), *_directories(contents, layout, first)]
+    pieces = [
+        *_inodes(contents, block_map, first, rows),
+        *_data(contents, block_map),
+        *_directories(contents, block_map, first),
+    ]
     for block, users in contents.attributes:
-        place = layout.attributes[users[0]]
+        place = block_map.attributes[users[0]]
         pieces.append((place * BLOCK, ext4inode.shared(block, len(users), place, seeds.checksums)))
     emit(sorted(pieces, key=itemgetter(0)), start, space.next * BLOCK, out)
     out.write(ext4inode.table([rows[number] for number in numbers], [first[number] for number in numbers]))
@@ -81,7 +85,7 @@ def lay(contents: Contents, seeds: Seeds, space: Space, out: Sink) -> dict[str, 
 
 
 def emit(pieces: Iterable[Piece], start: int, end: int, out: Sink) -> None:
-    """Write `pieces`, which are in order, and the holes between them, from the byte `start` to the byte `end`."""
+    """Writes `pieces`, which are in order, and the holes between them, from the byte `start` to the byte `end`."""
     for kind, parts in groupby(_filled(pieces, start, end), type):
         if kind is bytes:
             out.write(b"".join(parts))
@@ -109,27 +113,27 @@ def _followed(numbers: Sequence[int]) -> list[list[int]]:
     return found
 
 
-def _layout(contents: Contents, space: Space) -> _Layout:
-    """Give everything its blocks: attributes, directories, files, and what is not in one piece."""
+def _block_map(contents: Contents, space: Space) -> _BlockMap:
+    """Allocates blocks for attributes, directories, files, and content that is not contiguous."""
     attributes: dict[int, int] = {}
     for _, numbers in contents.attributes:
         attributes |= dict.fromkeys(numbers, space.take_whole(1))
     places, firsts = {}, {}
     for number, count in _counts(contents).items():
         if (first := space.take_piece(count)) is None:
-            places[number] = placed(space, [Run(0, count)])
+            places[number] = allocate(space, [Run(0, count)])
         else:
             firsts[number] = first
-    places |= {number: placed(space, runs) for number, runs in contents.runs.items()}
-    return _Layout(firsts, places, attributes)
+    places |= {number: allocate(space, runs) for number, runs in contents.runs.items()}
+    return _BlockMap(firsts, places, attributes)
 
 
 def _counts(contents: Contents) -> dict[int, int]:
-    """inode -> blocks of what is in one piece."""
+    """inode -> number of blocks of contiguous content."""
     return {number: -(-size // BLOCK) for number, size in contents.sizes.items()}
 
 
-def placed(space: Space, runs: Sequence[Run]) -> Placed:
+def allocate(space: Space, runs: Sequence[Run]) -> Placement:
     """Blocks for those `runs` of a file that hold something, and for its extent tree."""
     found, blocks = [], 0
     for first, end in runs:
@@ -143,33 +147,35 @@ def placed(space: Space, runs: Sequence[Run]) -> Placed:
                     found.append(Extent(logical + start, place + start, min(count - start, LONGEST_EXTENT)))
             logical += count
     if len(found) <= ext4inode.INLINE:
-        return Placed(found, (), blocks)
+        return Placement(found, (), blocks)
     taken = space.take(ext4inode.node_count(len(found)))
     nodes = [block for place, count in taken for block in range(place, place + count)]
-    return Placed(found, nodes, blocks + len(nodes))
+    return Placement(found, nodes, blocks + len(nodes))
 
 
-def _inodes(contents: Contents, layout: _Layout, seeds: Mapping[int, int], rows: dict[int, bytes]) -> Iterator[Piece]:
+def _inodes(
+    contents: Contents, block_map: _BlockMap, seeds: Mapping[int, int], rows: dict[int, bytes]
+) -> Iterator[Piece]:
     """The nodes of extent trees; `rows` gets the inodes."""
     for number, path in contents.owners.items():
         entry = contents.entries[path]
-        if number in layout.firsts and not entry.xattrs:  # as nearly all are
-            rows[number] = _plain(entry, contents.links[number], contents.sizes[number], layout.firsts[number])
+        if number in block_map.firsts and not entry.xattrs:  # as nearly all are
+            rows[number] = _plain(entry, contents.links[number], contents.sizes[number], block_map.firsts[number])
             continue
-        where = _place(contents, layout, number)
+        where = _place(contents, block_map, number)
         body, nodes = ext4inode.tree(where.extents, where.nodes, seeds[number])
-        inode = _inode(entry, contents.links[number], where, body, layout.attributes.get(number, 0))
+        inode = _inode(entry, contents.links[number], where, body, block_map.attributes.get(number, 0))
         rows[number] = ext4inode.packed(inode)
         for place, node in nodes:
             yield place * BLOCK, node
 
 
-def _place(contents: Contents, layout: _Layout, number: int) -> Placed:
-    """Where the content of an inode lies."""
-    if (first := layout.firsts.get(number)) is None:
-        return layout.places.get(number, _NOWHERE)
+def _place(contents: Contents, block_map: _BlockMap, number: int) -> Placement:
+    """Returns the location of an inode's content."""
+    if (first := block_map.firsts.get(number)) is None:
+        return block_map.places.get(number, _NOWHERE)
     count = -(-contents.sizes[number] // BLOCK)
-    return Placed([Extent(0, first, count)], (), count)
+    return Placement([Extent(0, first, count)], (), count)
 
 
 def _plain(entry: Entry, links: int, size: int, first: int) -> bytes:
@@ -180,7 +186,7 @@ def _plain(entry: Entry, links: int, size: int, first: int) -> bytes:
     return ext4inode.plain(entry[:4], ext4tree.kinds(entry)[1], links, flags, size, first)
 
 
-def _inode(entry: Entry, links: int, where: Placed, body: bytes, attribute_block: int) -> Inode:
+def _inode(entry: Entry, links: int, where: Placement, body: bytes, attribute_block: int) -> Inode:
     """The inode of `entry`; `body` is the root of its extent tree."""
     mode, uid, gid, mtime, xattrs, *_ = entry
     size, flags = 0, EXTENTS_FL
@@ -209,21 +215,21 @@ def _inode(entry: Entry, links: int, where: Placed, body: bytes, attribute_block
     )
 
 
-def _data(contents: Contents, layout: _Layout) -> Iterator[Piece]:
-    """What the blocks of files and links hold."""
+def _data(contents: Contents, block_map: _BlockMap) -> Iterator[Piece]:
+    """Yields the blocks of files and links."""
     for number, data in contents.data.items():
-        if (first := layout.firsts.get(number)) is not None:
+        if (first := block_map.firsts.get(number)) is not None:
             yield first * BLOCK, data
         else:
             assert not isinstance(data, bytes)  # a link has one block
             run = Run(0, -(-contents.sizes[number] // BLOCK))
-            yield from _cut([run], [data], layout.places[number].extents)
+            yield from _cut([run], [data], block_map.places[number].extents)
     for number, parts in contents.parts.items():
-        yield from _cut(contents.runs[number], parts, layout.places[number].extents)
+        yield from _cut(contents.runs[number], parts, block_map.places[number].extents)
 
 
 def _cut(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]) -> Iterator[Piece]:
-    """What the blocks of a file hold, at their `places`."""
+    """Yields the blocks of a file, at their `places`."""
     pending = iter(places)
     for run, part in zip(runs, parts, strict=True):
         size, done = length(part), 0
@@ -233,21 +239,21 @@ def _cut(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]
             done += extent.blocks * BLOCK
 
 
-def _blocks(contents: Contents, layout: _Layout, number: int) -> Sequence[int]:
+def _blocks(contents: Contents, block_map: _BlockMap, number: int) -> Sequence[int]:
     """The blocks of a directory."""
-    if (first := layout.firsts.get(number)) is not None:
+    if (first := block_map.firsts.get(number)) is not None:
         return range(first, first + contents.sizes[number] // BLOCK)
-    return [block for _, first, count in layout.places[number].extents for block in range(first, first + count)]
+    return [block for _, first, count in block_map.places[number].extents for block in range(first, first + count)]
 
 
-def _directories(contents: Contents, layout: _Layout, seeds: Mapping[int, int]) -> Iterator[Piece]:
+def _directories(contents: Contents, block_map: _BlockMap, seeds: Mapping[int, int]) -> Iterator[Piece]:
     """The blocks of all directories."""
     places: list[int] = []
     bodies: list[bytes] = []
     starts: list[int] = []
     for path, leaves in contents.leaves.items():
         number, above = contents.numbers[path], contents.number(parent(path))
-        blocks = _blocks(contents, layout, number)
+        blocks = _blocks(contents, block_map, number)
         index = ext4dir.index(leaves, number, above, seeds[number])
         yield from zip((block * BLOCK for block in blocks), index, strict=False)
         places += (block * BLOCK for block in blocks[len(index) :])

@@ -1,7 +1,7 @@
-"""What goes into an ext4 file system, before anybody knows where: numbered, and cut into sections.
+"""The content of an ext4 file system before it is placed: numbered, and divided into sections.
 
-A section (tree.sections) is laid out by itself, and need not be again as long as nothing in it changes, nor where it
-starts. A directory that has entries in another section is **open**: it is laid out last, with all such.
+A section (tree.sections) is laid out by itself, and again only if its entries or its start change. A directory that has
+entries in another section is a **spanning** directory: all such are laid out last.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.model.columns import named
 from pipeline.model.digest import Digest
 from pipeline.model.tree import EPOCH, Content, Device, Directory, Entry, File, Symlink, length, parent, sections
 from pipeline.ondisk.ext4 import FIRST_INODE, LONGEST_EXTENT, ROOT_INODE
-from pipeline.writers import TooLarge, Unwritable, ext4dir, ext4inode, extents, limits, raw
+from pipeline.writers import FormatError, TooLarge, ext4dir, ext4inode, extents, limits, raw
 from pipeline.writers.ext4dir import Leaf
 from pipeline.writers.ext4layout import BLOCK
 from pipeline.writers.extents import Run
@@ -27,7 +27,7 @@ LONGEST_FAST, LONGEST_LABEL = 59, 16
 """Maximum length in bytes of a target that lies in the inode, and of a volume's label (super.rst, s_volume_name)."""
 MOST_LINKS = 65000
 """Maximum number of names of a file (fs/ext4/ext4.h, EXT4_LINK_MAX; i_links_count has 16 bits). Directories with more
-subdirectories say 1 (dir_nlink)."""
+subdirectories have a count of 1 (dir_nlink)."""
 KINDS: dict[object, tuple[int, int]] = {
     "c": (3, stat.S_IFCHR), "b": (4, stat.S_IFBLK), "p": (5, stat.S_IFIFO),
     File: (1, stat.S_IFREG), Directory: (2, stat.S_IFDIR), Symlink: (7, stat.S_IFLNK),
@@ -35,14 +35,14 @@ KINDS: dict[object, tuple[int, int]] = {
 """Type in a directory, type in a mode."""
 
 
-class Section(NamedTuple):
-    """Some entries, and what must be known of others to lay them out."""
+class Ext4Section(NamedTuple):
+    """Entries, and the facts about others that their layout needs."""
 
     entries: Mapping[str, Entry]
     first: int
     """The inode of the first that has none of its own before; the others follow it."""
     shared: Mapping[str, tuple[int, int]]
-    """Of the hard-linked files that have names elsewhere, too: group -> inode, and how many names there are."""
+    """Hard-linked files that also have names elsewhere: group -> inode, and the number of names."""
     above: Mapping[str, int]
     """The directories that entries are in and that are not among them -> inode."""
     open: tuple[str, ...]
@@ -54,7 +54,7 @@ class Section(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a section comes to; all that depends on no other."""
+    """The numbered content of a section; it depends on no other section."""
 
     entries: Mapping[str, Entry]
     owners: dict[int, str]
@@ -63,16 +63,16 @@ class Contents(NamedTuple):
     above: Mapping[str, int]
     links: Mapping[int, int]
     leaves: dict[str, list[Leaf]]
-    """Of each directory."""
+    """directory -> its leaves."""
     sizes: dict[int, int]
-    """inode -> bytes of what is in one piece and not too long for one extent, as nearly everything is: directories,
-    then files, and links that are too long for an inode."""
+    """inode -> bytes of contiguous content that fits an extent, as nearly all does: directories, then files, and links
+    that are too long for an inode."""
     data: dict[int, bytes | Content]
-    """What those files and links hold."""
+    """inode -> content of those files and links."""
     runs: dict[int, list[Run]]
     """inode -> blocks of a directory or file that is not so."""
     parts: dict[int, list[Content]]
-    """What those of a file hold."""
+    """inode -> content of each of a file's runs."""
     attributes: list[tuple[bytes, list[int]]]
     """Blocks of attributes that do not fit into an inode, and the inodes that each is for; equal ones share theirs."""
 
@@ -81,14 +81,14 @@ class Contents(NamedTuple):
         return self.numbers[directory] if directory in self.numbers else self.above[directory]
 
 
-class Whole(NamedTuple):
+class SectionedTree(NamedTuple):
     """A tree in sections."""
 
     tree: Mapping[str, Entry]
     """With the root and lost+found."""
     numbers: dict[str, int]
     """path -> inode, the same for all names of a file."""
-    sections: list[Section]
+    sections: list[Ext4Section]
     listings: dict[str, list[str]]
     """Open directory -> the paths in it."""
 
@@ -99,18 +99,18 @@ class Whole(NamedTuple):
 
     @property
     def name(self) -> Digest:
-        """Names the open directories, and what is in them."""
+        """A name of the spanning directories and their entries."""
         paths = [path for listing in self.listings.items() for path in (listing[0], *listing[1])]
         shown = [(path, self.numbers[path], kinds(self.tree[path])) for path in paths]
         return named({path: self.tree[path] for path in self.listings}, shown)
 
 
-def whole(tree: Mapping[str, Entry]) -> Whole:
-    """Number and cut the ordered, complete `tree`. Unwritable for a lost+found that is no directory."""
+def divide(tree: Mapping[str, Entry]) -> SectionedTree:
+    """Numbers and divides the ordered, complete `tree`. FormatError for a lost+found that is not a directory."""
     added: dict[str, Entry] = {"": Directory(0o755, 0, 0, EPOCH), "lost+found": Directory(0o700, 0, 0, EPOCH)}
     everything = added | dict(tree)
     if type(everything["lost+found"]) is not Directory:
-        raise Unwritable("lost+found: ext4 wants a directory of that name for what is found when it is repaired")
+        raise FormatError("lost+found: ext4 needs a directory of that name for files that a repair finds")
     numbers, groups = _numbers(everything), _groups(everything)
     rows = list(sections({path: entry for path, entry in everything.items() if path not in FIRST_NUMBER}))
     folders = {path: parent(path) for path in everything if path}
@@ -120,25 +120,25 @@ def whole(tree: Mapping[str, Entry]) -> Whole:
     for path, folder in folders.items():
         if folder in opened:
             listings[folder].append(path)
-    found, first = list[Section](), FIRST_INODE + 1
+    found, first = list[Ext4Section](), FIRST_INODE + 1
     for row, some in zip(rows, foreign, strict=True):
         above = {path: numbers[path] for path in listings if path in some}
         here = tuple(path for path in listings if path in row)
-        found.append(Section(row, first, _shared(row, groups, numbers), above, here))
+        found.append(Ext4Section(row, first, _shared(row, groups, numbers), above, here))
         first = max(first, max(numbers[path] for path in row) + 1)
-    return Whole(everything, numbers, found, listings)
+    return SectionedTree(everything, numbers, found, listings)
 
 
 def _shared(
     row: Mapping[str, Entry], groups: Mapping[str, list[str]], numbers: Mapping[str, int]
 ) -> dict[str, tuple[int, int]]:
-    """As a Section has it. groups: the names of each hard-linked file, wherever they are."""
+    """Returns the `shared` of an Ext4Section. groups: all names of each hard-linked file."""
     own = {group: names for group, names in _groups(row).items() if len(names) < len(groups[group])}
     return {group: (numbers[names[0]], len(groups[group])) for group, names in own.items()}
 
 
-def contents(section: Section, hash_seed: bytes) -> Contents:
-    """Number and check a section. Unwritable for what ext4 cannot carry."""
+def contents(section: Ext4Section, hash_seed: bytes) -> Contents:
+    """Numbers and checks a section. FormatError for what ext4 cannot hold."""
     entries = section.entries
     limits.check(entries, "ext4")
     numbers = _numbers(entries, section.first, {group: number for group, (number, _) in section.shared.items()})
@@ -158,7 +158,7 @@ def contents(section: Section, hash_seed: bytes) -> Contents:
     return _contents(entries, owners, numbers, section.above, links, folders, hash_seed)
 
 
-def opened(whole: Whole, hash_seed: bytes) -> Contents:
+def opened(whole: SectionedTree, hash_seed: bytes) -> Contents:
     """The open directories."""
     tree, numbers = whole.tree, whole.numbers
     entries = {path: tree[path] for path in whole.listings}
@@ -189,7 +189,7 @@ def _contents(
     most = max(owners, key=links.__getitem__, default=0)
     if links[most] > MOST_LINKS:
         names = f"{links[most]} names of one file; ext4 has room for {MOST_LINKS}"
-        raise Unwritable(f"{limits.shown(owners[most])}: {names}: make some of them links of a copy")
+        raise FormatError(f"{limits.shown(owners[most])}: {names}: make some of them links of a copy")
     leaves = {path: ext4dir.leaves(each, hash_seed) for path, each in folders.items()}
     counts = {numbers[path]: ext4dir.count(found, path) for path, found in leaves.items()}
     held = _held(entries, owners, counts)
@@ -209,8 +209,8 @@ def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tu
         try:
             if xattrs and ext4inode.inside(xattrs) is None:
                 users.setdefault(ext4inode.outside(xattrs), []).append(number)
-        except Unwritable as error:
-            raise Unwritable(f"{limits.shown(path)}: {error}") from None
+        except FormatError as error:
+            raise FormatError(f"{limits.shown(path)}: {error}") from None
     most = ext4inode.MOST_SHARED
     return [(block, many[at : at + most]) for block, many in users.items() for at in range(0, len(many), most)]
 
@@ -218,7 +218,7 @@ def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tu
 def _held(
     tree: Mapping[str, Entry], owners: Mapping[int, str], folders: Mapping[int, int]
 ) -> tuple[dict[int, int], dict[int, bytes | Content], dict[int, list[Run]], dict[int, list[Content]]]:
-    """What takes blocks: `sizes`, `data`, `runs` and `parts` of Contents. folders: the blocks of directories."""
+    """Returns `sizes`, `data`, `runs` and `parts` of Contents. folders: the blocks of directories."""
     sizes = {number: count * BLOCK for number, count in folders.items() if count <= LONGEST_EXTENT}
     runs = {number: [Run(0, count)] for number, count in folders.items() if count > LONGEST_EXTENT}
     data: dict[int, bytes | Content] = {}
@@ -231,8 +231,8 @@ def _held(
                 raise TooLarge(path, size, "ext4", LARGEST_FILE)
             if _whole(entry.content, size):
                 sizes[number], data[number] = size, entry.content
-            elif held := list(extents.held(entry.content, BLOCK)):
-                runs[number], parts[number] = [run for run, _ in held], [part for _, part in held]
+            elif rows := list(extents.allocated(entry.content, BLOCK)):
+                runs[number], parts[number] = [run for run, _ in rows], [part for _, part in rows]
         elif type(entry) is Symlink:
             target = raw(entry.target)
             if len(target) > LONGEST_FAST:
@@ -241,7 +241,7 @@ def _held(
 
 
 def _whole(content: Content, size: int) -> bool:
-    """Whether none of the blocks of `content` is a hole, and one extent is enough for them."""
+    """True if no block of `content` is a hole, and one extent holds them."""
     if not 0 < size <= LONGEST_EXTENT * BLOCK:
         return False
     if len(content) == 1:  # as most have
@@ -254,7 +254,7 @@ def _numbers(
     free: int = FIRST_INODE + 1,
     known: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
-    """path -> inode, in order, from `free` on. known: those of some hard-linked files."""
+    """path -> inode, in order, from `free` on. known: inodes of some hard-linked files."""
     numbers, shared = {}, dict(known or {})
     for path, entry in entries.items():
         if path in FIRST_NUMBER:
@@ -276,5 +276,5 @@ def _groups(entries: Mapping[str, Entry]) -> dict[str, list[str]]:
 
 
 def kinds(entry: Entry) -> tuple[int, int]:
-    """What `entry` is: in a directory, and in a mode."""
+    """The type of `entry` in a directory, and in a mode."""
     return KINDS[entry.kind if type(entry) is Device else type(entry)]

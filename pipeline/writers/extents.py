@@ -1,4 +1,4 @@
-"""Which parts of a disk hold data: what formats that leave out holes have in common."""
+"""The parts of a disk that hold data, for formats that leave out holes."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def runs(content: Content, block: int) -> list[Run]:
     return found
 
 
-def held(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
-    """The same runs, each with what it holds; the last one ends where `content` does."""
+def allocated(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
+    """Yields the same runs, each with its content; the last one ends with `content`."""
     rest = iter(content)
     position, piece = 0, next(rest, None)
     for run in runs(content, block):
@@ -54,7 +54,7 @@ def held(content: Content, block: int) -> Iterator[tuple[Run, Content]]:
         yield run, tuple(pieces)
 
 
-def words(table: array[int], order: Literal["little", "big"]) -> bytes:
+def to_bytes(table: array[int], order: Literal["little", "big"]) -> bytes:
     """The bytes of `table` in a byte order that does not depend on the machine."""
     if sys.byteorder != order:
         table = array(table.typecode, table)

@@ -11,17 +11,17 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator, Mapping
-from struct import pack
 from typing import NamedTuple
 
 from pipeline.model.tree import Directory, Entry, File, Sink, parent
-from pipeline.writers import TooLarge, Unwritable, fatname
-from pipeline.writers.extents import words
+from pipeline.ondisk import fat as ondisk
+from pipeline.ondisk.mbr import SECTOR, SIGNATURE
+from pipeline.writers import FormatError, TooLarge, fatname
+from pipeline.writers.extents import to_bytes
 
 VERSION = 1
-SECTOR = 512
 GRAIN = 2048
-"""A volume without a given size ends at a whole MiB."""
+"""Sectors of a MiB. Without a given size, a volume ends at a whole MiB."""
 ALIGNED = 8
 """The data area starts at a multiple of 4 KiB."""
 LARGEST_FILE = (1 << 32) - 1
@@ -30,19 +30,19 @@ MOST_SECTORS = (1 << 32) - 1
 """Maximum number of sectors of a volume, and in front of it: 2 TiB (section 3.1, BPB_TotSec32 and BPB_HiddSec)."""
 LARGEST_ROOT = 0xFFFF // 16
 """Maximum size of FAT16's root directory, in sectors of 16 entries (section 3.1, BPB_RootEntCnt: 16 bits)."""
-CLUSTERS = {16: (4085, 65524), 32: (65525, 0x0FFFFFF5)}
-"""How many clusters make a volume FAT16 or FAT32: that count alone decides which it is (section 3.5)."""
+CLUSTERS = {16: (ondisk.LEAST_CLUSTERS[16], ondisk.LEAST_CLUSTERS[32] - 1), 32: (ondisk.LEAST_CLUSTERS[32], 0x0FFFFFF5)}
+"""Minimum and maximum number of clusters of a volume."""
 END = {16: 0xFFFF, 32: 0x0FFFFFFF}
 MEDIA = 0xF8
 STEP = 4096
 ROOT_ENTRIES = 512
 """Least size of FAT16's root directory, which cannot grow."""
 EARLIEST, LATEST = 315532800, 4354819198
-"""1980-01-01 to 2107-12-31 23:59:58: what a DOS time stamp can say. What is outside is moved to the nearest end."""
+"""Earliest and latest DOS time stamp, 1980-01-01 to 2107-12-31 23:59:58. One outside is moved to the nearest end."""
 
 
-class Geometry(NamedTuple):
-    """Where the areas of a volume lie, in sectors."""
+class FatGeometry(NamedTuple):
+    """The areas of a volume, in sectors."""
 
     bits: int
     sectors: int
@@ -62,17 +62,17 @@ class Geometry(NamedTuple):
         return (self.sectors - self.data) // self.cluster
 
 
-class Plan(NamedTuple):
+class FatLayout(NamedTuple):
     """A volume before it is written: its geometry, and the first cluster and the size of everything in it."""
 
-    geometry: Geometry
+    geometry: FatGeometry
     tree: Mapping[str, Entry]
     places: Mapping[str, tuple[int, int]]
     """path -> first cluster (0 for what is empty), size in bytes; in the order of clusters."""
 
     @property
     def size(self) -> int:
-        """Of the whole volume, in bytes."""
+        """Bytes of the whole volume."""
         return self.geometry.sectors * SECTOR
 
     def sector(self, path: str) -> int:
@@ -80,10 +80,10 @@ class Plan(NamedTuple):
         return self.geometry.data + (self.places[path][0] - 2) * self.geometry.cluster
 
 
-def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
-    """Lay out the ordered, complete `tree` in a volume of `size` bytes, or the smallest whole MiB that holds it.
+def plan(tree: Mapping[str, Entry], size: int | None = None) -> FatLayout:
+    """Lays out the ordered, complete `tree` in a volume of `size` bytes, or the smallest whole MiB that holds it.
 
-    Unwritable for what FAT cannot carry, and for a `size` that is too small or too large.
+    FormatError for what FAT cannot hold, and for a `size` that is too small or too large.
     """
     if (size or 0) // SECTOR > MOST_SECTORS:
         raise _too_large(size or 0)
@@ -92,44 +92,45 @@ def plan(tree: Mapping[str, Entry], size: int | None = None) -> Plan:
     lengths = {path: fatname.room(names, path) for path, names in children.items()}
     total = sum(sizes.values()) + sum(lengths.values())
     for bits, cluster in _choices(size or total):
-        root = max(ROOT_ENTRIES * 32, lengths[""]) // SECTOR if bits == 16 else 0
+        root = max(ROOT_ENTRIES * ondisk.DIR.size, lengths[""]) // SECTOR if bits == 16 else 0
         wanted = {path: count for path, count in (lengths | sizes).items() if path or not root}
         needed = sum(-(-count // (cluster * SECTOR)) for count in wanted.values())
         geometry = _fitted(bits, cluster, root, needed, size) if root <= LARGEST_ROOT else None
         if geometry is not None and geometry.sectors > MOST_SECTORS:
             raise _too_large(geometry.sectors * SECTOR)
         if geometry is not None:
-            return Plan(geometry, tree, _places(wanted, geometry))
-    raise Unwritable(f"a FAT volume of {size or total} bytes cannot hold {total} bytes of files: give it another size")
+            return FatLayout(geometry, tree, _places(wanted, geometry))
+    raise FormatError(f"a FAT volume of {size or total} bytes cannot hold {total} bytes of files: give it another size")
 
 
-def _too_large(size: int) -> Unwritable:
-    return Unwritable(f"a FAT volume of {size} bytes; FAT has room for {MOST_SECTORS * SECTOR}: give it another size")
+def _too_large(size: int) -> FormatError:
+    return FormatError(f"a FAT volume of {size} bytes; FAT has room for {MOST_SECTORS * SECTOR}: give it another size")
 
 
-def boot_sector(plan: Plan, label: str, serial: int, hidden: int) -> bytes:
+def boot_sector(plan: FatLayout, label: str, serial: int, hidden: int) -> bytes:
     """The first sector (BPB, section 3) of a volume that starts `hidden` sectors into its disk; it holds no code.
 
-    Unwritable for a label or a place that FAT has no room for.
+    FormatError for a label or a place that FAT has no room for.
     """
     g = plan.geometry
     if hidden > MOST_SECTORS:
         room = f"a FAT volume that starts at byte {hidden * SECTOR}; FAT has room for {MOST_SECTORS * SECTOR}"
-        raise Unwritable(f"{room}: put it in front of the other partitions")
+        raise FormatError(f"{room}: put it in front of the other partitions")
     small = g.sectors if g.sectors < 65536 and g.bits == 16 else 0
-    head = b"\xeb\x58\x90NODEKILN" + pack(
-        "<HBHBHHBHHHII",
-        SECTOR, g.cluster, g.reserved, 2, g.root * 16, small, MEDIA, g.table if g.bits == 16 else 0, 63, 255, hidden,
-        0 if small else g.sectors,
+    data = ondisk.BPB.pack(
+        BS_OEMName=b"NODEKILN", BPB_BytsPerSec=SECTOR, BPB_SecPerClus=g.cluster, BPB_RsvdSecCnt=g.reserved,
+        BPB_RootEntCnt=g.root * SECTOR // ondisk.DIR.size, BPB_Media=MEDIA, BPB_FATSz16=g.table if g.bits == 16 else 0,
+        BPB_SecPerTrk=63, BPB_NumHeads=255, BPB_HiddSec=hidden, BPB_TotSec16=small,
+        BPB_TotSec32=0 if small else g.sectors,
     )  # fmt: skip
     if g.bits == 32:
-        head += pack("<IHHIHH12x", g.table, 0, 0, 2, 1, 6)
-    head += pack("<BBBI11s8s", 0x80, 0, 0x29, serial, fatname.label(label), b"FAT%d   " % g.bits)
-    return head.ljust(510, b"\0") + b"\x55\xaa"
+        data += ondisk.BPB32.pack(BPB_FATSz32=g.table, BPB_RootClus=2, BPB_FSInfo=1, BPB_BkBootSec=6)
+    data += ondisk.BS.pack(BS_VolID=serial, BS_VolLab=fatname.label(label), BS_FilSysType=b"FAT%d   " % g.bits)
+    return data.ljust(SECTOR - len(SIGNATURE), b"\0") + SIGNATURE
 
 
-def write(plan: Plan, out: Sink, label: str, boot: bytes) -> None:
-    """Write the volume with the first sector `boot` (from `boot_sector`, perhaps with a loader's code in it)."""
+def write(plan: FatLayout, out: Sink, label: str, boot: bytes) -> None:
+    """Writes the volume with the first sector `boot` (from `boot_sector`, perhaps with a loader's code in it)."""
     geometry, start = plan.geometry, out.tell()
     used = max((first + _count(size, geometry) for first, size in plan.places.values() if first), default=2)
     out.write(boot)
@@ -155,13 +156,13 @@ def write(plan: Plan, out: Sink, label: str, boot: bytes) -> None:
 
 
 def _children(tree: Mapping[str, Entry]) -> dict[str, list[str]]:
-    """Directory -> the names in it. Unwritable for whatever FAT has no form for."""
+    """Directory -> the names in it. FormatError for whatever FAT has no form for."""
     children: dict[str, list[str]] = {"": []}
     for path, entry in tree.items():
         if type(entry) is Directory:
             children.setdefault(path, [])
         elif type(entry) is not File:
-            raise Unwritable(f"{path}: a {type(entry).__name__.lower()}; FAT holds only files and directories")
+            raise FormatError(f"{path}: a {type(entry).__name__.lower()}; FAT holds only files and directories")
         elif entry.size > LARGEST_FILE:
             raise TooLarge(path, entry.size, "FAT", LARGEST_FILE)
         if path:
@@ -182,7 +183,7 @@ def _choices(size: int) -> Iterator[tuple[int, int]]:
     yield 16, 2  # between the two: a volume of 32 MiB has too many of FAT16's smallest clusters, and too few of FAT32's
 
 
-def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> Geometry | None:
+def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> FatGeometry | None:
     """The geometry with room for `needed` clusters, if there is one."""
     low, high = CLUSTERS[bits]
     if size is not None:
@@ -198,19 +199,19 @@ def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -
         sectors += missing * cluster
 
 
-def _geometry(bits: int, sectors: int, cluster: int, root: int) -> Geometry:
+def _geometry(bits: int, sectors: int, cluster: int, root: int) -> FatGeometry:
     reserved = 32 if bits == 32 else 1
     entries = SECTOR * 8 // bits
     table = -(-(sectors - reserved - root + 2 * cluster) // (cluster * entries + 2))
     reserved += -(reserved + 2 * table + root) % ALIGNED
-    return Geometry(bits, sectors, cluster, reserved, table, root)
+    return FatGeometry(bits, sectors, cluster, reserved, table, root)
 
 
-def _count(size: int, geometry: Geometry) -> int:
+def _count(size: int, geometry: FatGeometry) -> int:
     return -(-size // (geometry.cluster * SECTOR))
 
 
-def _places(wanted: Mapping[str, int], geometry: Geometry) -> dict[str, tuple[int, int]]:
+def _places(wanted: Mapping[str, int], geometry: FatGeometry) -> dict[str, tuple[int, int]]:
     """First cluster and size of everything, directories first."""
     places = {}
     free = 2
@@ -220,7 +221,7 @@ def _places(wanted: Mapping[str, int], geometry: Geometry) -> dict[str, tuple[in
     return places
 
 
-def _table(plan: Plan, used: int) -> bytes:
+def _table(plan: FatLayout, used: int) -> bytes:
     """The file allocation table up to the last used cluster: every chain counts upwards (section 4)."""
     bits = plan.geometry.bits
     table = array("H", range(1, used + 1)) if bits == 16 else _counting(used)
@@ -228,7 +229,7 @@ def _table(plan: Plan, used: int) -> bytes:
     for first, size in plan.places.values():
         if first:
             table[first + _count(size, plan.geometry) - 1] = END[bits]
-    return words(table, "little")
+    return to_bytes(table, "little")
 
 
 def _counting(count: int) -> array[int]:
@@ -242,39 +243,41 @@ def _counting(count: int) -> array[int]:
 
 def _information(free: int, next_free: int) -> bytes:
     """FSInfo (section 5)."""
-    return pack("<I480xIII12xI", 0x41615252, 0x61417272, free, next_free, 0xAA550000)
+    return ondisk.FSINFO.pack(FSI_Free_Count=free, FSI_Nxt_Free=next_free)
 
 
 def _third() -> bytes:
     """The third sector of FAT32's boot region: empty, but signed."""
-    return bytes(510) + b"\x55\xaa"
+    return bytes(SECTOR - len(SIGNATURE)) + SIGNATURE
 
 
-def _directory(plan: Plan, path: str, names: list[str], label: str) -> bytes:
+def _directory(plan: FatLayout, path: str, names: list[str], label: str) -> bytes:
     """The records of the directory `path`, which holds `names` (section 6)."""
     own, above = plan.tree.get(path), plan.tree.get(parent(path))
     rows: list[bytes] = []
     if path:
         upper = plan.places.get(parent(path), (0, 0))[0] if parent(path) else 0
-        rows.append(_record(b".          ", 0x10, own, plan.places[path][0], 0))
-        rows.append(_record(b"..         ", 0x10, above, upper, 0))
+        rows.append(_record(b".          ", ondisk.DIRECTORY, own, plan.places[path][0], 0))
+        rows.append(_record(b"..         ", ondisk.DIRECTORY, above, upper, 0))
     elif label:
-        rows.append(_record(fatname.label(label), 0x08, own, 0, 0))
+        rows.append(_record(fatname.label(label), ondisk.VOLUME_ID, own, 0, 0))
     short = fatname.short_names(names)
     for name in names:
         child = f"{path}/{name}" if path else name
         entry, (first, size) = plan.tree[child], plan.places[child]
         directory = type(entry) is Directory
         rows.append(fatname.long_records(name, short[name]))
-        rows.append(_record(short[name], 0x10 if directory else 0x20, entry, first, 0 if directory else size))
+        attributes = ondisk.DIRECTORY if directory else ondisk.ARCHIVE
+        rows.append(_record(short[name], attributes, entry, first, 0 if directory else size))
     return b"".join(rows)
 
 
 def _record(name: bytes, attributes: int, entry: Entry | None, first: int, size: int) -> bytes:
     date, clock = _stamp(entry.mtime if entry else EARLIEST)
-    return pack(
-        "<11sBBBHHHHHHHI", name, attributes, 0, 0, clock, date, date, first >> 16, clock, date, first & 0xFFFF, size
-    )
+    return ondisk.DIR.pack(
+        DIR_Name=name, DIR_Attr=attributes, DIR_CrtTime=clock, DIR_CrtDate=date, DIR_LstAccDate=date,
+        DIR_WrtTime=clock, DIR_WrtDate=date, DIR_FstClusHI=first >> 16, DIR_FstClusLO=first & 0xFFFF, DIR_FileSize=size,
+    )  # fmt: skip
 
 
 def _stamp(mtime: int) -> tuple[int, int]:

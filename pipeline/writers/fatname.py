@@ -1,15 +1,16 @@
-"""Names in a FAT directory: the short form (8.3), and the long form in front of it.
+"""Names in a FAT directory: the short form (8.3), preceded by the long form.
 
-Source: Microsoft FAT Specification (2005-08-30), sections 6.1 and 7. The long form is there wherever the short form
-would not give the name back exactly.
+Source: Microsoft FAT Specification (2005-08-30), sections 6.1 and 7. The long form exists where the short form would
+not restore the exact name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import pack
 
-from pipeline.writers import Unwritable
+from pipeline.ondisk import fat as ondisk
+from pipeline.ondisk.mbr import SECTOR
+from pipeline.writers import FormatError
 
 FORBIDDEN = frozenset('"*/:<>?\\|') | {chr(number) for number in range(32)} | {"\x7f"}
 SHORT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~")
@@ -18,20 +19,21 @@ LONGEST = 255
 LONGEST_LABEL = 11
 """Maximum length of a label, in characters of ASCII (section 3, BS_VolLab)."""
 MOST_RECORDS = 65536
-"""Maximum number of records of a directory, its own two counted; a name takes one or several (section 6: 2 MiB)."""
+"""Maximum number of records of a directory, its own two included; a name takes one or several (section 6: 2 MiB)."""
 UNITS = 13
 """UTF-16 units that one record of a long name holds."""
 
 
 def label(text: str) -> bytes:
-    """A volume label: 11 bytes, upper case, padded with spaces. Unwritable for one that has no room."""
+    """A volume label: 11 bytes, upper case, padded with spaces. FormatError for one that has no room."""
     if len(text) > LONGEST_LABEL or not text.isascii():
-        raise Unwritable(f"label {text!r}; FAT has room for {LONGEST_LABEL} characters of ASCII: shorten it")
+        raise FormatError(f"label {text!r}; FAT has room for {LONGEST_LABEL} characters of ASCII: shorten it")
     return text.upper().encode("ascii").ljust(LONGEST_LABEL) if text else b"NO NAME    "
 
 
 def room(names: Sequence[str], path: str) -> int:
-    """Bytes that the directory `path` with `names` takes, its own two records counted. Unwritable for bad names."""
+    """Returns the bytes of the directory `path` with `names`, its own two records included. FormatError for invalid
+    names."""
     seen: dict[str, str] = {}
     total = 2
     short = short_names(names)
@@ -40,16 +42,16 @@ def room(names: Sequence[str], path: str) -> int:
         twin = seen.setdefault(name.upper(), name)
         if twin != name:
             where = f"{path}/" if path else ""
-            raise Unwritable(f"{where}{twin} and {where}{name}: FAT takes these for the same name")
-        total += 1 + len(long_records(name, short[name])) // 32
+            raise FormatError(f"{where}{twin} and {where}{name}: FAT ignores case: rename one of them")
+        total += 1 + len(long_records(name, short[name])) // ondisk.DIR.size
     if total > MOST_RECORDS:
         room = f"names in {total} records; a FAT directory has room for {MOST_RECORDS}"
-        raise Unwritable(f"{path or 'the root'}: {room}: spread them over several directories, or shorten them")
-    return -(-total * 32 // 512) * 512
+        raise FormatError(f"{path or 'the root'}: {room}: spread them over several directories, or shorten them")
+    return -(-total * ondisk.DIR.size // SECTOR) * SECTOR
 
 
 def short_names(names: Sequence[str]) -> dict[str, bytes]:
-    """The 8.3 form of each name, all different; one that is short but for its case gives the same in upper case."""
+    """Returns the 8.3 form of each name, all different; a name that is short but for its case becomes upper case."""
     short = {name: plain for name in names if (plain := _plain(name)) is not None}
     taken = set(short.values())
     free: dict[tuple[str, int, str], int] = {}
@@ -62,7 +64,7 @@ def short_names(names: Sequence[str]) -> dict[str, bytes]:
 
 
 def long_records(name: str, short: bytes) -> bytes:
-    """The records that carry the long form, the last part first; none where the short form says it all."""
+    """Returns the records of the long form, the last part first; b"" where the short form is exact."""
     if _plain(name) is not None:
         return b""
     units = name.encode("utf-16-le", "surrogatepass")
@@ -74,19 +76,22 @@ def long_records(name: str, short: bytes) -> bytes:
     result = b""
     for number in range(parts, 0, -1):
         part = units[(number - 1) * 2 * UNITS : number * 2 * UNITS]
-        order = number | (0x40 if number == parts else 0)
-        result += pack("<B10sBBB12sH4s", order, part[:10], 0x0F, 0, checksum, part[10:22], 0, part[22:])
+        order = number | (ondisk.LAST_LONG_ENTRY if number == parts else 0)
+        result += _record(order, part[:10], ondisk.LONG_NAME, 0, checksum, part[10:22], 0, part[22:])
     return result
+
+
+_record = ondisk.LDIR.struct.pack
 
 
 def _check(name: str, path: str) -> None:
     where = f"{path}/{name}".removeprefix("/")
     if FORBIDDEN.intersection(name) or name[-1] in ". ":
-        raise Unwritable(f"{where!r}: a name that FAT cannot hold")
+        raise FormatError(f"{where!r}: a name that FAT cannot hold")
     if any("\ud800" <= character <= "\udfff" for character in name):
-        raise Unwritable(f"{where!r}: a name that is not UTF-8; FAT holds names in Unicode")
+        raise FormatError(f"{where!r}: a name that is not UTF-8; FAT holds names in Unicode")
     if (size := len(name.encode("utf-16-le")) // 2) > LONGEST:
-        raise Unwritable(f"{where!r}: a name of {size} UTF-16 units; FAT has room for {LONGEST}: shorten it")
+        raise FormatError(f"{where!r}: a name of {size} UTF-16 units; FAT has room for {LONGEST}: shorten it")
 
 
 def _plain(name: str) -> bytes | None:
@@ -99,10 +104,10 @@ def _plain(name: str) -> bytes | None:
 
 
 def _numbered(name: str, taken: set[bytes], free: dict[tuple[str, int, str], int]) -> bytes:
-    """The first free short form with a numeric tail (BASE~1.EXT).
+    """Returns the first free short form with a numeric tail (BASE~1.EXT).
 
-    free: by what stands before the tail, digits of the tail and extension, the first number that nobody tried; it is
-    brought up to date, or a large directory would take hours.
+    free: (start, digits of the tail, extension) -> the first number that was not tried. It is updated here: without it
+    a large directory would take hours.
     """
     stem, _, extension = name.upper().lstrip(".").rpartition(".") if "." in name.lstrip(".") else (name.upper(), "", "")
     base = "".join(character if character in SHORT else "_" for character in stem if character not in " .") or "_"
@@ -114,4 +119,4 @@ def _numbered(name: str, taken: set[bytes], free: dict[tuple[str, int, str], int
             short = f"{start}~{number}".encode().ljust(8) + tail.encode().ljust(3)
             if short not in taken:
                 return short
-    raise Unwritable(f"{name}: a FAT directory has no more room for names that start alike: rename it")
+    raise FormatError(f"{name}: a FAT directory has no more room for names that start alike: rename it")

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from struct import Struct, pack
+from struct import pack, unpack
 from typing import NamedTuple
 
 from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Memoize, Sink, length
-from pipeline.writers import TooLarge, Unwritable, agreed, isodir, isosection, limits
-from pipeline.writers.isodir import BIG, BLOCK, LITTLE, PADDING
-from pipeline.writers.isosection import Described, Whole
+from pipeline.ondisk import iso9660 as ondisk
+from pipeline.ondisk.iso9660 import BLOCK, both, both_16
+from pipeline.writers import FormatError, TooLarge, canonical_hard_links, isodir, isosection, limits
+from pipeline.writers.isodir import PADDING
+from pipeline.writers.isosection import DirectoryIndex, SectionedDisc
 
 VERSION = 4
-SYSTEM = 16 * BLOCK
+SYSTEM = ondisk.FIRST_DESCRIPTOR * BLOCK
 """Bytes before the descriptors, free for a boot record."""
 BIOS, EFI = 0x00, 0xEF
 LARGEST_FILE = isodir.LARGEST_FILE
@@ -30,6 +32,8 @@ LONGEST_NAME = 253
 ROOM = f"ISO 9660 has room for that in the first {MOST_FOLDERS} alone: make fewer, or take kernel+squashfs"
 LONGEST_LABEL = 32
 """Maximum length of a label, in characters (8.4.7, Volume Identifier). Joliet has the first 16."""
+MADE, NEVER = b"1980010100000000\0", b"0" * 16 + b"\0"
+"""Times in a descriptor (8.4.26.1): the volume's, and none."""
 
 
 class Boot(NamedTuple):
@@ -38,32 +42,33 @@ class Boot(NamedTuple):
     path: str
     platform: int
     sectors: int
-    """Of 512 bytes, that a BIOS loads; UEFI takes 1 for "up to the end"."""
+    """Number of 512-byte sectors that a BIOS loads; UEFI reads 1 as "up to the end"."""
 
 
-class Plan(NamedTuple):
+class IsoLayout(NamedTuple):
     """A file system before it is written: where everything lies, in blocks."""
 
-    whole: Whole
+    whole: SectionedDisc
     boots: Sequence[Boot]
     catalog: int
     modified: int
     """Time stamp of the root."""
     tables: Content
-    """For both kinds of readers: the path table in both byte orders, each in whole blocks. They lie behind all else."""
+    """The path tables of the primary and of Joliet's directories, in both byte orders, each in whole blocks. They
+    follow all else."""
     sizes: Sequence[int]
     """Bytes of those of each."""
     end: int
 
     def block(self, path: str) -> int:
-        """Where the file starts that is booted from `path`."""
+        """Returns the first block of the file at `path`, which is booted from."""
         return self.whole.files[path][0]
 
 
-def plan(tree: Mapping[str, Entry], keep: Memoize, boots: Sequence[Boot] = ()) -> Plan:
-    """Lay out the ordered, complete `tree`. keep: makes what a section comes to, or knows it. Unwritable for what ISO
-    9660 has no room for."""
-    tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(agreed(tree))}
+def plan(tree: Mapping[str, Entry], keep: Memoize, boots: Sequence[Boot] = ()) -> IsoLayout:
+    """Lays out the ordered, complete `tree`. keep: memoises a section's layout. FormatError for what ISO 9660 cannot
+    hold."""
+    tree = {"": Directory(0o755, 0, 0, EPOCH), **dict(canonical_hard_links(tree))}
     limits.check(tree, "ISO 9660", LONGEST_NAME)
     for path, entry in tree.items():
         if type(entry) is File and entry.size > LARGEST_FILE:
@@ -73,21 +78,20 @@ def plan(tree: Mapping[str, Entry], keep: Memoize, boots: Sequence[Boot] = ()) -
     whole = isosection.whole(tree, keep, how, catalog + bool(boots), [boot.path for boot in boots])
     sizes, tables = keep(f"{how} path tables {whole.directories}", partial(_path_tables, whole.described))
     end = isodir.within(whole.end + length(tables) // BLOCK)
-    return Plan(whole, boots, catalog, tree[""].mtime, tables, sizes, end)
+    return IsoLayout(whole, boots, catalog, tree[""].mtime, tables, sizes, end)
 
 
-def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
-    """Write the file system, called `label`; `system` is what stands in its first 32 KiB. Unwritable for a label that
-    has no room, or is not of ASCII."""
+def write(plan: IsoLayout, out: Sink, label: str, system: bytes = b"") -> None:
+    """Writes the file system, called `label`. system: its first 32 KiB. FormatError for a label that is too long or not
+    ASCII."""
     if len(label) > LONGEST_LABEL or not label.isascii():
-        raise Unwritable(f"label {label!r}; ISO 9660 has room for {LONGEST_LABEL} characters of ASCII: shorten it")
+        raise FormatError(f"label {label!r}; ISO 9660 has room for {LONGEST_LABEL} characters of ASCII: shorten it")
     out.write(system.ljust(SYSTEM, b"\0"))
     out.write(_descriptor(plan, False, label))
     if plan.boots:
-        text = b"\0CD001\x01EL TORITO SPECIFICATION"
-        out.write((text.ljust(71, b"\0") + pack("<I", plan.catalog)).ljust(BLOCK, b"\0"))
+        out.write(ondisk.BOOT_DESCRIPTOR.pack(catalog=plan.catalog))
     out.write(_descriptor(plan, True, label))
-    out.write(b"\xffCD001\x01".ljust(BLOCK, b"\0"))
+    out.write(ondisk.VOLUME.pack(type=ondisk.TERMINATOR, structure_version=0))
     if plan.boots:
         out.write(_catalog(plan).ljust(BLOCK, b"\0"))
     for part in plan.whole.parts:
@@ -95,7 +99,7 @@ def write(plan: Plan, out: Sink, label: str, system: bytes = b"") -> None:
     out.extend(plan.tables)
 
 
-def _descriptor(plan: Plan, joliet: bool, label: str) -> bytes:
+def _descriptor(plan: IsoLayout, joliet: bool, label: str) -> bytes:
     """The primary or the supplementary volume descriptor (8.4, 8.5)."""
     encoding = "utf-16-be" if joliet else "ascii"
 
@@ -104,31 +108,29 @@ def _descriptor(plan: Plan, joliet: bool, label: str) -> bytes:
 
     size = plan.sizes[joliet]
     table = plan.whole.end + (2 * -(-plan.sizes[0] // BLOCK) if joliet else 0)
-    made = b"1980010100000000\0"
-    never = b"0" * 16 + b"\0"
-    return b"".join([
-        b"\x02CD001\x01\0" if joliet else b"\x01CD001\x01\0",
-        text("LINUX", 32), text(label, 32), bytes(8), _both(plan.end),
-        (b"%/E" if joliet else b"").ljust(32, b"\0"),
-        pack("<HHHHHH", 1, 256, 1, 256, BLOCK, BLOCK >> 8 | (BLOCK & 0xFF) << 8),
-        _both(size), pack("<II", table, 0), pack(">II", table + -(-size // BLOCK), 0),
-        isodir.own_record(plan.whole.root[joliet], plan.modified),
-        text("", 128), text("", 128), text("", 128), text("NODEKILN", 128), text("", 37), text("", 37), text("", 37),
-        made, made, never, made, b"\x01",
-    ]).ljust(BLOCK, b"\0")  # fmt: skip
+    names = {name: text("", 128) for name in ("volume_set", "publisher", "preparer")}
+    files = {name: text("", 37) for name in ("copyright", "abstract", "bibliography")}
+    return ondisk.VOLUME.pack(
+        type=ondisk.SUPPLEMENTARY if joliet else ondisk.PRIMARY, system=text("LINUX", 32), volume=text(label, 32),
+        space_size=both(plan.end), escape_sequences=b"%/E" if joliet else b"", set_size=both_16(1),
+        sequence_number=both_16(1), block_size=both_16(BLOCK), path_table_size=both(size), l_path_table=table,
+        m_path_table=pack(">I", table + -(-size // BLOCK)), application=text("NODEKILN", 128), created=MADE,
+        modified=MADE, expires=NEVER, effective=MADE, **names, **files,
+        root=isodir.own_record(plan.whole.root[joliet], plan.modified),
+    )  # fmt: skip
 
 
-def _path_tables(described: Callable[[], Sequence[Described]], out: Sink) -> list[int]:
-    """Write all directories, level by level (9.4), in both byte orders; the bytes of each kind of table."""
+def _path_tables(described: Callable[[], Sequence[DirectoryIndex]], out: Sink) -> list[int]:
+    """Writes all directories, level by level (9.4), in both byte orders; the bytes of each kind of table."""
     sizes = []
     for folders, places in described():
         rows = [("", b"\0", 1)]
         for number, (path, _, _) in enumerate(rows, 1):  # grows below, level by level
             found = folders.get(path, ())
             if found and number > MOST_FOLDERS:
-                raise Unwritable(f"{limits.shown(path)}: directory {number}, with others in it; {ROOM}")
+                raise FormatError(f"{limits.shown(path)}: directory {number}, with others in it; {ROOM}")
             rows += [(child, name.encode("latin-1"), number) for child, name in found]
-        for record in (Struct("<BBIH").pack, Struct(">BBIH").pack):
+        for record in (ondisk.PATH_RECORD.struct.pack, ondisk.PATH_RECORD_BIG.struct.pack):
             fixed = [record(len(name), 0, places[path][0], above) for path, name, above in rows]
             table = b"".join([head + row[1] + PADDING[len(row[1]) % 2] for head, row in zip(fixed, rows, strict=True)])
             out.write(table + bytes(-len(table) % BLOCK))
@@ -136,21 +138,17 @@ def _path_tables(described: Callable[[], Sequence[Described]], out: Sink) -> lis
     return sizes
 
 
-def _catalog(plan: Plan) -> bytes:
+def _catalog(plan: IsoLayout) -> bytes:
     """The boot catalog: validation entry, the default entry, and a section for each further platform."""
     first, *others = plan.boots
-    check = pack("<BBH24sH", 1, first.platform, 0, b"NODEKILN", 0) + b"\x55\xaa"
-    total = -sum(int.from_bytes(check[at : at + 2], "little") for at in range(0, 32, 2)) & 0xFFFF
-    data = check[:28] + pack("<H", total) + check[30:] + _boot_entry(plan, first)
+    data = bytearray(ondisk.VALIDATION.pack(platform=first.platform, id=b"NODEKILN"))
+    ondisk.VALIDATION.patch(data, checksum=-sum(unpack("<16H", data)) & 0xFFFF)
+    data += _boot_entry(plan, first)
     for number, boot in enumerate(others, 1):
-        data += pack("<BBH28s", 0x91 if number == len(others) else 0x90, boot.platform, 1, b"")
-        data += _boot_entry(plan, boot)
-    return data
+        indicator = ondisk.LAST_SECTION if number == len(others) else ondisk.SECTION
+        data += ondisk.BOOT_SECTION.pack(indicator=indicator, platform=boot.platform) + _boot_entry(plan, boot)
+    return bytes(data)
 
 
-def _boot_entry(plan: Plan, boot: Boot) -> bytes:
-    return pack("<BBHBBHI20s", 0x88, 0, 0, 0, 0, boot.sectors, plan.block(boot.path), b"")
-
-
-def _both(number: int) -> bytes:
-    return LITTLE(number) + BIG(number)
+def _boot_entry(plan: IsoLayout, boot: Boot) -> bytes:
+    return ondisk.BOOT_ENTRY.pack(sectors=boot.sectors, start=plan.block(boot.path))

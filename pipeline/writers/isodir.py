@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from struct import Struct, pack
 from typing import NamedTuple
 
 from pipeline.model.tree import Directory, Entry, File, Sink, length, parent
-from pipeline.writers import Unwritable, isoname, rockridge
+from pipeline.ondisk import iso9660 as ondisk
+from pipeline.ondisk.iso9660 import BIG, BLOCK, IS_DIRECTORY, LITTLE, MORE_EXTENTS, both_16
+from pipeline.writers import FormatError, isoname, rockridge
 
-BLOCK = 2048
 LARGEST_EXTENT = (1 << 32) - BLOCK
 """Maximum size of an extent, in bytes: whole blocks, in a field of 32 bits (9.1.4). A larger file is a row of extents
 (level 3)."""
@@ -22,27 +22,25 @@ LARGEST_FILE = 100 * LARGEST_EXTENT
 MOST_BLOCKS = (1 << 32) - 1
 """Maximum number of blocks of a volume: 8 TiB (8.4.8, Volume Space Size: 32 bits; 9.1.3 for the places in it)."""
 LONGEST_RECORD = 254
-PLACED = 18
-"""Bytes of a record up to the end of its place: length, 0, first block and size in both byte orders."""
+PLACED = ondisk.RECORD.offset["recorded"]
+"""Bytes of a record up to the end of its location and data length."""
 HEADS = [bytes((size, 0)) for size in range(LONGEST_RECORD + 1)]
 LENGTHS = [bytes((size,)) for size in range(LONGEST_RECORD + 1)]
 PADDING = (b"", b"\0")
-IS_DIRECTORY, MORE_EXTENTS = 0x02, 0x80
 NOWHERE = (bytes(16),)
-"""The place of what has no bytes."""
+"""The place of an entry without bytes."""
 MANY = 256
 """Directories that are written at once."""
-LITTLE, BIG = Struct("<I").pack, Struct(">I").pack
 
 Where = tuple[int, int]
 """First block, and size in bytes, of a directory or a file; of an empty one 0 and 0."""
 
 _Row = tuple[bytes, str, int, bytes, Sequence[bytes]]
-"""A directory record before its place is known: what stands in front of that, the path, which extent of the file, what
-stands behind; and the Rock Ridge fields, where those have no room and some go into the overflow."""
+"""A directory record before its place is known: the bytes before that, the path, the number of the extent, the bytes
+after; and the Rock Ridge fields, if they do not fit and some go into the overflow."""
 
 
-class Listings(NamedTuple):
+class Directories(NamedTuple):
     """Directories as one kind of reader sees them: with Rock Ridge, or Joliet's. Nothing has a place."""
 
     rows: Mapping[str, list[_Row]]
@@ -59,7 +57,7 @@ class Listings(NamedTuple):
 class Area(NamedTuple):
     """Directories in a row of blocks: the primary ones, Joliet's, and the overflow."""
 
-    listings: Sequence[Listings]
+    listings: Sequence[Directories]
     places: Sequence[Mapping[str, Where]]
     overflow: int
     """Its first block."""
@@ -67,8 +65,8 @@ class Area(NamedTuple):
 
 
 def area(tree: Mapping[str, Entry], names: Mapping[str, list[str]], start: int) -> Area:
-    """The directories of `names`, each with the paths in it, from the block `start` on. tree: those directories, what
-    is in them, and what they are in."""
+    """Lays out the directories of `names`, each with its paths, from the block `start` on. tree: those directories,
+    their entries, and their parents."""
     listings, places, block = [_listings(tree, names, joliet) for joliet in (False, True)], [], start
     for each in listings:
         own = {}
@@ -83,13 +81,13 @@ def within(block: int) -> int:
     """`block`, where a volume may end in front of it."""
     if block > MOST_BLOCKS:
         room = f"ISO 9660 has room for {MOST_BLOCKS * BLOCK}"
-        raise Unwritable(f"a disc of {block * BLOCK} bytes or more; {room}: make the node smaller")
+        raise FormatError(f"a disc of {block * BLOCK} bytes or more; {room}: make the node smaller")
     return block
 
 
 def write(area: Area, others: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:
-    """Write an area. others: where directories are that stand in it and are none of it, for both kinds of readers.
-    files: where those are that stand in it."""
+    """Writes an area. others: places of entries that are directories outside of it, primary and Joliet's. files: places
+    of files in it."""
     overflow = rockridge.Overflow()
     placed = {path: _extents_at(*where) for path, where in files.items()}
     for listings, own, other in zip(area.listings, area.places, others, strict=True):
@@ -108,7 +106,7 @@ def own_record(where: Where, mtime: int) -> bytes:
     return HEADS[PLACED + len(behind)] + _place(*where) + behind
 
 
-def _listings(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet: bool) -> Listings:
+def _listings(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet: bool) -> Directories:
     rows, sizes, folders, overflow = {}, {}, {}, rockridge.Overflow()
     for path, paths in names.items():
         if joliet:
@@ -118,7 +116,7 @@ def _listings(tree: Mapping[str, Entry], names: Mapping[str, list[str]], joliet:
         rows[path], sizes[path] = _rows(tree, path, children, joliet, overflow)
         if found := [(child, name.decode("latin-1")) for name, child in children if type(tree[child]) is Directory]:
             folders[path] = found
-    return Listings(rows, sizes, folders, len(overflow.data) + -len(overflow.data) % BLOCK)
+    return Directories(rows, sizes, folders, len(overflow.data) + -len(overflow.data) % BLOCK)
 
 
 def _rows(
@@ -167,7 +165,7 @@ def _rows(
 
 
 def _extents(entry: Entry) -> tuple[int, int]:
-    """How many records an entry takes, one an extent, and the flags of the last."""
+    """Returns the number of records of an entry, one an extent, and the flags of the last."""
     if type(entry) is Directory:
         return 1, IS_DIRECTORY
     return max(-(-length(entry.content) // LARGEST_EXTENT), 1) if type(entry) is File else 1, 0
@@ -175,7 +173,7 @@ def _extents(entry: Entry) -> tuple[int, int]:
 
 @lru_cache(rockridge.FEW)
 def _dot(identifier: bytes, joliet: bool, kept: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
-    """What stands in front of the place of a record that stands for a directory itself or the one above, and behind."""
+    """Returns the bytes before and after the place in a record of a directory itself or its parent."""
     fields = () if joliet else rockridge.fields(Directory(*kept), 2)
     tail = _tail(identifier, IS_DIRECTORY, kept[3]) + b"".join(fields)
     tail += PADDING[len(tail) % 2]
@@ -205,14 +203,14 @@ def _extents_at(block: int, size: int) -> Sequence[bytes]:
 
 
 def _tail(identifier: bytes, flags: int, mtime: int) -> bytes:
-    """A directory record (9.1) behind its place, without its system use fields."""
+    """Returns the part of a directory record (9.1) after its place, without its system use fields."""
     size = len(identifier)
     return _times(mtime, flags) + LENGTHS[size] + identifier + PADDING[1 - size % 2]
 
 
 @lru_cache(rockridge.FEW)
 def _times(mtime: int, flags: int) -> bytes:
-    return rockridge.date(mtime) + pack("<BBBHH", flags, 0, 0, 1, 256)
+    return rockridge.date(mtime) + bytes((flags, 0, 0)) + both_16(1)
 
 
 def _place(block: int, size: int) -> bytes:

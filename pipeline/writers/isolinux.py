@@ -1,4 +1,4 @@
-"""ISOLINUX, Syslinux's loader for CDs: where its parts come from and go to, and the table that tells it where it is.
+"""ISOLINUX, Syslinux's loader for CDs: the paths of its parts, and its table of addresses.
 
 Source: syslinux 6, doc/isolinux.txt; the boot information table is described there and in mkisofs(8).
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 VERSION = 1
 PROGRAM, MODULE, CONFIG = "isolinux/isolinux.bin", "isolinux/ldlinux.c32", "isolinux/isolinux.cfg"
 PROGRAM_SOURCE = "usr/lib/ISOLINUX/isolinux.bin"
 MODULE_SOURCE = "usr/lib/syslinux/modules/bios/ldlinux.c32"
 HYBRID_SOURCE = "usr/lib/ISOLINUX/isohdpfx.bin"
-"""In Debian's packages isolinux and syslinux-common, which must be of one version."""
+"""Paths in Debian's packages isolinux and syslinux-common, which must have the same version."""
 SECTORS = 4
-"""Of 512 bytes, that a BIOS loads of the program; it loads the rest by itself."""
+"""Number of 512-byte sectors of the program that a BIOS loads; the program loads the rest."""
 TABLE = 8
 SUMMED = 64
-"""The table is from TABLE to here; the checksum is of what follows."""
+"""Bounds of the table; its checksum covers the bytes after it."""
 DESCRIPTOR = 16
 """The block of the primary volume descriptor."""
 HYBRID_CODE = 432
@@ -29,7 +29,7 @@ HYBRID_CODE = 432
 def install(program: bytes, block: int) -> bytes:
     """`isolinux.bin` as it lies on the disc from `block` (of 2048 bytes) on."""
     if len(program) <= SUMMED:
-        raise Unwritable("isolinux.bin is too short to be that")
+        raise FormatError("isolinux.bin is too short: take Debian's")
     rest = program[SUMMED:] + bytes(-len(program) % 4)
     checksum = sum(unpack_from(f"<{len(rest) // 4}I", rest)) & 0xFFFFFFFF
     table = pack("<IIII", DESCRIPTOR, block, len(program), checksum)
@@ -39,5 +39,5 @@ def install(program: bytes, block: int) -> bytes:
 def hybrid_code(code: bytes, block: int) -> bytes:
     """The 440 bytes that start the program from a disk: isohdpfx.bin, and where the program is, in sectors."""
     if len(code) > HYBRID_CODE:
-        raise Unwritable(f"isohdpfx.bin has {len(code)} bytes, and a boot record has room for {HYBRID_CODE}")
+        raise FormatError(f"isohdpfx.bin has {len(code)} bytes, and a boot record has room for {HYBRID_CODE}")
     return code.ljust(HYBRID_CODE, b"\0") + pack("<Q", block * 4)

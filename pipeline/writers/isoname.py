@@ -15,11 +15,11 @@ LONGEST_DIRECTORY = 31
 LONGEST_JOLIET = 64
 """Units of UTF-16 in a name."""
 _Cut = tuple[str, int, str]
-"""A name's part that may be cut, to how many characters, and what follows it."""
+"""A name: the part that may be cut, its maximum length, and the rest."""
 
 
 class _Table(dict[int, str]):
-    """For str.translate: what stands for a character; those that come often are looked up once."""
+    """A table for str.translate: character -> replacement; frequent ones are looked up once."""
 
     def __init__(self, spelled: Callable[[str], str]) -> None:
         super().__init__((code, spelled(chr(code))) for code in range(128))
@@ -34,12 +34,12 @@ JOLIET = _Table(lambda each: "_" if each in FORBIDDEN or not each.isprintable() 
 
 
 def primary(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes, str]]:
-    """Identifier and path of each of a directory's `paths`, in the order that the standard asks for."""
+    """Returns identifier and path of each of a directory's `paths`, in the standard's order."""
     return _identified(tree, paths, _primary, ascii_encode)
 
 
 def joliet(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes, str]]:
-    """The same in Joliet's hierarchy."""
+    """Returns the same for Joliet's hierarchy."""
     return _identified(tree, paths, _joliet, utf_16_be_encode)
 
 
@@ -49,7 +49,7 @@ def _identified(
     parts: Callable[[str, bool], _Cut],
     encode: Callable[[str], tuple[bytes, int]],
 ) -> list[tuple[bytes, str]]:
-    """A name whose identifier is taken has a number in it; it is looked for from the last such name's on."""
+    """Returns identifiers and paths. A number makes an identifier unique; the search goes on from the last one."""
     taken: dict[bytes, str] = {}
     numbers: dict[bytes, int] = {}
     for path in paths:

@@ -1,7 +1,7 @@
-"""What goes into an ISO 9660 file system, cut into sections that are laid out each by itself.
+"""The content of an ISO 9660 file system, divided into sections that are laid out one by one.
 
-A section (tree.sections) need not be laid out again as long as nothing in it changes, nor where it starts. A directory
-that has entries in another section is **open**: all such lie in front of the sections.
+A section (tree.sections) is laid out again only if its entries or its start change. A directory that has entries in
+another section is a **spanning** directory: all such precede the sections.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from pipeline.model.columns import named
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Directory, Entry, File, Memoize, Sink, length, parent, sections
+from pipeline.ondisk.iso9660 import BLOCK
 from pipeline.writers import isodir
-from pipeline.writers.isodir import BLOCK, Area, Where
+from pipeline.writers.isodir import Area, Where
 
 
-class Section(NamedTuple):
-    """Some entries, and what must be known of others to lay them out."""
+class IsoSection(NamedTuple):
+    """Entries, and the facts about others that their layout needs."""
 
     start: int
     """Its first block."""
@@ -27,47 +28,48 @@ class Section(NamedTuple):
     """The open directories that are among them, or that others are in; and where they are for both kinds of readers.
     """
     known: Mapping[str, int]
-    """Those of its files whose bytes an earlier section has -> their first block."""
+    """Files deduplicated against earlier sections -> their first block."""
     wanted: Sequence[str]
-    """Those of its files that others ask for."""
+    """Files whose places other sections need."""
 
 
-class Opened(NamedTuple):
+class SpanningDirectories(NamedTuple):
     """The open directories."""
 
     start: int
     paths: Sequence[str]
     entries: Mapping[str, Entry]
-    """Those, what is in them, and what they are in; files without their bytes, unless they take several extents."""
+    """Those directories, their entries and their parents; files without their bytes, unless they take several
+    extents."""
 
 
-class Described(NamedTuple):
+class DirectoryIndex(NamedTuple):
     """Directories as one kind of reader sees them."""
 
     folders: Mapping[str, Sequence[tuple[str, str]]]
-    """As in isodir.Listings."""
+    """As in isodir.Directories."""
     places: Mapping[str, Where]
 
 
-class Whole(NamedTuple):
+class SectionedDisc(NamedTuple):
     """Everything, laid out."""
 
     parts: Sequence[Content]
     """The open directories, and the sections."""
     files: Mapping[str, Where]
-    """Those files that were asked for, or are in open directories."""
+    """Places of files that were requested, or are in spanning directories."""
     root: Sequence[Where]
     """For both kinds of readers."""
     directories: Digest
-    """Names what `described` gives."""
-    described: Callable[[], Sequence[Described]]
+    """A name of what `described` returns."""
+    described: Callable[[], Sequence[DirectoryIndex]]
     """For both: all directories."""
     end: int
 
 
-def whole(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted: Sequence[str]) -> Whole:
-    """Lay out the ordered, complete `tree`, root included, from the block `start` on. keep: makes what a section comes
-    to, or knows it; `how` is said to it. wanted: files that are asked for."""
+def whole(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted: Sequence[str]) -> SectionedDisc:
+    """Lays out the ordered, complete `tree`, root included, from the block `start` on. keep: memoises a section's
+    layout, under a name that starts with `how`. wanted: files whose places are requested."""
     rows = list(sections(tree))
     opened = _opened(tree, rows, start)
     open_ones = f"{how} open {named(opened.entries, opened.start, opened.paths)}"
@@ -78,7 +80,7 @@ def whole(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted
     described = [partial(keep, f"{open_ones} directories", partial(_listed, opened))]
     for row, (known, first) in zip(rows, _shared(rows), strict=True):
         near = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))}
-        section = Section(
+        section = IsoSection(
             block,
             row,
             {path: (tree[path], [where[path] for where in outline["places"]]) for path in opened.paths if path in near},
@@ -97,11 +99,11 @@ def whole(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted
     files = {path: where for path, where in files.items() if path in asked}
     _, content = keep(f"{open_ones} {named({}, places, files)}", partial(_filled, opened, places, files))
     root = [each[""] for each in places]
-    return Whole([content, *parts], files, root, named({}, names), partial(_together, described), block)
+    return SectionedDisc([content, *parts], files, root, named({}, names), partial(_together, described), block)
 
 
-def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[Described]:
-    whole = [Described({}, {}), Described({}, {})]
+def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[DirectoryIndex]:
+    whole = [DirectoryIndex({}, {}), DirectoryIndex({}, {})]
     for kept in described:
         for each, (folders, places) in zip(whole, kept()[0], strict=True):
             each.folders.update(folders)  # type: ignore[attr-defined]
@@ -109,24 +111,24 @@ def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[De
     return whole
 
 
-def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], start: int) -> Opened:
+def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], start: int) -> SpanningDirectories:
     above = {path: parent(path) for path in tree if path}
     paths = {above[path] for row in rows for path in row if path and above[path] not in row}
     around = {*paths, *map(parent, paths), *(path for path, folder in above.items() if folder in paths)}
     entries = {path: _outline(entry) for path, entry in tree.items() if path in around}
-    return Opened(start, [path for path in entries if path in paths], entries)
+    return SpanningDirectories(start, [path for path in entries if path in paths], entries)
 
 
 def _outline(entry: Entry) -> Entry:
-    """What a record's size depends on: not what a file holds, so that it may change."""
+    """Returns the entry without content that a record's size does not depend on, so that it may change."""
     if type(entry) is not File or length(entry.content) > isodir.LARGEST_EXTENT:
         return entry
     return entry._replace(content=())
 
 
-def _area(some: Section | Opened) -> Area:
+def _area(some: IsoSection | SpanningDirectories) -> Area:
     """The section's directories that are not open, or those that are."""
-    if isinstance(some, Opened):
+    if isinstance(some, SpanningDirectories):
         tree, folders = dict(some.entries), list(some.paths)
     else:
         tree = {**{path: entry for path, (entry, _) in some.open.items()}, **some.entries}
@@ -138,21 +140,25 @@ def _area(some: Section | Opened) -> Area:
     return isodir.area(tree, names, some.start)
 
 
-def _described(area: Area) -> list[Described]:
-    return [Described(listings.folders, places) for listings, places in zip(area.listings, area.places, strict=True)]
+def _described(area: Area) -> list[DirectoryIndex]:
+    return [
+        DirectoryIndex(listings.folders, places) for listings, places in zip(area.listings, area.places, strict=True)
+    ]
 
 
-def _listed(some: Section | Opened, _: Sink) -> Any:
+def _listed(some: IsoSection | SpanningDirectories, _: Sink) -> Any:
     return _described(_area(some))
 
 
-def _outlined(opened: Opened, _: Sink) -> Any:
+def _outlined(opened: SpanningDirectories, _: Sink) -> Any:
     area = _area(opened)
     return {"places": area.places, "end": area.end, "directories": named({}, *_described(area))}
 
 
-def _filled(opened: Opened, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink) -> None:
-    """Write the open directories."""
+def _filled(
+    opened: SpanningDirectories, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink
+) -> None:
+    """Writes the open directories."""
     isodir.write(_area(opened), places, files, out)
 
 
@@ -172,8 +178,9 @@ def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str
     yield from zip(known, asked, strict=True)
 
 
-def _laid(section: Section, out: Sink) -> Any:
-    """Write a section: its directories, and the files that no earlier section has. What Whole takes of it."""
+def _laid(section: IsoSection, out: Sink) -> Any:
+    """Writes a section: its directories, and the files that no earlier section has. Returns its places for
+    SectionedDisc."""
     entries, area = section.entries, _area(section)
     blocks, block = {entries[path].content: at for path, at in section.known.items()}, area.end  # type: ignore[union-attr]
     stored: list[Content] = []

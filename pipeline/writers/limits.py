@@ -1,7 +1,7 @@
-"""Limits of what Linux keeps of a file, whatever the file system: a structure that Linux reads need not hold more.
+"""Limits of Linux on a file, whatever the file system: a structure that Linux reads need not hold more.
 
-A writer checks its tree once, before it packs numbers into fields. Limits that a structure has of its own stand in its
-module. Time stamps that a field cannot hold are moved to its nearest end, as each writer documents.
+A writer checks its tree once, before it packs numbers into fields. Limits of a structure are in its module. Time stamps
+that a field cannot hold are moved to its nearest end, as each writer documents.
 
 Source: include/uapi/linux/limits.h, include/linux/{kdev_t,uidgid,time64}.h and fs/namei.c of the kernel.
 """
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from operator import itemgetter
 
 from pipeline.model.tree import Device, Entry, Symlink
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 
 LARGEST_ID = (1 << 32) - 2
-"""Largest user or group id, a number: it has 32 bits, and all ones stand for no id (uidgid.h, INVALID_UID)."""
+"""Maximum user or group id: 32 bits, and all ones mean no id (uidgid.h, INVALID_UID)."""
 EARLIEST, LATEST = -(1 << 63), (1 << 63) - 1
 """First and last time stamp, in seconds since 1970: 64 bits (time64.h, time64_t)."""
 LARGEST_MAJOR, LARGEST_MINOR = (1 << 12) - 1, (1 << 20) - 1
@@ -38,12 +38,11 @@ _NUMBERS = (
 """A field of every entry: its name, the field itself (by its name it would take three times as long), its least and
 its largest value."""
 _SHORT = LONGEST_NAME // 4
-"""Characters of a path that is surely short enough: UTF-8 takes up to four bytes each."""
+"""Number of characters that always fit a name: UTF-8 takes up to four bytes each."""
 
 
 def check(tree: Mapping[str, Entry], structure: str, longest_name: int = LONGEST_NAME) -> None:
-    """Refuse what Linux, and so `structure`, has no room for: Unwritable names the first path, the limit and the way
-    out."""
+    """Refuses what Linux cannot hold. FormatError names the first path, the limit and a way out."""
     for what, field, least, most in _NUMBERS:
         found = set(map(field, tree.values()))
         if found and not least <= min(found) <= max(found) <= most:
@@ -61,9 +60,9 @@ def check(tree: Mapping[str, Entry], structure: str, longest_name: int = LONGEST
             _attributes(path, entry, structure)
 
 
-def exceeded(path: str, what: str, size: int, most: int, structure: str, advice: str) -> Unwritable:
+def exceeded(path: str, what: str, size: int, most: int, structure: str, advice: str) -> FormatError:
     """The error for something of `size` bytes at `path`, where `structure` has room for `most`."""
-    return Unwritable(f"{shown(path)}: {what} of {size} bytes; {structure} has room for {most}: {advice}")
+    return FormatError(f"{shown(path)}: {what} of {size} bytes; {structure} has room for {most}: {advice}")
 
 
 def shown(path: str) -> str:
@@ -74,12 +73,12 @@ def shown(path: str) -> str:
 def _number(path: str, what: str, value: int, least: int, most: int, structure: str) -> None:
     if not least <= value <= most:
         room = f"Linux, and so {structure}, has room for {least} to {most}"
-        raise Unwritable(f"{shown(path)}: {what} {value}; {room}: change it where the file comes from")
+        raise FormatError(f"{shown(path)}: {what} {value}; {room}: change it where the file comes from")
 
 
 def _target(path: str, target: str, structure: str) -> None:
     if not target:
-        raise Unwritable(f"{shown(path)}: a link without a target, which Linux has none of: leave it out")
+        raise FormatError(f"{shown(path)}: a link without a target; Linux allows none: leave it out")
     if len(target) > _SHORT and len(data := raw(target)) > LONGEST_TARGET:
         raise exceeded(path, "a link's target", len(data), LONGEST_TARGET, structure, "shorten it")
 

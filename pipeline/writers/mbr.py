@@ -6,61 +6,56 @@ Source: UEFI 2.10, 5.2.1; the partition types are those that every system's part
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from struct import pack
 from typing import NamedTuple
 from uuid import UUID
 
 from pipeline.model.tree import Content, Sink, length
-from pipeline.writers import Unwritable
+from pipeline.ondisk import mbr as ondisk
+from pipeline.ondisk.mbr import SECTOR
+from pipeline.writers import FormatError
 
 VERSION = 1
-SECTOR = 512
 FIRST = 2048
-"""Where the first partition starts, in sectors: at 1 MiB, as every partitioning tool has it."""
-FAT = {16: 0x0E, 32: 0x0C}
-"""By the width of the table; addressed by sector (LBA)."""
-LINUX = 0x83
-LINUX_SWAP = 0x82
-EFI_SYSTEM = 0xEF
-PROTECTIVE = 0xEE
+"""The first partition's first sector: at 1 MiB, as usual."""
 CODE = 440
+"""Maximum size of the boot code, in bytes."""
 MOST = 4
-"""Maximum number of partitions (5.2.1, PartitionRecord). Extended ones are not made."""
+"""Maximum number of partitions (5.2.1, PartitionRecord), without extended ones."""
 MOST_SECTORS = (1 << 32) - 1
 """Maximum number of sectors of a partition, and in front of it: 2 TiB (5.2.1, StartingLBA and SizeInLBA)."""
 LAST_CYLINDER = (254, 255, 255)
-"""Head, sector and cylinder of what lies beyond the reach of such addresses."""
+"""Head, sector and cylinder of a sector beyond the reach of such addresses."""
 
 
-class Partition(NamedTuple):
+class MbrPartition(NamedTuple):
     first: int
-    """In sectors."""
+    """Its first sector."""
     sectors: int
     kind: int
     active: bool = False
 
 
-class Volume(NamedTuple):
-    """What becomes a partition."""
+class MbrVolume(NamedTuple):
+    """A partition's content and type."""
 
     content: Content
     kind: int
 
 
 def write_disk(
-    volumes: Sequence[Volume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
+    volumes: Sequence[MbrVolume], size: int, out: Sink, identify: Callable[..., UUID], code: bytes = b""
 ) -> None:
-    """Write a disk of `size` bytes with `volumes` (whole MiB each): from 1 MiB on, one behind the other.
+    """Writes a disk of `size` bytes with `volumes` (whole MiB each), contiguous from 1 MiB on.
 
-    The first is active. `identify` gives the disk's identity, called with the volumes' contents.
+    The first is active. identify: returns the disk's identity for the volumes' contents.
     """
     partitions, place = [], FIRST
     for number, volume in enumerate(volumes):
         sectors = length(volume.content) // SECTOR
-        partitions.append(Partition(place, sectors, volume.kind, active=not number))
+        partitions.append(MbrPartition(place, sectors, volume.kind, active=not number))
         place += sectors
     if place * SECTOR > size:
-        raise Unwritable(f"partitions that end at byte {place * SECTOR}; the disk has {size}: give it another size")
+        raise FormatError(f"partitions that end at byte {place * SECTOR}; the disk has {size}: give it another size")
     start = out.tell()
     out.write(record(partitions, identify(*(volume.content for volume in volumes)).time_low, code))
     out.zeros((FIRST - 1) * SECTOR)
@@ -69,28 +64,29 @@ def write_disk(
     out.zeros(start + size - out.tell())
 
 
-def record(partitions: Sequence[Partition], disk: int, code: bytes = b"") -> bytes:
-    """The first sector of a disk. `disk` is its 32-bit id, `code` what the BIOS starts (at most 440 bytes).
+def record(partitions: Sequence[MbrPartition], disk: int, code: bytes = b"") -> bytes:
+    """Returns the first sector of a disk. disk: its 32-bit id. code: the program that the BIOS starts (at most 440
+    bytes).
 
-    Unwritable for what a boot record has no room for.
+    FormatError for what a boot record cannot hold.
     """
     if len(code) > CODE:
-        raise Unwritable(f"boot code of {len(code)} bytes; a boot record has room for {CODE}: take Debian's mbr.bin")
+        raise FormatError(f"boot code of {len(code)} bytes; a boot record has room for {CODE}: take Debian's mbr.bin")
     if len(partitions) > MOST:
         room = f"a boot record has room for {MOST}"
-        raise Unwritable(f"{len(partitions)} partitions; {room}: leave some out, or take a disk for UEFI (raw-efi)")
+        raise FormatError(f"{len(partitions)} partitions; {room}: leave some out, or take a disk for UEFI (raw-efi)")
     for number, each in enumerate(partitions, 1):
         if max(each.first, each.sectors) > MOST_SECTORS:
             place = f"partition {number}: {each.sectors * SECTOR} bytes from byte {each.first * SECTOR} on"
             room = f"a boot record has room for {MOST_SECTORS * SECTOR} each"
-            raise Unwritable(f"{place}; {room}: make it smaller, or take a disk for UEFI (raw-efi)")
+            raise FormatError(f"{place}; {room}: make it smaller, or take a disk for UEFI (raw-efi)")
     table = b"".join(_entry(partition) for partition in partitions)
-    return code.ljust(CODE, b"\0") + pack("<IH", disk, 0) + table.ljust(64, b"\0") + b"\x55\xaa"
+    return ondisk.RECORD.pack(BootCode=code, UniqueMBRDiskSignature=disk, PartitionRecord=table)
 
 
-def _entry(p: Partition) -> bytes:
-    status = 0x80 if p.active else 0
-    return pack("<B3sB3sII", status, _chs(p.first), p.kind, _chs(p.first + p.sectors - 1), p.first, p.sectors)
+def _entry(p: MbrPartition) -> bytes:
+    status, last = ondisk.ACTIVE if p.active else 0, p.first + p.sectors - 1
+    return ondisk.PARTITION.struct.pack(status, _chs(p.first), p.kind, _chs(last), p.first, p.sectors)
 
 
 def _chs(sector: int) -> bytes:

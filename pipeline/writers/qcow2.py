@@ -7,36 +7,27 @@ data. Clusters that are all hole are not allocated.
 from __future__ import annotations
 
 from array import array
-from struct import pack
 from typing import NamedTuple
 
 from pipeline.model.tree import Content, Sink, length
+from pipeline.ondisk import qcow2 as ondisk
 from pipeline.writers import disk
-from pipeline.writers.extents import Run, held, runs, words
+from pipeline.writers.extents import Run, allocated, runs, to_bytes
 
 VERSION = 1
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
 """64 KiB, as qemu-img makes them."""
 ENTRIES = CLUSTER // 8
-"""In an L1, L2 or refcount table."""
+"""Entries of an L1, L2 or refcount table."""
 COUNTS = CLUSTER // 2
-"""In a refcount block: 16 bits each."""
-COPIED = 1 << 63
-"""In a table's entry: what it points to has a reference count of one."""
-HEADER = ">4sIQIIQIIQQIIQQQQII"
-HEADER_LENGTH = 104
-LARGEST = (32 << 20) // 8 * ENTRIES * CLUSTER
-"""Maximum size of a disk, in bytes: 2 PiB, as QEMU reads an L1 table of 32 MiB at most (block/qcow2.h,
-QCOW_MAX_L1_SIZE)."""
-ZSTD = 1
-"""Compression type of the clusters that are compressed."""
-COMPRESSION_TYPE = 1 << 3
-"""Incompatible feature: the header is longer, and says which it is."""
+"""Entries of a refcount block: 16 bits each."""
+LARGEST = ondisk.LARGEST_L1 // 8 * ENTRIES * CLUSTER
+"""Maximum size of a disk, in bytes: 2 PiB, as QEMU reads an L1 table of LARGEST_L1 at most."""
 
 
-class Layout(NamedTuple):
-    """How many clusters each area takes, in the order of the file."""
+class Areas(NamedTuple):
+    """Number of clusters of each area, in the order of the file."""
 
     first: int
     references: int
@@ -50,8 +41,8 @@ class Layout(NamedTuple):
 
 
 def write(content: Content, out: Sink) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes) as a qcow2 image of the same size. Unwritable for
-    more than LARGEST."""
+    """Writes the raw disk `content` (a multiple of 512 bytes) as an image of the same size. FormatError for more than
+    LARGEST."""
     disk.check(content, LARGEST, "a qcow2 image")
     found = runs(content, CLUSTER)
     tables = sorted({index for run in found for index in range(run.first // ENTRIES, (run.end - 1) // ENTRIES + 1)})
@@ -63,23 +54,23 @@ def write(content: Content, out: Sink) -> None:
     out.write(header(length(content), (CLUSTER, entries), (references, layout.references)))
     first_table = array("Q", bytes(8 * entries))
     for number, index in enumerate(tables):
-        first_table[index] = (second + number) * CLUSTER | COPIED
-    clusters(out, words(first_table, "big"))
+        first_table[index] = (second + number) * CLUSTER | ondisk.COPIED
+    clusters(out, to_bytes(first_table, "big"))
     blocks = 1 + layout.first + layout.references
-    clusters(out, words(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
+    clusters(out, to_bytes(array("Q", range(blocks * CLUSTER, second * CLUSTER, CLUSTER)), "big"))
     clusters(out, b"\0\1" * layout.total)
     _second_tables(out, found, tables, second + layout.seconds)
-    for _, data in held(content, CLUSTER):
+    for _, data in allocated(content, CLUSTER):
         out.extend(data)
         out.zeros(-length(data) % CLUSTER)
 
 
-def _layout(entries: int, tables: int, data: int) -> Layout:
+def _layout(entries: int, tables: int, data: int) -> Areas:
     """The areas' sizes: refcount blocks count themselves and their table too."""
     first = max(1, -(-entries // ENTRIES))
     references = blocks = 1
     while True:
-        layout = Layout(first, references, blocks, tables, data)
+        layout = Areas(first, references, blocks, tables, data)
         needed = -(-layout.total // COUNTS)
         if needed <= blocks and blocks <= references * ENTRIES:
             return layout
@@ -92,11 +83,12 @@ def header(size: int, first: tuple[int, int], references: tuple[int, int], compr
 
     first: the L1 table's place and its number of entries. references: the refcount table's, and its number of clusters.
     """
-    place, count = references
-    fields = (b"QFI\xfb", 3, 0, 0, CLUSTER_BITS, size, 0, first[1], first[0], place, count, 0, 0)
-    features = (COMPRESSION_TYPE if compression else 0, 0, 0)
-    more = pack(">Q", compression << 56) if compression else b""
-    return (pack(HEADER, *fields, *features, 4, HEADER_LENGTH + len(more)) + more).ljust(CLUSTER, b"\0")
+    return ondisk.HEADER.pack(
+        cluster_bits=CLUSTER_BITS, size=size, l1_size=first[1], l1_table_offset=first[0], refcount_order=4,
+        refcount_table_offset=references[0], refcount_table_clusters=references[1], compression_type=compression,
+        incompatible_features=ondisk.COMPRESSION_TYPE if compression else 0,
+        header_length=ondisk.HEADER.size if compression else ondisk.SIZE_3,
+    ).ljust(CLUSTER, b"\0")  # fmt: skip
 
 
 def _second_tables(out: Sink, found: list[Run], tables: list[int], data: int) -> None:
@@ -104,13 +96,13 @@ def _second_tables(out: Sink, found: list[Run], tables: list[int], data: int) ->
     filled = {index: array("Q", bytes(CLUSTER)) for index in tables}
     for run in found:
         for cluster in range(run.first, run.end):
-            filled[cluster // ENTRIES][cluster % ENTRIES] = data * CLUSTER | COPIED
+            filled[cluster // ENTRIES][cluster % ENTRIES] = data * CLUSTER | ondisk.COPIED
             data += 1
     for index in tables:
-        out.write(words(filled[index], "big"))
+        out.write(to_bytes(filled[index], "big"))
 
 
 def clusters(out: Sink, data: bytes) -> None:
-    """Write `data` in whole clusters."""
+    """Writes `data` in whole clusters."""
     out.write(data)
     out.zeros(-len(data) % CLUSTER)

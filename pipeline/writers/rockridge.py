@@ -1,4 +1,4 @@
-"""Rock Ridge: what Unix file systems say of a file, in the system use fields of an ISO 9660 directory.
+"""Rock Ridge: Unix metadata of a file in the system use fields of an ISO 9660 directory.
 
 Source: IEEE P1281 (SUSP 1.12) for the fields' form and IEEE P1282 (RRIP 1.12) for PX, TF, NM, SL and PN. Extended
 attributes have no field and are left out.
@@ -9,17 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from struct import pack
 
 from pipeline.model.tree import Device, Directory, Entry, File, Symlink
+from pipeline.ondisk import iso9660 as ondisk
+from pipeline.ondisk.iso9660 import BLOCK, both
 from pipeline.writers import raw
 from pipeline.writers.carried import Carried
 
-BLOCK = 2048
 LONGEST = 250
 """Bytes of a name or of a link's part that one field holds."""
-CONTINUED = 28
-"""Length of the field that says where more fields are (CE)."""
+CONTINUED = ondisk.SYSTEM_USE.size + ondisk.CONTINUATION.size
+"""Bytes of the field that locates further fields (CE)."""
 TIMES = 0x0E
 """Modification, access and attribute change."""
 LATEST = 5869583999
@@ -29,7 +29,7 @@ TYPES = {Directory: 0o040000, File: 0o100000, Symlink: 0o120000}
 KINDS = {"c": 0o020000, "b": 0o060000, "p": 0o010000}
 NAMES = [b"NM" + bytes((5 + size, 1, 0)) for size in range(LONGEST + 1)]
 MORE = b"NM" + bytes((5 + LONGEST, 1, 1))
-"""What a field with a name of that length starts with; and one that more of the name follows."""
+"""Heads of a name's field, by the length of the name; and the head of one that is continued."""
 FEW = 1024
 """Owners and times that are kept: a tree has few different ones, and many entries."""
 IDENTITY = b"RRIP_1991A"
@@ -41,13 +41,14 @@ SOURCE = (
 
 
 class Overflow:
-    """The area that takes the fields which no directory record has room for; no part of it crosses a block."""
+    """The area for fields that do not fit into directory records; no part of it crosses a block."""
 
     def __init__(self) -> None:
         self.data = bytearray()
 
     def fitted(self, fields: Sequence[bytes], room: int, block: int) -> bytes:
-        """`fields` in `room` bytes; what is too much goes into the area, which starts at `block`, behind a CE field."""
+        """Returns `fields` in `room` bytes; the rest goes into the area, which starts at `block`, located by a CE
+        field."""
         if sum(map(len, fields)) <= room:
             return b"".join(fields)
         kept: list[bytes] = []
@@ -59,21 +60,18 @@ class Overflow:
         self.data += bytes(min(sum(map(len, fields)), BLOCK - start % BLOCK))
         rest = self.fitted(fields, len(self.data) - start, block)
         self.data[start : start + len(rest)] = rest
-        return (
-            b"".join(kept)
-            + pack("<2sBB", b"CE", CONTINUED, 1)
-            + _both(block + start // BLOCK, start % BLOCK, len(rest))
-        )
+        field = _field(b"CE", both(block + start // BLOCK), both(start % BLOCK), both(len(rest)))
+        return b"".join([*kept, field])
 
 
 def first_fields(fields: Sequence[bytes]) -> list[bytes]:
-    """`fields` of the root's own record, with those that say that such fields follow, and what they mean."""
-    sizes = (8 + len(IDENTITY + DESCRIPTION + SOURCE), 1, len(IDENTITY), len(DESCRIPTION), len(SOURCE), 1)
-    return [b"SP\x07\x01\xbe\xef\0", *fields, b"ER" + bytes(sizes) + IDENTITY + DESCRIPTION + SOURCE]
+    """Returns `fields` of the root's own record with SP and ER, which announce Rock Ridge."""
+    sizes = bytes((len(IDENTITY), len(DESCRIPTION), len(SOURCE), 1))
+    return [_field(b"SP", ondisk.SHARING, b"\0"), *fields, _field(b"ER", sizes, IDENTITY, DESCRIPTION, SOURCE)]
 
 
 def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
-    """The fields of an entry; `name` is its last part, "" in records that stand for a directory itself."""
+    """Returns the fields of an entry. name: its last part, "" in records of a directory itself."""
     kind = KINDS[entry.kind] if type(entry) is Device else TYPES[type(entry)]
     common, text = _common(kind, links, *entry[:4]), raw(name)
     if len(text) <= LONGEST and type(entry) in (File, Directory):  # as nearly all are
@@ -85,12 +83,13 @@ def fields(entry: Entry, links: int, name: str = "") -> list[bytes]:
     if type(entry) is Symlink:
         found += _link(raw(entry.target))
     if type(entry) is Device and entry.kind != "p":
-        found.append(b"PN\x14\x01" + _both(*_device(entry.major, entry.minor)))
+        found.append(_field(b"PN", *map(both, _device(entry.major, entry.minor))))
     return found
 
 
 def date(mtime: int) -> bytes:
-    """A time in a directory record (ECMA-119, 9.1.5), UTC; what it cannot say is moved to 1970 or 2155."""
+    """Returns a time in a directory record (ECMA-119, 9.1.5), UTC; one outside 1970 to 2155 is moved to the nearest
+    end."""
     t = time.gmtime(min(max(mtime, 0), LATEST))
     return bytes((t.tm_year - 1900, t.tm_mon, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, 0))
 
@@ -99,11 +98,11 @@ def date(mtime: int) -> bytes:
 def _common(kind: int, links: int, mode: int, uid: int, gid: int, mtime: int) -> bytes:
     """The two fields that every entry has (PX, TF), for which any record has room."""
     times = bytes((TIMES,)) + date(mtime) * 3
-    return b"PX\x24\x01" + _both(kind | mode & 0o7777, links, uid, gid) + b"TF\x1a\x01" + times
+    return _field(b"PX", *map(both, (kind | mode & 0o7777, links, uid, gid))) + _field(b"TF", times)
 
 
 def _device(major: int, minor: int) -> tuple[int, int]:
-    """The two numbers of PN: what fits into 16 bits goes into the second, as every reader takes it."""
+    """Returns the two numbers of PN: what fits 16 bits goes into the second, as readers expect."""
     return (0, major << 8 | minor) if major < 256 and minor < 256 else (major, minor)
 
 
@@ -122,9 +121,10 @@ def _link(target: bytes) -> list[bytes]:
             rows[-1] += piece
         else:
             rows.append(piece)
-    return [b"SL" + bytes((5 + len(row), 1, number + 1 < len(rows))) + row for number, row in enumerate(rows)]
+    return [_field(b"SL", bytes((number + 1 < len(rows),)), row) for number, row in enumerate(rows)]
 
 
-def _both(*numbers: int) -> bytes:
-    """Numbers in both byte orders (ECMA-119, 7.3.3)."""
-    return b"".join(pack("<I", number) + pack(">I", number) for number in numbers)
+def _field(signature: bytes, *parts: bytes) -> bytes:
+    """A system use field."""
+    data = b"".join(parts)
+    return ondisk.SYSTEM_USE.struct.pack(signature, ondisk.SYSTEM_USE.size + len(data), 1) + data

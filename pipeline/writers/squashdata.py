@@ -12,36 +12,36 @@ from typing import NamedTuple
 
 from pipeline.model.tree import Compress, Content, Read, Sink, Slice, Transform, length, parent, split
 from pipeline.ondisk.squashfs import FRAGMENT, INVALID, UNCOMPRESSED
-from pipeline.writers.twins import identities
+from pipeline.writers.dedup import identities
 
 BLOCK_LOG = 17
 BLOCK = 1 << BLOCK_LOG
 """128 KiB, as mksquashfs has it."""
 ZEROS = bytes(BLOCK)
 PLAIN = b"\0"
-"""Stands for a block that would become no smaller: nothing that was compressed is as short."""
+"""Marks a block that would not become smaller: no compressed block is as short."""
 SECTION = 3
 """Directories that make a path's section: `containers/services/sshd`."""
 FULL = BLOCK // 4
-"""Bytes from which a fragment block ends where a section does, so that what changes in one does not move the next."""
+"""Bytes from which a fragment block ends at the end of a section, so that a change in one does not move the next."""
 
 
 @dataclass(slots=True)
-class Place:
-    """Where a file's bytes are."""
+class BlockList:
+    """The location of a file's bytes."""
 
     start: int = 0
     sizes: list[int] = field(default_factory=list)
-    """Of its blocks, as stored; 0 is a hole."""
+    """Stored sizes of its blocks; 0 is a hole."""
     fragment: int = INVALID
     offset: int = 0
 
 
 class Block(NamedTuple):
-    """What becomes a block: of the file that is at `place`, or (None) the ends of many."""
+    """The content of a block of the file at `place`; or (None) of a fragment block."""
 
     content: Content
-    place: Place | None
+    place: BlockList | None
 
     @property
     def hole(self) -> bool:
@@ -50,16 +50,17 @@ class Block(NamedTuple):
 
 def write(
     contents: Mapping[str, Content], read: Read, out: Sink, make: Compress, origin: int, fragments: bytearray
-) -> Generator[Place]:
-    """Write every content of `contents`, none of which is empty, once. Where each of them is, as soon as that is known.
+) -> Generator[BlockList]:
+    """Writes every content of `contents`, none of which is empty, once. Yields the location of each as soon as it is
+    known.
 
-    make: gives for blocks what `packed` makes of their bytes, in order. Places count from `origin` of `out`. What the
-    fragment table says is appended to `fragments`; it is whole at the end.
+    make: compresses blocks with `compress_blocks`, in order. Places count from `origin` of `out`. Entries of the
+    fragment table are appended to `fragments`; it is complete at the end.
     """
     found, ahead = tee(_blocks(contents, read))
     made = make(each.content for each in ahead if isinstance(each, Block) and not each.hole)
     for each in found:
-        if isinstance(each, Place):
+        if isinstance(each, BlockList):
             yield each
             continue
         start = out.tell() - origin
@@ -74,22 +75,22 @@ def write(
 
 
 def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
-    """The size of a block in its list, and its bytes, if `piece` is what it became."""
+    """Returns the size of a block in its list, and its bytes. piece: the compressed block."""
     if piece.length == len(PLAIN) or (not piece.length and block.place is None):
         return length(block.content) | UNCOMPRESSED, block.content
     return piece.length, (piece,) if piece.length else ()
 
 
-def packed(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def compress_blocks(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
     """Blocks as they are stored, each, or PLAIN; of BLOCK zeros nothing."""
     made = iter(compress([data for data in some if data != ZEROS]))
     blocks = [b"" if data == ZEROS else next(made) for data in some]
     return [block if len(block) < len(data) else PLAIN for block, data in zip(blocks, some, strict=True)]
 
 
-def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | Place]:
-    """The blocks of all files that differ, in order, and the place of each file behind its blocks."""
-    known: dict[object, Place] = {}
+def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | BlockList]:
+    """Yields the blocks of all different files, in order, and each file's location after its blocks."""
+    known: dict[object, BlockList] = {}
     ends: list[Slice] = []
     filled = fragment = 0
     filling = ""
@@ -97,7 +98,7 @@ def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | Pla
         if identity in known:
             yield known[identity]
             continue
-        place = known[identity] = Place()
+        place = known[identity] = BlockList()
         for piece in split(contents[path], BLOCK):
             size = length(piece)
             if size == BLOCK:

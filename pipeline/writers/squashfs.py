@@ -32,10 +32,10 @@ from pipeline.model.tree import (
 )
 from pipeline.ondisk import encode_device
 from pipeline.ondisk import squashfs as ondisk
-from pipeline.writers import TooLarge, Unwritable, agreed, limits, raw, squashdata
+from pipeline.writers import FormatError, TooLarge, canonical_hard_links, limits, raw, squashdata
 from pipeline.writers.carried import Carried
-from pipeline.writers.extents import words
-from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, Place
+from pipeline.writers.extents import to_bytes
+from pipeline.writers.squashdata import BLOCK, BLOCK_LOG, BlockList
 from pipeline.writers.squashmeta import Metadata, Row, listing
 
 VERSION = 4
@@ -54,16 +54,16 @@ TYPES = {"b": ondisk.BLOCK_DEVICE, "c": ondisk.CHARACTER_DEVICE, "p": ondisk.FIF
 SMALL = (1 << 32) - 1
 """Sizes and places beyond this need the extended form."""
 LARGEST_LISTING = 65535 - ondisk.DOTS
-"""Of a directory in the basic form."""
+"""Maximum size of a directory's listing in the basic form, in bytes."""
 PAD = 4096
-EMPTY = Place()
+EMPTY = BlockList()
 
 
 class Packing(NamedTuple):
-    """How blocks are compressed.
+    """The compression of blocks.
 
-    name: what the superblock says. compress: makes blocks smaller. make: gives for their contents what
-    `squashdata.packed` makes of the bytes with it.
+    name: the compressor in the superblock. compress: compresses blocks. make: compresses contents with
+    `squashdata.compress_blocks`.
     """
 
     name: str
@@ -72,17 +72,17 @@ class Packing(NamedTuple):
 
 
 def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) -> bytes:
-    """Write the ordered, complete `tree` without its first 96 bytes, the superblock; those are returned.
+    """Writes the ordered, complete `tree` without its first 96 bytes, the superblock, which are returned.
 
-    Unwritable for attributes other than user.*, trusted.* and security.*, and for what there is no room for.
+    FormatError for attributes other than user.*, trusted.* and security.*, and for what squashfs cannot hold.
     """
     tree = {"": Directory(0o755, 0, 0, EPOCH), **tree}
     limits.check(tree, "squashfs")
     origin = out.tell() - ondisk.SUPERBLOCK.size
     contents = _contents(tree)
-    image, fragments = _Image(tree, packing), bytearray()
+    image, fragments = _Tables(tree, packing), bytearray()
     with closing(squashdata.write(contents, read, out, packing.make, origin, fragments)) as places:
-        for path, entry in agreed(tree):  # while threads compress what comes next
+        for path, entry in canonical_hard_links(tree):  # while threads compress what comes next
             image.add(path, entry, next(places) if path in contents else EMPTY)
         next(places, None)  # the last fragment block
     tables = [image.inodes.finish(), image.directories.finish()]
@@ -92,18 +92,18 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
         out.write(table)
 
     def listed(records: bytes | bytearray, ahead: bytes = b"") -> int:
-        """Write a table as metadata blocks, and the list of where they are; the list's place."""
+        """Writes a table as metadata blocks, and the list of where they are; the list's place."""
         blocks = Metadata(packing.compress)
         begin = out.tell() - origin
         cuts = range(0, len(records), ondisk.METADATA_SIZE)
         starts = [begin + (blocks.write(records[at : at + ondisk.METADATA_SIZE]) >> 16) for at in cuts]
         out.write(blocks.finish())
         place = out.tell() - origin
-        out.write(ahead + words(array("Q", starts), "little"))
+        out.write(ahead + to_bytes(array("Q", starts), "little"))
         return place
 
     fragment_table = listed(fragments) if fragments else ondisk.INVALID_BLK
-    id_table = listed(words(array("I", image.ids), "little"))
+    id_table = listed(to_bytes(array("I", image.ids), "little"))
     xattr_table = ondisk.INVALID_BLK
     if image.xattrs:
         kv_start = out.tell() - origin
@@ -122,8 +122,8 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
 
 
 @dataclass(slots=True, eq=False)
-class _Folder:
-    """A directory that waits for what is in it."""
+class _OpenDirectory:
+    """A directory whose entries are not yet all written."""
 
     entry: Directory
     number: int
@@ -132,7 +132,7 @@ class _Folder:
     rows: list[Row] = field(default_factory=list)
 
 
-class _Image:
+class _Tables:
     """Inodes, directories, ids and attributes, as they are collected in the order of the tree. A directory is written
     as soon as everything in it is."""
 
@@ -146,12 +146,12 @@ class _Image:
         """The reference of the root's inode."""
         self._names = Counter([path.rpartition("/")[0] for path in tree if path])
         self._links = Counter([entry.inode for entry in tree.values() if type(entry) is File and entry.inode])
-        self._folders: dict[str, _Folder] = {}
+        self._folders: dict[str, _OpenDirectory] = {}
         self._linked: dict[str, tuple[int, int]] = {}
         self._heads: dict[tuple[int, tuple[object, ...]], bytes] = {}
 
-    def add(self, path: str, entry: Entry, place: Place) -> None:
-        """Add the next path of the tree. place: of a file's bytes, with its first name."""
+    def add(self, path: str, entry: Entry, place: BlockList) -> None:
+        """Adds the next path of the tree. place: of a file's bytes, with its first name."""
         if isinstance(entry, File) and entry.inode in self._linked:
             self._named(path, *self._linked[entry.inode], ondisk.REGULAR)
             return
@@ -161,7 +161,7 @@ class _Image:
             if entry.inode:
                 self._linked[entry.inode] = reference, number
         elif isinstance(entry, Directory):
-            self._folders[path] = _Folder(entry, number, self._names[path])
+            self._folders[path] = _OpenDirectory(entry, number, self._names[path])
             if self._names[path]:
                 return
             kind, reference = ondisk.DIRECTORY, self._directory(path)
@@ -171,7 +171,7 @@ class _Image:
         self._named(path, reference, number, kind)
 
     def _named(self, path: str, reference: int, number: int, kind: int) -> None:
-        """What is at `path` was written: its directory has its name, and is written if that was the last."""
+        """Adds a written inode to its directory, which is written, too, if that was its last entry."""
         while path:
             path, _, last = path.rpartition("/")
             folder = self._folders[path]
@@ -183,14 +183,14 @@ class _Image:
         self.root = reference
 
     def _directory(self, path: str) -> int:
-        """Write the directory `path`, everything in which was written; the reference of its inode."""
+        """Writes the directory `path`, everything in which was written; the reference of its inode."""
         folder = self._folders.pop(path)
         entry, number = folder.entry, folder.number
         links = 2 + sum([kind == ondisk.DIRECTORY for _, _, _, kind in folder.rows])
         place, size, index = listing(self.directories, folder.rows)
         if len(index) > MOST_INDEXES:
             names = f"names in {len(index)} groups; a directory of squashfs has room for {MOST_INDEXES}"
-            raise Unwritable(f"{path or 'the root'}: {names}: spread them over several directories")
+            raise FormatError(f"{path or 'the root'}: {names}: spread them over several directories")
         block, offset = place >> 16, place & 0xFFFF
         above = self._folders[parent(path)].number if path else self.count + 1
         if size > LARGEST_LISTING or index or entry.xattrs:
@@ -202,7 +202,7 @@ class _Image:
         record = ondisk.DIR.struct.pack(number, block, links, size + ondisk.DOTS, offset, above)
         return self.inodes.write(self._head(path, entry, ondisk.DIRECTORY) + record)
 
-    def _file(self, path: str, entry: File, place: Place) -> bytes:
+    def _file(self, path: str, entry: File, place: BlockList) -> bytes:
         start, sizes, size = place.start, place.sizes, length(entry.content)
         holes = sizes.count(0) if sizes else 0
         if entry.inode or entry.xattrs or holes or start > SMALL or size > SMALL:
@@ -213,7 +213,7 @@ class _Image:
         else:
             record = self._head(path, entry, ondisk.REGULAR)
             record += ondisk.FILE.struct.pack(self.count, start, place.fragment, place.offset, size)
-        return record + words(array("I", sizes), "little") if sizes else record
+        return record + to_bytes(array("I", sizes), "little") if sizes else record
 
     def _other(self, path: str, entry: Symlink | Device, kind: int) -> bytes:
         record = self._head(path, entry, kind + ondisk.EXTENDED if entry.xattrs else kind)
@@ -232,7 +232,7 @@ class _Image:
             owner, group = (self.ids.setdefault(each, len(self.ids)) for each in (uid, gid))
             if len(self.ids) > MOST_IDS:
                 room = f"squashfs has room for {MOST_IDS} of all files"
-                raise Unwritable(f"{path}: one more user or group id; {room}: give them fewer, or take kernel+erofs")
+                raise FormatError(f"{path}: one more user or group id; {room}: give them fewer, or take kernel+erofs")
             self._heads[key] = ondisk.INODE.struct.pack(kind, mode & 0o7777, owner, group, min(max(mtime, 0), LATEST))
         return self._heads[key]
 
@@ -250,7 +250,7 @@ class _Image:
 
 
 def _contents(tree: Mapping[str, Entry]) -> dict[str, Content]:
-    """Of the files that are not empty, each under the first of its names."""
+    """Returns the contents of files that are not empty, each under the first of its names."""
     files = [(path, entry.inode or path, entry.content) for path, entry in tree.items() if type(entry) is File]
     first: dict[str, str] = {}
     found = {path: content for path, name, content in files if first.setdefault(name, path) == path and length(content)}
@@ -266,4 +266,4 @@ def _pair(path: str, key: str, value: bytes) -> bytes:
             name = raw(key[len(prefix) :])
             return ondisk.XATTR_ENTRY.struct.pack(number, len(name)) + name + pack("<I", len(value)) + value
     room = f"squashfs has room for {', '.join(ondisk.PREFIXES)}"
-    raise Unwritable(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
+    raise FormatError(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")

@@ -10,12 +10,12 @@ from struct import pack
 
 from pipeline.model.tree import Transform
 from pipeline.ondisk import squashfs as ondisk
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 MOST_ENTRIES = 256
-"""Behind one header of a listing."""
+"""Maximum number of entries after one header of a listing."""
 MOST_DELTA = 32767
-"""How far an inode's number may be from its header's."""
+"""Maximum difference of an inode's number from its header's."""
 LARGEST_TABLE = (1 << 32) - 1
 """Last place of a metadata block in its table, in bytes (squashfs_fs.h: start_block has 32 bits)."""
 
@@ -30,12 +30,12 @@ class Metadata:
         self._done = 0
 
     def place(self) -> int:
-        """Where the next byte will be, as references say it: the start of its block in the finished table, and in the
-        low 16 bits its offset in the block."""
+        """Returns a reference to the next byte: the start of its block in the finished table, and its offset in the low
+        16 bits."""
         return self._done << 16 | len(self._rest)
 
     def write(self, data: bytes | bytearray) -> int:
-        """Add `data`, and return where it starts."""
+        """Adds `data`, and return where it starts."""
         place = self._done << 16 | len(self._rest)  # as `place` says it
         self._rest += data
         while len(self._rest) >= ondisk.METADATA_SIZE:
@@ -53,7 +53,7 @@ class Metadata:
     def _flush(self, data: bytes) -> None:
         if self._done > LARGEST_TABLE:
             room = f"squashfs has room for {LARGEST_TABLE} bytes of them"
-            raise Unwritable(f"too many files, names and links for one file system; {room}: make the node smaller")
+            raise FormatError(f"too many files, names and links for one file system; {room}: make the node smaller")
         (packed,) = self._compress([data])
         block = pack("<H", len(packed)) + packed
         if len(packed) >= len(data):
@@ -63,11 +63,11 @@ class Metadata:
 
 
 Row = tuple[bytes, int, int, int]
-"""Of a listing: name, reference of the inode, its number, its type."""
+"""An entry of a listing: name, reference of the inode, its number, its type."""
 
 
 def listing(table: Metadata, rows: Sequence[Row]) -> tuple[int, int, list[bytes]]:
-    """Write a directory's `rows` (in any order) to `table`: where it starts, its size, and its index.
+    """Writes a directory's `rows` (in any order) to `table`: where it starts, its size, and its index.
 
     The index names the first entry of each metadata block but the first, so that a large directory is not read whole.
     """
@@ -88,8 +88,8 @@ def listing(table: Metadata, rows: Sequence[Row]) -> tuple[int, int, list[bytes]
 
 
 def _group(rows: Sequence[Row], room: int) -> tuple[int, bytes]:
-    """As many of `rows` as can be behind one header: how many, and the bytes. `room` is left in the metadata block; the
-    last entry may pass it."""
+    """Groups the `rows` that fit one header: their number, and the bytes. room: bytes left in the metadata block; the
+    last entry may exceed it."""
     _, reference, base, _ = rows[0]
     block, room, pack_entry = reference >> 16, room - ondisk.DIR_HEADER.size, ondisk.DIR_ENTRY.struct.pack
     entries, count = bytearray(), 0

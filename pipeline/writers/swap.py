@@ -1,4 +1,5 @@
-"""An empty swap area, as mkswap makes it and swapon(8) takes it (kernel, include/linux/swap.h, `union swap_header`)."""
+"""An empty swap area, as mkswap writes it and swapon(8) accepts it (kernel, include/linux/swap.h, `union
+swap_header`)."""
 
 from __future__ import annotations
 
@@ -6,13 +7,13 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.model.tree import Sink
-from pipeline.writers import Unwritable, raw
+from pipeline.writers import FormatError, raw
 
 VERSION = 1
 PAGE = 4096
-"""Of the processors that nodes are made for."""
+"""Bytes of a page on the processors of nodes."""
 FEWEST_PAGES = 10
-"""Minimum number of pages that the kernel takes (mkswap(8))."""
+"""Minimum number of pages that the kernel accepts (mkswap(8))."""
 MOST_PAGES = 1 << 32
 """Maximum number of pages: 16 TiB (swap.h, last_page: 32 bits)."""
 SIGNATURE = b"SWAPSPACE2"
@@ -21,14 +22,14 @@ LONGEST_LABEL = 15
 
 
 def write(size: int, out: Sink, label: str, identity: UUID) -> None:
-    """Write a swap area of `size` bytes: its first page says what it is, the rest is a hole. Unwritable for a size or a
-    label that the kernel does not take."""
+    """Writes a swap area of `size` bytes: a header page, and a hole. FormatError for a size or a label that the kernel
+    does not accept."""
     if not FEWEST_PAGES <= size // PAGE <= MOST_PAGES:
         room = f"Linux takes {FEWEST_PAGES * PAGE} to {MOST_PAGES * PAGE}"
-        raise Unwritable(f"a swap area of {size} bytes; {room}: give it another size")
+        raise FormatError(f"a swap area of {size} bytes; {room}: give it another size")
     if len(raw(label)) > LONGEST_LABEL:
         room = f"a swap area has room for {LONGEST_LABEL}"
-        raise Unwritable(f"label {label!r} of {len(raw(label))} bytes; {room}: shorten it")
+        raise FormatError(f"label {label!r} of {len(raw(label))} bytes; {room}: shorten it")
     information = pack("<III16s16s", 1, size // PAGE - 1, 0, identity.bytes, raw(label))
     out.write((bytes(1024) + information).ljust(PAGE - len(SIGNATURE), b"\0") + SIGNATURE)
     out.zeros(size - PAGE)

@@ -1,11 +1,11 @@
-"""Syslinux, the boot loader for BIOS machines, installed into a FAT volume that is still a value.
+"""Syslinux, the boot loader for BIOS machines, installed into a FAT volume before it is written.
 
-Its installer puts `ldlinux.sys` into the volume, tells that file and the boot sector in which sectors it lies, and
-copies its code around the volume's own description in the boot sector. Here the same is done to the bytes before they
-are written. The code to install is taken out of the `syslinux` program, which carries it.
+Its installer puts `ldlinux.sys` into the volume, writes the sectors of that file into the file itself and into the boot
+sector, and copies its code around the volume's own fields in the boot sector. The code comes from the `syslinux`
+program, which contains it.
 
-Source: syslinux 6, doc/distrib.txt and libinstaller (the layout of the patch areas); a test compares with what
-`syslinux --install` writes.
+Source: syslinux 6, doc/distrib.txt and libinstaller (the layout of the patch areas); a test compares with `syslinux
+--install`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from struct import pack, pack_into, unpack_from
 from typing import NamedTuple
 
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 
 VERSION = 1
 SECTOR = 512
@@ -28,11 +28,11 @@ EXTENT = 10
 TRANSFER = 127
 """Sectors in one extent: a transfer is shorter than 64 KiB."""
 ADV = pack("<II", 0x5A2D2FA5, 0xA3041767) + bytes(SECTOR - 12) + pack("<I", 0xDD28BF64)
-"""An empty auxiliary data vector (head, checksum, tail); two copies lie behind ldlinux.sys."""
+"""An empty auxiliary data vector (head, checksum, tail); two copies follow ldlinux.sys."""
 
 
 class Loader(NamedTuple):
-    """What the `syslinux` program carries: its boot sector, ldlinux.sys without ADVs, and ldlinux.c32."""
+    """The parts of the `syslinux` program: its boot sector, ldlinux.sys without ADVs, and ldlinux.c32."""
 
     boot: bytes
     system: bytes
@@ -40,12 +40,13 @@ class Loader(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Of the file ldlinux.sys, once it is installed."""
+        """Bytes of the installed file ldlinux.sys."""
         return len(self.system) + 2 * len(ADV)
 
 
 def loader(unsafe_program: bytes) -> Loader:
-    """Take the loader out of the bytes of Linux's `syslinux` command (version 6); Unwritable if it is not in there."""
+    """Takes the loader out of the bytes of Linux's `syslinux` command (version 6); FormatError if it is not in
+    there."""
     boot = unsafe_program.find(b"\xeb\x58\x90SYSLINUX")
     system = unsafe_program.find(b"\r\nSYSLINUX")
     # The program has a table of its three parts: time stamp, 512, time stamp, size, time stamp, size.
@@ -60,7 +61,7 @@ def loader(unsafe_program: bytes) -> Loader:
         whole = len(found.system) == system_size > 0 == system_size % SECTOR and len(found.module) == module_size
         if min(boot, system, module) >= 0 and whole and MAGIC in found.system[:SECTOR]:
             return found
-    raise Unwritable("this is no syslinux 6 program: it carries no boot sector, ldlinux.sys and ldlinux.c32")
+    raise FormatError("not a syslinux 6 program: it contains no boot sector, ldlinux.sys and ldlinux.c32")
 
 
 def install(loader: Loader, boot: bytes, first: int) -> tuple[bytes, bytes]:
@@ -80,7 +81,7 @@ def install(loader: Loader, boot: bytes, first: int) -> tuple[bytes, bytes]:
 
     sectors = _extents(first + 1, count - 1)
     if len(sectors) > room * EXTENT:
-        raise Unwritable(f"a ldlinux.sys of {count} sectors; it has room for {room * TRANSFER}: take syslinux 6")
+        raise FormatError(f"a ldlinux.sys of {count} sectors; it has room for {room * TRANSFER}: take syslinux 6")
     system[extents : extents + room * EXTENT] = sectors.ljust(room * EXTENT, b"\0")
     pack_into("<QQ", system, advs, first + count, first + count + 1)
     pack_into("<HHII", system, area + 8, count, 2, len(system) // 4, 0)

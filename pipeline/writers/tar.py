@@ -12,17 +12,17 @@ from struct import Struct
 from zlib import adler32
 
 from pipeline.model.tree import Content, Device, Entry, File, Sink, Symlink, length
-from pipeline.writers import Unwritable, limits, raw
+from pipeline.writers import FormatError, limits, raw
 from pipeline.writers.carried import Carried
 
 VERSION = 1
 CARRIED = Carried("a tar archive")
 BLOCK = 512
 END = bytes(2 * BLOCK)
-"""What stands behind the last member."""
+"""The end of an archive."""
 WIDEST_NAME = 100
 LARGEST_ID, LARGEST = 0o7777777, 0o77777777777
-"""What the fields' octal digits can say; beyond it, and below zero, a record says it."""
+"""Maximum values of the fields' octal digits; a PAX record has larger and negative ones."""
 LARGEST_DEVICE = 0o7777777
 """Largest major and minor number of a device: 7 octal digits, and no record of POSIX for more ("ustar Interchange
 Format", devmajor)."""
@@ -34,11 +34,11 @@ MANY = 1024
 KINDS = {"c": b"3", "b": b"4", "p": b"6"}
 USTAR = b"ustar\00000"
 GNU = b"ustar  \0"
-"""What tells the two kinds of headers apart; they agree in all that is written here without PAX records."""
-HEADER = Struct("100s24s12s12s8sc100s8s64x16s167x").pack
-"""Name; mode and owner; size; time; checksum; kind; link; magic; a device's numbers. What is too long it cuts."""
+"""The magic of POSIX and of GNU headers; they agree in everything that is written here without PAX records."""
+HEADER = Struct("100s24s12s20sc100s8s64x16s167x").pack
+"""Name; mode and owner; size; time and checksum; kind; link; magic; a device's numbers. Cuts what is too long."""
 SPACES = b" " * 8
-"""What stands for the checksum while it is reckoned."""
+"""The checksum field while the checksum is computed."""
 OCTAL_IDS, OCTAL_NUMBERS, OCTAL = b"%07o\0%07o\0%07o\0", b"%07o\0%07o\0", b"%011o\0"
 NO_DEVICE = OCTAL_NUMBERS % (0, 0)
 FEW = 1024
@@ -46,13 +46,13 @@ FEW = 1024
 
 
 def write(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:
-    """Write the ordered `tree` to `out`. The first path of a hard-linked file carries the data."""
+    """Writes the ordered `tree` to `out`. The first path of a hard-linked file carries the data."""
     write_members(tree, out, magic)
     out.write(END)
 
 
 def write_members(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:
-    """The same without END: what more members may follow."""
+    """Writes the same without END, so that more members may follow."""
     waiting: list[bytes] = []
     for path, entry in tree.items():
         content: Content = ()
@@ -70,7 +70,7 @@ def write_members(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) ->
 
 
 def _headers(path: str, entry: Entry, linked: bool, size: int, magic: bytes) -> bytes:
-    """The header of an entry with `size` bytes of data, behind one with its PAX records if it needs any."""
+    """Returns the header of an entry with `size` bytes of data, after one with its PAX records if it needs any."""
     name, kind, target, device = raw(path or "."), b"5", b"", NO_DEVICE
     if type(entry) is File:
         kind, target = (b"1", raw(entry.inode)) if linked else (b"0", b"")
@@ -91,25 +91,25 @@ def _headers(path: str, entry: Entry, linked: bool, size: int, magic: bytes) -> 
 
 @lru_cache(FEW)
 def _common(mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes, dict[bytes, bytes]]:
-    """Mode and owner as a header has them, the time, and the records of what those cannot say."""
+    """Returns mode and owner as header fields, the time, and the PAX records of values that do not fit."""
     values = ((b"uid", uid, LARGEST_ID), (b"gid", gid, LARGEST_ID), (b"mtime", mtime, LARGEST))
     wide = {key: b"%d" % value for key, value, largest in values if not 0 <= value <= largest}
     uid, gid, mtime = (0 if key in wide else value for key, value, _ in values)
-    return OCTAL_IDS % (mode & 0o7777, uid, gid), OCTAL % mtime, wide
+    return OCTAL_IDS % (mode & 0o7777, uid, gid), OCTAL % mtime + SPACES, wide
 
 
 def _device(path: str, entry: Device) -> tuple[int, int]:
     if not 0 <= min(entry.major, entry.minor) <= max(entry.major, entry.minor) <= LARGEST_DEVICE:
         numbers = f"device {entry.major}:{entry.minor}; tar has room for 0:0 to {LARGEST_DEVICE}:{LARGEST_DEVICE}"
-        raise Unwritable(f"{limits.shown(path)}: {numbers}: leave it out")
+        raise FormatError(f"{limits.shown(path)}: {numbers}: leave it out")
     return entry.major, entry.minor
 
 
 def _attribute(path: str, key: str) -> bytes:
     """The key of the record of an extended attribute. The first `=` ends it for readers."""
     if "=" in key:
-        room = "tar has room for no = in its name"
-        raise Unwritable(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
+        room = "tar allows no = in its name"
+        raise FormatError(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
     return b"SCHILY.xattr." + raw(key)
 
 
@@ -139,7 +139,7 @@ def _record(key: bytes, value: bytes) -> bytes:
 def _header(
     name: bytes, ids: bytes, size: int, time: bytes, kind: bytes, target: bytes, magic: bytes, device: bytes
 ) -> bytes:
-    head = HEADER(name, ids, OCTAL % size, time, SPACES, kind, target, magic, device)
+    head = HEADER(name, ids, OCTAL % size, time, kind, target, magic, device)
     # The lower half of Adler-32, started at 0, is the sum of the bytes modulo 65521, ten times as fast as sum(). No
     # header's is as large: name and link have 200 bytes, and of the others 81 are not zero, but ASCII.
     return head[:148] + b"%06o\0 " % (adler32(head, 0) & 0xFFFF) + head[156:]

@@ -12,41 +12,41 @@ from struct import pack
 from uuid import UUID
 
 from pipeline.model.tree import Content, Sink, cut, length
+from pipeline.ondisk import Structure
+from pipeline.ondisk import vhd as ondisk
 from pipeline.writers import disk
-from pipeline.writers.extents import held, runs, words
+from pipeline.writers.extents import allocated, runs, to_bytes
 
 VERSION = 1
 SECTOR = 512
 BLOCK = 2 << 20
 BITMAP = SECTOR
-"""In front of each block: a bit for each of its sectors, all set."""
-UNUSED = 0xFFFFFFFF
-NOWHERE = (1 << 64) - 1
-FIXED, DYNAMIC = 2, 3
+"""Bytes before each block: a bit for each of its sectors, all set."""
 LARGEST = 2040 << 30
-"""Maximum size of a disk, in bytes: 2040 GiB ("Dynamic Disk Header Format", and what Azure and Hyper-V take of both
+"""Maximum size of a disk, in bytes: 2040 GiB ("Dynamic Disk Header Format", and the limit of Azure and Hyper-V for both
 kinds)."""
 MOST_SECTORS = 65535 * 16 * 255
-"""What cylinders, heads and sectors can say; larger disks say this much there."""
-TABLE = 3 * SECTOR
-"""Where a dynamic image's table starts: behind a copy of the footer and its own header."""
+"""Maximum number of sectors that the geometry can describe; larger disks have this one."""
+TABLE = ondisk.FOOTER.size + ondisk.DYNAMIC_HEADER.size
+"""Offset of a dynamic image's table: after a copy of the footer and its own header."""
 
 
 def write_fixed(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (whole MiB, as Azure wants it) and the footer. Unwritable for more than LARGEST."""
+    """Writes the raw disk `content` (whole MiB, as Azure requires) and the footer. FormatError for more than
+    LARGEST."""
     disk.check(content, LARGEST, "a VHD")
     out.extend(content)
-    out.write(_footer(FIXED, length(content), identity))
+    out.write(_footer(ondisk.FIXED, length(content), identity))
 
 
 def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
-    """Write the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole. Unwritable for
-    more than LARGEST."""
+    """Writes the raw disk `content` (its size a multiple of 512 bytes) without the blocks that are hole. FormatError
+    for more than LARGEST."""
     disk.check(content, LARGEST, "a VHD")
     size = length(content)
     found = runs(content, BLOCK)
-    footer = _footer(DYNAMIC, size, identity)
-    table = array("I", [UNUSED]) * -(-size // BLOCK)
+    footer = _footer(ondisk.DYNAMIC, size, identity)
+    table = array("I", [ondisk.UNUSED]) * -(-size // BLOCK)
     start = TABLE + len(table) * 4
     start += -start % SECTOR
     place = start // SECTOR
@@ -54,9 +54,10 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
         for block in range(run.first, run.end):
             table[block] = place
             place += (BITMAP + BLOCK) // SECTOR
-    out.write(footer + _dynamic_header(len(table)))
-    out.write(words(table, "big").ljust(start - TABLE, b"\xff"))
-    for _, data in held(content, BLOCK):
+    header = ondisk.DYNAMIC_HEADER.pack(table_offset=TABLE, max_table_entries=len(table), block_size=BLOCK)
+    out.write(footer + _summed(ondisk.DYNAMIC_HEADER, header))
+    out.write(to_bytes(table, "big").ljust(start - TABLE, b"\xff"))
+    for _, data in allocated(content, BLOCK):
         for offset in range(0, length(data), BLOCK):
             count = min(BLOCK, length(data) - offset)
             out.write(b"\xff" * BITMAP)
@@ -67,20 +68,19 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
 
 def _footer(kind: int, size: int, identity: UUID) -> bytes:
     """The hard disk footer. "win " makes QEMU take the size from here and not from the geometry, which rounds it."""
-    offset = NOWHERE if kind == FIXED else SECTOR
-    head = pack(">8sIIQI4sI4s", b"conectix", 2, 0x00010000, offset, 0, b"win ", 0x00060001, b"Wi2k")
-    body = pack(">QQ4sI", size, size, _geometry(size // SECTOR), kind)
-    return _summed(head + body, identity.bytes + bytes(428))
+    footer = ondisk.FOOTER.pack(
+        data_offset=ondisk.NOWHERE if kind == ondisk.FIXED else ondisk.FOOTER.size, creator_application=b"win ",
+        creator_version=0x00060001, creator_host_os=b"Wi2k", original_size=size, current_size=size,
+        disk_geometry=_geometry(size // SECTOR), disk_type=kind, unique_id=identity.bytes,
+    )  # fmt: skip
+    return _summed(ondisk.FOOTER, footer)
 
 
-def _dynamic_header(entries: int) -> bytes:
-    head = pack(">8sQQIII", b"cxsparse", NOWHERE, TABLE, 0x00010000, entries, BLOCK)
-    return _summed(head, bytes(1024 - len(head) - 4))
-
-
-def _summed(before: bytes, behind: bytes) -> bytes:
-    """`before` and `behind` with the checksum of both between them: the complement of the sum of their bytes."""
-    return before + pack(">I", ~(sum(before) + sum(behind)) & 0xFFFFFFFF) + behind
+def _summed(structure: Structure, data: bytes) -> bytes:
+    """`data` with its checksum: the complement of the sum of its bytes."""
+    result = bytearray(data)
+    structure.patch(result, checksum=~sum(data) & 0xFFFFFFFF)
+    return bytes(result)
 
 
 def _geometry(sectors: int) -> bytes:

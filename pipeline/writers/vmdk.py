@@ -6,14 +6,14 @@ grains with the tables that name them, directory, footer. Grains that are all ze
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.model.tree import Content, Sink, Slice, length, split
-from pipeline.writers import Unwritable, disk
-from pipeline.writers.deflated import Compress, zlib_stream
-from pipeline.writers.extents import held, words
+from pipeline.ondisk import vmdk as ondisk
+from pipeline.writers import FormatError, disk
+from pipeline.writers.extents import allocated, to_bytes
+from pipeline.writers.store_or_deflate import Compress, zlib_stream
 
 VERSION = 3
 SECTOR = 512
@@ -28,21 +28,15 @@ ENTRIES = 512
 """Grains that one table names."""
 OVERHEAD = 128
 """Sectors of header and descriptor; the first grain starts here."""
-FLAGS = 0x30001
-"""Line ends can be tested, grains are compressed, and markers stand between them."""
-AT_END = (1 << 64) - 1
-MARKER_TABLE, MARKER_DIRECTORY, MARKER_FOOTER, MARKER_END = 1, 2, 3, 0
-
-MARKER = struct.Struct("<QI")
-"""In front of a grain: its first sector, and its size."""
+FLAGS = ondisk.LINE_ENDS | ondisk.COMPRESSED | ondisk.MARKERS
 Pack = Callable[[Iterable[tuple[bytes, Content]]], Iterator[Slice]]
 
 
 def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
-    """Write the raw disk `content` (a multiple of 512 bytes). `identity` is the 32-bit CID. Unwritable for more than
-    LARGEST, and for more than the tables reach.
+    """Writes the raw disk `content` (a multiple of 512 bytes). identity: the 32-bit CID.
 
-    pack: gives for grains what `packed` makes of them, in order.
+    pack: compresses grains with `compress_grain`, in order. FormatError for more than LARGEST, and for more than the
+    tables reach.
     """
     disk.check(content, LARGEST, "a VMDK")
     sectors = length(content) // SECTOR
@@ -62,41 +56,40 @@ def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
             table[number % ENTRIES] = _sector(out)
             out.extend((stored,))
     directory[current] = _table(out, table)
-    _marker(out, MARKER_DIRECTORY, -(-len(directory) * 4 // SECTOR))
+    _marker(out, ondisk.GRAIN_DIRECTORY, -(-len(directory) * 4 // SECTOR))
     place = out.tell() // SECTOR
-    _padded(out, words(directory, "little"))
-    _marker(out, MARKER_FOOTER, 1)
+    _padded(out, to_bytes(directory, "little"))
+    _marker(out, ondisk.FOOTER, 1)
     out.write(_header(sectors, place).ljust(SECTOR, b"\0"))
-    _marker(out, MARKER_END, 0)
+    _marker(out, ondisk.EOS, 0)
 
 
 def _grains(content: Content) -> Iterator[tuple[int, Content]]:
     """The grains that hold data, with their numbers; the last may be short."""
-    for run, pieces in held(content, GRAIN):
+    for run, pieces in allocated(content, GRAIN):
         yield from enumerate(split(pieces, GRAIN), run.first)
 
 
 def _headed(number: int, content: Content) -> tuple[bytes, Content]:
-    return MARKER.pack(number * 128, 0), content
+    return ondisk.GRAIN.struct.pack(number * 128, 0), content
 
 
-def packed(deflate: Compress, grain: bytes) -> bytes:
-    """A grain behind its marker, whose size is still 0, as it is stored in whole sectors: a zlib stream, by `deflate`
-    where that is worth it. Of zeros nothing."""
-    marker, data = grain[: MARKER.size], grain[MARKER.size :]
+def compress_grain(deflate: Compress, grain: bytes) -> bytes:
+    """Compresses a grain whose head has the size 0: the head with its size, and a zlib stream, in whole sectors; b""
+    for zeros."""
+    marker, data = grain[: ondisk.GRAIN.size], grain[ondisk.GRAIN.size :]
     if not data.strip(b"\0"):
         return b""
     stream = zlib_stream(deflate, data.ljust(GRAIN, b"\0"))
-    stored = MARKER.pack(MARKER.unpack(marker)[0], len(stream)) + stream
+    stored = ondisk.GRAIN.pack(lba=ondisk.GRAIN.unpack(marker).lba, size=len(stream)) + stream
     return stored + bytes(-len(stored) % SECTOR)
 
 
 def _header(sectors: int, directory: int) -> bytes:
     """The sparse extent's header, which comes again as the footer, with the place of the grain directory."""
-    return struct.pack(
-        "<4sIIQQQQIQQQBccccH",
-        b"KDMV", 3, FLAGS, -(-sectors // 128) * 128, 128, 1, 20, ENTRIES, 0, directory or AT_END, OVERHEAD,
-        0, b"\n", b" ", b"\r", b"\n", 1,
+    return ondisk.HEADER.pack(
+        version=3, flags=FLAGS, capacity=-(-sectors // 128) * 128, grainSize=128, descriptorOffset=1, descriptorSize=20,
+        numGTEsPerGT=ENTRIES, gdOffset=directory or ondisk.AT_END, overHead=OVERHEAD, compressAlgorithm=ondisk.DEFLATE,
     )  # fmt: skip
 
 
@@ -123,12 +116,12 @@ ddb.virtualHWVersion = "7"
 
 
 def _table(out: Sink, table: array[int]) -> int:
-    """Write a grain table, if it names any grain; the sector where it is, or 0."""
+    """Writes a grain table, if it names any grain; the sector where it is, or 0."""
     if not any(table):
         return 0
-    _marker(out, MARKER_TABLE, ENTRIES * 4 // SECTOR)
+    _marker(out, ondisk.GRAIN_TABLE, ENTRIES * 4 // SECTOR)
     place = _sector(out)
-    out.write(words(table, "little"))
+    out.write(to_bytes(table, "little"))
     return place
 
 
@@ -137,12 +130,12 @@ def _sector(out: Sink) -> int:
     place = out.tell() // SECTOR
     if place > MOST_SECTORS:
         room = f"a VMDK has room for {MOST_SECTORS * SECTOR}"
-        raise Unwritable(f"compressed data at byte {place * SECTOR} of the file; {room}: make the disk smaller")
+        raise FormatError(f"compressed data at byte {place * SECTOR} of the file; {room}: make the disk smaller")
     return place
 
 
 def _marker(out: Sink, kind: int, sectors: int) -> None:
-    out.write(struct.pack("<QII", sectors, 0, kind).ljust(SECTOR, b"\0"))
+    out.write(ondisk.MARKER.pack(val=sectors, type=kind).ljust(SECTOR, b"\0"))
 
 
 def _padded(out: Sink, data: bytes) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pipeline import formats, readers
 from pipeline.container import cmdline
 from pipeline.model.tree import File, Slice, Tree, below, complete, files, length
+from pipeline.ondisk.mbr import LINUX
 from pipeline.readers.view import HostFile
 from pipeline.writers import disk, ext4, mbr
 from tests.formats import machine, node
@@ -195,7 +196,7 @@ def test_a_root_by_its_number_in_a_boot_record(store, tmp_path):
     root = store.rope()
     ext4.write(store.tree(node.rootfs(store)), samples.keep(store), root)
     content = root.finish()
-    volumes = [mbr.Volume((Slice(None, 0, disk.MIB),), mbr.LINUX), mbr.Volume(content, mbr.LINUX)]
+    volumes = [mbr.MbrVolume((Slice(None, 0, disk.MIB),), LINUX), mbr.MbrVolume(content, LINUX)]
     image = samples.written(
         store,
         lambda out: mbr.write_disk(volumes, length(content) + 2 * disk.MIB, out, partial(disk.identity, "test")),

@@ -20,7 +20,7 @@ from pipeline.model.tree import File, Tree, files
 from pipeline.spec import build
 from pipeline.stages import initrd
 from pipeline.stages import partitions as disks
-from pipeline.writers import Unwritable
+from pipeline.writers import FormatError
 from tests.formats import node
 from tests.judges import need, needs_root, run
 from tests.writers import samples
@@ -112,7 +112,7 @@ def test_an_initrd_is_microcode_and_fragments_by_reference(store):
 
 def test_a_node_without_a_kernel_has_no_disk(store):
     nothing = store.put_tree(Tree())
-    with pytest.raises(Unwritable, match="kernel"):
+    with pytest.raises(FormatError, match="kernel"):
         formats.find("raw-bios").build(store, nothing, nothing, nothing)
 
 
@@ -206,5 +206,5 @@ def test_rpi3_is_a_card_and_the_files_on_it(store, tmp_path):
 
 
 def test_rpi3_needs_device_trees(store, tmp_path):
-    with pytest.raises(Unwritable, match="kernel-generic"):
+    with pytest.raises(FormatError, match="kernel-generic"):
         node.make(store, "rpi3", node.raspberry(store) | {"rootfs": node.products(store)["rootfs"]})

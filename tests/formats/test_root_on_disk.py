@@ -10,7 +10,7 @@ from pipeline.language.problem import StageProblem
 from pipeline.model.tree import Tree, complete, files
 from pipeline.readers.view import HostFile
 from pipeline.stages import initramfs
-from pipeline.writers import Unwritable, disk, tar
+from pipeline.writers import FormatError, disk, tar
 from tests.formats import node
 from tests.judges import need, run
 
@@ -52,7 +52,7 @@ def test_the_size_is_that_of_the_disk(store, tmp_path):
     assert path.stat().st_size == 200 * disk.MIB
     assert "No problems found" in run(need("sgdisk", "gdisk"), "-v", path).stdout
     for size in ("3M", "30M"):
-        with pytest.raises(Unwritable, match="size"):
+        with pytest.raises(FormatError, match="size"):
             node.make(store, "ext4", node.products(store), size=size)
 
 
@@ -121,5 +121,5 @@ def test_the_ramdisk_has_tools_and_nothing_else(store):
 
 def test_an_init_that_cannot_mount_is_refused(store):
     nothing = store.put_tree(Tree())
-    with pytest.raises(Unwritable, match="mount-root"):
+    with pytest.raises(FormatError, match="mount-root"):
         initramfs.ramdisk(store, nothing, nothing)

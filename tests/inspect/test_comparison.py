@@ -17,7 +17,7 @@ from pipeline.kernel import boot_files
 from pipeline.model.errors import BadInput
 from pipeline.model.tree import EPOCH, File, Tree, complete
 from pipeline.readers import Node
-from pipeline.readers.view import Memory
+from pipeline.readers.view import BytesView
 from tests.inspect.conftest import SSHD
 
 STATUS = """Package: libc6
@@ -124,11 +124,11 @@ def bzimage(payload: bytes, version: str) -> bytes:
 def test_a_kernel_says_its_version_and_configuration():
     configuration = "CONFIG_X86=y\n# CONFIG_ARM is not set\n"
     vmlinux = bytes(5000) + b"IKCFG_ST" + gzip.compress(configuration.encode()) + b"IKCFG_ED" + bytes(100)
-    kernel = Memory(bzimage(gzip.compress(vmlinux), "6.1.0 (me@here)"))
+    kernel = BytesView(bzimage(gzip.compress(vmlinux), "6.1.0 (me@here)"))
     assert boot_files.version(kernel) == "6.1.0 (me@here)"
     assert boot_files.config(kernel) == configuration
-    assert boot_files.config(Memory(vmlinux)) == configuration
-    assert boot_files.version(Memory(vmlinux)) == "" == boot_files.config(Memory(b"nothing"))
+    assert boot_files.config(BytesView(vmlinux)) == configuration
+    assert boot_files.version(BytesView(vmlinux)) == "" == boot_files.config(BytesView(b"nothing"))
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_a_kernel_says_its_version_and_configuration():
     ],
 )
 def test_command_lines(path, text, line):
-    assert boot_files.command_line(path, Memory(text.encode())) == line
+    assert boot_files.command_line(path, BytesView(text.encode())) == line
 
 
 def test_sections():
     assert software.owner("containers/services/sshd/lower/etc/x") == "services/sshd"
     assert software.owner("usr/bin/x") == "usr" and software.owner("init") == "init"
-    assert software.sizes({"usr": Node("directory", {}), "usr/x": Node("file", {}, Memory(b"123"))}) == {"usr": 3}
+    assert software.sizes({"usr": Node("directory", {}), "usr/x": Node("file", {}, BytesView(b"123"))}) == {"usr": 3}
 
 
 words = st.text(max_size=8)

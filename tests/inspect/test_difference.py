@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.inspect.difference import Difference, between, differences, json_differences
 from pipeline.inspect.listings import of_tree, root_of
 from pipeline.model.tree import File, Symlink, Tree, complete
-from pipeline.readers.view import HostFile, Memory
+from pipeline.readers.view import BytesView, HostFile
 from tests.inspect.conftest import SSHD
 from tests.judges import need, run
 
@@ -52,10 +52,10 @@ def test_an_archive_that_is_new_moves_no_other(initrd):
     """Otherwise every service behind it would differ."""
     whole = initrd(1)
     service = whole[whole.index(ZSTD, 1) :]
-    added, removed = first(Memory(service), Memory(whole)), first(Memory(whole), Memory(service))
+    added, removed = first(BytesView(service), BytesView(whole)), first(BytesView(whole), BytesView(service))
     assert added.way == "archives → new archive 1 (etc) → kind" and added.left == "(nothing)"
     assert removed.way == "archives → archive 1 (etc) → kind" and removed.right == "(nothing)"
-    assert len(list(differences(Memory(service), Memory(whole)))) == 1
+    assert len(list(differences(BytesView(service), BytesView(whole)))) == 1
 
 
 def test_a_command_line(disk):
@@ -64,26 +64,26 @@ def test_a_command_line(disk):
 
 
 def test_equal_views_have_no_difference():
-    assert list(differences(Memory(b"same"), Memory(b"same"))) == []
+    assert list(differences(BytesView(b"same"), BytesView(b"same"))) == []
 
 
 def test_what_no_reader_knows_is_shown_by_byte():
-    assert first(Memory(b"\0\1\2"), Memory(b"\0\1\3")) == Difference((), "byte 2", "02", "03")
-    assert str(first(Memory(b"\0a"), Memory(b"\0ab"))) == "size: 2 | 3"
+    assert first(BytesView(b"\0\1\2"), BytesView(b"\0\1\3")) == Difference((), "byte 2", "02", "03")
+    assert str(first(BytesView(b"\0a"), BytesView(b"\0ab"))) == "size: 2 | 3"
 
 
 def test_text_is_shown_by_line():
-    assert first(Memory(b"a\nb\n"), Memory(b"a\nc\n")) == Difference((), "line 2", "b", "c")
-    assert first(Memory(b"a\n"), Memory(b"a\nb\n")) == Difference((), "line 2", "(nothing)", "b")
-    assert first(Memory(b"a\n"), Memory(b"a")) == Difference((), "line 1", "'a\\n'", "'a'")
-    assert first(Memory(b"a\r\n"), Memory(b"a\n")).field == "line 1"
+    assert first(BytesView(b"a\nb\n"), BytesView(b"a\nc\n")) == Difference((), "line 2", "b", "c")
+    assert first(BytesView(b"a\n"), BytesView(b"a\nb\n")) == Difference((), "line 2", "(nothing)", "b")
+    assert first(BytesView(b"a\n"), BytesView(b"a")) == Difference((), "line 1", "'a\\n'", "'a'")
+    assert first(BytesView(b"a\r\n"), BytesView(b"a\n")).field == "line 1"
 
 
 def test_json_is_shown_by_pointer():
     left, right = b'{"args": ["sh", "-c"], "a/b": 1}', b'{"args": ["sh"], "a/b": 2}'
-    found = [difference[1:] for difference in differences(Memory(left), Memory(right))]
+    found = [difference[1:] for difference in differences(BytesView(left), BytesView(right))]
     assert found == [("/args/1", '"-c"', "(nothing)"), ("/a~1b", "1", "2")]
-    assert first(Memory(b'{"a":1}'), Memory(b'{"a": 1}')).field == "byte 5"
+    assert first(BytesView(b'{"a":1}'), BytesView(b'{"a": 1}')).field == "byte 5"
 
 
 @given(values, values)
@@ -94,7 +94,7 @@ def test_json_differences_are_found_if_and_only_if_there_are_any(left, right):
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_any_two_unequal_views_differ_somewhere(left, right):
-    found = list(differences(Memory(left), Memory(right)))
+    found = list(differences(BytesView(left), BytesView(right)))
     assert bool(found) == (left != right)
     assert all(difference.left != difference.right for difference in found)
 

@@ -12,7 +12,17 @@ from pipeline.model import columns
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree
 from pipeline.readers import archives
-from pipeline.readers.view import Damaged, Extent, Inflated, Memory, Mosaic, chunks, first_unequal, sha256, window
+from pipeline.readers.view import (
+    BytesView,
+    ConcatView,
+    DecompressedView,
+    DecompressionError,
+    ViewSlice,
+    chunks,
+    first_unequal,
+    sha256,
+    subview,
+)
 from tests.judges import need, run
 
 CONTENT_READ = 1 << 20
@@ -92,7 +102,7 @@ def test_what_only_starts_like_a_tree(document):
     document = {"tree": 0, "blobs": [], **document} | {"tree": columns.VERSION}
     image = json.dumps(document, separators=(",", ":")).encode()
     assert image.startswith(columns.START)
-    opened = walk(Memory(image))
+    opened = walk(BytesView(image))
     assert opened is None or hash(tuple(value for node in opened.listing.values() for value in node.facts.values()))
 
 
@@ -103,7 +113,7 @@ def walk(view, depth=0):
         if node.content is not None:
             try:
                 node.content.read(0, CONTENT_READ)
-            except Damaged as error:
+            except DecompressionError as error:
                 assert str(error)
             if depth < 3:
                 walk(node.content, depth + 1)
@@ -112,7 +122,7 @@ def walk(view, depth=0):
 
 def test_every_image_is_known(images):
     for image in images:
-        assert walk(Memory(image)) is not None
+        assert walk(BytesView(image)) is not None
 
 
 @given(st.data())
@@ -125,20 +135,22 @@ def test_damage_is_survived(images, data):
         image[where] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):
         image = image[: data.draw(st.integers(0, len(image)))]
-    walk(Memory(bytes(image)))
+    walk(BytesView(bytes(image)))
 
 
 @given(st.lists(st.binary(max_size=50), max_size=6), st.integers(0, 200), st.integers(0, 200))
-def test_a_mosaic_reads_as_its_parts_in_a_row(parts, offset, count):
+def test_a_concatenation_reads_as_its_parts_in_a_row(parts, offset, count):
     whole = b"".join(part + bytes(3) for part in parts)
-    mosaic = Mosaic(each for part in parts for each in (Extent(Memory(part), 0, len(part)), Extent(None, 0, 3)))
-    assert mosaic.size == len(whole)
-    assert mosaic.read(offset, count) == whole[offset : offset + count]
+    joined = ConcatView(
+        each for part in parts for each in (ViewSlice(BytesView(part), 0, len(part)), ViewSlice(None, 0, 3))
+    )
+    assert joined.size == len(whole)
+    assert joined.read(offset, count) == whole[offset : offset + count]
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_the_first_unequal_byte(left, right):
-    at = first_unequal(Memory(left), Memory(right))
+    at = first_unequal(BytesView(left), BytesView(right))
     if at is None:
         assert left == right
     else:
@@ -146,14 +158,14 @@ def test_the_first_unequal_byte(left, right):
 
 
 def test_windows_end_where_their_view_does():
-    assert window(Memory(b"abc"), 1, 100).read(0, 100) == b"bc"
-    assert sha256(window(Memory(b"abc"), 5, 1)) == sha256(Memory(b""))
+    assert subview(BytesView(b"abc"), 1, 100).read(0, 100) == b"bc"
+    assert sha256(subview(BytesView(b"abc"), 5, 1)) == sha256(BytesView(b""))
 
 
 def test_a_bomb_is_given_up(monkeypatch):
     monkeypatch.setattr("pipeline.readers.view.INFLATED_LIMIT", 1000)
     with pytest.raises(ValueError, match="more than 1000"):
-        Inflated(lambda: iter([b"x" * 600] * 3)).read(0, 1)
+        DecompressedView(lambda: iter([b"x" * 600] * 3)).read(0, 1)
 
 
 def test_frames_without_an_archive_continue_the_one_before():
@@ -163,5 +175,5 @@ def test_frames_without_an_archive_continue_the_one_before():
     cpio = b"070701" + b"0" * 88 + b"0000000B" + b"0" * 8 + b"TRAILER!!!\0" + bytes(3)
     assert len(cpio) % 4 == 0
     packed = [zstandard.compress(piece) for piece in (cpio[:50], cpio[50:], cpio)]
-    listing = archives.read(Memory(b"".join(packed)))
+    listing = archives.read(BytesView(b"".join(packed)))
     assert [b"".join(chunks(node.content)) for node in listing.values()] == [cpio, cpio]

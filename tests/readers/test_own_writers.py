@@ -103,7 +103,7 @@ def test_a_file_in_ext4_on_a_disk(store, tmp_path):
     tree, volume = samples.special(store), store.rope()
     ext4.write(tree, samples.keep(store), volume)
     content = volume.finish()
-    volumes = [gpt.Volume(content, name, gpt.LINUX_DATA) for name in ("one", "two")]
+    volumes = [gpt.GptVolume(content, name, gpt.LINUX_DATA) for name in ("one", "two")]
     partitions = written(
         store, tmp_path / "a", lambda out: gpt.write_disk(volumes, length(content) * 2 + (2 << 20), out, disk.identity)
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import readers
-from pipeline.readers.view import Memory
+from pipeline.readers.view import BytesView
 
 MODULES = sorted(path.stem for path in Path(readers.__file__).parent.glob("[a-z]*.py"))
 
@@ -24,4 +24,4 @@ def test_structures_have_names_of_their_own():
 
 
 def test_nothing_is_no_structure():
-    assert readers.look_into(Memory(b"")) is None
+    assert readers.look_into(BytesView(b"")) is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline import readers
 from pipeline.model.tree import Slice
 from pipeline.readers import vhdx as reader
-from pipeline.readers.view import HostFile, Memory
+from pipeline.readers.view import BytesView, HostFile
 from pipeline.store import Store
 from pipeline.writers import disk, vhdx
 from tests.writers import samples
@@ -46,7 +46,7 @@ def test_damage_is_survived(image, data):
     for _ in range(data.draw(st.integers(1, 4))):
         start, size = data.draw(st.sampled_from(AREAS))
         damaged[start + data.draw(st.integers(0, size - 1))] = data.draw(st.integers(0, 255))
-    opened = readers.look_into(Memory(bytes(damaged)))
+    opened = readers.look_into(BytesView(bytes(damaged)))
     if opened and "disk" in opened.listing:
         content = opened.listing["disk"].content
         assert len(content.read(0, MIB)) <= min(MIB, content.size)
@@ -62,5 +62,5 @@ def test_damage_is_survived(image, data):
 def test_what_it_does_not_know_is_refused(image, place, value, size):
     damaged = bytearray(image.read_bytes())
     damaged[place : place + size] = value.to_bytes(size, "little")
-    with pytest.raises((readers.Unreadable, struct.error)):
-        reader.read(Memory(bytes(damaged)))
+    with pytest.raises((readers.StructureError, struct.error)):
+        reader.read(BytesView(bytes(damaged)))

@@ -30,7 +30,7 @@ from pipeline.model.tree import (
     complete,
 )
 from pipeline.store import Store
-from pipeline.writers import erofsdata, qcow2packed, squashdata, squashfs, vmdk
+from pipeline.writers import erofsdata, qcow2compressed, squashdata, squashfs, vmdk
 
 WHEN = 1700000000
 
@@ -151,26 +151,30 @@ def keep(store: Store) -> Memoize:
 
 def grains(store: Store) -> vmdk.Pack:
     """What packs the grains of a vmdk."""
-    return partial(compress_headed_blocks, store, "vmdk", one_by_one(partial(vmdk.packed, compress.zlib(1))))
+    return partial(compress_headed_blocks, store, "vmdk", one_by_one(partial(vmdk.compress_grain, compress.zlib(1))))
 
 
 def clusters(store: Store, compression: str) -> Compress:
     """What packs the clusters of a qcow2 image."""
     compressing = compress.block_compressor(compress.parse(compression))
-    return pack(store, partial(qcow2packed.packed, compressing), f"qcow2 {compression}")
+    return pack(store, partial(qcow2compressed.compress_clusters, compressing), f"qcow2 {compression}")
 
 
 def blocks(store: Store, compression: str) -> squashfs.Packing:
     """What packs the blocks of a squashfs."""
     name = compression.partition(":")[0]
     block = compress.block_compressor(compress.parse(compression))
-    make = pack(store, partial(squashdata.packed, block), f"squashfs {compression}")
+    make = pack(store, partial(squashdata.compress_blocks, block), f"squashfs {compression}")
     return squashfs.Packing(name, block, make)
 
 
 def lz4(store: Store, level: int | None) -> Compress | None:
     """What packs the extents of an erofs, at level `level`."""
-    return pack(store, one_by_one(partial(erofsdata.packed, compress.lz4(level))), f"lz4 {level}") if level else None
+    return (
+        pack(store, one_by_one(partial(erofsdata.compress_extent, compress.lz4(level))), f"lz4 {level}")
+        if level
+        else None
+    )
 
 
 def read(store: Store, content: Content) -> bytes:

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.incremental import checksum16
 from pipeline.model.tree import Slice
-from pipeline.writers import Unwritable, disk, gpt, mbr, pe
+from pipeline.ondisk.mbr import FAT, LINUX
+from pipeline.writers import FormatError, disk, gpt, mbr, pe
 from tests.formats import node
 from tests.judges import need, run
 from tests.writers import samples
@@ -20,7 +21,7 @@ MIB = 1 << 20
 
 def test_gpt(store, tmp_path):
     content = (*store.content(samples.noise(MIB)), Slice(None, 0, 7 * MIB))
-    volumes = [gpt.Volume(content, "EFI System", gpt.EFI_SYSTEM)]
+    volumes = [gpt.GptVolume(content, "EFI System", gpt.EFI_SYSTEM)]
     path = samples.written(store, lambda out: gpt.write_disk(volumes, 10 * MIB, out, disk.identity), tmp_path / "disk")
     assert path.stat().st_size == 10 * MIB
     assert "No problems found" in run(need("sgdisk", "gdisk"), "-v", path).stdout
@@ -34,7 +35,7 @@ def test_gpt(store, tmp_path):
 
 @pytest.mark.parametrize("sectors", [4096, 1 << 24, 1 << 31])
 def test_mbr(tmp_path, sectors):
-    parts = [mbr.Partition(2048, sectors, mbr.FAT[32], active=True), mbr.Partition(2048 + sectors, 99, mbr.LINUX)]
+    parts = [mbr.MbrPartition(2048, sectors, FAT[32], active=True), mbr.MbrPartition(2048 + sectors, 99, LINUX)]
     path = tmp_path / "disk"
     path.write_bytes(mbr.record(parts, 0x1234ABCD))
     os.truncate(path, (sectors + 4096) * 512)
@@ -86,13 +87,13 @@ def test_sbverify_reads_it(program):
 
 @pytest.mark.parametrize("cut", [0, 10, 63, 64, 200, 600])
 def test_what_is_no_program_is_refused(stub, cut):
-    with pytest.raises(Unwritable, match="PE"):
+    with pytest.raises(FormatError, match="PE"):
         pe.stub(stub[:cut])
 
 
 def test_a_stub_without_room_is_refused(store, stub):
     sections = [(f".s{number}", store.content(b"x")) for number in range(30)]
-    with pytest.raises(Unwritable, match="room"):
+    with pytest.raises(FormatError, match="room"):
         pe.write(pe.stub(stub), sections, partial(checksum16, store), store.rope())
 
 
@@ -103,5 +104,5 @@ def test_sizes(text, size):
 
 @pytest.mark.parametrize("text", ["", "0", "1M", "-5G", "5K", "1.5G", "9999999T", "3T", "x", True])
 def test_other_sizes_are_refused(text):
-    with pytest.raises(Unwritable, match="size"):
+    with pytest.raises(FormatError, match="size"):
         disk.size(text)

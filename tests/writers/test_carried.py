@@ -15,7 +15,7 @@ from pipeline.readers.view import HostFile
 from pipeline.stages import initrd
 from pipeline.stages.carried import PATH
 from pipeline.writers import (
-    Unwritable,
+    FormatError,
     carried,
     cpio,
     erofs,
@@ -90,7 +90,7 @@ def test_an_attribute_is_written_or_declared_as_lost(store, tmp_path: Path, name
     tree = tree_with(store, **{attribute: ATTRIBUTES[attribute]})
     losses = list(declared.losses(tree))
     if losses and declared.refuses:
-        with pytest.raises(Unwritable, match=attribute.replace(".", r"\.")):
+        with pytest.raises(FormatError, match=attribute.replace(".", r"\.")):
             write(tree, store)
         return
     found = read(store, write(tree, store), tmp_path / "a", name)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree
-from pipeline.writers import Unwritable, cpio
+from pipeline.writers import FormatError, cpio
 from tests.judges import need, run
 from tests.writers import samples
 
@@ -82,7 +82,7 @@ def test_times_outside_the_field_are_moved_to_its_ends(store, tmp_path):
     Tree({"n" * 5000: Device(0o644, 0, 0, 0)}),
 ])  # fmt: skip
 def test_what_cannot_be_carried_is_an_error_that_names_it(store, tree):
-    with pytest.raises(Unwritable, match=next(iter(tree))[:5]):
+    with pytest.raises(FormatError, match=next(iter(tree))[:5]):
         cpio.write(tree, store.rope())
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.model.tree import Slice, length
 from pipeline.writers import disk as disks
-from pipeline.writers import qcow2, qcow2packed, vhd, vhdx, vmdk
+from pipeline.writers import qcow2, qcow2compressed, vhd, vhdx, vmdk
 from tests.judges import need, run
 from tests.writers import samples
 
@@ -22,7 +22,7 @@ CHECKED = {"qcow2", "vhdx", "vmdk"}
 
 def packed(content, store, out, compression):
     body = store.rope()
-    out.write(qcow2packed.write(content, samples.clusters(store, compression), body))
+    out.write(qcow2compressed.write(content, samples.clusters(store, compression), body))
     out.extend(body.finish())
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.model.tree import Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.ondisk import erofs as ondisk
-from pipeline.writers import Unwritable, erofs
+from pipeline.writers import FormatError, erofs
 from pipeline.writers.crc32c import ONES, crc32c
 from tests.judges import need, needs_root, run
 from tests.writers import samples
@@ -191,5 +191,5 @@ def test_crc32c():
     (Tree({"link": Symlink(0o777, 0, 0, 0, (), "x" * 4096)}), "link: .*4096 bytes"),
 ])  # fmt: skip
 def test_what_has_no_place_is_refused(store, tree, words):
-    with pytest.raises(Unwritable, match=words):
+    with pytest.raises(FormatError, match=words):
         erofs.write(complete(tree), store.read, store.rope(), None)

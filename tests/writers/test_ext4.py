@@ -13,7 +13,7 @@ from pipeline.model import tree as trees
 from pipeline.model.tree import EPOCH, Device, Directory, File, Slice, Symlink, Tree, complete
 from pipeline.readers import ext4 as reader
 from pipeline.readers.view import HostFile
-from pipeline.writers import Unwritable, ext4, ext4dir, ext4tree, raw
+from pipeline.writers import FormatError, ext4, ext4dir, ext4tree, raw
 from pipeline.writers.crc32c import FEW, crc32c, crc32c_each
 from tests.judges import need, run
 from tests.writers import samples
@@ -285,20 +285,20 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_ext4_cannot_carry_is_refused(store, what):
-    with pytest.raises(Unwritable):
+    with pytest.raises(FormatError):
         ext4.write(Tree(WRONG[what]), samples.keep(store), store.rope())
 
 
 @pytest.mark.parametrize("size", [4096, MIB // 2, 2 * MIB])
 def test_a_size_that_does_not_do_is_refused(store, size):
     tree = Tree({"data": File(0o644, 0, 0, EPOCH, (), store.content(samples.noise(3 * MIB)))})
-    with pytest.raises(Unwritable, match=r"takes [0-9]+; give another size"):
+    with pytest.raises(FormatError, match=r"takes [0-9]+; give another size"):
         ext4.write(tree, samples.keep(store), store.rope(), size)
 
 
 def test_more_files_than_a_group_has_inodes(store, tmp_path):
     tree = Tree({f"{number:05d}": File(0o644, 0, 0, EPOCH) for number in range(33_000)})
-    with pytest.raises(Unwritable, match="takes 135266304"):
+    with pytest.raises(FormatError, match="takes 135266304"):
         ext4.write(tree, samples.keep(store), store.rope(), 128 * MIB)
     path = image(store, tree, tmp_path / "ext4.img")
     assert path.stat().st_size == 129 * MIB

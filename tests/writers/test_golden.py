@@ -17,7 +17,7 @@ from pipeline.writers import (
     iso9660,
     mbr,
     qcow2,
-    qcow2packed,
+    qcow2compressed,
     squashfs,
     swap,
     tar,
@@ -53,7 +53,7 @@ def _disk(store):
 def _qcow2_of_zstd(store, out):
     body = store.rope()
     content = (*_disk(store), *store.content(b"alike" * 100_000))
-    out.write(qcow2packed.write(content, samples.clusters(store, "zstd:3"), body))
+    out.write(qcow2compressed.write(content, samples.clusters(store, "zstd:3"), body))
     out.extend(body.finish())
 
 
@@ -118,7 +118,7 @@ WRITERS = {
     f"vhd {vhd.VERSION}": lambda store, out: vhd.write_fixed(_disk(store), out, disk.identity("vhd")),
     f"dynamic vhd {vhd.VERSION}": lambda store, out: vhd.write_dynamic(_disk(store), out, disk.identity("vhd")),
     f"vhdx {vhdx.VERSION}": lambda store, out: vhdx.write(_disk(store), out, disk.identity),
-    f"qcow2 of zstd {qcow2packed.VERSION}": _qcow2_of_zstd,
+    f"qcow2 of zstd {qcow2compressed.VERSION}": _qcow2_of_zstd,
     f"swap {swap.VERSION}": lambda store, out: swap.write(1 << 20, out, "SWAP", disk.identity("swap")),
     f"zst of a disk {compressed_disk.VERSION}": _packed(compressed_disk.zst),
     f"gz of a disk {compressed_disk.VERSION}": _packed(compressed_disk.gz),
@@ -126,12 +126,14 @@ WRITERS = {
         _disk(store), samples.grains(store), out, 1
     ),
     f"gpt {gpt.VERSION}": lambda store, out: gpt.write_disk(
-        [gpt.Volume(_disk(store), "EFI System", gpt.EFI_SYSTEM)],
+        [gpt.GptVolume(_disk(store), "EFI System", gpt.EFI_SYSTEM)],
         length(_disk(store)) + (2 << 20),
         out,
         lambda purpose, _: disk.identity(purpose),
     ),
-    f"mbr {mbr.VERSION}": lambda store, out: out.write(mbr.record([mbr.Partition(2048, 4096, 0x0C, True)], 1, b"code")),
+    f"mbr {mbr.VERSION}": lambda store, out: out.write(
+        mbr.record([mbr.MbrPartition(2048, 4096, 0x0C, True)], 1, b"code")
+    ),
     f"zstd {compress.VERSION}": _compressed("zstd"),
     f"zstd:19 {compress.VERSION}": _compressed("zstd:19"),
     f"gzip {compress.VERSION}": _compressed("gzip"),

@@ -20,12 +20,13 @@ from pipeline import readers
 from pipeline.inspect import listings
 from pipeline.model.digest import Digest
 from pipeline.model.tree import EPOCH, Content, Device, Directory, Entry, File, Slice, Symlink, Tree, complete
+from pipeline.ondisk.mbr import LINUX as LINUX_PARTITION
 from pipeline.readers import Listing
 from pipeline.spec import build
 from pipeline.store import Store
 from pipeline.writers import (
+    FormatError,
     TooLarge,
-    Unwritable,
     cpio,
     disk,
     erofs,
@@ -45,7 +46,7 @@ from pipeline.writers import (
     mbr,
     pe,
     qcow2,
-    qcow2packed,
+    qcow2compressed,
     rockridge,
     squashdata,
     squashfs,
@@ -231,7 +232,7 @@ def test_a_limit(store: Store, case: Case) -> None:
         found = listing_of(store, WRITERS[case.writer](store, tree))
         for path in tree:
             assert path in found or path == "lost+found", path
-        with pytest.raises(Unwritable, match=case.says) as caught:
+        with pytest.raises(FormatError, match=case.says) as caught:
             WRITERS[case.writer](store, case.make(case.limit + 1))
     said = str(caught.value)
     assert "\n" not in said
@@ -246,7 +247,7 @@ def test_a_limit(store: Store, case: Case) -> None:
     (Symlink(0o777, 0, 0, 0, (), ""), "without a target"),
 ])  # fmt: skip
 def test_what_is_below_every_limit(store: Store, name: str, entry: Entry, says: str) -> None:
-    with pytest.raises(Unwritable, match=f"it: .*{says}"):
+    with pytest.raises(FormatError, match=f"it: .*{says}"):
         WRITERS[name](store, only(entry))
 
 
@@ -263,14 +264,14 @@ def test_a_disc_of_many_blocks(store: Store) -> None:
     assert iso9660.plan(tree(last), samples.keep(store)).end == most
     assert "20" in listing_of(store, an_iso(store, tree(last)))
     for more in (1, 1 << 20):
-        with pytest.raises(Unwritable, match=f"ISO 9660 has room for {most * isodir.BLOCK}: make the node smaller"):
+        with pytest.raises(FormatError, match=f"ISO 9660 has room for {most * isodir.BLOCK}: make the node smaller"):
             iso9660.plan(tree(last + more), samples.keep(store))
 
 
 @pytest.mark.slow
 def test_a_disc_of_many_directories(store: Store) -> None:
     assert f"{iso9660.MOST_FOLDERS - 2:06}/x" in listing_of(store, an_iso(store, folders(iso9660.MOST_FOLDERS)))
-    with pytest.raises(Unwritable, match=r"directory 65536, with others in it; .* 65535"):
+    with pytest.raises(FormatError, match=r"directory 65536, with others in it; .* 65535"):
         an_iso(store, folders(iso9660.MOST_FOLDERS + 1))
     flat = many(70_000, lambda _: Directory(0o755, 0, 0, 0))
     assert flat.keys() <= listing_of(store, an_iso(store, flat)).keys(), "no other directory lies in the last ones"
@@ -278,7 +279,7 @@ def test_a_disc_of_many_directories(store: Store) -> None:
 
 def test_attributes_that_have_no_place(store: Store) -> None:
     for name, key in (("tar", "user.a=b"), ("ext4", "lustre.x"), ("squashfs", "system.x"), ("erofs", "lustre.x")):
-        with pytest.raises(Unwritable, match=f"it: extended attribute {key}; {name} has room for .*: leave it out"):
+        with pytest.raises(FormatError, match=f"it: extended attribute {key}; {name} has room for .*: leave it out"):
             WRITERS[name](store, only(file(xattrs=((key, b"v"),))))
 
 
@@ -286,7 +287,7 @@ def test_a_table_of_squashfs_ends_where_references_do(store: Store) -> None:
     tree = many(600, lambda n: Symlink(0o777, 0, 0, EPOCH, (), samples.noise(500, str(n)).hex()))
     with limited((squashmeta, "LARGEST_TABLE", 1 << 19)):
         assert tree.keys() <= listing_of(store, WRITERS["squashfs"](store, tree)).keys()
-    with limited((squashmeta, "LARGEST_TABLE", 1 << 18)), pytest.raises(Unwritable, match="room for 262144"):
+    with limited((squashmeta, "LARGEST_TABLE", 1 << 18)), pytest.raises(FormatError, match="room for 262144"):
         WRITERS["squashfs"](store, tree)
 
 
@@ -301,7 +302,7 @@ def test_a_file_that_no_structure_has_room_for(store: Store, name: str) -> None:
 def test_names_of_an_ext4_directory() -> None:
     leaf = ext4dir.Leaf(0, [])
     assert ext4dir.count([leaf] * ext4dir.MOST_LEAVES, "d") > ext4dir.MOST_LEAVES
-    with pytest.raises(Unwritable, match=f"d: names in .* room for {ext4dir.MOST_LEAVES} .*: spread"):
+    with pytest.raises(FormatError, match=f"d: names in .* room for {ext4dir.MOST_LEAVES} .*: spread"):
         ext4dir.count([leaf] * (ext4dir.MOST_LEAVES + 1), "d")
 
 
@@ -316,11 +317,11 @@ def test_a_fat_root_that_only_fat32_has_room_for(store: Store) -> None:
 def test_a_fat_volume_s_sectors() -> None:
     plan = fat.plan(Tree(), fat.MOST_SECTORS * 512)
     assert fat.boot_sector(plan, "", 1, fat.MOST_SECTORS)[32:36] == b"\xff" * 4
-    with pytest.raises(Unwritable, match=f"room for {fat.MOST_SECTORS * 512}"):
+    with pytest.raises(FormatError, match=f"room for {fat.MOST_SECTORS * 512}"):
         fat.plan(Tree(), (fat.MOST_SECTORS + 1) * 512)
-    with pytest.raises(Unwritable, match=f"room for {fat.MOST_SECTORS * 512}"):
+    with pytest.raises(FormatError, match=f"room for {fat.MOST_SECTORS * 512}"):
         fat.boot_sector(plan, "", 1, fat.MOST_SECTORS + 1)
-    with pytest.raises(Unwritable, match=f"room for {fat.MOST_SECTORS * 512}"):
+    with pytest.raises(FormatError, match=f"room for {fat.MOST_SECTORS * 512}"):
         fat.plan(many(600, lambda _: file(content=hole(fat.LARGEST_FILE))))
 
 
@@ -333,41 +334,41 @@ LABELS = {
 }
 
 
-def gpt_partition(name: str, first: int = 2048) -> gpt.Partition:
-    return gpt.Partition(first, 1, gpt.LINUX_DATA, IDENTITY, name)
+def gpt_partition(name: str, first: int = 2048) -> gpt.GptPartition:
+    return gpt.GptPartition(first, 1, gpt.LINUX_DATA, IDENTITY, name)
 
 
 @pytest.mark.parametrize("name", LABELS)
 def test_labels(store: Store, name: str) -> None:
     most, write = LABELS[name]
     write(store, "L" * most)
-    with pytest.raises(Unwritable, match=f"{name}.* {most} ?.*: shorten it"):
+    with pytest.raises(FormatError, match=f"{name}.* {most} ?.*: shorten it"):
         write(store, "L" * (most + 1))
 
 
 def test_partitions() -> None:
     gpt.write([gpt_partition(f"{number}", 2048 + number) for number in range(gpt.ENTRIES)], 1 << 20, IDENTITY)
-    with pytest.raises(Unwritable, match=r"129 partitions; .* 128"):
+    with pytest.raises(FormatError, match=r"129 partitions; .* 128"):
         gpt.write([gpt_partition(f"{number}") for number in range(gpt.ENTRIES + 1)], 1 << 20, IDENTITY)
     gpt.write([gpt_partition("last", (1 << 20) - gpt.TAIL - 1)], 1 << 20, IDENTITY)
     for sectors in (1 << 20, 1):
-        with pytest.raises(Unwritable, match=r"the disk has room for .*: give it another size"):
+        with pytest.raises(FormatError, match=r"the disk has room for .*: give it another size"):
             gpt.write([gpt_partition("last", (1 << 20) - gpt.TAIL)], sectors, IDENTITY)
-    mbr.record([mbr.Partition(mbr.MOST_SECTORS, mbr.MOST_SECTORS, mbr.LINUX)] * mbr.MOST, 0, bytes(mbr.CODE))
-    with pytest.raises(Unwritable, match=r"5 partitions; .* 4: .*raw-efi"):
-        mbr.record([mbr.Partition(1, 1, mbr.LINUX)] * 5, 0)
-    with pytest.raises(Unwritable, match=r"boot code of 441 bytes; .* 440"):
+    mbr.record([mbr.MbrPartition(mbr.MOST_SECTORS, mbr.MOST_SECTORS, LINUX_PARTITION)] * mbr.MOST, 0, bytes(mbr.CODE))
+    with pytest.raises(FormatError, match=r"5 partitions; .* 4: .*raw-efi"):
+        mbr.record([mbr.MbrPartition(1, 1, LINUX_PARTITION)] * 5, 0)
+    with pytest.raises(FormatError, match=r"boot code of 441 bytes; .* 440"):
         mbr.record([], 0, bytes(mbr.CODE + 1))
     for place in ((1, mbr.MOST_SECTORS + 1), (mbr.MOST_SECTORS + 1, 1)):
-        with pytest.raises(Unwritable, match=f"partition 2: .* room for {mbr.MOST_SECTORS * 512}"):
-            mbr.record([mbr.Partition(1, 1, mbr.LINUX), mbr.Partition(*place, mbr.LINUX)], 0)
+        with pytest.raises(FormatError, match=f"partition 2: .* room for {mbr.MOST_SECTORS * 512}"):
+            mbr.record([mbr.MbrPartition(1, 1, LINUX_PARTITION), mbr.MbrPartition(*place, LINUX_PARTITION)], 0)
 
 
 def test_volumes_beyond_the_end_of_their_disk(store: Store) -> None:
-    with pytest.raises(Unwritable, match="give it another size"):
-        mbr.write_disk([mbr.Volume(hole(2 << 20), mbr.LINUX)], 2 << 20, store.rope(), disk.identity)
-    with pytest.raises(Unwritable, match="give it another size"):
-        gpt.write_disk([gpt.Volume(hole(2 << 20), "a", gpt.LINUX_DATA)], 3 << 20, store.rope(), disk.identity)
+    with pytest.raises(FormatError, match="give it another size"):
+        mbr.write_disk([mbr.MbrVolume(hole(2 << 20), LINUX_PARTITION)], 2 << 20, store.rope(), disk.identity)
+    with pytest.raises(FormatError, match="give it another size"):
+        gpt.write_disk([gpt.GptVolume(hole(2 << 20), "a", gpt.LINUX_DATA)], 3 << 20, store.rope(), disk.identity)
 
 
 @pytest.mark.parametrize(("name", "write"), [
@@ -380,7 +381,7 @@ def test_the_smallest_partitions(store: Store, name: str, write: Callable[[Store
     for size in (*range(least, least + 40), 64, 65, 128):
         write(store, size << 20)
     if name != "swap":
-        with pytest.raises(Unwritable, match=r"give .*another size"):
+        with pytest.raises(FormatError, match=r"give .*another size"):
             write(store, (least - 1) << 20)
 
 
@@ -389,13 +390,13 @@ def test_swap(store: Store) -> None:
     swap.write(swap.MOST_PAGES * swap.PAGE, out, "", IDENTITY)
     assert samples.read(store, out.finish()[:1])[1028:1032] == b"\xff" * 4
     for size in (swap.MOST_PAGES * swap.PAGE + swap.PAGE, swap.FEWEST_PAGES * swap.PAGE - 1):
-        with pytest.raises(Unwritable, match=f"a swap area of {size} bytes; Linux takes"):
+        with pytest.raises(FormatError, match=f"a swap area of {size} bytes; Linux takes"):
             swap.write(size, store.rope(), "", IDENTITY)
 
 
 def packed(content: Content, store: Store, out: Any) -> None:
     body = store.rope()
-    out.write(qcow2packed.write(content, samples.clusters(store, "zstd:1"), body))
+    out.write(qcow2compressed.write(content, samples.clusters(store, "zstd:1"), body))
     out.extend(body.finish())
 
 
@@ -423,7 +424,7 @@ def test_disk_images(store: Store, tmp_path: Any, name: str) -> None:
         (tmp_path / "image").unlink()
     else:
         assert listing_of(store, content)["disk"].content.size == largest
-    with pytest.raises(Unwritable, match=f"{largest + 512} bytes; .* has room for {largest}: make it smaller"):
+    with pytest.raises(FormatError, match=f"{largest + 512} bytes; .* has room for {largest}: make it smaller"):
         write(hole(largest + 512), store, store.rope())
 
 
@@ -436,7 +437,7 @@ def test_the_file_of_a_vmdk_may_be_larger_than_its_disk(store: Store) -> None:
         if room:
             write()
         else:
-            with pytest.raises(Unwritable, match=f"room for {vmdk.MOST_SECTORS * 512}"):
+            with pytest.raises(FormatError, match=f"room for {vmdk.MOST_SECTORS * 512}"):
                 write()
 
 
@@ -449,11 +450,11 @@ def test_an_efi_program(store: Store) -> None:
     largest = pe.LARGEST + 1 - place - 4096
     for name, size in ((".initrd", largest), ("12345678", 1)):
         pe.write(stub, [(name, hole(size))], lambda content: 0, store.rope())
-    with pytest.raises(Unwritable, match=f"section .initrd that ends at .* room for {pe.LARGEST}"):
+    with pytest.raises(FormatError, match=f"section .initrd that ends at .* room for {pe.LARGEST}"):
         pe.write(stub, [(".initrd", hole(largest + 1))], lambda content: 0, store.rope())
-    with pytest.raises(Unwritable, match=r"section .initrd that ends"):
+    with pytest.raises(FormatError, match=r"section .initrd that ends"):
         pe.write(stub, [(".initrd", hole(1 << 33))], lambda content: 0, store.rope())
-    with pytest.raises(Unwritable, match="names of 8 bytes"):
+    with pytest.raises(FormatError, match="names of 8 bytes"):
         pe.write(stub, [("123456789", hole(1))], lambda content: 0, store.rope())
 
 
@@ -463,7 +464,7 @@ def test_a_loader_without_room_for_its_map() -> None:
     system[22:24] = (64).to_bytes(2, "little")
     for index, value in enumerate((0, 0, 0, 0, 0, 128, 0, 0, 0)):
         system[64 + 2 * index : 66 + 2 * index] = value.to_bytes(2, "little")
-    with pytest.raises(Unwritable, match="4 sectors; it has room for 0"):
+    with pytest.raises(FormatError, match="4 sectors; it has room for 0"):
         syslinux.install(syslinux.Loader(bytes(512), bytes(system), b""), bytes(512), 1)
 
 
@@ -507,7 +508,7 @@ def test_any_facts_come_back_or_are_refused(store: Store, name: str, entry: Entr
     path = "n" * size
     try:
         content = WRITERS[name](store, only(entry, path))
-    except Unwritable as error:
+    except FormatError as error:
         assert "\n" not in str(error)
         return
     facts = listing_of(store, content)[path].facts

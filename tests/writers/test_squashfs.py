@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from pipeline import readers
 from pipeline.model.tree import Directory, File, Slice, Tree, complete
 from pipeline.readers.view import HostFile
-from pipeline.writers import Unwritable, squashfs
+from pipeline.writers import FormatError, squashfs
 from tests.judges import need, needs_root, run
 from tests.writers import samples
 from tests.writers.test_cpio import compare
@@ -104,7 +104,7 @@ def test_attributes_that_it_has_no_place_for_are_refused(store):
     tree = samples.stored(store, {str(number): [samples.noise(1 << 20, str(number))] for number in range(9)})
     tree["it"] = Directory(0o755, 0, 0, 0, (("system.posix_acl_access", b"x"),))
     before = threading.active_count()
-    with pytest.raises(Unwritable, match=r"it: .*posix_acl"):
+    with pytest.raises(FormatError, match=r"it: .*posix_acl"):
         squashfs.write(complete(tree), store.read, store.rope(), samples.blocks(store, "zstd:3"))
     assert threading.active_count() == before
 

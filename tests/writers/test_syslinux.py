@@ -6,7 +6,7 @@ from struct import unpack_from
 import pytest
 
 from pipeline.model.tree import File, Tree
-from pipeline.writers import Unwritable, fat, syslinux
+from pipeline.writers import FormatError, fat, syslinux
 from tests.judges import need, run
 from tests.writers import samples
 
@@ -24,12 +24,12 @@ def test_the_loader_is_taken_out_of_the_program(program):
 
 @pytest.mark.parametrize("program", [b"", b"\x7fELF" * 1000, b"\xeb\x58\x90SYSLINUX" + b"\r\nSYSLINUX" + bytes(4000)])
 def test_what_is_no_syslinux_is_refused(program):
-    with pytest.raises(Unwritable, match="syslinux"):
+    with pytest.raises(FormatError, match="syslinux"):
         syslinux.loader(program)
 
 
 def test_a_truncated_program_is_refused(program):
-    with pytest.raises(Unwritable):
+    with pytest.raises(FormatError):
         syslinux.loader(program[:100_000])
 
 

@@ -12,28 +12,26 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from pipeline.model.tree import Compress, Content, Sink, Slice, Transform, length, split
+from pipeline.ondisk import qcow2 as ondisk
 from pipeline.writers import disk
-from pipeline.writers.extents import held, words
-from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COPIED, COUNTS, ENTRIES, LARGEST, ZSTD, clusters, header
+from pipeline.writers.extents import allocated, to_bytes
+from pipeline.writers.qcow2 import CLUSTER, CLUSTER_BITS, COUNTS, ENTRIES, LARGEST, clusters, header
 
 VERSION = 2
 SECTOR = 512
 PLAIN = b"\0"
-"""Stands for a cluster that would become no smaller: no frame is as short."""
-COMPRESSED = 1 << 62
-SECTORS_AT = 62 - (CLUSTER_BITS - 8)
-"""Bit of a compressed cluster's descriptor where the number of its sectors starts; its place is below."""
+"""Marks a cluster that would not become smaller: no frame is as short."""
 
 
-class Image:
-    """What is known of the image while it is written to `body`, which starts behind the header's cluster."""
+class _CompressedImage:
+    """An image that is being written to `body`, which starts after the header's cluster."""
 
     def __init__(self, body: Sink) -> None:
         self.body = body
         self.tables: dict[int, array[int]] = {}
         """The L2 tables, by number."""
         self.counts = array("H", [1])
-        """How often each cluster of the file is referred to; the first is the header's."""
+        """References to each cluster of the file; the first is the header's."""
 
     @property
     def place(self) -> int:
@@ -47,7 +45,7 @@ class Image:
         """A compressed cluster, at whatever byte is next. It refers to every cluster that its sectors touch."""
         place = self.place
         sectors = (place % SECTOR + frame.length - 1) // SECTOR
-        self.refer(number, COMPRESSED | sectors << SECTORS_AT | place)
+        self.refer(number, ondisk.COMPRESSED | sectors << ondisk.sectors_at(CLUSTER_BITS) | place)
         self.body.extend((frame,))
         last = (place // SECTOR + sectors) * SECTOR // CLUSTER
         self.counts.extend([0] * (last + 1 - len(self.counts)))
@@ -70,20 +68,20 @@ class Image:
         """A table, big-endian, in whole clusters; the place where it starts."""
         self.align()
         place = self.place
-        clusters(self.body, words(table, "big"))
+        clusters(self.body, to_bytes(table, "big"))
         self.align()
         return place
 
 
 def write(content: Content, pack: Compress, body: Sink) -> bytes:
-    """Write the raw disk `content` (a multiple of 512 bytes) as an image of the same size. Unwritable for more than
+    """Writes the raw disk `content` (a multiple of 512 bytes) as an image of the same size. FormatError for more than
     LARGEST.
 
-    pack: gives for clusters what `packed` makes of their bytes, in order. `body` gets all but the first cluster, which
-    is returned.
+    pack: compresses clusters with `compress_clusters`, in order. body: takes all but the first cluster, which is
+    returned.
     """
     disk.check(content, LARGEST, "a qcow2 image")
-    image = Image(body)
+    image = _CompressedImage(body)
     plain: list[tuple[int, Content]] = []
     for (number, piece), cluster in zip(
         _clusters(content), pack(piece for _, piece in _clusters(content)), strict=True
@@ -93,15 +91,15 @@ def write(content: Content, pack: Compress, body: Sink) -> bytes:
         elif cluster.length:
             image.add_packed(number, cluster)
     for number, piece in plain:
-        image.refer(number, image.add(piece) | COPIED)
+        image.refer(number, image.add(piece) | ondisk.COPIED)
     first = array("Q", bytes(8 * -(-length(content) // (CLUSTER * ENTRIES))))
     for index in sorted(image.tables):
-        first[index] = image.add_table(image.tables[index]) | COPIED
+        first[index] = image.add_table(image.tables[index]) | ondisk.COPIED
     place = image.add_table(first)
-    return header(length(content), (place, len(first)), _references(image), ZSTD)
+    return header(length(content), (place, len(first)), _references(image), ondisk.ZSTD)
 
 
-def packed(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def compress_clusters(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
     """Clusters, of which the disk's last may be short, as zstd frames, each, or PLAIN; of zeros nothing."""
     holes = [not data.strip(b"\0") for data in some]
     made = iter(compress([data.ljust(CLUSTER, b"\0") for data, hole in zip(some, holes, strict=True) if not hole]))
@@ -110,13 +108,13 @@ def packed(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryvie
 
 
 def _clusters(content: Content) -> Iterator[tuple[int, Content]]:
-    """The clusters of the disk that are no holes, with their numbers."""
-    for run, pieces in held(content, CLUSTER):
+    """Yields the clusters of the disk that are not holes, with their numbers."""
+    for run, pieces in allocated(content, CLUSTER):
         yield from enumerate(split(pieces, CLUSTER), run.first)
 
 
-def _references(image: Image) -> tuple[int, int]:
-    """Write the refcount blocks and their table, which count themselves too: the table's place, and its clusters."""
+def _references(image: _CompressedImage) -> tuple[int, int]:
+    """Writes the refcount blocks and their table, which count themselves too: the table's place, and its clusters."""
     used = len(image.counts)
     blocks = table = 1
     while blocks < (wanted := -(-(used + blocks + table) // COUNTS)) or table * ENTRIES < blocks:

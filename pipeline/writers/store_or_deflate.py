@@ -1,4 +1,4 @@
-"""Deflate streams of what is compressed already, mostly: what samples say would not become smaller is stored as it is.
+"""Deflate streams of mostly compressed data: what samples show not to become smaller is stored.
 
 Source: RFC 1951, 3.2.4 (stored blocks); RFC 1950 (zlib), RFC 1952 (gzip).
 """
@@ -17,7 +17,7 @@ GAIN = 16
 STORED = 65535
 """Bytes of a block that is not compressed."""
 PAGE = 4096
-"""What the size of a gzip member is a multiple of, so that those behind one that changed mostly stay where they are."""
+"""Unit of a gzip member's size, in bytes, so that a change seldom moves the members after it."""
 LONG = 16 * PAGE
 """The size from which that is worth an extra field (RFC 1952, 2.3.1.1)."""
 EXTRA, EXTRA_ID = 0x04, b"NK"

@@ -9,11 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.compression import compress
-from pipeline.writers import deflated
+from pipeline.writers import store_or_deflate
+from pipeline.writers.store_or_deflate import LONG, PAGE, STORED, STRETCH
 
 NOISE = random.Random(5).randbytes(300_000)
 TEXT = b"a line that comes again\n" * 12_500
-EDGES = (0, 1, deflated.STORED, deflated.STORED + 1, deflated.STRETCH, 2 * deflated.STRETCH + 7, len(NOISE))
+EDGES = (
+    0,
+    1,
+    STORED,
+    STORED + 1,
+    STRETCH,
+    2 * STRETCH + 7,
+    len(NOISE),
+)
 sizes = st.sampled_from(EDGES) | st.integers(0, len(NOISE))
 
 
@@ -21,13 +30,13 @@ sizes = st.sampled_from(EDGES) | st.integers(0, len(NOISE))
 @settings(max_examples=80)
 def test_the_bytes_come_back(noise, text):
     data = NOISE[:noise] + TEXT[:text]
-    stream = deflated.zlib_stream(compress.zlib(1), data)
-    member = deflated.gzip_member(compress.gzip(1), data)
+    stream = store_or_deflate.zlib_stream(compress.zlib(1), data)
+    member = store_or_deflate.gzip_member(compress.gzip(1), data)
     assert zlib.decompress(stream) == gzip.decompress(member) == data
-    most = len(data) + 5 * (len(data) // deflated.STORED + 1) + 18
+    most = len(data) + 5 * (len(data) // STORED + 1) + 18
     assert len(stream) <= most
-    assert len(member) <= most + 6 + deflated.PAGE if len(member) > deflated.LONG else len(member) <= most
-    assert len(member) < deflated.LONG or not len(member) % deflated.PAGE
+    assert len(member) <= most + 6 + PAGE if len(member) > LONG else len(member) <= most
+    assert len(member) < LONG or not len(member) % PAGE
 
 
 @pytest.mark.parametrize(("data", "stored"), [(NOISE, True), (TEXT, False), (NOISE + TEXT, False), (b"", False)])
@@ -38,5 +47,5 @@ def test_what_would_become_smaller_is_compressed(data, stored):
         calls.append(len(data))
         return zlib.compress(data)
 
-    deflated.zlib_stream(deflate, data)
+    store_or_deflate.zlib_stream(deflate, data)
     assert (len(data) in calls) != stored

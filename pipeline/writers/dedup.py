@@ -16,9 +16,9 @@ SMALL = 16 << 10
 
 
 def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[str, object]]:
-    """Each path with what names its bytes: equal for equal bytes, and for no others.
+    """Yields each path with a name of its bytes: equal for equal bytes only.
 
-    Only a file that is as long as another, and is not the same slices, has to be read.
+    A file is read only if another one has the same size and other slices.
     """
     numbers: dict[Content, int] = {}
     each = [numbers.setdefault(content, len(numbers)) for content in contents.values()]  # hashed once: that takes long
