@@ -97,7 +97,7 @@ def pushed(store: Store, reference: str) -> Record | None:
         return None
     manifests, places = {}, {}
     for arch in found.files:
-        manifest = parse(found.small(store, arch, MANIFEST, LARGEST), f"{reference}: {MANIFEST}")
+        manifest = parse(found.read(store, arch, MANIFEST, LARGEST), f"{reference}: {MANIFEST}")
         manifests[manifest["arch"]] = manifest
         places[manifest["arch"]] = arch
 
@@ -115,7 +115,7 @@ def pushed(store: Store, reference: str) -> Record | None:
 
 def _lock(store: Store, found: NodeArtifact, arch: str, name: str) -> Path:
     """Where the lock that was pushed lies; BadInput if it is none."""
-    found.small(store, arch, name, LARGEST)
+    found.read(store, arch, name, LARGEST)
     path = found.fetch(store, arch, name)
     try:
         lock.read(path)
