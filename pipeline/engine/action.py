@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+from pipeline.host import log
 from pipeline.host.redact import redact
 from pipeline.model import columns
 from pipeline.model.digest import Digest, canonical_json
@@ -118,7 +119,10 @@ class Action:
         NotReproducible if an earlier result is recorded but gone, and the new one differs.
         """
         if (known := store.recall(self.key)) is not None:
+            log.debug("cache: hit %s: key %.12s -> %s", self.name, self.key, known)
             return known, False
+        why = "its result is gone" if store.record(self.key) else "it was never made"
+        log.debug("cache: miss %s: key %.12s: %s", self.name, self.key, why)
         return with_results(store, self.inputs, lambda *contents: self._make(store, contents, execute), execute)
 
     def use(self, store: Store, take: Callable[[Digest], Result], execute: Executor = run_locally) -> Result:
@@ -128,7 +132,9 @@ class Action:
     def _make(self, store: Store, contents: tuple[Digest, ...], execute: Executor) -> tuple[Digest, bool]:
         same_contents, ran = self.hash(list(contents)), False
         with store.lock(same_contents):
-            if (result := store.recall(same_contents)) is None:
+            if (result := store.recall(same_contents)) is not None:
+                log.info("cache: hit %s: its inputs changed, but not their contents (%.12s)", self.name, same_contents)
+            else:
                 result, ran = self._run(store, contents, execute), True
         if self.inputs and (record := store.record(same_contents)):
             store.remember(self.key, result, self.facts() | {"seconds": record.facts.get("seconds", 0)})
@@ -140,10 +146,12 @@ class Action:
         before, started = store.record(same_contents), time.perf_counter()
         result = execute(store, self.call(contents))
         seconds = round(time.perf_counter() - started, 3)
+        log.info("ran %s in %.3f s: %s", self.name, seconds, result)
         if before is not None and before.result != result:
             for blob in damage(store, contents):
                 raise Damaged(blob)
             store.forget(same_contents)
+            log.info("cache: forgot %s: it gave %s before", self.name, before.result)
             raise NotReproducible(self.name, before.result, result)
         store.remember(same_contents, result, self.facts() | {"seconds": seconds})
         return result
@@ -183,7 +191,8 @@ def with_results(
             lost = {missing.digest}
         except StoreError:
             raise
-        except Exception:
+        except Exception as error:
+            log.debug("checking %d results after %s: %s", len(results), type(error).__name__, error)
             lost = damage(store, results)
             if not lost or attempt == ATTEMPTS:
                 raise
@@ -201,6 +210,7 @@ def _rebuild_lost(store: Store, actions: tuple[Action, ...], lost: set[Digest], 
             return
         record = store.record(action.key)
         if record is not None and (own := lost & references(store, record.result)):
+            log.info("rewinding %s: %d blobs are missing or damaged", action.name, len(own))
             action._rewind(store, own, execute)
 
 

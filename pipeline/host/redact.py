@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,13 @@ TEXTS = ("org.mobyproject.config",)
 """Names of parameters that are JSON texts with parameters inside."""
 DIGITS = 12
 """Number of hexadecimal digits of a SHA-256 that replace a value."""
+
+
+def text(line: str) -> str:
+    """Returns a line of a log without passwords, tokens and the queries of URLs."""
+    line = re.sub(r"(?<=://)[^/\s@]+@", "…@", line)
+    line = re.sub(r"(\w://[^\s?#]*)\?[^\s#]*", r"\1?…", line)
+    return re.sub(r"(?i)\b(Basic|Bearer) +\S+", r"\1 …", line)
 
 
 def redact(params: Any) -> Any:

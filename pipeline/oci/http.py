@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
+from pipeline.host import log
 from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci import connect, trust
 from pipeline.oci.error import ImageError, Offline, Refusal, Unreachable
@@ -100,7 +101,7 @@ def retry(call: Callable[[], T], sleep: Callable[[float], object], attempts: int
                 if silent_place := error.site or place:
                     silent[silent_place] = str(error)
                 raise Unreachable(f"{error} ({attempt + 1} attempts)" if attempt else str(error)) from None
-            sleep(pause(attempt, error.wait))
+            sleep(pause(attempt, error))
     raise AssertionError("not reached")
 
 
@@ -129,9 +130,11 @@ def send_once(
     raise Refusal(f"{host(url)}: more than {REDIRECTS} redirects")
 
 
-def pause(attempt: int, wait: float | None) -> float:
-    """Returns the seconds before the next attempt: `wait`, which the server asked for, else 0.5, 1, 2, 4 …"""
-    return 0.5 * 2**attempt if wait is None else wait
+def pause(attempt: int, error: TransientError) -> float:
+    """Returns the seconds before the next attempt: what the server asked for, else 0.5, 1, 2, 4 … Logs the error."""
+    seconds = 0.5 * 2**attempt if error.wait is None else error.wait
+    log.info("retry in %.1f s: %s", seconds, error)
+    return seconds
 
 
 def chunks(response: Response, clock: Callable[[], float] = time.monotonic) -> Iterator[bytes]:
@@ -192,6 +195,7 @@ def _request(
     verify, certificate = trust.certificates(host(url))
     proxies, proxy = _proxies(url, proxies)
     _check_silent(*(site(server) for server in (proxy, url) if server))
+    log.info("request: %s %s%s", method, url, f" through the proxy {host(proxy)}" * bool(proxy))
     try:
         response = connect.session(reach, CONNECTIONS).request(
             method,
@@ -207,6 +211,7 @@ def _request(
         )
     except (connect.ForbiddenAddress, requests.RequestException, ValueError, OSError) as error:
         raise _failure(error, url, proxy) from None
+    log.info("answer: %d to %s %s", response.status_code, method, url)
     if response.status_code in (408, 429, 500, 502, 503, 504):
         raise TransientError(complaint(response), _retry_after(response.headers.get("Retry-After", "")))
     return response

@@ -86,7 +86,7 @@ class Registry:
                     idle = idle + 1 if start == before else 0
                     if idle == http.ATTEMPTS:
                         raise Unreachable(f"{error} ({idle} attempts)") from None
-                    self.sleep(http.pause(idle, error.wait))
+                    self.sleep(http.pause(idle, error))
         raise Unreachable(f"{self}: {digest} broke off {RESUMPTIONS} times, the last at byte {start} of {size}")
 
     def _body(self, digest: Digest, start: int) -> Iterator[bytes]:

@@ -12,7 +12,10 @@ import fcntl
 import itertools
 import os
 import shutil
+import time
 from pathlib import Path
+
+from pipeline.host import log
 
 LOCK = ".lock"
 
@@ -22,7 +25,7 @@ def take(path: Path, wait: bool = True) -> int | None:
     while True:
         file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(path, file, wait)
         except BlockingIOError:
             os.close(file)
             return None
@@ -32,6 +35,19 @@ def take(path: Path, wait: bool = True) -> int | None:
         if os.fstat(file).st_nlink:
             return file
         os.close(file)
+
+
+def _lock(path: Path, file: int, wait: bool) -> None:
+    """BlockingIOError if somebody has the lock and `wait` is false."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not wait:
+            raise
+        log.info("lock: waiting for %s", path)
+        began = time.monotonic()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        log.info("lock: got %s after %.2f s", path, time.monotonic() - began)
 
 
 def drop(path: Path, file: int) -> None:
