@@ -1,4 +1,4 @@
-"""nodekiln's commands for doit: this file may be copied into any folder that has specs/."""
+"""nodekiln's tasks beside your own: copy this into a folder that has specs/, if its pyproject.toml names no loader."""
 
 from pipeline import tasks
 
@@ -6,10 +6,10 @@ DOIT_CONFIG = tasks.config()
 
 
 def task_build():
-    """`build`, and for every spec `build:NAME`, `build:NAME:FORMAT` and its stages."""
+    """Yields `build`, and for every spec `build:NAME`, `build:NAME:FORMAT` and its stages."""
     yield from tasks.build()
 
 
 def task_commands():
-    """One task for every module of pipeline/commands: lock, check, run, …"""
+    """Yields the tasks of nodekiln's commands: lock, check, run, …"""
     yield from tasks.commands()

@@ -54,7 +54,7 @@ def turn(name: str, folder: Path) -> None:
     from pipeline.engine.action import closure
     from pipeline.planning.plan import plan
     from pipeline.project.project import Project
-    from pipeline.tasks.tasks import COLLECT_RARELY  # as a build has it
+    from pipeline.tasks.process import COLLECT_RARELY  # as a build has it
 
     project = Project(folder)
     store, planned = project.store, plan(project.load("node"), project.lock("node"), "amd64")

@@ -28,7 +28,7 @@ def project(folder: Path, specs: list[str]) -> None:
     for name in ("specs", "cache", "build"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "specs").mkdir()
-    shutil.copy(HOME.parent / "dodo.py", folder)
+    (folder / "pyproject.toml").write_text('[tool.doit]\nloader = "nodekiln"\n')
     for number, text in enumerate(specs):
         (folder / "specs" / f"n{number}.yml").write_text(text)
 

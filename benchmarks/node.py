@@ -31,7 +31,7 @@ def main() -> None:
         project = Path(folder)
         for name in ("specs", "images"):
             shutil.copytree(ROOT / name, project / name)
-        shutil.copy(ROOT / "dodo.py", project)
+        (project / "pyproject.toml").write_text('[tool.doit]\nloader = "nodekiln"\n')
         report(project, runs)
 
 

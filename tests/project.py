@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +13,16 @@ EMPTY_LOCK = '{"images": {}, "packages": {}, "version": 1}\n'
 """Lock of a spec that names neither images nor recipes."""
 
 
+def declare(root: Path, loader: str = "nodekiln") -> None:
+    """Makes the folder `root` a project whose tasks doit gets from nodekiln, or from the class Loader of a module."""
+    own = f'[tool.doit.plugins.loader]\n{loader} = "{loader}:Loader"\n' if loader != "nodekiln" else ""
+    (root / "pyproject.toml").write_text(f'[tool.doit]\nloader = "{loader}"\n{own}')
+
+
 def new_project(root: Path, **specs: str) -> Path:
     """Makes a project in the folder `root`, with a spec for each NAME=TEXT, and returns the folder."""
     (root / "specs").mkdir(parents=True)
-    shutil.copy(ROOT / "dodo.py", root)
+    declare(root)
     for name, text in specs.items():
         (root / "specs" / f"{name}.yml").write_text(text)
     return root

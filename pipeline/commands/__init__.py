@@ -1,1 +1,1 @@
-"""Commands: one module each; `doit NAME` and `doit NAME:SPEC` are what it does. tasks.py says what a module has."""
+"""doit's commands of nodekiln, one module each: a function `run` that is declared with `pipeline.tasks.command`."""

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from pipeline.host.terminal import say
-from pipeline.model import size
 from pipeline.project.project import Project
-
-DOC = "remove from the cache what no spec needs and was not used lately"
-PARAMS = [
-    {"name": "max_size", "long": "max-size", "default": "10G", "help": "what may stay (0: only what specs need)"},
-    {"name": "dry_run", "long": "dry-run", "short": "n", "type": bool, "default": False, "help": "only say it"},
-]
+from pipeline.tasks.command import command
 
 
-def run_all(project: Project, max_size: str = "10G", dry_run: bool = False) -> None:
-    """Collect, and say what it freed. Builds may run meanwhile.
+@command(
+    "remove from the cache what no spec needs and was not used lately",
+    names=None,
+    short={"dry_run": "n"},
+    max_size="what may stay (0: only what specs need)",
+    dry_run="only print it",
+)
+def run(project: Project, max_size: str = "10G", dry_run: bool = False) -> None:
+    """Collects, and prints what it freed. Builds may run meanwhile.
 
     A spec that cannot be read, or has no lock yet, is an error: what it needs is not known.
     """
     from pipeline.engine import gc
-    from pipeline.tasks.dry_run import asked, plans
+    from pipeline.model import size
+    from pipeline.tasks.dry_run import requested, targets
 
     budget = size.parse(max_size)
-    needed = [action for name in project.names() for made in plans(project, name) for action in asked(made)]
-    freed = gc.collect(project.store, needed, budget, dry_run)
+    plans = [target.plan for name in project.names() for target in targets(project, name)]
+    freed = gc.collect(project.store, [action for plan in plans for action in requested(plan)], budget, dry_run)
     verb = "would free" if dry_run else "freed"
     say(f"{verb} {size.shown(freed.size)}: {freed.blobs} blobs, {freed.results} results")
     say(f"kept {size.shown(freed.kept)}, of which specs and running builds need {size.shown(freed.needed)}")

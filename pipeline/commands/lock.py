@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.host.offline import go_offline
 from pipeline.host.terminal import printable, say
@@ -14,35 +14,10 @@ from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.model.json_difference import ABSENT, differences
 from pipeline.planning import lock
 from pipeline.project.project import Project
-
-if TYPE_CHECKING:
-    from pipeline.planning.plan import Plan
-    from pipeline.spec.spec import Spec
-
-DOC = "resolve tags and packages into specs/NAME.lock"
-PARAMS = [
-    {"name": "update", "long": "update", "default": "", "help": "ask again for these names, by commas (or 'all')"},
-    {
-        "name": "downgrade",
-        "long": "downgrade",
-        "type": bool,
-        "default": False,
-        "help": "let packages go back to older versions",
-    },
-    {"name": "check", "long": "check", "type": bool, "default": False, "help": "say what moved, write nothing"},
-    {
-        "name": "offline",
-        "long": "offline",
-        "type": bool,
-        "default": False,
-        "help": "ask layouts, archives and what was read before, and no network",
-    },
-]
-
+from pipeline.tasks.command import command
 
 SHOWN = 200
-"""Characters of a config's field that are shown; a label may hold a whole document."""
-
+"""Maximum length of a config's field in a message, in characters; a label may hold a whole document."""
 NO_PACKAGE = {"version": "(none)", "sha256": "", "size": 0}
 """A package that a lock does not have."""
 
@@ -64,48 +39,87 @@ class Subject(NamedTuple):
     wanted: list[lock.LockRequest]
 
 
-def run_all(
-    project: Project, update: str = "", downgrade: bool = False, check: bool = False, offline: bool = False
-) -> None:
-    """The same for every spec; a name that several have is asked for once."""
-    _run(project, project.names(), update, downgrade, check, offline)
-
-
+@command(
+    "resolve tags and packages into specs/NAME.lock",
+    update="ask again for these names, by commas (or 'all')",
+    downgrade="let packages go back to older versions",
+    check="print what moved, write nothing",
+    offline="ask layouts, archives and what was read before, and no network",
+)
 def run(
-    project: Project, name: str, update: str = "", downgrade: bool = False, check: bool = False, offline: bool = False
+    project: Project,
+    names: Sequence[str],
+    update: str = "",
+    downgrade: bool = False,
+    check: bool = False,
+    offline: bool = False,
 ) -> None:
-    """Resolve what specs/NAME.lock lacks, and `update` (names of the lock, or "all") anew.
+    """Resolves what the locks of specs lack, and `update` (names, or "all") anew; each name once.
 
     Older if a package would go back to an older version, unless `downgrade` allows it; nothing is written then.
     """
-    _run(project, [name], update, downgrade, check, offline)
-
-
-def _run(project: Project, names: Sequence[str], updates: str, downgrade: bool, check: bool, offline: bool) -> None:
     if offline:
         go_offline()
     subjects = [_subject(project, name) for name in names]
     if check:
-        _check(project, subjects)
-        return
-    update = [each for each in updates.split(",") if each]
+        _check(subjects)
+    else:
+        task = f"lock:{names[0]}" if len(names) == 1 else "lock"
+        _update(
+            project,
+            subjects,
+            update,
+            "" if downgrade else user_command(f"{task} --update {update or 'all'} --downgrade"),
+        )
+
+
+def _subject(project: Project, name: str) -> Subject:
+    wanted: list[lock.LockRequest] = []
+    for target in project.targets(name):
+        target.plan.missing(*target.spec.build.formats)  # plans the images that they need, too
+        wanted += target.plan.images.wanted
+    return Subject(name, project.lock_path(name), project.lock(name), wanted)
+
+
+def _check(subjects: Sequence[Subject]) -> None:
+    """Compares the locks with what names mean now; Moved with the differences."""
+    meanings = _resolve(name for subject in subjects for name in subject.wanted)
+    moved: list[str] = []
+    for _, path, known, wanted in subjects:
+        lines = [f"{name}: not locked" for name in wanted if known.get(name) is None]
+        lines += map(printable, _moved(known, known.updated((name, meanings[name]) for name in wanted)))
+        if not lines:
+            say(f"{path}: nothing moved")
+        moved += [f"{path}:", *lines] if lines and len(subjects) > 1 else lines
+    if moved:
+        raise Moved("\n".join(moved))
+
+
+def _update(project: Project, subjects: Sequence[Subject], names: str, allows: str) -> None:
+    """Writes the locks. allows: the command that takes what is older, "" if that is taken now."""
+    update = [name for name in names.split(",") if name]
     _check_names(project, subjects, update)
     asked = {
-        subject.name: [each for each in subject.wanted if subject.known.get(each) is None or _meant(each, update)]
+        subject.name: [name for name in subject.wanted if subject.known.get(name) is None or _meant(name, update)]
         for subject in subjects
     }
-    facts = dict(lock.resolve(dict.fromkeys(each for its in asked.values() for each in its)))
-    if not downgrade:
-        _check_newer(subjects, asked, facts, user_command(f"{_task(names)} --update {updates or 'all'} --downgrade"))
+    meanings = _resolve(name for names in asked.values() for name in names)
+    if allows:
+        _check_newer(subjects, asked, meanings, allows)
     for name, path, known, wanted in subjects:
         with project.store.lock(lock.update_lease(name)):
-            found = project.lock(name).updated((each, facts[each]) for each in asked[name]).only(wanted)
-            lock.write(project.root / path, found)
-        for line in _moved(known, found):
+            now = project.lock(name).updated((each, meanings[each]) for each in asked[name]).only(wanted)
+            lock.write(project.root / path, now)
+        for line in _moved(known, now):
             say(printable(line))
         say(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
-        if warning := lock.release_warning(found):
+        if warning := lock.release_warning(now):
             say(f"warning: {path}: {warning}", error=True)
+
+
+def _resolve(names: Iterable[lock.LockRequest]) -> dict[lock.LockRequest, Any]:
+    """Asks for the meaning of each name once."""
+    return dict(lock.resolve(dict.fromkeys(names)))
 
 
 def _check_names(project: Project, subjects: Sequence[Subject], update: Sequence[str]) -> None:
@@ -121,78 +135,45 @@ def _check_names(project: Project, subjects: Sequence[Subject], update: Sequence
 def _check_newer(
     subjects: Sequence[Subject],
     asked: Mapping[str, Sequence[lock.LockRequest]],
-    facts: Mapping[lock.LockRequest, Any],
+    meanings: Mapping[lock.LockRequest, Any],
     allows: str,
 ) -> None:
     """Older if what was resolved goes back behind what is locked. allows: the command that takes it nevertheless."""
-    lines = []
-    for name, path, known, _ in subjects:
-        found = known.updated((each, facts[each]) for each in asked[name])
-        lines += [f"{path}: {line}" for line in lock.downgrades(known, found)]
+    lines = [
+        f"{path}: {line}"
+        for name, path, known, _ in subjects
+        for line in lock.downgrades(known, known.updated((each, meanings[each]) for each in asked[name]))
+    ]
     if lines:
         why = "older than what is locked, so nothing was written (do the host's apt sources lack a suite?)"
         raise Older("\n".join([*lines, f"{why}; {allows} takes them"]))
-
-
-def _task(names: Sequence[str]) -> str:
-    return f"lock:{names[0]}" if len(names) == 1 else "lock"
-
-
-def _check(project: Project, subjects: Sequence[Subject]) -> None:
-    """Say what the locks say no more; Moved with what it is."""
-    facts = dict(lock.resolve(dict.fromkeys(each for its in subjects for each in its.wanted)))
-    told: list[str] = []
-    for _, path, known, wanted in subjects:
-        lines = [f"{each}: not locked" for each in wanted if known.get(each) is None]
-        lines += map(printable, _moved(known, known.updated((each, facts[each]) for each in wanted)))
-        if not lines:
-            say(f"{path}: nothing moved")
-        told += [f"{path}:", *lines] if lines and len(subjects) > 1 else lines
-    if told:
-        raise Moved("\n".join(told))
-
-
-def _subject(project: Project, name: str) -> Subject:
-    spec, known = project.load(name), project.lock(name)
-    wanted = [each for arch in spec.build.arch for each in _plan_all(spec, known, arch).images.wanted]
-    return Subject(name, project.lock_path(name), known, wanted)
 
 
 def _meant(wanted: lock.LockRequest, update: Sequence[str]) -> bool:
     return not {"all", wanted.name, _short(wanted.name)}.isdisjoint(update)
 
 
-def _plan_all(spec: Spec, known: lock.Lock, arch: str) -> Plan:
-    """The plan, with the images that the formats it asks for need as well."""
-    from pipeline.planning.plan import plan
-
-    made = plan(spec, known, arch)
-    made.missing(*spec.build.formats)
-    return made
-
-
 def _short(name: str) -> str:
-    """The name as a spec may have written it: `docker.io/library/alpine:3.20` is `alpine:3.20` there."""
+    """Returns a name as a spec may have written it: `alpine:3.20` for `docker.io/library/alpine:3.20`."""
     return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _moved(before: lock.Lock, now: lock.Lock) -> Iterator[str]:
-    """What is to be said of every name whose meaning differs between two locks."""
+    """Yields lines about every name whose meaning differs between two locks."""
     for name in sorted(before.images.keys() & now.images.keys()):
-        old, new = before.images[name], now.images[name]
-        for arch in sorted(old["platforms"].keys() & new["platforms"].keys()):
-            yield from _image_moved(f"{name} ({arch})", old["platforms"][arch], new["platforms"][arch])
+        old, new = before.images[name]["platforms"], now.images[name]["platforms"]
+        for arch in sorted(old.keys() & new.keys()):
+            yield from _image_moved(f"{name} ({arch})", old[arch], new[arch])
     for name in sorted(before.packages.keys() & now.packages.keys()):
-        for arch in sorted(before.packages[name].keys() & now.packages[name].keys()):
-            yield from _packages_moved(
-                f"{name} ({arch})", before.packages[name][arch]["packages"], now.packages[name][arch]["packages"]
-            )
+        old, new = before.packages[name], now.packages[name]
+        for arch in sorted(old.keys() & new.keys()):
+            yield from _packages_moved(f"{name} ({arch})", old[arch]["packages"], new[arch]["packages"])
 
 
 def _image_moved(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     if old["manifest"] == new["manifest"]:
         return
-    sizes = [sum(layer["size"] for layer in facts["layers"]) for facts in (old, new)]
+    sizes = [sum(layer["size"] for layer in image["layers"]) for image in (old, new)]
     same = sum(layer in old["layers"] for layer in new["layers"])
     config = "config as before" if old["config"] == new["config"] else "config changed"
     yield (
@@ -204,7 +185,7 @@ def _image_moved(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
 
 
 def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """The fields of an image's config that differ, and how."""
+    """Yields the fields of an image's config that differ, with both values."""
     labels: dict[str, Any] = {"Labels": {}}
     for change in sorted(differences(labels | {**old}, labels | {**new}, lambda before, now: None)):
         field = ".".join(map(str, change.path)).replace("Labels.", "label ", 1)
@@ -212,7 +193,7 @@ def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    """A value that an image gave, without its control characters."""
+    """Returns a value of an image's config as text, without control characters."""
     text = "(none)" if value is ABSENT else json.dumps(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 

@@ -12,37 +12,36 @@ from typing import TYPE_CHECKING
 from pipeline import formats
 from pipeline.host.terminal import say
 from pipeline.host.user_command import user_command
-from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.model.errors import NodekilnError
 from pipeline.project.project import Project
 from pipeline.run import nocloud, qemu
+from pipeline.tasks.command import command, one
 
 if TYPE_CHECKING:
     from pipeline.formats import Format
     from pipeline.spec.spec import Spec
 
-DOC = "boot the node in QEMU (^A X ends it)"
-PARAMS = [
-    {"name": "format", "long": "format", "default": "", "help": "what to boot (default: the first that can be booted)"},
-    {"name": "arch", "long": "arch", "default": "", "help": "architecture (default: the first that the spec names)"},
-    {"name": "memory", "long": "memory", "type": int, "default": 1024, "help": "MiB of memory"},
-    {"name": "cpus", "long": "cpus", "type": int, "default": 1, "help": "processors (emulated, two are not faster)"},
-    {"name": "accel", "long": "accel", "default": "",
-     "help": "kvm, or tcg, which emulates the processor (default: kvm where it works)"},
-    {"name": "ssh", "long": "ssh", "type": int, "default": 2222, "help": "port of this host that leads to sshd"},
-    {"name": "key", "long": "key", "default": "",
-     "help": "public key that may log in (default: ~/.ssh/id_{ed25519,ecdsa,rsa}.pub; none with --drive)"},
-    {"name": "drive", "long": "drive", "default": "", "help": "a further image to attach, a config drive say"},
-    {"name": "append", "long": "append", "default": "", "help": "further kernel command line (kernel+initrd only)"},
-]  # fmt: skip
-
 PROBE_SECONDS = 10
+"""Seconds that a machine may take to start and end in order to prove that KVM works."""
 SSH_OPTIONS = "-o NoHostAuthenticationForLocalhost=yes"
 """Options of ssh(1) for a machine that makes its host keys anew at each start."""
 
 
+@command(
+    "boot the node in QEMU (^A X ends it)",
+    format="what to boot (default: the first that can be booted)",
+    arch="architecture (default: the first that the spec names)",
+    memory="MiB of memory",
+    cpus="processors (emulated, two are not faster)",
+    accel="kvm, or tcg, which emulates the processor (default: kvm where it works)",
+    ssh="port of this host that leads to sshd",
+    key="public key that may log in (default: ~/.ssh/id_{ed25519,ecdsa,rsa}.pub; none with --drive)",
+    drive="a further image to attach, a config drive say",
+    append="further kernel command line (kernel+initrd only)",
+)
 def run(
     project: Project,
-    name: str,
+    names: Sequence[str],
     format: str = "",
     arch: str = "",
     memory: int = 1024,
@@ -53,20 +52,21 @@ def run(
     drive: str = "",
     append: str = "",
 ) -> None:
-    """Boot what `doit build:NAME` left in build/NAME."""
+    """Boots what `doit build:NAME` left in build/NAME."""
     from tempfile import TemporaryDirectory
 
-    spec = project.load(name)
-    arch, output = _chosen(spec, format, arch)
-    emulator = qemu.EMULATORS[arch]
+    name = one(names, "run", project)
+    target = project.target(name, arch)
+    spec, output = target.spec, _bootable(target.spec, format)
+    emulator = qemu.EMULATORS[target.arch]
     if shutil.which(emulator.program) is None:
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
-    base = project.results(name, arch if len(spec.build.arch) > 1 else "") / name
+    base = target.folder / name
     if missing := [file for file in qemu.files(output, base) if not file.exists()]:
         raise NodekilnError(f"{missing[0]} is not there: {user_command(f'build:{name}:{output.name}')} first")
     file = _key_file(key, drive)
     words = [
-        *qemu.start(output, base, arch, append), "-serial", "mon:stdio",
+        *qemu.start(output, base, target.arch, append), "-serial", "mon:stdio",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
         *(qemu.volume("drive", Path(drive)) if drive else []),
     ]  # fmt: skip
@@ -75,44 +75,42 @@ def run(
             words += qemu.volume(nocloud.LABEL, nocloud.write(Path(folder), nocloud.public_keys(file)))
         say(_how_to_log_in(spec, file, bool(key), ssh))
         accelerators = [accel] if accel else [accelerator(emulator), "tcg"]
-        _boot([[*qemu.machine(arch, each, memory, cpus), *words] for each in accelerators])
+        _boot([[*qemu.machine(target.arch, each, memory, cpus), *words] for each in accelerators])
 
 
-def _chosen(spec: Spec, format: str, arch: str) -> tuple[str, Format]:
-    """Returns the architecture and the format to boot: those asked for, else the first that can be."""
-    if arch and arch not in spec.build.arch:
-        raise BadInput(f"{spec.path} is built for {', '.join(spec.build.arch)}, not for {arch}")
-    asked = [format] if format else [*spec.build.formats]
-    bootable = [found for each in asked if formats.known(each) and qemu.bootable(found := formats.find(each))]
+def _bootable(spec: Spec, name: str) -> Format:
+    """Returns the format to boot: the one asked for, else the first of the spec's that can be booted."""
+    names = [name] if name else [*spec.build.formats]
+    bootable = [found for each in names if formats.known(each) and qemu.bootable(found := formats.find(each))]
     if not bootable:
         known = [each for each in formats.names() if qemu.bootable(formats.find(each))]
-        raise NodekilnError(f"{', '.join(asked)}: cannot be booted here; try --format={' or '.join(known)}")
-    return arch or spec.build.arch[0], bootable[0]
+        raise NodekilnError(f"{', '.join(names)}: cannot be booted here; try --format={' or '.join(known)}")
+    return bootable[0]
 
 
 def _boot(commands: Sequence[Sequence[str]]) -> None:
     """Runs the first of `commands` on this terminal, and the next one if its accelerator gives up."""
-    for command in commands:
-        if _ran(command):
+    for words in commands:
+        if _ran(words):
             return
         say("\nthis machine's KVM cannot run the node (QEMU: internal error)")
     raise NodekilnError(f"{commands[-1][0]} gave up: --accel tcg emulates the processor")
 
 
-def _ran(command: Sequence[str]) -> bool:
+def _ran(words: Sequence[str]) -> bool:
     """Runs a machine to its end and returns True; False if its accelerator gives up. NodekilnError if it fails."""
     import socket
 
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            watched = [*command, *qemu.watched(theirs.fileno())]
-            process = subprocess.Popen(watched, pass_fds=[theirs.fileno()])
+            monitored = [*words, *qemu.monitor(theirs.fileno())]
+            process = subprocess.Popen(monitored, pass_fds=[theirs.fileno()])
         try:
             if qemu.gives_up(ours):
                 return False
             if status := process.wait():
-                raise NodekilnError(f"{command[0]} ended with exit code {status}")
+                raise NodekilnError(f"{words[0]} ended with exit code {status}")
             return True
         finally:
             process.kill()
@@ -149,24 +147,13 @@ def _takes_keys(spec: Spec) -> bool:
 
 
 def accelerator(emulator: qemu.Emulator) -> str:
-    """`kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
-    words = [
-        emulator.program,
-        "-accel",
-        "kvm",
-        "-machine",
-        emulator.machine,
-        "-cpu",
-        "host",
-        "-display",
-        "none",
-        "-nodefaults",
-        "-monitor",
-        "stdio",
-    ]
-    options = {"input": "quit\n", "text": True, "capture_output": True, "timeout": PROBE_SECONDS}
+    """Returns `kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
+    machine = ["-machine", emulator.machine, "-cpu", "host", "-display", "none", "-nodefaults", "-monitor", "stdio"]
+    words = [emulator.program, "-accel", "kvm", *machine]
     try:
-        tried = subprocess.run(words, check=False, **options)  # type: ignore[call-overload]
+        process = subprocess.run(
+            words, input="quit\n", text=True, capture_output=True, timeout=PROBE_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return "tcg"
-    return "kvm" if tried.returncode == 0 else "tcg"
+    return "kvm" if process.returncode == 0 else "tcg"

@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import say
-from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
+from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
+    from pipeline.inspect.conditions import Conditions
     from pipeline.inspect.record import BuildRecord
-    from pipeline.inspect.runs import Target
-    from pipeline.planning.plan import Plan
+    from pipeline.inspect.runs import Target as Output
+    from pipeline.inspect.runs import Verification
+    from pipeline.project.targets import Target
 
-DOC = "build again under other conditions, compare, explain what differs"
-PARAMS = [
-    {"name": "runs", "long": "runs", "type": int, "default": 2, "help": "how many runs, each under other conditions"},
-    {"name": "full", "long": "full", "type": bool, "default": False, "help": "all conditions, one at a time too"},
-    {"name": "formats", "long": "formats", "default": "", "help": "these formats, comma-separated, or 'all'"},
-    {
-        "name": "against",
-        "long": "against",
-        "default": "",
-        "help": "an earlier build to be met: its folder, its manifest.json, or the reference that it was pushed to",
-    },
-    {"name": "json", "long": "json", "default": "", "help": "write the table to this file as JSON ('-': to stdout)"},
-    {
-        "name": "jobs",
-        "long": "jobs",
-        "type": int,
-        "default": 0,
-        "help": "how many runs go side by side (default: one for each processor, at most 4)",
-    },
-    {
-        "name": "diffoscope",
-        "long": "diffoscope",
-        "type": bool,
-        "default": True,
-        "inverse": "no-diffoscope",
-        "help": "have diffoscope explain a difference too, where it is installed",
-    },
-]
 JOBS = 4
-"""Runs side by side where nobody says it: each may need a GiB of memory, and a few of the disk."""
+"""Default number of runs side by side: each may need a GiB of memory, and a few of the disk."""
 
 
 class NotReproducible(NodekilnError):
@@ -57,28 +31,49 @@ class OtherVersion(BadInput):
     """A record that this nodekiln cannot meet, because stages make other bytes by now."""
 
 
+@command(
+    "build again under other conditions, compare, explain what differs",
+    runs="how many runs, each under other conditions",
+    full="all conditions, one at a time too",
+    formats="these formats, comma-separated, or 'all'",
+    against="an earlier build to be met: its folder, its manifest.json, or the reference that it was pushed to",
+    json="write the table to this file as JSON ('-': to standard output)",
+    jobs="how many runs go side by side (default: one for each processor, at most 4)",
+    diffoscope="have diffoscope explain a difference too, where it is installed",
+)
 def run(
-    project: Project, name: str, runs: int = 2, full: bool = False, formats: str = "", against: str = "",
+    project: Project, names: Sequence[str], runs: int = 2, full: bool = False, formats: str = "", against: str = "",
     json: str = "", jobs: int = 0, diffoscope: bool = True,
 ) -> None:  # fmt: skip
-    """Print the table; NotReproducible (exit code 1) unless every run made the same of every format."""
-    from pipeline.inspect import conditions, report
+    """Prints a table for each spec; NotReproducible (exit code 1) unless every run made the same of every format."""
+    from pipeline.inspect import conditions
     from pipeline.inspect import record as records
-    from pipeline.inspect.runs import Verification, verify
+    from pipeline.inspect.runs import Verification
+
+    for name in names:
+        record = records.read(project.store, against) if against else None
+        if record is not None:
+            record.check()
+        lock = record.lock if record and record.lock else project.root / project.lock_path(name)
+        targets = project.targets(name, lock)
+        if record is not None:
+            _refuse_other_versions(targets, record)
+            _warn_of_moved(project, name, record)
+        outputs = _outputs(project, name, targets, formats, record)
+        verification = Verification(project, name, lock, outputs, diffoscope)
+        _verify(verification, conditions.select(runs, full), record, jobs or min(os.cpu_count() or 1, JOBS), json)
+
+
+def _verify(
+    verification: Verification, conditions: Sequence[Conditions], record: BuildRecord | None, jobs: int, json: str
+) -> None:
+    """Makes the runs, and prints the table as it grows."""
+    from pipeline.inspect import report
+    from pipeline.inspect.runs import verify
     from pipeline.inspect.verdict import Verdict
 
-    record = records.read(project.store, against) if against else None
-    if record is not None:
-        record.check()
-    lock = record.lock if record and record.lock else project.root / project.lock_path(name)
-    plans = _plans(project, name, lock)
-    if record is not None:
-        _refuse_other_versions(plans, record)
-        _say_what_moved(project, name, record)
-    verification = Verification(project, name, lock, _targets(project, name, plans, formats, record), diffoscope)
     verdict = Verdict(tuple(verification.targets), ())
-    jobs = jobs or min(os.cpu_count() or 1, JOBS)
-    for row in verify(verification, conditions.select(runs, full), record, jobs):
+    for row in verify(verification, conditions, record, jobs):
         verdict = verdict._replace(rows=(*verdict.rows, row))
         if json != "-":
             say("\n".join(verdict.last_lines()))
@@ -89,80 +84,78 @@ def run(
         if json:
             Path(json).write_text(report.json_text(verdict.report()))
     if verdict.agreeing < verdict.all:
-        raise NotReproducible(f"{name}: {verdict}")
+        raise NotReproducible(f"{verification.name}: {verdict}")
     if json != "-":
-        say(f"{name}: {verdict}")
+        say(f"{verification.name}: {verdict}")
 
 
-def _plans(project: Project, name: str, lock: Path) -> dict[str, Plan]:
-    from pipeline.planning.lock import read
-    from pipeline.planning.plan import plan
+def _outputs(
+    project: Project, name: str, targets: Sequence[Target], formats: str, record: BuildRecord | None
+) -> dict[str, Output]:
+    """Returns what is built, by its title in the table: `formats`, else the record's, else the spec's."""
+    from pipeline.inspect.runs import Target as Output
 
-    spec = project.load(name)
-    return {arch: plan(spec, read(lock), arch) for arch in spec.build.arch}
-
-
-def _targets(
-    project: Project, name: str, plans: dict[str, Plan], asked: str, record: BuildRecord | None
-) -> dict[str, Target]:
-    """What is built, by what the table calls it. `all`: what the lock explains; else the record's, or the spec's."""
-    from pipeline.inspect.runs import Target
-
-    found: dict[str, Target] = {}
-    for arch, made in plans.items():
-        if record is not None and arch not in record.manifests:
+    outputs: dict[str, Output] = {}
+    for target in targets:
+        if record is not None and target.arch not in record.manifests:
             continue
-        meant = list(record.manifests[arch]["formats"]) if record else made.spec.build.formats
-        folder = arch if len(plans) > 1 else ""
-        for each in _chosen(project, made, asked, meant):
-            title = f"{folder}/{each}" if folder else each
-            found[title] = Target(each, arch, f"build:{name}:{title}", folder)
-    if not found:
+        default = record.manifests[target.arch]["formats"] if record else target.spec.build.formats
+        for format in _chosen(target, formats, [*default]):
+            title = f"{target.prefix}{format}"
+            outputs[title] = Output(format, target.arch, target.task(format), target.prefix.rstrip("/"))
+    if not outputs:
         recorded = f"{record.name} is for {', '.join(record.manifests)}, " if record else ""
-        raise BadInput(f"{name}: nothing to build: {recorded}{project.path(name)} for {', '.join(plans)}")
-    return found
+        arches = ", ".join(target.arch for target in targets)
+        raise BadInput(f"{name}: nothing to build: {recorded}{project.path(name)} for {arches}")
+    return outputs
 
 
-def _chosen(project: Project, made: Plan, asked: str, otherwise: list[str] | tuple[str, ...]) -> Iterator[str]:
-    """The formats that are meant and can be built. What `all` leaves out is said, with the reason."""
+def _chosen(target: Target, names: str, default: Sequence[str]) -> Sequence[str]:
+    """Returns the formats `names` (`all` those that can be built), else `default`."""
+    from pipeline.project.targets import chosen
+
+    if names == "all":
+        return [*_buildable(target, default)]
+    wanted = chosen(target.spec, names or ",".join(default))
+    target.locked(*wanted)
+    return wanted
+
+
+def _buildable(target: Target, default: Sequence[str]) -> Iterator[str]:
+    """Yields all formats that can be built, and prints why others cannot. Compressed disks only if in `default`."""
     from pipeline import formats
 
-    every = dict.fromkeys((*formats.names(), *otherwise))  # compressed disks only where the spec asks for them
-    wanted = every if asked == "all" else asked.split(",") if asked else otherwise
-    if unknown := [each for each in wanted if not formats.known(each)]:
-        raise BadInput(f"there is no format {unknown[0]!r} (there are {', '.join(formats.names())})")
-    path = project.lock_path(made.spec.name)
-    overwritten = {one: other for one, other, _ in formats.clashes(wanted)}
-    for each in wanted:
-        if asked == "all" and each in overwritten:
-            say(f"{each} ({made.arch}) is left out: its file has the name of {overwritten[each]}'s", error=True)
-            continue
-        try:
-            missing = made.missing(each)
-        except BadInput as error:  # a format that this node cannot have
-            if asked != "all":
-                raise
-            say(f"{each} ({made.arch}) is left out: {error}", error=True)
-            continue
-        if not missing:
-            yield each
-        elif asked == "all":
-            say(f"{each} ({made.arch}) is left out: {path} lacks {missing[0]}", error=True)
+    names = dict.fromkeys((*formats.names(), *default))
+    overwritten = {one: other for one, other, _ in formats.clashes(names)}
+    for name in names:
+        if problem := _problem(target, name, overwritten):
+            say(f"{name} ({target.arch}) is left out: {problem}", error=True)
         else:
-            raise NodekilnError(f"{path} lacks {missing[0]}: run {user_command(f'lock:{made.spec.name}')}")
+            yield name
 
 
-def _refuse_other_versions(plans: dict[str, Plan], record: BuildRecord) -> None:
+def _problem(target: Target, name: str, overwritten: Mapping[str, str]) -> str:
+    """Returns why a format is left out, "" if it is not."""
+    if name in overwritten:
+        return f"its file has the name of {overwritten[name]}'s"
+    try:
+        missing = target.plan.missing(name)
+    except BadInput as error:  # a format that this node cannot have
+        return str(error)
+    return f"{target.spec.path.with_suffix('.lock')} lacks {missing[0]}" if missing else ""
+
+
+def _refuse_other_versions(targets: Sequence[Target], record: BuildRecord) -> None:
     """OtherVersion, with the stages, rather than a table of differences that have to be."""
     from pipeline import formats
     from pipeline.inspect.record import version_changes
 
     lines = {
         line: None
-        for arch, made in plans.items()
-        for form, entry in record.manifests.get(arch, {}).get("formats", {}).items()
-        if formats.known(form)
-        for line in version_changes(entry, made.format(form))
+        for target in targets
+        for format, entry in record.manifests.get(target.arch, {}).get("formats", {}).items()
+        if formats.known(format)
+        for line in version_changes(entry, target.plan.format(format))
     }
     if lines:
         makers = {str(manifest.get("nodekiln", "another version")) for manifest in record.manifests.values()}
@@ -170,8 +163,8 @@ def _refuse_other_versions(plans: dict[str, Plan], record: BuildRecord) -> None:
         raise OtherVersion("\n".join([f"{record.name} can be met by nodekiln {maker}, not by this one:", *lines]))
 
 
-def _say_what_moved(project: Project, name: str, record: BuildRecord) -> None:
-    """Name the spec's files (and the lock, unless it came with the record) that are not what the record was made from.
+def _warn_of_moved(project: Project, name: str, record: BuildRecord) -> None:
+    """Names the spec's files (and the lock, unless it came with the record) that are not what the record was made from.
 
     They may come to the same all the same, so this is no error.
     """

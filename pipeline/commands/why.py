@@ -1,46 +1,48 @@
-"""doit why:NODE: which stages a build would run, and the exact field that differs."""
+"""doit why: which stages a build would run, and the exact field that differs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import say
 from pipeline.project.project import Project
+from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
     from pipeline.tasks.dry_run import Step
 
-DOC = "which stages would run, and what differs from the last build and from the nearest in the cache"
-PARAMS = [{"name": "all", "long": "all", "type": bool, "default": False, "help": "show what is only restored, too"}]
 
-
-def run(project: Project, name: str, all: bool = False) -> None:
-    """Print every stage of the spec that would run, with its reasons."""
+@command(
+    "which stages would run, and what differs from the last build and from the nearest in the cache",
+    all="show what is only restored, too",
+)
+def run(project: Project, names: Sequence[str], all: bool = False) -> None:
+    """Prints every stage of specs that would run, with its reasons."""
     from pipeline.tasks import dry_run
 
-    for line in lines(dry_run.steps(project, name), all):
-        say(line)
+    for name in names:
+        for line in lines(dry_run.steps(project, name), all):
+            say(line)
 
 
 def lines(steps: list[Step], all: bool) -> Iterator[str]:
-    """What is to be said of `steps`; those that are only restored are counted unless `all` is wanted."""
+    """Yields lines about `steps`; those that are only restored are counted unless `all` is wanted."""
     from pipeline.tasks.dry_run import MAY_RUN, RESTORE, RUN
 
-    wanted = [step for step in steps if step.outcome in (RUN, MAY_RUN) or (all and step.outcome == RESTORE)]
-    for step in wanted:
+    for step in steps:
         if step.outcome == MAY_RUN:
             yield f"{step.task}: {step.outcome} ({step.last})"
-            continue
-        yield f"{step.task}: {step.outcome}"
-        yield f"    since the last build here: {step.last}"
-        if step.nearest and step.nearest != step.last:
-            yield f"    nearest in the cache: {step.nearest}"
+        elif step.outcome == RUN or (all and step.outcome == RESTORE):
+            yield f"{step.task}: {step.outcome}"
+            yield f"    since the last build here: {step.last}"
+            if step.nearest and step.nearest != step.last:
+                yield f"    nearest in the cache: {step.nearest}"
     yield counted(steps)
 
 
 def counted(steps: list[Step]) -> str:
-    """How many of `steps` come to which outcome."""
+    """Returns how many of `steps` have which outcome."""
     from pipeline.tasks.dry_run import MAY_RUN, RESTORE, RUN, UP_TO_DATE
 
     words = {RUN: "run", MAY_RUN: "may run", RESTORE: "restored", UP_TO_DATE: "up to date"}

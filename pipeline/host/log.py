@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pipeline.host.redact import text as redacted
+from pipeline.host.redact import redact_text
 from pipeline.host.terminal import printable, say
 from pipeline.model.errors import BadInput
 
@@ -43,7 +43,7 @@ def configure(verbosity: int | None = None) -> None:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             with contextlib.suppress(OSError):  # nobody reads any more
-                say(printable(redacted(self.format(record))), error=True)
+                say(printable(redact_text(self.format(record))), error=True)
 
     handler = Handler()
     handler.setFormatter(logging.Formatter("%(name)s %(levelname)s %(relativeCreated)d ms: %(message)s"))

@@ -22,7 +22,7 @@ DIGITS = 12
 """Number of hexadecimal digits of a SHA-256 that replace a value."""
 
 
-def text(line: str) -> str:
+def redact_text(line: str) -> str:
     """Returns a line of a log without passwords, tokens and the queries of URLs."""
     line = re.sub(r"(?<=://)[^/\s@]+@", "…@", line)
     line = re.sub(r"(\w://[^\s?#]*)\?[^\s#]*", r"\1?…", line)

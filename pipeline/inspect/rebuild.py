@@ -39,13 +39,11 @@ def main() -> int:
 
 
 def _build(words: list[str]) -> int:
-    from doit.cmd_base import ModuleTaskLoader
     from doit.doit_cmd import DoitMain
 
-    from pipeline import tasks
+    from pipeline.tasks import Loader
 
-    loader = ModuleTaskLoader({"DOIT_CONFIG": tasks.config(), "task_build": tasks.build})
-    code: int = DoitMain(loader).run(words)
+    code: int = DoitMain(Loader()).run(words)
     return code
 
 

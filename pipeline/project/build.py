@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.engine.action import Action, closure
-from pipeline.host.user_command import user_command
 from pipeline.language.problem import SpecWarning, StageProblem, collect_warnings
-from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.model.errors import BadInput
 from pipeline.planning import lock
 from pipeline.planning import plan as planning
 from pipeline.planning.load import load
 from pipeline.planning.plan import Plan
 from pipeline.project.project import Project
 from pipeline.project.publish import publish
+from pipeline.project.targets import require_locked
 from pipeline.spec.spec import Spec
 from pipeline.store import Store
 
@@ -50,9 +50,7 @@ def build(
         project.store = store if isinstance(store, Store) else Store(Path(store))
     folder = Path(output).resolve() if output else project.results(made.spec.name)
     names = formats or made.spec.build.formats
-    if missing := made.missing(*names):
-        command = user_command(f"lock:{made.spec.name}")
-        raise NodekilnError(f"{made.spec.path.with_suffix('.lock')} lacks {missing[0]}: run {command}")
+    require_locked(made, *names)
     for problem in made.spec.warnings:
         warnings.warn(str(problem), stacklevel=2)
     paths: dict[str, None] = {}

@@ -12,6 +12,7 @@ from pipeline.model.errors import BadInput
 
 if TYPE_CHECKING:
     from pipeline.planning.lock import Lock
+    from pipeline.project.targets import Target
     from pipeline.spec.spec import Spec
     from pipeline.store import Store
 
@@ -86,9 +87,24 @@ class Project:
 
         return lock.read(self.root / self.lock_path(name))
 
-    def results(self, name: str, arch: str = "") -> Path:
-        """The folder of the spec's results, relative to the project. arch: set if it is built for several."""
-        return Path(RESULTS, name, arch)
+    def targets(self, name: str, lock: Path | None = None) -> list[Target]:
+        """The spec `name` for each of its architectures. lock: a file other than the project's own."""
+        from pipeline.planning.lock import read
+        from pipeline.project.targets import Target
+
+        spec, known = self.load(name), read(lock or self.root / self.lock_path(name))
+        return [Target(spec, arch, known) for arch in spec.build.arch]
+
+    def target(self, name: str, arch: str = "") -> Target:
+        """The spec `name` for `arch`, or for the first of its architectures; BadInput if it is not built for `arch`."""
+        targets = {target.arch: target for target in self.targets(name)}
+        if arch and arch not in targets:
+            raise BadInput(f"{self.path(name)} is built for {', '.join(targets)}, not for {arch}")
+        return targets[arch or next(iter(targets))]
+
+    def results(self, name: str) -> Path:
+        """The folder of the spec's results, relative to the project; those of several architectures lie below it."""
+        return Path(RESULTS, name)
 
     def make(self, folder: Path) -> Path:
         """Creates `folder`, relative to the project, if need be. Symlinked if a part of its path is a symlink."""

@@ -1,8 +1,8 @@
 """A small HTTP server for the files of one folder (RFC 9110): GET and HEAD, whole or a range, to many at once.
 
-A name that is asked for is looked up among those that the folder has; none becomes a path, so none leads out of it.
-Only who asks for this server by an address, or by one of its names, is answered: a page from elsewhere whose name was
-made to mean this machine (DNS rebinding) is not. Connections are few, and none stays without asking for something.
+A requested name is looked up in the folder's listing and never becomes a path, so that it cannot lead out of it.
+Only requests for an address of this server, or one of its names, are answered, which stops DNS rebinding: a web page
+whose own name resolves to this machine. The number of connections and their idle time are limited.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 TIMEOUT = 60
-"""Seconds in which a client must take BUFFER bytes, or its connection is dropped."""
+"""Time limit for a client to take BUFFER bytes, in seconds."""
 IDLE = 20
-"""Seconds in which a client must have asked for something, from its connection or its last answer on."""
+"""Time limit for a client's next request after its connection or its last answer, in seconds."""
 CONNECTIONS = 64
-"""Connections at a time. With more, the one that has been idle longest goes; with none idle, the new one."""
+"""Maximum number of connections. One more drops the one that has been idle longest; with none idle, it is refused."""
 BUFFER = 1 << 18
-"""Bytes that are sent at a time."""
+"""Size of a read and a write, in bytes."""
 
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]{1,32})?\])(?::[0-9]{0,5})?")
-"""RFC 9110, 7.2: a name or address, and a port."""
+"""A Host header: a name or address, and a port (RFC 9110, 7.2)."""
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class Server(ThreadingMixIn, TCPServer):
     """Serves the files of `folder` at `address` (host, port; port 0 for any that is free) once `serve_forever` runs.
 
-    OSError where the address cannot be had. log: is called with a line for every request. names: of this server,
-    besides addresses, `localhost` and the machine's own name.
+    OSError if the address cannot be bound. log: called with a line for every request. names: of this server, besides
+    addresses, `localhost` and the machine's own name.
     """
 
     allow_reuse_address = True
@@ -66,29 +66,29 @@ class Server(ThreadingMixIn, TCPServer):
 
     @property
     def url(self) -> str:
-        """Where the folder is: `http://127.0.0.1:8080/`."""
+        """The folder's URL, such as `http://127.0.0.1:8080/`."""
         host, port = self.server_address[:2]
         return f"http://[{host!s}]:{port}/" if self.address_family == AF_INET6 else f"http://{host!s}:{port}/"
 
-    def is_asked(self, unsafe_host: str | None) -> bool:
-        """Whether a Host header (None if there is none, as HTTP/1.0 has it) is this server's."""
+    def is_named(self, unsafe_host: str | None) -> bool:
+        """Returns whether a Host header (None: absent, as in HTTP/1.0) names this server."""
         if unsafe_host is None:
             return True
-        found = _HOST.fullmatch(unsafe_host)
-        return found is not None and (_is_address(found[1]) or found[1].lower().rstrip(".") in self.names)
+        match = _HOST.fullmatch(unsafe_host)
+        return match is not None and (_is_address(match[1]) or match[1].lower().rstrip(".") in self.names)
 
     def idle(self, connection: socket) -> None:
-        """Note that a client has nothing more coming, and did not ask for anything since."""
+        """Marks a connection as idle: answered, without another request."""
         with self._guard:
             self._idle[connection] = time.monotonic()
 
     def busy(self, connection: socket) -> None:
-        """Note that a client has asked for something."""
+        """Marks a connection as busy with a request."""
         with self._guard:
             self._idle.pop(connection, None)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is room for one more connection; an idle one makes room."""
+        """Returns whether there is room for one more connection; drops an idle one for it."""
         with self._guard:
             if len(self._open) >= CONNECTIONS and not self._drop_idle(0):
                 self.log(f"{client_address[0]} refused: {CONNECTIONS} connections are at work")
@@ -98,13 +98,13 @@ class Server(ThreadingMixIn, TCPServer):
             return True
 
     def service_actions(self) -> None:
-        """Called again and again: end what has been idle for too long."""
+        """Drops connections that have been idle for IDLE seconds. Called periodically."""
         with self._guard:
             while self._drop_idle(IDLE):
                 pass
 
     def _drop_idle(self, seconds: float) -> bool:
-        """End the connection that has been idle longest, if that is `seconds` or more."""
+        """Ends the connection that has been idle longest, if for `seconds` or more; returns whether there was one."""
         connection = min(self._idle, key=self._idle.__getitem__, default=None)
         if connection is None or time.monotonic() - self._idle[connection] < seconds:
             return False
@@ -121,7 +121,7 @@ class Server(ThreadingMixIn, TCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: tuple[str, int]) -> None:
-        """A client that went away (or a file that cannot be read) is a line, and the next one is served."""
+        """Logs a client that went away, or a file that cannot be read."""
         self.log(f"{client_address[0]} {sys.exception()!r}")
 
 
@@ -153,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
         hosts = self.headers.get_all("Host", [])
         if len(hosts) > 1 or (not hosts and self.request_version == "HTTP/1.1"):
             self.send_error(HTTPStatus.BAD_REQUEST, "one Host is needed")
-        elif not self.server.is_asked(hosts[0] if hosts else None):
+        elif not self.server.is_named(hosts[0] if hosts else None):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "not a name of this server: use its address, or --name")
         else:
             self._answer_file(body)
@@ -179,24 +179,24 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, file: BinaryIO, body: bool) -> None:
         size = os.fstat(file.fileno()).st_size
-        asked = requested(self.headers.get("Range", ""), size) if body else None
-        if asked is not None and not asked:
+        wanted = parse_range(self.headers.get("Range", ""), size) if body else None
+        if wanted is not None and not wanted:
             self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
             self.send_header("Content-Range", f"bytes */{size}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        part = range(size) if asked is None else asked
-        self.send_response(HTTPStatus.OK if asked is None else HTTPStatus.PARTIAL_CONTENT)
+        sent = range(size) if wanted is None else wanted
+        self.send_response(HTTPStatus.OK if wanted is None else HTTPStatus.PARTIAL_CONTENT)
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Content-Length", str(len(sent)))
         self.send_header("Accept-Ranges", "bytes")
-        if asked is not None:
-            self.send_header("Content-Range", f"bytes {part.start}-{part.stop - 1}/{size}")
+        if wanted is not None:
+            self.send_header("Content-Range", f"bytes {sent.start}-{sent.stop - 1}/{size}")
         self.end_headers()
         if body:
-            file.seek(part.start)
-            self.close_connection = copy(file, self.wfile, len(part)) < len(part)
+            file.seek(sent.start)
+            self.close_connection = copy(file, self.wfile, len(sent)) < len(sent)
 
     def log_message(self, format: str, *arguments: object) -> None:
         self.server.log(f"{self.client_address[0]} {(format % arguments).encode('unicode_escape').decode()}")
@@ -210,27 +210,29 @@ def _is_address(text: str) -> bool:
 
 
 def files(folder: Path) -> list[str]:
-    """The names of the plain files in `folder`, in order; what starts with a dot is not meant for others."""
+    """Returns the names of the regular files in `folder`, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False) and entry.name[0] != ".")
 
 
-def requested(unsafe_header: str, size: int) -> range | None:
-    """The bytes that a Range header asks for of `size`; None for all (no header, or one that may be ignored: several
-    ranges, other units), an empty range for none that there are (RFC 9110, 14.1.2 and 14.2)."""
-    found = _RANGE.fullmatch(unsafe_header.replace(" ", ""))
-    if found is None or found[1] == found[2] == "":
+def parse_range(unsafe_header: str, size: int) -> range | None:
+    """Returns the bytes that a Range header requests of `size` bytes (RFC 9110, 14.1.2 and 14.2).
+
+    None: all of them (no header, or one that may be ignored: several ranges, other units). Empty: unsatisfiable.
+    """
+    match = _RANGE.fullmatch(unsafe_header.replace(" ", ""))
+    if match is None or match[1] == match[2] == "":
         return None
-    if not found[1]:
-        return range(max(0, size - int(found[2])), size)
-    first, last = int(found[1]), int(found[2] or size)
-    if found[2] and last < first:
+    if not match[1]:
+        return range(max(0, size - int(match[2])), size)
+    first, last = int(match[1]), int(match[2] or size)
+    if match[2] and last < first:
         return None
     return range(first, min(last + 1, size))
 
 
 def copy(source: BinaryIO, target: BufferedIOBase, count: int) -> int:
-    """Copy `count` bytes, or what there is of them; returns how many."""
+    """Copies up to `count` bytes; returns how many there were."""
     done = 0
     while done < count and (data := source.read(min(count - done, BUFFER))):
         target.write(data)

@@ -16,18 +16,18 @@ from pipeline.model.errors import BadInput
 
 LABEL = "cidata"
 OWN_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
-"""Names in ~/.ssh of a user's public keys, the best first."""
+"""Names of a user's public keys in ~/.ssh, the best first."""
 LARGEST_KEYS = 1 << 16
 """Maximum size of a file of public keys, in bytes."""
 KEY = re.compile(
     r"(ssh-[A-Za-z0-9]+|ecdsa-sha2-nistp\d+|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)"
     r" [A-Za-z0-9+/=]+( .*)?"
 )
-"""A line that images/metadata takes for a public key: a type, the key, a comment; no options (sshd(8))."""
+"""A public key as images/metadata accepts it: a type, the key, a comment; no options (sshd(8))."""
 
 
 def own_keys() -> Path | None:
-    """Returns the first of the user's public keys that there is."""
+    """Returns the first of OWN_KEYS that exists."""
     folder = Path("~/.ssh").expanduser()
     return next((folder / name for name in OWN_KEYS if (folder / name).is_file()), None)
 
@@ -71,7 +71,7 @@ def _head(path: Path) -> bytes:
 
 
 def write(folder: Path, keys: Sequence[str]) -> Path:
-    """Writes a volume with the public keys into `folder`, which holds nothing else; returns its path."""
+    """Writes a volume with the public keys into the empty folder `folder`; returns its path."""
     from pipeline.incremental import memoized
     from pipeline.model.digest import Digest
     from pipeline.model.tree import files

@@ -1,5 +1,5 @@
-"""QEMU: the command line of a machine that boots a node from one of its outputs (qemu(1)), and its failing. It says
-what to run, and runs nothing.
+"""QEMU: command lines of machines that boot a node from one of its outputs (qemu(1)), and the detection of a failing
+accelerator. Nothing is run here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Emulator(NamedTuple):
     """QEMU for an architecture.
 
-    program, packages: what runs, and Debian's packages that have it and the firmware. machine, processor: its values
-    of -machine and, where the processor is emulated, -cpu. firmware, variables: UEFI's program and its first settings.
+    packages: Debian's packages of program and firmware. machine: the value of -machine; processor: that of -cpu, for an
+    emulated one. firmware, variables: files of UEFI's code and of its initial variables.
     """
 
     program: str
@@ -48,7 +48,7 @@ DEVICES = {"disk": ["-device", "virtio-blk-pci"], "cd": ["-device", "virtio-scsi
 
 
 def machine(arch: str, accelerator: str, memory: int = 1024, cpus: int = 1) -> list[str]:
-    """A machine for `arch` with `memory` MiB, its serial console on this terminal."""
+    """Returns the words for a machine with `memory` MiB and its serial console on this terminal."""
     emulator = EMULATORS[arch]
     processor = emulator.processor if accelerator == "tcg" else "host"
     return [
@@ -94,7 +94,7 @@ def volume(name: str, path: Path) -> list[str]:
     return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name}"]
 
 
-def watched(descriptor: int) -> list[str]:
+def monitor(descriptor: int) -> list[str]:
     """Returns the words for a machine that answers `gives_up` on the connected socket `descriptor`, its own end."""
     return ["-chardev", f"socket,id=watch,fd={descriptor}", "-mon", "chardev=watch,mode=control"]
 
@@ -106,24 +106,25 @@ def gives_up(machine: socket.socket) -> bool:
     """
     with machine.makefile("rw", encoding="utf-8", newline="\n") as connection, contextlib.suppress(OSError):
         for line in connection:
-            said = json.loads(line)
-            ask = "qmp_capabilities" if "QMP" in said else "query-status" if said.get("event") == "STOP" else ""
+            message = json.loads(line)
+            stopped = message.get("event") == "STOP"
+            ask = "qmp_capabilities" if "QMP" in message else "query-status" if stopped else ""
             if ask:
                 connection.write(json.dumps({"execute": ask}) + "\n")
                 connection.flush()
-            answer = said.get("return")
+            answer = message.get("return")
             if isinstance(answer, dict) and answer.get("status") == "internal-error":
                 return True
     return False
 
 
 def _name(path: object) -> str:
-    """Returns a path as QEMU's options take it: a comma is doubled."""
+    """Returns a path with its commas doubled, for QEMU's options."""
     return str(path).replace(",", ",,")
 
 
 def efi(arch: str) -> list[str]:
-    """UEFI instead of a BIOS; what it stores is forgotten. NodekilnError if it is not installed."""
+    """Returns the words for UEFI, whose changed variables are dropped. NodekilnError if it is not installed."""
     emulator = EMULATORS[arch]
     if not Path(emulator.firmware).exists():
         raise NodekilnError(f"{emulator.firmware} is missing (Debian: apt-get install {emulator.packages})")

@@ -1,5 +1,5 @@
-"""What doit sees of nodekiln: the only modules that know doit. A dodo.py needs these three."""
+"""What doit sees of nodekiln: its loader, and for a dodo.py its configuration and its tasks."""
 
-from pipeline.tasks.tasks import build, commands, config
+from pipeline.tasks.loader import Loader, build, commands, config
 
-__all__ = ["build", "commands", "config"]
+__all__ = ["Loader", "build", "commands", "config"]

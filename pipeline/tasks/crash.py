@@ -1,72 +1,95 @@
-"""Crash: an unexpected error becomes one line that names it and asks for a report; `--debug` shows its traceback, too.
+"""Crash: an unexpected error becomes one line that names it and asks for a report; `--debug` prints its traceback, too.
 
-Errors that a person can mend are NodekilnErrors and have a text of their own (pipeline.tasks.reporter). Everything else
-that is raised is a fault of nodekiln, unless the machine is to blame (MACHINE).
+Errors that a person can mend are NodekilnErrors and have a text of their own. Everything else that is raised is a fault
+of nodekiln, unless the machine is to blame (MACHINE).
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
-from typing import Any
+from types import TracebackType
+from typing import ParamSpec, TypeVar
 
 import pipeline
-from pipeline.host.terminal import escaped, say
+from pipeline.host.terminal import printable, say
+from pipeline.model.errors import NodekilnError
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+BAD_INPUT = 3
+"""Exit code when the input is wrong, or tasks cannot be made: doit's own for a dodo.py that is."""
 NAME = "debug"
-OPTION = f"--{NAME}"
-"""Word of the command line, behind a task's name: shows tracebacks."""
 VARIABLE = "NODEKILN_DEBUG"
-"""Environment variable: `1` is the same as OPTION, for commands of doit that take no option of ours."""
-PARAM = {"name": NAME, "long": NAME, "type": bool, "default": False, "help": "show tracebacks"}
-"""The option, as doit describes it."""
+"""Environment variable: `1` is the same as the option, for commands of doit that take no option of ours."""
+OPTION = {"name": NAME, "long": NAME, "type": bool, "default": False, "help": "show tracebacks"}
+"""The option `--debug` of every task, as doit describes it."""
 MACHINE = (OSError, MemoryError, sqlite3.OperationalError)
-"""Errors that the machine is to blame for: a full disk, a folder that may not be written."""
-REPORT = f"this is a fault of nodekiln, not of your input: report it with what the same command prints with {OPTION}"
+"""Errors that the machine is to blame for: a full disk, a folder without permission to write."""
+REPORT = f"this is a fault of nodekiln, not of your input: report it with what the same command prints with --{NAME}"
+
+_typed = ["doit"]
+"""The command line."""
 
 
-def debugging() -> bool:
-    """Returns whether tracebacks are to be shown."""
-    return OPTION in sys.argv or os.environ.get(VARIABLE, "0") not in ("", "0")
+def prepare(typed: str, debug: bool) -> None:
+    """Names the command line in what is printed from now on, and prints errors of threads as one line, too."""
+    _typed[:] = [typed]
+    if debug:
+        show_tracebacks()
+    threading.excepthook = lambda error: say(described(error.exc_value or RuntimeError(), typed), error=True)
+
+
+def show_tracebacks() -> None:
+    """Shows tracebacks from now on, in this process and those that it starts."""
+    os.environ[VARIABLE] = "1"
 
 
 def described(error: BaseException, doing: str) -> str:
-    """The text for an unexpected `error`: one line, behind the traceback where that was asked for.
+    """Returns the text for an unexpected `error`: one line, after the traceback if tracebacks are shown.
 
     doing: the task or the command that raised it.
     """
     line = f"nodekiln: {_line(error, doing)}"
-    if not debugging():
+    if os.environ.get(VARIABLE, "0") in ("", "0"):
         return line
     import traceback
 
     return "".join([*traceback.format_exception(error), line])
 
 
-def install() -> None:
-    """Describe what is raised outside tasks, too: by doit's other commands, while tasks are made, and in threads."""
-    from doit import doit_cmd
+@contextmanager
+def guard() -> Iterator[None]:
+    """Ends doit with one line, and exit code 3, for an error of the body: where doit would print a traceback."""
+    try:
+        yield
+    except NodekilnError as error:
+        say(error, error=True)
+        raise SystemExit(BAD_INPUT) from None
+    except Exception as error:
+        say(described(error, _typed[0]), error=True)
+        raise SystemExit(BAD_INPUT) from None
 
-    def current() -> str:
-        return escaped(f"{described(sys.exception() or RuntimeError(), _command())}\n")
 
-    doit_cmd.traceback = SimpleNamespace(format_exc=current)  # of which doit uses nothing else
-    sys.excepthook = _excepthook
-    threading.excepthook = lambda args: _excepthook(args.exc_type, args.exc_value, args.exc_traceback)
+def guarded(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Returns `call`, under `guard`. For what doit calls in its main thread."""
 
+    @wraps(call)
+    def under_guard(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        with guard():
+            return call(*arguments, **options)
 
-def _excepthook(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> Any:
-    if error is None or not isinstance(error, Exception):
-        return None if kind is SystemExit else sys.__excepthook__(kind, error or kind(), trace)
-    return say(described(error, _command()), error=True)
+    return under_guard
 
 
 def _line(error: BaseException, doing: str) -> str:
-    kind, text = type(error).__name__, _printable(str(error))
+    kind, text, doing = type(error).__name__, _one_line(str(error)), _one_line(doing)
     if isinstance(error, MemoryError):
         return f"not enough memory (while doing {doing})"
     if isinstance(error, MACHINE):
@@ -77,21 +100,15 @@ def _line(error: BaseException, doing: str) -> str:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """The innermost line of nodekiln that `trace` names, as `pipeline/planning/plan.py:12`; "" if there is none."""
+    """Returns the innermost line of nodekiln in `trace`, such as `pipeline/planning/plan.py:12`, or ""."""
     folder, place = Path(pipeline.__file__).parent, ""
     while trace is not None:
         file = Path(trace.tb_frame.f_code.co_filename)
-        if file.is_relative_to(folder):
+        if file.is_relative_to(folder) and file != Path(__file__):
             place = f"{folder.name}/{file.relative_to(folder)}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
 
 
-def _command() -> str:
-    return _printable(" ".join(["doit", *sys.argv[1:]]))
-
-
-def _printable(text: str) -> str:
-    """`text` in one line, without what a terminal would obey."""
-    line = " ".join(text.split())
-    return "".join(each if each.isprintable() else each.encode("unicode_escape", "replace").decode() for each in line)
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Drawing: the stages of a node as DOT (graphviz), Mermaid, or one HTML page that needs nothing else."""
+"""Graph: the stages of a node as DOT (graphviz), Mermaid, or a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ COLOURS = {
     last_run.FAILED: "#e63946",
     "": "#e9ecef",
 }
-"""What a stage is filled with; "" is one that no build has come to yet."""
+"""Colours of stages by outcome; "": not built yet."""
 ROW, COLUMN, WIDTH, HEIGHT = 34, 300, 250, 24
-"""Pixels of the HTML page's drawing: distance of rows and columns, and size of a box."""
+"""Distance of rows and columns, and size of a box, in pixels of the HTML page."""
 LETTERS = 36
-"""Letters of a name that fit into a box."""
+"""Maximum length of a name in a box, in characters."""
 
 
 class Node(NamedTuple):
-    """A stage in the picture. needs: places of its inputs in the list of nodes."""
+    """A stage in the picture. needs: indices of its inputs in the list of nodes."""
 
     name: str
     outcome: str
@@ -38,20 +38,20 @@ class Node(NamedTuple):
 
 
 def nodes(steps: list[Step], last: Mapping[str, Event]) -> list[Node]:
-    """The stages of `steps`, inputs first, with what the build that `last` tells of did with each."""
+    """Returns a node for each of `steps`, inputs first, with its outcome in the last run."""
     place = {id(step.action): number for number, step in enumerate(steps)}
-    found = []
+    nodes = []
     for step in steps:
         outcome, seconds = last.get(step.task, Event("", 0.0))
         if outcome == last_run.UP_TO_DATE and step.seconds:
             seconds = step.seconds
-        needs = dict.fromkeys(place[id(given)] for given in step.action.inputs)
-        found.append(Node(step.task.split(":", 2)[2], outcome, seconds, tuple(needs)))
-    return found
+        needs = dict.fromkeys(place[id(needed)] for needed in step.action.inputs)
+        nodes.append(Node(step.task.split(":", 2)[2], outcome, seconds, tuple(needs)))
+    return nodes
 
 
 def dot(title: str, drawn: list[Node]) -> str:
-    """For graphviz: `dot -Tsvg`."""
+    """Renders the graph for graphviz (`dot -Tsvg`)."""
     lines = [f"digraph {_quoted(title)} {{", "  rankdir=LR", "  node [shape=box, style=filled, fontname=sans]"]
     for number, node in enumerate(drawn):
         lines.append(f"  {number} [label={_quoted(node.label)}, fillcolor={_quoted(COLOURS[node.outcome])}]")
@@ -65,7 +65,7 @@ def _quoted(text: str) -> str:
 
 
 def mermaid(title: str, drawn: list[Node]) -> str:
-    """For Markdown: a block of `mermaid`."""
+    """Renders the graph as a `mermaid` block of Markdown."""
     lines = ["---", f"title: {title}", "---", "flowchart LR"]
     classes = {outcome: outcome.replace(" ", "_") or "unknown" for outcome in COLOURS}
     for number, node in enumerate(drawn):
@@ -95,7 +95,7 @@ def page(title: str, drawn: list[Node]) -> str:
 
 
 def _places(drawn: list[Node]) -> list[tuple[int, int]]:
-    """Where each box goes: a column further right than all that it needs, in the order in which stages are listed."""
+    """Returns the corner of each box: a column to the right of all that it needs, in the order of the stages."""
     columns: list[int] = []
     for node in drawn:
         columns.append(max((columns[need] + 1 for need in node.needs), default=0))

@@ -1,4 +1,4 @@
-"""Journal: what the last build did, task by task, in build/.last.json: for `doit graph`."""
+"""Last run: the outcome of each task of the last build, kept in build/.last.json for `doit graph`."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ RAN, RESTORED, UP_TO_DATE, FAILED = OUTCOMES = ("ran", "restored", "up to date",
 
 
 class Event(NamedTuple):
-    """What became of a task (RAN, RESTORED, UP_TO_DATE, FAILED), and the seconds that it took."""
+    """The outcome of a task (RAN, RESTORED, UP_TO_DATE, FAILED), and its duration in seconds."""
 
     outcome: str
     seconds: float
 
 
 def write(folder: Path, events: Mapping[str, Event]) -> None:
-    """Note `events` in `folder`, over what it said of the same tasks; nothing happens where that cannot be written."""
+    """Adds `events` to the record in `folder`. A folder that cannot be written to is no error."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         atomic.write(folder / NAME, json.dumps({**read(folder), **events}, indent=0, sort_keys=True))
-    except OSError:  # a build does not fail for its diary
+    except OSError:  # a build does not fail because of its record
         pass
 
 
 def read(folder: Path) -> dict[str, Event]:
-    """What `write` noted; {} if that was nothing that can be read."""
+    """Returns the events that `write` recorded; {} if they cannot be read."""
     try:
-        found = {task: Event(*event) for task, event in json.loads((folder / NAME).read_bytes()).items()}
+        events = {task: Event(*event) for task, event in json.loads((folder / NAME).read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return {task: event for task, event in found.items() if event.outcome in OUTCOMES and type(event.seconds) is float}
+    return {task: event for task, event in events.items() if event.outcome in OUTCOMES and type(event.seconds) is float}

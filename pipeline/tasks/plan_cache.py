@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pipeline
-from pipeline.host import atomic, checksummed_json, tracked
+from pipeline.host import atomic, checksummed_json, log, tracked
 
 FOLDER = ".plans"
 """Folder below the results, with a file for each spec."""
@@ -60,7 +60,9 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], CachedPlan]) -
         found = checksummed_json.load(path.stem, path.read_bytes())
         if found and found["code"] == code and found["extra"] == [*extra] and tracked.unchanged(found["notes"]):
             doc, asked, steps = found["plan"]
+            log.debug("plan cache: hit %s", path.stem)
             return CachedPlan(doc, asked, [Step(*step) for step in steps])
+    log.debug("plan cache: miss %s: new, or the code or an input has changed", path.stem)
     with tracked.record_inputs() as notes:
         made = make()
     notes = [json.loads(note) for note in dict.fromkeys(map(json.dumps, notes))]  # without repetitions

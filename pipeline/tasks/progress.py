@@ -1,7 +1,7 @@
-"""Progress: a live view of a build for a person at a terminal. Lines of stages that ran scroll by above it.
+"""Progress: a live view of a build on a terminal, below the lines of stages that ran.
 
-rich draws it, and is imported when the first stage is about to run: a build that has nothing to do never pays for it.
-Without rich, or where the output is no terminal after all, the plain lines remain.
+rich draws it, and is imported when the first stage is about to run: a build with nothing to do does not pay for it.
+Without rich, or if the output is not a terminal after all, the plain lines remain.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pipeline.tasks.last_run import RESTORED, Event
 from pipeline.tasks.reporter import LineReporter, is_stage
 
 REFRESHED = 8
-"""Times a second that the view is drawn anew."""
+"""Refreshes of the view per second."""
 SHOWN = 8
-"""Stages at work that are shown; with more threads than that, the rest are counted."""
+"""Maximum number of running stages in the view; the rest are counted."""
 
 
 class Work(NamedTuple):
-    """A stage at work: when it began (monotonic seconds), and the bytes that it has moved."""
+    """A running stage: its start (monotonic seconds), and its meter of bytes moved."""
 
     begun: float
     meter: progress_counter.ProgressCounter
 
 
 class LiveReporter(LineReporter):
-    """Stages done of all, what runs now with bytes and rate, and what was restored."""
+    """Stages done of all, the running ones with bytes and rate, and the number restored."""
 
     desc = "a live view on a terminal, plain lines elsewhere"
 
@@ -40,7 +40,7 @@ class LiveReporter(LineReporter):
         self.total = 0
         self.work: dict[str, Work] = {}
         self.live: Any = None
-        """rich's Live; None before the first stage, False where there is none."""
+        """rich's Live; None before the first stage, False if there is none."""
         self.guard = threading.Lock()
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
@@ -77,13 +77,13 @@ class LiveReporter(LineReporter):
         super().complete_run()
 
     def state(self) -> tuple[dict[str, Event], dict[str, Work]]:
-        """What is done, and what is at work, as of now."""
+        """Returns the finished and the running stages."""
         with self.guard:
             return dict(self.events), dict(self.work)
 
 
-def told(moved: progress_counter.ProgressCounter, seconds: float) -> str:
-    """How much a stage has moved in `seconds`, of how much and until when where it knows; "" for nothing."""
+def described(moved: progress_counter.ProgressCounter, seconds: float) -> str:
+    """Returns the bytes that a stage moved in `seconds`, with total and time left if they are known; "" for none."""
     if not moved.count:
         return ""
     rate = moved.count / max(seconds, 0.001)
@@ -94,7 +94,7 @@ def told(moved: progress_counter.ProgressCounter, seconds: float) -> str:
 
 
 def closure(tasks: Mapping[str, Any], selected: list[str]) -> list[Any]:
-    """The tasks that a run of `selected` comes to."""
+    """Returns the tasks `selected` and all that they depend on."""
     found: dict[str, Any] = {}
     todo = list(selected)
     while todo:
@@ -106,7 +106,7 @@ def closure(tasks: Mapping[str, Any], selected: list[str]) -> list[Any]:
 
 
 def _live(reporter: LiveReporter) -> Any:
-    """The view, started; False where there is no rich."""
+    """Starts the view; returns False without rich."""
     try:
         from rich.console import Console
         from rich.live import Live
@@ -143,7 +143,7 @@ def _view(reporter: LiveReporter) -> Any:
         its.add_row(
             Text(printable(f"  {name}"), style="bold"),
             Text(f"{now - begun:.1f} s", style="dim"),
-            Text(told(moved, now - begun), style="green"),
+            Text(described(moved, now - begun), style="green"),
         )
     rows.add_row(its)
     if len(work) > SHOWN:

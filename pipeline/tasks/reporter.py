@@ -1,4 +1,4 @@
-"""Reporter: what a build says. One line a stage that ran, and a summary; errors as one line, without a traceback.
+"""Reporter: a build's output: a line for each stage that ran, and a summary; errors as one line, without a traceback.
 
 On a terminal the reporter of `pipeline.tasks.progress` shows what is happening; these lines are for logs and pipes.
 """
@@ -19,15 +19,12 @@ from doit.reporter import ConsoleReporter
 from pipeline.host.terminal import escaped, say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
-from pipeline.tasks import crash, last_run, warnings
+from pipeline.tasks import crash, last_run, process, warnings
 from pipeline.tasks.last_run import FAILED, RAN, RESTORED, UP_TO_DATE, Event
-
-BAD_INPUT = 3
-"""Exit code when the input is wrong, as doit has it for a dodo.py that is."""
 
 
 class Explained(TaskFailed):  # type: ignore[misc]
-    """A failure whose text says everything: no traceback."""
+    """A failure that is printed as its text alone."""
 
     def __init__(self, message: str, bad_input: bool) -> None:
         super().__init__(message)
@@ -35,13 +32,14 @@ class Explained(TaskFailed):  # type: ignore[misc]
 
 
 class Crashed(TaskError):  # type: ignore[misc]
-    """An unexpected error, described: doit's exit code for it is 2."""
+    """An unexpected error, described; doit's exit code for it is 2."""
 
 
 def explained(task: str, run: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
-    """Call `run` as the action of the doit task `task`. Every error becomes a failure without a traceback: one that a
+    """Calls `run` as the action of the doit task `task`. Every error becomes a failure without a traceback: one that a
     person can mend with its own text, any other described (pipeline.tasks.crash)."""
-    options.pop(crash.NAME, None)
+    if options.pop(crash.NAME, False):
+        crash.show_tracebacks()
     try:
         result = run(*arguments, **options)
         sys.stdout.flush()
@@ -61,23 +59,23 @@ def explained(task: str, run: Callable[..., Any], /, *arguments: Any, **options:
 
 
 def _silence(stream: TextIO) -> None:
-    """Have what still comes written to nowhere: `doit size:node | head` has seen enough."""
+    """Discards what is written from now on: `doit size:node | head` has seen enough."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _unread(stream: TextIO) -> bool:
-    """Whether it is a pipe that nobody reads any more (poll(2))."""
+    """Returns whether `stream` is a pipe that nobody reads any more (poll(2))."""
     poll = select.poll()
     poll.register(stream, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class LineReporter(ConsoleReporter):  # type: ignore[misc]
-    """Plain lines. A task counts if it is a stage: if what decides whether it is up to date knows its action."""
+    """Plain lines. Only stages count: tasks whose `uptodate` has an action."""
 
     desc = "one line a stage that ran, and why"
     folder = Path("build")
-    """Where the journal is kept."""
+    """Folder of the record of the last run."""
 
     def __init__(self, outstream: TextIO, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
@@ -87,11 +85,11 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.refused: set[str] = set()
         """The lines of errors."""
         self.damaged: list[str] = []
-        """What was found damaged in the store, a line each."""
+        """A line for each damaged object of the store."""
         self.said: set[str] = set()
 
     def write(self, text: str) -> None:
-        """Print `text` at once; a build goes on when nobody reads any more."""
+        """Prints `text` at once; a build goes on when nobody reads any more."""
         try:
             self.outstream.write(escaped(text))
             self.outstream.flush()
@@ -103,6 +101,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
     def execute_task(self, task: Any) -> None:
         self.begun[task.name] = time.monotonic()
 
+    @crash.guarded
     def add_success(self, task: Any) -> None:
         self.tell_damage()
         ran = (task.values or {}).get("ran")
@@ -113,6 +112,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             reason = why(task)
             self.write(f"{task.name}: ran in {event.seconds:.2f} s" + (f" ({reason})" if reason else "") + "\n")
 
+    @crash.guarded
     def skip_uptodate(self, task: Any) -> None:
         if is_stage(task):
             self.note(task, UP_TO_DATE)
@@ -120,6 +120,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
     def skip_ignore(self, task: Any) -> None:
         self.write(f"{task.name}: ignored, as {user_command('ignore')} was told\n")
 
+    @crash.guarded
     def add_failure(self, task: Any, fail: Any) -> None:
         self.tell_damage()
         if is_stage(task):
@@ -136,25 +137,27 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         else:
             say(f"{task.name}: {fail.get_msg()}", error=True)
 
+    @crash.guarded
     def complete_run(self) -> None:
         if self.runtime_errors:
             say("\n".join(self.runtime_errors), error=True)
-        warned = warnings.taken(self.refused)
+        warned = warnings.take(self.refused)
         self.outstream.flush()
         for text in warned:
             say(f"warning: {text}", error=True)
         if self.events:
             count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
-            self.write(f"{counted(self.events)}{count} in {since_start():.2f} s\n")
+            self.write(f"{counted(self.events)}{count} in {process.age():.2f} s\n")
         if self.damaged:
             self.write("\n".join([f"damaged objects of the cache: {len(self.damaged)}", *self.damaged, ""]))
         if self.events:
             last_run.write(self.folder, self.events)
+        process.end_run()
         if self.bad_input:
-            raise SystemExit(BAD_INPUT)
+            raise SystemExit(crash.BAD_INPUT)
 
     def tell_damage(self) -> None:
-        """Say what was found damaged in the store since this was last asked."""
+        """Warns of what was found damaged in the store since the last call."""
         if "pipeline.store.errors" not in sys.modules:  # nothing of the store was looked at
             return
         from pipeline.store.errors import damage_notices
@@ -165,16 +168,16 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             say(f"warning: {line}", error=True)
 
     def note(self, task: Any, outcome: str) -> Event:
-        """Remember what became of a task."""
+        """Keeps the outcome of a task."""
         begun = self.begun.pop(task.name, None)
         event = Event(outcome, 0.0 if begun is None else round(time.monotonic() - begun, 3))
         self.events[task.name] = event
         return event
 
 
-def chosen() -> type[LineReporter]:
-    """The reporter for this run: a live view if a person looks on, else lines."""
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+def chosen(outstream: TextIO) -> type[LineReporter]:
+    """Returns the reporter for a run: a live view on a terminal, else lines."""
+    if outstream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from pipeline.tasks.progress import LiveReporter
 
         return LiveReporter
@@ -182,12 +185,12 @@ def chosen() -> type[LineReporter]:
 
 
 def is_stage(task: Any) -> bool:
-    """Whether a task performs or publishes an action."""
+    """Returns whether a task performs or publishes an action."""
     return any(hasattr(check, "action") for check, *_ in task.uptodate)
 
 
 def why(task: Any) -> str:
-    """Why a stage was not up to date, in few words."""
+    """Returns why a stage was not up to date, in few words."""
     for check, *_ in task.uptodate:
         if hasattr(check, "action"):
             return str(getattr(check, "summary", "") or check)
@@ -195,7 +198,7 @@ def why(task: Any) -> str:
 
 
 def counted(events: Mapping[str, Event]) -> str:
-    """How many tasks ran, were restored, and were up to date; and how many failed, if any did."""
+    """Returns how many tasks ran, were restored and were up to date; and how many failed, if any did."""
 
     def numbers() -> Iterator[str]:
         for outcome in (RAN, RESTORED, UP_TO_DATE, FAILED):
@@ -204,12 +207,3 @@ def counted(events: Mapping[str, Event]) -> str:
                 yield f"{count} {outcome}"
 
     return ", ".join(numbers())
-
-
-def since_start() -> float:
-    """Seconds since this process began: what a person waited, with all that happened before the first stage."""
-    try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return time.process_time()

@@ -1,6 +1,6 @@
-"""Reason: what differs between two records of an action, in words.
+"""Staleness: the differences between two records of an action, in words.
 
-A record of an action says `key`, `params` and `inputs` (name -> key), and may say `stage` and `version`.
+A record has `key`, `params` and `inputs` (name -> key), and may have `stage` and `version`.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from pipeline.host.redact import redact
 from pipeline.model.json_difference import ABSENT, Change, Pairs, differences
 
 SHOWN = 60
-"""Characters of a value that a reason shows."""
+"""Maximum length of a value in a reason, in characters."""
 INPUTS = 3
-"""Changed inputs that a reason names; each has a reason of its own."""
+"""Maximum number of changed inputs that a reason names; each has a reason of its own."""
 CONTEXT = 15
-"""Characters that are shown before the first one that differs."""
+"""Number of characters shown before the first difference."""
 NAMES = ("name", "path", "reference", "image")
-"""Keys that tell the items of a list apart: an item is compared with the one of the same name, wherever that was."""
+"""Keys that identify the items of a list: an item is compared with the one of the same name, wherever it stands."""
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Why an action whose record was `before` has to run as `now`: the fields that differ, or its changed inputs."""
+    """Returns why an action whose record was `before` has to run as `now`: changed fields, or changed inputs."""
     if same(before, now):
         return "up to date"
     return "; ".join(map(_text, changes(before, now))) or _beyond(before, now)
 
 
 def same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether an action whose record was `before` need not run as `now`: no damage was found in the store since."""
+    """Returns whether an action with the record `before` need not run as `now`: same key, no damage found since."""
     return before.get("key") == now["key"] and now.get("damage", "") in ("", before.get("damage"))
 
 
 def summary(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The same in few words and without values, for one line of a log: `options.env changed`."""
+    """Returns the same in few words without values: `options.env changed`."""
     fields = [_field(change) for change in changes(before, now)]
     return f"{', '.join(fields)} changed" if fields else _beyond(before, now)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """The fields of the parameters that differ; what may be secret in them as digests, in old records too."""
+    """Returns the fields of the parameters that differ, with digests in place of secrets, in old records too."""
     return list(differences(redact(before.get("params", {})), redact(now["params"]), _items))
 
 
@@ -55,18 +55,18 @@ def _field(change: Change) -> str:
 
 
 def distance(before: Mapping[str, Any], now: Mapping[str, Any]) -> int:
-    """In how many fields and inputs two records differ."""
+    """Returns the number of fields and inputs that differ."""
     return len(changes(before, now)) + len(changed_inputs(before, now)) + (before.get("version") != now.get("version"))
 
 
 def changed_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The names of the inputs that differ, came, or went."""
+    """Returns the names of inputs that differ, are new, or are gone."""
     old, new = before.get("inputs", {}), now["inputs"]
     return [name for name in dict.fromkeys([*new, *old]) if old.get(name) != new.get(name)]
 
 
 def _beyond(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs apart from the parameters."""
+    """Returns the differences apart from the parameters."""
     inputs = changed_inputs(before, now)
     if inputs:
         more = f" and {len(inputs) - INPUTS} more" if len(inputs) > INPUTS else ""
@@ -78,7 +78,7 @@ def _beyond(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _items(before: Sequence[Any], now: Sequence[Any]) -> Pairs | None:
     """Pairs the items of two lists by name, else by position. Lists without names and of unequal length are values."""
-    name = next((name for name in NAMES if _told_apart(before, name) and _told_apart(now, name)), None)
+    name = next((name for name in NAMES if _identifies(before, name) and _identifies(now, name)), None)
     if name and (before or now):
         old, new = {item[name]: item for item in before}, {item[name]: item for item in now}
         pairs = [(f"[{item}]", old.get(item, ABSENT), new.get(item, ABSENT)) for item in dict.fromkeys([*old, *new])]
@@ -89,13 +89,13 @@ def _items(before: Sequence[Any], now: Sequence[Any]) -> Pairs | None:
     return None
 
 
-def _told_apart(items: Sequence[Any], name: str) -> bool:
+def _identifies(items: Sequence[Any], name: str) -> bool:
     names = [item.get(name) if isinstance(item, dict) else None for item in items]
-    return all(isinstance(each, str) for each in names) and len(set(names)) == len(names)
+    return all(isinstance(value, str) for value in names) and len(set(names)) == len(names)
 
 
 def _around_difference(before: Any, now: Any) -> tuple[Any, Any]:
-    """Of two long texts, what stands around the first place where they differ."""
+    """Returns the parts of two long texts around their first difference."""
     if not isinstance(before, str) or not isinstance(now, str) or max(len(before), len(now)) < SHOWN:
         return before, now
     same = next((at for at, (old, new) in enumerate(zip(before, now, strict=False)) if old != new), 0)

@@ -1,9 +1,9 @@
-"""doit's own state, made safe for two doits at once and for a kill at any time.
+"""State: doit's own record of the last runs, safe for two doits at once and for a kill at any time.
 
-doit's sqlite backend writes everything at the end, in one transaction: a killed run forgets all that it did, and the
-first failing task locks the file for every other doit. Here each task is written when it is done, in WAL mode.
+doit's sqlite backend writes everything at the end, in one transaction: a killed run forgets everything, and the first
+failing task locks the file for every other doit. Here each task is written when it is done, in WAL mode.
 
-A state that is damaged is begun anew: what the tasks would do is done again, and mostly restored out of the store.
+A damaged state is begun anew: its tasks are done again, and mostly restored out of the store.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 from doit.dependency import DatabaseException, SqliteDB
 
 from pipeline.project.project import STATE as NAME
+from pipeline.tasks import crash
 
-__all__ = ["NAME", "StateDB", "install", "saved"]
+__all__ = ["NAME", "StateDB", "saved"]
 
 BUSY_TIMEOUT = 30
 """Seconds to wait for another doit that is writing."""
@@ -28,24 +29,27 @@ SOUND = (
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
 )  # fmt: skip
-"""Errors (sqlite3's primary result codes) that do not mean that the file is damaged."""
+"""Primary result codes of sqlite3 that do not mean a damaged file."""
 
 
 class StateDB(SqliteDB):  # type: ignore[misc]
     """doit's `sqlite3` backend with write-ahead logging and one commit a task."""
 
+    desc = "sqlite3, one commit a task"
+
+    @crash.guarded
     def _sqlite3(self, name: str) -> sqlite3.Connection:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         try:
-            return self._opened(name)
+            return self._open(name)
         except (sqlite3.Error, DatabaseException) as error:
             if not _damaged(name, error.__context__ if isinstance(error, DatabaseException) else error):
                 raise
         _remove(name)
-        return self._opened(name)
+        return self._open(name)
 
-    def _opened(self, name: str) -> sqlite3.Connection:
-        connection: sqlite3.Connection = _stock["_sqlite3"](self, name)
+    def _open(self, name: str) -> sqlite3.Connection:
+        connection: sqlite3.Connection = super()._sqlite3(name)
         connection.isolation_level = None
         connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT * 1000}")
         connection.execute("pragma journal_mode = wal")
@@ -53,8 +57,8 @@ class StateDB(SqliteDB):  # type: ignore[misc]
         return connection
 
     def set(self, task_id: str, dependency: str, value: Any) -> None:
-        _stock["set"](self, task_id, dependency, value)
-        if dependency == "deps:":  # the last thing that doit says of a task
+        super().set(task_id, dependency, value)
+        if dependency == "deps:":  # the last value that doit sets for a task
             self._safely(self._write, task_id)
             self._dirty.discard(task_id)
 
@@ -64,25 +68,26 @@ class StateDB(SqliteDB):  # type: ignore[misc]
         )
 
     def _get_task_data(self, task_id: str) -> dict[str, Any]:
-        data = self._safely(_stock["_get_task_data"], self, task_id)
+        data = self._safely(super()._get_task_data, task_id)
         return data if isinstance(data, dict) else {}
 
     def in_(self, task_id: str) -> bool:
-        return bool(self._safely(_stock["in_"], self, task_id))
+        return bool(self._safely(super().in_, task_id))
 
     def remove(self, task_id: str) -> None:
-        self._safely(_stock["remove"], self, task_id)
+        self._safely(super().remove, task_id)
 
     def remove_all(self) -> None:
-        self._safely(_stock["remove_all"], self)
+        self._safely(super().remove_all)
 
     def dump(self) -> None:
-        self._safely(_stock["dump"], self)
+        self._safely(super().dump)
 
-    def _safely(self, call: Callable[..., Any], *given: Any) -> Any:
-        """`call(*given)`, with a new state if the old one proves to be damaged."""
+    @crash.guarded
+    def _safely(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Returns `call(*arguments)`, with a new state if the old one proves to be damaged."""
         try:
-            return call(*given)
+            return call(*arguments)
         except sqlite3.Error as error:
             if not _damaged(self.name, error):
                 raise
@@ -90,22 +95,12 @@ class StateDB(SqliteDB):  # type: ignore[misc]
             pass
         self._conn.close()
         _remove(self.name)
-        self._conn: sqlite3.Connection = self._opened(self.name)
-        return call(*given)
-
-
-_OWN = ("_sqlite3", "_opened", "set", "_write", "_get_task_data", "in_", "remove", "remove_all", "dump", "_safely")
-_stock: dict[str, Any] = {name: getattr(SqliteDB, name, None) for name in _OWN}
-
-
-def install() -> None:
-    """Make doit's `sqlite3` backend behave like StateDB (a dodo.py can name a backend, but not bring one)."""
-    for name in _OWN:
-        setattr(SqliteDB, name, getattr(StateDB, name))
+        self._conn: sqlite3.Connection = self._open(self.name)
+        return call(*arguments)
 
 
 def _damaged(name: str, error: BaseException | None) -> bool:
-    """Whether an error says that the file is not what was written, rather than that it cannot be had or written now."""
+    """Returns whether an error means a damaged file, rather than one that cannot be read or written now."""
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
         return False
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
@@ -118,12 +113,12 @@ def _remove(name: str) -> None:
 
 
 def saved(path: Path) -> dict[str, dict[str, Any]]:
-    """What the tasks of the last successful runs returned, by task name; read beside any doit that is writing."""
+    """Returns the values of the last successful runs by task name; another doit may be writing."""
     try:
         with contextlib.closing(
             sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT)
         ) as connection:
             rows = connection.execute("select task_id, task_data from doit").fetchall()
         return {task: json.loads(data).get("_values_:") or {} for task, data in rows}
-    except (sqlite3.DatabaseError, ValueError, AttributeError):  # no state, or none that we understand
+    except (sqlite3.DatabaseError, ValueError, AttributeError):  # no state, or a damaged one
         return {}

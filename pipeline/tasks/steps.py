@@ -1,4 +1,4 @@
-"""Steps: what each stage does, in a few words for `doit list --all build:NODE`; docstrings are for its callers."""
+"""Steps: the stages in few words, for `doit list --all build:NODE`; docstrings are for their callers."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ STEPS = {
 """Module (below pipeline) and function of a stage -> what it does."""
 
 
-def told(action: Action) -> str:
-    """Returns what the stage of `action` does; the first line of its docstring where STEPS lacks it."""
+def described(action: Action) -> str:
+    """Returns what the stage of `action` does: from STEPS, else the first line of the stage's docstring."""
     module = action.stage.__module__.removeprefix("pipeline.")
     if module.startswith("formats."):
         return STEPS["formats"].format(name=action.name.removeprefix("format/"))

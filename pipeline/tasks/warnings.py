@@ -1,19 +1,19 @@
-"""Warnings: what the stages of a build warn of, kept until its end, where it is read."""
+"""Warnings of a build's stages, kept until its end, where people read them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-_heard: dict[str, None] = {}
+_kept: dict[str, None] = {}
 
 
-def heard(texts: Iterable[str]) -> None:
+def keep(texts: Iterable[str]) -> None:
     """Keeps `texts` for the end of the build. Any thread may call it."""
-    _heard.update(dict.fromkeys(texts))
+    _kept.update(dict.fromkeys(texts))
 
 
-def taken(errors: Collection[str] = ()) -> list[str]:
-    """Returns what was heard since the last call, each text once, without those that are `errors` as well."""
-    found = [text for text in _heard if text not in errors]
-    _heard.clear()
-    return found
+def take(errors: Collection[str] = ()) -> list[str]:
+    """Returns what was kept since the last call, each text once, without those in `errors`."""
+    warned = [text for text in _kept if text not in errors]
+    _kept.clear()
+    return warned

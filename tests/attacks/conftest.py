@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, run_doit
+from tests.project import declare, run_doit
 
 SPEC = "files: [{path: etc/motd, contents: hello}]\nbuild: {formats: [tar]}\n"
 
@@ -20,7 +19,7 @@ class Project:
     def __init__(self, place: Path) -> None:
         self.root, self.probe = place / "project", place / "probe"
         (self.root / "specs").mkdir(parents=True)
-        shutil.copy(ROOT / "dodo.py", self.root)
+        declare(self.root)
         self.probe.write_text("untouched")
         self.spec(SPEC)
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from pipeline.oci.error import ImageError
 from pipeline.oci.resolve import resolve
 from tests.attacks.corpus import CORPUS
 from tests.oci import craft
-from tests.project import ROOT, run_doit
+from tests.project import declare, run_doit
 
 SPEC = """\
 init: ["oci:{image}"]
@@ -45,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     folder = tmp_path_factory.mktemp("attacks")
     project = folder / "project"
     (project / "specs").mkdir(parents=True)
-    shutil.copy(ROOT / "dodo.py", project)
+    declare(project)
     (folder / "probe").write_text("untouched")
     node(project, "good", folder / "good", craft.image(folder / "good", [craft.archive(craft.entry("x"))]), "0")
     done = run_doit("build:good", cwd=project)

@@ -25,7 +25,7 @@ from pipeline.model.columns import START
 from pipeline.model.digest import Digest
 from pipeline.planning import lock
 from tests.oci import craft
-from tests.project import ROOT, run_doit
+from tests.project import declare, run_doit
 
 Sums = list[dict[str, str]]
 LARGE = 400_000
@@ -75,7 +75,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     every kind of object."""
     folder = tmp_path_factory.mktemp("store")
     (folder / "project/specs").mkdir(parents=True)
-    shutil.copy(ROOT / "dodo.py", folder / "project")
+    declare(folder / "project")
     for name in ("base", "web"):
         craft.image(folder / "layout", [layer(name)], name=name, config={"config": {"Cmd": [f"/bin-{name}"]}})
     write(folder / "project", "other", motd="other")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.judges import alone, need, run
-from tests.project import ROOT, doit
+from tests.project import ROOT, declare, doit
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def derived():
 
     def make(change, folder: Path, base: Path = ROOT / "specs" / "node.yml") -> Path:
         (folder / "specs").mkdir()
-        shutil.copy(ROOT / "dodo.py", folder)
+        declare(folder)
         (folder / "images").symlink_to(ROOT / "images")
         spec = yaml.safe_load(base.read_text())
         change(spec)

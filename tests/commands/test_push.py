@@ -15,7 +15,7 @@ from pipeline.oci import push
 from pipeline.recipe import recipe
 from tests.judges import need, run
 from tests.oci import servers
-from tests.project import ROOT, doit
+from tests.project import declare, doit
 
 SPEC = """\
 files:
@@ -46,7 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
     (root / "specs").mkdir(parents=True)
     (root / "images/hello").mkdir(parents=True)
-    shutil.copy(ROOT / "dodo.py", root)
+    declare(root)
     (root / "specs/node.yml").write_text(SPEC)
     (root / "images/hello/build.yml").write_text(RECIPE)
     found = recipe.load(root / "images/hello")
@@ -98,7 +98,6 @@ def test_some_formats_of_a_node_that_was_not_built(project: Path, host: str) -> 
     ("words", "said"),
     [
         (["push:node"], "push:node --to REF"),
-        (["push", "--to", "a.b/c:1"], "with NAME one of node"),
         (["push:node", "--to", "oci:x"], "only a registry"),
         (["push:node", "--to", "a.b/c@sha256:" + "0" * 64], "write a.b/c:TAG"),
         (["push:node", "--to", "a.b/c:1", "--formats", "tra"], "there is no format 'tra'"),
@@ -112,6 +111,11 @@ def test_what_cannot_be_pushed(project: Path, words: list[str], said: str) -> No
     told = doit(*words, code=3)
     assert said in told and "Traceback" not in told
     assert not list(project.glob("cache/actions/**/*")), "found out before anything was made"
+
+
+def test_several_nodes_have_no_one_reference(project: Path) -> None:
+    shutil.copy("specs/node.yml", "specs/other.yml")
+    assert "`doit push:NAME`, with NAME one of node, other" in doit("push", "--to", "a.b/c:1", code=3)
 
 
 def test_what_is_over_its_budget_is_not_pushed(project: Path, host: str) -> None:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.project import ROOT, doit
+from tests.project import ROOT, declare, doit
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yml"))
 
@@ -14,7 +14,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yml"))
 def test_an_example_builds(example, tmp_path):
     (tmp_path / "specs").mkdir()
     shutil.copy(example, tmp_path / "specs")
-    shutil.copy(ROOT / "dodo.py", tmp_path)
+    declare(tmp_path)
     (tmp_path / "images").symlink_to(ROOT / "images")
     doit(f"build:{example.stem}", cwd=tmp_path, NODEKILN_CACHE=str(ROOT / "cache"))
     assert (tmp_path / "build" / example.stem / f"{example.stem}-initrd.img").stat().st_size > 1 << 20

@@ -23,7 +23,7 @@ def watch(call):
         "zone": time.localtime(0).tm_hour,
         "locale": [os.environ["LANG"], os.environ["LC_ALL"]],
         "hash": hash("nodekiln"),
-        "dates": [time.time(), datetime.datetime.now().timestamp(), os.stat("dodo.py").st_mtime],
+        "dates": [time.time(), datetime.datetime.now().timestamp(), os.stat("pyproject.toml").st_mtime],
         "processors": [os.cpu_count(), len(os.sched_getaffinity(0))],
         "threads": runner.num_process if runner else 1,
         "listing": os.listdir("pipeline/oci"),

@@ -111,7 +111,7 @@ def test_equal_files_in_several_parts(tmp_path):
 
 def test_the_command(build, tmp_path, capsys):
     build("")
-    command.run(Project(tmp_path), "node", json="sizes.json")
+    command.run.run(Project(tmp_path), ["node"], json="sizes.json")
     said = capsys.readouterr().out
     assert re.search(r"files +2 +11 ", said) and "etc/motd" in said
     document = json.loads((tmp_path / "sizes.json").read_text())

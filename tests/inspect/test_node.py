@@ -17,7 +17,7 @@ from pipeline.planning import lock
 from pipeline.planning.plan import Plan, plan
 from pipeline.project.project import Project
 from pipeline.spec import build
-from tests.project import ROOT, run_doit
+from tests.project import ROOT, declare, run_doit
 
 ARCH = build.filled_in(build.Build()).arch[0]
 THREE = {"amd64": ("kernel+initrd", "qcow2-bios", "uki"), "arm64": ("kernel+initrd", "raw-efi", "uki")}[ARCH]
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkout") / "project"
     for name in ("pipeline", "images", "specs"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "dodo.py", root)
+    declare(root)
     spec = root / "specs/node.yml"
     spec.write_text(re.sub(r"(?m)^  formats: \[", f"  formats: [{', '.join(PACKED)}, ", spec.read_text()))
     known = lock.read(root / "specs/node.lock")

@@ -64,11 +64,11 @@ def test_two_builds(doit, project, capsys, monkeypatch):
         assert doit("compare", *words).stdout.startswith("<!doctype html>")
     assert "option --from not recognized" in doit("compare", "build/before", "build/node", "--from", "x", code=3).stderr
     monkeypatch.chdir(project)
-    compare.run_all(Project(project), ["build/node", "build/node/node-initrd.img"], form="json")
+    compare.run.run(Project(project), ["build/node", "build/node/node-initrd.img"], form="json")
     topics = json.loads(capsys.readouterr().out)["topics"]
     assert topics["files"] == [] and topics["sizes"] == []
     with pytest.raises(BadInput, match="doit compare A B"):
-        compare.run_all(Project(project), ["build/node"])
+        compare.run.run(Project(project), ["build/node"])
 
 
 def test_keys_and_digests_of_the_store(doit, project):

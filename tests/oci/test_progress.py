@@ -15,7 +15,7 @@ from pipeline.oci.progress import Line, transfer
 from pipeline.stages.pull import pull
 from pipeline.store import Store
 from pipeline.store.progress_counter import ProgressCounter, current
-from pipeline.tasks.progress import told
+from pipeline.tasks.progress import described
 from tests.oci import craft
 
 
@@ -80,7 +80,7 @@ def test_what_the_view_of_a_build_says(count: int, total: int, said: str) -> Non
     meter = ProgressCounter()
     meter.expect(total)
     meter.advance(count)
-    assert told(meter, 2.0) == said
+    assert described(meter, 2.0) == said
 
 
 def test_a_pull_tells_what_it_fetches_and_how_much_that_is(tmp_path: Path) -> None:

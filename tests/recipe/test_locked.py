@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.planning import lock
 from pipeline.planning.lock import Lock, LockError
 from tests import judges
-from tests.project import ROOT, doit
+from tests.project import declare, doit
 from tests.recipe.repository import Repository
 
 Host = Callable[..., None]
@@ -27,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     judges.need("apt-get", "apt")
     root = tmp_path / "project"
     (root / "specs").mkdir(parents=True)
-    shutil.copy(ROOT / "dodo.py", root)
+    declare(root)
     for name in ("one", "two"):
         folder = root / "images" / name
         folder.mkdir(parents=True)

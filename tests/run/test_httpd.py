@@ -22,7 +22,7 @@ from pipeline.formats import netboot
 from pipeline.language.problem import StageProblem
 from pipeline.run import httpd
 from tests import patience
-from tests.project import ROOT
+from tests.project import ROOT, declare
 
 DATA = bytes(range(256)) * 40
 
@@ -115,7 +115,7 @@ def test_a_range_is_that_part(server, first, count):
     ("bytes=-30", 10, range(10)), ("bytes=-0", 10, range(0)), ("bytes=10-", 10, range(0)), ("bytes=0-", 0, range(0)),
 ])  # fmt: skip
 def test_range_headers(header, size, wanted):
-    found = httpd.requested(header, size)
+    found = httpd.parse_range(header, size)
     assert found is None if wanted is None else found is not None and list(found) == list(wanted)
 
 
@@ -219,7 +219,7 @@ def test_what_is_logged_has_no_control_characters(folder):
 def project(tmp_path):
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "one.yml").write_text("build: {arch: amd64}\nfiles: [{path: a, contents: b}]\n")
-    shutil.copy(ROOT / "dodo.py", tmp_path)
+    declare(tmp_path)
     (tmp_path / "build" / "one").mkdir(parents=True)
     (tmp_path / "build" / "one" / "one.ipxe").write_text("#!ipxe\n")
     return tmp_path

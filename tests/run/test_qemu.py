@@ -1,7 +1,6 @@
 """What `doit run` gives QEMU to boot. (tests/boot boots it.)"""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pipeline.run import qemu
 from tests.attacks.test_metadata import read
 from tests.judges import need
 from tests.judges import run as judged
-from tests.project import ROOT
+from tests.project import ROOT, declare
 
 PROGRAM = """#!/bin/sh
 case "$*" in *"-accel kvm"*) exit 1 ;; esac
@@ -34,7 +33,7 @@ def run(tmp_path):
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "node.yml").write_text(SPEC)
     (tmp_path / "home" / ".ssh").mkdir(parents=True)
-    shutil.copy(ROOT / "dodo.py", tmp_path)
+    declare(tmp_path)
     for arch, emulator in qemu.EMULATORS.items():
         program = tmp_path / "bin" / emulator.program
         program.parent.mkdir(exist_ok=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, run_doit
+from pipeline.tasks import command
+from tests.project import ROOT, declare, run_doit
 
 SPEC = "files: [{path: etc/hostname, contents: node}]\nbuild: {formats: [tar], arch: amd64}\n"
 LINE = r"nodekiln: unexpected error: ValueError: a \\x1b\[31m fault \(while doing (.*), in (pipeline/\S+:\d+)\); "
@@ -23,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "specs").mkdir()
     for name in ("node", "other"):
         (tmp_path / f"specs/{name}.yml").write_text(SPEC)
-    shutil.copy(ROOT / "dodo.py", tmp_path)
+    declare(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NODEKILN_DEBUG", raising=False)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
@@ -31,8 +32,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def broken(code: str) -> None:
-    """Run `code` in front of what dodo.py does; in it, `fail` raises an unexpected error."""
-    Path("dodo.py").write_text(RAISE + code + "\n" + (ROOT / "dodo.py").read_text())
+    """Run `code` before nodekiln's loader; in it, `fail` raises an unexpected error."""
+    Path("broken.py").write_text(f"{RAISE}{code}\nfrom pipeline.tasks import Loader\n")
+    declare(Path(), "broken")
 
 
 def check(done: subprocess.CompletedProcess[str], code: int, doing: str) -> None:
@@ -95,10 +97,11 @@ def test_a_plan_that_cannot_be_made_spares_other_specs() -> None:
 
 
 @pytest.mark.parametrize("code", [
-    "from pipeline.tasks import state\nstate.install = fail",
+    "from pipeline.tasks import state\nstate.StateDB._open = fail",
+    "from pipeline.tasks import request\nrequest.Request.commands = fail",
     "from pipeline.project.project import Project\nProject.names = fail",
-    "from pipeline.tasks import tasks\ntasks.SameKey.__call__ = fail",
-    "from pipeline.tasks.reporter import LineReporter\nLineReporter.add_success = fail",
+    "from pipeline.tasks import uptodate\nuptodate.same = fail",
+    "from pipeline.tasks.reporter import LineReporter\nLineReporter.note = fail",
 ])  # fmt: skip
 def test_what_is_outside_of_tasks(code: str) -> None:
     broken(code)
@@ -109,14 +112,16 @@ def test_what_is_outside_of_tasks(code: str) -> None:
 
 
 def test_a_thread_of_its_own() -> None:
-    broken("import threading")
-    with open("dodo.py", "a") as file:
-        file.write("\nthread = threading.Thread(target=fail)\nthread.start()\nthread.join()\n")
+    broken(
+        "import threading\nfrom pipeline.tasks import command\nnames = command.names\n"
+        "def in_thread():\n    thread = threading.Thread(target=fail)\n    thread.start()\n    thread.join()\n"
+        "    return names()\ncommand.names = in_thread"
+    )
     done = run_doit("list")
     assert "unexpected error: ValueError" in done.stderr and "Traceback" not in done.stderr
 
 
-COMMANDS = sorted(path.stem for path in (ROOT / "pipeline/commands").glob("[a-z]*.py"))
+COMMANDS = [name for name in command.names() if name != "formats"]  # which looks at no project
 ALONE = {"compare": ["node", "other"], "image": ["hello"], "push": ["--to", "a.b/c:1"], "gc": [], "fsck": []}
 """Words of the commands that want some."""
 

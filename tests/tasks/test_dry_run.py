@@ -17,10 +17,10 @@ from pipeline.planning.load import load
 from pipeline.planning.lock import Lock
 from pipeline.planning.plan import plan
 from pipeline.tasks import graph
-from pipeline.tasks.dry_run import asked
+from pipeline.tasks.dry_run import requested
 from pipeline.tasks.graph import Node
 from tests.engine.test_action import at, changed, paths
-from tests.project import ROOT, doit
+from tests.project import ROOT, declare, doit
 
 SPEC = """\
 files:
@@ -43,7 +43,7 @@ def project(tmp_path):
     """A folder with one spec that needs no image, and what `doit` says there."""
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "n.lock").write_text('{"images": {}, "packages": {}, "version": 1}\n')
-    shutil.copy(ROOT / "dodo.py", tmp_path)
+    declare(tmp_path)
 
     def write(motd: str, more: str = "") -> None:
         (tmp_path / "specs" / "n.yml").write_text(SPEC.format(motd=motd) + more)
@@ -54,7 +54,7 @@ def project(tmp_path):
 
 
 def test_why_names_the_field_since_the_last_build_and_since_the_nearest_in_the_cache(project):
-    assert "never built here" in project.doit("why:n") and "nothing of this stage is there" in project.doit("why:n")
+    assert "never built here" in project.doit("why:n") and "no record of this stage" in project.doit("why:n")
     project.doit("build:n")
     assert project.doit("why:n") == "0 run, 0 may run, 0 restored, 3 up to date\n"
     project("world")
@@ -116,7 +116,7 @@ def test_graph_draws_what_the_last_build_did(project):
     assert graph.COLOURS["up to date"] in dot and "0 -> 1" in dot
     if shutil.which("dot"):
         subprocess.run(["dot", "-Tsvg"], input=dot, text=True, check=True, capture_output=True)
-    assert "'pdf' is no way to draw a graph: html, dot, mermaid" in project.doit("graph:n", "--format=pdf", code=3)
+    assert "'pdf' is not a format of graphs: use html, dot, mermaid" in project.doit("graph:n", "--format=pdf", code=3)
 
 
 def test_names_that_are_no_names_are_drawn_as_text():
@@ -157,7 +157,7 @@ def test_any_single_field_of_any_stage_of_a_spec_is_in_its_key(path, monkeypatch
     monkeypatch.chdir(ROOT)
     made = plan(load(path.relative_to(ROOT)), Lock(), "amd64")
     mutants = 0
-    for action in closure(*asked(made)):
+    for action in closure(*requested(made)):
         params = json.loads(json.dumps(action.params))
         keys = {action.key}
         for place in paths(params):

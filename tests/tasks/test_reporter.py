@@ -18,11 +18,9 @@ from tests.project import run_doit
 DODO = '''
 import sys
 from pipeline.store import progress_counter
-from pipeline.tasks import reporter, state
 from pipeline.tasks.reporter import Explained
 
-state.install()
-DOIT_CONFIG = {"backend": "sqlite3", "dep_file": "build/.doit.db", "reporter": reporter.chosen(), "verbosity": 2,
+DOIT_CONFIG = {"backend": "nodekiln", "dep_file": "build/.doit.db", "reporter": "nodekiln", "verbosity": 2,
                "par_type": "thread", "num_process": 2}
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from doit.dependency import JSONCodec, SqliteDB
+from doit.dependency import JSONCodec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,10 +12,8 @@ from tests.project import run_doit
 
 DODO = '''
 import os, signal, subprocess, sys
-from pipeline.tasks import state
 
-state.install()
-DOIT_CONFIG = {"backend": "sqlite3", "dep_file": "build/.doit.db", "reporter": "console"}
+DOIT_CONFIG = {"backend": "nodekiln", "dep_file": "build/.doit.db", "reporter": "console"}
 
 
 def same(task, values):
@@ -85,12 +83,11 @@ def test_a_state_that_cannot_be_read_is_none(doit):
 def test_a_damaged_state_is_begun_anew(tmp_path_factory, data):
     """Whatever bytes the file has, doit reads what is right or nothing, and what it writes is there afterwards."""
     path = tmp_path_factory.mktemp("state") / state.NAME
-    state.install()
 
-    def opened() -> SqliteDB:
-        return SqliteDB(str(path), JSONCodec())
+    def opened() -> state.StateDB:
+        return state.StateDB(str(path), JSONCodec())
 
-    def save(database: SqliteDB, task: str) -> None:
+    def save(database: state.StateDB, task: str) -> None:
         database.set(task, "_values_:", {"key": task})
         database.set(task, "deps:", ())
 

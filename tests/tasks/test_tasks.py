@@ -15,7 +15,7 @@ from pipeline.planning.plan import plan
 from pipeline.project.project import Project
 from tests.oci import craft
 from tests.oci.stacks import pax_sparse_1
-from tests.project import ROOT, doit
+from tests.project import declare, doit
 
 SPEC = """\
 init: ["base:1"]
@@ -32,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: a project with one spec, and an OCI layout for its registry."""
     root = tmp_path / "project"
     (root / "specs").mkdir(parents=True)
-    shutil.copy(ROOT / "dodo.py", root)
+    declare(root)
     (root / "specs/node.yml").write_text(SPEC)
     for name in ("base", "web", "log"):
         programs = [f"bin-{name}"] + ["init", "usr/bin/containerd"] * (name == "base")
@@ -196,8 +196,8 @@ def test_info_says_why() -> None:
 def test_what_is_not_locked_is_resolved_before_one_new_start(words: list[str], starts: int, locked: set[str]) -> None:
     for name in ("other", "third"):
         shutil.copy("specs/node.yml", f"specs/{name}.yml")
-    dodo = Path("dodo.py")
-    dodo.write_text(dodo.read_text() + "open('starts', 'a').write('.')\n")
+    Path("counting.py").write_text("from pipeline.tasks import Loader\nopen('starts', 'a').write('.')\n")
+    declare(Path(), "counting")
     doit(*words)
     assert len(Path("starts").read_text()) == starts
     assert {path.stem for path in Path("specs").glob("*.lock")} == locked

@@ -1,0 +1,161 @@
+"""Build: the tasks `build`, `build:NODE`, `build:NODE:FORMAT` and `build:NODE:STAGE`.
+
+doit decides the order, runs independent tasks side by side and keeps the state of this checkout; the store keeps all
+results of all checkouts. Neither knows the other: a task is up to date if the key of its action is the one that it last
+ran with, whatever the store holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from doit.action import PythonAction
+
+from pipeline.host.terminal import say
+from pipeline.host.user_command import user_command
+from pipeline.model.errors import BadInput
+from pipeline.project.project import RESULTS, SPECS, Project
+from pipeline.tasks import plan_cache
+from pipeline.tasks.command import NodekilnTask
+from pipeline.tasks.plan_cache import Step
+from pipeline.tasks.request import BUILD, Request
+from pipeline.tasks.spec_tasks import SpecTasks
+from pipeline.tasks.uptodate import AllSame, SameFiles, SameKey
+
+
+def tasks(project: Project, request: Request) -> Iterator[NodekilnTask]:
+    """Yields the tasks that build."""
+    yield from Build(project, request).tasks()
+
+
+class Build:
+    """The tasks of all specs of a project, as far as `request` may mean them."""
+
+    def __init__(self, project: Project, request: Request) -> None:
+        self._project, self._request = project, request
+        self._debug = request.debug or not request.known
+        self._evaluate = request.command in ("info", "")
+        self._same = AllSame(project, self._evaluate)
+        self._unlocked: list[tuple[SpecTasks, Step]] = []
+        """The steps that resolve what the locks lack: done as one if all specs are built."""
+
+    def tasks(self) -> Iterator[NodekilnTask]:
+        names = self._project.names()
+        if names:
+            groups = [f"{BUILD}:{name}" for name in names]
+            yield self._task(BUILD, None, needs=groups, doc="every spec in specs/", uptodate=[self._same])
+        else:
+            then = user_command("build:NAME")
+            hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then {then}"
+            yield self._refusal(BUILD, hint, hint)
+        for name in names:
+            try:
+                subtasks = [*self._spec(SpecTasks(self._project, name, self._request.formats(name)))]
+            except Exception as error:  # an unexpected one, too: other specs can be built all the same
+                subtasks = [*self._broken(name, error)]
+            for task in subtasks[1:]:
+                task.subtask_of = subtasks[0].name
+            yield from subtasks
+
+    def _task(self, name: str, action: list[Any] | None, needs: list[str], doc: str, **facts: Any) -> NodekilnTask:
+        return NodekilnTask(name, action, self._debug, task_dep=needs, doc=doc, **facts)
+
+    def _refusal(self, name: str, problem: str, doc: str) -> NodekilnTask:
+        return self._task(name, [_refuse, BadInput(problem)], [], doc)
+
+    def _spec(self, tasks: SpecTasks) -> Iterator[NodekilnTask]:
+        """Yields the group of a spec, and its tasks."""
+        project, name = tasks.project, tasks.name
+        path = project.root / RESULTS / plan_cache.FOLDER / f"{name}{'+' if tasks.extra else ''}.json"
+        plan = plan_cache.recall(path, tasks.extra, tasks.cached_plan)
+        same, asked = AllSame(project, self._evaluate), [*_formats(plan)]
+        for group in (same, self._same):
+            group.add(tasks, asked)
+        clean = [_Cleaning(partial(_remove, project, name))]
+        yield self._task(f"{BUILD}:{name}", None, plan.asked, plan.doc, uptodate=[same], clean=clean)
+        for step in plan.steps:
+            if step.problem:
+                yield self._refusal(step.task, step.problem, step.doc)
+            elif not step.key:
+                self._unlocked += [(tasks, step)] * (not step.needs)
+                together = self._unlocked if self._request.builds_all else [(tasks, step)]
+                yield self._task(step.task, [_resolve, together], step.needs, step.doc)
+            elif step.format:
+                clean = [_Cleaning(partial(_remove_format, tasks, step))]
+                facts = {"uptodate": [SameFiles(tasks, step)], "targets": step.targets, "clean": clean}
+                yield self._task(step.task, [_publish, tasks, step], step.needs, step.doc, **facts)
+            else:
+                uptodate = [SameKey(tasks, step)]
+                yield self._task(step.task, [_perform, tasks, step], step.needs, step.doc, uptodate=uptodate)
+
+    def _broken(self, name: str, error: Exception) -> Iterator[NodekilnTask]:
+        """Yields tasks that fail with what is wrong with a spec, under every name that somebody may type."""
+        from pipeline import formats
+
+        group, first = f"{BUILD}:{name}", f"{BUILD}:{name}:spec"
+        lines = str(error).splitlines() or [""]
+        more = f" (and {len(lines) - 1} more: {user_command(f'check:{name}')})" if len(lines) > 1 else ""
+        yield self._task(group, None, [first], f"wrong: {lines[0]}{more}")
+        yield self._task(first, [_refuse, error], [], "fails with what is wrong")
+        for each in dict.fromkeys((*formats.names(), *self._request.formats(name))):
+            yield self._task(f"{group}:{each}", [_refuse, error], [first], "when the spec is right")
+
+
+def _formats(plan: plan_cache.CachedPlan) -> Iterator[Step]:
+    """Yields the steps of the formats that the spec asks for."""
+    return (step for step in plan.steps if step.format and step.task in plan.asked)
+
+
+class _Cleaning(PythonAction):  # type: ignore[misc]
+    """An action of `doit clean`: removes results, and prints which."""
+
+    def __init__(self, remove: Callable[[], list[Path]]) -> None:
+        super().__init__(self._print)
+        self._remove = remove
+
+    def _print(self) -> None:
+        for path in self._remove():
+            say(f"  {os.path.relpath(path)}")
+
+    def __str__(self) -> str:
+        return "remove results"
+
+
+def _remove(project: Project, name: str) -> list[Path]:
+    from pipeline.project import publish
+
+    return publish.unpublish_all(project.results(name))
+
+
+def _remove_format(tasks: SpecTasks, step: Step) -> list[Path]:
+    from pipeline import formats
+    from pipeline.project import publish
+
+    files = [f"{tasks.name}{suffix}" for suffix in formats.find(step.format).own]
+    return publish.unpublish(Path(step.folder), step.format, files)
+
+
+def _perform(tasks: SpecTasks, step: Step) -> dict[str, Any]:
+    from pipeline.tasks import execute
+
+    return execute.stage(tasks, step)
+
+
+def _publish(tasks: SpecTasks, step: Step) -> dict[str, Any]:
+    from pipeline.tasks import execute
+
+    return execute.publish(tasks, step)
+
+
+def _resolve(steps: list[tuple[SpecTasks, Step]]) -> NoReturn:
+    from pipeline.tasks import execute
+
+    execute.resolve(steps)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    raise error

@@ -1,0 +1,94 @@
+"""Loader: nodekiln's tasks for doit, for a project with `[tool.doit] loader = "nodekiln"` in its pyproject.toml, and
+for a dodo.py that has tasks of its own beside them.
+
+A loader gets doit's command and the words behind it, and makes only the tasks that they may mean. A dodo.py gets
+neither, so that all tasks are made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from doit import get_var
+from doit.cmd_base import TaskLoader2
+from doit.task import Task
+
+from pipeline.host.offline import go_offline
+from pipeline.project.project import RESULTS, STATE, Project
+from pipeline.tasks import build as building
+from pipeline.tasks import command, crash, process
+from pipeline.tasks.request import BUILD, Request
+
+OFFLINE = "offline"
+"""doit's variable: `doit build:node offline=1`."""
+
+
+class Loader(TaskLoader2):  # type: ignore[misc]
+    """The tasks of the project in the working folder."""
+
+    def setup(self, options: Mapping[str, Any]) -> None:
+        """Keeps the options of doit's command that decide which tasks are made."""
+        self._everything, self._verbosity = bool(options.get("subtasks")), options.get("verbosity")
+
+    def load_doit_config(self) -> dict[str, Any]:
+        return config()
+
+    def load_tasks(self, cmd: Any, pos_args: Sequence[str]) -> list[Task]:
+        request = Request(cmd.name, tuple(pos_args), self._everything, self._verbosity)
+        tasks = [*_tasks(request)]
+        for task in tasks:
+            task.cfg_values = self.config.get(f"task:{task.name}")
+        if cmd.name == "help":
+            _describe(tasks)
+        return tasks
+
+
+def config() -> dict[str, Any]:
+    """Returns doit's configuration.
+
+    Threads: what takes long here (hashing, compressing, reading) runs beside Python.
+    """
+    return {
+        "backend": "nodekiln",
+        "dep_file": f"{RESULTS}/{STATE}",
+        "default_tasks": [BUILD],
+        "num_process": os.cpu_count() or 1,
+        "par_type": "thread",
+        "reporter": "nodekiln",
+        "verbosity": 2,
+        "cleanforget": True,
+    }
+
+
+def build() -> Iterator[Task]:
+    """For a dodo.py: the tasks `build`, `build:NODE`, `build:NODE:FORMAT` and `build:NODE:STAGE`."""
+    yield from _tasks(Request(), commands=False)
+
+
+def commands() -> Iterator[Task]:
+    """For a dodo.py: the tasks of nodekiln's commands, `lock`, `lock:NODE` and so on."""
+    with crash.guard():
+        for name in command.names():
+            yield from command.tasks(Project(Path.cwd()), name)
+
+
+def _tasks(request: Request, commands: bool = True) -> Iterator[Task]:
+    with crash.guard():
+        process.prepare(request)
+        if (get_var(OFFLINE) or "0") != "0":
+            go_offline()
+        project = Project(Path.cwd())
+        project.check()
+        yield from building.tasks(project, request)
+        for name in request.commands(command.names()) if commands else ():
+            yield from command.tasks(project, name)
+
+
+def _describe(tasks: Sequence[Task]) -> None:
+    """Gives `doit help NAME`, which prints a task's line, the words that a command takes, too."""
+    for task in tasks:
+        if task.pos_arg:
+            task.doc = f"{task.usage}  {task.doc}"
