@@ -37,11 +37,11 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
     """
     store.check_folders()
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        wrong = [blob for blob in pool.map(lambda each: _wrong(store, each[0]), blobs(store)) if blob]
-    found = [Damage(store.path(blob), f"blob {blob}: is not what its name says") for blob in wrong]
+        wrong = [blob for blob in pool.map(lambda item: _wrong(store, item[0]), blobs(store)) if blob]
+    damage = [Damage(store.path(blob), f"blob {blob}: is not what its name says") for blob in wrong]
     if wrong:
         dropped = derived.drop(store, wrong)
-        found += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in dropped]
+        damage += [Damage(path, f"record {path.name[:12]}: was made of that", True) for path in dropped]
         damage_notices.clear()  # the returned list has all of them
     sizes = {blob: path.stat().st_size for blob, path in blobs(store)}
     for path, known in records(store):
@@ -49,9 +49,9 @@ def check(store: Store, jobs: int | None = None) -> list[Damage]:
         if what:
             with store.space():
                 path.unlink(missing_ok=True)
-            found.append(Damage(path, f"record {path.name[:12]}: {what}"))
+            damage.append(Damage(path, f"record {path.name[:12]}: {what}"))
     store.clear(SEEDS)
-    return found
+    return damage
 
 
 def _wrong(store: Store, blob: Digest) -> Digest | None:

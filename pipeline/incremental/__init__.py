@@ -1,4 +1,4 @@
-"""Incremental work: what a store remembers so that a change costs what changed. Results are the same without it.
+"""Incremental work: a memo and seeds, with which a change costs what changed. Results are the same without them.
 
     Memo   values derived from content, by names that identify every input
     Seed   previous versions of output files, whose unchanged chunks the next version is made of

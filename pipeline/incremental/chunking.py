@@ -54,16 +54,16 @@ def compress_headed_blocks(
     waiting: deque[_Chunk] = deque()
     with OrderedThreadPool(transform) as threads:
         for identity, some in _chunks(blocks, chunk):
-            waiting.append(made := _Chunk(store, f"{name} {Digest.of(identity)}", len(some)))
-            for batch in () if made.done else grouped(some, _size, BATCH):
+            waiting.append(compressed := _Chunk(store, f"{name} {Digest.of(identity)}", len(some)))
+            for batch in () if compressed.done else grouped(some, _size, BATCH):
                 data = [head + store.bytes(content) for head, content in batch]
-                threads.submit(data, made.take)
+                threads.submit(data, compressed.take)
                 threads.drain(AHEAD // max(sum(map(len, data)), BATCH))
             while waiting and waiting[0].done:
                 yield from waiting.popleft().slices()
         threads.drain()
-    for made in waiting:
-        yield from made.slices()
+    for compressed in waiting:
+        yield from compressed.slices()
 
 
 class _Chunk:
@@ -111,7 +111,7 @@ def _chunks(blocks: Iterable[Block], least: int) -> Iterator[tuple[bytes, list[B
     named = (
         ("".join([f"{blob} {offset} {count}," for blob, offset, count in block[1]]).encode(), block) for block in blocks
     )
-    for chunk in grouped(named, lambda each: _size(each[1]), least, lambda each: zlib.crc32(each[0]) % ENDS == 0):
+    for chunk in grouped(named, lambda item: _size(item[1]), least, lambda item: zlib.crc32(item[0]) % ENDS == 0):
         yield b"\n".join([block[0] + name for name, block in chunk]), [block for _, block in chunk]
 
 

@@ -1,6 +1,6 @@
-"""Memoises what a writer makes of a part of its input.
+"""Memoises the output of a writer for a part of its input.
 
-What was written is stored as the only file of a tree, so that its slices are stored once.
+The output is stored as the only file of a tree, so that its slices are stored once.
 """
 
 from __future__ import annotations

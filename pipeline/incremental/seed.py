@@ -110,7 +110,7 @@ def _name(path: Path) -> str:
 
 
 def _state(path: Path) -> str:
-    """Returns what identifies the state of the file `path`; "" if there is none, or it has another name as well."""
+    """Returns an identifier of the state of the file `path`; "" if there is none, or it has another name as well."""
     try:
         status = os.stat(path, follow_symlinks=False)
     except OSError:

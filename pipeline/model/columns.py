@@ -49,11 +49,11 @@ def dump(tree: Mapping[str, Entry]) -> bytes:
             rest.append(entry[5:])
     blob, offset, length = zip(*chain.from_iterable(contents), strict=True) if any(contents) else ((), (), ())
     blobs = list(dict.fromkeys(filter(None, blob)))
-    numbers: dict[Digest | None, int] = {each: number for number, each in enumerate([*blobs, None])}
+    numbers: dict[Digest | None, int] = {digest: number for number, digest in enumerate([*blobs, None])}
     document = {
         "tree": VERSION,
         "blobs": blobs,
-        "heads": [[KINDS[kind], *each[:4], [[k, v.decode("latin-1")] for k, v in each[4]]] for kind, each in heads],
+        "heads": [[KINDS[kind], *row[:4], [[k, v.decode("latin-1")] for k, v in row[4]]] for kind, row in heads],
         "paths": BETWEEN.join(tree),
         "head": _encoded("I", head),
         "blob": _encoded("I", map(numbers.__getitem__, blob)),
@@ -73,7 +73,7 @@ def load(data: bytes) -> Tree:
     blobs: list[Digest | None] = [*map(Digest, document["blobs"]), None]
     places = _decoded("Q", document["offset"]), _decoded("Q", document["length"])
     slices = zip(map(blobs.__getitem__, _decoded("I", document["blob"])), *places, strict=True)
-    many = {int(number): each for number, each in document["slices"].items()}
+    many = {int(number): size for number, size in document["slices"].items()}
     contents = _contents(map(new, repeat(Slice), slices), many)
     types = {name: kind for kind, name in KINDS.items()}
     heads = [
@@ -102,7 +102,7 @@ def named(tree: Mapping[str, Entry], *values: Any) -> Digest:
 
 
 def _contents(slices: Iterable[Slice], many: Mapping[int, int]) -> Iterator[Content]:
-    """Yields the content of each file. many: file number -> number of slices, where that is not one."""
+    """Yields the content of each file. many: file number -> number of slices, if that is not one."""
     if not many:
         return zip(slices, strict=False)
     rest = iter(slices)

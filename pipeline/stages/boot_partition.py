@@ -26,7 +26,7 @@ class Volume(NamedTuple):
 
 
 def required_file(store: Store, tree: Digest, path: str) -> Content:
-    """The file `path` of what a format needs; FormatError if the node has none."""
+    """Returns the content of the file `path`. FormatError if the node has none."""
     file = store.tree(tree).get_file(path)
     if file is None:
         raise FormatError(f"this format needs {path}, and the node has none (is there a kernel in the spec?)")

@@ -37,8 +37,8 @@ def gz(store: Store, image: Digest, *, compress: str = "gzip") -> Digest:
     return _compressed(store, image, ".gz", _chosen(compress, "gzip"))
 
 
-def _chosen(asked: str, name: str) -> compression.Compression:
-    chosen = compression.parse(asked)
+def _chosen(requested: str, name: str) -> compression.Compression:
+    chosen = compression.parse(requested)
     return chosen if chosen.name == name else compression.parse(name)
 
 
@@ -76,5 +76,5 @@ def _compress(store: Store, chosen: compression.Compression, content: Content, o
         return
 
     member = one_by_one(partial(store_or_deflate.gzip_member, compression.gzip(chosen.level)))
-    for made in compress_blocks(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
-        out.extend((made,))
+    for piece in compress_blocks(store, f"{chosen} {VERSION}", member, split(content, MEMBER)):
+        out.extend((piece,))

@@ -28,7 +28,7 @@ def compression(store: Store, image: Digest, *, binary: str, choices: list[str])
     """
     config = _config(store, store.tree(image), binary.removeprefix("/"))
     able = {name.lower() for name in re.findall("^CONFIG_RD_([A-Z0-9]+)=y$", config, re.MULTILINE)}
-    chosen = next((each for each in choices if not config or compress.parse(each).name in able), "none")
+    chosen = next((choice for choice in choices if not config or compress.parse(choice).name in able), "none")
     return store.put_tree(only(NAME, store.content(chosen.encode())))
 
 

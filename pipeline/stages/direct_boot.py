@@ -11,6 +11,6 @@ NAMES = ("kernel", "cmdline")
 
 def direct_boot(store: Store, kernel: Digest, suffix: str, root: Content) -> Digest:
     """Returns Tree {"-kernel", "-cmdline", `suffix`: `root`}. kernel: its tree; without one, only `suffix`."""
-    found = store.tree(kernel)
-    beside = [(f"-{name}", file.content) for name in NAMES if (file := found.get_file(name))]
+    tree = store.tree(kernel)
+    beside = [(f"-{name}", file.content) for name in NAMES if (file := tree.get_file(name))]
     return store.put_tree(files([*beside, (suffix, root)]))

@@ -43,7 +43,7 @@ class Node(NamedTuple):
 
 
 def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest) -> Node:
-    """`rootfs` as the root of a disk. `release` says what the node is called. FormatError where there is no kernel."""
+    """Returns `rootfs` as the root of a disk. release: a result of `unified.release`. FormatError without a kernel."""
     root = outside("boot", store.tree(rootfs))
     warn_of(ext4inode.CARRIED, root)
     identity = disk.identity(f"ext4 root {rootfs}")

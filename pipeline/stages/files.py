@@ -32,17 +32,17 @@ def files(
     containers, by name. A parent directory gets the entry's owner, and its mode with execute permission; it is left out
     if it exists below, so that a file in /etc does not change /etc. (LinuxKit changes it, and so does linuxkit=True.)
     """
-    lower = [store.tree(each) for each in below]
+    lower = [store.tree(tree) for tree in below]
     tree: Tree = Tree()
     for entry in entries:
         owner = (_id(store, entry, "uid", ids, lower), _id(store, entry, "gid", ids, lower))
-        made: dict[str, Entry] = {}
+        added: dict[str, Entry] = {}
         for above in parents(entry["path"]):
             is_below = above in known or type(_topmost(lower, above)) is Directory
             if above not in tree and (linuxkit or not is_below):
-                made[above] = Directory(_enterable(entry["mode"]), *owner, epoch)
-        made[entry["path"]] = _made(store, entry, owner, epoch)
-        tree = overlay(tree, made)
+                added[above] = Directory(_enterable(entry["mode"]), *owner, epoch)
+        added[entry["path"]] = _made(store, entry, owner, epoch)
+        tree = overlay(tree, added)
     return store.put_tree(tree)
 
 
@@ -53,7 +53,7 @@ def find_source(source: str, folder: Path) -> str | None:
     """
     path = Path(source)
     candidates = [path] if source.startswith("~/") or path.is_absolute() else [folder / path, path]
-    return next((str(each) for each in candidates if expanded(str(each)).is_file()), None)
+    return next((str(candidate) for candidate in candidates if expanded(str(candidate)).is_file()), None)
 
 
 def expanded(source: str) -> Path:
@@ -99,7 +99,7 @@ def _id(store: Store, entry: Mapping[str, Any], key: str, ids: Mapping[str, int]
     if value in ids:
         return ids[value]
     database = "passwd" if key == "uid" else "group"
-    in_etc = [{path: each for path, each in tree.items() if path == "etc" or path.startswith("etc/")} for tree in lower]
+    in_etc = [{path: node for path, node in tree.items() if path == "etc" or path.startswith("etc/")} for tree in lower]
     root = overlay({}, *in_etc)
     known = image_checks.ids_by_name(store, root, f"etc/{database}")
     if value not in known:

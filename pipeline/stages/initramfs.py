@@ -43,14 +43,14 @@ def modules(store: Store, *image: Digest, tar: str) -> Digest:
     file = store.tree(image[0]).get_file(tar.removeprefix("/")) if image else None
     unpacked = tar_tree(store, file.content) if file else Tree()
     known = {module_name(path) for path in unpacked if is_module(path)}
-    wanted = [each.replace("-", "_") for each in (*DRIVERS, *FILE_SYSTEMS)]
-    found = [name for name in wanted if any(fnmatchcase(each, name) for each in known)]
+    wanted = [entry.replace("-", "_") for entry in (*DRIVERS, *FILE_SYSTEMS)]
+    found = [name for name in wanted if any(fnmatchcase(entry, name) for entry in known)]
     kept = kernel_modules.cut(store, unpacked, found) if found else Tree()
-    return store.put_tree(Tree((path, each) for path, each in kept.items() if path.startswith("lib/modules/")))
+    return store.put_tree(Tree((path, entry) for path, entry in kept.items() if path.startswith("lib/modules/")))
 
 
 def ramdisk(store: Store, modules: Digest, init: Digest) -> Digest:
-    """Returns the Tree of the RAM disk: `modules`, and the tools of images/init's tree `init`. Unwritable."""
+    """Returns the Tree of the RAM disk: `modules`, and the tools of images/init's tree `init`. FormatError."""
     tools = {path: entry for path, entry in store.tree(init).items() if TOOLS.fullmatch(path)}
     if MOUNT_ROOT not in tools:
         raise FormatError(f"the init image has no {MOUNT_ROOT}, which mounts a root file system")

@@ -25,8 +25,8 @@ def kernel(store: Store, contents: Digest, *, cmdline: str, epoch: int) -> Diges
 def boot(store: Store, contents: Digest, *, cmdline: str, epoch: int) -> Digest:
     """Returns the files for the boot loader: Tree {"cmdline", "kernel"}, with "ucode.cpio" if `contents` has it."""
     tree = store.tree(contents)
-    found = Tree((name, tree[f"boot/{name}"]) for name in BOOT if f"boot/{name}" in tree)
-    return store.put_tree(overlay(found, {"cmdline": _line(store, cmdline, epoch)}))
+    files = Tree((name, tree[f"boot/{name}"]) for name in BOOT if f"boot/{name}" in tree)
+    return store.put_tree(overlay(files, {"cmdline": _line(store, cmdline, epoch)}))
 
 
 def running(store: Store, contents: Digest) -> Digest:
@@ -70,5 +70,5 @@ def _file(tree: Tree, path: str, key: str) -> File:
     if file := tree.get_file(path.removeprefix("/")):
         return file
     files = [name for name in tree.files() if "/" not in name]
-    found = suggestion(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
-    raise StageProblem((key,), f"the kernel image has no file {path!r}", found)
+    hint = suggestion(path, files) or f"at its top it holds {', '.join(files[:8]) or 'no files'}"
+    raise StageProblem((key,), f"the kernel image has no file {path!r}", hint)

@@ -104,7 +104,7 @@ def write_gpt_of(
     """Returns a disk with a GUID partition table: `volumes`, then the wanted partitions but the first."""
     _refuse_more(wanted, gpt.ENTRIES + 1 - len(volumes))
     rest = _behind(store, sum(length(volume.content) for volume in volumes), wanted, GPT_SPARE)
-    volumes = [*volumes, *(gpt.GptVolume(each.content, each.name, each.gpt_kind) for each in rest)]
+    volumes = [*volumes, *(gpt.GptVolume(ready.content, ready.name, ready.gpt_kind) for ready in rest)]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + GPT_SPARE
     gpt.write_disk(volumes, size, out, identify, code)
@@ -116,7 +116,7 @@ def write_mbr(store: Store, boot: boot_partition.Volume, wanted: Disk, purpose: 
     _refuse_more(wanted, mbr.MOST)
     rest = _behind(store, length(boot.content), wanted, MBR_SPARE)
     volumes = [mbr.MbrVolume(boot.content, FAT[boot.bits])]
-    volumes += [mbr.MbrVolume(each.content, each.mbr_kind) for each in rest]
+    volumes += [mbr.MbrVolume(ready.content, ready.mbr_kind) for ready in rest]
     out = store.rope()
     size = disk.size(wanted.size) or sum(length(volume.content) for volume in volumes) + MBR_SPARE
     mbr.write_disk(volumes, size, out, lambda *contents: disk.identity(purpose, *contents), code)
@@ -131,23 +131,23 @@ def _refuse_more(wanted: Disk, most: int) -> None:
 def _behind(store: Store, before: int, wanted: Disk, spare: int) -> list[Ready]:
     """Returns all partitions but the first, behind `before` bytes; one without a size fills the disk."""
     whole, start = disk.size(wanted.size), before + disk.MIB
-    found = []
-    for number, each in enumerate(wanted.partitions[1:], 1):
-        size = disk.size(each.get("size"), above=0) or (whole or 0) - (spare - disk.MIB) - start
+    partitions = []
+    for number, options in enumerate(wanted.partitions[1:], 1):
+        size = disk.size(options.get("size"), above=0) or (whole or 0) - (spare - disk.MIB) - start
         if whole and start + max(size, disk.MIB) + spare - disk.MIB > whole:
             told = f"{wanted.size} is too small: partition {number + 1} would start at {start // disk.MIB}M"
             raise StageProblem(("size",), told)
         try:
-            found.append(_formatted(store, Space(number, start, size, each.get("label", "")), each))
+            partitions.append(_formatted(store, Space(number, start, size, options.get("label", "")), options))
         except FormatError as error:
             raise StageProblem(("partitions", number), str(error)) from None
         start += size
-    return found
+    return partitions
 
 
-def _formatted(store: Store, space: Space, each: Mapping[str, Any]) -> Ready:
-    ready = FORMATS[each.get("format", "none")](store, space)
-    kind = UUID(each["type"]) if "type" in each else ready.gpt_kind
+def _formatted(store: Store, space: Space, options: Mapping[str, Any]) -> Ready:
+    ready = FORMATS[options.get("format", "none")](store, space)
+    kind = UUID(options["type"]) if "type" in options else ready.gpt_kind
     return ready._replace(gpt_kind=kind, name=space.label)
 
 

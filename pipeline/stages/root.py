@@ -38,9 +38,9 @@ def bundle_metadata(store: Store, part: Digest, *, prefix: str) -> Digest:
 def _split(store: Store, part: Digest, prefix: str, inside: bool) -> Digest:
     folders = (prefix, *(f"{prefix}/{folder}" for folder in IMAGE_FOLDERS))
     below = tuple(f"{folder}/" for folder in folders[1:])
-    found = store.tree(part).items()
+    entries = store.tree(part).items()
     return store.put_tree(
-        Tree((path, entry) for path, entry in found if (path in folders or path.startswith(below)) is inside)
+        Tree((path, entry) for path, entry in entries if (path in folders or path.startswith(below)) is inside)
     )
 
 

@@ -57,10 +57,10 @@ def container(
     _check_namespaces(config["linux"].get("namespaces", ()))
     folder = _root_folder(runtime) + "/"
     own = {place.removeprefix(folder): entry for place, entry in whole.items() if place.startswith(folder)}
-    mounts = [each["destination"] for each in config["mounts"]] + [*_inside(runtime["mounts"], f"/{prefix}/rootfs/")]
+    mounts = [item["destination"] for item in config["mounts"]] + [*_inside(runtime["mounts"], f"/{prefix}/rootfs/")]
     tree = complete(overlay(store.tree(image), own))
-    root = Root(tree, reading(store), arch, "its image", [each.strip("/") for each in mounts])
-    environment = {name: value for name, _, value in (each.partition("=") for each in process.get("env", []))}
+    root = Root(tree, reading(store), arch, "its image", [item.strip("/") for item in mounts])
+    environment = {name: value for name, _, value in (item.partition("=") for item in process.get("env", []))}
     _check(root, process, environment, tuple(at))
     return store.put_tree(Tree())
 
@@ -80,19 +80,19 @@ def node(
     trees = [store.tree(part) for part in parts]
     root = Root(complete(overlay({}, *trees)), reading(store), arch, "the root file system")
     absent, problems = [*_absent(root, first, services, onboot)], list[StageProblem]()
-    for each in absent:
+    for problem in absent:
         if strict:
-            problems.append(each)
+            problems.append(problem)
         else:
-            warn(each.path, each.message, each.hint)
-    said = set()
+            warn(problem.path, problem.message, problem.hint)
+    reported = set()
     for path in _started(root, first):
-        found = execve.start_failure(root, f"/{path}", {"PATH": PATH})
-        if found is None or (found.by_shell and path.startswith(SCRIPTS)) or found in said:
+        failure = execve.start_failure(root, f"/{path}", {"PATH": PATH})
+        if failure is None or (failure.by_shell and path.startswith(SCRIPTS)) or failure in reported:
             continue
-        said.add(found)
+        reported.add(failure)
         owner = next((number for number in reversed(range(len(trees))) if path in trees[number]), 0)
-        _refuse(problems, StageProblem(("part", owner), f"'/{path}' {found.message}", found.hint), found.sure)
+        _refuse(problems, StageProblem(("part", owner), f"'/{path}' {failure.message}", failure.hint), failure.sure)
     if problems:
         raise StageProblems(problems)
     return store.put_tree(Tree())
@@ -127,27 +127,27 @@ def _check(root: Root, process: Mapping[str, Any], environment: Mapping[str, str
 
     candidates = image_checks.program_paths(process)
     try:
-        usable = [each for each in candidates if (file := root.file(each)) is not None and file.mode & 0o111]
+        usable = [name for name in candidates if (file := root.file(name)) is not None and file.mode & 0o111]
     except BelowMount:
         return
     if not usable:
         wrong = image_checks.program_problem(root.tree, process["args"][0], candidates)
         raise StageProblem(path, *(wrong or (f"{process['args'][0]!r} cannot be started", "")))
-    found = execve.start_failure(root, usable[0], environment)
-    if found is None:
+    failure = execve.start_failure(root, usable[0], environment)
+    if failure is None:
         return
-    message = f"{usable[0]!r} {found.message}"
-    if found.sure:
-        raise StageProblem(path, message, found.hint)
-    warn(path, message, found.hint)
+    message = f"{usable[0]!r} {failure.message}"
+    if failure.sure:
+        raise StageProblem(path, message, failure.hint)
+    warn(path, message, failure.hint)
 
 
 def _check_namespaces(namespaces: Sequence[Mapping[str, str]]) -> None:
     """Raises StageProblem for a namespace whose path is not absolute (runtime-spec, config-linux.md)."""
-    for each in namespaces:
-        if not each.get("path", "/").startswith("/"):
-            key = {"network": "net", "user": "userns"}.get(each["type"], each["type"])
-            raise StageProblem((key,), f"{each['path']!r} is no namespace: the runtime wants an absolute path")
+    for namespace in namespaces:
+        if not namespace.get("path", "/").startswith("/"):
+            key = {"network": "net", "user": "userns"}.get(namespace["type"], namespace["type"])
+            raise StageProblem((key,), f"{namespace['path']!r} is no namespace: the runtime wants an absolute path")
 
 
 def _document(store: Store, tree: Tree, path: str) -> Any:
@@ -198,10 +198,10 @@ def _programs(root: Root) -> Iterator[str]:
 
 def _started(root: Root, first: Sequence[str]) -> Iterator[str]:
     """Returns the programs of the root that are started, each once."""
-    found = [path for path in first if root.file(path)][:1] + [path for path in BOOTED if root.file(path)]
+    paths = [path for path in first if root.file(path)][:1] + [path for path in BOOTED if root.file(path)]
     if root.file(BOOT_CODE):
         for path in root.tree:
             if path.startswith(SCRIPTS):
                 file = root.file(path)
-                found += [path] if file is None or file.mode & 0o111 else []
-    return iter(dict.fromkeys([*found, *_programs(root)]))
+                paths += [path] if file is None or file.mode & 0o111 else []
+    return iter(dict.fromkeys([*paths, *_programs(root)]))

@@ -52,7 +52,7 @@ def release(store: Store, *parts: Digest) -> Digest:
 def _is_read(path: str) -> bool:
     """Returns whether `program` reads `path`, or `path` is a parent of what it reads."""
     wanted = (*RELEASES, *MODULES)
-    return f"{parent(path)}/" in MODULES or path in RELEASES or any(each.startswith(f"{path}/") for each in wanted)
+    return f"{parent(path)}/" in MODULES or path in RELEASES or any(child.startswith(f"{path}/") for child in wanted)
 
 
 def _os_release(store: Store, rootfs: Digest) -> Content:

@@ -41,10 +41,10 @@ def layout(store: Store, *manifests: Digest, prefix: str, reference: str, platfo
     for index, manifest in enumerate(manifests):
         document, platform = json.loads(store.get(manifest)), _platform(store, manifest)
         if platforms and not f"{platforms[index]}/".startswith(f"{platform['os']}/{platform['architecture']}/"):
-            found = f"{platform['os']}/{platform['architecture']}"
-            what = f"{reference} has nothing for {platforms[index]}"
-            raise StageProblem(("platforms", index), what, f"it has {found}")
-        for blob in (manifest, *(Digest.parse(each["digest"]) for each in (document["config"], *document["layers"]))):
+            platform_name = f"{platform['os']}/{platform['architecture']}"
+            message = f"{reference} has nothing for {platforms[index]}"
+            raise StageProblem(("platforms", index), message, f"it has {platform_name}")
+        for blob in (manifest, *(Digest.parse(item["digest"]) for item in (document["config"], *document["layers"]))):
             tree[f"blobs/{blob.algorithm}/{blob.hex}"] = _file((Slice(blob, 0, store.size(blob)),), epoch)
         entries.append({
             "mediaType": document.get("mediaType", "application/vnd.oci.image.manifest.v1+json"),

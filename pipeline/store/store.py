@@ -272,10 +272,10 @@ class Store:
 
     def tree(self, digest: Digest) -> Tree:
         """Returns the tree `digest`. It is shared: callers must not change it."""
-        if (found := self._trees.get(digest)) is None:
-            found = columns.load(self.get(digest))
-        self._cache_tree(digest, found)
-        return found
+        if (tree := self._trees.get(digest)) is None:
+            tree = columns.load(self.get(digest))
+        self._cache_tree(digest, tree)
+        return tree
 
     def _cache_tree(self, digest: Digest, tree: Tree) -> None:
         """Keeps `tree` parsed, and of the others those that were used last."""
