@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
+from pipeline.ondisk import bzimage
 from pipeline.readers import Listing, StructureError, archives
 from pipeline.readers.view import DecompressedView, View, chunks, subview
 
-HEADER = 0x202
-"""Offset of "HdrS" in a bzImage."""
 START, END = b"IKCFG_ST", b"IKCFG_ED"
 LZ4 = b"\x02\x21\x4c\x18"
 LZ4_BLOCK = 8 << 20
@@ -29,10 +29,16 @@ MODULE = re.compile(r"(?:usr/)?lib/modules/[^/]+/(.*)\.ko(?:\.gz|\.xz|\.zst)?")
 
 def version(view: View) -> str:
     """Returns the version of a bzImage (`6.1.0-18-amd64 (…) …`); "" for other files."""
-    if view.read(HEADER, 4) != b"HdrS":
-        return ""
-    at = int.from_bytes(view.read(0x20E, 2), "little")
-    return view.read(0x200 + at, 256).partition(b"\0")[0].decode("latin-1") if at else ""
+    header = _header(view)
+    at = header.kernel_version if header else 0
+    return view.read(bzimage.VERSION_BASE + at, 256).partition(b"\0")[0].decode("latin-1") if at else ""
+
+
+def _header(view: View) -> Any:
+    """Returns the set-up header of a bzImage; None for another file."""
+    size = bzimage.HEADER.size
+    header = bzimage.HEADER.unpack(view.read(bzimage.OFFSET, size).ljust(size, b"\0"))
+    return header if header.header == bzimage.MAGIC else None
 
 
 def config(view: View) -> str:
@@ -48,10 +54,9 @@ def config(view: View) -> str:
 def _unpacked(view: View) -> Iterator[bytes]:
     """Yields the decompressed kernel: the file (on arm64 possibly gzip), or the payload of a bzImage."""
     payload = view
-    if view.read(HEADER, 4) == b"HdrS":
-        setup = (view.read(0x1F1, 1)[0] or 4) + 1
-        offset, size = (int.from_bytes(view.read(at, 4), "little") for at in (0x248, 0x24C))
-        payload = subview(view, setup * 512 + offset, size)
+    if header := _header(view):
+        setup = (header.setup_sects or 4) + 1
+        payload = subview(view, setup * bzimage.SECTOR + header.payload_offset, header.payload_length)
     compression = archives.compression_of(payload.read(0, 6))
     if payload.read(0, 4) == LZ4:
         yield b"".join(chunks(DecompressedView(lambda: _lz4(payload.read(4, payload.size)))))

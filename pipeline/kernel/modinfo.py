@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.model.errors import BadInput
+from pipeline.ondisk.elf import CLASS, DATA, FORMS, MAGIC, SHN_UNDEF
 
 SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 INFLATED_LIMIT = 256 << 20
@@ -17,6 +18,8 @@ INFLATED_LIMIT = 256 << 20
 
 _EXPORT = re.compile(rb"\0__ksymtab_([^\0]+)")
 """Exported symbols in the string table: EXPORT_SYMBOL(name) defines __ksymtab_name (include/linux/export.h)."""
+_TITLES = {form: form.section.only("sh_name") for form in FORMS.values()}
+_SYMBOLS = {form: form.symbol.only("st_name", "st_shndx") for form in FORMS.values()}
 _SECTIONS = (b".modinfo", b".symtab", b".strtab")
 
 
@@ -37,29 +40,6 @@ class Module(NamedTuple):
     softdeps: tuple[str, ...]
     exports: tuple[bytes, ...]
     uses: tuple[bytes, ...]
-
-
-class _Layout(NamedTuple):
-    """Structures of ELF for one word size and byte order."""
-
-    header: struct.Struct
-    """Offset, size and number of the section headers, index of the one with the names."""
-    section: struct.Struct
-    """Name, offset, size, and index of the first global symbol (sh_info) of a section."""
-    symbol: struct.Struct
-    """Name and section of a symbol."""
-
-
-_LAYOUTS = {
-    bits: {
-        byte: _Layout(*(struct.Struct(order + fields) for fields in layout))
-        for byte, order in ((1, "<"), (2, ">"))
-    }
-    for bits, layout in (
-        (1, ("32xI10xHHH", "I12xII4xI8x", "I10xH")),
-        (2, ("40xQ10xHHH", "I20xQQ4xI16x", "I2xH16x")),
-    )
-}  # fmt: skip
 
 
 def is_module(path: str) -> bool:
@@ -110,22 +90,27 @@ def _decompress(path: str, data: bytes) -> bytes:
 
 def _parse(elf: bytes) -> tuple[bytes, tuple[bytes, ...], tuple[bytes, ...]]:
     """Returns the section .modinfo, and the names of the exported and of the undefined symbols."""
-    if not elf.startswith(b"\x7fELF"):
+    if not elf.startswith(MAGIC):
         raise ValueError("not an ELF file")
-    layout = _LAYOUTS[elf[4]][elf[5]]
-    start, size, count, index_of_names = layout.header.unpack_from(elf)
-    headers = [layout.section.unpack_from(elf, start + number * size) for number in range(count)]
-    _, at, length, _ = headers[index_of_names]
-    names = elf[at : at + length]
+    form = FORMS[elf[CLASS], elf[DATA]]
+    header = form.header.unpack(elf)
+    start, size = header.e_shoff, header.e_shentsize
+    names = _content(elf, form.section.unpack(elf, start + header.e_shstrndx * size))
     sections = {}
-    for name, at, length, first_global in headers:
-        title = names[name : names.find(b"\0", name)]
-        if title in _SECTIONS:
-            if at + length > len(elf):
+    for at in range(start, start + header.e_shnum * size, size):
+        (name,) = _TITLES[form].unpack_from(elf, at)
+        if (title := names[name : names.find(b"\0", name)]) in _SECTIONS:
+            section = form.section.unpack(elf, at)
+            if section.sh_offset + section.sh_size > len(elf):
                 raise ValueError("truncated")
-            sections[title] = (elf[at : at + length], first_global)
+            sections[title] = (_content(elf, section), section.sh_info)
     strings, _ = sections[b".strtab"]
     symbols, first_global = sections[b".symtab"]
-    entries = layout.symbol.iter_unpack(memoryview(symbols)[first_global * layout.symbol.size :])
-    undefined = tuple([strings[at : strings.find(b"\0", at)] for at, section in entries if section == 0])
+    entries = _SYMBOLS[form].iter_unpack(memoryview(symbols)[first_global * form.symbol.size :])
+    undefined = tuple([strings[at : strings.find(b"\0", at)] for at, section in entries if section == SHN_UNDEF])
     return sections.get(b".modinfo", (b"", 0))[0], tuple(_EXPORT.findall(strings)), undefined
+
+
+def _content(elf: bytes, section: Any) -> bytes:
+    """Returns the bytes of a section."""
+    return elf[section.sh_offset : section.sh_offset + section.sh_size]

@@ -30,6 +30,11 @@ class Structure:
         kinds = list(self._types.values())
         return {name: struct.calcsize(self._order + "".join(kinds[:index])) for index, name in enumerate(self._types)}
 
+    def only(self, *names: str) -> struct.Struct:
+        """The structure without the values of its other fields: for the few fields of many records."""
+        kinds = (kind if name in names else f"{struct.calcsize(kind)}x" for name, kind in self._types.items())
+        return struct.Struct(self._order + "".join(kinds))
+
     @cached_property
     def _record(self) -> Any:
         return namedtuple("_record", self._types)

@@ -6,13 +6,15 @@ read has a limit, and an offset outside of the file is BadElf.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.model.errors import BadInput
+from pipeline.ondisk import Structure
+from pipeline.ondisk import elf as ondisk
+from pipeline.ondisk.elf import CLASS, DATA, FORMS, MAGIC
 
-MAGIC = b"\x7fELF"
+_LARGEST_HEADER = max(form.header.size for form in FORMS.values())
 LARGEST_HEADERS = 64 << 10
 """Maximum size of the program headers, in bytes (the kernel's limit)."""
 LONGEST_PATH = 4096
@@ -21,15 +23,10 @@ LARGEST_DYNAMIC = 256 << 10
 """Maximum size of the dynamic section, in bytes: 16,384 entries. Programs have some thirty."""
 MOST_NEEDED = 4096
 """Maximum number of libraries that one file needs directly."""
-STARTED = (2, 3)
+STARTED = (ondisk.ET_EXEC, ondisk.ET_DYN)
 """Types (e_type) of files that the kernel starts: ET_EXEC and ET_DYN."""
 
-_LOAD, _DYNAMIC, _INTERP = 1, 2, 3
-_END, _NEEDED, _STRINGS, _SONAME, _RPATH, _RUNPATH = 0, 1, 5, 14, 15, 29
-_HEADERS = {32: "16xHH4x4xI4x4x2xHH", 64: "16xHH4x8xQ8x4x2xHH"}
-"""Type, machine, offset of the program headers, size of each, their number."""
-_SEGMENTS = {32: "3I4xI12x", 64: "I4xQQ8xQ16x"}
-"""Type, offset, address and size in the file of a segment."""
+_TEXTS = (ondisk.DT_NEEDED, ondisk.DT_SONAME, ondisk.DT_RPATH, ondisk.DT_RUNPATH)
 
 Read = Callable[[int, int], bytes]
 """(offset, count) -> bytes; fewer only at the end of the file."""
@@ -56,64 +53,58 @@ class Elf(NamedTuple):
     runpath: str
 
 
-class _Segment(NamedTuple):
-    kind: int
-    offset: int
-    address: int
-    size: int
-
-
 def read(data: Read) -> Elf:
     """Reads an ELF file through `data`. BadElf."""
-    head = data(0, 64)
-    if len(head) < 52 or not head.startswith(MAGIC) or head[4] not in (1, 2) or head[5] not in (1, 2):
+    head = data(0, _LARGEST_HEADER)
+    form = FORMS.get((head[CLASS], head[DATA])) if len(head) > DATA and head.startswith(MAGIC) else None
+    if form is None:
         raise BadElf("not an ELF file")
-    bits, order = 32 * head[4], "<>"[head[5] - 1]
-    try:
-        kind, machine, start, size, count = struct.unpack_from(order + _HEADERS[bits], head)
-        segments = _segments(struct.Struct(order + _SEGMENTS[bits]), data, start, size, count)
-        dynamic = _dynamic(struct.Struct(order + {32: "II", 64: "QQ"}[bits]), segments, data)
-    except struct.error:
-        raise BadElf("the ELF header is truncated") from None
-    interpreter = next((_interpreter(data, segment) for segment in segments if segment.kind == _INTERP), "")
-    soname, rpath, runpath = ((dynamic.get(tag) or [""])[-1] for tag in (_SONAME, _RPATH, _RUNPATH))
-    return Elf(bits, machine, kind, interpreter, tuple(dict.fromkeys(dynamic.get(_NEEDED, ()))), soname, rpath, runpath)
+    if len(head) < form.header.size:
+        raise BadElf("the ELF header is truncated")
+    header = form.header.unpack(head)
+    segments = _segments(form.segment, data, header)
+    dynamic = _dynamic(form.dynamic, segments, data)
+    interpreter = next((_interpreter(data, segment) for segment in segments if segment.p_type == ondisk.PT_INTERP), "")
+    soname, rpath, runpath = ((dynamic.get(tag) or [""])[-1] for tag in _TEXTS[1:])
+    needed = tuple(dict.fromkeys(dynamic.get(ondisk.DT_NEEDED, ())))
+    return Elf(form.bits, header.e_machine, header.e_type, interpreter, needed, soname, rpath, runpath)
 
 
-def _segments(layout: struct.Struct, data: Read, start: int, size: int, count: int) -> list[_Segment]:
+def _segments(layout: Structure, data: Read, header: Any) -> list[Any]:
+    size, count = header.e_phentsize, header.e_phnum
     if count and size != layout.size:
         raise BadElf(f"its program headers have {size} bytes, not {layout.size}")
     if count * size > LARGEST_HEADERS:
         raise BadElf(f"its program headers take more than {LARGEST_HEADERS} bytes")
-    return [_Segment(*fields) for fields in layout.iter_unpack(_exactly(data, start, count * size))]
+    return list(layout.iter_unpack(_exactly(data, header.e_phoff, count * size)))
 
 
-def _interpreter(data: Read, segment: _Segment) -> str:
-    if not 2 <= segment.size <= LONGEST_PATH:
+def _interpreter(data: Read, segment: Any) -> str:
+    if not 2 <= segment.p_filesz <= LONGEST_PATH:
         raise BadElf("its interpreter's path has an invalid length")
-    name = _exactly(data, segment.offset, segment.size)
+    name = _exactly(data, segment.p_offset, segment.p_filesz)
     if name[-1]:
         raise BadElf("its interpreter's path has no final NUL")
     return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def _dynamic(layout: struct.Struct, segments: Sequence[_Segment], data: Read) -> dict[int, list[str]]:
+def _dynamic(layout: Structure, segments: Sequence[Any], data: Read) -> dict[int, list[str]]:
     """Returns the strings of the dynamic section: tag -> values."""
-    segment = next((segment for segment in segments if segment.kind == _DYNAMIC), None)
+    segment = next((segment for segment in segments if segment.p_type == ondisk.PT_DYNAMIC), None)
     if segment is None:
         return {}
-    if segment.size > LARGEST_DYNAMIC:
+    if segment.p_filesz > LARGEST_DYNAMIC:
         raise BadElf(f"its dynamic section takes more than {LARGEST_DYNAMIC} bytes")
-    whole = _exactly(data, segment.offset, segment.size - segment.size % layout.size)
+    whole = _exactly(data, segment.p_offset, segment.p_filesz - segment.p_filesz % layout.size)
     entries: list[tuple[int, int]] = []
-    for tag, value in layout.iter_unpack(whole):
-        if tag == _END:
+    for tag, value in layout.struct.iter_unpack(whole):
+        if tag == ondisk.DT_NULL:
             break
         entries.append((tag, value))
-    texts = [entry for entry in entries if entry[0] in (_NEEDED, _SONAME, _RPATH, _RUNPATH)]
+    texts = [entry for entry in entries if entry[0] in _TEXTS]
     if len(texts) > MOST_NEEDED:
         raise BadElf(f"it needs more than {MOST_NEEDED} libraries")
-    strings = next((value for tag, value in entries if tag == _STRINGS), None)
+    strings = next((value for tag, value in entries if tag == ondisk.DT_STRTAB), None)
     if strings is None:
         return {}
     table = _file_offset(segments, strings)
@@ -123,11 +114,11 @@ def _dynamic(layout: struct.Struct, segments: Sequence[_Segment], data: Read) ->
     return strings_by_tag
 
 
-def _file_offset(segments: Sequence[_Segment], address: int) -> int:
+def _file_offset(segments: Sequence[Any], address: int) -> int:
     """Converts a memory address to an offset in the file."""
     for segment in segments:
-        if segment.kind == _LOAD and segment.address <= address < segment.address + segment.size:
-            return segment.offset + address - segment.address
+        if segment.p_type == ondisk.PT_LOAD and segment.p_vaddr <= address < segment.p_vaddr + segment.p_filesz:
+            return int(segment.p_offset + address - segment.p_vaddr)
     raise BadElf("its string table is outside of the loaded segments")
 
 

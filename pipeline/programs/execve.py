@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pipeline.language.problem import suggestion
 from pipeline.model.path_resolution import BelowMount
 from pipeline.model.tree import File
+from pipeline.ondisk.elf import MAGIC
 from pipeline.programs import elf, libraries
 from pipeline.programs.root import Root
 
@@ -61,7 +62,7 @@ def _execute(root: Root, path: str, environment: Mapping[str, str], depth: int) 
     head = root.head(file, SCRIPT_HEAD)
     if head.startswith(b"#!"):
         return _script(root, head, environment, depth)
-    if head.startswith(elf.MAGIC):
+    if head.startswith(MAGIC):
         return _program(root, place, file, environment, depth)
     if b"\n" in head and b"\0" not in head:
         message = "is a text file without '#!', which the kernel does not start"

@@ -46,6 +46,11 @@ def test_a_patch_changes_its_fields_alone():
     assert data == b"before" + EXAMPLE.pack(count=5, place=1, checksum=9)
 
 
+def test_few_fields_are_taken_out_of_many_records():
+    rows = EXAMPLE.pack(count=1, checksum=2) + EXAMPLE.pack(count=3, checksum=4)
+    assert list(EXAMPLE.only("count", "checksum").iter_unpack(rows)) == [(1, 2), (3, 4)]
+
+
 @pytest.mark.parametrize(("fields", "error"), [({"kount": 1}, TypeError), ({"count": 1 << 16}, struct.error)])
 def test_a_field_that_does_not_exist_or_fit_is_refused(fields, error):
     with pytest.raises(error):
