@@ -31,7 +31,7 @@ class Problem(NamedTuple):
     place: Place
     message: str
     hint: str = ""
-    """What would be right; "" if that is unknown."""
+    """The correct form or a way out; "" if unknown."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}" + (f" ({self.hint})" if self.hint else "")

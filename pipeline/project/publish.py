@@ -32,7 +32,7 @@ __all__ = ["MANIFEST", "SUMS", "format_record", "manifest", "manifest_text", "pu
 PAGES = ("size.html", "graph.html")
 """Files that commands write beside the results."""
 ExportedFiles = dict[str, tuple[dict[str, Any], Stamp]]
-"""A file's name -> its entry in manifest.json (`sha256`, `size`), and its mark."""
+"""A file's name -> its entry in manifest.json (`sha256`, `size`), and its stamp."""
 
 
 def publish(project: Project, plan: Plan, name: str, action: Action, folder: Path) -> list[str]:

@@ -3,7 +3,7 @@
 build/.written/NODE.json (NODE/ARCH.json for several architectures) is a sealed document:
 
     formats    format -> `key` of the action that gave it, and `files`: name -> sha256
-    files      name -> [sha256, mark (pipeline.host.stamp)] of what was last written under that name
+    files      name -> [sha256, stamp (pipeline.host.stamp)] of what was last written under that name
 
 Two formats may give a file of one name: the file of the one that was written first is then another's.
 """
@@ -29,7 +29,7 @@ SHARED = (MANIFEST, SUMS)
 lock = threading.RLock()
 """Held while SHARED files and their state are written: a reader in between would see a change."""
 FileState = tuple[str, Stamp]
-"""The sha256 of a file, in hexadecimal, and its mark."""
+"""The sha256 of a file, in hexadecimal, and its stamp."""
 
 
 class ResultsState(NamedTuple):

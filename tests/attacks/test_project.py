@@ -77,8 +77,8 @@ def test_a_second_name_of_somebodys_file_is_not_written_to(tmp_path: Path) -> No
     victim.write_text("untouched")
     os.link(victim, tmp_path / "partial-sha256-1")
     os.mkfifo(tmp_path / "fifo")
-    for name in ("partial-sha256-1", "fifo"):
-        with pytest.raises(atomic.ForeignFile, match="is no regular file"):
+    for name, problem in (("partial-sha256-1", "has several hard links"), ("fifo", "is not a regular file")):
+        with pytest.raises(atomic.ForeignFile, match=problem):
             atomic.open_append(tmp_path / name)
     assert victim.read_text() == "untouched"
 

@@ -106,7 +106,7 @@ def test_another_release_of_a_compressor_is_refused(store, monkeypatch):
 def test_a_block_becomes_what_it_is_alone(name, sizes):
     work = compress.block_compressor(parse(name))
     some = [(samples.noise(size // 3, str(size)) * 3 + b"end" * size)[:size] for size in sizes]
-    made = list(map(bytes, work(some)))
-    assert made == [bytes(work([data])[0]) for data in some]
+    created = list(map(bytes, work(some)))
+    assert created == [bytes(work([data])[0]) for data in some]
     unpack = zstandard.ZstdDecompressor().decompress if name.startswith("zstd") else zlib.decompress
-    assert list(map(unpack, made)) == some
+    assert list(map(unpack, created)) == some

@@ -31,14 +31,14 @@ KINDS = {
 
 def warned(folder: Path, text: str) -> list[str]:
     (folder / "a.yml").write_text(text)
-    return [str(each).replace(f"{folder}/a.yml:", "") for each in load(folder / "a.yml").warnings]
+    return [str(item).replace(f"{folder}/a.yml:", "") for item in load(folder / "a.yml").warnings]
 
 
 @pytest.mark.parametrize("what", KINDS, ids=KINDS.get)
 @pytest.mark.parametrize("path", ["var/lib/x", "/run/x", "tmp/x", "dev/x", "proc/x", "sys/x/y", "boot/x", "./var//x"])
 def test_an_entry_that_a_mount_hides_is_warned_of(what: str, path: str, tmp_path: Path) -> None:
-    (found,) = warned(tmp_path, f"files: [{{path: {path}, {what}}}]\n")
-    assert found.startswith(f"1:16: {path!r} is not there once the node has booted (")
+    (result,) = warned(tmp_path, f"files: [{{path: {path}, {what}}}]\n")
+    assert result.startswith(f"1:16: {path!r} is not there once the node has booted (")
 
 
 @pytest.mark.parametrize("path", ["var", "/run", "var/log", "run/config", "var/lib", "etc/x", "opt/var/x", "vary/x"])
@@ -47,8 +47,8 @@ def test_what_init_makes_itself_and_all_else_is_there(path: str, tmp_path: Path)
 
 
 def test_the_advice_for_a_directory_makes_it(tmp_path: Path) -> None:
-    (found,) = warned(tmp_path, "files: [{path: var/lib/host, directory: true}]\n")
-    assert "`runtime: {mkdir: [/var/lib/host]}` makes it" in found
+    (result,) = warned(tmp_path, "files: [{path: var/lib/host, directory: true}]\n")
+    assert "`runtime: {mkdir: [/var/lib/host]}` makes it" in result
 
 
 def test_the_list_is_what_init_does() -> None:
@@ -56,33 +56,33 @@ def test_the_list_is_what_init_does() -> None:
     assert set(mounted) | {"dev", "boot"} == set(booted_root.HIDDEN)
     folders = re.search(r"^mkdir -p (/run.*?[^\\])\n", RC_INIT, re.MULTILINE | re.DOTALL)
     assert folders is not None
-    made = {path.strip("/") for path in folders[1].replace("\\\n", " ").split()}
-    made |= {path.strip("/") for path in re.findall(r"ln -s \S+ (/\S+?)(?:;|\n)", RC_INIT)}
-    made |= {path.strip("/") for path in re.findall(r"mkdir -p (/dev\S+) (/dev\S+) (/dev\S+)", RC_INIT)[0]}
-    assert made <= booted_root._INIT_PATHS
+    created = {path.strip("/") for path in folders[1].replace("\\\n", " ").split()}
+    created |= {path.strip("/") for path in re.findall(r"ln -s \S+ (/\S+?)(?:;|\n)", RC_INIT)}
+    created |= {path.strip("/") for path in re.findall(r"mkdir -p (/dev\S+) (/dev\S+) (/dev\S+)", RC_INIT)[0]}
+    assert created <= booted_root._INIT_PATHS
     others = {"run/resolvconf/resolv.conf", "run/containerd", "var/lib/containerd"}
-    assert set(booted_root.INIT_PATHS) - made == others
+    assert set(booted_root.INIT_PATHS) - created == others
 
 
 def examined(store: Store, folder: Path, text: str, label: dict[str, Any] | None = None) -> list[str]:
     """The warnings of a spec whose images have a program, and /etc/motd."""
     (folder / "a.yml").write_text(text)
-    made = image(store, tree_of(store, "bin/x", "etc/motd", "etc/link -> /etc/motd"), label or {}, Cmd=["/bin/x"])
-    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
+    created = image(store, tree_of(store, "bin/x", "etc/motd", "etc/link -> /etc/motd"), label or {}, Cmd=["/bin/x"])
+    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in created)
     loaded = load(folder / "a.yml")
     parts = sections.components(Context(loaded, lambda text: Image(text, manifest, tree)))
-    found = check.examine(store, parts)
-    assert found.errors == []
-    return [str(each).replace(f"{folder}/a.yml:", "") for each in found.warnings]
+    result = check.examine(store, parts)
+    assert result.errors == []
+    return [str(item).replace(f"{folder}/a.yml:", "") for item in result.warnings]
 
 
 def test_a_bind_whose_source_nothing_makes_is_warned_of(store: Store, tmp_path: Path) -> None:
     text = "services:\n  - name: a\n    image: x\n    binds:\n      - /etc/hosts:/h\n      - {}:/data\ninit: [x]\n"
-    (found,) = examined(store, tmp_path, text.format("/var/lib/host"))
-    assert found.startswith("6:9: no component has '/var/lib/host' (it is not there once the node has booted; ")
-    assert "`runtime: {mkdir: [/var/lib/host]}` makes a directory" in found
-    (found,) = examined(store, tmp_path, text.format("/etc/mtod"))
-    assert found.startswith("6:9: no component has '/etc/mtod' (") and "init images and files:" in found
+    (result,) = examined(store, tmp_path, text.format("/var/lib/host"))
+    assert result.startswith("6:9: no component has '/var/lib/host' (it is not there once the node has booted; ")
+    assert "`runtime: {mkdir: [/var/lib/host]}` makes a directory" in result
+    (result,) = examined(store, tmp_path, text.format("/etc/mtod"))
+    assert result.startswith("6:9: no component has '/etc/mtod' (") and "init images and files:" in result
 
 
 MAKES = [
@@ -113,8 +113,8 @@ def test_what_the_root_the_kernel_and_init_have_is_there(source: str, store: Sto
 
 
 def test_what_a_label_binds_is_warned_of_at_the_image(store: Store, tmp_path: Path) -> None:
-    (found,) = examined(store, tmp_path, "services:\n  - {name: a, image: x}\n", {"binds": ["/root/.ssh:/root/.ssh"]})
-    assert found.startswith("2:22: no component has '/root/.ssh', which the image's label binds (")
+    (result,) = examined(store, tmp_path, "services:\n  - {name: a, image: x}\n", {"binds": ["/root/.ssh:/root/.ssh"]})
+    assert result.startswith("2:22: no component has '/root/.ssh', which the image's label binds (")
 
 
 def test_a_container_cannot_make_the_source_of_its_own_bind(store: Store, tmp_path: Path) -> None:

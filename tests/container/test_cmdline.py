@@ -44,7 +44,7 @@ def planned(folder: Path, line: str, name: str, arch: str = "amd64") -> None:
 def refused(folder: Path, line: str, name: str) -> str:
     with pytest.raises(Problems) as caught:
         planned(folder, line, name)
-    (problem,) = {str(each).replace(f"{folder}/", "") for each in caught.value.problems}
+    (problem,) = {str(item).replace(f"{folder}/", "") for item in caught.value.problems}
     return problem
 
 
@@ -57,17 +57,17 @@ def test_the_formats_that_a_boot_loader_starts_are_those() -> None:
 @pytest.mark.parametrize("name", HANDED)
 def test_no_kernel_takes_more_than_its_own_limit(name: str, tmp_path: Path) -> None:
     planned(tmp_path, "a" * 2047, name)
-    found = refused(tmp_path, "a" * 2048, name)
-    assert found == "a.yml:3:12: the command line has 2048 bytes; the kernel accepts at most 2047"
+    result = refused(tmp_path, "a" * 2048, name)
+    assert result == "a.yml:3:12: the command line has 2048 bytes; the kernel accepts at most 2047"
 
 
 @pytest.mark.parametrize("name", LOADED)
 def test_every_format_takes_what_its_loaders_pass_on_and_no_byte_more(name: str, tmp_path: Path) -> None:
-    room = min(each.longest - len(each.template.format(line="", node="a")) for each in formats.loaders(name))
+    room = min(item.longest - len(item.template.format(line="", node="a")) for item in formats.loaders(name))
     assert ROOM.get(name, room) == room
     planned(tmp_path, "a" * room, name)
-    found = refused(tmp_path, "a" * (room + 1), name)
-    assert found.startswith("a.yml:3:12: ") and f"has {room + 1} bytes; " in found and f"at most {room}" in found
+    result = refused(tmp_path, "a" * (room + 1), name)
+    assert result.startswith("a.yml:3:12: ") and f"has {room + 1} bytes; " in result and f"at most {room}" in result
 
 
 def test_a_format_that_only_a_build_asks_for_names_the_line_as_well(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_lines_and_tabs_are_spaces(tmp_path: Path) -> None:
 
 def test_a_quotation_mark_that_is_never_closed_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("kernel: {image: k:1, cmdline: 'a=\"b c'}\n")
-    assert [str(each.place)[-4:] for each in load(tmp_path / "a.yml").warnings] == ["1:31"]
+    assert [str(item.place)[-4:] for item in load(tmp_path / "a.yml").warnings] == ["1:31"]
 
 
 @pytest.mark.parametrize(

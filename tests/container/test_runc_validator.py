@@ -134,12 +134,12 @@ def test_values_that_are_wrong_together_are_refused(keys: str, message: str, tmp
 
 def examined(folder: Path, keys: str, label: dict[str, Any] | None = None) -> list[str]:
     store = Store(folder / "cache")
-    made = image(store, tree_of(store, "bin/x", "etc/x"), label or {}, Cmd=["/bin/x"])
-    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
+    created = image(store, tree_of(store, "bin/x", "etc/x"), label or {}, Cmd=["/bin/x"])
+    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in created)
     parts = sections.components(Context(loaded(folder, keys), lambda text: Image(text, manifest, tree)))
-    found = check.examine(store, parts)
-    assert found.errors == []
-    return [str(each) for each in found.warnings if "no component has" not in each.message]
+    result = check.examine(store, parts)
+    assert result.errors == []
+    return [str(item) for item in result.warnings if "no component has" not in item.message]
 
 
 @pytest.mark.parametrize(("wrong", "right", "words"), WARNED, ids=[wrong[:50] for wrong, *_ in WARNED])
@@ -183,10 +183,10 @@ def test_an_images_own_faults_are_at_the_image(facts: Any, message: str, words: 
     assert message in f"{refusal.message} ({refusal.hint})"
     assert examined(tmp_path, "hostname: ''") == []
     store = Store(tmp_path / "cache")
-    made = image(store, tree_of(store, "bin/x"), {}, Cmd=["/bin/x"], **facts)
-    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in made)
+    created = image(store, tree_of(store, "bin/x"), {}, Cmd=["/bin/x"], **facts)
+    manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in created)
     parts = sections.components(Context(loaded(tmp_path, "readonly: false"), lambda text: Image(text, manifest, tree)))
-    assert [str(each).partition(" ")[0] for each in check.examine(store, parts).warnings] == [f"{tmp_path}/a.yml:2:22:"]
+    assert [str(item).partition(" ")[0] for item in check.examine(store, parts).warnings] == [f"{tmp_path}/a.yml:2:22:"]
 
 
 @needs_root

@@ -30,8 +30,8 @@ def runtime(entry: Json, label: Json) -> Json:
 
 
 def mount(document: Json, destination: str) -> Json:
-    found: Json = next(each for each in document["mounts"] if each["destination"] == destination)
-    return found
+    result: Json = next(item for item in document["mounts"] if item["destination"] == destination)
+    return result
 
 
 def test_a_container_of_which_nothing_is_said() -> None:
@@ -39,7 +39,7 @@ def test_a_container_of_which_nothing_is_said() -> None:
     assert list(document) == ["ociVersion", "process", "root", "mounts", "linux"]
     assert document["process"] == {"user": {"uid": 0, "gid": 0}, "cwd": "/", "capabilities": {}}
     assert document["root"] == {"path": "rootfs"}
-    assert [each["destination"] for each in document["mounts"]] == [
+    assert [item["destination"] for item in document["mounts"]] == [
         "/dev",
         "/dev/pts",
         "/proc",
@@ -100,9 +100,9 @@ def test_all_and_none_are_words_for_capabilities() -> None:
 
 
 def test_ambient_capabilities_are_bounding_but_not_effective() -> None:
-    found = config({"ambient": ["CAP_KILL"], "capabilities": ["CAP_CHOWN"]})["process"]["capabilities"]
-    assert found["ambient"] == ["CAP_KILL"] and found["effective"] == ["CAP_CHOWN"]
-    assert found["bounding"] == ["CAP_CHOWN", "CAP_KILL"]
+    result = config({"ambient": ["CAP_KILL"], "capabilities": ["CAP_CHOWN"]})["process"]["capabilities"]
+    assert result["ambient"] == ["CAP_KILL"] and result["effective"] == ["CAP_CHOWN"]
+    assert result["bounding"] == ["CAP_CHOWN", "CAP_KILL"]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_mounts_come_in_the_order_of_their_destinations_and_each_only_once() -> 
         ],
     }
     document = config(entry)
-    destinations = [each["destination"] for each in document["mounts"]]
+    destinations = [item["destination"] for item in document["mounts"]]
     assert destinations == sorted(destinations) and len(set(destinations)) == len(destinations)
     assert mount(document, "/x") == {"destination": "/x", "type": "tmpfs", "source": "tmpfs"}
     assert mount(document, "/y")["type"] == "bind"
@@ -175,8 +175,8 @@ def test_a_read_only_root_has_read_only_dev_and_sys() -> None:
     ],
 )  # fmt: skip
 def test_namespaces(entry: Json, namespaces: list[str]) -> None:
-    found = config(entry)["linux"]["namespaces"]
-    assert [f"{each['type']} {each.get('path', '')}".strip() for each in found] == namespaces
+    result = config(entry)["linux"]["namespaces"]
+    assert [f"{item['type']} {item.get('path', '')}".strip() for item in result] == namespaces
 
 
 def test_names_stand_for_ids_and_root_for_none() -> None:
@@ -194,8 +194,8 @@ def test_names_stand_for_ids_and_root_for_none() -> None:
 
 
 def test_rlimits() -> None:
-    found = config({"rlimits": ["nofile,1024,4096", " RLIMIT_core , unlimited , Unlimited "]})["process"]["rlimits"]
-    assert found == [
+    result = config({"rlimits": ["nofile,1024,4096", " RLIMIT_core , unlimited , Unlimited "]})["process"]["rlimits"]
+    assert result == [
         {"type": "RLIMIT_NOFILE", "hard": 4096, "soft": 1024},
         {"type": "RLIMIT_CORE", "hard": 2**64 - 1, "soft": 2**64 - 1},
     ]
@@ -213,7 +213,7 @@ def test_devices_are_nodes_and_rules() -> None:
 
 
 def test_no_key_of_resources_is_dropped() -> None:
-    asked = {
+    request = {
         "memory": {"limit": 0, "kernelTCP": 1, "swappiness": 2, "disableOOMKiller": True},
         "cpu": {"shares": 1, "realtimeRuntime": 2, "realtimePeriod": 3, "cpus": ""},
         "pids": {},
@@ -225,7 +225,7 @@ def test_no_key_of_resources_is_dropped() -> None:
         "hugepageLimits": [{"pageSize": "2MB", "limit": 3}],
         "network": {"classID": 7, "priorities": [{"name": "eth0", "priority": 1}]},
     }
-    assert config({"resources": asked})["linux"]["resources"] == {
+    assert config({"resources": request})["linux"]["resources"] == {
         "memory": {"limit": 0, "kernelTCP": 1, "swappiness": 2, "disableOOMKiller": True},
         "cpu": {"shares": 1, "realtimeRuntime": 2, "realtimePeriod": 3},
         "pids": {"limit": 0},
@@ -240,8 +240,8 @@ def test_no_key_of_resources_is_dropped() -> None:
 
 
 def test_resources_replace_the_labels_as_a_whole() -> None:
-    found = config({"resources": {"pids": {"limit": 5}}}, {"resources": {"memory": {"limit": 1}}})
-    assert found["linux"]["resources"] == {"pids": {"limit": 5}}
+    result = config({"resources": {"pids": {"limit": 5}}}, {"resources": {"memory": {"limit": 1}}})
+    assert result["linux"]["resources"] == {"pids": {"limit": 5}}
 
 
 def test_id_mappings_keep_their_ids() -> None:
@@ -268,11 +268,11 @@ def test_runtime_is_merged_key_by_key() -> None:
     entry = {
         "runtime": {"mkdir": ["/y"], "bindNS": {"net": "/y"}, "interfaces": [{"name": "a", "add": "veth", "peer": "b"}]}
     }
-    found = runtime(entry, label)
-    assert list(found) == ["cgroups", "mounts", "mkdir", "interfaces", "bindNS", "namespace"]
-    assert (found["cgroups"], found["mkdir"], found["namespace"]) == (["l"], ["/y"], "l")
-    assert found["bindNS"] == {"cgroup": "", "ipc": "/l", "mnt": "", "net": "/y", "pid": "", "user": "", "uts": ""}
-    assert found["interfaces"] == [{"name": "a", "add": "veth", "peer": "b", "createInRoot": False}]
+    result = runtime(entry, label)
+    assert list(result) == ["cgroups", "mounts", "mkdir", "interfaces", "bindNS", "namespace"]
+    assert (result["cgroups"], result["mkdir"], result["namespace"]) == (["l"], ["/y"], "l")
+    assert result["bindNS"] == {"cgroup": "", "ipc": "/l", "mnt": "", "net": "/y", "pid": "", "user": "", "uts": ""}
+    assert result["interfaces"] == [{"name": "a", "add": "veth", "peer": "b", "createInRoot": False}]
 
 
 def test_marshal_escapes_what_go_escapes() -> None:

@@ -79,14 +79,14 @@ def test_depmod_writes_the_same(files: dict[str, bytes | str]) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data.encode() if isinstance(data, str) else data)
         judges.run(depmod, "-b", name, RELEASE)
-        theirs = {each.name: each.read_bytes() for each in Path(name, FOLDER).glob("modules.*")}
+        theirs = {item.name: item.read_bytes() for item in Path(name, FOLDER).glob("modules.*")}
         store = Store(Path(name, "cache"))
         ours = modules.depmod(store, kernel(store, files), RELEASE)
-    for each in ours:
-        if each == "modules.symbols":  # depmod's order is that of a hash table
-            assert sorted(ours[each].splitlines()) == sorted(theirs[each].splitlines())
+    for item in ours:
+        if item == "modules.symbols":  # depmod's order is that of a hash table
+            assert sorted(ours[item].splitlines()) == sorted(theirs[item].splitlines())
         else:
-            assert ours[each] == theirs[each], each
+            assert ours[item] == theirs[item], item
     assert ours.keys() | set(modules.BUILD_FILES) == theirs.keys()
 
 
@@ -96,9 +96,9 @@ def test_depmod_writes_the_same(files: dict[str, bytes | str]) -> None:
 def test_modules_of_every_machine_and_compression_are_read(bits: int, order: str, suffix: str) -> None:
     data = elf.module(["alias=a-b", "softdep=pre: x", "alias=c*"], ["one", "two"], ["three"], bits, order)
     compress = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
-    found = read(f"kernel/a-b.ko{suffix}", compress[suffix](data))
+    result = read(f"kernel/a-b.ko{suffix}", compress[suffix](data))
     path = f"kernel/a-b.ko{suffix}"
-    assert found == Module(path, "a_b", ("a-b", "c*"), ("pre: x",), (b"one", b"two"), (b"three",))
+    assert result == Module(path, "a_b", ("a-b", "c*"), ("pre: x",), (b"one", b"two"), (b"three",))
 
 
 @settings(max_examples=300, deadline=None)

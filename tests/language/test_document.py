@@ -166,7 +166,9 @@ def test_whatever_the_bytes_are_the_answer_is_a_node_or_problems(data: bytes) ->
     try:
         parse(data, "a.yml")
     except Problems as problems:
-        assert problems.problems and all(each.place.line >= 1 and each.place.column >= 1 for each in problems.problems)
+        assert problems.problems and all(
+            element.place.line >= 1 and element.place.column >= 1 for element in problems.problems
+        )
 
 
 @given(st.text("{}[]&*!|>'\"%@`:-?, \n\ta0<#", max_size=60))

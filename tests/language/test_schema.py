@@ -40,7 +40,7 @@ def values(wanted: Kind) -> st.SearchStrategy[Any]:
     if isinstance(wanted, Choice):
         return st.sampled_from(wanted.values)
     if isinstance(wanted, Either):
-        return st.one_of([values(each) for each in wanted.kinds])
+        return st.one_of([values(element) for element in wanted.kinds])
     if isinstance(wanted, ListOf):
         return st.lists(values(wanted.item), max_size=2)
     if isinstance(wanted, MapOf):
@@ -73,9 +73,8 @@ def mutations(draw: st.DrawFn) -> dict[str, Any]:
     spec = json.loads(json.dumps(draw(specs())))
     places: list[Any] = [spec]
     for place in places:
-        places += [
-            each for each in (place.values() if isinstance(place, dict) else place) if isinstance(each, dict | list)
-        ]
+        children = place.values() if isinstance(place, dict) else place
+        places += [child for child in children if isinstance(child, dict | list)]
     place = draw(st.sampled_from(places))
     odd = draw(st.sampled_from(ODD))
     action = draw(st.sampled_from(["replace", "add", "remove"]))
@@ -99,21 +98,21 @@ def read(document: Any) -> dict[str, Any]:
     node = parse(json.dumps(document, ensure_ascii=False).encode(), "a.yml")
     assert node is not None
     reader = Reader()
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     try:
         for name, place, item in reader.pairs(node, ()):
             if name not in SPEC:
                 reader.invalid(place, (), "unknown key")
                 continue
             try:
-                found[name] = reader.read(SPEC[name], item, (name,))
+                result[name] = reader.read(SPEC[name], item, (name,))
             except InvalidValue:
                 continue
     except InvalidValue:
         pass
     if reader.problems:
         raise Problems(reader.problems)
-    return found
+    return result
 
 
 def is_read(document: Any) -> bool:

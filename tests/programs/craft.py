@@ -24,13 +24,13 @@ def program(
     """An ELF file that needs the libraries `needed`; one without an interpreter is a library, or static."""
     strings = b"\0"
     entries: list[tuple[int, int]] = []
-    for tag, text in [*((1, each) for each in needed), (14, soname), (15, rpath), (29, runpath)]:
+    for tag, text in [*((1, item) for item in needed), (14, soname), (15, rpath), (29, runpath)]:
         if text:
             entries.append((tag, len(strings)))
             strings += text.encode() + b"\0"
-    head, each = (64, 56) if bits == 64 else (52, 32)
+    head, item = (64, 56) if bits == 64 else (52, 32)
     count = 3 if interpreter else 2
-    at = head + count * each
+    at = head + count * item
     name = interpreter.encode() + b"\0" if interpreter else b""
     table = at + len(name)
     dynamic = table + len(strings)
@@ -41,7 +41,7 @@ def program(
     segments = [(1, 0, whole), (2, dynamic, len(section)), *([(3, at, len(name))] if interpreter else [])]
     headers = b"".join(_segment(order, bits, *segment) for segment in segments)
     ident = b"\x7fELF" + bytes([bits // 32, 1 if order == "<" else 2, 1]) + bytes(9)
-    fields = (kind, machine, 1, 0, head, 0, 0, head, each, count, 64 if bits == 64 else 40, 0, 0)
+    fields = (kind, machine, 1, 0, head, 0, 0, head, item, count, 64 if bits == 64 else 40, 0, 0)
     start = struct.pack(order + ("HHIQQQIHHHHHH" if bits == 64 else "HHIIIIIHHHHHH"), *fields)
     return ident + start + headers + name + strings + section
 

@@ -25,9 +25,9 @@ def judged(path: Path) -> tuple[str, list[str], str, str, str]:
     """Interpreter, needed libraries, soname, rpath and runpath, as readelf says them."""
     text = subprocess.run(["readelf", "-W", "-l", "-d", path], capture_output=True, text=True, check=True).stdout
     program = re.search(r"\[Requesting program interpreter: (.*)\]", text)
-    found = {tag: re.findall(rf"\({tag}\).*\[(.*)\]", text) for tag in ("NEEDED", "SONAME", "RPATH", "RUNPATH")}
-    soname, rpath, runpath = (("".join(found[tag])) for tag in ("SONAME", "RPATH", "RUNPATH"))
-    return program[1] if program else "", found["NEEDED"], soname, rpath, runpath
+    result = {tag: re.findall(rf"\({tag}\).*\[(.*)\]", text) for tag in ("NEEDED", "SONAME", "RPATH", "RUNPATH")}
+    soname, rpath, runpath = (("".join(result[tag])) for tag in ("SONAME", "RPATH", "RUNPATH"))
+    return program[1] if program else "", result["NEEDED"], soname, rpath, runpath
 
 
 def read(path: Path) -> tuple[str, list[str], str, str, str]:
@@ -42,8 +42,8 @@ def readelf() -> None:
 
 def test_programs_of_this_machine_are_read_as_readelf_reads_them() -> None:
     names = ("ls", "dpkg", "sh", "apt-get", "readelf")
-    paths = [Path(found).resolve() for name in names if (found := shutil.which(name))]
-    paths += [each for each in sorted(Path("/lib", "x86_64-linux-gnu").glob("lib*.so.*")) if each.is_file()][:40]
+    paths = [Path(result).resolve() for name in names if (result := shutil.which(name))]
+    paths += [item for item in sorted(Path("/lib", "x86_64-linux-gnu").glob("lib*.so.*")) if item.is_file()][:40]
     assert len(paths) > 3
     for path in paths:
         assert read(path) == judged(path), path
@@ -85,8 +85,8 @@ def test_damage_is_bad_or_something_else_and_never_more_than_the_limits(
         return bytes(data[:end][offset : offset + count])
 
     try:
-        found = elf.read(read)
-        assert len(found.needed) <= elf.MOST_NEEDED
+        result = elf.read(read)
+        assert len(result.needed) <= elf.MOST_NEEDED
     except elf.BadElf:
         pass
     assert most <= elf.LARGEST_DYNAMIC

@@ -27,22 +27,22 @@ LIBC = library(soname="libc.so.6")
 
 
 def root(store: Store, files: Mapping[str, Given], arch: str = "amd64", mounted: tuple[str, ...] = ()) -> Root:
-    found: dict[str, Entry] = {}
-    for path, each in files.items():
-        if isinstance(each, str) and each.startswith("-> "):
-            found[path] = Symlink(0o777, 0, 0, 0, (), each[3:])
+    result: dict[str, Entry] = {}
+    for path, item in files.items():
+        if isinstance(item, str) and item.startswith("-> "):
+            result[path] = Symlink(0o777, 0, 0, 0, (), item[3:])
             continue
-        mode = 0o644 if isinstance(each, str) and each.startswith("= ") else 0o755
-        data = each if isinstance(each, bytes) else each.removeprefix("= ").encode()
-        found[path] = File(mode, 0, 0, 0, (), store.content(data))
-    return Root(complete(Tree(found)), reading(store), arch, "its image", mounted)
+        mode = 0o644 if isinstance(item, str) and item.startswith("= ") else 0o755
+        data = item if isinstance(item, bytes) else item.removeprefix("= ").encode()
+        result[path] = File(mode, 0, 0, 0, (), store.content(data))
+    return Root(complete(Tree(result)), reading(store), arch, "its image", mounted)
 
 
 def said(
     store: Store, files: Mapping[str, Given], path: str = "/bin/x", arch: str = "amd64", **environment: str
 ) -> str:
-    found = execve.start_failure(root(store, files, arch), path, environment)
-    return "" if found is None else found.message + (f" ({found.hint})" if found.hint else "")
+    result = execve.start_failure(root(store, files, arch), path, environment)
+    return "" if result is None else result.message + (f" ({result.hint})" if result.hint else "")
 
 
 LINKER = {"lib64/ld-linux-x86-64.so.2": STATIC}
@@ -81,8 +81,8 @@ SCRIPTS: list[tuple[dict[str, Given], str]] = [
 
 @pytest.mark.parametrize(("files", "wanted"), SCRIPTS)
 def test_scripts(store: Store, files: dict[str, Given], wanted: str) -> None:
-    found = said(store, files, PATH="/opt:/sbin")
-    assert wanted in found and bool(wanted) is bool(found)
+    result = said(store, files, PATH="/opt:/sbin")
+    assert wanted in result and bool(wanted) is bool(result)
 
 
 LINKED: list[tuple[dict[str, Given], str]] = [
@@ -135,8 +135,8 @@ LINKED: list[tuple[dict[str, Given], str]] = [
 
 @pytest.mark.parametrize(("files", "wanted"), LINKED)
 def test_programs(store: Store, files: dict[str, Given], wanted: str) -> None:
-    found = said(store, files)
-    assert wanted in found and bool(wanted) is bool(found)
+    result = said(store, files)
+    assert wanted in result and bool(wanted) is bool(result)
 
 
 def test_libraries_are_found_by_ld_library_path(store: Store) -> None:
@@ -164,8 +164,8 @@ def test_what_is_mounted_over_is_not_known(store: Store) -> None:
 
 
 def test_what_another_handler_may_start_is_not_sure(store: Store) -> None:
-    found = execve.start_failure(root(store, {"bin/x": b"\0asm\1\0\0\0"}), "/bin/x", {})
-    assert found is not None and not found.sure
+    result = execve.start_failure(root(store, {"bin/x": b"\0asm\1\0\0\0"}), "/bin/x", {})
+    assert result is not None and not result.sure
 
 
 def test_the_linker_of_this_machine_agrees(tmp_path: Path, store: Store) -> None:
@@ -185,7 +185,7 @@ def test_the_linker_of_this_machine_agrees(tmp_path: Path, store: Store) -> None
         starts = subprocess.run(
             ["unshare", *(["-r"] if os.geteuid() else []), f"--root={place}", str(wanted), "/"], capture_output=True
         )
-        found = said(store, files, str(wanted))
-        assert (starts.returncode == 0) is (found == ""), (left_out, found, starts.stderr)
-        assert Path(left_out).name in found
+        result = said(store, files, str(wanted))
+        assert (starts.returncode == 0) is (result == ""), (left_out, result, starts.stderr)
+        assert Path(left_out).name in result
         shutil.rmtree(place)
