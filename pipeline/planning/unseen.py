@@ -27,7 +27,7 @@ class Seen(NamedTuple):
 
     name: str
     roots: tuple[str, ...]
-    """Where its root may lie, for the paths of its image; an image that several containers have lies in the first."""
+    """Folders that its root may lie in, for paths of its image. A shared image lies in the first container's."""
     binds: tuple[str, ...]
     """Absolute paths on the node."""
     words: tuple[str, ...]
