@@ -88,12 +88,12 @@ def _in_images(project: Project, made: Plan) -> CheckResult:
     """What the images say. Whether programs can start is wrong where they have to, and else a warning."""
     from pipeline import formats
     from pipeline.planning import check
-    from pipeline.planning.unseen import unseen
+    from pipeline.planning.unread_files import unread_files
 
     carried = dict.fromkeys(form for name in made.spec.build.formats for form in formats.carried(name))
     asked = dict.fromkeys(action for name in made.spec.build.formats for action in made.checks(name))
     found = check.examine(project.store, made.components, carried, asked)
     if not found.errors:
-        found.warnings.extend(unseen(project.store, made.spec, made.components))
+        found.warnings.extend(unread_files(project.store, made.spec, made.components))
     harmless = None if asked else check.examine(project.store, (), checks=made.container_checks)
     return check.merged(found, harmless=harmless)
