@@ -76,12 +76,12 @@ def _in_images(project: Project, plan: Plan) -> CheckResult:
     """Checks the images. A program that cannot start is an error where it has to start, else a warning."""
     from pipeline import formats
     from pipeline.planning import check
-    from pipeline.planning.unseen import unseen
+    from pipeline.planning.unread_files import unread_files
 
     carried = dict.fromkeys(form for name in plan.spec.build.formats for form in formats.carried(name))
     checks = dict.fromkeys(action for name in plan.spec.build.formats for action in plan.checks(name))
     result = check.examine(project.store, plan.components, carried, checks)
     if not result.errors:
-        result.warnings.extend(unseen(project.store, plan.spec, plan.components))
+        result.warnings.extend(unread_files(project.store, plan.spec, plan.components))
     harmless = None if checks else check.examine(project.store, (), checks=plan.container_checks)
     return check.merged(result, harmless=harmless)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.writers.carried import Carried
 
 ENDINGS = ("zst", "gz")
-"""Of compressed disks, and the stages (pipeline.stages.compressed_disk) that make them."""
+"""Suffixes of compressed disks, and names of the stages that make them (pipeline.stages.compressed_disk)."""
 DIRECT_BOOT = ("-kernel", "-initrd.img", "-cmdline")
 """Files for a direct boot. Every format that has one of them has the same bytes in it."""
 Product = Literal["kernel", "initrd", "rootfs", "bootrd", "release"]
@@ -108,7 +108,7 @@ class Format:
 
     @property
     def own(self) -> tuple[str, ...]:
-        """Suffixes of the files that it is asked for: those of a direct boot belong to kernel+initrd."""
+        """Suffixes of the files that are its targets: those for a direct boot are kernel+initrd's."""
         return tuple(suffix for suffix in self.produces if suffix not in DIRECT_BOOT) or self.produces
 
     @property

@@ -16,6 +16,5 @@ def build(store: Store, raw: Digest) -> Digest:
 
 
 FORMAT = Format(
-    "aws", build, needs=(Output("raw-bios"),), options=(), produces=(".raw",),
-    firmware=Firmware.BIOS, drive=Drive(),
-)  # fmt: skip
+    "aws", build, needs=(Output("raw-bios"),), options=(), produces=(".raw",), firmware=Firmware.BIOS, drive=Drive()
+)

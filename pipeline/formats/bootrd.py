@@ -19,7 +19,4 @@ def build(store: Store, bootrd: Digest) -> Digest:
     return store.put_tree(files([("-bootrd.img", boot_partition.required_file(store, bootrd, "initrd.img"))]))
 
 
-FORMAT = Format(
-    "bootrd", build, needs=("bootrd",), options=(), produces=("-bootrd.img",),
-    firmware=Firmware.DIRECT,
-)  # fmt: skip
+FORMAT = Format("bootrd", build, needs=("bootrd",), options=(), produces=("-bootrd.img",), firmware=Firmware.DIRECT)

@@ -18,7 +18,7 @@ DOCKERFILE = "Dockerfile"
 REFERENCE = "nodekiln/node:latest"
 CREATED = "1980-01-01T00:00:00Z"
 STARTS = ("bin/rc.init", "init", "sbin/init")
-"""What a container starts: the first of these that there is."""
+"""Programs that a container starts: the first that there is."""
 MACHINES = {62: "amd64", 183: "arm64", 243: "riscv64"}
 """ELF's e_machine -> image-spec's architecture."""
 TYPE = "application/vnd.oci.image."
@@ -91,7 +91,7 @@ def _archive(store: Store, tree: Tree) -> Content:
 
 
 def _architecture(store: Store, tree: Tree) -> str:
-    """What machine the programs are for: as the first of them says."""
+    """The architecture of the programs: that of the first one."""
     for file in tree.files().values():
         if file.mode & 0o111 and file.size > 20:
             head = store.bytes(cut(file.content, 0, 20))
@@ -101,6 +101,6 @@ def _architecture(store: Store, tree: Tree) -> str:
 
 
 FORMAT = Format(
-    "docker", build, needs=("rootfs",), options=(), produces=(".docker", "-oci.tar"),
-    firmware=Firmware.NONE, carried=tar.CARRIED,
+    "docker", build, needs=("rootfs",), options=(), produces=(".docker", "-oci.tar"), firmware=Firmware.NONE,
+    carried=tar.CARRIED,
 )  # fmt: skip

@@ -18,6 +18,6 @@ def build(store: Store, raw: Digest) -> Digest:
 
 
 FORMAT = Format(
-    "dynamic-vhd", build, needs=(Output("raw-bios"),), options=(), produces=("-dynamic.vhd",),
-    firmware=Firmware.BIOS, drive=Drive("vpc"), largest_disk=vhd.LARGEST,
+    "dynamic-vhd", build, needs=(Output("raw-bios"),), options=(), produces=("-dynamic.vhd",), firmware=Firmware.BIOS,
+    drive=Drive("vpc"), largest_disk=vhd.LARGEST,
 )  # fmt: skip

@@ -24,16 +24,10 @@ BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/
 
 
 def build(
-    store: Store,
-    kernel: Digest,
-    bootrd: Digest,
-    rootfs: Digest,
-    release: Digest,
-    syslinux: Digest,
-    systemd_boot: Digest,
-    **options: Any,
-) -> Digest:
-    """Tree {"-ext4.img"}: a disk as `options` want it (stages.partitions.Disk). What is below boot/ is not in the root.
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, syslinux: Digest,
+    systemd_boot: Digest, **options: Any,
+) -> Digest:  # fmt: skip
+    """Tree {"-ext4.img"}: a disk with the `options` of stages.partitions.Disk. The root is without boot/.
 
     FormatError for what ext4 cannot carry, or where `size` is too small.
     """
@@ -48,7 +42,7 @@ def build(
 
 FORMAT = Format(
     "ext4", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("syslinux"), Recipe("systemd-boot")),
-    options=("size", "label", "partitions"), produces=("-ext4.img",),
-    firmware=Firmware.EITHER, drive=Drive(), loaders=(disk_with_root.SYSLINUX, disk_with_root.EFI_STUB),
-    carried=ext4inode.CARRIED, largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
+    options=("size", "label", "partitions"), produces=("-ext4.img",), firmware=Firmware.EITHER, drive=Drive(),
+    loaders=(disk_with_root.SYSLINUX, disk_with_root.EFI_STUB), carried=ext4inode.CARRIED,
+    largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
 )  # fmt: skip

@@ -17,13 +17,7 @@ VERSION = disk_with_root.VERSION
 
 
 def build(
-    store: Store,
-    kernel: Digest,
-    bootrd: Digest,
-    rootfs: Digest,
-    release: Digest,
-    systemd_boot: Digest,
-    **options: Any,
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest, **options: Any
 ) -> Digest:
     """Tree {"-ext4-efi.img"}; options as for ext4."""
     wanted = Disk(**options)
@@ -36,7 +30,7 @@ def build(
 
 FORMAT = Format(
     "ext4-efi", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("systemd-boot")),
-    options=("size", "label", "partitions"), produces=("-ext4-efi.img",),
-    firmware=Firmware.UEFI, drive=Drive(), loaders=(disk_with_root.EFI_STUB,), carried=ext4inode.CARRIED,
-    largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
+    options=("size", "label", "partitions"), produces=("-ext4-efi.img",), firmware=Firmware.UEFI, drive=Drive(),
+    loaders=(disk_with_root.EFI_STUB,), carried=ext4inode.CARRIED, largest_file=ext4.LARGEST_FILE,
+    most_partitions=gpt.ENTRIES - 1,
 )  # fmt: skip

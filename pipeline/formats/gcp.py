@@ -29,6 +29,5 @@ def build(store: Store, raw: Digest) -> Digest:
 
 
 FORMAT = Format(
-    "gcp", build, needs=(Output("raw-bios"),), options=(), produces=(".img.tar.gz",),
-    firmware=Firmware.BIOS,
-)  # fmt: skip
+    "gcp", build, needs=(Output("raw-bios"),), options=(), produces=(".img.tar.gz",), firmware=Firmware.BIOS
+)

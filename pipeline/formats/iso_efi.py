@@ -16,6 +16,6 @@ def build(store: Store, uki: Digest, label: str | None = None) -> Digest:
 
 
 FORMAT = Format(
-    "iso-efi", build, needs=(Output("uki"),), options=("label",), produces=("-efi.iso",),
-    firmware=Firmware.UEFI, drive=Drive(device="cd"),
+    "iso-efi", build, needs=(Output("uki"),), options=("label",), produces=("-efi.iso",), firmware=Firmware.UEFI,
+    drive=Drive(device="cd"),
 )  # fmt: skip

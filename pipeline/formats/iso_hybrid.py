@@ -24,6 +24,5 @@ def build(
 
 FORMAT = Format(
     "iso-hybrid", build, needs=("kernel", "initrd", Output("uki"), Recipe("syslinux")), options=("label",),
-    produces=("-hybrid.iso",),
-    firmware=Firmware.EITHER, drive=Drive(device="cd"), loaders=(SYSLINUX,),
+    produces=("-hybrid.iso",), firmware=Firmware.EITHER, drive=Drive(device="cd"), loaders=(SYSLINUX,),
 )  # fmt: skip

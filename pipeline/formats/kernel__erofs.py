@@ -42,6 +42,6 @@ def _packing(store: Store, level: int) -> Compress:
 
 FORMAT = Format(
     "kernel+erofs", build, needs=("kernel", "rootfs"), options=("compress",),
-    produces=("-kernel", "-cmdline", "-erofs.img"),
-    firmware=Firmware.DIRECT, carried=erofsmeta.CARRIED, largest_file=erofs.LARGEST_FILE,
+    produces=("-kernel", "-cmdline", "-erofs.img"), firmware=Firmware.DIRECT, carried=erofsmeta.CARRIED,
+    largest_file=erofs.LARGEST_FILE,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from pipeline.writers import iso9660, rockridge
 
 VERSION = iso9660.VERSION
 LABEL = "LINUXKIT"
-"""As LinuxKit calls such a disc."""
+"""LinuxKit's label of such a disc."""
 
 
 def build(store: Store, kernel: Digest, rootfs: Digest) -> Digest:

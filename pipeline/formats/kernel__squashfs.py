@@ -40,6 +40,6 @@ def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Diges
 
 FORMAT = Format(
     "kernel+squashfs", build, needs=("kernel", "rootfs"), options=("compress",),
-    produces=("-kernel", "-cmdline", "-squashfs.img"),
-    firmware=Firmware.DIRECT, carried=squashfs.CARRIED, largest_file=squashfs.LARGEST_FILE,
+    produces=("-kernel", "-cmdline", "-squashfs.img"), firmware=Firmware.DIRECT, carried=squashfs.CARRIED,
+    largest_file=squashfs.LARGEST_FILE,
 )  # fmt: skip

@@ -16,11 +16,11 @@ from pipeline.writers import disk, mbr
 
 VERSION = disks.VERSION
 BOOT_CODE = ("usr/lib/SYSLINUX/mbr.bin", "usr/lib/EXTLINUX/mbr.bin", "usr/lib/syslinux/mbr/mbr.bin")
-"""The same code in each of Debian's packages."""
+"""Paths of the boot code in Debian's packages. Each has the same code."""
 
 
 def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, **options: Any) -> Digest:
-    """Tree {"-bios.img"}: a disk as `options` want it (stages.partitions.Disk).
+    """Tree {"-bios.img"}: a disk with the `options` of stages.partitions.Disk.
 
     FormatError where there is no kernel, or the image has no Syslinux. StageProblem where `size` is too small.
     """
@@ -33,6 +33,6 @@ def build(store: Store, kernel: Digest, initrd: Digest, syslinux: Digest, **opti
 
 FORMAT = Format(
     "raw-bios", build, needs=("kernel", "initrd", Recipe("syslinux")), options=("size", "label", "partitions"),
-    produces=("-bios.img",),
-    firmware=Firmware.BIOS, drive=Drive(), loaders=(SYSLINUX,), largest_disk=disk.LARGEST, most_partitions=mbr.MOST,
+    produces=("-bios.img",), firmware=Firmware.BIOS, drive=Drive(), loaders=(SYSLINUX,), largest_disk=disk.LARGEST,
+    most_partitions=mbr.MOST,
 )  # fmt: skip

@@ -17,7 +17,7 @@ VERSION = disks.VERSION
 
 
 def build(store: Store, uki: Digest, **options: Any) -> Digest:
-    """Tree {"-efi.img"}: a disk as `options` want it (stages.partitions.Disk)."""
+    """Tree {"-efi.img"}: a disk with the `options` of stages.partitions.Disk."""
     wanted = disks.Disk(**options)
     make = partial(boot_partition.efi, store, boot_partition.efi_files(store, uki))
     volume = disks.booted(make, wanted, disks.GPT_SPARE)

@@ -34,6 +34,6 @@ def build(store: Store, kernel: Digest, initrd: Digest, uki: Digest, syslinux: D
 
 FORMAT = Format(
     "raw-hybrid", build, needs=("kernel", "initrd", Output("uki"), Recipe("syslinux")),
-    options=("size", "label", "partitions"), produces=("-hybrid.img",),
-    firmware=Firmware.EITHER, drive=Drive(), loaders=(SYSLINUX,), most_partitions=gpt.ENTRIES,
+    options=("size", "label", "partitions"), produces=("-hybrid.img",), firmware=Firmware.EITHER, drive=Drive(),
+    loaders=(SYSLINUX,), most_partitions=gpt.ENTRIES,
 )  # fmt: skip

@@ -7,7 +7,6 @@ The GPU's own boot code looks for `bootcode.bin` and, as config.txt says, starts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,33 +22,24 @@ from pipeline.writers import FormatError, disk, mbr, tar
 
 VERSION = f"1 {disks.VERSION} tar-{tar.VERSION}"
 FIRMWARE = ("bootcode.bin", "fixup.dat", "start.elf")
-"""What the GPU runs, out of the `raspi` image (Debian's raspi-firmware has it in usr/lib/raspi-firmware)."""
+"""Programs of the GPU, in the `raspi` image (from Debian's raspi-firmware)."""
 FIRMWARE_FOLDER = "usr/lib/raspi-firmware/"
 U_BOOT = "usr/lib/u-boot/rpi_3/u-boot.bin"
 CONFIG = b"arm_64bit=1\nenable_uart=1\nkernel=u-boot.bin\n"
 """config.txt. enable_uart also fixes the clock that the serial console (ttyS1) depends on."""
 TREES = "boot/dtb/"
-"""Where a kernel image's tar has the device trees (as LinuxKit's kernels for arm64 have them)."""
+"""Folder of the device trees in a kernel image's tar, as in LinuxKit's kernels for arm64."""
 BOARDS = "broadcom/bcm2837-"
-"""Of those, the ones for a Pi 3 and its relatives: U-Boot looks for broadcom/bcm2837-rpi-3-b.dtb, say."""
+"""Start of the device trees for a Pi 3 and its relatives: U-Boot reads broadcom/bcm2837-rpi-3-b.dtb, for example."""
 
 
-def build(
-    store: Store,
-    kernel: Digest,
-    initrd: Digest,
-    rootfs: Digest,
-    raspi: Digest,
-    size: str | None = None,
-    label: str | None = None,
-    partitions: Sequence[Mapping[str, Any]] = (),
-) -> Digest:
+def build(store: Store, kernel: Digest, initrd: Digest, rootfs: Digest, raspi: Digest, **options: Any) -> Digest:
     """Tree {"-rpi3.img": the card, "-rpi3.tar": the same files for a card that there is already}.
 
     FormatError: no kernel for the Pi, or an image without firmware. StageProblem: `size` is too small.
     """
     contents = boot_files(store, kernel, initrd, rootfs, raspi)
-    wanted = disks.Disk(size, label, partitions)
+    wanted = disks.Disk(**options)
     volume = disks.booted(partial(boot_partition.efi, store, contents), wanted, disks.MBR_SPARE)
     archive = store.rope()
     tar.write(complete(files(contents.items())), archive)
@@ -87,6 +77,6 @@ def extlinux(cmdline: str) -> str:
 
 FORMAT = Format(
     "rpi3", build, needs=("kernel", "initrd", "rootfs", Recipe("raspi")), options=("size", "label", "partitions"),
-    produces=("-rpi3.img", "-rpi3.tar"),
-    firmware=Firmware.BOARD, loaders=(loaders.U_BOOT,), largest_disk=disk.LARGEST, most_partitions=mbr.MOST,
+    produces=("-rpi3.img", "-rpi3.tar"), firmware=Firmware.BOARD, loaders=(loaders.U_BOOT,), largest_disk=disk.LARGEST,
+    most_partitions=mbr.MOST,
 )  # fmt: skip

@@ -20,6 +20,5 @@ def build(store: Store, rootfs: Digest) -> Digest:
 
 
 FORMAT = Format(
-    "tar", build, needs=("rootfs",), options=(), produces=(".tar",),
-    firmware=Firmware.NONE, carried=tar.CARRIED,
-)  # fmt: skip
+    "tar", build, needs=("rootfs",), options=(), produces=(".tar",), firmware=Firmware.NONE, carried=tar.CARRIED
+)

@@ -16,6 +16,6 @@ def build(store: Store, raw: Digest) -> Digest:
 
 
 FORMAT = Format(
-    "vhd", build, needs=(Output("raw-bios"),), options=(), produces=(".vhd",),
-    firmware=Firmware.BIOS, drive=Drive("vpc"), largest_disk=vhd.LARGEST,
+    "vhd", build, needs=(Output("raw-bios"),), options=(), produces=(".vhd",), firmware=Firmware.BIOS,
+    drive=Drive("vpc"), largest_disk=vhd.LARGEST,
 )  # fmt: skip

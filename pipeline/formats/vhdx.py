@@ -22,6 +22,6 @@ def build(store: Store, raw: Digest) -> Digest:
 
 
 FORMAT = Format(
-    "vhdx", build, needs=(Output("raw-efi"),), options=(), produces=(".vhdx",),
-    firmware=Firmware.UEFI, drive=Drive("vhdx"),
+    "vhdx", build, needs=(Output("raw-efi"),), options=(), produces=(".vhdx",), firmware=Firmware.UEFI,
+    drive=Drive("vhdx"),
 )  # fmt: skip

@@ -28,6 +28,6 @@ def build(store: Store, raw: Digest) -> Digest:
 
 
 FORMAT = Format(
-    "vmdk", build, needs=(Output("raw-bios"),), options=(), produces=(".vmdk",),
-    firmware=Firmware.BIOS, drive=Drive("vmdk", compressible=False), largest_disk=vmdk.LARGEST,
+    "vmdk", build, needs=(Output("raw-bios"),), options=(), produces=(".vmdk",), firmware=Firmware.BIOS,
+    drive=Drive("vmdk", compressible=False), largest_disk=vmdk.LARGEST,
 )  # fmt: skip

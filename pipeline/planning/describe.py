@@ -2,7 +2,7 @@
 
     python -m pipeline.planning.describe     writes specs/schema.json, docs/spec.md and the tables of formats
 
-The text under a field says what its key means. Only the source has it (PEP 258, attribute docstrings).
+The meaning of a key is the text under its field, which only the source has (PEP 258, attribute docstrings).
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _table(record: type, heading: bool) -> Iterator[str]:
 
 
 def _words(value: Kind) -> str:
-    """What may stand there, for a reader; classes are linked."""
+    """The values of a kind, for a reader; classes are links."""
     if isinstance(value, Struct):
         return f"[{value.type.__name__}](#{value.type.__name__.lower()})"
     if isinstance(value, ListOf):

@@ -1,4 +1,4 @@
-"""The images that a plan is made of: references and recipes become actions, as the lock says."""
+"""The images of a plan: references and recipes become actions, with the digests of the lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PKG = "@pkg:"
 IMAGES = Path("images")
 """The folder of a project's recipes, by convention. It may be a symlink."""
 OWN_IMAGES = Path(__file__).parent.parent.parent
-"""Where the recipes that come with nodekiln are, for projects that have none of that name themselves."""
+"""The folder with nodekiln's own images/, for recipes that a project does not have."""
 
 
 class NoImage(BadInput):

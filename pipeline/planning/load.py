@@ -101,7 +101,7 @@ def _under(node: Node | None, key: str) -> Node | None:
 
 
 def _read(node: Node) -> tuple[dict[str, Any], Reader]:
-    """Every section's value, and the reader that knows what is wrong and where everything stands."""
+    """Every section's value, and the reader, which has the problems and the place of every value."""
     reader, known = Reader(), sections.sections()
     values = {name: section.empty for name, section in known.items()}
     with contextlib.suppress(InvalidValue):
@@ -115,7 +115,7 @@ def _read(node: Node) -> tuple[dict[str, Any], Reader]:
 
 
 def _checked(spec: Spec) -> Spec:
-    """`spec` after what only the whole of it can tell."""
+    """`spec` with its warnings and the defaults of `build:`. Raises Problems that only the whole spec shows."""
     problems, warned = [], []
     for name, section in sections.sections().items():
         value = spec[name]

@@ -60,7 +60,7 @@ class Plan:
         return str(self.spec.where(unbuildable.cmdline_path(self.arch) if at_cmdline else ("build", *path)))
 
     def problems(self, *names: str) -> list[Problem]:
-        """What the formats `names` lack to be made: a kernel, or the image of a boot loader."""
+        """Problems of the formats `names`: a missing kernel, or a missing image of a boot loader."""
         return [found for name in names for found in unbuildable.of_format(self.spec, self.images, name)]
 
     def checks(self, name: str) -> tuple[Action, ...]:

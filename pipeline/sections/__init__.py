@@ -23,18 +23,6 @@ from pipeline.spec.spec import Spec
 Value = TypeVar("Value")
 
 
-def _no_components(value: Any, context: Context, below: tuple[Component, ...]) -> list[Component]:
-    return []
-
-
-def _no_images(value: Any) -> References:
-    return ()
-
-
-def _no_problems(value: Any, spec: Spec) -> Violations:
-    return iter(())
-
-
 @dataclass(frozen=True)
 class Section(Generic[Value]):
     """One top-level key of a spec."""
@@ -43,13 +31,13 @@ class Section(Generic[Value]):
     """Its place in the root file system: higher is laid over lower. Sections of one order go by name."""
     value: type[Value]
     """The type of what stands under the key: a `@mapping` class, or tuple[X, ...] for a list of X."""
-    components: Callable[[Value, Context, tuple[Component, ...]], list[Component]] = _no_components
+    components: Callable[[Value, Context, tuple[Component, ...]], list[Component]] = lambda value, context, below: []
     """Plans what the section adds to the root file system, over the components `below`."""
-    images: Callable[[Value], References] = _no_images
+    images: Callable[[Value], References] = lambda value: ()
     """Returns path below the key and reference of each image that the value names."""
-    problems: Callable[[Value, Spec], Violations] = _no_problems
+    problems: Callable[[Value, Spec], Violations] = lambda value, spec: iter(())
     """Yields path below the key, message and hint of each error that only the whole spec shows."""
-    warnings: Callable[[Value, Spec], Violations] = _no_problems
+    warnings: Callable[[Value, Spec], Violations] = lambda value, spec: iter(())
     """Yields the same for each warning: what is allowed, but probably a mistake."""
 
     @property

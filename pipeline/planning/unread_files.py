@@ -1,6 +1,6 @@
-"""Files of a spec that no program reads, because the container of the program that would does not see them.
+"""Files of a spec that no program reads, because they are outside the container of the program that would.
 
-A container has its image's files and what it binds. Two kinds of files are looked for: ssh's (an sshd is a container,
+A container has its image's files and its binds. Two kinds of files are checked: those of ssh (an sshd is a container,
 and its /root is not the node's), and files that a container's command or environment names.
 """
 
@@ -19,33 +19,41 @@ from pipeline.spec.spec import Spec
 from pipeline.store import Store
 
 SERVERS = ("sshd", "dropbear")
-"""Programs that read keys of the node itself, where they do not run in a container."""
+"""Programs that read keys of the node itself if they run outside containers."""
 
 
-class Seen(NamedTuple):
-    """A container, as far as it decides which of the node's files its program sees."""
+class ContainerView(NamedTuple):
+    """The parts of a container that decide which of the node's files its program has."""
 
     name: str
     roots: tuple[str, ...]
-    """Where its root may lie, for the paths of its image; an image that several containers have lies in the first."""
+    """Folders that its root may lie in, for paths of its image. A shared image lies in the first container's."""
     binds: tuple[str, ...]
     """Absolute paths on the node."""
     words: tuple[str, ...]
     """The command's words, and the values of the environment."""
 
 
-def unseen(store: Store, spec: Spec, parts: Sequence[Component]) -> list[Problem]:
-    """Returns a warning for each file of the spec that is meant for a container that does not see it.
+def unread_files(store: Store, spec: Spec, components: Sequence[Component]) -> list[Problem]:
+    """Returns a warning for each file of the spec that is for a container without it.
 
-    parts: the spec's, planned; their trees are made if need be. Raises StageProblem if one cannot be.
+    components: those of the spec; their trees are made if need be. Raises StageProblem if a stage of them fails.
     """
     files = [(index, f"/{relative(each.path)}") for index, each in enumerate(spec["files"]) if not each.directory]
     if not files:
         return []
-    trees = [(part, with_results(store, (part.tree,), store.tree)) for part in parts if part.name != "files"]
-    containers = [_seen(store, part, tree) for part, tree in trees if f"{part.prefix}/config.json" in tree]
+    trees = [
+        (component, with_results(store, (component.tree,), store.tree))
+        for component in components
+        if component.name != "files"
+    ]
+    containers = [
+        _view(store, component, tree) for component, tree in trees if f"{component.prefix}/config.json" in tree
+    ]
     inside = {path for _, tree in trees for root in _roots(containers) for _, path in files if root + path in tree}
-    on_node = any(path.rpartition("/")[2] in SERVERS for part, tree in trees if not part.prefix for path in tree)
+    on_node = any(
+        path.rpartition("/")[2] in SERVERS for component, tree in trees if not component.prefix for path in tree
+    )
     return [
         Problem(spec.where(("files", index, "path")), message, hint)
         for index, path in files
@@ -53,7 +61,7 @@ def unseen(store: Store, spec: Spec, parts: Sequence[Component]) -> list[Problem
     ]
 
 
-def _named(path: str, inside: set[str], containers: Sequence[Seen]) -> Iterator[tuple[str, str]]:
+def _named(path: str, inside: set[str], containers: Sequence[ContainerView]) -> Iterator[tuple[str, str]]:
     """Yields a message and a hint for each container that names `path` and has no such file."""
     folder = path.rpartition("/")[0]
     for each in containers if path not in inside else ():
@@ -61,25 +69,27 @@ def _named(path: str, inside: set[str], containers: Sequence[Seen]) -> Iterator[
             yield f"{each.name} names {path!r} and does not see it", f'there: binds.add: ["{folder}:{folder}:ro"]'
 
 
-def _for_ssh(path: str, containers: Sequence[Seen]) -> Iterator[tuple[str, str]]:
+def _for_ssh(path: str, containers: Sequence[ContainerView]) -> Iterator[tuple[str, str]]:
     """Yields a message and a hint if `path` is ssh's and no container binds it."""
     is_ssh = path.startswith("/etc/ssh/") or "/.ssh/" in path or path.endswith("/authorized_keys")
     if is_ssh and not any(_binds(each, path) for each in containers):
         yield f"no container sees {path!r}", "binds.add brings it in; the sshd of images/ reads etc/ssh/authorized_keys"
 
 
-def _binds(container: Seen, path: str) -> bool:
+def _binds(container: ContainerView, path: str) -> bool:
     return any(path == source or path.startswith(source.rstrip("/") + "/") for source in container.binds)
 
 
-def _roots(containers: Sequence[Seen]) -> Iterator[str]:
+def _roots(containers: Sequence[ContainerView]) -> Iterator[str]:
     for each in containers:
         yield from each.roots
 
 
-def _seen(store: Store, part: Component, tree: Tree) -> Seen:
-    config = booted_root.bundle(part.prefix, tree, store.bytes).config
+def _view(store: Store, component: Component, tree: Tree) -> ContainerView:
+    config = booted_root.bundle(component.prefix, tree, store.bytes).config
     binds = tuple(each["source"] for each in config.get("mounts") or () if each.get("type") == "bind")
     process = config.get("process") or {}
     words = (*(process.get("args") or ()), *(each.partition("=")[2] for each in process.get("env") or ()))
-    return Seen(part.name, tuple(f"{part.prefix}/{place}" for place in ("rootfs", "lower")), binds, words)
+    return ContainerView(
+        component.name, tuple(f"{component.prefix}/{place}" for place in ("rootfs", "lower")), binds, words
+    )

@@ -9,7 +9,7 @@ import pytest
 from pipeline import sections
 from pipeline.engine.action import Action
 from pipeline.planning.load import load
-from pipeline.planning.unseen import unseen
+from pipeline.planning.unread_files import unread_files
 from pipeline.spec import spec
 from pipeline.spec.components import Context, Image
 from pipeline.store import Store
@@ -57,9 +57,9 @@ def test_files_of_an_sshd_that_runs_on_the_node_itself(store: Store, tmp_path: P
 
 
 def seen(store: Store, loaded: spec.Spec, *paths: str) -> list[str]:
-    """Returns the warnings of `unseen` for a spec whose only image has the files `paths`, too, and binds /etc/ssh."""
+    """Returns the warnings for a spec whose only image has the files `paths`, too, and binds /etc/ssh."""
     label = {"binds": ["/etc/ssh:/node:ro"]}
     given = image(store, tree_of(store, "bin/x", "etc/own.conf", *paths), label, Cmd=["/bin/x"])
     manifest, tree = (Action("given", conformance.given, {"digest": digest}) for digest in given)
     parts = sections.components(Context(loaded, lambda text: Image(text, manifest, tree)))
-    return [str(each) for each in unseen(store, loaded, parts)]
+    return [str(each) for each in unread_files(store, loaded, parts)]
