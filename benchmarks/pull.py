@@ -51,7 +51,7 @@ from pathlib import Path
 from pipeline.model.digest import Digest
 from pipeline.oci import fetch, source
 from pipeline.oci.reference import parse
-from pipeline.oci.pull import AT_ONCE
+from pipeline.oci.pull import CONNECTIONS
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 gc.set_threshold(100_000, 50, 50)  # as in doit's process
@@ -59,7 +59,7 @@ store, (what, reference, image) = Store(Path(sys.argv[1])), sys.argv[2:]
 if what == "fetch":
     places = source.sources(parse(reference))
     document = fetch.manifest(places, image, reference).document
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         list(pool.map(lambda blob: fetch.blob(store, places, blob, reference), (document.config, *document.layers)))
 if what in ("pull", "index"):
     pull(store, reference=reference, manifest=image)
@@ -69,11 +69,11 @@ if what in ("index", "unpack"):
 PARTS = """
 import hashlib, io, sys, time
 from pathlib import Path
-from pipeline.oci.decompress import Budget, inflate
+from pipeline.oci.decompress import Budget, decompress
 def timed(what, run):
     began = time.perf_counter(); result = run(); print(f"{what} {time.perf_counter() - began:.2f}"); return result
 layers = [path.read_bytes() for path in map(Path, sys.argv[1:])]
-tars = timed("uncompressing", lambda: [[*inflate(io.BytesIO(data), Budget(len(data)))] for data in layers])
+tars = timed("uncompressing", lambda: [[*decompress(io.BytesIO(data), Budget(len(data)))] for data in layers])
 timed("sha256-of-what-comes", lambda: [hashlib.sha256(data).digest() for data in layers])
 timed("sha256-of-the-tars", lambda: [hashlib.sha256(chunk).digest() for tar in tars for chunk in tar])
 """

@@ -52,7 +52,7 @@ def run_all(project: Project, recipe: Sequence[str] = (), push: str = "", arch: 
             f"{user_command('image [--push REF] NAME')}, with NAME of images/NAME, or the folder of a recipe"
         )
     if push:
-        pushing.checked(push)
+        pushing.parse_target(push)
     found = load(_folder(project, recipe[0]))
     actions = _actions(project, found, arch)
 

@@ -47,7 +47,7 @@ def run(project: Project, name: str, to: str = "", formats: str = "", mount: str
 
     if not to:
         raise BadInput(f"{user_command(f'push:{name} --to REF')}, with REF such as registry.example/nodes/{name}:v1")
-    push.checked(to)
+    push.parse_target(to)
     spec = project.load(name)
     wanted = _wanted(spec, formats)
     plans = _plans(project, spec, wanted)

@@ -97,7 +97,7 @@ def pushed(store: Store, reference: str) -> BuildRecord | None:
         return None
     manifests, places = {}, {}
     for arch in node.files:
-        manifest = parse(node.small(store, arch, MANIFEST, LARGEST), f"{reference}: {MANIFEST}")
+        manifest = parse(node.read(store, arch, MANIFEST, LARGEST), f"{reference}: {MANIFEST}")
         manifests[manifest["arch"]] = manifest
         places[manifest["arch"]] = arch
 
@@ -114,7 +114,7 @@ def pushed(store: Store, reference: str) -> BuildRecord | None:
 
 def _lock(store: Store, node: NodeArtifact, arch: str, name: str) -> Path:
     """The file of the pushed lock; BadInput if it is not a lock."""
-    node.small(store, arch, name, LARGEST)
+    node.read(store, arch, name, LARGEST)
     path = node.fetch(store, arch, name)
     try:
         lock.read(path)

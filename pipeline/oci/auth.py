@@ -1,6 +1,6 @@
-"""Credentials for registries, and the answers to their challenges. No socket here.
+"""Credentials for registries, and the parser of their challenges. Opens no socket.
 
-Credentials: what `docker login` and `podman login` wrote (config.json, auth.json), and credential helpers
+Credentials: those of `docker login` and `podman login` (config.json, auth.json), and credential helpers
 (docker-credential-NAME, docker/docker-credential-helpers). Challenges: RFC 9110, 11.6.1, and the distribution project's
 token authentication.
 """
@@ -21,11 +21,11 @@ from pipeline.host.terminal import say
 from pipeline.oci.error import Refusal, Unreachable
 
 CONFIG_LIMIT = 4 << 20
-"""Bytes of a credentials file."""
+"""Maximum size of a credentials file, in bytes."""
 HELPER_SECONDS = 60
-"""What a credential helper may take; some ask a cloud."""
+"""Time limit of a credential helper, in seconds; some ask a cloud."""
 CHALLENGE_LIMIT = 16 << 10
-"""Characters of a WWW-Authenticate header."""
+"""Characters of a WWW-Authenticate header that are parsed."""
 
 _HUB = "https://index.docker.io/v1/"
 _HUB_HOSTS = ("docker.io", "registry-1.docker.io", "index.docker.io")
@@ -33,13 +33,14 @@ _HELPER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(rf"\s*({_TOKEN})(?=[\s,]|$)(?!\s*=)(?:\s+([A-Za-z0-9._~+/-]+=*)(?=\s*(?:,|$)))?")
+_SEPARATORS = re.compile(r"[ \t,]*")
 
 
 class Credentials(NamedTuple):
     user: str
     password: str
     refresh_token: str = ""
-    """Instead of a password: what an identity provider gave at login."""
+    """Identity token of an identity provider, in place of a password."""
 
     @property
     def basic(self) -> str:
@@ -53,70 +54,56 @@ class Challenge(NamedTuple):
 
 
 def challenges(header: str) -> list[Challenge]:
-    """The challenges of a WWW-Authenticate header, in order; what cannot be read ends the list."""
-    found: list[Challenge] = []
-    at, header = 0, header[:CHALLENGE_LIMIT]
-    while at < len(header):
-        parameter = _PARAMETER.match(header, at)
-        if parameter and found:
-            name, quoted, bare = parameter.groups()
+    """Parses the challenges of a WWW-Authenticate header, up to the first syntax error."""
+    result: list[Challenge] = []
+    position, header = 0, header[:CHALLENGE_LIMIT]
+    while position < len(header):
+        match = _PARAMETER.match(header, position)
+        if match and result:
+            name, quoted, bare = match.groups()
             value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare
-            found[-1].parameters.setdefault(name.lower(), value)  # type: ignore[attr-defined]
-            at = parameter.end()
-        elif scheme := _SCHEME.match(header, at):
-            found.append(Challenge(scheme[1].lower(), {}))
-            at = scheme.end()
+            result[-1].parameters.setdefault(name.lower(), value)  # type: ignore[attr-defined]
+        elif match := _SCHEME.match(header, position):
+            result.append(Challenge(match[1].lower(), {}))
         else:
             break
-        at = _comma(header, at)
-    return found
-
-
-def _comma(header: str, at: int) -> int:
-    while at < len(header) and header[at] in " \t,":
-        at += 1
-    return at
+        position = _SEPARATORS.match(header, match.end()).end()  # type: ignore[union-attr]
+    return result
 
 
 def credentials(host: str, repository: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
-    """What the user has for `host` (and `repository`, podman's finer grain); None for an anonymous visit."""
+    """Returns the user's credentials for `host` (podman: for `repository`); None for anonymous access."""
     for file in _files(environ):
         document = _load(file)
         if helper := _helper(document, host, repository):
-            for server in _servers(host, helper.server):
-                if found := _ask(helper.name, server, file):
-                    return found
+            name, key = helper
+            for server in _servers(host, key):
+                if result := _ask(name, server, file):
+                    return result
         for _, entry in _matching(document, "auths", host, repository):
-            if isinstance(entry, dict) and (found := _decode(entry, file)):
-                return found
+            if isinstance(entry, dict) and (result := _decode(entry, file)):
+                return result
     return None
 
 
-class _Helper(NamedTuple):
-    """The program docker-credential-`name`, and the server that the file names it for ("" for all)."""
-
-    name: str
-    server: str
-
-
-def _helper(document: dict[str, Any], host: str, repository: str) -> _Helper | None:
-    """The credential helper that a file names for `host`, or for all hosts."""
-    for key, name in _matching(document, "credHelpers", host, repository):
+def _helper(document: dict[str, Any], host: str, repository: str) -> tuple[str, str] | None:
+    """Returns the name of the credential helper for `host`, and its key in the file; "" for the helper of all hosts."""
+    for key, name in (*_matching(document, "credHelpers", host, repository), ("", document.get("credsStore"))):
         if isinstance(name, str) and name:
-            return _Helper(name, key)
-    name = document.get("credsStore")
-    return _Helper(name, "") if isinstance(name, str) and name else None
+            return name, key
+    return None
 
 
 def _matching(document: dict[str, Any], table: str, host: str, repository: str) -> Iterator[tuple[str, Any]]:
-    """The entries of a table (`auths`, `credHelpers`) that are for `host`, the finest first: key as written, value."""
-    entries = {_host_of(key): (key, value) for key, value in _dict(document, table).items()}
+    """Yields the entries (key as written, value) of a table that apply to `host`, the most specific first."""
+    value = document.get(table)
+    entries = {_host_of(key): (key, entry) for key, entry in (value if isinstance(value, dict) else {}).items()}
     return (entries[name] for name in _keys(host, repository) if name in entries)
 
 
-def _servers(host: str, written: str) -> Iterator[str]:
-    """Names under which a helper may keep the credentials for `host`: for the Hub Docker's own, then the file's."""
-    return iter(dict.fromkeys((_HUB, written or "docker.io") if host in _HUB_HOSTS else (host,)))
+def _servers(host: str, key: str) -> Iterator[str]:
+    """Yields the names under which a helper may have credentials for `host`: Docker's for the Hub, then the file's."""
+    return iter(dict.fromkeys((_HUB, key or "docker.io") if host in _HUB_HOSTS else (host,)))
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
@@ -141,19 +128,14 @@ def _load(file: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _dict(document: dict[str, Any], field: str) -> dict[str, Any]:
-    value = document.get(field)
-    return value if isinstance(value, dict) else {}
-
-
 def _host_of(key: str) -> str:
-    """The host (and path, for podman) that a key of `auths` means; Docker once wrote URLs there."""
+    """Returns the host (and podman's path) in a key of `auths`; Docker once wrote URLs there."""
     return re.sub(r"/(v1|v2)?/?$", "", re.sub(r"^https?://", "", key))
 
 
 def _keys(host: str, repository: str) -> Iterator[str]:
-    """Keys for a repository, the finest first."""
-    hosts = ("docker.io", *(_host_of(url) for url in (_HUB,)), *_HUB_HOSTS) if host in _HUB_HOSTS else (host,)
+    """Yields the keys that apply to a repository, the most specific first."""
+    hosts = ("docker.io", _host_of(_HUB), *_HUB_HOSTS) if host in _HUB_HOSTS else (host,)
     for name in dict.fromkeys(hosts):
         path = f"{name}/{repository}"
         while path:
@@ -174,7 +156,10 @@ def _decode(entry: dict[str, Any], file: Path) -> Credentials | None:
 
 
 def _ask(helper: str, server: str, file: Path) -> Credentials | None:
-    """What docker-credential-HELPER, which `file` names, has for `server`; None where there is no such program."""
+    """Returns the credentials that a helper has for `server`; None, with a warning, if it is not installed.
+
+    file: the credentials file that names the helper, for messages.
+    """
     import subprocess
 
     if not _HELPER.fullmatch(helper):
@@ -196,5 +181,4 @@ def _ask(helper: str, server: str, file: Path) -> Credentials | None:
 
 @functools.cache
 def _warn(message: str) -> None:
-    """Print a warning, once in this process."""
     say(f"warning: {message}", error=True)

@@ -1,48 +1,44 @@
-"""Inflate: the tar inside a compressed layer, as a stream with limits.
+"""The tar inside a compressed layer, as a stream with limits.
 
-gzip (RFC 1952, any number of members), zstd (RFC 8878, frames and skippable frames), or neither. What a blob is, its
-first bytes decide: registries hold layers whose media type is wrong, and the diff id says whether the result is right.
+gzip (RFC 1952, any number of members), zstd (RFC 8878, frames and skippable frames), or plain. The format is that of
+the first bytes: registries hold layers with a wrong media type, and the diff id proves whether the result is right.
 """
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from pipeline.oci.error import Refusal
+from pipeline.store import CHUNK
 
-CHUNK = 1 << 20
-"""Bytes that come out at a time."""
 AHEAD = 4
-"""Chunks that wait for whoever takes them."""
+"""Chunks that are decompressed ahead of the consumer."""
 FEED = 1 << 16
-"""Bytes that go in at a time. What a gzip member leaves over is copied, so this is small: members may be many."""
+"""Bytes that go in at a time. The rest after a gzip member is copied, so this is small: members may be many."""
 MEMBERS = 1 << 20
-"""gzip members in one layer; eStargz has one a file."""
-WINDOW = 1 << 27
-"""Memory that a zstd frame may ask for: 128 MiB, what `zstd --long` uses at most unless it is forced."""
-
-
+"""Maximum number of gzip members in a layer; eStargz has one a file."""
+ZSTD_WINDOW = 1 << 27
+"""Maximum memory of a zstd frame, in bytes: 128 MiB, the most that `zstd --long` uses unless it is forced."""
 SIZE_LIMIT = 1 << 37
-"""Bytes of an image's uncompressed layers together, holes of sparse files included: 128 GiB."""
+"""Maximum size of an image's uncompressed layers, in bytes: 128 GiB, holes of sparse files included."""
 RATIO_LIMIT = 200
-"""Times their compressed size. Programs and texts reach 10; gzip reaches 1032 on zeros, zstd 30 000."""
+"""Maximum ratio to their compressed size. Programs and texts reach 10; gzip reaches 1032 on zeros, zstd 30 000."""
 FREE = 256 << 20
-"""Bytes up to which the ratio is not looked at."""
+"""Uncompressed bytes to which the ratio does not apply."""
 
 
 class LayerFile(Protocol):
-    """A layer as it is stored: a file, or one that still arrives."""
+    """The bytes of a layer: a file, or a download."""
 
     def read(self, size: int, /) -> bytes: ...
     def seek(self, position: int, /) -> object: ...
 
 
 class Budget:
-    """What all layers of an image together may grow to, holes counted as zeros. Used by several threads."""
+    """The size that all layers of an image may grow to together, holes counted as zeros. Thread-safe."""
 
     def __init__(self, compressed: int, size: int = SIZE_LIMIT, ratio: int = RATIO_LIMIT, free: int = FREE) -> None:
         self._compressed = compressed
@@ -53,17 +49,18 @@ class Budget:
         with self._guard:
             self._left -= count
             if self._left < 0:
-                raise Refusal(f"{self._compressed} compressed bytes grow beyond {self._limit}; that is no image")
+                raise Refusal(f"{self._compressed} compressed bytes grow beyond {self._limit}; that is not an image")
 
 
-def inflate(source: LayerFile, budget: Budget) -> Iterator[bytes]:
-    """The uncompressed bytes of the layer `source`, in chunks of at most CHUNK."""
-    for chunk in _decoded(source):
+def decompress(source: LayerFile, budget: Budget) -> Iterator[bytes]:
+    """Yields the uncompressed bytes of a layer, in chunks of at most CHUNK. Refusal."""
+    for chunk in decoder(source):
         budget.take(len(chunk))
         yield chunk
 
 
-def _decoded(source: LayerFile) -> Iterator[bytes]:
+def decoder(source: LayerFile) -> Iterator[bytes]:
+    """Returns the uncompressed bytes of gzip, zstd or plain data, in chunks of at most CHUNK. Refusal."""
     magic = source.read(4)
     source.seek(0)
     if magic[:2] == b"\x1f\x8b":
@@ -97,14 +94,14 @@ def _gzip(source: LayerFile) -> Iterator[bytes]:
 
 
 def _next_member(data: bytes, source: LayerFile) -> bytes:
-    """What follows a member: another one, zeros (tapes pad with them), or nothing."""
+    """Returns the start of the next member; b"" at the end, which zeros may pad as on tapes."""
     while len(data) < 2 and (more := source.read(FEED)):
         data += more
     if not data or data[:2] == b"\x1f\x8b":
         return data
     while data:
         if data.strip(b"\0"):
-            raise Refusal("something that is no gzip follows the gzip stream")
+            raise Refusal("the gzip stream is followed by something else")
         data = source.read(FEED)
     return b""
 
@@ -112,8 +109,8 @@ def _next_member(data: bytes, source: LayerFile) -> bytes:
 def _zstd(source: Any) -> Iterator[bytes]:
     import zstandard
 
-    # A frame that is cut off ends quietly here; the diff id tells.
-    decoder = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+    # The end of a frame that is cut off is not reported here; the diff id proves it.
+    decoder = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
     with decoder.stream_reader(source, read_size=FEED, read_across_frames=True, closefd=False) as reader:
         try:
             while chunk := reader.read(CHUNK):
@@ -122,31 +119,15 @@ def _zstd(source: Any) -> Iterator[bytes]:
             raise Refusal(f"a broken zstd stream: {error}") from None
 
 
-def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """`chunks`, made by another thread while the last ones are used: zlib, hashing and writing all leave the GIL."""
-    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(AHEAD)
-    stop = threading.Event()
+def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yields `chunks`, which another thread computes: zlib, hashing and writing release the interpreter's lock."""
+    from concurrent.futures import ThreadPoolExecutor
 
-    def run() -> None:
-        try:
-            for chunk in chunks:
-                waiting.put(chunk)
-                if stop.is_set():
-                    return
-            waiting.put(None)
-        except BaseException as error:
-            waiting.put(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    pool = ThreadPoolExecutor(1)
     try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        pending = deque(pool.submit(next, chunks, None) for _ in range(AHEAD))
+        while (chunk := pending.popleft().result()) is not None:
+            yield chunk
+            pending.append(pool.submit(next, chunks, None))
     finally:
-        stop.set()
-        while thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                waiting.get(timeout=0.01)
-        thread.join()
+        pool.shutdown(cancel_futures=True)

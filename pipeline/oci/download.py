@@ -52,7 +52,7 @@ class Download:
         return self._file.read(size)
 
     def seek(self, position: int) -> None:
-        """Continue reading at `position`, which was read before."""
+        """Moves the reader to `position`, which was read before."""
         if self._file is not None:
             self._file.seek(position)
 

@@ -1,4 +1,4 @@
-"""What can be wrong with an image, in the words that a person reads."""
+"""Errors about images, with messages for a person."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ class ImageError(NodekilnError):
 
 
 class NotFound(ImageError):
-    """The place answers, and has no such image or blob."""
+    """The source answers and does not have the image or blob."""
 
 
 class Unreachable(ImageError):
-    """The place does not answer as a registry does: no connection, server errors, refused credentials."""
+    """The source does not answer as a registry does: no connection, server errors, rejected credentials."""
 
 
 class Offline(ImageError):
-    """The network would be needed and NODEKILN_OFFLINE forbids it."""
+    """The network is needed and NODEKILN_OFFLINE forbids it."""
 
 
 class Refusal(ImageError, BadInput):

@@ -1,10 +1,9 @@
-"""Fetch: documents and blobs out of sources, every byte checked against the digest and size that were asked for."""
+"""Manifests and blobs out of sources, every byte verified against the expected digest and size."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
@@ -14,21 +13,16 @@ from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.oci import manifest as manifests
 from pipeline.oci.error import ImageError, NotFound, Offline, Refusal, Unreachable
 from pipeline.oci.manifest import Descriptor, Index, Manifest
+from pipeline.oci.progress import Progress
 from pipeline.oci.source import Source
-from pipeline.store import Missing, Store
+from pipeline.store import CHUNK, Missing, Store
 from pipeline.store.store import PARTIAL
 
 T = TypeVar("T")
 
-CHUNK = 1 << 20
-"""Bytes of an unfinished download that are read at a time."""
-
-Progress = Callable[[int], object]
-"""Told how many bytes have been written since it was last told; negative when they turned out useless."""
-
 
 class FetchedManifest(NamedTuple):
-    """A manifest or index as its source gave it, and its digest as computed here."""
+    """A manifest or index as its source gave it, and the digest of its bytes."""
 
     source: Source
     digest: Digest
@@ -36,25 +30,24 @@ class FetchedManifest(NamedTuple):
     document: Manifest | Index
 
 
-def manifest(sources: Sequence[Source], wanted: str, what: str) -> FetchedManifest:
-    """Manifest or index `wanted` (tag or digest) from the first of `sources` that has it.
+def manifest(sources: Sequence[Source], wanted: str, subject: str) -> FetchedManifest:
+    """Returns the manifest or index `wanted` (tag or digest) from the first of `sources` that has it.
 
-    A digest that does not match is Refusal before a byte of it is used; a tag becomes the digest of what came.
+    subject: for messages. Data that does not have the digest `wanted` is a Refusal before it is parsed.
     """
 
     def take(source: Source) -> FetchedManifest:
-        named = source.named(wanted)
-        data, media_type = source.manifest(named)
-        digest = _verified(data, named, str(source))
+        name = source.resolve(wanted)
+        data, media_type = source.manifest(name)
+        digest = _verify(data, name, str(source))
         return FetchedManifest(source, digest, data, manifests.parse(data, str(source), media_type))
 
-    return _first(sources, take, what)
+    return _first(sources, take, subject)
 
 
-def small(sources: Sequence[Source], wanted: Descriptor, limit: int, what: str) -> bytes:
-    """A small blob (a config), whole and verified."""
-    if wanted.size > limit:
-        raise Refusal(f"{what}: {wanted.digest} claims {wanted.size} bytes; {limit} is the limit")
+def small(sources: Sequence[Source], wanted: Descriptor, limit: int, subject: str) -> bytes:
+    """Returns a small blob (a config), verified."""
+    check_limit(wanted, limit, subject)
 
     def take(source: Source) -> bytes:
         data = bytearray()
@@ -63,77 +56,81 @@ def small(sources: Sequence[Source], wanted: Descriptor, limit: int, what: str) 
             if len(data) > wanted.size:
                 break
         _check_size(len(data), wanted, str(source))
-        _verified(data, wanted.digest, str(source))
+        _verify(data, wanted.digest, str(source))
         return bytes(data)
 
-    return _first(sources, take, what)
+    return _first(sources, take, subject)
+
+
+def check_limit(blob: Descriptor, limit: int, subject: str) -> None:
+    if blob.size > limit:
+        raise Refusal(f"{subject}: {blob.digest} claims {blob.size} bytes; {limit} is the limit")
 
 
 def blob(
-    store: Store, sources: Sequence[Source], wanted: Descriptor, what: str, progress: Progress = lambda size: None
+    store: Store, sources: Sequence[Source], wanted: Descriptor, subject: str, progress: Progress = lambda size: None
 ) -> None:
-    """Put the blob `wanted` into `store`, unless it is there. What an earlier run left unfinished is gone on with."""
+    """Puts the blob `wanted` into `store`, unless it is there. Resumes a partial download."""
     with store.lock(f"blob-{wanted.digest.hex}"):
-        if there(store, wanted, what):
+        if is_stored(store, wanted, subject):
             return
-        path = partial(store, wanted.digest)
+        path = partial_path(store, wanted.digest)
 
         def take(source: Source) -> None:
             with store.space():
                 _download(source, wanted, path, progress)
             store.adopt(path, wanted.digest)
 
-        _first(sources, take, what)
+        _first(sources, take, subject)
 
 
-def partial(store: Store, digest: Digest) -> Path:
-    """Where the blob `digest` grows while it is downloaded, by this process or by one that goes on with it."""
+def partial_path(store: Store, digest: Digest) -> Path:
+    """Returns the path of the blob `digest` while it is downloaded, by this process or by one that resumes it."""
     return store.scratch().with_name(f"{PARTIAL}{digest.algorithm}-{digest.hex}")
 
 
-def there(store: Store, wanted: Descriptor, what: str) -> bool:
-    """Whether the blob is in the store, with the size that it should have. A damaged one is removed."""
+def is_stored(store: Store, wanted: Descriptor, subject: str) -> bool:
+    """Returns whether the store has the blob. A damaged one is removed. Refusal if the descriptor's size is wrong."""
     if not store.has(wanted.digest):
         return False
     if (size := store.size(wanted.digest)) == wanted.size:
         return True
     with contextlib.suppress(Missing):
         store.verify(wanted.digest)
-        _check_size(size, wanted, f"{what}: the store")
+        _check_size(size, wanted, f"{subject}: the store")
     return False
 
 
 def _download(source: Source, wanted: Descriptor, path: Path, progress: Progress) -> None:
-    """Bring the file `path` to its full length and check it; what cannot become right is deleted."""
-    resumed, told = path.exists(), 0
+    """Completes and verifies the file `path`; deletes one that is wrong, and starts over if it was resumed."""
+    resumed, reported = path.exists(), 0
 
-    def tell(count: int) -> None:
-        nonlocal told
-        told += count
+    def report(count: int) -> None:
+        nonlocal reported
+        reported += count
         progress(count)
 
     try:
         with atomic.open_append(path) as file:
-            size, digest = _completed(source, wanted, file, tell)
+            size, digest = _append(source, wanted, file, report)
     except ImageError:
-        progress(-told)  # whoever goes on tells it again
+        progress(-reported)  # the next attempt reports these bytes again
         raise
     try:
         _check_size(size, wanted, str(source))
-        if digest != wanted.digest:
-            raise Refusal(f"{source}: its digest is {digest}, not {wanted.digest}")
+        _check_digest(digest, wanted.digest, str(source))
     except Refusal:
-        progress(-told)
-        os.unlink(path)
+        progress(-reported)
+        path.unlink()
         if not resumed:
             raise
         _download(source, wanted, path, progress)
 
 
-def _completed(source: Source, wanted: Descriptor, file: BinaryIO, progress: Progress) -> tuple[int, Digest]:
-    """Append what `file` lacks of a blob. How many bytes it came to (or would, if they are too many), and their digest.
+def _append(source: Source, wanted: Descriptor, file: BinaryIO, progress: Progress) -> tuple[int, Digest]:
+    """Appends the rest of a blob to `file`; returns the size (the first that is too large) and digest of the whole.
 
-    What `progress` was told of can be read from the file.
+    Bytes are reported to `progress` once they can be read from the file.
     """
     digest = hashlib.new(wanted.digest.algorithm)
     file.seek(0)
@@ -152,38 +149,43 @@ def _completed(source: Source, wanted: Descriptor, file: BinaryIO, progress: Pro
     return size, Digest(f"{wanted.digest.algorithm}:{digest.hexdigest()}")
 
 
-def _verified(data: bytes | bytearray, wanted: str, what: str) -> Digest:
-    """The digest of `data`: the one in `wanted`, or sha256 if that is a tag."""
+def _verify(data: bytes | bytearray, wanted: str, subject: str) -> Digest:
+    """Returns the digest of `data`, which must be `wanted`; by sha256 if that is a tag."""
     try:
         expected = Digest.parse(wanted)
     except InvalidDigest:
         return Digest.of(bytes(data))
-    found = Digest(f"{expected.algorithm}:{hashlib.new(expected.algorithm, data).hexdigest()}")
-    if found != expected:
-        raise Refusal(f"{what}: its digest is {found}, not {expected}")
+    digest = Digest(f"{expected.algorithm}:{hashlib.new(expected.algorithm, data).hexdigest()}")
+    _check_digest(digest, expected, subject)
     return expected
 
 
-def _check_size(size: int, wanted: Descriptor, what: str) -> None:
+def _check_digest(digest: Digest, expected: Digest, subject: str) -> None:
+    if digest != expected:
+        raise Refusal(f"{subject}: its digest is {digest}, not {expected}")
+
+
+def _check_size(size: int, wanted: Descriptor, subject: str) -> None:
     if size != wanted.size:
-        raise Refusal(f"{what}: {wanted.digest} has {'more' if size > wanted.size else size} bytes, not {wanted.size}")
+        actual = "more" if size > wanted.size else size
+        raise Refusal(f"{subject}: {wanted.digest} has {actual} bytes, not {wanted.size}")
 
 
-def _first(sources: Sequence[Source], take: Callable[[Source], T], what: str) -> T:
-    """What `take` makes of the first source that serves; else one error that says what is wrong with each."""
-    failures: list[ImageError] = []
+def _first(sources: Sequence[Source], take: Callable[[Source], T], subject: str) -> T:
+    """Returns `take(source)` for the first source where it succeeds; else raises one error about all of them."""
+    errors: list[ImageError] = []
     for source in sources:
         try:
             return take(source)
         except ImageError as error:
-            failures.append(error)
-    raise _summed_up(failures, what)
+            errors.append(error)
+    raise _combined(errors, subject)
 
 
-def _summed_up(failures: Sequence[ImageError], what: str) -> ImageError:
-    if len(failures) == 1 and isinstance(failures[0], Offline):
-        return Offline(f"{what}: {failures[0]}")
-    kind: type[ImageError] = Refusal if any(isinstance(error, Refusal) for error in failures) else Unreachable
-    if all(isinstance(error, NotFound) for error in failures):
-        kind = NotFound
-    return kind(f"{what}: " + "; ".join(str(error) for error in failures))
+def _combined(errors: Sequence[ImageError], subject: str) -> ImageError:
+    if len(errors) == 1 and isinstance(errors[0], Offline):
+        return Offline(f"{subject}: {errors[0]}")
+    is_refused = any(isinstance(error, Refusal) for error in errors)
+    is_absent = all(isinstance(error, NotFound) for error in errors)
+    kind = NotFound if is_absent else Refusal if is_refused else Unreachable
+    return kind(f"{subject}: " + "; ".join(map(str, errors)))

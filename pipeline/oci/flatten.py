@@ -1,9 +1,9 @@
-"""Flattener: archives laid over each other to make a tree, by the rules of image-spec's layer.md.
+"""Layers laid over each other to make a tree, by the rules of image-spec's layer.md.
 
 An entry replaces what stands at its path (a directory over a directory keeps its children). `.wh.NAME` removes NAME,
-`.wh..wh..opq` removes everything in its directory, and both only what came from layers below, wherever in the archive
-they stand. Names are resolved inside the image: `..` stops at its root, and a symlink in the middle of a path is
-followed there, never on the host. Hard links share one inode, within a layer and across layers.
+`.wh..wh..opq` removes everything in its directory; both remove only entries of the layers below, wherever in the
+archive they stand. Paths are resolved inside the image (pipeline.oci.directory). Hard links share one inode, within a
+layer and across layers.
 """
 
 from __future__ import annotations
@@ -13,94 +13,100 @@ from pipeline.oci.decompress import Budget
 from pipeline.oci.directory import DirectoryNode, DirectoryTree, printable
 from pipeline.oci.error import Refusal
 from pipeline.oci.sparse import Buffer
-from pipeline.oci.tar import Member, members, place
+from pipeline.oci.tar import Member, members, slicer
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 NAME_LIMIT = 255
-"""Bytes of one name (Linux: NAME_MAX)."""
+"""Maximum length of a name, in bytes (Linux: NAME_MAX)."""
 TARGET_LIMIT = 4095
-"""Bytes of a symlink's target (Linux: PATH_MAX and its NUL)."""
+"""Maximum length of a symlink's target, in bytes (Linux: PATH_MAX and its NUL)."""
 
 
 class Flattener:
-    """Layers being laid over each other; `tree` is the result so far.
+    """Lays layers over each other. `tree` is the result so far.
 
-    budget: where holes of sparse files are counted, as what they unpack to; by default each archive has one of its own.
+    budget: counts the holes of sparse files; by default each archive has a budget of its own.
     """
 
     def __init__(self, whiteouts: bool = True, budget: Budget | None = None) -> None:
-        self._folders = DirectoryTree()
+        self._directories = DirectoryTree()
         self._budget = budget
         self._whiteouts = whiteouts
         self._inodes: dict[str, File] = {}
 
     def add(self, archive: Buffer, content: Content) -> None:
-        """Lay the tar `archive` over what is there; its bytes are `content`. Refusal names the entry."""
-        self._folders.begin_layer()
-        placed = place(content)
+        """Lays the tar `archive`, whose bytes are `content`, over the tree. Refusal names the entry."""
+        self._directories.begin_layer()
+        contents = slicer(content)
         budget = self._budget or Budget(len(archive))
         path, inside = "", False
         try:
             for member in members(archive):
                 path, inside = member.path, True
-                for at, size in member.extents:
-                    if at < 0:
+                for offset, size in member.extents:
+                    if offset < 0:
                         budget.take(size)
-                directory, name = self._split(path)
-                if path[-1:] == "/" and member.kind != "d":
-                    raise Refusal("a name that ends in a slash, and is no directory")
-                if self._whiteouts and WHITEOUT in path and self._reserved(directory):
-                    pass
-                elif name.startswith(WHITEOUT) and self._whiteouts:
-                    self._whiteout(directory, name)
-                elif name:
-                    self._put(directory, name, self._entry(member, placed(member.extents)))
-                else:
-                    self._put_root(member)
+                self._add(member, contents(member.extents))
                 inside = False
         except Refusal as error:
             where = "entry" if inside else "after entry" if path else "at its start"
             raise Refusal(f"{where} {printable(path) if path else ''}: {error}") from None
 
-    def tree(self) -> Tree:
-        """What the layers make: ordered, complete, hard links grouped.
+    def _add(self, member: Member, content: Content) -> None:
+        path = member.path
+        directory, name = self._split(path)
+        if path[-1:] == "/" and member.kind != "d":
+            raise Refusal("a name that ends in a slash, and is not a directory")
+        if self._whiteouts and WHITEOUT in path and self._is_reserved(directory):
+            return
+        if name.startswith(WHITEOUT) and self._whiteouts:
+            self._whiteout(directory, name)
+        elif name:
+            self._put(directory, name, self._entry(member, content))
+        elif member.kind == "d":
+            self._directories.root.entry = Directory(*member[2:7])
+        else:
+            raise Refusal("the root of the image is not a directory")
 
-        Of a group of hard links the first name has the inode's metadata (what its file's entry said); the others keep
-        what their own entries said, which archives made from the tree repeat.
+    def tree(self) -> Tree:
+        """Returns the tree of the layers: ordered, complete, with hard links grouped.
+
+        The first name of a group has the inode's metadata, which its file's entry stated; the others have those of
+        their own entries, which archives made from the tree repeat.
         """
-        root = self._folders.root
-        found: dict[str, Entry] = {"": root.entry} if root.entry else {}
+        root = self._directories.root
+        entries: dict[str, Entry] = {"": root.entry} if root.entry else {}
         todo = [("", root)]
         while todo:
-            prefix, folder = todo.pop()
-            for name, child in folder.children.items():
+            prefix, node = todo.pop()
+            for name, child in node.children.items():
                 path = prefix + name
                 if type(child) is DirectoryNode:
                     assert child.entry is not None
-                    found[path] = child.entry
+                    entries[path] = child.entry
                     todo.append((path + "/", child))
                 else:
-                    found[path] = child  # type: ignore[assignment]
-        self._name_inodes(found)
-        return Tree(found).ordered()
+                    entries[path] = child  # type: ignore[assignment]
+        self._name_inodes(entries)
+        return Tree(entries).ordered()
 
-    def _name_inodes(self, found: dict[str, Entry]) -> None:
+    def _name_inodes(self, entries: dict[str, Entry]) -> None:
         groups: dict[str, list[str]] = {}
-        for path, entry in found.items() if self._inodes else ():
+        for path, entry in entries.items() if self._inodes else ():
             if type(entry) is File and entry.inode:
                 groups.setdefault(entry.inode, []).append(path)
         for inode, paths in groups.items():
             first = min(paths)
             for path in paths:
-                entry = self._inodes[inode] if path == first else found[path]
+                entry = self._inodes[inode] if path == first else entries[path]
                 assert type(entry) is File
-                found[path] = entry._replace(inode=first if len(paths) > 1 else "")
+                entries[path] = entry._replace(inode=first if len(paths) > 1 else "")
 
     # one entry
 
     def _split(self, unsafe_path: str) -> tuple[str, str]:
-        """`unsafe_path` as directory and name inside the root; the name of the root itself is ""."""
+        """Splits `unsafe_path` into directory and name inside the root; the name of the root itself is ""."""
         path = unsafe_path.rstrip("/")
         directory, _, name = path.rpartition("/")
         if directory[:1] in "./" or name in (".", "..") or "/." in directory or "//" in directory:
@@ -117,7 +123,7 @@ class Flattener:
 
     def _entry(self, member: Member, content: Content) -> Entry:
         path, kind, mode, uid, gid, mtime, xattrs, target, major, minor, _ = member
-        self._folders.count(len(path) + sum([len(value) for _, value in xattrs]) if xattrs else len(path))
+        self._directories.count(len(path) + sum([len(value) for _, value in xattrs]) if xattrs else len(path))
         if kind == "f":
             return File(mode, uid, gid, mtime, xattrs, content)
         if kind == "d":
@@ -130,12 +136,12 @@ class Flattener:
             return Symlink(mode, uid, gid, mtime, xattrs, target)
         return Device(mode, uid, gid, mtime, xattrs, kind, major, minor)
 
-    def _link(self, unsafe_target: str, said: File) -> Entry:
-        """The entry of a hard link: a further name of a file, a copy of anything else that is no directory."""
+    def _link(self, unsafe_target: str, metadata: File) -> Entry:
+        """Returns the entry of a hard link: a further name of a file, or a copy of a symlink or device."""
         directory, name = self._split(unsafe_target)
-        folder = self._folders.find(directory)
-        target = folder.children.get(name) if folder else None
-        if folder is None or target is None:
+        node = self._directories.find(directory)
+        target = node.children.get(name) if node else None
+        if node is None or target is None:
             raise Refusal(f"a hard link to {printable(unsafe_target)}, which is not there (yet)")
         if type(target) is DirectoryNode:
             raise Refusal(f"a hard link to the directory {printable(unsafe_target)}")
@@ -143,29 +149,24 @@ class Flattener:
             return target  # type: ignore[return-value]
         if not target.inode:
             target = target._replace(inode=f"#{len(self._inodes)}")
-            folder.children[name] = self._inodes[target.inode] = target
-        return target._replace(mode=said.mode, uid=said.uid, gid=said.gid, mtime=said.mtime)
+            node.children[name] = self._inodes[target.inode] = target
+        return target._replace(mode=metadata.mode, uid=metadata.uid, gid=metadata.gid, mtime=metadata.mtime)
 
     def _put(self, directory: str, name: str, entry: Entry) -> None:
-        folder = self._folders.reach(directory)
-        folder.fresh(self._folders.layer).add(name)
-        old = folder.children.get(name)
+        node = self._directories.reach(directory)
+        node.own(self._directories.layer).add(name)
+        old = node.children.get(name)
         if type(old) is DirectoryNode and type(entry) is Directory:
             old.entry = entry
             return
         if type(old) is DirectoryNode or type(old) is Symlink:
-            self._folders.moved()
-        folder.children[name] = DirectoryNode(entry) if type(entry) is Directory else entry
-
-    def _put_root(self, member: Member) -> None:
-        if member.kind != "d":
-            raise Refusal("the root of the image as something else than a directory")
-        self._folders.root.entry = Directory(*member[2:7])
+            self._directories.invalidate()
+        node.children[name] = DirectoryNode(entry) if type(entry) is Directory else entry
 
     # whiteouts
 
-    def _reserved(self, directory: str) -> bool:
-        """Whether to skip what is in AUFS's own folders (.wh..wh.NAME); no other folder may be named so."""
+    def _is_reserved(self, directory: str) -> bool:
+        """Returns whether `directory` is in one of AUFS's own (.wh..wh.NAME). Refusal for any other whiteout's name."""
         for name in directory.split("/") if WHITEOUT in directory else ():
             if name.startswith(WHITEOUT + WHITEOUT):
                 return True
@@ -177,16 +178,16 @@ class Flattener:
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", ".."):
             raise Refusal("a whiteout that names no entry")
-        folder = self._folders.find(directory)
-        if folder is None:
+        node = self._directories.find(directory)
+        if node is None:
             return
         if name == OPAQUE:
-            self._folders.purge(folder)
-        elif not hidden.startswith(WHITEOUT):  # .wh..wh.NAME are AUFS's own notes
-            child = folder.children.get(hidden)
-            if hidden in folder.fresh(self._folders.layer):
+            self._directories.purge(node)
+        elif not hidden.startswith(WHITEOUT):  # .wh..wh.NAME are AUFS's own files
+            child = node.children.get(hidden)
+            if hidden in node.own(self._directories.layer):
                 if type(child) is DirectoryNode:
-                    self._folders.purge(child)
+                    self._directories.purge(child)
             elif child is not None:
-                del folder.children[hidden]
-                self._folders.moved()
+                del node.children[hidden]
+                self._directories.invalidate()

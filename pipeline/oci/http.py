@@ -1,8 +1,8 @@
-"""Wire: HTTP to registries, mirrors and archives. requests does the protocol; this is the policy.
+"""HTTP to registries, mirrors and archives. requests is the protocol; this module is the policy.
 
-Never here: credentials to another host than theirs, a password in the clear, a step down from https to http, an address
-inside the machine or the network that a registry outside points to, a body without a limit, waiting without an end.
-A host that does not answer is remembered for the rest of the build (`silent`), so that it is waited for once.
+Never: credentials sent to another origin than their own, a password in the clear, a redirect from https to http, an
+address of this machine or network on the word of a registry outside, a body without a limit, a wait without an end.
+A host that does not answer is recorded in `silent` for the rest of the build, so that it is waited for once.
 """
 
 from __future__ import annotations
@@ -11,62 +11,57 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
 from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci import connect, trust
 from pipeline.oci.error import ImageError, Offline, Refusal, Unreachable
 from pipeline.oci.trust import Reach, host, origin, split
+from pipeline.store import CHUNK
 
 if TYPE_CHECKING:
     from requests import Response
 
-CHUNK = 1 << 20
-"""Bytes that are read at most at a time."""
+T = TypeVar("T")
+
 TIMEOUTS = (8, 60)
-"""Seconds to wait for a connection, and for the next bytes on it. A connection that takes longer is not tried again."""
+"""Seconds to wait for a connection (which is not repeated), and for the next bytes on it."""
 ATTEMPTS = 5
-"""Times that a request is made before its failure counts."""
-LONGEST_WAIT = 120.0
-"""Seconds of a Retry-After that are waited; who asks for more is not there today."""
+"""Attempts at a request before its failure counts."""
+MAX_WAIT = 120.0
+"""Longest Retry-After that is waited for, in seconds."""
 REDIRECTS = 5
-"""Hops; registries need one, to where the blobs are."""
+"""Maximum number of redirects; registries need one, to where the blobs are."""
 WINDOW = 60.0
-"""Seconds in which a body must bring LEAST bytes: a drip must not hold a build for ever."""
-LEAST = 64 << 10
+"""Seconds in which a body must bring MIN_BYTES: a slow server must not block a build for ever."""
+MIN_BYTES = 64 << 10
 ERROR_LIMIT = 2048
 """Bytes of an error's body that are read."""
 CONNECTIONS = 8
-"""Bodies that are read at a time, by all threads together."""
+"""Bodies that all threads together read at once."""
 
 SILENT = "NODEKILN_SILENT"
-"""Environment: sites that did not answer, for a doit that goes on with a build in a new process."""
+"""Environment: sites that did not answer, for a doit that continues a build in a new process."""
 
 _NO_TUNNEL = "Tunnel connection failed"
-"""How http.client says that a proxy answered, and refused."""
+"""Message of http.client for a proxy that answers and refuses."""
 
 slots = threading.BoundedSemaphore(CONNECTIONS)
 silent: dict[str, str] = {}
-"""Site (`https://host:port`, of a server or proxy), or place (a mirror's URL) -> why it is not asked again."""
+"""Site (`https://host:port`, of a server or proxy) or place (a mirror's URL) -> the reason not to ask it again."""
 
 
 class TransientError(ImageError):
-    """A failure that may be gone on the next try.
+    """A failure that the next attempt may not have.
 
-    wait: seconds that the server asked for.
+    wait: seconds that the server asked for. site: the site that sent nothing, if that is the failure. lasting: the wait
+    was long enough, another attempt is of no use.
     """
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(self, message: str, wait: float | None = None, site: str = "", lasting: bool = False) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-class NoAnswer(TransientError):
-    """Nothing came back from `site`. lasting: the wait was long enough, there is no use in a next try."""
-
-    def __init__(self, message: str, site: str, lasting: bool = False) -> None:
-        super().__init__(message)
         self.site = site
         self.lasting = lasting
 
@@ -82,45 +77,65 @@ def send(
     proxies: Mapping[str, str] | None = None,
     place: str = "",
 ) -> Response:
-    """One request, tried again in bad weather, redirects followed. The answer's body is not read yet.
+    """Sends a request, up to `attempts` times, and follows redirects. The body of the response is not read yet.
 
-    `headers` may hold Authorization: it goes to the origin of `url` alone. sender: the URL whose word it is that `url`
-    is asked, "" if it is the user's. proxies: scheme -> URL, in place of the environment's. Any status comes back but
-    408, 429 and 5xx, which are tried again. Offline, Refusal (a redirect that is not allowed), Unreachable.
+    headers: Authorization goes to the origin of `url` alone. sender: URL of the server that named `url`; "" for the
+    user. proxies: scheme -> URL, instead of the environment's. place: URL of a mirror. Returns any status but 408, 429
+    and 5xx, which are transient. Offline; Refusal for a forbidden redirect; Unreachable.
 
-    A site that does not answer at all is not asked again in this build; nor is `place` (the URL of a mirror) if its one
-    attempt fails.
+    A site that does not answer is not asked again in this build; nor is `place` if its only attempt fails.
     """
     _check_silent(place)
-    reach = trust.check(url, sender, connect.peer(sender)) if sender else Reach.ANY
+    only = place if attempts == 1 else ""
+    return retry(lambda: send_once(method, url, headers, body, sender, proxies), sleep, attempts, only)
+
+
+def retry(call: Callable[[], T], sleep: Callable[[float], object], attempts: int = ATTEMPTS, place: str = "") -> T:
+    """Returns `call()`, repeated after a TransientError. Unreachable; the silent site, or `place`, is recorded then."""
     for attempt in range(attempts):
         try:
-            return _follow(method, url, headers, body, reach, proxies)
+            return call()
         except TransientError as error:
-            lasting = isinstance(error, NoAnswer) and error.lasting
-            if lasting or attempt == attempts - 1 or (error.wait or 0) > LONGEST_WAIT:
-                if isinstance(error, NoAnswer):
-                    silent[error.site] = str(error)
-                elif attempts == 1:
-                    silent[place] = str(error)
+            if error.lasting or attempt == attempts - 1 or (error.wait or 0) > MAX_WAIT:
+                if silent_place := error.site or place:
+                    silent[silent_place] = str(error)
                 raise Unreachable(f"{error} ({attempt + 1} attempts)" if attempt else str(error)) from None
             sleep(pause(attempt, error.wait))
     raise AssertionError("not reached")
 
 
-def send_once(method: str, url: str, headers: Mapping[str, str], body: Any, sender: str = "") -> Response:
-    """`send` for a body that can be sent but once: TransientError if that did not work."""
+def send_once(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Any,
+    sender: str = "",
+    proxies: Mapping[str, str] | None = None,
+) -> Response:
+    """Sends a request once, as for a body that cannot be repeated. As `send`; TransientError."""
     reach = trust.check(url, sender, connect.peer(sender)) if sender else Reach.ANY
-    return _follow(method, url, headers, body, reach, None)
+    current = url
+    for _ in range(REDIRECTS + 1):
+        same = origin(current) == origin(url)
+        allowed = headers if same else {name: value for name, value in headers.items() if name != "Authorization"}
+        response = _request(method, current, allowed, body, reach, proxies)
+        redirect = response.status_code in (301, 302, 303, 307, 308) and "Location" in response.headers
+        if not redirect or method not in ("GET", "HEAD"):
+            return response
+        response.close()
+        target = urljoin(current, response.headers["Location"])
+        reach = trust.check(target, current, connect.peer(current))
+        current = target
+    raise Refusal(f"{host(url)}: more than {REDIRECTS} redirects")
 
 
-def pause(attempt: int, asked: float | None) -> float:
-    """Seconds before the next try: what the server asked for, else 0.5, 1, 2, 4 …"""
-    return 0.5 * 2**attempt if asked is None else asked
+def pause(attempt: int, wait: float | None) -> float:
+    """Returns the seconds before the next attempt: `wait`, which the server asked for, else 0.5, 1, 2, 4 …"""
+    return 0.5 * 2**attempt if wait is None else wait
 
 
 def chunks(response: Response, clock: Callable[[], float] = time.monotonic) -> Iterator[bytes]:
-    """The body as it came over the wire; TransientError if it breaks off or only drips."""
+    """Yields the body without decoding it. TransientError if it breaks off or is too slow."""
     import requests
     import urllib3
 
@@ -130,60 +145,42 @@ def chunks(response: Response, clock: Callable[[], float] = time.monotonic) -> I
             yield data
             count += len(data)
             if (now := clock()) - since > WINDOW:
-                if count < LEAST:
+                if count < MIN_BYTES:
                     raise TransientError(f"{host(response.url)}: {count} bytes in {now - since:.0f} seconds")
                 since, count = now, 0
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise TransientError(f"{host(response.url)}: the connection broke: {_short(error)}") from None
+        raise TransientError(f"{host(response.url)}: the connection broke: {_reason(error)}") from None
     finally:
         response.close()
 
 
-def small(response: Response, limit: int, what: str) -> bytes:
-    """The whole body, if it has at most `limit` bytes; Refusal otherwise."""
+def small(response: Response, limit: int, subject: str) -> bytes:
+    """Returns a body of at most `limit` bytes. Refusal; TransientError."""
     data = bytearray()
     for chunk in chunks(response):
         data += chunk
         if len(data) > limit:
             response.close()
-            raise Refusal(f"{what}: an answer of more than {limit} bytes")
+            raise Refusal(f"{subject}: an answer of more than {limit} bytes")
     return bytes(data)
 
 
 def complaint(response: Response) -> str:
-    """An unwelcome answer in words: its status, and the start of what the server says."""
+    """Returns a message about an error response: its status, and the start of its body."""
     try:
-        said = next(chunks(response), b"")[:ERROR_LIMIT]
+        body = next(chunks(response), b"")[:ERROR_LIMIT]
     except TransientError:
-        said = b""
+        body = b""
     finally:
         response.close()
-    text = " ".join(said.decode("utf-8", "replace").split())
+    text = " ".join(body.decode("utf-8", "replace").split())
     return f"{host(response.url)} answers {response.status_code}" + (f": {ascii(text)[1:-1][:300]}" if text else "")
 
 
-# one try
+# one request
 
 
-def _follow(
-    method: str, url: str, headers: Mapping[str, str], body: Any, reach: Reach, proxies: Mapping[str, str] | None
-) -> Response:
-    first = here = url
-    for _ in range(REDIRECTS + 1):
-        same = origin(here) == origin(first)
-        allowed = headers if same else {name: value for name, value in headers.items() if name != "Authorization"}
-        response = _once(method, here, allowed, body, reach, proxies)
-        moved = response.status_code in (301, 302, 303, 307, 308) and "Location" in response.headers
-        if not moved or method not in ("GET", "HEAD"):
-            return response
-        response.close()
-        there = urljoin(here, response.headers["Location"])
-        reach = trust.check(there, here, connect.peer(here))
-        here = there
-    raise Refusal(f"{host(first)}: more than {REDIRECTS} redirects")
-
-
-def _once(
+def _request(
     method: str, url: str, headers: Mapping[str, str], body: Any, reach: Reach, proxies: Mapping[str, str] | None
 ) -> Response:
     import requests
@@ -193,10 +190,8 @@ def _once(
     if headers.get("Authorization", "").startswith("Basic ") or "@" in split(url).netloc:
         trust.check_secret(url)
     verify, certificate = trust.certificates(host(url))
-    through = requests.utils.get_environ_proxies(url, no_proxy=None) if proxies is None else dict(proxies)
-    proxy = requests.utils.select_proxy(url, through) or ""
-    proxy = proxy if "://" in proxy or not proxy else f"http://{proxy}"
-    _check_silent(*(site(each) for each in (proxy, url) if each))
+    proxies, proxy = _proxies(url, proxies)
+    _check_silent(*(site(server) for server in (proxy, url) if server))
     try:
         response = connect.session(reach, CONNECTIONS).request(
             method,
@@ -208,58 +203,72 @@ def _once(
             timeout=TIMEOUTS,
             verify=verify,
             cert=certificate,
-            proxies=through,
+            proxies=proxies,
         )
-    except connect.ForbiddenAddress:
-        raise Refusal(trust.outside(host(url))) from None
-    except requests.exceptions.ProxyError as error:
-        raise _proxy_failure(url, proxy, _short(error)) from None
-    except requests.exceptions.SSLError as error:
-        raise Unreachable(f"{host(url)}: TLS: {_short(error)}") from None
-    except requests.exceptions.ConnectTimeout:
-        raise NoAnswer(f"{host(url)}: no answer in {TIMEOUTS[0]} seconds", site(url), lasting=True) from None
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise NoAnswer(f"{host(url)}: {_short(error)}", site(url)) from None
-    except (requests.RequestException, ValueError, OSError) as error:
-        raise Unreachable(f"{host(url)}: {_short(error)}") from None
+    except (connect.ForbiddenAddress, requests.RequestException, ValueError, OSError) as error:
+        raise _failure(error, url, proxy) from None
     if response.status_code in (408, 429, 500, 502, 503, 504):
-        wait = _retry_after(response.headers.get("Retry-After", ""))
-        raise TransientError(complaint(response), wait)
+        raise TransientError(complaint(response), _retry_after(response.headers.get("Retry-After", "")))
     return response
 
 
-def _proxy_failure(url: str, proxy: str, reason: str) -> NoAnswer:
-    """A proxy that cannot be reached, or does not reach the host of `url`, with the setting that names the proxy."""
-    named = f"the proxy {host(proxy)} ({setting(url, proxy)})"
-    if reason.startswith(_NO_TUNNEL):
-        return NoAnswer(f"{host(url)}: {named} does not connect to it: {reason}", site(url), lasting=True)
-    return NoAnswer(f"{host(url)}: {named} does not answer: {reason}", site(proxy), lasting=True)
+def _proxies(url: str, proxies: Mapping[str, str] | None) -> tuple[dict[str, str], str]:
+    """Returns the proxies by scheme, by default the environment's, and the URL of the one for `url` ("" for none)."""
+    import requests
+
+    by_scheme = requests.utils.get_environ_proxies(url, no_proxy=None) if proxies is None else dict(proxies)
+    proxy = requests.utils.select_proxy(url, by_scheme) or ""
+    return by_scheme, proxy if "://" in proxy or not proxy else f"http://{proxy}"
+
+
+def _failure(error: Exception, url: str, proxy: str) -> ImageError:
+    """Returns the error for an exception of requests."""
+    from requests import ConnectionError, Timeout, exceptions
+
+    if isinstance(error, connect.ForbiddenAddress):
+        return Refusal(trust.outside(host(url)))
+    if isinstance(error, exceptions.ProxyError):
+        return _proxy_failure(url, proxy, _reason(error))
+    if isinstance(error, exceptions.SSLError):
+        return Unreachable(f"{host(url)}: TLS: {_reason(error)}")
+    if isinstance(error, exceptions.ConnectTimeout):
+        return TransientError(f"{host(url)}: no answer in {TIMEOUTS[0]} seconds", site=site(url), lasting=True)
+    if isinstance(error, (ConnectionError, Timeout, exceptions.ChunkedEncodingError)):
+        return TransientError(f"{host(url)}: {_reason(error)}", site=site(url))
+    return Unreachable(f"{host(url)}: {_reason(error)}")
+
+
+def _proxy_failure(url: str, proxy: str, reason: str) -> TransientError:
+    """Returns the error for a proxy that does not answer, or does not connect; it names the proxy's setting."""
+    fault, silent_url = ("does not connect to it", url) if reason.startswith(_NO_TUNNEL) else ("does not answer", proxy)
+    message = f"{host(url)}: the proxy {host(proxy)} ({setting(url, proxy)}) {fault}: {reason}"
+    return TransientError(message, site=site(silent_url), lasting=True)
 
 
 def setting(url: str, proxy: str) -> str:
-    """The environment variable that names `proxy`, else apt's setting."""
+    """Returns the environment variable that names `proxy`, else apt's setting."""
     scheme = split(url).scheme
     names = [form(name) for name in (f"{scheme}_proxy", "all_proxy") for form in (str.lower, str.upper)]
-    found = (name for name in names if (value := os.environ.get(name)) and value.rpartition("://")[2] in proxy)
-    return next(found, f"Acquire::{scheme}::Proxy")
+    matches = (name for name in names if (value := os.environ.get(name)) and value.rpartition("://")[2] in proxy)
+    return next(matches, f"Acquire::{scheme}::Proxy")
 
 
 def site(url: str) -> str:
-    """Scheme, host and port of `url`, spelled out."""
+    """Returns the scheme, host and port of `url`, spelled out."""
     scheme, name, port = origin(url)
     return f"{scheme}://{name}:{port}"
 
 
 def _check_silent(*places: str) -> None:
-    """Unreachable if one of the sites or places is known not to answer."""
+    """Raises Unreachable if one of the sites or places did not answer before."""
     before = dict.fromkeys(os.environ.get(SILENT, "").split(), "no answer")
-    for each in filter(None, places):
-        if reason := silent.get(each) or before.get(each):
-            raise Unreachable(f"{each}: {reason} (not asked again in this build)")
+    for place in filter(None, places):
+        if reason := silent.get(place) or before.get(place):
+            raise Unreachable(f"{place}: {reason} (not asked again in this build)")
 
 
 def _retry_after(text: str) -> float | None:
-    """Retry-After in seconds; it may be a date (RFC 9110, 10.2.3)."""
+    """Parses Retry-After, a number or a date (RFC 9110, 10.2.3), to seconds."""
     import email.utils
 
     if text.isdigit():
@@ -270,8 +279,8 @@ def _retry_after(text: str) -> float | None:
         return None
 
 
-def _short(error: Exception) -> str:
-    """requests wraps causes in causes; the last one says it."""
+def _reason(error: Exception) -> str:
+    """Returns the message of the innermost cause; requests nests them as arguments."""
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]
     reason = getattr(error, "reason", None)

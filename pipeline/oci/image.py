@@ -1,4 +1,4 @@
-"""Image: an image that is in the store, by the digest of its manifest."""
+"""An image in the store, by the digest of its manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.store import Store
 
 
 def image_manifest(store: Store, image: Digest) -> Manifest:
-    """The manifest `image`; Refusal if that is something else, pipeline.store.Missing if it is not here."""
+    """Returns the manifest `image`. Refusal for anything else; pipeline.store.Missing."""
     document = manifests.parse(_document(store, image, MANIFEST_LIMIT), f"manifest {image}")
     if not isinstance(document, Manifest):
         raise Refusal(f"{image} is an index; the manifest of one platform is needed")
@@ -20,7 +20,7 @@ def image_manifest(store: Store, image: Digest) -> Manifest:
 
 
 def image_config(store: Store, image: Digest) -> Config:
-    """The known fields of the config of the image `image`, checked."""
+    """Returns the known fields of an image's configuration, checked."""
     digest = image_manifest(store, image).config.digest
     return configs.parse(_document(store, digest, CONFIG_LIMIT), f"config {digest} of {image}")
 

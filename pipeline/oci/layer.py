@@ -1,4 +1,4 @@
-"""Layers: uncompressed into the store, mapped into memory, indexed, laid over each other to make trees."""
+"""Layers in the store: decompressed, mapped into memory, and made into trees."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from pathlib import Path
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, Tree
-from pipeline.oci.decompress import Budget, LayerFile, ahead, inflate
+from pipeline.oci.decompress import Budget, LayerFile, decompress, read_ahead
 from pipeline.oci.error import Refusal
 from pipeline.oci.flatten import Flattener
 from pipeline.oci.sparse import Buffer
 from pipeline.store import Store, progress_counter
 
-UNPACKING = 1
-"""Version of `uncompressed`: raised if what it accepts changes, so that nothing is believed that another one found."""
+DECOMPRESSION = 1
+"""Version of `decompressed`: raised when it accepts other layers, so that results of another version are not used."""
 
 
-def uncompressed(
-    store: Store, layer: Digest, diff_id: Digest, budget: Budget, packed: LayerFile | None = None
+def decompressed(
+    store: Store, layer: Digest, diff_id: Digest, budget: Budget, source: LayerFile | None = None
 ) -> Digest:
-    """The blob (by sha256) that holds `layer` uncompressed; made if it is not there, and its diff id checked.
+    """Returns the sha256 blob of `layer` decompressed, made if it is not in the store. Refusal for a wrong diff id.
 
-    packed: the layer's bytes, if they are not in the store yet; they must end only after they were verified. That a tar
-    belongs to a layer is only believed where this function found it out itself, never from the config.
+    source: the layer's bytes if they are not in the store yet; it must end only after they are verified. The result is
+    recorded under layer and diff id, so it is never taken from an image's configuration alone.
     """
-    key = hashlib.sha256(f"{__name__}.uncompressed {UNPACKING} {layer} {diff_id}".encode()).hexdigest()
+    key = hashlib.sha256(f"{__name__}.decompressed {DECOMPRESSION} {layer} {diff_id}".encode()).hexdigest()
     with store.lock(f"layer-{layer.hex}"):
-        if (known := store.recall(key)) is not None:
-            budget.take(store.size(known))
-            return known
+        if (result := store.recall(key)) is not None:
+            budget.take(store.size(result))
+            return result
         path = store.scratch()
         try:
-            with store.open_checked(layer) if packed is None else contextlib.nullcontext(packed) as source:
-                digest = _written(store, source, diff_id, budget, path)
+            with store.open_checked(layer) if source is None else contextlib.nullcontext(source) as file:
+                digest = _write(store, file, diff_id, budget, path)
             store.adopt(path, digest)
         except Refusal as error:
             raise Refusal(f"layer {layer}: {error}") from None
@@ -47,60 +47,66 @@ def uncompressed(
     return digest
 
 
-def _written(store: Store, source: LayerFile, diff_id: Digest, budget: Budget, path: Path) -> Digest:
-    """Write the uncompressed `source` to `path`, check it, and return its sha256 digest."""
-    named, checked = hashlib.sha256(), hashlib.new(diff_id.algorithm)
+def _write(store: Store, source: LayerFile, diff_id: Digest, budget: Budget, path: Path) -> Digest:
+    """Writes `source` decompressed to `path`, checks its diff id, and returns its sha256 digest."""
+    sha256 = hashlib.sha256()
+    checked = sha256 if diff_id.algorithm == "sha256" else hashlib.new(diff_id.algorithm)
     with store.space(), open(path, "xb") as out:
-        for chunk in ahead(inflate(source, budget)):
-            named.update(chunk)
-            if diff_id.algorithm != "sha256":
+        for chunk in read_ahead(decompress(source, budget)):
+            sha256.update(chunk)
+            if checked is not sha256:
                 checked.update(chunk)
             out.write(chunk)
             progress_counter.advance(len(chunk))
-    if source.read(1):  # whoever gets to the end of what arrives knows that it was verified
-        raise Refusal("something follows what it unpacks to")
-    found = (named if diff_id.algorithm == "sha256" else checked).hexdigest()
-    if found != diff_id.hex:
-        raise Refusal(f"unpacks to {diff_id.algorithm}:{found}, not to its diff id {diff_id}")
-    return Digest("sha256:" + named.hexdigest())
+    if source.read(1):  # a download ends only when it is verified
+        raise Refusal("data follows the compressed tar")
+    if checked.hexdigest() != diff_id.hex:
+        raise Refusal(f"unpacks to {diff_id.algorithm}:{checked.hexdigest()}, not to its diff id {diff_id}")
+    return Digest("sha256:" + sha256.hexdigest())
 
 
 def flatten(store: Store, layers: list[Digest], budget: Budget | None = None) -> Tree:
-    """The tree that the uncompressed `layers` make, the lowest first. Refusal names layer and entry; Damaged.
+    """Returns the tree of the decompressed `layers`, the lowest first. Refusal names layer and entry; Damaged.
 
-    budget: what the image may still grow to, by holes.
+    budget: limit of the image, for holes.
     """
-    result = Flattener(budget=budget)
+    flattener = Flattener(budget=budget)
     for number, layer in enumerate(layers):
-        content = (Slice(layer, 0, store.size(layer)),)
         try:
-            with buffer(store, content) as archive:
-                result.add(archive, content)
+            _add(flattener, store, content_of(store, layer))
         except Refusal as error:
             store.verify(layer)
             raise Refusal(f"layer {number + 1} of {len(layers)} ({layer}): {error}") from None
-    return result.tree()
+    return flattener.tree()
 
 
 def layer_tree(store: Store, blob: Digest, budget: Budget | None = None) -> Tree:
-    """The tree in the uncompressed tar `blob`; `.wh.` names are names like any other."""
-    return tar_tree(store, (Slice(blob, 0, store.size(blob)),), budget)
+    """Returns the tree in the decompressed tar `blob`; `.wh.` names have no special meaning."""
+    return tar_tree(store, content_of(store, blob), budget)
 
 
 def tar_tree(store: Store, content: Content, budget: Budget | None = None) -> Tree:
-    """The tree in an uncompressed tar that is itself `content` (a file of an image, say), its files slices of that.
+    """Returns the tree in a tar that is itself `content` (a file of an image, say); its files are slices of that.
 
-    budget: where holes count, if not in one of its own.
+    budget: counts holes; by default the tar has a budget of its own.
     """
-    result = Flattener(False, budget)
+    flattener = Flattener(False, budget)
+    _add(flattener, store, content)
+    return flattener.tree()
+
+
+def content_of(store: Store, blob: Digest) -> Content:
+    return (Slice(blob, 0, store.size(blob)),)
+
+
+def _add(flattener: Flattener, store: Store, content: Content) -> None:
     with buffer(store, content) as archive:
-        result.add(archive, content)
-    return result.tree()
+        flattener.add(archive, content)
 
 
 @contextlib.contextmanager
 def buffer(store: Store, content: Content) -> Iterator[Buffer]:
-    """`content` as bytes that can be sliced; blobs are mapped into memory, not read."""
+    """Yields `content` as bytes that can be sliced; blobs are mapped into memory, not read."""
     with contextlib.ExitStack() as stack:
         maps: dict[Digest | None, Buffer] = {}
         for blob, _, _ in content:
@@ -110,11 +116,11 @@ def buffer(store: Store, content: Content) -> Iterator[Buffer]:
         if len(content) == 1 and content[0].blob and len(maps[content[0].blob]) == content[0].length:
             yield maps[content[0].blob]
         else:
-            yield _Window(content, maps)
+            yield _ContentBuffer(content, maps)
 
 
-class _Window:
-    """Content of several slices as one Buffer."""
+class _ContentBuffer:
+    """A Buffer of content that is not one whole blob."""
 
     def __init__(self, content: Content, maps: dict[Digest | None, Buffer]) -> None:
         self._content = content

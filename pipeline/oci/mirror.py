@@ -1,10 +1,11 @@
-"""Mirrors: where a registry's images really come from.
+"""Mirrors: the places that are asked in a registry's stead.
 
     NODEKILN_MIRROR="docker.io=http://127.0.0.1:5000 ghcr.io=oci:layouts/ghcr *=https://proxy.example/cache"
 
-Space separated, and the same as a list of strings under `[tool.nodekiln] mirror` in the working folder's pyproject.toml
-(the environment goes first). Several for one registry are tried in order; `*` stands for every registry that has none
-of its own. A mapped registry is not asked itself unless it is listed too (`docker.io=https://registry-1.docker.io`).
+Separated by spaces; the same, as a list of strings, under `[tool.nodekiln] mirror` in the working folder's
+pyproject.toml (the environment goes first). Several mirrors of one registry are tried in order; `*` stands for every
+registry without one. A registry that has mirrors is asked only if it is listed too
+(`docker.io=https://registry-1.docker.io`).
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ Mirrors = Mapping[str, tuple[str, ...]]
 
 
 def parse(entries: Iterable[str]) -> Mirrors:
-    """`registry=place` entries as a mapping, in the order given."""
+    """Parses `registry=place` entries, in order. ImageError."""
     mirrors: dict[str, tuple[str, ...]] = {}
     for entry in entries:
         registry, _, place = entry.partition("=")
         if not registry or not place.startswith(("http://", "https://", "oci:", "oci-archive:")):
             raise ImageError(f"NODEKILN_MIRROR: {entry!r} is not registry=http://host:port or registry=oci:DIR")
         if "@" in place and not place.startswith("oci"):
-            shown = f"{registry}={place.partition('://')[0]}://…@{place.rpartition('@')[2]}"
-            raise ImageError(f"NODEKILN_MIRROR: {shown}: no password here: `docker login` keeps it")
+            redacted = f"{registry}={place.partition('://')[0]}://…@{place.rpartition('@')[2]}"
+            raise ImageError(f"NODEKILN_MIRROR: {redacted} has a password: store it with `docker login`")
         mirrors[registry] = (*mirrors.get(registry, ()), place.rstrip("/"))
     return mirrors
 
 
 def configured(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Mirrors:
-    """The mirrors of the environment, then those of `folder`'s pyproject.toml."""
-    found = settings.project_settings(folder).get("mirror", [])
-    of_project = found.split() if isinstance(found, str) else found
+    """Returns the mirrors of the environment, then those of `folder`'s pyproject.toml."""
+    setting = settings.project_settings(folder).get("mirror", [])
+    of_project = setting.split() if isinstance(setting, str) else setting
     return parse([*environ.get("NODEKILN_MIRROR", "").split(), *of_project])
 
 
 def places(registry: str, mirrors: Mirrors) -> tuple[str, ...]:
-    """Where to ask for images of `registry`, in order; () means the registry itself."""
+    """Returns the places to ask for images of `registry`, in order; () for the registry itself."""
     return mirrors.get(registry) or mirrors.get("*", ())

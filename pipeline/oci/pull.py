@@ -1,4 +1,4 @@
-"""Bring: an image comes into the store (`pull`), and its layers become a tree (`unpack`)."""
+"""An image into the store (`pull`), and its layers into a tree (`unpack`)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pipeline.oci.decompress import Budget
 from pipeline.oci.download import Download
 from pipeline.oci.error import ImageError, Refusal
 from pipeline.oci.image import image_config, image_manifest
-from pipeline.oci.layer import flatten, uncompressed
+from pipeline.oci.layer import decompressed, flatten
 from pipeline.oci.manifest import Descriptor, Manifest, check_image
+from pipeline.oci.progress import Progress
 from pipeline.oci.reference import Reference
 from pipeline.oci.source import sources
 from pipeline.store import Store, StoreError, progress_counter
@@ -23,15 +24,14 @@ from pipeline.store import Store, StoreError, progress_counter
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-AT_ONCE = 4
-"""Layers of an image that are fetched at a time; registries limit connections per client."""
+CONNECTIONS = 4
+"""Layers of an image that are fetched at once; registries limit connections per client."""
 
 
 def pull(store: Store, image: Reference, digest: Digest) -> None:
-    """Fetch `image` at the manifest digest `digest`.
+    """Fetches `image` at the manifest digest `digest`, except blobs that the store has. ImageError.
 
-    Whatever the store has already, under whatever name it came, is not fetched. Layers are uncompressed while they
-    arrive, for `unpack`, which says so if one cannot be.
+    Layers are decompressed while they arrive. A layer that cannot be is left to `unpack`, which raises the error.
     """
     places = sources(image)
     if not store.has(digest):
@@ -42,47 +42,46 @@ def pull(store: Store, image: Reference, digest: Digest) -> None:
     document = image_manifest(store, digest)
     check_image(document, str(image))
     blobs = dict.fromkeys((document.config, *document.layers))
-    missing = [blob for blob in blobs if not fetch.there(store, blob, str(image))]
-    with progress.transfer(str(image), sum(blob.size for blob in missing)) as arrived:
+    missing = [blob for blob in blobs if not fetch.is_stored(store, blob, str(image))]
+    with progress.transfer(str(image), sum(blob.size for blob in missing)) as transferred:
 
-        def bring(blob: Descriptor, wrote: fetch.Progress) -> None:
-            fetch.blob(store, places, blob, f"{image}: {blob.digest}", lambda count: (arrived(count), wrote(count)))
+        def fetch_blob(blob: Descriptor, written: Progress) -> None:
+            fetch.blob(store, places, blob, f"{image}: {blob.digest}", lambda size: (transferred(size), written(size)))
 
-        _bring(store, digest, missing, bring)
+        _fetch(store, digest, missing, fetch_blob)
 
 
-def _bring(
-    store: Store, image: Digest, missing: Sequence[Descriptor], bring: Callable[[Descriptor, fetch.Progress], None]
+def _fetch(
+    store: Store, image: Digest, missing: Sequence[Descriptor], fetch_blob: Callable[[Descriptor, Progress], None]
 ) -> None:
-    """Have `bring` fetch the blobs `missing` of `image`, and uncompress the layers among them as they arrive."""
+    """Fetches the blobs `missing` of `image` with `fetch_blob`, and decompresses the layers among them meanwhile."""
     document = image_manifest(store, image)
     budget = Budget(sum(layer.size for layer in document.layers))
 
-    def fetched(blob: Descriptor, file: Download) -> None:
-        with file.writing() as wrote:
-            bring(blob, wrote)
+    def download(blob: Descriptor, file: Download) -> None:
+        with file.writing() as written:
+            fetch_blob(blob, written)
 
-    def unpacked(layer: Descriptor, file: Download) -> None:
-        with file, contextlib.suppress(ImageError, StoreError):  # `unpack` says what is wrong, when all is verified
-            if document.config in coming:
-                coming[document.config].result()
-            for found, diff_id in zip(document.layers, image_config(store, image)["diff_ids"], strict=False):
-                if found == layer:
-                    uncompressed(store, layer.digest, diff_id, budget, file)
-                    break
+    def decompress(layer: Descriptor, file: Download) -> None:
+        with file, contextlib.suppress(ImageError, StoreError):  # `unpack` raises the error when all is verified
+            if document.config in downloads:
+                downloads[document.config].result()
+            pairs = zip(document.layers, image_config(store, image)["diff_ids"], strict=False)
+            if diff_id := next((diff_id for other, diff_id in pairs if other == layer), None):
+                decompressed(store, layer.digest, diff_id, budget, file)
 
-    files = {blob: Download(fetch.partial(store, blob.digest), store.path(blob.digest)) for blob in missing}
-    with _threads() as fetchers, _threads() as unpackers:
-        coming = {blob: fetchers.submit(fetched, blob, file) for blob, file in files.items()}
-        layers = [unpackers.submit(unpacked, blob, files[blob]) for blob in missing if blob != document.config]
-        for job in (*coming.values(), *layers):
+    files = {blob: Download(fetch.partial_path(store, blob.digest), store.path(blob.digest)) for blob in missing}
+    with _threads() as fetchers, _threads() as decompressors:
+        downloads = {blob: fetchers.submit(download, blob, file) for blob, file in files.items()}
+        layers = [decompressors.submit(decompress, blob, files[blob]) for blob in missing if blob != document.config]
+        for job in (*downloads.values(), *layers):
             job.result()
 
 
 def unpack(store: Store, image: Digest) -> Tree:
-    """The tree that the layers of `image` (a manifest's digest) make.
+    """Returns the tree of the layers of `image` (a manifest's digest).
 
-    ImageError names image, layer and entry; pipeline.store.Missing a blob that is not here, or was damaged.
+    ImageError names image, layer and entry; pipeline.store.Missing if a blob is not in the store, or was damaged.
     """
     layers, diff_ids = image_manifest(store, image).layers, image_config(store, image)["diff_ids"]
     if len(layers) != len(diff_ids):
@@ -91,7 +90,7 @@ def unpack(store: Store, image: Digest) -> Tree:
 
     def tar(layer: Descriptor, diff_id: Digest) -> Digest:
         try:
-            return uncompressed(store, layer.digest, diff_id, budget)
+            return decompressed(store, layer.digest, diff_id, budget)
         except Refusal:
             store.verify(layer.digest)
             raise
@@ -103,15 +102,15 @@ def unpack(store: Store, image: Digest) -> Tree:
         raise Refusal(f"image {image}: {error}") from None
 
 
-def _threads(counting: progress_counter.ProgressCounter | None = None) -> ThreadPoolExecutor:
-    """Threads for the layers of an image. `counting`: what they move through the store counts there."""
+def _threads(counter: progress_counter.ProgressCounter | None = None) -> ThreadPoolExecutor:
+    """Returns threads for the layers of an image. counter: counts the bytes that they move in the store."""
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(AT_ONCE, initializer=progress_counter.current.set, initargs=(counting,))
+    return ThreadPoolExecutor(CONNECTIONS, initializer=progress_counter.current.set, initargs=(counter,))
 
 
 def _put(store: Store, digest: Digest, data: bytes) -> None:
-    """Store a document that was verified already, under the algorithm that names it."""
+    """Stores a verified document under the algorithm of `digest`."""
     path = store.scratch()
     with store.space(), atomic.create(path) as file:
         file.write(data)

@@ -1,10 +1,10 @@
-"""Reference: the name of an image, checked when it is parsed.
+"""References: the names of images, checked when they are parsed.
 
     alpine:3.20                     docker.io/library/alpine:3.20, as LinuxKit expands it (no tag is ever added)
     linuxkit/init@sha256:…          docker.io/linuxkit/init@sha256:…
     registry.example:5000/a/b:tag   as it stands
     oci:DIR[:REF]                   an OCI image layout: a folder, or a tar of one (also oci-archive:FILE[:REF])
-    docker-archive:FILE[:NAME:TAG]  what `docker save` wrote
+    docker-archive:FILE[:NAME:TAG]  an archive of `docker save`
 
 The grammar of names is that of the distribution project (reference.go, "Grammar"); digests are those of
 image-spec's descriptor.md.
@@ -21,7 +21,7 @@ from pipeline.oci.error import ImageError
 
 DEFAULT_REGISTRY = "docker.io"
 NAME_LENGTH = 255
-"""Longest registry/repository that registries accept."""
+"""Maximum length of registry/repository, in characters."""
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -31,7 +31,7 @@ _TRANSPORTS = ("oci", "oci-archive", "docker-archive")
 
 
 class InvalidReference(ImageError, BadInput):
-    """A text that names no image; the message says what would be right."""
+    """A text that is not the name of an image; the message has the right form."""
 
 
 class Reference(NamedTuple):
@@ -43,9 +43,9 @@ class Reference(NamedTuple):
     tag: str = ""
     digest: Digest | None = None
     path: str = ""
-    """DirectoryNode or file on the host, where the transport is no registry."""
+    """Folder or file on the host; "" for a registry."""
     inside: str = ""
-    """Which image of that folder or file: the REF of `oci:DIR:REF`. "" where it holds one."""
+    """Name of the image in that folder or file: the REF of `oci:DIR:REF`. "" for its only image."""
 
     def __str__(self) -> str:
         if self.transport != "registry":
@@ -59,12 +59,12 @@ class Reference(NamedTuple):
 
     @property
     def wanted(self) -> str:
-        """What to ask the registry for: the digest, else the tag, else `latest`."""
+        """The digest, else the tag, else `latest`."""
         return self.digest or self.tag or "latest"
 
 
 def parse(unsafe_text: str) -> Reference:
-    """The image that `unsafe_text` names, or InvalidReference. Nothing is looked up."""
+    """Parses the name of an image. InvalidReference. Nothing is looked up."""
     transport, colon, rest = unsafe_text.partition(":")
     if colon and transport in _TRANSPORTS:
         return _on_the_host(transport, rest)
@@ -85,20 +85,20 @@ def parse(unsafe_text: str) -> Reference:
 
 
 def expand(text: str) -> str:
-    """`text` with its registry, as LinuxKit writes it: `alpine:3.20` -> `docker.io/library/alpine:3.20`."""
+    """Returns `text` with its registry, as LinuxKit writes it: `alpine:3.20` -> `docker.io/library/alpine:3.20`."""
     return str(parse(text))
 
 
 def _on_the_host(transport: str, rest: str) -> Reference:
     path, _, inside = rest.partition(":")
     if not path or "\0" in rest:
-        what = f"{transport}:" + ("FILE" if transport.endswith("archive") else "DIR")
-        raise InvalidReference(f"{transport}:{rest!r} names nothing on this host: write {what} or {what}:REF")
+        form = f"{transport}:" + ("FILE" if transport.endswith("archive") else "DIR")
+        raise InvalidReference(f"{transport}:{rest!r} names nothing on this host: write {form} or {form}:REF")
     return Reference(transport, path=path, inside=inside)
 
 
 def _split_tag(name: str) -> tuple[str, str | None]:
-    """A colon after the last slash starts the tag; one before it, the registry's port."""
+    """Splits at the colon after the last slash; one before it starts the registry's port."""
     start = name.rfind(":")
     return (name[:start], name[start + 1 :]) if start > name.rfind("/") else (name, None)
 
@@ -108,11 +108,13 @@ def _expand(unsafe_name: str, whole: str) -> tuple[str, str]:
     if slash and ("." in first or ":" in first or first == "localhost"):
         registry, repository = first, rest
     elif "/" in rest:
-        raise InvalidReference(f"{whole!r}: {first!r} is no registry: write {DEFAULT_REGISTRY}/{unsafe_name}")
+        raise InvalidReference(f"{whole!r}: {first!r} is not a registry: write {DEFAULT_REGISTRY}/{unsafe_name}")
     else:
         registry, repository = DEFAULT_REGISTRY, unsafe_name if slash else f"library/{unsafe_name}"
     if not _HOST.fullmatch(registry):
-        raise InvalidReference(f"{whole!r}: {registry!r} is no host name, such as registry.example or 127.0.0.1:5000")
+        raise InvalidReference(
+            f"{whole!r}: {registry!r} is not a host name, such as registry.example or 127.0.0.1:5000"
+        )
     for component in repository.split("/"):
         if not _COMPONENT.fullmatch(component):
             right = component.lower() if _COMPONENT.fullmatch(component.lower()) else "name"

@@ -1,4 +1,4 @@
-"""Registry: a repository of an OCI registry as a source (distribution-spec v1.1; Docker's token authentication)."""
+"""A repository of an OCI registry as a source (distribution-spec v1.1; Docker's token authentication)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from requests import Response
 
 TOKEN_LIMIT = 1 << 20
-"""Bytes of a token server's answer; tokens with many scopes reach some tens of KiB."""
+"""Maximum size of a token server's answer, in bytes; tokens with many scopes reach some tens of KiB."""
 RESUMPTIONS = 20
-"""Times that one blob's download is taken up again, however far it got."""
+"""Maximum number of requests for one blob, however far each gets."""
 HUB = "https://registry-1.docker.io"
 
 _tokens: dict[tuple[str, str], str] = {}
@@ -31,7 +31,7 @@ _guard = threading.Lock()
 class Registry:
     """`repository` of `registry`, asked at `place`: the URL of a mirror, "" for the registry itself.
 
-    attempts: times that a request is made before its failure counts; 1 where there is another place to ask.
+    attempts: at a request before its failure counts; 1 if there is another place to ask.
     """
 
     def __init__(
@@ -42,9 +42,8 @@ class Registry:
         sleep: Callable[[float], object] = time.sleep,
         attempts: int = http.ATTEMPTS,
     ) -> None:
-        base = place or address(registry)
-        scheme, _, rest = base.partition("://")
-        self.place = base
+        self.place = place or address(registry)
+        scheme, _, rest = self.place.partition("://")
         self.host, _, prefix = rest.partition("/")
         self.base = f"{scheme}://{self.host}"
         self.repository = f"{prefix}/{repository}" if prefix else repository
@@ -56,23 +55,20 @@ class Registry:
     def __str__(self) -> str:
         return f"{self.base}/{self.repository}"
 
-    def named(self, wanted: str) -> str:
+    def resolve(self, wanted: str) -> str:
         return wanted
 
     def manifest(self, wanted: str) -> tuple[bytes, str]:
-        accept = {"Accept": ", ".join(MANIFESTS + INDEXES)}
-        for attempt in range(http.ATTEMPTS):
-            response = self.request("GET", f"manifests/{wanted}", accept)
-            self.expect(response, (200,), wanted)
-            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            try:
-                return http.small(response, MANIFEST_LIMIT, f"{self}: manifest {wanted}"), media_type
-            except TransientError as error:
-                self.sleep(http.pause(attempt, error.wait))
-        raise Unreachable(f"{self}: manifest {wanted}: the connection breaks again and again")
+        return http.retry(lambda: self._manifest(wanted), self.sleep)
+
+    def _manifest(self, wanted: str) -> tuple[bytes, str]:
+        response = self.request("GET", f"manifests/{wanted}", {"Accept": ", ".join(MANIFESTS + INDEXES)})
+        self.expect(response, (200,), wanted)
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        return http.small(response, MANIFEST_LIMIT, f"{self}: manifest {wanted}"), media_type
 
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
-        """The blob from `start` on; a connection that breaks is taken up where it broke (RFC 9110, 14)."""
+        """Yields the blob from `start` on; resumes after a connection breaks (RFC 9110, 14)."""
         idle = 0
         with http.slots:
             for _ in range(RESUMPTIONS):
@@ -98,52 +94,51 @@ class Registry:
         self.expect(response, (200, 206), digest)
         skip = start
         if response.status_code == 206:
-            if response.headers.get("Content-Range", "").partition("-")[0].strip() != f"bytes {start}":
+            content_range = response.headers.get("Content-Range", "")
+            if content_range.partition("-")[0].strip() != f"bytes {start}":
                 response.close()
-                got = response.headers.get("Content-Range")
-                raise Refusal(f"{self}: {digest}: asked from byte {start}, got {got!r}")
+                raise Refusal(f"{self}: {digest}: requested from byte {start}, received {content_range!r}")
             skip = 0
         for chunk in http.chunks(response):
             if skip < len(chunk):
                 yield chunk[skip:]
             skip = max(0, skip - len(chunk))
 
-    def expect(self, response: Response, statuses: tuple[int, ...], what: str) -> None:
-        """Turn any other status into the error that it means."""
+    def expect(self, response: Response, statuses: tuple[int, ...], subject: str) -> None:
+        """Raises the error of any status that is not in `statuses`: NotFound; Unreachable."""
         if response.status_code in statuses:
             return
-        said = f"{self}: {what}: {http.complaint(response)}"
+        message = f"{self}: {subject}: {http.complaint(response)}"
         if response.status_code == 404:
-            raise NotFound(said)
+            raise NotFound(message)
         if response.status_code in (401, 403):
-            raise Unreachable(f"{said}; is `docker login {self.host}` needed?")
-        raise Unreachable(said)
+            raise Unreachable(f"{message}; is `docker login {self.host}` needed?")
+        raise Unreachable(message)
 
     # authorization
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str], body: Any = None, once: bool = False
     ) -> Response:
-        """A request to the repository (`path` below it, or a whole URL), authorized if it must be.
+        """Sends a request to the repository (`path` below it, or a URL), with a token if the registry demands one.
 
-        Any status comes back, 401 only if no credentials help. `once`: the body can be sent but once, so what was asked
-        for before must have brought the authorization, and bad weather comes out as http.TransientError.
+        Returns any status; 401 only if no credentials help. once: the body cannot be repeated, so an earlier request
+        must have brought the token. TransientError then.
         """
         url = path if "://" in path else f"{self.base}/v2/{self.repository}/{path}"
-        ours = trust.origin(url) == trust.origin(self.base)
-        for last in (False, True):
-            token = _tokens.get(self._key) if ours else None
+        is_ours = trust.origin(url) == trust.origin(self.base)
+        sender = "" if is_ours else self.base
+        for is_last in (False, True):
+            token = _tokens.get(self._key) if is_ours else None
             allowed = {**headers, "Authorization": token} if token else dict(headers)
-            sender = "" if ours else self.base
             if once:
-                response = http.send_once(method, url, allowed, body, sender)
-            else:
-                response = http.send(method, url, allowed, body, self.sleep, self.attempts, sender, place=self.place)
-            mine = trust.origin(response.url) == trust.origin(self.base)
-            if response.status_code != 401 or last or once or not mine:
+                return http.send_once(method, url, allowed, body, sender)
+            response = http.send(method, url, allowed, body, self.sleep, self.attempts, sender, place=self.place)
+            answered_here = trust.origin(response.url) == trust.origin(self.base)
+            if response.status_code != 401 or is_last or not answered_here:
                 return response
             challenges = auth.challenges(response.headers.get("WWW-Authenticate", ""))
-            if not (token := self._answer(challenges)):
+            if not (token := self._authorization(challenges)):
                 return response
             response.close()
             with _guard:
@@ -158,39 +153,39 @@ class Registry:
     def _scope(self) -> str:
         return " ".join((f"repository:{self.repository}:{self.actions}", *self.more_scopes))
 
-    def _answer(self, challenges: list[auth.Challenge]) -> str | None:
-        """An Authorization header that answers one of `challenges`, Bearer before Basic; None if nothing does."""
-        known = auth.credentials(self.host, self.repository)
-        if known:
+    def _authorization(self, challenges: list[auth.Challenge]) -> str | None:
+        """Returns an Authorization header for one of `challenges`, Bearer before Basic; None if there is none."""
+        credentials = auth.credentials(self.host, self.repository)
+        if credentials:
             trust.check_secret(self.base)
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
         if bearer := by_scheme.get("bearer"):
-            return "Bearer " + self._token(bearer.parameters, known)
-        if "basic" in by_scheme and known and not known.refresh_token:
-            return known.basic
+            return "Bearer " + self._token(bearer.parameters, credentials)
+        if "basic" in by_scheme and credentials and not credentials.refresh_token:
+            return credentials.basic
         return None
 
-    def _token(self, parameters: Mapping[str, str], known: auth.Credentials | None) -> str:
-        """Ask the token server that a challenge names (its `realm`) for leave to do `self.actions`."""
+    def _token(self, parameters: Mapping[str, str], credentials: auth.Credentials | None) -> str:
+        """Requests a token for `self.actions` from the token server that a challenge names (its `realm`)."""
         realm, service = parameters.get("realm", ""), parameters.get("service", "")
-        asked = [("service", service)] if service else []
-        scopes = self._scope.split()
-        if known and known.refresh_token:
-            form = {"grant_type": "refresh_token", "refresh_token": known.refresh_token, "client_id": "nodekiln"}
-            form |= {"service": service, "scope": " ".join(scopes)}
+        url, body, headers = realm, None, {}
+        if credentials and credentials.refresh_token:
+            body = {"grant_type": "refresh_token", "refresh_token": credentials.refresh_token, "client_id": "nodekiln"}
+            body |= {"service": service, "scope": self._scope}
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             trust.check_secret(realm)
-            response = http.send("POST", realm, headers, urlencode(form), self.sleep, self.attempts, self.base)
         else:
-            asked += [("scope", scope) for scope in scopes]
-            url = realm + ("&" if "?" in realm else "?") + urlencode(asked)
-            headers = {"Authorization": known.basic} if known else {}
-            response = http.send("GET", url, headers, None, self.sleep, self.attempts, self.base)
+            query = [("service", service)] if service else []
+            query += [("scope", scope) for scope in self._scope.split()]
+            url += ("&" if "?" in realm else "?") + urlencode(query)
+            headers = {"Authorization": credentials.basic} if credentials else {}
+        method, data = ("POST", urlencode(body)) if body else ("GET", None)
+        response = http.send(method, url, headers, data, self.sleep, self.attempts, self.base)
         if response.status_code != 200:
             raise Unreachable(f"{self}: no token: {http.complaint(response)}; is `docker login {self.host}` needed?")
-        return self._checked_token(http.small(response, TOKEN_LIMIT, f"{self}: token from {trust.host(realm)}"))
+        return self._parse_token(http.small(response, TOKEN_LIMIT, f"{self}: token from {trust.host(realm)}"))
 
-    def _checked_token(self, data: bytes) -> str:
+    def _parse_token(self, data: bytes) -> str:
         try:
             document = json.loads(data)
             unsafe_token = document.get("token") or document.get("access_token")
@@ -202,13 +197,12 @@ class Registry:
 
 
 def forget_tokens() -> None:
-    """Every registry is asked anew for leave."""
     with _guard:
         _tokens.clear()
 
 
 def address(registry: str) -> str:
-    """The URL of a registry: https, but http on this machine's loopback and for hosts in NODEKILN_INSECURE."""
+    """Returns the URL of a registry: https, but http on this machine's loopback and for hosts in NODEKILN_INSECURE."""
     if registry == "docker.io":
         return HUB
-    return f"{'http' if trust.speaks_plainly(registry) else 'https'}://{registry}"
+    return f"{'http' if trust.allows_http(registry) else 'https'}://{registry}"

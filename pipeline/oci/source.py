@@ -1,4 +1,4 @@
-"""Source: a place that images come from, and which of them stand for a reference, in order."""
+"""Sources: the places that an image may come from, in order."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pipeline.oci.reference import Reference
 
 
 class Source(Protocol):
-    """Gives bytes by name. Nothing of what it says is believed: `pipeline.oci.fetch` checks."""
+    """A place that gives bytes by name. Its answers are not trusted: `pipeline.oci.fetch` verifies them."""
 
     def __str__(self) -> str: ...
 
-    def named(self, wanted: str) -> str:
-        """The digest that `wanted` (a tag or digest) stands for, where the place has a list of that; else `wanted`."""
+    def resolve(self, wanted: str) -> str:
+        """Returns the digest of `wanted` (a tag or digest) if the source has an index of names; else `wanted`."""
         ...
 
     def manifest(self, wanted: str) -> tuple[bytes, str]:
-        """Manifest or index `wanted` (a tag or digest): its bytes, and their media type ("" if unsaid).
+        """Returns the bytes and media type ("" if unknown) of the manifest or index `wanted` (a tag or digest).
 
-        NotFound, or Unreachable.
+        NotFound; Unreachable.
         """
         ...
 
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
-        """The bytes of a blob from `start` on, in chunks. `size` is what the blob should have."""
+        """Yields the bytes of a blob from `start` on. size: of the whole blob, as expected."""
         ...
 
 
 def sources(reference: Reference, mirrors: mirror.Mirrors | None = None) -> list[Source]:
-    """Where to look for `reference`, in order. Nothing is opened yet; mirrors default to what is configured."""
+    """Returns the sources of `reference`, in order, without opening them. mirrors: by default the configured ones."""
     from pipeline.oci.layout import Layout
 
     if reference.transport == "docker-archive":
@@ -42,15 +42,17 @@ def sources(reference: Reference, mirrors: mirror.Mirrors | None = None) -> list
         return [DockerArchive(Path(reference.path), reference.inside)]
     if reference.transport != "registry":
         return [Layout(Path(reference.path), reference.inside)]
-    found: list[Source] = []
     places = mirror.places(reference.registry, mirror.configured() if mirrors is None else mirrors) or ("",)
-    for place in places:
-        if place.startswith("oci"):
-            found.append(Layout(Path(place.partition(":")[2]), f"{reference.name}:{reference.tag or 'latest'}"))
-        else:
-            from pipeline.oci import http
-            from pipeline.oci.registry import Registry
+    return [_source(reference, place, place == places[-1]) for place in places]
 
-            attempts = http.ATTEMPTS if place == places[-1] else 1
-            found.append(Registry(reference.registry, reference.repository, place, attempts=attempts))
-    return found
+
+def _source(reference: Reference, place: str, is_last: bool) -> Source:
+    """Returns `place` as a source. is_last: no other place is asked after it, so failed requests are repeated."""
+    if place.startswith("oci"):
+        from pipeline.oci.layout import Layout
+
+        return Layout(Path(place.partition(":")[2]), f"{reference.name}:{reference.tag or 'latest'}")
+    from pipeline.oci import http
+    from pipeline.oci.registry import Registry
+
+    return Registry(reference.registry, reference.repository, place, attempts=http.ATTEMPTS if is_last else 1)

@@ -6,7 +6,7 @@ from pipeline.oci.error import Refusal
 
 
 def number(field: bytes) -> int:
-    """A numeric field: octal digits, or base-256 where the first bit is set. May be negative."""
+    """Parses octal digits, or base-256 where the first bit is set. The result may be negative."""
     text = field.strip(b" \0")
     if text.isdigit():
         return _octal(text)
@@ -26,9 +26,18 @@ def _octal(text: bytes) -> int:
             return int(text, 8)
     except ValueError:
         pass
-    raise Refusal(f"{text!r} is no octal number")
+    raise Refusal(f"{text!r} is not an octal number")
 
 
 def text(field: bytes) -> str:
-    """What stands before the first NUL; bytes that are no UTF-8 become surrogates."""
-    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    """Decodes the bytes before the first NUL as UTF-8; other bytes become surrogates."""
+    return decode(field.partition(b"\0")[0])
+
+
+def decode(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def blocks(size: int) -> int:
+    """Rounds `size` up to whole blocks of 512 bytes."""
+    return size + 511 & -512

@@ -1,4 +1,4 @@
-"""Actions: what has to be done to make an image of a recipe. Pure: neither packages nor the store are looked at."""
+"""The actions that make an image of a recipe. Pure: neither packages nor the store are read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipeline.recipe.recipe import OwnFile, Recipe
 
 
 def image(recipe: Recipe, arch: str, packages: Sequence[Mapping[str, Any]]) -> Action:
-    """The action that gives the manifest of `recipe`'s image for `arch`, out of the locked `packages`."""
+    """Returns the action for the manifest of `recipe`'s image for `arch`, made of the locked `packages`."""
     build = recipe.build
     name = build.image
-    wanted = {"recipe": name, "arch": arch, "packages": list(packages)}
-    fetched = Action(f"{name}/fetch", fetch.fetch, wanted, where=recipe.where)
-    unpacked = Action(f"{name}/unpack", deb.unpack, {}, (fetched,), recipe.where)
+    request = {"recipe": name, "arch": arch, "packages": list(packages)}
+    fetch_packages = Action(f"{name}/fetch", fetch.fetch, request, where=recipe.where)
+    unpack = Action(f"{name}/unpack", deb.unpack, {}, (fetch_packages,), recipe.where)
     params = {
         "reference": recipe.reference,
         "arch": arch,
@@ -31,11 +31,11 @@ def image(recipe: Recipe, arch: str, packages: Sequence[Mapping[str, Any]]) -> A
         "symlinks": {target: list(paths) for target, paths in build.symlinks.items()},
         "config": _config(recipe),
     }
-    return Action(f"{name}/image", assemble.image, params, (unpacked,), recipe.where)
+    return Action(f"{name}/image", assemble.image, params, (unpack,), recipe.where)
 
 
 def _file(file: OwnFile, sources: Mapping[str, bytes]) -> dict[str, Any]:
-    """A file as a parameter: with its contents in place of its source."""
+    """Returns a file as a parameter, with its contents in place of its source."""
     value: dict[str, Any] = {"path": file.path, "uid": file.uid, "gid": file.gid}
     value["mode"] = file.mode or ("0755" if file.directory else "0644")
     if file.source is not None:
@@ -48,10 +48,10 @@ def _file(file: OwnFile, sources: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
-    """The `config` of the image's config (image-spec, config.md): how it is run."""
+    """Returns the `config` object of the image's configuration (image-spec, config.md)."""
     build = recipe.build
     labels = {LABEL: canonical_json(plain(build.config)).decode()} if build.config else None
-    given = {
+    values = {
         "Entrypoint": build.entrypoint,
         "Cmd": build.cmd,
         "Env": build.env,
@@ -59,5 +59,5 @@ def _config(recipe: Recipe) -> dict[str, Any]:
         "User": build.user,
         "Labels": labels,
     }
-    present = {key: value for key, value in given.items() if value is not None}
+    present = {key: value for key, value in values.items() if value is not None}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in present.items()}

@@ -1,7 +1,7 @@
-"""Assemble: packages and a recipe become an image with one layer (image-spec v1.1: manifest.md, config.md, layer.md).
+"""Stage: packages and a recipe become an image with one layer (image-spec v1.1: manifest.md, config.md, layer.md).
 
 The layer is a tar that depends on nothing but the packages' contents and the recipe: entries in path order, with the
-time stamps that the packages have, and EPOCH for the recipe's own.
+packages' time stamps, and EPOCH for the recipe's own files.
 """
 
 from __future__ import annotations
@@ -11,28 +11,24 @@ from typing import Any
 
 from pipeline.kernel import modules
 from pipeline.language.problem import StageProblem
-from pipeline.model import tree as trees
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Symlink, Tree, complete, overlay
+from pipeline.oci.manifest import CONFIGS, LAYERS, MANIFESTS
 from pipeline.recipe.globs import matching, selected, unmatched
 from pipeline.recipe.recipe import relative
 from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
-from pipeline.store.rope import BlobWriter
 from pipeline.writers import tar
 
 VERSION = f"2 tar-{tar.VERSION} modules-{modules.VERSION}"
 
-CONFIG = "application/vnd.oci.image.config.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
 CREATED = "1980-01-01T00:00:00Z"
-"""EPOCH, as RFC 3339 has it."""
+"""EPOCH in RFC 3339."""
 DEVICE_TREES = "lib/linux-image-"
-"""Debian's kernels have theirs below usr/ in a folder that is called so, followed by the release."""
+"""Prefix of the folder of device trees in Debian's kernels, below usr/; the kernel's release follows."""
 DTB = "boot/dtb"
 VARIANTS = {"arm64": "v8", "arm": "v7"}
-"""What Debian's packages need of architectures that have variants (containerd's platforms, normalized)."""
+"""Variants of the architectures that Debian's packages are made for (containerd's platforms, normalized)."""
 
 
 def image(
@@ -49,85 +45,94 @@ def image(
     symlinks: Mapping[str, Sequence[str]],
     config: Mapping[str, Any],
 ) -> Digest:
-    """The image's manifest. unpacked: a Tree with one folder a package; the rest as in a recipe (`actions.image`).
+    """Returns the image's manifest. unpacked: a Tree with one folder a package; the rest as in `actions.image`.
 
-    StageProblem, at the recipe's key, for what only the packages show: patterns without a match, files that clash.
+    StageProblem, at the recipe's key, for faults that only the packages show: patterns without a match, files that
+    clash.
     """
     packages = _packages(store.tree(unpacked))
-    tree = merged(store, _kept(packages, keep, drop))
+    tree = merged(store, _selected(packages, keep, drop))
     tree = overlay(tree, complete(own(store, _concatenated(packages, concatenate), files)))
     tree = overlay(tree, complete(_links(tree, symlinks)))
     if kernel:
         tree = as_kernel(store, tree)
-    layer = _layer(store, tree)
+    return _image(store, _layer(store, tree), reference, arch, config)
+
+
+def _image(store: Store, layer: Digest, reference: str, arch: str, config: Mapping[str, Any]) -> Digest:
+    """Stores and tags an image with one layer; returns its manifest."""
     platform = {"architecture": arch, "os": "linux"} | ({"variant": VARIANTS[arch]} if arch in VARIANTS else {})
     history = [{"created": CREATED, "created_by": f"recipe {reference}"}]
     rootfs = {"type": "layers", "diff_ids": [layer]}
     document = {**platform, "created": CREATED, "config": config, "rootfs": rootfs, "history": history}
-    configured = store.put(canonical_json(document))
-    described = {"config": describe(store, CONFIG, configured), "layers": [describe(store, LAYER, layer)]}
-    manifest = store.put(canonical_json({"schemaVersion": 2, "mediaType": MANIFEST, **described}))
-    tag(store, reference, describe(store, MANIFEST, manifest, platform=platform))
-    return manifest
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFESTS[0],
+        "config": describe(store, CONFIGS[0], store.put(canonical_json(document))),
+        "layers": [describe(store, LAYERS[0], layer)],
+    }
+    digest = store.put(canonical_json(manifest))
+    tag(store, reference, describe(store, MANIFESTS[0], digest, platform=platform))
+    return digest
 
 
 def merged(store: Store, packages: Mapping[str, Tree]) -> Tree:
-    """All packages in one tree. Two may have the same directory (the first by name counts), or the same file.
+    """Merges packages. Several may have the same directory (the first by name counts), or an identical file.
 
-    What dpkg settles by `Replaces` or by a diversion is a clash here: nothing says which of the two a recipe means.
+    A file that dpkg would settle by `Replaces` or by a diversion is a clash here, as the recipe does not choose.
     """
     result: dict[str, Entry] = {}
     owner: dict[str, str] = {}
     for name in sorted(packages):
         for path, entry in packages[name].items():
-            known = result.setdefault(path, entry)
-            if known is entry:
+            other = result.setdefault(path, entry)
+            if other is entry:
                 owner[path] = name
-            elif not _alike(store, known, entry):
-                what = f"{path!r} is not the same in the packages {owner[path]} and {name}"
-                raise StageProblem(("packages",), what, "drop it, or leave one of them out")
+            elif not _is_same(store, other, entry):
+                message = f"{path!r} is not the same in the packages {owner[path]} and {name}"
+                raise StageProblem(("packages",), message, "drop it, or leave one of them out")
     return Tree(result).ordered()
 
 
 def own(store: Store, concatenated: Mapping[str, Content], files: Sequence[Mapping[str, Any]]) -> Tree:
-    """What the recipe brings itself: files made of others, and `files`, its own."""
+    """Returns the recipe's own entries: concatenated files, and `files`."""
     tree = Tree((path, File(0o644, 0, 0, EPOCH, (), content)) for path, content in concatenated.items())
     for file in files:
-        numbers = (int(file["mode"], 8), file["uid"], file["gid"], EPOCH)
+        metadata = (int(file["mode"], 8), file["uid"], file["gid"], EPOCH)
         if "contents" in file:
             content = store.content(file["contents"].encode("utf-8", "surrogateescape"))
-            tree[file["path"]] = File(*numbers, (), content)
+            tree[file["path"]] = File(*metadata, (), content)
         elif "symlink" in file:
-            tree[file["path"]] = Symlink(0o777, *numbers[1:], (), file["symlink"])
+            tree[file["path"]] = Symlink(0o777, *metadata[1:], (), file["symlink"])
         else:
-            tree[file["path"]] = Directory(*numbers)
+            tree[file["path"]] = Directory(*metadata)
     return tree.ordered()
 
 
 def as_kernel(store: Store, tree: Tree) -> Tree:
-    """`tree` as LinuxKit has kernel images: /kernel, and /kernel.tar with the modules and their dependency data, and
-    the device trees, if the recipe keeps them, in boot/dtb.
+    """Arranges `tree` as LinuxKit's kernel images: /kernel, and /kernel.tar with modules and their dependency data.
 
-    Its configuration, if the recipe keeps it, is /kernel-config: it says what the kernel can unpack.
+    Kept device trees go to boot/dtb in kernel.tar; a kept configuration, which has the compressions that the kernel can
+    unpack, becomes /kernel-config.
     """
     kernels = [path for path in tree if path.startswith("boot/vmlinuz-")]
     if len(kernels) != 1:
-        raise StageProblem(("kernel",), f"one boot/vmlinuz-* is wanted, there is {', '.join(kernels) or 'none'}")
+        raise StageProblem(("kernel",), f"exactly one boot/vmlinuz-* is needed, not {', '.join(kernels) or 'none'}")
     release = kernels[0].removeprefix("boot/vmlinuz-")
     moved = {path.removeprefix("usr/").replace(DEVICE_TREES + release, DTB, 1): tree[path] for path in tree}
-    parts = {path: entry for path, entry in moved.items() if (path + "/").startswith(("lib/modules/", DTB + "/"))}
-    if (found := modules.releases(parts)) != [release]:
-        raise StageProblem(("kernel",), f"the kernel is {release}, its modules are for {', '.join(found) or 'none'}")
+    archive = {path: entry for path, entry in moved.items() if (path + "/").startswith(("lib/modules/", DTB + "/"))}
+    if (releases := modules.releases(archive)) != [release]:
+        raise StageProblem(("kernel",), f"the kernel is {release}, its modules are for {', '.join(releases) or 'none'}")
     rope = store.rope()
-    tar.write(modules.with_data(store, complete(parts), release), rope)
+    tar.write(modules.with_data(store, complete(archive), release), rope)
     rest = selected(tree, (), ("boot", "lib/modules", "usr/lib/modules", f"usr/{DEVICE_TREES}{release}"))
-    made: dict[str, Entry] = {"kernel": tree[kernels[0]], "kernel.tar": File(0o644, 0, 0, EPOCH, (), rope.finish())}
+    files: dict[str, Entry] = {"kernel": tree[kernels[0]], "kernel.tar": File(0o644, 0, 0, EPOCH, (), rope.finish())}
     config = tree.get(f"boot/config-{release}")
-    return overlay(rest, made | ({"kernel-config": config} if config else {}))
+    return overlay(rest, files | ({"kernel-config": config} if config else {}))
 
 
 def _packages(unpacked: Tree) -> dict[str, Tree]:
-    """The tree of each package: NAME/path -> path."""
+    """Splits NAME/path into the tree of each package."""
     packages: dict[str, Tree] = {}
     for path, entry in unpacked.items():
         name, _, rest = path.partition("/")
@@ -137,23 +142,21 @@ def _packages(unpacked: Tree) -> dict[str, Tree]:
     return packages
 
 
-def _kept(packages: Mapping[str, Tree], keep: Sequence[str], drop: Sequence[str]) -> dict[str, Tree]:
-    kept = {name: selected(tree, keep, drop) for name, tree in packages.items()}
+def _selected(packages: Mapping[str, Tree], keep: Sequence[str], drop: Sequence[str]) -> dict[str, Tree]:
     paths = [path for tree in packages.values() for path in tree]
     for number in unmatched(keep, paths):
         raise StageProblem(("keep", number), f"{keep[number]!r} matches nothing in the packages")
-    return kept
+    return {name: selected(tree, keep, drop) for name, tree in packages.items()}
 
 
 def _concatenated(packages: Mapping[str, Tree], concatenate: Mapping[str, Sequence[str]]) -> dict[str, Content]:
-    """Files strung together, by reference."""
-    found = {path: file for name in sorted(packages) for path, file in packages[name].files().items()}
+    files = {path: file for name in sorted(packages) for path, file in packages[name].files().items()}
     result = {}
     for path, globs in concatenate.items():
-        parts = matching(sorted(found), globs)
-        if not parts:
+        sources = matching(sorted(files), globs)
+        if not sources:
             raise StageProblem(("concatenate", path), "nothing in the packages matches")
-        result[path] = tuple(piece for part in parts for piece in found[part].content)
+        result[path] = tuple(slice for source in sources for slice in files[source].content)
     return result
 
 
@@ -165,8 +168,8 @@ def _links(tree: Tree, symlinks: Mapping[str, Sequence[str]]) -> Tree:
     return Tree((path, Symlink(0o777, 0, 0, EPOCH, (), relative(target, path))) for path, target in sorted(pairs))
 
 
-def _alike(store: Store, one: Entry, other: Entry) -> bool:
-    """Whether two packages may both have the entry: the same but for the time stamp and hard links."""
+def _is_same(store: Store, one: Entry, other: Entry) -> bool:
+    """Returns whether two packages may share the entry: equal but for the time stamp and hard links."""
     if type(one) is Directory:
         return type(other) is Directory
     if type(one) is not File or type(other) is not File:
@@ -176,26 +179,11 @@ def _alike(store: Store, one: Entry, other: Entry) -> bool:
     return one.size == other.size and store.bytes(one.content) == store.bytes(other.content)
 
 
-class _Layer:
-    """A Sink for one blob that stands by itself: what is given by reference is copied into it."""
-
-    def __init__(self, store: Store, blob: BlobWriter) -> None:
-        self._store = store
-        self._blob = blob
-        self.write = blob.write
-
-    def extend(self, content: Content) -> None:
-        for chunk in self._store.read(content):
-            self._blob.write(chunk)
-
-    def zeros(self, count: int) -> None:
-        self.extend((trees.Slice(None, 0, count),))
-
-    def tell(self) -> int:
-        return self._blob.size
-
-
 def _layer(store: Store, tree: Tree) -> Digest:
+    """Stores `tree` as a tar in one blob, with the content of its files copied."""
+    rope = store.rope()
+    tar.write(tree, rope)
     with store.create() as blob:
-        tar.write(tree, _Layer(store, blob))
+        for chunk in store.read(rope.finish()):
+            blob.write(chunk)
         return blob.commit()

@@ -1,4 +1,4 @@
-"""Debian packages by name: which ones, exactly, a recipe comes to. apt decides, from the host's repositories."""
+"""Resolution of a recipe's package names to exact packages, by apt, from the host's repositories."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
+from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
-from pipeline.recipe.apt import Archive, open_archive
+from pipeline.recipe.apt import Archive, debian_architecture, open_archive
 from pipeline.recipe.error import PackageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -22,21 +23,21 @@ _URI = re.compile(r"'(?P<uri>[^']*)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha2
 
 
 class Package(NamedTuple):
-    """One binary package, exactly. `document()` is its JSON form in a lock and in the parameters of `fetch`."""
+    """An exact binary package. `document()` is its JSON form in a lock and in the parameters of `fetch`."""
 
     name: str
     version: str
     architecture: str
-    """As in the package: `all` for one that suits every architecture."""
+    """Debian's name, or `all`."""
     filename: str
-    """Its path below a repository's root: `pool/main/o/openssh/openssh-server_9.2p1-2_arm64.deb`."""
+    """Path below a repository's root: `pool/main/o/openssh/openssh-server_9.2p1-2_arm64.deb`."""
     size: int
     sha256: str
     suite: str = ""
-    """Codename of the suite that it was found in (`bookworm-security`); "" in locks from before it was recorded."""
+    """Codename of its suite (`bookworm-security`); "" in old locks, which do not record it."""
 
     def document(self) -> dict[str, Any]:
-        """As JSON: without a suite where that is not known."""
+        """Returns the JSON form; an unknown suite is left out."""
         return {field: value for field, value in self._asdict().items() if field != "suite" or value}
 
     @property
@@ -45,42 +46,41 @@ class Package(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The suite as far as it is known: Debian's security archive has a pool of its own."""
+        """The suite; without a record, whether it is a security suite, whose pool is apart; else ""."""
         return self.suite or ("a security suite" if self.filename.startswith("pool/updates/") else "")
+
+    def path(self, repository: str) -> Path:
+        """Returns the package's path in a repository (a file: URI) on this machine's disk."""
+        return Path(unquote(urlsplit(repository).path), self.filename)
+
+    def url(self, repository: str) -> str:
+        return repository.rstrip("/") + "/" + quote(self.filename)
 
     @classmethod
     def parse(cls, unsafe_package: Any) -> Package:
-        """The package whose JSON form this is, as a lock has it. BadInput if it is none."""
+        """Returns the package with this JSON form. BadInput."""
         try:
             package = cls(**unsafe_package)
             texts = (package.name, package.version, package.architecture, package.filename, package.suite)
-            printable = all(type(each) is str and each.isprintable() for each in texts)
-            if printable and _NAME.fullmatch(package.name) and package.size >= 0:
+            if (
+                all(type(text) is str and text.isprintable() for text in texts)
+                and _NAME.fullmatch(package.name)
+                and package.size >= 0
+            ):
                 Digest.parse("sha256:" + package.sha256)
                 return package
         except (TypeError, ValueError):
             pass
-        mends = user_command("lock --update NAME")
-        raise BadInput(f"not a package: {str(unsafe_package)[:80]}… (restore the lock, or {mends})")
-
-
-_ARCHITECTURES = {"386": "i386", "arm": "armhf", "mips64le": "mips64el", "ppc64le": "ppc64el"}
-
-
-def debian_architecture(arch: str) -> str:
-    """Debian's name for an architecture as images name it (GOARCH)."""
-    return _ARCHITECTURES.get(arch, arch)
+        remedy = user_command("lock --update NAME")
+        raise BadInput(f"not a package: {str(unsafe_package)[:80]}… (restore the lock, or {remedy})")
 
 
 class PackageRequest(Protocol):
-    """What a lock wants to know: the packages that the recipe `name` comes to on `arch`.
+    """A request for the packages of the recipe in `folder` on `arch`.
 
-    request: JSON, the arguments of `resolve` (`{"packages": […], "dependencies": …}`).
-    folder: the recipe's folder, for messages.
+    request: the arguments of `resolve` as JSON (`{"packages": […], "dependencies": …}`).
     """
 
-    @property
-    def name(self) -> str: ...
     @property
     def arch(self) -> str: ...
     @property
@@ -89,104 +89,98 @@ class PackageRequest(Protocol):
     def request(self) -> str: ...
 
 
-A = TypeVar("A", bound=PackageRequest)
+R = TypeVar("R", bound=PackageRequest)
 
 
-def resolve_all(asked: Iterable[A], state: Path) -> list[tuple[A, list[dict[str, Any]]]]:
-    """The packages (their JSON form) that everything in `asked` comes to, each for itself: recipes share no decisions.
+def resolve_all(requests: Iterable[R], state: Path) -> list[tuple[R, list[dict[str, Any]]]]:
+    """Returns the packages (their JSON form) of each request. Requests do not influence each other.
 
     state: of apt, as in `open_archive`. PackageError names every recipe that cannot be resolved.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    asked = list(asked)
-    architectures = sorted({each.arch for each in asked})
+    requests = list(requests)
+    architectures = sorted({request.arch for request in requests})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         opened = pool.map(lambda arch: open_archive(state, debian_architecture(arch)), architectures)
         archives = dict(zip(architectures, opened, strict=True))
-        futures = [pool.submit(resolve, archives[each.arch], **json.loads(each.request)) for each in asked]
-    found, wrong = [], []
-    for each, future in zip(asked, futures, strict=True):
+        futures = [pool.submit(resolve, archives[request.arch], **json.loads(request.request)) for request in requests]
+    results, errors = [], []
+    for request, future in zip(requests, futures, strict=True):
         try:
-            found.append((each, [package.document() for package in future.result()]))
+            results.append((request, [package.document() for package in future.result()]))
         except PackageError as error:
-            wrong += [f"{each.folder}/build.yml: {each.arch}: {line}" for line in str(error).splitlines()]
-    if wrong:
-        raise PackageError("\n".join(wrong))
-    return found
+            errors += [f"{request.folder}/build.yml: {request.arch}: {line}" for line in str(error).splitlines()]
+    if errors:
+        raise PackageError("\n".join(errors))
+    return results
 
 
 def resolve(archive: Archive, packages: Sequence[str], dependencies: bool | Sequence[str] = True) -> list[Package]:
-    """The `packages`, and what they need as apt decides it, sorted by name.
+    """Returns `packages` and the dependencies that apt chooses for them, sorted by name.
 
-    dependencies: False for exactly those named; patterns (`libc6`, `lib*`, `!perl*`) keep of the packages that these
-        need those that a pattern matches, and none that a pattern with `!` matches.
-    Recommended packages are left out, and so are essential ones that nothing depends on. PackageError if a package is
-    unknown or its dependencies cannot be satisfied.
+    dependencies: False for none; patterns (`libc6`, `lib*`, `!perl*`) for those that a pattern matches and no pattern
+    with `!`. Recommended packages are left out, and so are essential packages that nothing depends on. PackageError
+    for unknown packages and for dependencies that cannot be satisfied.
     """
     if not packages:
         return []
     if dependencies is False:
-        printed = archive.query("apt-get", "download", "--print-uris", "-q", *packages)
+        output = archive.query("apt-get", "download", "--print-uris", "-q", *packages)
     else:
-        printed = archive.query("apt-get", "install", "--print-uris", "-q", "--no-install-recommends", *packages)
-    found = {_name_and_version(line["file"]): line["sha256"] for line in _URI.finditer(printed)}
+        output = archive.query("apt-get", "install", "--print-uris", "-q", "--no-install-recommends", *packages)
+    hashes = {_name_and_version(uri["file"]): uri["sha256"] for uri in _URI.finditer(output)}
     if not isinstance(dependencies, bool):
-        named = {package.partition("=")[0] for package in packages}
-        found = {key: sha256 for key, sha256 in found.items() if key[0] in named or selects(dependencies, key[0])}
-    return _described(archive, found)
+        names = {package.partition("=")[0] for package in packages}
+        hashes = {key: sha256 for key, sha256 in hashes.items() if key[0] in names or selects(dependencies, key[0])}
+    return _packages(archive, hashes)
 
 
 def selects(patterns: Sequence[str], name: str) -> bool:
-    """Whether `patterns` take `name`: globs; those with `!` take away, from all there is if there are no others."""
-    taken = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
-    not_taken = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    return any(fnmatchcase(name, glob) for glob in taken) and not any(fnmatchcase(name, glob) for glob in not_taken)
+    """Returns whether a glob matches `name` and none with `!` does. Without positive globs all names match."""
+    included = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
+    excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    return any(fnmatchcase(name, glob) for glob in included) and not any(fnmatchcase(name, glob) for glob in excluded)
 
 
-def _described(archive: Archive, found: Mapping[tuple[str, str], str]) -> list[Package]:
-    """`found` (name and version -> sha256) as packages, from their records in apt's lists."""
-    records = archive.query("apt-cache", "show", *(f"{name}={version}" for name, version in found))
-    suites = _suites(archive, [name for name, _ in found])
-    known = (package for package in map(_package, records.split("\n\n")) if package)
-    packages = {each.sha256: each._replace(suite=suites.get((each.name, each.version), "")) for each in known}
-    if missing := [name for (name, _), sha256 in found.items() if sha256 not in packages]:
+def _packages(archive: Archive, hashes: Mapping[tuple[str, str], str]) -> list[Package]:
+    """Returns the packages of `hashes` (name and version -> sha256), from their records in apt's lists."""
+    records = archive.query("apt-cache", "show", *(f"{name}={version}" for name, version in hashes))
+    suites = _suites(archive, [name for name, _ in hashes])
+    parsed = filter(None, map(_package, records.split("\n\n")))
+    packages = {each.sha256: each._replace(suite=suites.get((each.name, each.version), "")) for each in parsed}
+    if missing := [name for (name, _), sha256 in hashes.items() if sha256 not in packages]:
         raise PackageError(f"apt has no record of {', '.join(missing)}")
-    return sorted(packages[sha256] for sha256 in found.values())
+    return sorted(packages[sha256] for sha256 in hashes.values())
 
 
 def _suites(archive: Archive, names: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Name and version -> the codename of the suite that has it; of several the shortest: the others belong to it."""
+    """Returns name and version -> codename of the suite; the shortest of several, which the others are based on."""
     fields = "$(REPO_URI)\t$(RELEASE)\t$(CODENAME)"
-    listed = archive.query("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
-    lines = [line.split("\t") for line in listed.splitlines()]
+    targets = archive.query("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
+    lines = [line.split("\t") for line in targets.splitlines()]
     codenames = {(uri.rstrip("/"), release.rstrip("/")): codename for uri, release, codename in lines}
-    found: dict[tuple[str, str], str] = {}
+    suites: dict[tuple[str, str], str] = {}
     for line in archive.query("apt-cache", "madison", *names).splitlines():
         name, version, source = (field.strip() for field in line.split("|"))
-        uri, where, *_ = source.split()
-        release = where.rpartition("/")[0] or where
+        uri, path, *_ = source.split()
+        release = path.rpartition("/")[0] or path
         suite = codenames.get((uri.rstrip("/"), release)) or release
-        found[name, version] = min(found.get((name, version), suite), suite, key=lambda each: (len(each), each))
-    return found
+        suites[name, version] = min(suites.get((name, version), suite), suite, key=lambda each: (len(each), each))
+    return suites
 
 
 def _name_and_version(file: str) -> tuple[str, str]:
-    """`openssh-server_1%3a9.2p1-2_arm64.deb` -> ("openssh-server", "1:9.2p1-2")."""
+    """Splits `openssh-server_1%3a9.2p1-2_arm64.deb` into ("openssh-server", "1:9.2p1-2")."""
     name, version, _ = file.split("_", 2)
     return name, re.sub("%([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), version)
 
 
 def _package(record: str) -> Package | None:
-    """A paragraph of a Packages file (deb-control(5)) as a package; None for what is none."""
+    """Parses a paragraph of a Packages file (deb-control(5)); None if it does not describe a package."""
     fields = dict(line.split(": ", 1) for line in record.splitlines() if ": " in line and not line.startswith(" "))
     if "Filename" not in fields:
         return None
-    return Package(
-        name=fields["Package"],
-        version=fields["Version"],
-        architecture=fields["Architecture"],
-        filename=fields["Filename"].removeprefix("./"),
-        size=int(fields["Size"]),
-        sha256=fields["SHA256"],
-    )
+    filename = fields["Filename"].removeprefix("./")
+    name, version, architecture = fields["Package"], fields["Version"], fields["Architecture"]
+    return Package(name, version, architecture, filename, int(fields["Size"]), fields["SHA256"])

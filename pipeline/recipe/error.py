@@ -13,6 +13,14 @@ class PackageError(NodekilnError):
     """Packages that cannot be had; the message has the reason."""
 
 
+class NotInRepository(Exception):
+    """The repository answers and does not have the file."""
+
+
+class SnapshotUnreachable(PackageError):
+    """The snapshot archive does not answer."""
+
+
 class UnavailablePackage(NamedTuple):
     """A locked package of `recipe` that no repository has any more; `line` is the message about it."""
 

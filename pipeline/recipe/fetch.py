@@ -16,15 +16,12 @@ from pipeline.model.tree import Slice, files
 from pipeline.oci import http, trust
 from pipeline.oci.error import ImageError
 from pipeline.recipe import snapshot, unavailable
+from pipeline.recipe.apt import Repositories
 from pipeline.recipe.debian import Package
-from pipeline.recipe.error import PackageError
-from pipeline.recipe.repositories import ATTEMPTS, NotInRepository, Repositories, path_in, url_in
+from pipeline.recipe.error import NotInRepository, PackageError, SnapshotUnreachable
 from pipeline.store import CHUNK, Store
 
 VERSION = 1
-
-CONNECTIONS = 4
-"""Packages that are fetched at once: enough to hide a mirror's latency, few enough for its limits."""
 
 
 def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> Digest:
@@ -46,7 +43,7 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> D
             return error
         return None
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(snapshot.CONNECTIONS) as pool:
         errors = list(filter(None, pool.map(attempt, wanted)))
     if errors:
         raise unavailable.combined(errors)
@@ -54,7 +51,7 @@ def fetch(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> D
 
 
 def _fetch(store: Store, package: Package, repositories: Repositories, recipe: str, arch: str) -> None:
-    """Put `package` into the store. The lock makes recipes that share a package wait for each other."""
+    """Puts `package` into the store. The lock makes recipes that share a package wait for each other."""
     if store.has(package.digest):
         return
     with store.lock(package.digest.hex):
@@ -81,24 +78,24 @@ def _methods(repositories: Repositories) -> Iterator[Callable[[Store, Package], 
 
 
 def _from_repository(uri: str, repositories: Repositories, store: Store, package: Package) -> None:
-    """Fetch `package` from the repository `uri`. NotInRepository; OSError if the repository cannot be read."""
+    """Fetches `package` from the repository `uri`. NotInRepository; OSError if the repository cannot be read."""
     scheme = uri.partition(":")[0]
     if scheme in ("file", "copy"):
-        _receive(store, package, _read(path_in(uri, package)))
+        _receive(store, package, _read(package.path(uri)))
     elif scheme not in ("http", "https"):
         raise OSError(f"{uri}: only apt speaks {scheme}")
     elif is_offline():
         raise OSError(f"{uri}: {VARIABLE} is set")
     else:
-        _receive(store, package, _download(url_in(uri, package), repositories))
+        _receive(store, package, _download(package.url(uri), repositories))
 
 
 def _from_snapshot(archive: str, repositories: Repositories, store: Store, package: Package) -> None:
-    """Fetch `package` from the snapshot archive. NotInRepository; SnapshotUnreachable; OSError for wrong content."""
+    """Fetches `package` from the snapshot archive. NotInRepository, SnapshotUnreachable; OSError for wrong content."""
     try:
         urls = snapshot.urls(archive, package, repositories.proxies(archive))
     except (ImageError, PackageError) as error:
-        raise unavailable.SnapshotUnreachable(str(error)) from None
+        raise SnapshotUnreachable(str(error)) from None
     for url in urls:
         try:
             _receive(store, package, _download(url, repositories))
@@ -120,7 +117,7 @@ def _read(path: Path) -> Iterator[bytes]:
 
 def _download(url: str, repositories: Repositories) -> Iterator[bytes]:
     """Yields the body at `url`. NotInRepository if there is none; OSError and ImageError for any other failure."""
-    response = http.send("GET", url, {}, attempts=ATTEMPTS, proxies=repositories.proxies(url))
+    response = http.send("GET", url, {}, attempts=snapshot.ATTEMPTS, proxies=repositories.proxies(url))
     if response.status_code in (404, 410):
         response.close()
         raise NotInRepository(f"{trust.host(url)}: HTTP {response.status_code}")
@@ -130,7 +127,7 @@ def _download(url: str, repositories: Repositories) -> Iterator[bytes]:
 
 
 def _receive(store: Store, package: Package, chunks: Iterable[bytes]) -> None:
-    """Store `chunks` if they are `package`; OSError as soon as they are not."""
+    """Stores `chunks` if they are `package`; OSError as soon as they are not."""
     with store.create() as blob:
         for chunk in chunks:
             blob.write(chunk)
@@ -143,7 +140,7 @@ def _receive(store: Store, package: Package, chunks: Iterable[bytes]) -> None:
 
 
 def _through_apt(repositories: Repositories, store: Store, package: Package) -> None:
-    """Fetch `package` with apt, which has more transports: mirror lists, tor, repositories with a password."""
+    """Fetches `package` with apt, which has more transports: mirror lists, tor, repositories with a password."""
     import tempfile
 
     archive = repositories.archive

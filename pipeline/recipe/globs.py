@@ -1,4 +1,4 @@
-"""Globs: patterns of paths, and which of a package's files they select for an image."""
+"""Globs over paths, and the selection of a package's files by them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _PARTS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 @cache
 def expression(glob: str) -> re.Pattern[str]:
-    """`glob` as a regular expression for whole paths: `*` and `?` stay within a name, `**` crosses directories.
+    """Compiles `glob` for whole paths: `*` and `?` stay within a name, `**` crosses directories.
 
     `**/x` is x at any depth, at the root too; `x/**` is everything below x.
     """
-    return re.compile("".join(map(_translated, _GLOB.findall(glob))), re.DOTALL)
+    return re.compile("".join(map(_translate, _GLOB.findall(glob))), re.DOTALL)
 
 
 def matching(paths: Iterable[str], globs: Iterable[str]) -> list[str]:
-    """Those of `paths` that one of `globs` matches, in their order."""
+    """Returns the `paths` that one of `globs` matches, in their order."""
     alternatives = "|".join(f"(?:{expression(glob).pattern})" for glob in globs)
     matches = re.compile(alternatives or r"(?!)", re.DOTALL).fullmatch
     return [path for path in paths if matches(path)]
 
 
 def selected(tree: Tree, keep: Sequence[str], drop: Sequence[str]) -> Tree:
-    """`tree` with what matches `keep` (everything, if there is none), without what matches `drop`.
+    """Returns the entries of `tree` that match `keep` (all, if it is empty) and do not match `drop`.
 
-    A directory takes along what is in it. Other directories stay as long as something in them does, unless the package
-    itself has them empty.
+    A match of a directory includes its content. Directories above a selected entry are selected, too; the others only
+    if they are empty in `tree`.
     """
     filled = {above for path in tree for above in parents(path)}
     wanted = _with_below(tree, matching(tree, keep)) if keep else set(tree)
@@ -43,20 +43,20 @@ def selected(tree: Tree, keep: Sequence[str], drop: Sequence[str]) -> Tree:
 
 
 def unmatched(globs: Sequence[str], paths: Sequence[str]) -> list[int]:
-    """The indexes of those `globs` that match none of `paths`."""
+    """Returns the indexes of the `globs` that match none of `paths`."""
     return [number for number, glob in enumerate(globs) if not any(map(expression(glob).fullmatch, paths))]
 
 
-def _with_below(tree: Iterable[str], found: Iterable[str]) -> set[str]:
-    """`found`, and the paths of the ordered `tree` that lie below one of them."""
-    result = set(found)
+def _with_below(tree: Iterable[str], paths: Iterable[str]) -> set[str]:
+    """Returns `paths`, and the paths of the ordered `tree` below them."""
+    result = set(paths)
     for path in tree:
         if path.rpartition("/")[0] in result and "/" in path:
             result.add(path)
     return result
 
 
-def _translated(part: str) -> str:
+def _translate(part: str) -> str:
     if len(part) > 2 and part[0] == "[":
         start = 2 if part[1] == "!" else 1
         return ("[" if start == 1 else "[^/") + re.sub(r"[\\\[^]", r"\\\g<0>", part[start:-1]) + "]"

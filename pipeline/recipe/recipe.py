@@ -1,7 +1,7 @@
-"""Recipe: a folder with a `build.yml` that says what goes into an image, and files of its own.
+"""A recipe: a folder with a `build.yml` that describes an image, and files of its own.
 
-The keys `image`, `org`, `arches` and `config` are those of LinuxKit's build.yml; where it has a Dockerfile, a recipe
-names Debian packages and what of them is wanted. A spec names the image `@pkg:FOLDER`.
+The keys `image`, `org`, `arches` and `config` are those of LinuxKit's build.yml; instead of a Dockerfile, a recipe
+selects files of Debian packages. A spec names the image `@pkg:FOLDER`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from pipeline.model.digest import canonical_json
 
 FILE = "build.yml"
 SOURCE_LIMIT = 1 << 20
-"""Bytes of one own file. They are part of an action's parameters, and read whenever tasks are listed: what is larger
-than a script or a table belongs into a package."""
+"""Maximum size of a recipe's own file, in bytes. It is part of an action's parameters, read whenever tasks are listed:
+larger files belong into a package."""
 
 Name = Annotated[str, Pattern(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name (lower-case letters and digits, . _ - between)")]
-Package = Annotated[str, Pattern(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package (NAME, NAME=VERSION)")]
+PackageName = Annotated[
+    str, Pattern(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package (NAME, NAME=VERSION)")
+]
 Arch = Annotated[str, Pattern(r"[a-z0-9]+", "an architecture (amd64, arm64, …)")]
 ImagePath = Annotated[str, Pattern(r"(?!(.*/)?\.{0,2}(/|$)).+", "a path in the image (without / before and .. in it)")]
 Glob = Annotated[str, Pattern(r"[^/].*", "a pattern of paths in the image, without a leading slash")]
@@ -40,7 +42,7 @@ Mode = Annotated[str, Pattern(r"[0-7]{3,4}", 'a mode: three or four octal digits
 
 @mapping
 class OwnFile:
-    """A file, symlink or directory that the recipe brings itself. It wins over what packages have in its place."""
+    """A file, symlink or directory of the recipe's own. It replaces a package's entry of the same path."""
 
     path: ImagePath
     source: str | None = None
@@ -55,17 +57,17 @@ class OwnFile:
     gid: int = 0
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:
-        given = [self.source, self.contents, self.symlink, self.directory or None]
-        if sum(each is not None for each in given) != 1:
-            yield (), f"{self.path}: one of source, contents, symlink and directory is wanted", ""
+        kinds = [self.source, self.contents, self.symlink, self.directory or None]
+        if sum(kind is not None for kind in kinds) != 1:
+            yield (), f"{self.path!r} needs exactly one of source, contents, symlink and directory", ""
         for name in ("uid", "gid"):
             if not 0 <= getattr(self, name) < 2**32 - 1:
-                yield (name,), f"{name} {getattr(self, name)} is not between 0 and {2**32 - 2}", ""
+                yield (name,), f"{getattr(self, name)} is not between 0 and {2**32 - 2}", ""
 
 
 @mapping
 class Build:
-    """What a build.yml may say.
+    """The keys of a build.yml.
 
     In `keep`, `drop` and `concatenate`, `*` stands for anything in a name and `**` for any number of directories.
     """
@@ -74,22 +76,22 @@ class Build:
     org: Name = "nodekiln"
     arches: tuple[Arch, ...] = ("amd64", "arm64")
     config: Config | None = None
-    """How the image wants to be run: what a service in a spec may say. It becomes the label org.mobyproject.config."""
-    packages: tuple[Package | Mapping[str, Package], ...] = ()
+    """Keys of a service in a spec, as defaults for running the image. They become the label org.mobyproject.config."""
+    packages: tuple[PackageName | Mapping[str, PackageName], ...] = ()
     """Debian packages; where architectures differ, one for each: `{amd64: …, arm64: …}`."""
     dependencies: bool | tuple[str, ...] = True
-    """Whether what they depend on comes along. A list of patterns picks: `["lib*"]`, `["!perl*", "!debconf"]`."""
+    """Includes their dependencies: all, none, or those that patterns select: `["lib*"]`, `["!perl*", "!debconf"]`."""
     keep: tuple[Glob, ...] = ()
-    """Only what matches is taken from the packages (all, if there is no `keep`)."""
+    """Patterns of the packages' files to include; without `keep`, all."""
     drop: tuple[Glob, ...] = ()
-    """What matches is left out. Matters to packages' files alone, as `keep`; a directory takes along what is in it."""
+    """Patterns of the packages' files to leave out; a directory includes its content."""
     concatenate: Mapping[str, tuple[Glob, ...]] = MappingProxyType({})
-    """Files made of others: a path, and what is strung together there, sorted by path, whether it is kept or not."""
+    """Path -> patterns of the packages' files that are concatenated there, sorted by path, kept or not."""
     kernel: bool = False
     """boot/vmlinuz-* becomes /kernel and lib/modules becomes /kernel.tar, with dependency data, as LinuxKit has it."""
     files: tuple[OwnFile, ...] = ()
     symlinks: Mapping[str, tuple[ImagePath, ...]] = MappingProxyType({})
-    """Many names for one file: `{bin/busybox: [bin/sh, sbin/init]}`. The links are relative."""
+    """Target -> paths of relative symlinks to it: `{bin/busybox: [bin/sh, sbin/init]}`."""
     entrypoint: tuple[Argument, ...] | None = None
     cmd: tuple[Argument, ...] | None = None
     env: tuple[Variable, ...] | None = None
@@ -101,17 +103,17 @@ class Build:
             missing = [arch for arch in self.arches if not isinstance(package, str) and arch not in package]
             if missing:
                 yield ("packages", index), f"no package for {', '.join(missing)}", "name one, or shorten arches"
-        seen: dict[str, int] = {}
+        first: dict[str, int] = {}
         for index, file in enumerate(self.files):
-            if seen.setdefault(file.path, index) != index:
-                yield ("files", index, "path"), f"{file.path!r} stands twice", f"first as files[{seen[file.path]}]"
+            if first.setdefault(file.path, index) != index:
+                yield ("files", index, "path"), f"{file.path!r} stands twice", f"first as files[{first[file.path]}]"
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A build.yml, and the own files that it names, as they were when it was loaded.
+    """A build.yml and its own files, as they were when it was loaded.
 
-    sources: what each `source` holds. places: where everything stands in build.yml.
+    sources: content by `source`. places: key path -> place in build.yml.
     """
 
     folder: Path
@@ -121,7 +123,7 @@ class Recipe:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 (hex) of what the recipe says, with the bytes of its own files; comments do not count."""
+        """sha256 (hex) of the recipe's values and the bytes of its own files; comments do not count."""
         own = {source: hashlib.sha256(data).hexdigest() for source, data in self.sources.items()}
         return hashlib.sha256(canonical_json([plain(self.build), own])).hexdigest()
 
@@ -131,24 +133,24 @@ class Recipe:
         return f"{self.build.org}/{self.build.image}:{self.hash[:40]}"
 
     def packages(self, arch: str) -> list[str]:
-        """The packages that the recipe names for `arch`. Problems if it is not made for that."""
+        """Returns the recipe's packages for `arch`. Problems if the recipe is not for `arch`."""
         if arch not in self.build.arches:
-            made_for = f"{self.build.image} is made for {', '.join(self.build.arches)}, not for {arch}"
-            raise Problems([Problem(_place(self.places, ("arches",)), made_for)])
-        return [each if isinstance(each, str) else each[arch] for each in self.build.packages]
+            message = f"{self.build.image} is made for {', '.join(self.build.arches)}, not for {arch}"
+            raise Problems([Problem(_place(self.places, ("arches",)), message)])
+        return [package if isinstance(package, str) else package[arch] for package in self.build.packages]
 
     def request(self, arch: str) -> str:
-        """What decides which packages the image is made of: the JSON that `debian.resolve_all` takes."""
-        asked = {"packages": self.packages(arch), "dependencies": plain(self.build.dependencies)}
-        return canonical_json(asked).decode()
+        """Returns the arguments of `debian.resolve` as JSON."""
+        request = {"packages": self.packages(arch), "dependencies": plain(self.build.dependencies)}
+        return canonical_json(request).decode()
 
     def where(self, path: KeyPath) -> str:
-        """Where the value at `path` stands: `images/sshd/build.yml:7:3`."""
+        """Returns the place of the value at `path`: `images/sshd/build.yml:7:3`."""
         return str(_place(self.places, path))
 
 
 def load(folder: Path) -> Recipe:
-    """The recipe in `folder`. Problems names every mistake in it, each with its place."""
+    """Loads the recipe in `folder`. Problems has every mistake with its place."""
     file = folder / FILE
     reader = Reader()
     try:
@@ -176,7 +178,7 @@ def load(folder: Path) -> Recipe:
 
 
 def relative(target: str, path: str) -> str:
-    """What a symlink at `path` says to lead to `target`: from sbin/init to bin/busybox it is ../bin/busybox."""
+    """Returns the text of a symlink at `path` to `target`: ../bin/busybox for sbin/init -> bin/busybox."""
     return posixpath.relpath("/" + target, "/" + posixpath.dirname(path))
 
 
@@ -192,7 +194,7 @@ def _read(file: Path) -> document.Node:
 
 
 def _bytes(path: Path, folder: Path) -> bytes:
-    """What a recipe's own file holds: one of the project, or of the folder that holds the recipe's `folder`."""
+    """Reads a recipe's own file, which must lie in the project, or in the folder above the recipe's `folder`."""
     if containment.escapes(path, folder.parent):
         raise ValueError(f"it lies outside the project ({containment.ALLOWED})")
     data = tracked.contents(path)

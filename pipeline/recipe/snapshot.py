@@ -1,8 +1,8 @@
-"""Debian's archive of all packages that ever were: asked for a locked package that the mirrors have replaced.
+"""The snapshot archive of all packages that Debian ever had, for locked packages that the mirrors have replaced.
 
 Its interface: https://salsa.debian.org/snapshot-team/snapshot/-/blob/master/API. A binary package's files are listed by
-name and version, with the SHA-1 under which each can be had. That is but its name there: what comes is checked against
-the lock, as from anywhere.
+name and version, with the SHA-1 that names each in the archive. The content is verified against the lock, as that of
+any other repository.
 """
 
 from __future__ import annotations
@@ -26,48 +26,50 @@ if TYPE_CHECKING:
 SERVICE = "https://snapshot.debian.org"
 """Debian's own service."""
 VARIABLE = "NODEKILN_SNAPSHOT"
-"""Environment: the URL of another one, or `off`. In pyproject.toml: `[tool.nodekiln] snapshot`."""
+"""Environment: the URL of another archive, or `off`. In pyproject.toml: `[tool.nodekiln] snapshot`."""
 OFF = ("", "0", "off", "none")
 LIMIT = 1 << 20
 """Maximum size of a list of files, in bytes."""
 ATTEMPTS = 3
-"""Times that the archive is asked when it does not answer, or is busy."""
+"""Attempts at a request when a repository or the archive does not answer, or is busy."""
+CONNECTIONS = 4
+"""Packages that are requested at once: enough to hide a mirror's latency, few enough for its limits."""
 FILES = 8
-"""Files of one package, version and architecture that are tried (it was built twice, say)."""
+"""Maximum number of files that are tried for one package, version and architecture (of two builds, say)."""
 
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def service(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> str:
-    """The URL of the archive to ask; "" for none."""
-    chosen = environ.get(VARIABLE)
-    if chosen is None:
-        chosen = settings.project_settings(folder).get("snapshot", SERVICE)
-    if chosen is False or chosen in OFF:
+    """Returns the URL of the archive; "" for none. BadInput."""
+    url = environ.get(VARIABLE)
+    if url is None:
+        url = settings.project_settings(folder).get("snapshot", SERVICE)
+    if url is False or url in OFF:
         return ""
-    if not isinstance(chosen, str) or not chosen.startswith(("https://", "http://")):
-        raise BadInput(f"{VARIABLE}: {str(chosen)[:80]!r} is not a URL: https://…, or off")
-    return chosen.rstrip("/")
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        raise BadInput(f"{VARIABLE}: {str(url)[:80]!r} is not a URL: use https://…, or off")
+    return url.rstrip("/")
 
 
 def urls(base: str, package: Package, proxies: Mapping[str, str]) -> list[str]:
-    """Where the archive at `base` has files of `package`; none if it has it not. ImageError if it cannot be asked."""
-    asked = f"{base}/mr/binary/{quote(package.name)}/{quote(package.version, safe='')}/binfiles"
-    answer = http.send("GET", asked, {}, attempts=ATTEMPTS, proxies=proxies)
-    if answer.status_code == 404:
-        answer.close()
+    """Returns the URLs of `package` in the archive at `base`. ImageError or PackageError if it does not answer."""
+    url = f"{base}/mr/binary/{quote(package.name)}/{quote(package.version, safe='')}/binfiles"
+    response = http.send("GET", url, {}, attempts=ATTEMPTS, proxies=proxies)
+    if response.status_code == 404:
+        response.close()
         return []
-    if answer.status_code != 200:
-        raise PackageError(f"{asked}: {http.complaint(answer)}")
-    hashes = _hashes(http.small(answer, LIMIT, asked), package.architecture)
-    return [f"{base}/file/{each}" for each in list(dict.fromkeys(hashes))[:FILES]]
+    if response.status_code != 200:
+        raise PackageError(f"{url}: {http.complaint(response)}")
+    hashes = dict.fromkeys(_hashes(http.small(response, LIMIT, url), package.architecture))
+    return [f"{base}/file/{name}" for name in list(hashes)[:FILES]]
 
 
 def _hashes(unsafe_list: bytes, architecture: str) -> Iterator[str]:
-    """The names of the files for `architecture` in an answer: `{"result": [{"architecture": …, "hash": …}, …]}`."""
+    """Yields the names of the files for `architecture` in `{"result": [{"architecture": …, "hash": …}, …]}`."""
     try:
-        for each in json.loads(unsafe_list)["result"]:
-            if each["architecture"] == architecture and _HASH.fullmatch(each["hash"]):
-                yield each["hash"]
+        for file in json.loads(unsafe_list)["result"]:
+            if file["architecture"] == architecture and _HASH.fullmatch(file["hash"]):
+                yield file["hash"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise PackageError("the snapshot archive's answer is not a list of files") from None

@@ -1,7 +1,7 @@
-"""Tag: a name for an image in the store, which is an OCI layout too (image-spec, image-layout.md), so that other tools
-find it there: `skopeo inspect oci:cache:nodekiln/sshd:…`.
+"""Names for images in the store, which is an OCI layout too (image-spec, image-layout.md), so that other tools find
+them: `skopeo inspect oci:cache:nodekiln/sshd:…`.
 
-A name stands for an index with one manifest for each platform, as registries have it.
+As in registries, a name stands for an index with one manifest for each platform.
 """
 
 from __future__ import annotations
@@ -10,36 +10,34 @@ import json
 from typing import Any
 
 from pipeline.model.digest import Digest, canonical_json
+from pipeline.oci.manifest import INDEXES, REF_NAME
 from pipeline.store import Store
-
-INDEX = "application/vnd.oci.image.index.v1+json"
-REF_NAME = "org.opencontainers.image.ref.name"
 
 Descriptor = dict[str, Any]
 
 
 def describe(store: Store, media_type: str, digest: Digest, **more: Any) -> Descriptor:
-    """The descriptor of a blob of the store (image-spec, descriptor.md)."""
+    """Returns the descriptor of a blob of the store (image-spec, descriptor.md)."""
     return {"mediaType": media_type, "digest": digest, "size": store.size(digest), **more}
 
 
 def tag(store: Store, name: str, image: Descriptor) -> None:
-    """Let `name` stand for `image`, whose descriptor has a `platform`, beside those of other platforms."""
-    place = store.root / "index.json"
+    """Makes `name` stand for `image`, whose descriptor has a `platform`, beside the images of other platforms."""
+    path = store.root / "index.json"
     with store.lock("index.json"):
-        entries = _entries(place.read_bytes()) if place.exists() else []
-        named = {each.get("annotations", {}).get(REF_NAME): each for each in entries}
+        entries = _entries(path.read_bytes()) if path.exists() else []
+        by_name = {entry.get("annotations", {}).get(REF_NAME): entry for entry in entries}
         platforms = [image]
-        if name in named and store.has(Digest.parse(named[name]["digest"])):
-            others = _entries(store.get(Digest.parse(named[name]["digest"])))
-            platforms += [each for each in others if each["platform"] != image["platform"]]
+        if name in by_name and store.has(Digest.parse(by_name[name]["digest"])):
+            others = _entries(store.get(Digest.parse(by_name[name]["digest"])))
+            platforms += [other for other in others if other["platform"] != image["platform"]]
         index = store.put(_index(platforms))
-        named[name] = describe(store, INDEX, index, annotations={REF_NAME: name})
-        store.note(place, _index(list(named.values())))
+        by_name[name] = describe(store, INDEXES[0], index, annotations={REF_NAME: name})
+        store.note(path, _index(list(by_name.values())))
 
 
 def _entries(unsafe_document: bytes) -> list[Descriptor]:
-    """The descriptors of an index; none of one that was damaged: names come back when they are given again."""
+    """Returns the descriptors of an index; none of a damaged one: its names come back with the next builds."""
     try:
         entries = json.loads(unsafe_document)["manifests"]
         return [each for each in entries if Digest.parse(each["digest"]) and type(each.get("annotations", {})) is dict]
@@ -49,4 +47,4 @@ def _entries(unsafe_document: bytes) -> list[Descriptor]:
 
 def _index(entries: list[Descriptor]) -> bytes:
     entries = sorted(entries, key=canonical_json)
-    return canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    return canonical_json({"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": entries})

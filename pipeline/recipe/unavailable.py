@@ -10,20 +10,19 @@ from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci import http
 from pipeline.oci.error import ImageError
 from pipeline.recipe import apt, snapshot
+from pipeline.recipe.apt import Repositories
 from pipeline.recipe.debian import Package
-from pipeline.recipe.error import PackageError, PackagesUnavailable, UnavailablePackage
-from pipeline.recipe.repositories import ATTEMPTS, NotInRepository, Repositories, path_in, url_in
+from pipeline.recipe.error import (
+    NotInRepository,
+    PackageError,
+    PackagesUnavailable,
+    SnapshotUnreachable,
+    UnavailablePackage,
+)
 from pipeline.store import Store
 
 _ALIASES = ("stable", "testing")
 """Suite names that mean another release from time to time."""
-
-CONNECTIONS = 4
-"""Packages that are looked up at once."""
-
-
-class SnapshotUnreachable(PackageError):
-    """The snapshot archive does not answer."""
 
 
 def combined(errors: Sequence[PackageError]) -> PackageError:
@@ -57,7 +56,7 @@ def missing(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) ->
 
     wanted = [package for package in map(Package.parse, packages) if not store.has(package.digest)]
     repositories = Repositories(arch)
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(snapshot.CONNECTIONS) as pool:
         available = list(pool.map(lambda package: _is_available(repositories, package), wanted))
     pairs = zip(wanted, available, strict=True)
     return [UnavailablePackage(recipe, _line(recipe, arch, package, "")) for package, there in pairs if not there]
@@ -78,11 +77,11 @@ def _is_available(repositories: Repositories, package: Package) -> bool:
 
 def _has(repository: str, repositories: Repositories, package: Package) -> bool:
     if repository.startswith(("file:", "copy:")):
-        return path_in(repository, package).exists()
+        return package.path(repository).exists()
     if not repository.startswith(("http://", "https://")):
         return True
-    url = url_in(repository, package)
-    with closing(http.send("HEAD", url, {}, attempts=ATTEMPTS, proxies=repositories.proxies(url))) as response:
+    url = package.url(repository)
+    with closing(http.send("HEAD", url, {}, attempts=snapshot.ATTEMPTS, proxies=repositories.proxies(url))) as response:
         return response.status_code not in (404, 410)
 
 

@@ -46,15 +46,15 @@ document(
     "index in a manifest's clothes",
     [17],
     lambda m: (m.clear(), m.update(schemaVersion=2, mediaType=MANIFEST, manifests=[])),
-    "says that it is",
+    "states that it is",
 )
 document("manifest that says it is an index", [17], lambda m: m.update(mediaType=INDEX), "it came as")
 document("schema 1", [17], lambda m: m.update(schemaVersion=1), "schemaVersion 2")
 document("keys that come twice", [17], lambda m: json.dumps(m)[:-1].encode() + b',"layers":[]}', "comes twice")
 document("not JSON", [17], lambda m: b"{", "not JSON")
 document("deep JSON", [17, 14], lambda m: b"[" * 200_000, "not JSON")
-document("no object", [17], lambda m: b"[]", "JSON object")
-document("NaN", [17], lambda m: b'{"schemaVersion":2,"x":NaN}', "no JSON number")
+document("no object", [17], lambda m: b"[]", "is not a JSON object")
+document("NaN", [17], lambda m: b'{"schemaVersion":2,"x":NaN}', "not a JSON number")
 for bad in (
     "sha256:../../x",
     "sha256:" + "A" * 64,
@@ -88,7 +88,7 @@ document(
     "a chart",
     [24],
     lambda m: m["config"].update(mediaType="application/vnd.cncf.helm.config.v1+json"),
-    "no container image",
+    "not a container image",
 )
 document("annotations of another type", [17], lambda m: m["layers"][0].update(annotations=[1], platform=None))
 config(

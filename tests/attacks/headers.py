@@ -54,7 +54,7 @@ attack("multi-volume", [11], [header(b"x", b"M", 0) + archive()], "unknown kind"
 attack("wrong checksum", [11], [header(b"x", checksum=b"000001\0 ") + archive()], "no tar header")
 attack("nested tar", [11], [archive(f("inner.tar", INNER))], paths="inner.tar")
 attack("negative size", [12], [header(b"x", b"0", base256(-512, 12)) + archive()], "claims -512 bytes")
-attack("negative size in octal", [12], [header(b"x", b"0", b"-0000001000\0") + archive()], "no octal number")
+attack("negative size in octal", [12], [header(b"x", b"0", b"-0000001000\0") + archive()], "not an octal number")
 attack("endless size", [12], [header(b"x", b"0", base256(1 << 80, 12)) + archive()], "more than 64 bits")
 attack(
     "negative size of an extended header",
@@ -62,7 +62,7 @@ attack(
     [header(b"x", b"x", base256(-512, 12)) + archive()],
     "extended header of -512 bytes",
 )
-attack("negative size in a record", [12], [pax({"size": b"-1"}) + archive(f("x"))], "is no number")
+attack("negative size in a record", [12], [pax({"size": b"-1"}) + archive(f("x"))], "is not a number")
 attack("record of no length", [12], [header(b"p", b"x", 6) + padded(b"0 a=b\n") + archive(f("x"))], "malformed")
 attack(
     "record whose length is a sign",
@@ -70,8 +70,8 @@ attack(
     [header(b"p", b"x", 7) + padded(b"+7 a=b\n") + archive(f("x"))],
     "has no length",
 )
-attack("octal with letters", [12], [header(b"x", mode=b"0o644\0\0\0") + archive()], "no octal number")
-attack("octal with underscores", [12], [header(b"x", mode=b"0_644\0\0\0") + archive()], "no octal number")
+attack("octal with letters", [12], [header(b"x", mode=b"0o644\0\0\0") + archive()], "not an octal number")
+attack("octal with underscores", [12], [header(b"x", mode=b"0_644\0\0\0") + archive()], "not an octal number")
 attack(
     "a TiB that is not there",
     [13],
@@ -107,8 +107,8 @@ attack(
     "very many records", [14], [header(b"p", b"x", 6 * 10000) + padded(b"6 a=b\n" * 10000) + archive(f("x"))], paths="x"
 )
 attack("very many extended headers", [14], [pax({"comment": b"x"}, b"g") * 20000 + archive(f("x"))], paths="x")
-attack("time of many digits", [14], [pax({"mtime": b"9" * 400}) + archive(f("x"))], "is no time")
-attack("id of many digits", [14, 32], [pax({"uid": b"9" * 5000}) + archive(f("x"))], "is no number")
+attack("time of many digits", [14], [pax({"mtime": b"9" * 400}) + archive(f("x"))], "is not a time")
+attack("id of many digits", [14, 32], [pax({"uid": b"9" * 5000}) + archive(f("x"))], "is not a number")
 for kind, sparse in {"GNU": old_sparse, "0.0": pax_sparse_0, "0.1": pax_sparse_01, "1.0": pax_sparse_1}.items():
     bomb = [sparse(b"x%d" % number, 4 << 30, [(0, b"x")]) for number in range(4)]
     attack(f"bomb of holes ({kind})", [15, 16], [archive(*bomb)], "entry 'x0': .* grow beyond 268435456")

@@ -61,12 +61,18 @@ attack(
 )
 attack("zstd window of 2 GiB", [16], [SMALL], "broken zstd", compress=huge_window)
 attack("zeros after gzip", [16], [SMALL], paths="x", compress=lambda data: gzip.compress(data) + bytes(100_000))
-attack("something after gzip", [16], [SMALL], "no gzip follows", compress=lambda data: gzip.compress(data) + b"junk")
+attack(
+    "something after gzip",
+    [16],
+    [SMALL],
+    "followed by something else",
+    compress=lambda data: gzip.compress(data) + b"junk",
+)
 attack(
     "something after zeros after gzip",
     [16],
     [SMALL],
-    "no gzip follows",
+    "followed by something else",
     compress=lambda data: gzip.compress(data) + bytes(70_000) + b"j",
 )
 attack("something after zstd", [16], [SMALL], "broken zstd", compress=lambda data: zstd(data) + b"junkjunk")

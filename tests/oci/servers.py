@@ -32,7 +32,7 @@ SECONDS = 30
 
 
 class Asked(NamedTuple):
-    """What a server was asked."""
+    """A request to a server."""
 
     command: str
     path: str

@@ -50,7 +50,7 @@ def test_oci_archive_by_skopeo(layout: Path, tmp_path: Path) -> None:
 
 
 def saved(file: Path, tmp_path: Path, new: bool) -> None:
-    """What Docker itself writes: with folders and symlinks (before 25), or as a layout with manifest.json beside it."""
+    """An archive as Docker writes it: folders and symlinks (before 25), or a layout with manifest.json beside it."""
     root = tmp_path / "save"
     config = json.dumps(
         {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": list(map(craft.digest, LAYERS))}}
@@ -95,7 +95,7 @@ def test_old_and_new_are_the_same_image(tmp_path: Path) -> None:
     ("manifest", "words"),
     [
         ("{", "not JSON"),
-        ("{}", "no list"),
+        ("{}", "not a list"),
         ("[]", "0 images"),
         ('[{"Config": "../../../../etc/passwd", "Layers": []}]', "no file"),
         ('[{"Config": "manifest.json", "Layers": ["/etc/passwd"]}]', "no file"),

@@ -229,7 +229,7 @@ CARRIERS = {
 
 
 def placed(v4: IPv4Address) -> int:
-    """Where a prefix of 48 bits leaves an IPv4 address: around bits 64 to 71 (RFC 6052, 2.2)."""
+    """An IPv4 address after a prefix of 48 bits, around bits 64 to 71 (RFC 6052, 2.2)."""
     return (int(v4) >> 16 << 64) + ((int(v4) & 0xFFFF) << 40)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong in the store itself is found when it is used, removed, and brought again."""
+"""Damage in the store is found when a blob is used, removed, and fetched again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.model.digest import Digest
 from pipeline.oci.decompress import Budget
 from pipeline.oci.error import Refusal
 from pipeline.oci.image import image_manifest
-from pipeline.oci.layer import uncompressed
+from pipeline.oci.layer import decompressed
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Missing, Store
 from tests.oci import craft
@@ -63,7 +63,7 @@ def test_a_layer_of_the_wrong_length_is_fetched_again_at_once(store: Store, imag
 def test_a_damaged_tar_is_missing_and_is_unpacked_again(store: Store, image: Digest) -> None:
     tree = unpack(store, image)
     layer = image_manifest(store, image).layers[0]
-    tar = uncompressed(store, layer.digest, Digest(craft.digest(LAYER)), Budget(layer.size))
+    tar = decompressed(store, layer.digest, Digest(craft.digest(LAYER)), Budget(layer.size))
     spoil(store, tar, lambda data: b"\1" + data[1:])
     with pytest.raises(Missing):
         unpack(store, image)

@@ -13,8 +13,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.oci.decompress import CHUNK, Budget, ahead, inflate
+from pipeline.oci.decompress import Budget, decompress, read_ahead
 from pipeline.oci.error import Refusal
+from pipeline.store import CHUNK
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
@@ -25,7 +26,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def unpacked(data: bytes) -> bytes:
-    return b"".join(inflate(io.BytesIO(data), Budget(len(data))))
+    return b"".join(decompress(io.BytesIO(data), Budget(len(data))))
 
 
 @pytest.mark.parametrize("packer", PACKERS)
@@ -54,37 +55,37 @@ def test_a_bomb_comes_out_in_small_pieces_and_is_stopped(packer: str) -> None:
     packed = PACKERS[packer](bytes(32 << 20))
     sizes: list[int] = []
     with pytest.raises(Refusal, match=r"grow beyond 10000000"):
-        for chunk in inflate(io.BytesIO(packed), Budget(len(packed), free=10_000_000, ratio=1)):
+        for chunk in decompress(io.BytesIO(packed), Budget(len(packed), free=10_000_000, ratio=1)):
             sizes.append(len(chunk))
     assert max(sizes) <= CHUNK and sum(sizes) <= 10_000_000
 
 
 def test_layers_share_a_budget() -> None:
     budget = Budget(100, free=150)
-    list(inflate(io.BytesIO(b"x" * 100), budget))
+    list(decompress(io.BytesIO(b"x" * 100), budget))
     with pytest.raises(Refusal):
-        list(inflate(io.BytesIO(b"x" * 100), Budget(100, free=150, ratio=1, size=50)))
+        list(decompress(io.BytesIO(b"x" * 100), Budget(100, free=150, ratio=1, size=50)))
     with pytest.raises(Refusal):
         for _ in range(300):
-            list(inflate(io.BytesIO(b"x" * 100), budget))
+            list(decompress(io.BytesIO(b"x" * 100), budget))
 
 
-def test_ahead_gives_the_same_and_passes_errors_on() -> None:
-    assert list(ahead(iter([b"a", b"b"]))) == [b"a", b"b"]
+def test_reading_ahead_gives_the_same_and_passes_errors_on() -> None:
+    assert list(read_ahead(iter([b"a", b"b"]))) == [b"a", b"b"]
 
     def broken() -> object:
         yield b"a"
         raise Refusal("here")
 
     with pytest.raises(Refusal, match=r"here"):
-        list(ahead(broken()))  # type: ignore[arg-type]
+        list(read_ahead(broken()))  # type: ignore[arg-type]
 
 
-def test_ahead_ends_its_thread_when_nobody_listens() -> None:
+def test_reading_ahead_ends_its_thread_when_nobody_listens() -> None:
     import threading
 
     before = threading.active_count()
-    stream = ahead(iter([b"x"] * 1000))
+    stream = read_ahead(iter([b"x"] * 1000))
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before

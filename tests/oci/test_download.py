@@ -19,7 +19,7 @@ from pipeline.oci.decompress import Budget
 from pipeline.oci.download import Download, DownloadFailed
 from pipeline.oci.error import ImageError, Refusal
 from pipeline.oci.image import image_manifest
-from pipeline.oci.layer import uncompressed
+from pipeline.oci.layer import decompressed
 from pipeline.stages.pull import pull, unpack
 from pipeline.store import Store
 from tests.oci import craft, servers
@@ -139,7 +139,7 @@ def test_a_download_that_breaks_and_goes_on(far: Server, store: Store, image: st
 def test_what_an_earlier_run_left_is_uncompressed_too(far: Server, store: Store, image: str, right: bool) -> None:
     data = gzip.compress(LAYERS[0], 1, mtime=0)
     name = Digest.of(data)
-    fetch.partial(store, name).write_bytes(data[:1_000_000] if right else bytes(1_000_000))
+    fetch.partial_path(store, name).write_bytes(data[:1_000_000] if right else bytes(1_000_000))
     pull(store, reference=f"{far.host}/a:1", manifest=image)
     assert store.has(TARS[0]) == right, "after wrong bytes it is left to `unpack`"
     assert list(store.tree(unpack(store, Digest(image)))) == ["file0", "file1", "file2"]
@@ -196,7 +196,7 @@ def test_pulls_at_once_share_what_comes(far: Server, tmp_path: Path, image: str)
 def test_layers_that_are_known_count_against_an_image_s_limit(store: Store) -> None:
     """Otherwise a bomb in many layers would come a layer further with every run."""
     layer = store.put(gzip.compress(LAYERS[0], 1))
-    uncompressed(store, layer, TARS[0], Budget(100))
-    assert uncompressed(store, layer, TARS[0], Budget(100)) == TARS[0]
+    decompressed(store, layer, TARS[0], Budget(100))
+    assert decompressed(store, layer, TARS[0], Budget(100)) == TARS[0]
     with pytest.raises(Refusal, match=r"grow beyond 1000000"):
-        uncompressed(store, layer, TARS[0], Budget(100, free=1_000_000))
+        decompressed(store, layer, TARS[0], Budget(100, free=1_000_000))

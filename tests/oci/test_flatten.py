@@ -33,7 +33,7 @@ REFUSED = {
     "hard link to a directory",
     "symlink loop in the middle",
 }
-"""What umoci and this project both refuse."""
+"""Errors of umoci for archives that this project refuses, too."""
 OURS_ALONE = {
     "contiguous file",
     "old sparse",
@@ -85,7 +85,7 @@ def entries(draw: st.DrawFn) -> bytes:
 @settings(max_examples=max(1, int(os.environ.get("NODEKILN_FUZZ") or 100) // 2))
 @given(stack=st.lists(st.lists(entries(), max_size=8), min_size=1, max_size=3))
 def test_any_stack_that_umoci_takes_makes_the_same_tree(stack: list[list[bytes]]) -> None:
-    """What umoci refuses we may refuse or not: a disk can do less than a tree (a link to what it replaces, say)."""
+    """Archives that umoci refuses may be taken: a disk can do less than a tree (a link to what it replaces)."""
     umoci = need("umoci")
     if os.getuid() != 0:
         pytest.skip("umoci keeps owners only for root")
@@ -123,7 +123,7 @@ def metadata(entry: Entry) -> Facts:
 
 
 def theirs(root: Path, expected: Tree) -> dict[str, Facts]:
-    """The same facts of a folder; time stamps only where the archive had one."""
+    """Describes a folder in the same form; time stamps only where the archive had one."""
     names = [os.fsencode(root)]
     for folder, folders, files in os.walk(os.fsencode(root)):
         names += [os.path.join(folder, name) for name in folders + files]

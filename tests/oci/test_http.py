@@ -1,4 +1,4 @@
-"""Bad weather and bad registries: what the client does when the other side fails, or lies."""
+"""The client's behaviour when networks fail, and when registries fail or lie."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.model.digest import Digest
 from pipeline.oci import fetch, http
 from pipeline.oci.error import ImageError, NotFound, Offline, Refusal, Unreachable
 from pipeline.oci.manifest import Descriptor, Manifest
-from pipeline.oci.pull import AT_ONCE
+from pipeline.oci.pull import CONNECTIONS
 from pipeline.oci.registry import Registry
 from pipeline.oci.resolve import resolve
 from pipeline.stages.pull import pull, unpack
@@ -30,7 +30,7 @@ from tests.oci.servers import Request, Rule, Server
 
 LAYER = craft.archive(craft.entry("big", data=os.urandom(5 << 20)), craft.entry("small", data=b"x"))
 ENDLESS = 64 << 20
-"""What an endless body sends before it gives up."""
+"""Bytes that an endless body sends before it gives up."""
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def contents(store: Store) -> set[str]:
     return {str(path) for path in store.root.rglob("*") if path.is_file() and path.parent.name != "locks"}
 
 
-# weather
+# transient errors
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
@@ -151,9 +151,9 @@ def test_a_server_without_ranges_starts_again_and_nothing_is_lost(far: Server, s
 
 def test_layers_come_side_by_side_and_no_more_than_the_limit(tmp_path: Path, store: Store) -> None:
     """Nobody is answered before as many have asked as may; of those that wait for an answer there are never more."""
-    layers = [craft.archive(craft.entry(f"{n}")) for n in range(3 * AT_ONCE - 1)]
+    layers = [craft.archive(craft.entry(f"{n}")) for n in range(3 * CONNECTIONS - 1)]
     image = craft.image(tmp_path / "many", layers, name="1")
-    together, guard, asking, most = threading.Barrier(AT_ONCE), threading.Lock(), [0], [0]
+    together, guard, asking, most = threading.Barrier(CONNECTIONS), threading.Lock(), [0], [0]
 
     def wait(request: Request) -> bool:
         with guard:
@@ -167,7 +167,7 @@ def test_layers_come_side_by_side_and_no_more_than_the_limit(tmp_path: Path, sto
     with servers.server(tmp_path / "many") as far:
         far.rules.append(on("blobs", wait))
         assert pull(store, reference=f"{far.host}/a/b:1", manifest=image) == image
-    assert most[0] == AT_ONCE
+    assert most[0] == CONNECTIONS
 
 
 def test_a_run_that_was_killed_is_gone_on_with(far: Server, store: Store) -> None:
@@ -297,8 +297,8 @@ def test_a_dead_mirror_is_asked_once_and_the_next_one_at_once(
 ) -> None:
     monkeypatch.setattr(http, "TIMEOUTS", (0.3, patience.seconds(10)))
     asked: list[str] = []
-    once = http._once
-    monkeypatch.setattr(http, "_once", lambda method, url, *rest: asked.append(url) or once(method, url, *rest))
+    once = http._request
+    monkeypatch.setattr(http, "_request", lambda method, url, *rest: asked.append(url) or once(method, url, *rest))
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"a pause of {seconds} s"))
     with servers.server() as failing:
         failing.rules.append(lambda request: request.answer(503))
@@ -462,7 +462,7 @@ def test_a_wrong_range_is_refused(far: Server, store: Store) -> None:
     layer = layer_of(far)
     store.scratch().with_name(f"partial-sha256-{layer.digest.hex}").write_bytes(far.blobs[layer.digest][:1000])
     far.rules.append(on("blobs", lambda request: request.answer(206, b"x", Content_Range="bytes 5-9/10")))
-    with pytest.raises(Refusal, match=r"asked from byte 1000"):
+    with pytest.raises(Refusal, match=r"requested from byte 1000"):
         fetch.blob(store, [Registry(far.host, "a/b")], layer, "a/b:1")
 
 

@@ -58,12 +58,12 @@ def test_references_expand_as_linuxkit_writes_them(text: str, expanded: str) -> 
         ("alpine@", "not a digest"),
         ("alpine@sha256:" + "A" * 64, "not a digest"),
         ("alpine@sha256:" + "../" * 20, "not a digest"),
-        ("a//b", "no registry|lower-case"),
-        ("../x", "no host name"),
+        ("a//b", "not a registry|lower-case"),
+        ("../x", "not a host name"),
         ("/x", "lower-case"),
-        ("-evil.example/x", "no host name"),
-        ("http://x/y", "lower-case|no registry|no host name"),
-        ("x.example:port/y", "no host name"),
+        ("-evil.example/x", "not a host name"),
+        ("http://x/y", "lower-case|not a registry|not a host name"),
+        ("x.example:port/y", "not a host name"),
         ("a" * 300, "longer than 255"),
         ("a\n", "lower-case"),
         ("oci:", "oci:DIR"),
@@ -128,19 +128,19 @@ def entry(platform: str, number: int = 0, **more: Any) -> Descriptor:
     ],
 )
 def test_the_nearest_platform_is_chosen(asked: str, offered: str, chosen: str | None) -> None:
-    found = manifest.choose(map(entry, offered.split()), manifest.wanted(asked))
+    found = manifest.choose(map(entry, offered.split()), manifest.parse_platform(asked))
     assert (str(found.platform) if found else None) == chosen
 
 
 def test_of_equal_platforms_the_first_and_no_attestation() -> None:
     entries = [entry("linux/amd64", 1, attestation=True), entry("linux/amd64", 2), entry("linux/amd64", 3)]
-    assert manifest.choose(entries, manifest.wanted("amd64")) == entries[1]
+    assert manifest.choose(entries, manifest.parse_platform("amd64")) == entries[1]
 
 
 @pytest.mark.parametrize("wrong", ["", "amd64/v2/x", "AMD64", "../x", "linux/"])
 def test_architectures_are_names(wrong: str) -> None:
     with pytest.raises(Refusal, match=r"architecture"):
-        manifest.wanted(wrong)
+        manifest.parse_platform(wrong)
 
 
 JSON = st.recursive(

@@ -1,4 +1,4 @@
-"""What is said while images come."""
+"""The progress of transfers, on terminals and elsewhere."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_behind_nginx_with_a_password(
     ids=["Docker's schema 2", "zstd", "not compressed"],
 )
 def test_whatever_skopeo_makes_of_it(layout: Path, store: Store, tmp_path: Path, options: list[str], kind: str) -> None:
-    """The same trees, from other manifests and layers."""
+    """Equal trees from other manifests and layers."""
     plain, changed = tmp_path / "plain", tmp_path / "changed"
     run(need("skopeo"), "copy", "--all", "--dest-decompress", f"oci:{layout}:both", f"dir:{plain}")
     run(need("skopeo"), "copy", "--all", *options, f"dir:{plain}", f"dir:{changed}")

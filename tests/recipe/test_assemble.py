@@ -17,6 +17,7 @@ from pipeline.language.problem import StageProblem
 from pipeline.model.tree import EPOCH, Directory, File, Symlink, Tree, only
 from pipeline.oci.image import image_config, image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
+from pipeline.oci.manifest import MANIFESTS
 from pipeline.recipe import assemble, deb
 from pipeline.recipe.assemble import image
 from pipeline.recipe.tag import describe, tag
@@ -201,8 +202,8 @@ def test_a_kernel_s_configuration_is_beside_it(store: Store) -> None:
 def test_a_kernel_without_modules_of_its_own_is_refused(store: Store) -> None:
     without = {path: data for path, data in KERNEL.items() if "vmlinuz" not in path}
     for packages, message in (
-        ({"linux": without}, "one boot/vmlinuz-* is wanted, there is none"),
-        ({"linux": KERNEL, "more": {"boot/vmlinuz-7": ""}}, "there is boot/vmlinuz-6.1.0-1-cloud, boot/vmlinuz-7"),
+        ({"linux": without}, "exactly one boot/vmlinuz-* is needed, not none"),
+        ({"linux": KERNEL, "more": {"boot/vmlinuz-7": ""}}, "needed, not boot/vmlinuz-6.1.0-1-cloud, boot/vmlinuz-7"),
         ({"linux": without, "more": {"boot/vmlinuz-7": ""}}, "the kernel is 7, its modules are for 6.1.0-1-cloud"),
     ):
         with pytest.raises(StageProblem) as error:
@@ -237,7 +238,7 @@ def test_skopeo_finds_every_platform_under_one_name(store: Store, tmp_path: Path
 
 def test_names_that_are_given_at_once_are_all_there(store: Store) -> None:
     manifest = made(store, {"one": ONE})
-    described = describe(store, assemble.MANIFEST, manifest, platform={"architecture": "amd64", "os": "linux"})
+    described = describe(store, MANIFESTS[0], manifest, platform={"architecture": "amd64", "os": "linux"})
     names = [f"nodekiln/n{number}:1" for number in range(20)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: tag(store, name, described), names))

@@ -1,7 +1,8 @@
-"""What is in a .deb, read by us and by dpkg-deb."""
+"""The files in a .deb, read here and by dpkg-deb."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -81,23 +82,25 @@ def test_dpkg_deb_agrees(store: Store, tmp_path: Path, compressor: str) -> None:
 def test_a_package_that_two_recipes_have_is_unpacked_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = repository.deb({"a": "1"})
     first = unpack(store, one=shared)
-    monkeypatch.setattr(deb, "_opened", None)
+    monkeypatch.setattr(deb, "_decompress", None)
     assert unpack(store, two=shared)["two/a"] == first["one/a"]
 
 
 def test_what_is_wrong_with_a_package_is_said_with_its_name(store: Store) -> None:
     good = repository.deb(FILES)
     for data, message in {
-        b"nothing": "no ar archive",
+        b"nothing": "not an ar archive",
         good[:-50]: "it is cut off",
         good[:-300].ljust(len(good), b"\0"): "is damaged",
         repository.ar({"debian-binary": b"2.0\n"}): "no data.tar in it",
-        repository.ar({"data.tar.lz5": b""}): "data.tar.lz5 is compressed in a way that deb",
+        repository.ar({"data.tar.lz5": b""}): "data.tar.lz5 has a compression that deb",
         repository.ar({"data.tar": b"no tar" * 500}): "no tar header",
         repository.ar({"data.tar": craft.archive(old_sparse(b"x", 4 << 30, []))}): "entry 'x': .* grow beyond",
         repository.ar({"data.tar.xz": b"no xz"}): "data.tar.xz is damaged",
-        repository.ar({"data.tar.gz": b"no gzip"}): "data.tar.gz is damaged",
-        repository.ar({"data.tar.zst": b"no zstd!"}): "data.tar.zst is damaged",
+        repository.ar({"data.tar.gz": b"no gzip"}): "no tar header",
+        repository.ar({"data.tar.gz": b"\x1f\x8b" + b"no gzip" * 9}): "a broken gzip stream",
+        repository.ar({"data.tar.gz": gzip.compress(bytes(9999))[:-9]}): "the gzip stream is cut off",
+        repository.ar({"data.tar.zst": b"\x28\xb5\x2f\xfdno zstd!"}): "a broken zstd stream",
     }.items():
         with pytest.raises(BadPackage, match=f"package bad: .*{message}"):
             unpack(store, bad=data)

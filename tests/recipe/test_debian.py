@@ -165,7 +165,7 @@ def test_new_versions_are_seen_at_once_unless_offline(
 
 def test_without_apt_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(PackageError, match=r"apt-config is missing: packages are resolved by the host's own apt"):
+    with pytest.raises(PackageError, match=r"apt-config is not installed: apt of the host resolves packages"):
         names(tmp_path, "tool")
     assert apt.repositories() == ()
 

@@ -18,8 +18,8 @@ import pytest
 from pipeline.host.offline import VARIABLE
 from pipeline.model.errors import BadInput
 from pipeline.recipe import apt, debian, fetch, snapshot
-from pipeline.recipe.error import PackageError
-from pipeline.recipe.unavailable import PackagesUnavailable, missing
+from pipeline.recipe.error import PackageError, PackagesUnavailable
+from pipeline.recipe.unavailable import missing
 from pipeline.store import Store
 from tests import judges
 from tests.oci import servers
@@ -322,7 +322,7 @@ def test_offline_no_socket_is_used(
 
 def test_without_apt_the_error_says_so(store: Store, distribution: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(PackageError, match=r"cannot be fetched:\n  apt-config is missing"):
+    with pytest.raises(PackageError, match=r"cannot be fetched:\n  apt-config is not installed"):
         get(store, locked(distribution, "tool"))
 
 

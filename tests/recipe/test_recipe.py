@@ -43,7 +43,7 @@ def recipe(folder: Path, text: str = WHOLE, conf: bytes = b"a = 1\n\xff") -> Rec
 
 
 def parameters(given: Recipe) -> dict[str, Any]:
-    """Of the action that assembles the image, as they get there: through JSON."""
+    """The parameters of the action that assembles the image, after JSON."""
     value: dict[str, Any] = json.loads(canonical_json(actions.image(given, "amd64", []).params))
     return value
 
@@ -116,11 +116,11 @@ def test_the_key_knows_no_folder_and_every_own_byte(tmp_path: Path) -> None:
         ("image: a\nfiles: [{path: b/, contents: x}]", ":2:16: files[0].path: 'b/' is not a path in the image"),
         (
             "image: a\nfiles: [{path: b}]",
-            ":2:9: files[0]: b: one of source, contents, symlink and directory is wanted",
+            ":2:9: files[0]: 'b' needs exactly one of source, contents, symlink and directory",
         ),
         (
             "image: a\nfiles: [{path: b, symlink: c, contents: d}]",
-            ":2:9: files[0]: b: one of source, contents, symlink and directory",
+            ":2:9: files[0]: 'b' needs exactly one of source, contents, symlink and directory",
         ),
         (
             "image: a\nfiles: [{path: b, contents: c, mode: 0644}]",
@@ -128,7 +128,7 @@ def test_the_key_knows_no_folder_and_every_own_byte(tmp_path: Path) -> None:
         ),
         (
             "image: a\nfiles: [{path: b, contents: c, uid: -1}]",
-            ":2:37: files[0].uid: uid -1 is not between 0 and 4294967294",
+            ":2:37: files[0].uid: -1 is not between 0 and 4294967294",
         ),
         (
             "image: a\nfiles: [{path: b, contents: c}, {path: b, symlink: d}]",
