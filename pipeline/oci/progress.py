@@ -89,7 +89,7 @@ line = Line()
 
 @contextlib.contextmanager
 def transfer(name: str, total: int) -> Iterator[Progress]:
-    """Yields the callback of a transfer of `total` bytes; it counts in the current stage's meter, if there is one."""
+    """Yields the callback of a transfer of `total` bytes; it counts for the current stage, if there is one."""
     stage = progress_counter.current.get()
     if stage is None:
         with line.transfer(name, total) as progress:

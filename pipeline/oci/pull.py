@@ -103,7 +103,7 @@ def unpack(store: Store, image: Digest) -> Tree:
 
 
 def _threads(counter: progress_counter.ProgressCounter | None = None) -> ThreadPoolExecutor:
-    """Returns threads for the layers of an image. counter: the meter of the bytes that they move in the store."""
+    """Returns threads for the layers of an image. counter: counts the bytes that they move in the store."""
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(CONNECTIONS, initializer=progress_counter.current.set, initargs=(counter,))

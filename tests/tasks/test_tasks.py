@@ -15,7 +15,7 @@ from pipeline.planning.plan import plan
 from pipeline.project.project import Project
 from tests.oci import craft
 from tests.oci.stacks import pax_sparse_1
-from tests.project import doit, new_project
+from tests.project import declare, doit, new_project
 
 SPEC = """\
 init: ["base:1"]
