@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -22,7 +22,9 @@ MOST_ENTRIES = 2_000_000
 
 
 LARGEST_DIRECTORY = 64 << 20
-"""Bytes of one directory: room for a million names."""
+"""Maximum size of a directory, in bytes: room for a million names."""
+DEEPEST = 256
+"""Maximum depth of directories: a path of 4096 bytes has hardly more, and a damaged structure may contain a ring."""
 
 
 class StructureError(ValueError):
@@ -46,6 +48,30 @@ class Node(NamedTuple):
 Listing = Mapping[str, Node]
 """path -> Node, in the structure's order. HEADER has the metadata of the structure as a whole."""
 HEADER = ""
+
+
+def walk(root: int, look: Callable[[int], tuple[Node, Iterable[tuple[str, int]]]]) -> dict[str, Node]:
+    """Lists a hierarchy of inodes, parents before children; `.` is the root.
+
+    look: returns an inode's node, and its children as names and inodes. StructureError for a ring, and for too many.
+    """
+    listing: dict[str, Node] = {}
+    directories: set[int] = set()
+
+    def visit(inode: int, path: str, depth: int) -> None:
+        node, children = look(inode)
+        listing[path or "."] = node
+        if len(listing) > MOST_ENTRIES:
+            raise StructureError(f"more than {MOST_ENTRIES} entries")
+        if node.kind == "directory":
+            if depth > DEEPEST or inode in directories:
+                raise StructureError("directories without end")
+            directories.add(inode)
+            for name, child in children:
+                visit(child, f"{path}/{name}" if path else name, depth + 1)
+
+    visit(root, "", 0)
+    return listing
 
 
 class Reader(NamedTuple):

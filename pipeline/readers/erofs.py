@@ -6,13 +6,13 @@ import os
 import stat
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 from pipeline.ondisk import decode_device
 from pipeline.ondisk import erofs as ondisk
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, Listing, Node, Reader, StructureError, walk
 from pipeline.readers import erofs_index as index
 from pipeline.readers.view import CompressedBlock, ConcatView, View, ViewSlice, subview
 
@@ -21,8 +21,6 @@ COMPRESSED = (ondisk.COMPRESSED_FULL, ondisk.COMPRESSED_COMPACT)
 LARGEST_TABLE = 16 << 20
 LARGEST_EXTENT = 64 << 20
 LONGEST_LINK = 1 << 16
-DEEPEST = 256
-"""Directories below each other: a damaged image may make a ring."""
 LETTERS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p", stat.S_IFSOCK: "s"}
 PREFIXES = {number: name for name, number in ondisk.PREFIXES.items()} | {5: "lustre."}
 
@@ -47,7 +45,6 @@ class _Erofs:
             raise StructureError("an erofs with unknown features")
         self.view = view
         self.block = 1 << sb.blkszbits
-        self.walked: set[int] = set()
 
     def inode(self, nid: int) -> _ErofsInode:
         at = self.superblock.meta_blkaddr * self.block + nid * ondisk.SLOT
@@ -154,7 +151,7 @@ def read(view: View) -> Listing:
     """Every entry, parents before children; `.` is the root."""
     image = _Erofs(view)
     sb = image.superblock
-    listing = dict(_walk(image, sb.root_nid, "", 0))
+    listing = walk(sb.root_nid, partial(_look, image))
     facts: dict[str, str | int] = {
         "made": sb.build_time, "inodes": sb.inos, "features": f"{sb.feature_incompat:#x} {sb.feature_compat:#x}",
         "identity": str(uuid.UUID(bytes=sb.uuid)), "name": sb.volume_name.rstrip(b"\0").decode("latin-1"),
@@ -164,15 +161,9 @@ def read(view: View) -> Listing:
     return listing
 
 
-def _walk(image: _Erofs, nid: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _look(image: _Erofs, nid: int) -> tuple[Node, Iterable[tuple[str, int]]]:
     inode = image.inode(nid)
-    yield path or ".", _node(image, inode)
-    if stat.S_ISDIR(inode.fields.i_mode):
-        if depth > DEEPEST or nid in image.walked or len(image.walked) > MOST_ENTRIES:
-            raise StructureError("directories without end")
-        image.walked.add(nid)
-        for name, child in image.names(inode):
-            yield from _walk(image, child, f"{path}/{name}" if path else name, depth + 1)
+    return _node(image, inode), image.names(inode)
 
 
 def _node(image: _Erofs, inode: _ErofsInode) -> Node:

@@ -6,18 +6,18 @@ import os
 import stat
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from pipeline.ondisk import ext4 as ondisk
-from pipeline.readers import HEADER, LARGEST_DIRECTORY, MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers import HEADER, LARGEST_DIRECTORY, Listing, Node, Reader, StructureError, walk
 from pipeline.readers.view import BytesView, ConcatView, View, ViewSlice, subview
 
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 PREFIXES = {number: name for name, number in (ondisk.PREFIXES | ondisk.ACLS).items()}
 NOBODY = 0xFFFFFFFF
 """Id of those entries of an access control list that are for no one user or group, outside of ext4."""
-DEEPEST = 256
 LONGEST_TARGET = 4096
 """PATH_MAX of the kernel."""
 
@@ -50,8 +50,6 @@ class _Ext4(NamedTuple):
     inode_size: int
     tables: tuple[int, ...]
     """The block of every group's inode table."""
-    walked: set[int]
-    """Directories that were listed: one that comes twice is a ring."""
 
     def inode(self, number: int) -> _Ext4Inode:
         group, index = divmod(number - 1, self.per_group)
@@ -74,11 +72,7 @@ def read(view: View) -> Listing:
     """Every entry, parents before children; `.` is the root. Times are seconds since 1970."""
     sb = ondisk.SUPERBLOCK.unpack(view.read(ondisk.SUPERBLOCK_OFFSET, ondisk.SUPERBLOCK.size))
     volume = _volume(view, sb)
-    listing: dict[str, Node] = {}
-    for path, node in _walk(volume, ondisk.ROOT_INODE, "", 0):
-        listing[path] = node
-        if len(listing) > MOST_ENTRIES:
-            raise StructureError(f"more than {MOST_ENTRIES} entries")
+    listing = walk(ondisk.ROOT_INODE, partial(_look, volume))
     features = (sb.s_feature_compat, sb.s_feature_incompat, sb.s_feature_ro_compat)
     facts: dict[str, str | int] = {
         "UUID": str(uuid.UUID(bytes=sb.s_uuid)), "label": sb.s_volume_name.rstrip(b"\0").decode("latin-1"),
@@ -107,19 +101,17 @@ def _volume(view: View, sb: Any) -> _Ext4:
     rows = [ondisk.GROUP.unpack(part) for part in parts]
     tables = tuple(row.bg_inode_table_lo | row.bg_inode_table_hi << 32 for row in rows)
     inode_size = sb.s_inode_size if sb.s_rev_level else ondisk.SMALL_INODE
-    return _Ext4(view, block, sb.s_inodes_per_group, inode_size, tables, set())
+    return _Ext4(view, block, sb.s_inodes_per_group, inode_size, tables)
 
 
-def _walk(volume: _Ext4, number: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _look(volume: _Ext4, number: int) -> tuple[Node, Iterable[tuple[str, int]]]:
     inode = volume.inode(number)
     content = _content(volume, inode)
-    yield path or ".", _node(volume, inode, content)
-    if inode.kind == stat.S_IFDIR:
-        if depth > DEEPEST or number in volume.walked or content.size > LARGEST_DIRECTORY:
-            raise StructureError("directories without end")
-        volume.walked.add(number)
-        for name, child in sorted(_directory(inode, content)):
-            yield from _walk(volume, child, f"{path}/{name}" if path else name, depth + 1)
+    if inode.kind != stat.S_IFDIR:
+        return _node(volume, inode, content), ()
+    if content.size > LARGEST_DIRECTORY:
+        raise StructureError("a directory of that size")
+    return _node(volume, inode, content), sorted(_directory(inode, content))
 
 
 def _directory(inode: _Ext4Inode, content: View) -> Iterator[tuple[str, int]]:

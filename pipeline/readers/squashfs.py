@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 from pipeline.ondisk import decode_device
 from pipeline.ondisk import squashfs as ondisk
-from pipeline.readers import HEADER, MOST_ENTRIES, Listing, Node, Reader, StructureError
+from pipeline.readers import HEADER, Listing, Node, Reader, StructureError, walk
 from pipeline.readers.squash_metadata import Metadata, decompress, table
 from pipeline.readers.view import CompressedBlock, ConcatView, View, ViewSlice
 
@@ -23,8 +23,6 @@ FORMS = {
 }  # fmt: skip
 PREFIXES = {number: prefix for prefix, number in ondisk.PREFIXES.items()}
 LARGEST_BLOCK = 1 << 20
-DEEPEST = 256
-"""Directories below each other: a path of 4096 bytes has hardly more, and a damaged image may make a ring."""
 
 
 class _SquashfsInode(NamedTuple):
@@ -55,7 +53,6 @@ class _Squashfs:
         if sb.s_major != 4 or sb.compression not in COMPRESSIONS or not 0 < sb.block_size <= LARGEST_BLOCK:
             raise StructureError("a squashfs of another version or compression")
         self.view = view
-        self.walked: set[int] = set()
         self.compression = COMPRESSIONS[sb.compression]
         self.metadata = Metadata(view, self.compression)
         self.ids = [row.value for row in table(self.metadata, sb.id_table_start, sb.no_ids, ondisk.U32)]
@@ -149,7 +146,7 @@ def read(view: View) -> Listing:
     """Every entry, parents before children; `.` is the root."""
     image = _Squashfs(view)
     sb = image.superblock
-    listing = dict(_walk(image, sb.root_inode, "", 0))
+    listing = walk(sb.root_inode, partial(_look, image))
     facts: dict[str, str | int] = {
         "made": sb.mkfs_time, "compression": image.compression, "block": sb.block_size, "flags": f"{sb.flags:#x}",
     }  # fmt: skip
@@ -157,15 +154,9 @@ def read(view: View) -> Listing:
     return listing
 
 
-def _walk(image: _Squashfs, reference: int, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+def _look(image: _Squashfs, reference: int) -> tuple[Node, Iterable[tuple[str, int]]]:
     inode = image.inode(reference)
-    yield path or ".", _node(image, inode)
-    if inode.kind == ondisk.DIRECTORY:
-        if depth > DEEPEST or reference in image.walked or len(image.walked) > MOST_ENTRIES:
-            raise StructureError("directories without end")
-        image.walked.add(reference)
-        for name, child in image.directory(inode):
-            yield from _walk(image, child, f"{path}/{name}" if path else name, depth + 1)
+    return _node(image, inode), image.directory(inode)
 
 
 def _node(image: _Squashfs, inode: _SquashfsInode) -> Node:

@@ -53,13 +53,10 @@ class GptVolume(NamedTuple):
     attributes: int = 0
 
 
-def write(
-    partitions: Sequence[GptPartition], sectors: int, disk: UUID, code: bytes = b"", record: bytes = b""
-) -> tuple[bytes, bytes]:
-    """The first 34 sectors (of a disk with `sectors` of them) and the last 33.
+def write(partitions: Sequence[GptPartition], sectors: int, disk: UUID, code: bytes = b"") -> tuple[bytes, bytes]:
+    """Returns the first 34 sectors of a disk with `sectors` of them, and the last 33. code: what a BIOS starts.
 
-    `code` is BIOS boot code for the protective boot record; `record` is a boot record to use in its place. FormatError
-    for more partitions than the table, or the disk, has room for.
+    FormatError for more partitions than the table, or the disk, can hold.
     """
     if len(partitions) > ENTRIES:
         raise FormatError(
@@ -71,7 +68,7 @@ def write(
         raise FormatError(f"partitions that end at byte {end * SECTOR}; {room}: give it another size")
     table = b"".join(_entry(partition) for partition in partitions).ljust(TABLE * SECTOR, b"\0")
     protective = mbr.MbrPartition(1, min(sectors - 1, 0xFFFFFFFF), PROTECTIVE)
-    head = record or mbr.record([protective], 0, code)
+    head = mbr.record([protective], 0, code)
     last = sectors - 1
     first_header = _header(1, last, 2, sectors, disk, table)
     return head + first_header + table, table + _header(last, 1, last - TABLE, sectors, disk, table)
