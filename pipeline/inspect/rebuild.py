@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Self
 
 PR_SET_PDEATHSIG = 1
@@ -67,12 +67,15 @@ def end_with_parent() -> None:
 
 def pretend_now(now: int) -> None:
     """Sets Python's clocks to `now` (seconds since 1970). Must run before anything imports from `datetime`."""
-    import datetime
+    _shift_clocks(now - int(time.time()))
+    _follow_clocks()
 
+
+def _shift_clocks(offset: int) -> None:
+    """Adds `offset` seconds to the clocks of the module `time`."""
     real, real_ns = time.time, time.time_ns
-    offset = now - int(real())
     gmtime, localtime, strftime, ctime, asctime = time.gmtime, time.localtime, time.strftime, time.ctime, time.asctime
-    patched: dict[str, Callable[..., Any]] = {
+    clocks: dict[str, Callable[..., Any]] = {
         "time": lambda: real() + offset,
         "time_ns": lambda: real_ns() + offset * 10**9,
         "gmtime": lambda seconds=None: gmtime(real() + offset if seconds is None else seconds),
@@ -81,6 +84,12 @@ def pretend_now(now: int) -> None:
         "asctime": lambda moment=None: asctime(localtime(real() + offset) if moment is None else moment),
         "strftime": lambda form, moment=None: strftime(form, localtime(real() + offset) if moment is None else moment),
     }
+    _replace(time, clocks)
+
+
+def _follow_clocks() -> None:
+    """Makes the classes of `datetime` use the clocks of `time`."""
+    import datetime
 
     class Moment(datetime.datetime):
         @classmethod
@@ -100,7 +109,6 @@ def pretend_now(now: int) -> None:
         def today(cls) -> Self:
             return cls.fromtimestamp(time.time())
 
-    _replace(time, patched)
     _replace(datetime, {"datetime": Moment, "date": Day})
 
 
@@ -114,37 +122,39 @@ def shuffle_listings(seed: int) -> None:
     """Lists the host's directories in an order that depends on `seed` (0: sorted)."""
     listdir, scandir = os.listdir, os.scandir
 
-    def ordered(entries: list[Any], key: Callable[[Any], Any]) -> list[Any]:
+    def order(entries: list[Any], key: Callable[[Any], Any]) -> list[Any]:
         entries.sort(key=key)
         if seed:
             random.Random(seed).shuffle(entries)
         return entries
 
-    class Listing:
-        """A result of os.scandir: an iterator that can be closed."""
+    def scan(path: Any = ".") -> Scan:
+        with scandir(path) as entries:
+            return Scan(order(list(entries), lambda entry: entry.name))
 
-        def __init__(self, path: Any = ".") -> None:
-            with scandir(path) as entries:
-                self._entries = iter(ordered(list(entries), lambda entry: entry.name))
+    _replace(os, {"listdir": lambda path=".": order(listdir(path), lambda name: name), "scandir": scan})
 
-        def __iter__(self) -> Iterator[Any]:
-            return self
 
-        def __next__(self) -> Any:
-            return next(self._entries)
+class Scan:
+    """A result of os.scandir: an iterator that can be closed."""
 
-        def __enter__(self) -> Self:
-            return self
+    def __init__(self, entries: list[Any]) -> None:
+        self._entries = iter(entries)
 
-        def __exit__(
-            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-        ) -> None:
-            self.close()
+    def __iter__(self) -> Iterator[Any]:
+        return self
 
-        def close(self) -> None:
-            self._entries = iter(())
+    def __next__(self) -> Any:
+        return next(self._entries)
 
-    _replace(os, {"listdir": lambda path=".": ordered(listdir(path), lambda name: name), "scandir": Listing})
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._entries = iter(())
 
 
 def _replace(module: ModuleType, names: Mapping[str, Any]) -> None:

@@ -95,16 +95,13 @@ def verify(
     side_by_side: maximum number of simultaneous runs.
     """
     project, locked = verification.project, copies.locked_blobs(verification.lock)
-    # code runs there: never in a cache that is shared with others
-    base = atomic.make_folder(project.root, CACHE, "verify").absolute()
-    locks.leases(base, KEPT)  # removes what killed verifications left
     verification = verification._replace(blobs=copies.intact(project, locked))
     first: dict[str, BuiltFormat] = {}
     reported = set() if verification.diffoscope else set(verification.targets)
     if record is not None:
         first = _recorded(record, verification)
         yield Row(record.name, "", 0, _sums(first), {})
-    lease = locks.Lease(base)
+    lease = _lease(project)
     waiting, running = deque(runs), deque[Run]()
     try:
         while waiting or running:
@@ -124,6 +121,14 @@ def verify(
         for run in running:
             run.stop()
         lease.end()
+
+
+def _lease(project: Project) -> locks.Lease:
+    """A lease on names of folders for runs, after what killed verifications left is removed."""
+    # code runs there: never in a cache that is shared with others
+    base = atomic.make_folder(project.root, CACHE, "verify").absolute()
+    locks.leases(base, KEPT)
+    return locks.Lease(base)
 
 
 def _start(verification: Verification, wanted: Conditions, place: Path) -> Run:

@@ -16,7 +16,7 @@ from pipeline.commands.lock import _moved
 from pipeline.planning.lock import Lock, read, write
 from tests.oci import craft, servers
 from tests.oci.servers import Request
-from tests.project import declare, doit
+from tests.project import doit, new_project
 
 SPEC = """\
 init: ["base:1"]
@@ -33,10 +33,7 @@ AFTER = {"Cmd": ["/web", "-v"], "Env": ["A=1"], "WorkingDir": "/\x1b", "Labels":
 @pytest.fixture
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two images; the working folder is a project that uses them."""
-    root = tmp_path / "project"
-    (root / "specs").mkdir(parents=True)
-    declare(root)
-    (root / "specs/node.yml").write_text(SPEC)
+    root = new_project(tmp_path / "project", node=SPEC)
     monkeypatch.chdir(root)
     monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=oci:{tmp_path}/layout")
     publish(tmp_path / "layout", BEFORE, "web")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.oci import craft
 from tests.programs.craft import GLIBC, library, program
-from tests.project import declare, doit
+from tests.project import doit, new_project
 
 STATIC = program((), "")
 INIT = {"init": b"#!/bin/sh\n", "bin/sh": STATIC, "bin/rc.init": b"#!/bin/sh\n"}
@@ -31,10 +31,7 @@ build: {arch: amd64, formats: [kernel+initrd]}
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: a project with a spec all of whose programs can start."""
-    root = tmp_path / "project"
-    (root / "specs").mkdir(parents=True)
-    declare(root)
-    (root / "specs/node.yml").write_text(SPEC)
+    root = new_project(tmp_path / "project", node=SPEC)
     monkeypatch.chdir(root)
     monkeypatch.setenv("NODEKILN_MIRROR", f"docker.io=oci:{tmp_path}/layout")
     image("kernel", {"kernel": b"kernel"})

@@ -17,7 +17,7 @@ import pytest
 from pipeline.project.publish import unpublish_all
 from tests import patience
 from tests.oci import servers
-from tests.project import ROOT, declare, doit
+from tests.project import ROOT, doit, new_project
 
 SPEC = """\
 files: [{path: etc/hostname, contents: node}]
@@ -28,10 +28,7 @@ build: {arch: amd64, formats: [tar, kernel+initrd]}
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: a project with one spec that needs no network."""
-    root = tmp_path / "project"
-    (root / "specs").mkdir(parents=True)
-    declare(root)
-    (root / "specs/node.yml").write_text(SPEC)
+    root = new_project(tmp_path / "project", node=SPEC)
     monkeypatch.chdir(root)
     monkeypatch.setenv("NODEKILN_OFFLINE", "1")
     return root

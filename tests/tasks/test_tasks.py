@@ -15,7 +15,7 @@ from pipeline.planning.plan import plan
 from pipeline.project.project import Project
 from tests.oci import craft
 from tests.oci.stacks import pax_sparse_1
-from tests.project import declare, doit
+from tests.project import doit, new_project
 
 SPEC = """\
 init: ["base:1"]
@@ -30,10 +30,7 @@ build:
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: a project with one spec, and an OCI layout for its registry."""
-    root = tmp_path / "project"
-    (root / "specs").mkdir(parents=True)
-    declare(root)
-    (root / "specs/node.yml").write_text(SPEC)
+    root = new_project(tmp_path / "project", node=SPEC)
     for name in ("base", "web", "log"):
         programs = [f"bin-{name}"] + ["init", "usr/bin/containerd"] * (name == "base")
         layer = craft.archive(*(craft.entry(path, data=name.encode(), mode=0o755) for path in programs))
