@@ -42,18 +42,10 @@ def unread_files(store: Store, spec: Spec, components: Sequence[Component]) -> l
     files = [(index, f"/{relative(each.path)}") for index, each in enumerate(spec["files"]) if not each.directory]
     if not files:
         return []
-    trees = [
-        (component, with_results(store, (component.tree,), store.tree))
-        for component in components
-        if component.name != "files"
-    ]
-    containers = [
-        _view(store, component, tree) for component, tree in trees if f"{component.prefix}/config.json" in tree
-    ]
+    trees = [(each, with_results(store, (each.tree,), store.tree)) for each in components if each.name != "files"]
+    containers = [_view(store, each, tree) for each, tree in trees if f"{each.prefix}/config.json" in tree]
     inside = {path for _, tree in trees for root in _roots(containers) for _, path in files if root + path in tree}
-    on_node = any(
-        path.rpartition("/")[2] in SERVERS for component, tree in trees if not component.prefix for path in tree
-    )
+    on_node = any(path.rpartition("/")[2] in SERVERS for each, tree in trees if not each.prefix for path in tree)
     return [
         Problem(spec.where(("files", index, "path")), message, hint)
         for index, path in files
@@ -90,6 +82,5 @@ def _view(store: Store, component: Component, tree: Tree) -> ContainerView:
     binds = tuple(each["source"] for each in config.get("mounts") or () if each.get("type") == "bind")
     process = config.get("process") or {}
     words = (*(process.get("args") or ()), *(each.partition("=")[2] for each in process.get("env") or ()))
-    return ContainerView(
-        component.name, tuple(f"{component.prefix}/{place}" for place in ("rootfs", "lower")), binds, words
-    )
+    roots = tuple(f"{component.prefix}/{folder}" for folder in ("rootfs", "lower"))
+    return ContainerView(component.name, roots, binds, words)
