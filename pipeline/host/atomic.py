@@ -45,6 +45,15 @@ def write(path: Path, data: bytes | str) -> None:
         raise
 
 
+def rename(path: Path, place: Path) -> None:
+    """Gives `path` the name `place`, whose folder is created if it is not there. OSError."""
+    try:
+        os.replace(path, place)
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, place)
+
+
 def create(path: Path, buffering: int = -1) -> BinaryIO:
     """Creates the file `path` and opens it for reading and writing. FileExistsError."""
     return _open(path, "x+b", buffering)

@@ -1,4 +1,4 @@
-"""Builds without doit: functions over the plan, the store and `publish`. pipeline exports them; docs/api.md shows them.
+"""Builds without doit. pipeline exports the functions `plan` and `build`; docs/api.md has an example.
 
 Paths in a spec, and those given here, are relative to the current directory, as they are for doit.
 """
@@ -13,12 +13,11 @@ from pipeline.engine.action import Action, closure
 from pipeline.language.problem import SpecWarning, StageProblem, collect_warnings
 from pipeline.model.errors import BadInput
 from pipeline.planning import lock
-from pipeline.planning import plan as planning
 from pipeline.planning.load import load
 from pipeline.planning.plan import Plan
 from pipeline.project.project import Project
 from pipeline.project.publish import publish
-from pipeline.project.targets import require_locked
+from pipeline.project.targets import Target
 from pipeline.spec.spec import Spec
 from pipeline.store import Store
 
@@ -28,8 +27,12 @@ def plan(spec: Spec | Path | str, arch: str = "") -> Plan:
 
     arch: amd64 or arm64; the spec's first by default.
     """
+    return _target(spec, arch).plan
+
+
+def _target(spec: Spec | Path | str, arch: str) -> Target:
     loaded = spec if isinstance(spec, Spec) else load(Path(spec))
-    return planning.plan(loaded, lock.read(loaded.path.with_suffix(".lock")), arch or loaded.build.arch[0])
+    return Target(loaded, arch or loaded.build.arch[0], lock.read(loaded.path.with_suffix(".lock")))
 
 
 def build(
@@ -42,23 +45,23 @@ def build(
     """Builds a spec, or its YAML file, and returns the paths of the output files, manifest.json not among them.
 
     formats: names; the spec's own by default. store: a store or its folder; `cache` by default. output: a folder;
-    `build/NAME` by default. Warnings are Python's. BadInput, or another NodekilnError, says what is wrong and where.
+    `build/NAME` by default, `build/NAME/ARCH` for a spec of several architectures. Warnings are Python's. BadInput, or
+    another NodekilnError, has a message for people.
     """
-    made = plan(spec, arch)
-    project = Project(Path())
+    target, project = _target(spec, arch), Project(Path())
     if store:
         project.store = store if isinstance(store, Store) else Store(Path(store))
-    folder = Path(output).resolve() if output else project.results(made.spec.name)
-    names = formats or made.spec.build.formats
-    require_locked(made, *names)
-    for problem in made.spec.warnings:
+    folder = Path(output).resolve() if output else target.folder
+    names = formats or target.spec.build.formats
+    node = target.locked(*names)
+    for problem in target.spec.warnings:
         warnings.warn(str(problem), stacklevel=2)
     paths: dict[str, None] = {}
     for name in names:
-        for action in closure(*made.checks(name), made.format(name)):
+        for action in closure(*node.checks(name), node.format(name)):
             for warning in perform(project.store, action)[1]:
                 warnings.warn(warning, stacklevel=2)
-        paths |= dict.fromkeys(publish(project, made, name, made.format(name), folder))
+        paths |= dict.fromkeys(publish(project, node, name, node.format(name), folder))
     return [*map(Path, paths)]
 
 

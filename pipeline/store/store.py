@@ -69,11 +69,7 @@ class Store:
             try:
                 with atomic.create(partial) as file:
                     file.write(data)
-                try:
-                    os.replace(partial, place)
-                except FileNotFoundError:
-                    place.parent.mkdir(exist_ok=True)
-                    os.replace(partial, place)
+                atomic.rename(partial, place)
             except OSError:
                 partial.unlink(missing_ok=True)
                 raise
@@ -171,12 +167,7 @@ class Store:
         with self.space():
             os.chmod(path, os.stat(path).st_mode & 0o444)  # the umask decides who may read it
             settle_mtime(path)
-            place = self.path(digest)
-            try:
-                os.replace(path, place)
-            except FileNotFoundError:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, place)
+            atomic.rename(path, self.path(digest))
         self.verified.add(digest, stamp(self.stat(digest)))
 
     def open(self, digest: Digest) -> BinaryIO:
