@@ -25,8 +25,7 @@ class IsoSection(NamedTuple):
     """Its first block."""
     entries: Mapping[str, Entry]
     spanning: Mapping[str, tuple[Entry, Sequence[Where]]]
-    """The spanning directories that are among them, or that others are in; and where they are for both kinds of readers.
-    """
+    """Spanning directories among them, or that contain them, with their places, primary and Joliet's."""
     known: Mapping[str, int]
     """Files deduplicated against earlier sections -> their first block."""
     wanted: Sequence[str]
