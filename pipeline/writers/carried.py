@@ -52,14 +52,14 @@ class Carried(NamedTuple):
         and a hint."""
         for name, paths in sorted(self.dropped(tree).items()):
             hint = "grant them to the container: `capabilities` and `ambient`" if name == CAPABILITY else ""
-            yield self.refuses, f"{self.structure} has no place for the attribute {name} of {listed(paths)}", hint
+            yield self.refuses, f"{self.structure} has no place for the attribute {name} of {join_paths(paths)}", hint
         if paths := self.moved(tree):
             years = [str(time.gmtime(end).tm_year) for end in (self.earliest, self.latest) if end is not None]
-            message = f"{self.structure} has times from {' to '.join(years)}, and gives {listed(paths)} the nearest"
+            message = f"{self.structure} has times from {' to '.join(years)}, and gives {join_paths(paths)} the nearest"
             yield False, message, ""
 
 
-def listed(paths: Sequence[str]) -> str:
+def join_paths(paths: Sequence[str]) -> str:
     """The first of `paths`, and how many more there are."""
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
     return ", ".join(path or "/" for path in paths[:SHOWN]) + more

@@ -87,7 +87,7 @@ def _header(
 ) -> bytes:
     name = raw(path)
     if len(name) > LONGEST_PATH:
-        raise limits.exceeded(path, "a path", len(name), LONGEST_PATH, STRUCTURE, "make it less deep")
+        raise limits.limit_error(path, "a path", len(name), LONGEST_PATH, STRUCTURE, "make it less deep")
     mode, mtime = kind | entry.mode & 0o7777, min(max(entry.mtime, 0), LATEST)
     head = HEADER % (inode, mode, entry.uid, entry.gid, links, mtime, data, major, minor, len(name) + 1)
     return head + name + bytes(4 - (len(head) + len(name)) % 4)

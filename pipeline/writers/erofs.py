@@ -18,7 +18,7 @@ from pipeline.ondisk import erofs as ondisk
 from pipeline.writers import TooLarge, limits, raw
 from pipeline.writers.crc32c import ONES, crc32c
 from pipeline.writers.disk import identity
-from pipeline.writers.erofsdata import BLOCK, BLOCK_LOG, LARGEST_CLUSTER, MOST_BLOCKS, Data, DataLayout, within
+from pipeline.writers.erofsdata import BLOCK, BLOCK_LOG, LARGEST_CLUSTER, MOST_BLOCKS, Data, DataLayout, check_blocks
 from pipeline.writers.erofsinode import KINDS, kind, record
 from pipeline.writers.erofsmeta import Attributes, DirectoryBlocks, Name, Shelf
 
@@ -58,7 +58,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, pack: Compress | Non
     attributes = here()
     out.write(image.attributes.shared)
     out.zeros(-len(image.attributes.shared) % BLOCK)
-    within(here(), 0)
+    check_blocks(here(), 0)
     name = identity(f"erofs {written.hexdigest()}", *contents.values()).bytes
     return _first_block(image, data.shared, name, metadata, attributes, here())
 
@@ -93,7 +93,7 @@ class _Inodes:
         self._links: Counter[str] = Counter()
         names: dict[str, list[Name]] = {}
         for path, entry in tree.items():
-            inode = _own(path, entry)
+            inode = _inode_path(path, entry)
             self.inodes.setdefault(inode, entry)
             self._links[inode] += 1
             if isinstance(entry, Directory):
@@ -125,7 +125,7 @@ class _Inodes:
         end = start + shelf.blocks
         for path in apart:
             place = self.places[path]
-            place.start, end = within(end, place.blocks), end + place.blocks
+            place.start, end = check_blocks(end, place.blocks), end + place.blocks
             records[path] = self._record(path)
         at = 0
         for path, offset in sorted(offsets.items(), key=lambda item: item[1]):
@@ -179,6 +179,6 @@ class _Inodes:
         return raw(entry.target) if isinstance(entry, Symlink) else self._listings[path].block(number, self.nids)
 
 
-def _own(path: str, entry: Entry) -> str:
+def _inode_path(path: str, entry: Entry) -> str:
     """Returns the one path that stands for all names of a hard-linked file."""
     return entry.inode if isinstance(entry, File) and entry.inode else path

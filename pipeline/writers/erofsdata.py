@@ -76,14 +76,14 @@ class Data:
         for path, identity in identities(large, self._read):
             keys[path] = key = identity, 0 < length(large[path]) % BLOCK <= room(path)
             files.setdefault(key, large[path])
-        packed = self._packed(files.values())
+        packed = self._compress(files.values())
         known = {key: self._file(content, key[1], packed) for key, content in files.items()}
         places |= {path: known[key] for path, key in keys.items()}
         twins = self._pack is not None and len(files) < len(keys)
         self.shared = twins and any(place.layout == ondisk.COMPRESSED_FULL for place in places.values())
         return places
 
-    def _packed(self, files: Iterable[Content]) -> Iterator[Slice]:
+    def _compress(self, files: Iterable[Content]) -> Iterator[Slice]:
         """Compresses the extents of those of `files` that are worth it, in order."""
         if self._pack is None:
             return iter(())
@@ -108,7 +108,7 @@ class Data:
 
     def _take(self, blocks: int) -> int:
         """The block that is written next, where `blocks` have room from it on."""
-        return within(self._here(), blocks)
+        return check_blocks(self._here(), blocks)
 
     def _extend(self, content: Content) -> None:
         """Takes whole blocks by reference; the last is filled up."""
@@ -145,7 +145,7 @@ class Data:
 _cluster = ondisk.LCLUSTER.struct.pack
 
 
-def within(first: int, blocks: int) -> int:
+def check_blocks(first: int, blocks: int) -> int:
     """`first`, where a file system may have `blocks` from that one on."""
     if first + blocks > MOST_BLOCKS:
         room = f"erofs has room for {MOST_BLOCKS * BLOCK}"

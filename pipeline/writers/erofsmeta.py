@@ -15,7 +15,7 @@ from pipeline.ondisk.erofs import DIRENT, PREFIXES, SLOT, XATTR_ENTRY, XATTR_IBO
 from pipeline.writers import FormatError, raw
 from pipeline.writers.carried import Carried
 from pipeline.writers.erofsdata import BLOCK
-from pipeline.writers.limits import exceeded, shown
+from pipeline.writers.limits import limit_error, short_path
 
 SLOTS = BLOCK // SLOT
 CARRIED = Carried("erofs", tuple(PREFIXES), refuses=True)
@@ -134,7 +134,7 @@ class Attributes:
         own = [_pair(*pair) for pair in sorted(xattrs) if pair not in shared]
         record = _shared([self._numbers[pair] for pair in shared]) + b"".join(own)
         if len(record) > LARGEST_RECORD:
-            raise exceeded(path, "extended attributes", len(record), LARGEST_RECORD, "erofs", "leave some out")
+            raise limit_error(path, "extended attributes", len(record), LARGEST_RECORD, "erofs", "leave some out")
         return record
 
 
@@ -146,9 +146,9 @@ def _check(path: str, xattrs: Xattrs) -> None:
     for key, value in xattrs:
         if _prefix(key) is None:
             room = f"erofs has room for {', '.join(PREFIXES)}"
-            raise FormatError(f"{shown(path)}: extended attribute {key}; {room}: leave it out")
+            raise FormatError(f"{short_path(path)}: extended attribute {key}; {room}: leave it out")
         if len(value) > LARGEST_VALUE:
-            raise exceeded(path, f"extended attribute {key}", len(value), LARGEST_VALUE, "erofs", "leave it out")
+            raise limit_error(path, f"extended attribute {key}", len(value), LARGEST_VALUE, "erofs", "leave it out")
 
 
 def _prefix(key: str) -> str | None:

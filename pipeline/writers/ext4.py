@@ -100,13 +100,13 @@ def write(
     how, names = f"ext4 {VERSION} {label}", disk.identity(f"ext4 directories {label}").bytes
     seeds, whole = Seeds(names, crc32c(MASK, names)), ext4tree.divide(tree)
     parts = [_Unit(each.name, cache(partial(ext4tree.contents, each, names))) for each in whole.sections]
-    parts.append(_Unit(whole.name, cache(partial(ext4tree.opened, whole, names))))
-    requests = [_request(*keep(f"{how} space_request {part.name}", partial(_requested, part))[0]) for part in parts]
+    parts.append(_Unit(whole.name, cache(partial(ext4tree.spanning_contents, whole, names))))
+    requests = [_request(*keep(f"{how} space_request {part.name}", partial(_request_space, part))[0]) for part in parts]
     required = _Requirements(whole.inodes, _journal_blocks(size) if journal else 0, requests)
-    geometry = _fitted(required) if size is None else _fixed(required, size)
+    geometry = _smallest_geometry(required) if size is None else _geometry_of_size(required, size)
     identity = disk.identity(f"{how} {size} {journal} {[part.name for part in parts]}")
     superblock = Superblock(identity, seeds, name)
-    pieces = _pieces(parts, required, geometry, partial(_kept, keep, how, seeds), superblock)
+    pieces = _pieces(parts, required, geometry, partial(_memoised_layout, keep, how, seeds), superblock)
     ext4section.emit(sorted(pieces, key=itemgetter(0)), 0, size or geometry.blocks * BLOCK, out)
     return identity
 
@@ -124,9 +124,9 @@ def _pieces(
     directories: list[int] = []
     for part, first in zip(parts, firsts, strict=True):
         said, content = laid(part, geometry.head, first)
-        blocks, rows = _parted(content, INODE * sum(count for _, count in said["inodes"]))
+        blocks, rows = _split_end(content, INODE * sum(count for _, count in said["inodes"]))
         directories += said["directories"]
-        yield from _between(geometry, first, blocks)
+        yield from _without_copies(geometry, first, blocks)
         yield from _rows(geometry, groups, said["inodes"], rows)
     if required.journal:
         row, record, start = _journal(required.journal, journal, superblock)
@@ -144,19 +144,19 @@ def _journal_blocks(size: int | None) -> int:
     return min(max((size or 0) // BLOCK // JOURNAL_SHARE, LEAST_JOURNAL), MOST_JOURNAL)
 
 
-def _fixed(required: _Requirements, size: int) -> Ext4Geometry:
+def _geometry_of_size(required: _Requirements, size: int) -> Ext4Geometry:
     """The geometry of a file system of `size` bytes."""
-    blocks = _counted(size // BLOCK)
+    blocks = _check_blocks(size // BLOCK)
     geometry = ext4layout.geometry(blocks, max(size // BYTES_PER_INODE, required.inodes))
     if geometry.inodes_per_group <= PER_GROUP:
         rest = blocks % PER_GROUP
         if required.place(geometry)[0].next <= blocks and (not rest or rest > geometry.head):
             return geometry
-    least = _fitted(required).blocks * BLOCK
+    least = _smallest_geometry(required).blocks * BLOCK
     raise FormatError(f"an ext4 file system of {size} bytes is too small: this one takes {least}; give another size")
 
 
-def _fitted(required: _Requirements) -> Ext4Geometry:
+def _smallest_geometry(required: _Requirements) -> Ext4Geometry:
     """The smallest geometry of whole MiB."""
     blocks = (-(-required.inodes // PER_GROUP) - 1) * PER_GROUP + 1
     while True:
@@ -165,10 +165,10 @@ def _fitted(required: _Requirements) -> Ext4Geometry:
         end = required.place(geometry)[0].next
         if end <= blocks:
             return geometry
-        blocks = _counted(end)
+        blocks = _check_blocks(end)
 
 
-def _counted(blocks: int) -> int:
+def _check_blocks(blocks: int) -> int:
     """`blocks`, if a file system may have so many."""
     if blocks > ext4layout.MOST_BLOCKS:
         room = f"ext4 has room for {ext4layout.MOST_BLOCKS * BLOCK}"
@@ -176,7 +176,7 @@ def _counted(blocks: int) -> int:
     return blocks
 
 
-def _requested(part: _Unit, _: Sink) -> Any:
+def _request_space(part: _Unit, _: Sink) -> Any:
     return ext4section.space_request(part.contents())
 
 
@@ -185,7 +185,7 @@ def _request(blocks: int, runs: Sequence[Sequence[tuple[int, int]]]) -> SpaceReq
     return SpaceRequest(blocks, [[Run(*run) for run in each] for each in runs])
 
 
-def _kept(keep: Memoize, how: str, seeds: Seeds, part: _Unit, head: int, first: int) -> tuple[Any, Content]:
+def _memoised_layout(keep: Memoize, how: str, seeds: Seeds, part: _Unit, head: int, first: int) -> tuple[Any, Content]:
     """A part that starts at the block `first`, as ext4section lays it out."""
     return keep(f"{how} at {head} {first} {part.name}", partial(_lay, part, seeds, head, first))
 
@@ -194,7 +194,7 @@ def _lay(part: _Unit, seeds: Seeds, head: int, first: int, out: Sink) -> Any:
     return ext4section.lay(part.contents(), seeds, Space(head, first), out)
 
 
-def _parted(content: Content, count: int) -> tuple[Content, Content]:
+def _split_end(content: Content, count: int) -> tuple[Content, Content]:
     """Splits off the last `count` bytes, which were written at once."""
     if not count:
         return content, ()
@@ -204,7 +204,7 @@ def _parted(content: Content, count: int) -> tuple[Content, Content]:
     return (*others, *before), (Slice(last.blob, last.offset + rest, count),)
 
 
-def _between(geometry: Ext4Geometry, first: int, blocks: Content) -> Iterator[Piece]:
+def _without_copies(geometry: Ext4Geometry, first: int, blocks: Content) -> Iterator[Piece]:
     """The blocks of a part from `first` on, without the room that they leave for the superblock's copies."""
     place, end = first * BLOCK, first * BLOCK + length(blocks)
     for group in COPIES:
@@ -239,7 +239,7 @@ def _journal(blocks: int, where: Placement, superblock: Superblock) -> tuple[byt
         s_blocksize=BLOCK, s_maxlen=blocks, s_first=1, s_sequence=1, s_uuid=superblock.identity.bytes, s_nr_users=1
     )
     backup = body.ljust(60, b"\0") + pack("<II", size >> 32, size & MASK)
-    return ext4inode.table([ext4inode.packed(inode)], seed), backup, (where.extents[0].place * BLOCK, record)
+    return ext4inode.table([ext4inode.pack_inode(inode)], seed), backup, (where.extents[0].place * BLOCK, record)
 
 
 def _heads(geometry: Ext4Geometry, superblock: Superblock, table: bytes) -> Iterator[Piece]:

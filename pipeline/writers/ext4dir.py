@@ -98,13 +98,13 @@ def index(found: Sequence[Leaf], inode: int, above: int, seed: int) -> list[byte
 
 
 def bodies(found: Sequence[Leaf], inode: int, above: int) -> list[bytes]:
-    """Returns the content of the leaves' blocks, without trailing zeros and checksums, which `sealed` adds."""
+    """Returns the content of the leaves' blocks, without trailing zeros and checksums, which `add_checksums` adds."""
     if len(found) == 1:
         return [_body([entry(b".", inode, 2), entry(b"..", above, 2), *found[0].entries])]
     return [_body(leaf.entries) for leaf in found]
 
 
-def sealed(bodies: Sequence[bytes], seeds: Sequence[int]) -> list[bytes]:
+def add_checksums(bodies: Sequence[bytes], seeds: Sequence[int]) -> list[bytes]:
     """Leaves' blocks with their checksums, of as many directories as there are. seeds: of the directory of each."""
     checksums = crc32c_each(seeds, bodies, ROOM)
     return [

@@ -63,7 +63,7 @@ class Inode(NamedTuple):
     body: bytes = b""
     """60 bytes: extents, a device's number or a short link's target."""
     attributes: bytes = b""
-    """As `inside` returns them."""
+    """As `inline_attributes` returns them."""
     attribute_block: int = 0
 
 
@@ -73,7 +73,7 @@ def seeds(filesystem: int, numbers: Sequence[int]) -> list[int]:
     return crc32c_each([filesystem] * len(rows), rows, 8)
 
 
-def packed(inode: Inode) -> bytes:
+def pack_inode(inode: Inode) -> bytes:
     """The 256 bytes of an inode on the disk, without its checksum."""
     mode, uid, gid, mtime, links, size, blocks, flags, body, attributes, attribute_block = inode
     low, extra = _time(mtime)
@@ -88,26 +88,30 @@ def packed(inode: Inode) -> bytes:
     ) + attributes.ljust(SIZE - ondisk.INODE.size, b"\0")  # fmt: skip
 
 
-def plain(kept: tuple[int, int, int, int], kind: int, links: int, flags: int, size: int, place: int) -> bytes:
+def pack_contiguous(kept: tuple[int, int, int, int], kind: int, links: int, flags: int, size: int, place: int) -> bytes:
     """An inode without attributes, whose content is `size` bytes from the block `place` on, in a single extent.
 
     kept: mode, owner and time as an entry of a tree starts with them; kind: the type in the mode.
     """
-    start, middle, end, rest = _alike(kept, kind, links, flags)
+    start, middle, end, rest = _common_parts(kept, kind, links, flags)
     blocks = -(-size // BLOCK)
     return _PLAIN(start, size, middle, blocks * (BLOCK // 512), end, blocks, place >> 32, place & MASK) + rest
 
 
 @lru_cache(1024)
-def _alike(kept: tuple[int, int, int, int], kind: int, links: int, flags: int) -> tuple[bytes, bytes, bytes, bytes]:
-    """Returns the parts that `plain` inodes share."""
+def _common_parts(
+    kept: tuple[int, int, int, int], kind: int, links: int, flags: int
+) -> tuple[bytes, bytes, bytes, bytes]:
+    """Returns the parts that `pack_contiguous` inodes share."""
     mode, uid, gid, mtime = kept
-    data = packed(Inode(mode & 0o7777 | kind, uid, gid, mtime, links, 0, 0, flags, tree([Extent(0, 0, 0)], (), 0)[0]))
+    data = pack_inode(
+        Inode(mode & 0o7777 | kind, uid, gid, mtime, links, 0, 0, flags, tree([Extent(0, 0, 0)], (), 0)[0])
+    )
     return data[:_SIZE], data[_SIZE + 4 : _SECTORS], data[_SECTORS + 4 : _EXTENT], data[_EXTENT + 8 :]
 
 
 def table(rows: Sequence[bytes], seeds: Sequence[int]) -> bytes:
-    """Adds the checksums to inodes from `packed` and `plain`."""
+    """Adds the checksums to inodes from `pack_inode` and `pack_contiguous`."""
     checksums = pack(f"<{len(rows)}I", *crc32c_each(seeds, rows, SIZE))
     result = bytearray(b"".join(rows))
     for byte, place in enumerate(CHECKSUM):
@@ -154,7 +158,7 @@ def tree(extents: Sequence[Extent], places: Sequence[int], seed: int) -> tuple[b
     return _node(rows, INLINE, depth), found
 
 
-def inside(xattrs: Xattrs) -> bytes | None:
+def inline_attributes(xattrs: Xattrs) -> bytes | None:
     """Returns the attributes as they are stored in an inode; None if they do not fit."""
     if not xattrs:
         return b""
@@ -162,20 +166,22 @@ def inside(xattrs: Xattrs) -> bytes | None:
     return pack("<I", ondisk.XATTR_MAGIC) + table if table else table
 
 
-def outside(xattrs: Xattrs) -> bytes:
-    """The block of attributes, with neither its checksum nor its count of users (see `shared`). FormatError for more
-    than LARGEST_ATTRIBUTES."""
+def external_attributes(xattrs: Xattrs) -> bytes:
+    """Returns the block of attributes without checksum and count of users, which `seal_attributes` adds.
+
+    FormatError for more than LARGEST_ATTRIBUTES.
+    """
     table = _table(xattrs, ondisk.XATTR_HEADER.size, BLOCK)
     if table is None:
         room = f"ext4 has room for {LARGEST_ATTRIBUTES}: leave some out, or take kernel+squashfs or kernel+erofs"
-        raise FormatError(f"extended attributes of {_room(list(_hashed(xattrs)))} bytes; {room}")
+        raise FormatError(f"extended attributes of {_room(list(_hash_attributes(xattrs)))} bytes; {room}")
     total = 0
-    for *_, value in _hashed(xattrs):
+    for *_, value in _hash_attributes(xattrs):
         total = (total << 16 ^ total >> 16 ^ value) & MASK
     return ondisk.XATTR_HEADER.pack(h_hash=total) + table
 
 
-def shared(block: bytes, users: int, place: int, filesystem: int) -> bytes:
+def seal_attributes(block: bytes, users: int, place: int, filesystem: int) -> bytes:
     """The block of attributes `block` at its place on the disk, for so many inodes."""
     data = bytearray(block)
     ondisk.XATTR_HEADER.patch(data, h_refcount=users)
@@ -194,7 +200,7 @@ def _time(mtime: int) -> tuple[int, int]:
     return seconds & MASK, seconds + (1 << 31) >> 32
 
 
-def _hashed(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
+def _hash_attributes(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
     """Prefix, rest of the name, value and hash of each attribute, in ext4's order."""
     found = []
     for text, value in xattrs:
@@ -213,25 +219,25 @@ def _hashed(xattrs: Xattrs) -> Iterator[tuple[int, bytes, bytes, int]]:
 
 def _table(xattrs: Xattrs, start: int, end: int) -> bytes | None:
     """The attributes between `start` and `end`: entries from the front, values from the back; None if too long."""
-    found = list(_hashed(xattrs))
+    found = list(_hash_attributes(xattrs))
     if not found:
         return b""
     if _room(found) + 4 > end - start:
         return None
     entries = values = b""
     for index, name, value, number in found:
-        values = _padded(value) + values
+        values = _pad(value) + values
         place = end - len(values) if value else 0
-        entries += ondisk.XATTR_ENTRY.struct.pack(len(name), index, place, 0, len(value), number) + _padded(name)
+        entries += ondisk.XATTR_ENTRY.struct.pack(len(name), index, place, 0, len(value), number) + _pad(name)
     return entries.ljust(end - start - len(values), b"\0") + values
 
 
 def _room(found: Sequence[tuple[int, bytes, bytes, int]]) -> int:
-    """Returns the bytes that attributes take; they come from `_hashed`."""
-    return sum(16 + len(_padded(name)) + len(_padded(value)) for _, name, value, _ in found)
+    """Returns the bytes that attributes take; they come from `_hash_attributes`."""
+    return sum(16 + len(_pad(name)) + len(_pad(value)) for _, name, value, _ in found)
 
 
-def _padded(data: bytes) -> bytes:
+def _pad(data: bytes) -> bytes:
     return data.ljust(len(data) + 3 & ~3, b"\0")
 
 
@@ -239,7 +245,7 @@ def _hash(name: bytes, value: bytes) -> int:
     result = 0
     for byte in name:
         result = (result << 5 ^ result >> 27 ^ byte) & MASK
-    for (word,) in iter_unpack("<I", _padded(value)):
+    for (word,) in iter_unpack("<I", _pad(value)):
         result = (result << 16 ^ result >> 16 ^ word) & MASK
     return result
 

@@ -78,22 +78,22 @@ def lay(contents: Contents, seeds: Seeds, space: Space, out: Sink) -> dict[str, 
     ]
     for block, users in contents.attributes:
         place = block_map.attributes[users[0]]
-        pieces.append((place * BLOCK, ext4inode.shared(block, len(users), place, seeds.checksums)))
+        pieces.append((place * BLOCK, ext4inode.seal_attributes(block, len(users), place, seeds.checksums)))
     emit(sorted(pieces, key=itemgetter(0)), start, space.next * BLOCK, out)
     out.write(ext4inode.table([rows[number] for number in numbers], [first[number] for number in numbers]))
-    return {"inodes": _followed(numbers), "directories": [contents.numbers[path] for path in contents.leaves]}
+    return {"inodes": _group_numbers(numbers), "directories": [contents.numbers[path] for path in contents.leaves]}
 
 
 def emit(pieces: Iterable[Piece], start: int, end: int, out: Sink) -> None:
     """Writes `pieces`, which are in order, and the holes between them, from the byte `start` to the byte `end`."""
-    for kind, parts in groupby(_filled(pieces, start, end), type):
+    for kind, parts in groupby(_fill_holes(pieces, start, end), type):
         if kind is bytes:
             out.write(b"".join(parts))
         else:
             out.extend(tuple(chain.from_iterable(parts)))
 
 
-def _filled(pieces: Iterable[Piece], position: int, end: int) -> Iterator[Any]:
+def _fill_holes(pieces: Iterable[Piece], position: int, end: int) -> Iterator[Any]:
     for place, data in pieces:
         if position < place:
             yield (Slice(None, 0, place - position),)
@@ -103,7 +103,7 @@ def _filled(pieces: Iterable[Piece], position: int, end: int) -> Iterator[Any]:
         yield (Slice(None, 0, end - position),)
 
 
-def _followed(numbers: Sequence[int]) -> list[list[int]]:
+def _group_numbers(numbers: Sequence[int]) -> list[list[int]]:
     found: list[list[int]] = []
     for number in numbers:
         if found and sum(found[-1]) == number:
@@ -160,12 +160,13 @@ def _inodes(
     for number, path in contents.owners.items():
         entry = contents.entries[path]
         if number in block_map.firsts and not entry.xattrs:  # as nearly all are
-            rows[number] = _plain(entry, contents.links[number], contents.sizes[number], block_map.firsts[number])
+            links, size, first = contents.links[number], contents.sizes[number], block_map.firsts[number]
+            rows[number] = _contiguous_inode(entry, links, size, first)
             continue
         where = _place(contents, block_map, number)
         body, nodes = ext4inode.tree(where.extents, where.nodes, seeds[number])
         inode = _inode(entry, contents.links[number], where, body, block_map.attributes.get(number, 0))
-        rows[number] = ext4inode.packed(inode)
+        rows[number] = ext4inode.pack_inode(inode)
         for place, node in nodes:
             yield place * BLOCK, node
 
@@ -178,12 +179,12 @@ def _place(contents: Contents, block_map: _BlockMap, number: int) -> Placement:
     return Placement([Extent(0, first, count)], (), count)
 
 
-def _plain(entry: Entry, links: int, size: int, first: int) -> bytes:
+def _contiguous_inode(entry: Entry, links: int, size: int, first: int) -> bytes:
     """The inode of an `entry` without attributes whose `size` bytes lie in one piece."""
     flags = EXTENTS_FL
     if type(entry) is Directory and size > BLOCK:
         flags |= INDEX_FL
-    return ext4inode.plain(entry[:4], ext4tree.kinds(entry)[1], links, flags, size, first)
+    return ext4inode.pack_contiguous(entry[:4], ext4tree.kinds(entry)[1], links, flags, size, first)
 
 
 def _inode(entry: Entry, links: int, where: Placement, body: bytes, attribute_block: int) -> Inode:
@@ -210,7 +211,7 @@ def _inode(entry: Entry, links: int, where: Placement, body: bytes, attribute_bl
         where.blocks + bool(attribute_block),
         flags,
         body,
-        b"" if attribute_block else ext4inode.inside(xattrs) or b"",
+        b"" if attribute_block else ext4inode.inline_attributes(xattrs) or b"",
         attribute_block,
     )
 
@@ -223,12 +224,12 @@ def _data(contents: Contents, block_map: _BlockMap) -> Iterator[Piece]:
         else:
             assert not isinstance(data, bytes)  # a link has one block
             run = Run(0, -(-contents.sizes[number] // BLOCK))
-            yield from _cut([run], [data], block_map.places[number].extents)
+            yield from _split_content([run], [data], block_map.places[number].extents)
     for number, parts in contents.parts.items():
-        yield from _cut(contents.runs[number], parts, block_map.places[number].extents)
+        yield from _split_content(contents.runs[number], parts, block_map.places[number].extents)
 
 
-def _cut(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]) -> Iterator[Piece]:
+def _split_content(runs: Sequence[Run], parts: Sequence[Content], places: Sequence[Extent]) -> Iterator[Piece]:
     """Yields the blocks of a file, at their `places`."""
     pending = iter(places)
     for run, part in zip(runs, parts, strict=True):
@@ -259,4 +260,4 @@ def _directories(contents: Contents, block_map: _BlockMap, seeds: Mapping[int, i
         places += (block * BLOCK for block in blocks[len(index) :])
         bodies += ext4dir.bodies(leaves, number, above)
         starts += [seeds[number]] * len(leaves)
-    yield from zip(places, ext4dir.sealed(bodies, starts), strict=True)
+    yield from zip(places, ext4dir.add_checksums(bodies, starts), strict=True)

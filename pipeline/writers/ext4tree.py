@@ -45,12 +45,12 @@ class Ext4Section(NamedTuple):
     """Hard-linked files that also have names elsewhere: group -> inode, and the number of names."""
     above: Mapping[str, int]
     """The directories that entries are in and that are not among them -> inode."""
-    open: tuple[str, ...]
+    spanning: tuple[str, ...]
 
     @property
     def name(self) -> Digest:
         """Names all of it."""
-        return named(self.entries, self.first, self.shared, self.above, self.open)
+        return named(self.entries, self.first, self.shared, self.above, self.spanning)
 
 
 class Contents(NamedTuple):
@@ -58,7 +58,7 @@ class Contents(NamedTuple):
 
     entries: Mapping[str, Entry]
     owners: dict[int, str]
-    """inode -> the first of its names. Open directories are left out."""
+    """inode -> the first of its names. Spanning directories are left out."""
     numbers: Mapping[str, int]
     above: Mapping[str, int]
     links: Mapping[int, int]
@@ -90,7 +90,7 @@ class SectionedTree(NamedTuple):
     """path -> inode, the same for all names of a file."""
     sections: list[Ext4Section]
     listings: dict[str, list[str]]
-    """Open directory -> the paths in it."""
+    """Spanning directory -> the paths in it."""
 
     @property
     def inodes(self) -> int:
@@ -124,12 +124,12 @@ def divide(tree: Mapping[str, Entry]) -> SectionedTree:
     for row, some in zip(rows, foreign, strict=True):
         above = {path: numbers[path] for path in listings if path in some}
         here = tuple(path for path in listings if path in row)
-        found.append(Ext4Section(row, first, _shared(row, groups, numbers), above, here))
+        found.append(Ext4Section(row, first, _shared_elsewhere(row, groups, numbers), above, here))
         first = max(first, max(numbers[path] for path in row) + 1)
     return SectionedTree(everything, numbers, found, listings)
 
 
-def _shared(
+def _shared_elsewhere(
     row: Mapping[str, Entry], groups: Mapping[str, list[str]], numbers: Mapping[str, int]
 ) -> dict[str, tuple[int, int]]:
     """Returns the `shared` of an Ext4Section. groups: all names of each hard-linked file."""
@@ -144,7 +144,7 @@ def contents(section: Ext4Section, hash_seed: bytes) -> Contents:
     numbers = _numbers(entries, section.first, {group: number for group, (number, _) in section.shared.items()})
     links = Counter(numbers.values()) | Counter(dict(section.shared.values()))
     folders: dict[str, list[bytes]] = {
-        path: [] for path, entry in entries.items() if type(entry) is Directory and path not in section.open
+        path: [] for path, entry in entries.items() if type(entry) is Directory and path not in section.spanning
     }
     for path, entry in entries.items():
         if (listing := folders.get(parent(path))) is not None:
@@ -153,13 +153,13 @@ def contents(section: Ext4Section, hash_seed: bytes) -> Contents:
                 links[numbers[parent(path)]] += 1
     owners: dict[int, str] = {}
     for path, number in numbers.items():
-        if number >= section.first and path not in section.open:
+        if number >= section.first and path not in section.spanning:
             owners.setdefault(number, path)
     return _contents(entries, owners, numbers, section.above, links, folders, hash_seed)
 
 
-def opened(whole: SectionedTree, hash_seed: bytes) -> Contents:
-    """The open directories."""
+def spanning_contents(whole: SectionedTree, hash_seed: bytes) -> Contents:
+    """The spanning directories."""
     tree, numbers = whole.tree, whole.numbers
     entries = {path: tree[path] for path in whole.listings}
     limits.check(entries, "ext4")
@@ -189,10 +189,10 @@ def _contents(
     most = max(owners, key=links.__getitem__, default=0)
     if links[most] > MOST_LINKS:
         names = f"{links[most]} names of one file; ext4 has room for {MOST_LINKS}"
-        raise FormatError(f"{limits.shown(owners[most])}: {names}: make some of them links of a copy")
+        raise FormatError(f"{limits.short_path(owners[most])}: {names}: make some of them links of a copy")
     leaves = {path: ext4dir.leaves(each, hash_seed) for path, each in folders.items()}
     counts = {numbers[path]: ext4dir.count(found, path) for path, found in leaves.items()}
-    held = _held(entries, owners, counts)
+    held = _content_blocks(entries, owners, counts)
     return Contents(entries, owners, numbers, above, links, leaves, *held, _attributes(entries, owners))
 
 
@@ -207,15 +207,15 @@ def _attributes(tree: Mapping[str, Entry], owners: Mapping[int, str]) -> list[tu
     for number, path in owners.items():
         xattrs = tree[path].xattrs
         try:
-            if xattrs and ext4inode.inside(xattrs) is None:
-                users.setdefault(ext4inode.outside(xattrs), []).append(number)
+            if xattrs and ext4inode.inline_attributes(xattrs) is None:
+                users.setdefault(ext4inode.external_attributes(xattrs), []).append(number)
         except FormatError as error:
-            raise FormatError(f"{limits.shown(path)}: {error}") from None
+            raise FormatError(f"{limits.short_path(path)}: {error}") from None
     most = ext4inode.MOST_SHARED
     return [(block, many[at : at + most]) for block, many in users.items() for at in range(0, len(many), most)]
 
 
-def _held(
+def _content_blocks(
     tree: Mapping[str, Entry], owners: Mapping[int, str], folders: Mapping[int, int]
 ) -> tuple[dict[int, int], dict[int, bytes | Content], dict[int, list[Run]], dict[int, list[Content]]]:
     """Returns `sizes`, `data`, `runs` and `parts` of Contents. folders: the blocks of directories."""
@@ -229,7 +229,7 @@ def _held(
             size = length(entry.content)
             if size > LARGEST_FILE:
                 raise TooLarge(path, size, "ext4", LARGEST_FILE)
-            if _whole(entry.content, size):
+            if _is_contiguous(entry.content, size):
                 sizes[number], data[number] = size, entry.content
             elif rows := list(extents.allocated(entry.content, BLOCK)):
                 runs[number], parts[number] = [run for run, _ in rows], [part for _, part in rows]
@@ -240,7 +240,7 @@ def _held(
     return sizes, data, runs, parts
 
 
-def _whole(content: Content, size: int) -> bool:
+def _is_contiguous(content: Content, size: int) -> bool:
     """True if no block of `content` is a hole, and one extent holds them."""
     if not 0 < size <= LONGEST_EXTENT * BLOCK:
         return False

@@ -95,7 +95,7 @@ def plan(tree: Mapping[str, Entry], size: int | None = None) -> FatLayout:
         root = max(ROOT_ENTRIES * ondisk.DIR.size, lengths[""]) // SECTOR if bits == 16 else 0
         wanted = {path: count for path, count in (lengths | sizes).items() if path or not root}
         needed = sum(-(-count // (cluster * SECTOR)) for count in wanted.values())
-        geometry = _fitted(bits, cluster, root, needed, size) if root <= LARGEST_ROOT else None
+        geometry = _fit(bits, cluster, root, needed, size) if root <= LARGEST_ROOT else None
         if geometry is not None and geometry.sectors > MOST_SECTORS:
             raise _too_large(geometry.sectors * SECTOR)
         if geometry is not None:
@@ -183,7 +183,7 @@ def _choices(size: int) -> Iterator[tuple[int, int]]:
     yield 16, 2  # between the two: a volume of 32 MiB has too many of FAT16's smallest clusters, and too few of FAT32's
 
 
-def _fitted(bits: int, cluster: int, root: int, needed: int, size: int | None) -> FatGeometry | None:
+def _fit(bits: int, cluster: int, root: int, needed: int, size: int | None) -> FatGeometry | None:
     """The geometry with room for `needed` clusters, if there is one."""
     low, high = CLUSTERS[bits]
     if size is not None:

@@ -52,20 +52,20 @@ def room(names: Sequence[str], path: str) -> int:
 
 def short_names(names: Sequence[str]) -> dict[str, bytes]:
     """Returns the 8.3 form of each name, all different; a name that is short but for its case becomes upper case."""
-    short = {name: plain for name in names if (plain := _plain(name)) is not None}
+    short = {name: plain for name in names if (plain := _exact(name)) is not None}
     taken = set(short.values())
     free: dict[tuple[str, int, str], int] = {}
     for name in names:
         if name not in short:
-            plain = _plain(name.upper())
-            short[name] = plain if plain and plain not in taken else _numbered(name, taken, free)
+            plain = _exact(name.upper())
+            short[name] = plain if plain and plain not in taken else _with_number(name, taken, free)
             taken.add(short[name])
     return short
 
 
 def long_records(name: str, short: bytes) -> bytes:
     """Returns the records of the long form, the last part first; b"" where the short form is exact."""
-    if _plain(name) is not None:
+    if _exact(name) is not None:
         return b""
     units = name.encode("utf-16-le", "surrogatepass")
     parts = -(-len(units) // (2 * UNITS))
@@ -94,7 +94,7 @@ def _check(name: str, path: str) -> None:
         raise FormatError(f"{where!r}: a name of {size} UTF-16 units; FAT has room for {LONGEST}: shorten it")
 
 
-def _plain(name: str) -> bytes | None:
+def _exact(name: str) -> bytes | None:
     """The short form of a name that needs no long one."""
     stem, dot, extension = name.partition(".")
     fits = 0 < len(stem) <= 8 and len(extension) <= 3 and bool(dot) == bool(extension)
@@ -103,7 +103,7 @@ def _plain(name: str) -> bytes | None:
     return stem.encode().ljust(8) + extension.encode().ljust(3)
 
 
-def _numbered(name: str, taken: set[bytes], free: dict[tuple[str, int, str], int]) -> bytes:
+def _with_number(name: str, taken: set[bytes], free: dict[tuple[str, int, str], int]) -> bytes:
     """Returns the first free short form with a numeric tail (BASE~1.EXT).
 
     free: (start, digits of the tail, extension) -> the first number that was not tried. It is updated here: without it

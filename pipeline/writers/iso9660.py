@@ -2,7 +2,7 @@
 
 Source: ECMA-119 (4th edition; section numbers are its), the Joliet specification (1995), El Torito 1.0 (1995) with
 UEFI 2.10, 13.3.2.1, for its EFI entry. Directories may be deeper than 8, as Linux and all the others read them. The
-order on disk is: system area, descriptors, boot catalog, open directories, sections (isosection), path tables.
+order on disk is: system area, descriptors, boot catalog, spanning directories, sections (isosection), path tables.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def plan(tree: Mapping[str, Entry], keep: Memoize, boots: Sequence[Boot] = ()) -
             raise TooLarge(path, entry.size, "ISO 9660", LARGEST_FILE)
     catalog = SYSTEM // BLOCK + 3 + bool(boots)
     how = f"iso9660 {VERSION}"
-    whole = isosection.whole(tree, keep, how, catalog + bool(boots), [boot.path for boot in boots])
+    whole = isosection.lay_out(tree, keep, how, catalog + bool(boots), [boot.path for boot in boots])
     sizes, tables = keep(f"{how} path tables {whole.directories}", partial(_path_tables, whole.described))
-    end = isodir.within(whole.end + length(tables) // BLOCK)
+    end = isodir.check_blocks(whole.end + length(tables) // BLOCK)
     return IsoLayout(whole, boots, catalog, tree[""].mtime, tables, sizes, end)
 
 
@@ -116,7 +116,7 @@ def _descriptor(plan: IsoLayout, joliet: bool, label: str) -> bytes:
         sequence_number=both_16(1), block_size=both_16(BLOCK), path_table_size=both(size), l_path_table=table,
         m_path_table=pack(">I", table + -(-size // BLOCK)), application=text("NODEKILN", 128), created=MADE,
         modified=MADE, expires=NEVER, effective=MADE, **names, **files,
-        root=isodir.own_record(plan.whole.root[joliet], plan.modified),
+        root=isodir.root_record(plan.whole.root[joliet], plan.modified),
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _path_tables(described: Callable[[], Sequence[DirectoryIndex]], out: Sink) -
         for number, (path, _, _) in enumerate(rows, 1):  # grows below, level by level
             found = folders.get(path, ())
             if found and number > MOST_FOLDERS:
-                raise FormatError(f"{limits.shown(path)}: directory {number}, with others in it; {ROOM}")
+                raise FormatError(f"{limits.short_path(path)}: directory {number}, with others in it; {ROOM}")
             rows += [(child, name.encode("latin-1"), number) for child, name in found]
         for record in (ondisk.PATH_RECORD.struct.pack, ondisk.PATH_RECORD_BIG.struct.pack):
             fixed = [record(len(name), 0, places[path][0], above) for path, name, above in rows]

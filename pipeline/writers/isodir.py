@@ -74,10 +74,10 @@ def area(tree: Mapping[str, Entry], names: Mapping[str, list[str]], start: int) 
             own[path] = (block, size)
             block += size // BLOCK
         places.append(own)
-    return Area(listings, places, block, within(block + listings[0].overflow // BLOCK))
+    return Area(listings, places, block, check_blocks(block + listings[0].overflow // BLOCK))
 
 
-def within(block: int) -> int:
+def check_blocks(block: int) -> int:
     """`block`, where a volume may end in front of it."""
     if block > MOST_BLOCKS:
         room = f"ISO 9660 has room for {MOST_BLOCKS * BLOCK}"
@@ -100,7 +100,7 @@ def write(area: Area, others: Sequence[Mapping[str, Where]], files: Mapping[str,
     out.zeros(-len(overflow.data) % BLOCK)
 
 
-def own_record(where: Where, mtime: int) -> bytes:
+def root_record(where: Where, mtime: int) -> bytes:
     """The record of the root, as a descriptor has it."""
     behind = _tail(b"\0", IS_DIRECTORY, mtime)
     return HEADS[PLACED + len(behind)] + _place(*where) + behind
@@ -153,7 +153,7 @@ def _rows(
                 tail += unix + PADDING[size % 2]
             else:
                 late = fields
-                size = PLACED + len(tail) + len(overflow.fitted(fields, LONGEST_RECORD - PLACED - len(tail), 0))
+                size = PLACED + len(tail) + len(overflow.fit(fields, LONGEST_RECORD - PLACED - len(tail), 0))
             size += size % 2
             head = HEADS[size]
             if at % BLOCK + size > BLOCK:
@@ -188,7 +188,7 @@ def _directory(
     for head, path, number, tail, late in rows:
         parts += (head, places.get(path, NOWHERE)[number], tail)
         if late:
-            fitted = overflow.fitted(late, LONGEST_RECORD - PLACED - len(tail), overflow_block)
+            fitted = overflow.fit(late, LONGEST_RECORD - PLACED - len(tail), overflow_block)
             parts += (fitted, PADDING[len(fitted) % 2])
     data = b"".join(parts)
     return data + bytes(-len(data) % BLOCK)

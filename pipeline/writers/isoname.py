@@ -35,15 +35,15 @@ JOLIET = _Table(lambda each: "_" if each in FORBIDDEN or not each.isprintable() 
 
 def primary(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes, str]]:
     """Returns identifier and path of each of a directory's `paths`, in the standard's order."""
-    return _identified(tree, paths, _primary, ascii_encode)
+    return _identify(tree, paths, _primary, ascii_encode)
 
 
 def joliet(tree: Mapping[str, Entry], paths: Sequence[str]) -> list[tuple[bytes, str]]:
     """Returns the same for Joliet's hierarchy."""
-    return _identified(tree, paths, _joliet, utf_16_be_encode)
+    return _identify(tree, paths, _joliet, utf_16_be_encode)
 
 
-def _identified(
+def _identify(
     tree: Mapping[str, Entry],
     paths: Sequence[str],
     parts: Callable[[str, bool], _Cut],

@@ -24,9 +24,8 @@ class IsoSection(NamedTuple):
     start: int
     """Its first block."""
     entries: Mapping[str, Entry]
-    open: Mapping[str, tuple[Entry, Sequence[Where]]]
-    """The open directories that are among them, or that others are in; and where they are for both kinds of readers.
-    """
+    spanning: Mapping[str, tuple[Entry, Sequence[Where]]]
+    """Spanning directories among them, or that contain them, with their places, primary and Joliet's."""
     known: Mapping[str, int]
     """Files deduplicated against earlier sections -> their first block."""
     wanted: Sequence[str]
@@ -34,7 +33,7 @@ class IsoSection(NamedTuple):
 
 
 class SpanningDirectories(NamedTuple):
-    """The open directories."""
+    """The spanning directories."""
 
     start: int
     paths: Sequence[str]
@@ -55,7 +54,7 @@ class SectionedDisc(NamedTuple):
     """Everything, laid out."""
 
     parts: Sequence[Content]
-    """The open directories, and the sections."""
+    """The spanning directories, and the sections."""
     files: Mapping[str, Where]
     """Places of files that were requested, or are in spanning directories."""
     root: Sequence[Where]
@@ -67,18 +66,18 @@ class SectionedDisc(NamedTuple):
     end: int
 
 
-def whole(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted: Sequence[str]) -> SectionedDisc:
+def lay_out(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted: Sequence[str]) -> SectionedDisc:
     """Lays out the ordered, complete `tree`, root included, from the block `start` on. keep: memoises a section's
     layout, under a name that starts with `how`. wanted: files whose places are requested."""
     rows = list(sections(tree))
-    opened = _opened(tree, rows, start)
+    opened = _find_spanning(tree, rows, start)
     open_ones = f"{how} open {named(opened.entries, opened.start, opened.paths)}"
-    outline, _ = keep(open_ones, partial(_outlined, opened))
+    outline, _ = keep(open_ones, partial(_lay_out_spanning, opened))
     asked = {path for path, entry in opened.entries.items() if type(entry) is File} | set(wanted)
     parts, files, block = list[Content](), dict[str, Where](), outline["end"]
     places, names = [dict(each) for each in outline["places"]], [outline["directories"]]
-    described = [partial(keep, f"{open_ones} directories", partial(_listed, opened))]
-    for row, (known, first) in zip(rows, _shared(rows), strict=True):
+    described = [partial(keep, f"{open_ones} directories", partial(_list_directories, opened))]
+    for row, (known, first) in zip(rows, _deduplicate(rows), strict=True):
         near = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))}
         section = IsoSection(
             block,
@@ -87,22 +86,22 @@ def whole(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, wanted
             {path: files[other][0] for path, other in known.items()},
             [path for path in row if path in asked or path in first],
         )
-        name = f"{how} {named(row, section.start, section.open, section.known, section.wanted)}"
-        said, content = keep(name, partial(_laid, section))
+        name = f"{how} {named(row, section.start, section.spanning, section.known, section.wanted)}"
+        said, content = keep(name, partial(_write_section, section))
         parts.append(content)
         block += length(content) // BLOCK
         files |= zip(section.wanted, said["files"], strict=True)
         for found, where in zip(places, said["places"], strict=True):
             found |= where
         names.append(said["directories"])
-        described.append(partial(keep, f"{name} directories", partial(_listed, section)))
+        described.append(partial(keep, f"{name} directories", partial(_list_directories, section)))
     files = {path: where for path, where in files.items() if path in asked}
-    _, content = keep(f"{open_ones} {named({}, places, files)}", partial(_filled, opened, places, files))
+    _, content = keep(f"{open_ones} {named({}, places, files)}", partial(_write_spanning, opened, places, files))
     root = [each[""] for each in places]
-    return SectionedDisc([content, *parts], files, root, named({}, names), partial(_together, described), block)
+    return SectionedDisc([content, *parts], files, root, named({}, names), partial(_merge, described), block)
 
 
-def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[DirectoryIndex]:
+def _merge(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[DirectoryIndex]:
     whole = [DirectoryIndex({}, {}), DirectoryIndex({}, {})]
     for kept in described:
         for each, (folders, places) in zip(whole, kept()[0], strict=True):
@@ -111,7 +110,7 @@ def _together(described: Sequence[Callable[[], tuple[Any, Content]]]) -> list[Di
     return whole
 
 
-def _opened(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], start: int) -> SpanningDirectories:
+def _find_spanning(tree: Mapping[str, Entry], rows: Sequence[Mapping[str, Entry]], start: int) -> SpanningDirectories:
     above = {path: parent(path) for path in tree if path}
     paths = {above[path] for row in rows for path in row if path and above[path] not in row}
     around = {*paths, *map(parent, paths), *(path for path, folder in above.items() if folder in paths)}
@@ -127,12 +126,12 @@ def _outline(entry: Entry) -> Entry:
 
 
 def _area(some: IsoSection | SpanningDirectories) -> Area:
-    """The section's directories that are not open, or those that are."""
+    """The section's directories that are not spanning, or those that are."""
     if isinstance(some, SpanningDirectories):
         tree, folders = dict(some.entries), list(some.paths)
     else:
-        tree = {**{path: entry for path, (entry, _) in some.open.items()}, **some.entries}
-        folders = [path for path in some.entries if type(tree[path]) is Directory and path not in some.open]
+        tree = {**{path: entry for path, (entry, _) in some.spanning.items()}, **some.entries}
+        folders = [path for path in some.entries if type(tree[path]) is Directory and path not in some.spanning]
     names: dict[str, list[str]] = {path: [] for path in folders}
     for path in tree:
         if path and (listing := names.get(parent(path))) is not None:
@@ -140,29 +139,29 @@ def _area(some: IsoSection | SpanningDirectories) -> Area:
     return isodir.area(tree, names, some.start)
 
 
-def _described(area: Area) -> list[DirectoryIndex]:
+def _index(area: Area) -> list[DirectoryIndex]:
     return [
         DirectoryIndex(listings.folders, places) for listings, places in zip(area.listings, area.places, strict=True)
     ]
 
 
-def _listed(some: IsoSection | SpanningDirectories, _: Sink) -> Any:
-    return _described(_area(some))
+def _list_directories(some: IsoSection | SpanningDirectories, _: Sink) -> Any:
+    return _index(_area(some))
 
 
-def _outlined(opened: SpanningDirectories, _: Sink) -> Any:
+def _lay_out_spanning(opened: SpanningDirectories, _: Sink) -> Any:
     area = _area(opened)
-    return {"places": area.places, "end": area.end, "directories": named({}, *_described(area))}
+    return {"places": area.places, "end": area.end, "directories": named({}, *_index(area))}
 
 
-def _filled(
+def _write_spanning(
     opened: SpanningDirectories, places: Sequence[Mapping[str, Where]], files: Mapping[str, Where], out: Sink
 ) -> None:
-    """Writes the open directories."""
+    """Writes the spanning directories."""
     isodir.write(_area(opened), places, files, out)
 
 
-def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str], set[str]]]:
+def _deduplicate(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str], set[str]]]:
     """For each section: those of its files whose bytes an earlier one has, and the path that has them there; and those
     that have bytes for later ones."""
     first: dict[Content, tuple[int, str]] = {}
@@ -178,7 +177,7 @@ def _shared(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str, str
     yield from zip(known, asked, strict=True)
 
 
-def _laid(section: IsoSection, out: Sink) -> Any:
+def _write_section(section: IsoSection, out: Sink) -> Any:
     """Writes a section: its directories, and the files that no earlier section has. Returns its places for
     SectionedDisc."""
     entries, area = section.entries, _area(section)
@@ -189,15 +188,15 @@ def _laid(section: IsoSection, out: Sink) -> Any:
         if type(entry) is File and (size := length(entry.content)):
             if entry.content not in blocks:
                 blocks[entry.content] = block
-                block = isodir.within(block - (-size // BLOCK))
+                block = isodir.check_blocks(block - (-size // BLOCK))
                 stored.append(entry.content)
             files[path] = blocks[entry.content], size
-    others = [{path: places[kind] for path, (_, places) in section.open.items()} for kind in range(2)]
+    others = [{path: places[kind] for path, (_, places) in section.spanning.items()} for kind in range(2)]
     isodir.write(area, others, files, out)
     for content in stored:
         out.extend(content)
         out.zeros(-length(content) % BLOCK)
-    outer = [{path: where for path, where in each.items() if not path or parent(path) in section.open}
+    outer = [{path: where for path, where in each.items() if not path or parent(path) in section.spanning}
              for each in area.places]  # fmt: skip
     wanted = [files.get(path, (0, 0)) for path in section.wanted]
-    return {"files": wanted, "places": outer, "directories": named({}, *_described(area))}
+    return {"files": wanted, "places": outer, "directories": named({}, *_index(area))}

@@ -50,7 +50,7 @@ def check(tree: Mapping[str, Entry], structure: str, longest_name: int = LONGEST
             _number(path, what, field(tree[path]), least, most, structure)
     for path, entry in tree.items():
         if len(path) > _SHORT and len(name := raw(path.rpartition("/")[2])) > longest_name:
-            raise exceeded(path, "a name", len(name), longest_name, structure, "shorten it")
+            raise limit_error(path, "a name", len(name), longest_name, structure, "shorten it")
         if type(entry) is Symlink:
             _target(path, entry.target, structure)
         elif type(entry) is Device:
@@ -60,12 +60,12 @@ def check(tree: Mapping[str, Entry], structure: str, longest_name: int = LONGEST
             _attributes(path, entry, structure)
 
 
-def exceeded(path: str, what: str, size: int, most: int, structure: str, advice: str) -> FormatError:
+def limit_error(path: str, what: str, size: int, most: int, structure: str, advice: str) -> FormatError:
     """The error for something of `size` bytes at `path`, where `structure` has room for `most`."""
-    return FormatError(f"{shown(path)}: {what} of {size} bytes; {structure} has room for {most}: {advice}")
+    return FormatError(f"{short_path(path)}: {what} of {size} bytes; {structure} has room for {most}: {advice}")
 
 
-def shown(path: str) -> str:
+def short_path(path: str) -> str:
     """`path`, as a message shows it: cut where it is very long."""
     return path if len(path) <= SHOWN else f"{path[:SHOWN]}…"
 
@@ -73,20 +73,22 @@ def shown(path: str) -> str:
 def _number(path: str, what: str, value: int, least: int, most: int, structure: str) -> None:
     if not least <= value <= most:
         room = f"Linux, and so {structure}, has room for {least} to {most}"
-        raise FormatError(f"{shown(path)}: {what} {value}; {room}: change it where the file comes from")
+        raise FormatError(f"{short_path(path)}: {what} {value}; {room}: change it where the file comes from")
 
 
 def _target(path: str, target: str, structure: str) -> None:
     if not target:
-        raise FormatError(f"{shown(path)}: a link without a target; Linux allows none: leave it out")
+        raise FormatError(f"{short_path(path)}: a link without a target; Linux allows none: leave it out")
     if len(target) > _SHORT and len(data := raw(target)) > LONGEST_TARGET:
-        raise exceeded(path, "a link's target", len(data), LONGEST_TARGET, structure, "shorten it")
+        raise limit_error(path, "a link's target", len(data), LONGEST_TARGET, structure, "shorten it")
 
 
 def _attributes(path: str, entry: Entry, structure: str) -> None:
     for key, value in entry.xattrs:
         if len(name := raw(key)) > LONGEST_ATTRIBUTE:
             name_of = f"the name of an extended attribute ({key[:40]}…)"
-            raise exceeded(path, name_of, len(name), LONGEST_ATTRIBUTE, structure, "leave it out")
+            raise limit_error(path, name_of, len(name), LONGEST_ATTRIBUTE, structure, "leave it out")
         if len(value) > LARGEST_ATTRIBUTE:
-            raise exceeded(path, f"extended attribute {key}", len(value), LARGEST_ATTRIBUTE, structure, "leave it out")
+            raise limit_error(
+                path, f"extended attribute {key}", len(value), LARGEST_ATTRIBUTE, structure, "leave it out"
+            )

@@ -63,20 +63,20 @@ def stub(unsafe_data: bytes) -> Stub:
 
 def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum, out: Sink) -> None:
     """Writes the program with `sections` (name, content) appended; their contents are summed, not read."""
-    added, place, address = b"", _aligned(len(stub.data), stub.file_alignment), stub.end
+    added, place, address = b"", _align(len(stub.data), stub.file_alignment), stub.end
     padded: list[Content | bytes] = [bytes(place - len(stub.data))]
     for name, content in sections:
         size = length(content)
-        room = _aligned(size, stub.file_alignment)
-        address = _aligned(address, max(stub.section_alignment, PAGE))
-        _check(name, max(place + room, _aligned(address + size, stub.section_alignment)))
+        room = _align(size, stub.file_alignment)
+        address = _align(address, max(stub.section_alignment, PAGE))
+        _check(name, max(place + room, _align(address + size, stub.section_alignment)))
         added += ondisk.SECTION.pack(
             Name=name.encode(), VirtualSize=size, VirtualAddress=address, SizeOfRawData=room, PointerToRawData=place,
             Characteristics=DATA,
         )  # fmt: skip
         padded += [content, bytes(room - size)]
         place, address = place + room, address + size
-    head = bytearray(_headers(stub, added, len(sections), _aligned(address, stub.section_alignment)))
+    head = bytearray(_headers(stub, added, len(sections), _align(address, stub.section_alignment)))
     total = int.from_bytes(head, "little") + sum(wordsum(content) for _, content in sections)  # 2^16 is 1 modulo 65535
     ondisk.OPTIONAL.patch(head, stub.optional, CheckSum=((total - 1) % 0xFFFF + 1 + place) & 0xFFFFFFFF)
     out.write(bytes(head))
@@ -137,7 +137,7 @@ def _headers(stub: Stub, added: bytes, count: int, image_size: int) -> bytes:
     return bytes(data)
 
 
-def _aligned(value: int, alignment: int) -> int:
+def _align(value: int, alignment: int) -> int:
     return value + -value % alignment
 
 

@@ -46,7 +46,7 @@ class Overflow:
     def __init__(self) -> None:
         self.data = bytearray()
 
-    def fitted(self, fields: Sequence[bytes], room: int, block: int) -> bytes:
+    def fit(self, fields: Sequence[bytes], room: int, block: int) -> bytes:
         """Returns `fields` in `room` bytes; the rest goes into the area, which starts at `block`, located by a CE
         field."""
         if sum(map(len, fields)) <= room:
@@ -58,7 +58,7 @@ class Overflow:
             self.data += bytes(-len(self.data) % BLOCK)
         start = len(self.data)
         self.data += bytes(min(sum(map(len, fields)), BLOCK - start % BLOCK))
-        rest = self.fitted(fields, len(self.data) - start, block)
+        rest = self.fit(fields, len(self.data) - start, block)
         self.data[start : start + len(rest)] = rest
         field = _field(b"CE", both(block + start // BLOCK), both(start % BLOCK), both(len(rest)))
         return b"".join([*kept, field])

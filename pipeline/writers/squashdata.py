@@ -64,7 +64,7 @@ def write(
             yield each
             continue
         start = out.tell() - origin
-        size, stored = (0, ()) if each.hole else _stored(each, next(made))
+        size, stored = (0, ()) if each.hole else _store(each, next(made))
         out.extend(stored)
         if each.place is None:
             fragments += FRAGMENT.struct.pack(start, size, 0)
@@ -74,7 +74,7 @@ def write(
             each.place.start = start
 
 
-def _stored(block: Block, piece: Slice) -> tuple[int, Content]:
+def _store(block: Block, piece: Slice) -> tuple[int, Content]:
     """Returns the size of a block in its list, and its bytes. piece: the compressed block."""
     if piece.length == len(PLAIN) or (not piece.length and block.place is None):
         return length(block.content) | UNCOMPRESSED, block.content

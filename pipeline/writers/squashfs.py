@@ -153,7 +153,7 @@ class _Tables:
     def add(self, path: str, entry: Entry, place: BlockList) -> None:
         """Adds the next path of the tree. place: of a file's bytes, with its first name."""
         if isinstance(entry, File) and entry.inode in self._linked:
-            self._named(path, *self._linked[entry.inode], ondisk.REGULAR)
+            self._add_name(path, *self._linked[entry.inode], ondisk.REGULAR)
             return
         self.count = number = self.count + 1
         if isinstance(entry, File):
@@ -168,9 +168,9 @@ class _Tables:
         else:
             kind = TYPES[entry.kind] if isinstance(entry, Device) else ondisk.SYMLINK
             reference = self.inodes.write(self._other(path, entry, kind))
-        self._named(path, reference, number, kind)
+        self._add_name(path, reference, number, kind)
 
-    def _named(self, path: str, reference: int, number: int, kind: int) -> None:
+    def _add_name(self, path: str, reference: int, number: int, kind: int) -> None:
         """Adds a written inode to its directory, which is written, too, if that was its last entry."""
         while path:
             path, _, last = path.rpartition("/")
@@ -266,4 +266,4 @@ def _pair(path: str, key: str, value: bytes) -> bytes:
             name = raw(key[len(prefix) :])
             return ondisk.XATTR_ENTRY.struct.pack(number, len(name)) + name + pack("<I", len(value)) + value
     room = f"squashfs has room for {', '.join(ondisk.PREFIXES)}"
-    raise FormatError(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
+    raise FormatError(f"{limits.short_path(path)}: extended attribute {key}; {room}: leave it out")

@@ -30,17 +30,17 @@ def zlib_stream(compress: Compress, data: bytes) -> bytes:
     """`data` as a zlib stream: that of `compress`, or stored."""
     if _worthwhile(compress, data):
         return compress(data)
-    return b"\x78\x01" + _stored(data) + pack(">I", zlib.adler32(data))
+    return b"\x78\x01" + _store(data) + pack(">I", zlib.adler32(data))
 
 
 def gzip_member(compress: Compress, data: bytes) -> bytes:
     """`data` (less than 4 GiB) as a gzip member, of whole PAGEs if it is LONG: that of `compress`, or stored."""
     if _worthwhile(compress, data):
-        return _padded(compress(data))
-    return _padded(b"\x1f\x8b\x08\0\0\0\0\0\x04\xff" + _stored(data) + pack("<II", zlib.crc32(data), len(data)))
+        return _pad(compress(data))
+    return _pad(b"\x1f\x8b\x08\0\0\0\0\0\x04\xff" + _store(data) + pack("<II", zlib.crc32(data), len(data)))
 
 
-def _padded(member: bytes) -> bytes:
+def _pad(member: bytes) -> bytes:
     """`member`, which has a header of ten bytes and no flags, with an extra field that fills it up."""
     if len(member) < LONG:
         return member
@@ -55,7 +55,7 @@ def _worthwhile(compress: Compress, data: bytes) -> bool:
     return not samples or len(compress(samples)) < len(samples) - len(samples) // GAIN
 
 
-def _stored(data: bytes) -> bytes:
+def _store(data: bytes) -> bytes:
     blocks = [data[at : at + STORED] for at in range(0, len(data), STORED)]
     headers = [pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) for block in blocks]
     return b"".join([part for pair in zip(headers, blocks, strict=True) for part in pair])

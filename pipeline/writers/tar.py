@@ -85,7 +85,7 @@ def _headers(path: str, entry: Entry, linked: bool, size: int, magic: bytes) -> 
     if wide or entry.xattrs or len(name) > WIDEST_NAME or len(target) > WIDEST_NAME:
         records = {_attribute(path, key): value for key, value in entry.xattrs}
         records |= {key: text for key, text in ((b"path", name), (b"linkpath", target)) if len(text) > WIDEST_NAME}
-        before = _extended(path, {**wide, **records})
+        before = _pax_header(path, {**wide, **records})
     return before + _header(name, ids, size, time, kind, target, magic, device)
 
 
@@ -101,7 +101,7 @@ def _common(mode: int, uid: int, gid: int, mtime: int) -> tuple[bytes, bytes, di
 def _device(path: str, entry: Device) -> tuple[int, int]:
     if not 0 <= min(entry.major, entry.minor) <= max(entry.major, entry.minor) <= LARGEST_DEVICE:
         numbers = f"device {entry.major}:{entry.minor}; tar has room for 0:0 to {LARGEST_DEVICE}:{LARGEST_DEVICE}"
-        raise FormatError(f"{limits.shown(path)}: {numbers}: leave it out")
+        raise FormatError(f"{limits.short_path(path)}: {numbers}: leave it out")
     return entry.major, entry.minor
 
 
@@ -109,15 +109,15 @@ def _attribute(path: str, key: str) -> bytes:
     """The key of the record of an extended attribute. The first `=` ends it for readers."""
     if "=" in key:
         room = "tar allows no = in its name"
-        raise FormatError(f"{limits.shown(path)}: extended attribute {key}; {room}: leave it out")
+        raise FormatError(f"{limits.short_path(path)}: extended attribute {key}; {room}: leave it out")
     return b"SCHILY.xattr." + raw(key)
 
 
-def _extended(path: str, records: Mapping[bytes, bytes]) -> bytes:
+def _pax_header(path: str, records: Mapping[bytes, bytes]) -> bytes:
     data = b"".join([_record(key, records[key]) for key in sorted(records)])
     if len(data) > LARGEST_RECORDS:
         what, advice = "names and extended attributes", "leave some attributes out"
-        raise limits.exceeded(path, what, len(data), LARGEST_RECORDS, "a tar header", advice)
+        raise limits.limit_error(path, what, len(data), LARGEST_RECORDS, "a tar header", advice)
     return _extended_header(len(data)) + data + bytes(-len(data) % BLOCK)
 
 

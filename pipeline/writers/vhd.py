@@ -55,7 +55,7 @@ def write_dynamic(content: Content, out: Sink, identity: UUID) -> None:
             table[block] = place
             place += (BITMAP + BLOCK) // SECTOR
     header = ondisk.DYNAMIC_HEADER.pack(table_offset=TABLE, max_table_entries=len(table), block_size=BLOCK)
-    out.write(footer + _summed(ondisk.DYNAMIC_HEADER, header))
+    out.write(footer + _add_checksum(ondisk.DYNAMIC_HEADER, header))
     out.write(to_bytes(table, "big").ljust(start - TABLE, b"\xff"))
     for _, data in allocated(content, BLOCK):
         for offset in range(0, length(data), BLOCK):
@@ -73,10 +73,10 @@ def _footer(kind: int, size: int, identity: UUID) -> bytes:
         creator_version=0x00060001, creator_host_os=b"Wi2k", original_size=size, current_size=size,
         disk_geometry=_geometry(size // SECTOR), disk_type=kind, unique_id=identity.bytes,
     )  # fmt: skip
-    return _summed(ondisk.FOOTER, footer)
+    return _add_checksum(ondisk.FOOTER, footer)
 
 
-def _summed(structure: Structure, data: bytes) -> bytes:
+def _add_checksum(structure: Structure, data: bytes) -> bytes:
     """`data` with its checksum: the complement of the sum of its bytes."""
     result = bytearray(data)
     structure.patch(result, checksum=~sum(data) & 0xFFFFFFFF)

@@ -79,7 +79,7 @@ def _header(sequence: int, file: UUID, data: UUID) -> bytes:
     header = ondisk.HEADER.pack(
         SequenceNumber=sequence, FileWriteGuid=file.bytes_le, DataWriteGuid=data.bytes_le, LogLength=MIB, LogOffset=LOG
     )
-    return _summed(ondisk.HEADER, header, ondisk.HEADER_SIZE)
+    return _add_checksum(ondisk.HEADER, header, ondisk.HEADER_SIZE)
 
 
 def _region_table(room: int) -> bytes:
@@ -87,7 +87,7 @@ def _region_table(room: int) -> bytes:
     regions = [(ondisk.BAT_REGION, BAT, room), (ondisk.METADATA_REGION, METADATA, MIB)]
     rows = [ondisk.REGION.pack(Guid=guid.bytes_le, FileOffset=place, Length=size) for guid, place, size in regions]
     table = ondisk.REGION_TABLE.pack(EntryCount=len(rows)) + b"".join(rows)
-    return _summed(ondisk.REGION_TABLE, table, ondisk.REGION_TABLE_SIZE)
+    return _add_checksum(ondisk.REGION_TABLE, table, ondisk.REGION_TABLE_SIZE)
 
 
 def _metadata(size: int, disk: UUID) -> tuple[bytes, bytes]:
@@ -108,7 +108,7 @@ def _metadata(size: int, disk: UUID) -> tuple[bytes, bytes]:
     return table, values
 
 
-def _summed(structure: Structure, fields: bytes, size: int) -> bytes:
+def _add_checksum(structure: Structure, fields: bytes, size: int) -> bytes:
     """A structure of `size` bytes that starts with `fields`, with its checksum over all of it."""
     data = bytearray(fields.ljust(size, b"\0"))
     structure.patch(data, Checksum=crc32c(ONES, data) ^ ONES)

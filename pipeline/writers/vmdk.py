@@ -46,7 +46,7 @@ def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
     directory = array("I", bytes(4 * -(-grains // ENTRIES)))
     table = array("I", bytes(4 * ENTRIES))
     current = 0
-    numbers, pieces = (number for number, _ in _grains(content)), (_headed(*grain) for grain in _grains(content))
+    numbers, pieces = (number for number, _ in _grains(content)), (_add_head(*grain) for grain in _grains(content))
     for number, stored in zip(numbers, pack(pieces), strict=True):
         if number // ENTRIES != current:
             directory[current] = _table(out, table)
@@ -58,7 +58,7 @@ def write(content: Content, pack: Pack, out: Sink, identity: int) -> None:
     directory[current] = _table(out, table)
     _marker(out, ondisk.GRAIN_DIRECTORY, -(-len(directory) * 4 // SECTOR))
     place = out.tell() // SECTOR
-    _padded(out, to_bytes(directory, "little"))
+    _write_padded(out, to_bytes(directory, "little"))
     _marker(out, ondisk.FOOTER, 1)
     out.write(_header(sectors, place).ljust(SECTOR, b"\0"))
     _marker(out, ondisk.EOS, 0)
@@ -70,7 +70,7 @@ def _grains(content: Content) -> Iterator[tuple[int, Content]]:
         yield from enumerate(split(pieces, GRAIN), run.first)
 
 
-def _headed(number: int, content: Content) -> tuple[bytes, Content]:
+def _add_head(number: int, content: Content) -> tuple[bytes, Content]:
     return ondisk.GRAIN.struct.pack(number * 128, 0), content
 
 
@@ -138,5 +138,5 @@ def _marker(out: Sink, kind: int, sectors: int) -> None:
     out.write(ondisk.MARKER.pack(val=sectors, type=kind).ljust(SECTOR, b"\0"))
 
 
-def _padded(out: Sink, data: bytes) -> None:
+def _write_padded(out: Sink, data: bytes) -> None:
     out.write(data + bytes(-len(data) % SECTOR))

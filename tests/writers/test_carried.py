@@ -118,7 +118,7 @@ def test_a_date_of_iso9660_is_declared_as_moved_where_it_is(mtime):
 @settings(deadline=None)
 @given(st.lists(st.text("abc/", min_size=1), min_size=1, unique=True))
 def test_a_message_names_the_first_and_counts_the_others(paths):
-    text = carried.listed(paths)
+    text = carried.join_paths(paths)
     assert text.startswith(", ".join(paths[:3]))
     assert text.endswith(f" and {len(paths) - 3} more") is (len(paths) > 3)
 
