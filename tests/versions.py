@@ -20,8 +20,8 @@ NEW = "new in "
 HEAD = """\
 # VERSIONs
 
-What decides which bytes. A VERSION is part of the keys of all that its module makes, and is raised with every change of its bytes; golden tests fail otherwise.
-`python -m tests.versions` writes this table.
+A VERSION is part of the keys of all that its module makes, and is raised with every change of its bytes: golden tests
+fail otherwise. `python -m tests.versions` writes this table.
 
 | module | VERSION | since |
 |---|---|---|
