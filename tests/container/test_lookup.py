@@ -49,7 +49,7 @@ def test_names_are_those_of_the_database(store):
     assert names_of(store, root, "etc/group") == {}
     find = resolver(store, root, {"web": 100})
     assert find("root", "passwd", ("uid",)) == 0 and find("web", "passwd", ("uid",)) == 100
-    with pytest.raises(StageProblem, match=r"'roo' is no container .*did you mean 'root'"):
+    with pytest.raises(StageProblem, match=r"'roo' is neither a container .*did you mean 'root'"):
         find("roo", "passwd", ("uid",))
     with pytest.raises(StageProblem, match="without quotes: 33"):
         find("33", "passwd", ("uid",))
