@@ -33,7 +33,7 @@ def cases(pattern: str) -> list[Path]:
 
 
 def each(folders: list[Path]) -> Any:
-    """Returns the decorator that gives a test each case as `case`. Without LinuxKit's, one is skipped or, in CI, fails."""
+    """Returns the decorator that gives a test each case as `case`; if LinuxKit's are missing, a skip or a failure."""
     rows = [pytest.param(folder, id=folder.name) for folder in folders]
     if not any(folder.is_relative_to(FOLDER) for folder in folders):
         marks = [] if os.environ.get("CI") else [pytest.mark.skip(f"{FOLDER} has no cases")]
