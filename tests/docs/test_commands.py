@@ -109,16 +109,16 @@ def project(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Path:
     """A project of one node whose images lie in a layout, built and pushed, with an earlier build beside it."""
     place = tmp_path_factory.mktemp("documents")
     root = new_project(place / "project", node=SPEC)
-    (root / "images/sshd").mkdir(parents=True)
+    for name in ("pipeline", "images"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "images/sshd/build.yml").write_text(RECIPE)
     loaded = recipe.load(root / "images/sshd")
     locked = {"amd64": {"request": loaded.request("amd64"), "packages": []}}
     (root / "specs/node.lock").write_text(json.dumps({"version": 1, "images": {}, "packages": {"sshd": locked}}))
-    for name, paths in (("kernel", ["kernel"]), ("init", ["init", "usr/bin/runc", "usr/bin/containerd"])):
+    for name, paths in (("kernel", ["kernel"]), ("init", ["init", "sbin/init", "usr/bin/runc", "usr/bin/containerd"])):
         layer = craft.archive(*(craft.entry(path, data=name.encode(), mode=0o755) for path in paths))
         craft.image(place / "layout", [layer], name=f"docker.io/library/{name}:1", config={})
     (root / "pyproject.toml").write_text(f'[tool.nodekiln]\nmirror = ["docker.io=oci:{place}/layout"]\n')
-    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     (root / ".gitignore").write_text("/build/\n/cache/\n__pycache__/\n/home/\n")
     (root / "home/.ssh").mkdir(parents=True)
     (root / "home/.ssh/id_ed25519.pub").write_text("ssh-ed25519 AAAA me\n")
@@ -178,7 +178,8 @@ def served(project: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
-    return subprocess.CompletedProcess(command, process.returncode if first else 1, first + rest, "")
+    code = 0 if first and process.returncode == 128 + signal.SIGINT else process.returncode or 1
+    return subprocess.CompletedProcess(command, code, first + rest, "")
 
 
 def test_what_does_not_run_is_little() -> None:
