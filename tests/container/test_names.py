@@ -43,11 +43,11 @@ def test_numbers_start_at_100_and_the_later_of_two_wins():
 
 
 def test_namespaces_are_words_or_paths():
-    said = {"net": "none", "pid": "host", "ipc": "/run/x", "uts": "none", "user": "hots", "mnt": None}
-    wrong = {key: hint for key, _, hint in names.wrong_namespaces(said)}
+    values = {"net": "none", "pid": "host", "ipc": "/run/x", "uts": "none", "user": "hots", "mnt": None}
+    wrong = {path[-1]: hint for path, _, hint in names.namespace_violations(values)}
     assert wrong.keys() == {"uts", "user"} and "'host'" in wrong["user"]
 
 
 def test_a_reference_that_cannot_be_one_says_why():
-    assert names.wrong_reference("alpine:3.20") == "" == names.wrong_reference("@pkg:images/x")
-    assert names.wrong_reference("UPPER CASE")
+    assert names.reference_problem("alpine:3.20") == "" == names.reference_problem("@pkg:images/x")
+    assert names.reference_problem("UPPER CASE")

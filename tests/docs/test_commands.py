@@ -118,7 +118,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Path:
     for name, paths in (("kernel", ["kernel"]), ("init", ["init", "sbin/init", "usr/bin/runc", "usr/bin/containerd"])):
         layer = craft.archive(*(craft.entry(path, data=name.encode(), mode=0o755) for path in paths))
         craft.image(place / "layout", [layer], name=f"docker.io/library/{name}:1", config={})
-    (root / "pyproject.toml").write_text(f'[tool.nodekiln]\nmirror = ["docker.io=oci:{place}/layout"]\n')
+    with (root / "pyproject.toml").open("a") as file:
+        file.write(f'[tool.nodekiln]\nmirror = ["docker.io=oci:{place}/layout"]\n')
     (root / ".gitignore").write_text("/build/\n/cache/\n__pycache__/\n/home/\n")
     (root / "home/.ssh").mkdir(parents=True)
     (root / "home/.ssh/id_ed25519.pub").write_text("ssh-ed25519 AAAA me\n")

@@ -35,7 +35,7 @@ def test_neither_a_symlink_nor_a_second_name_is_opened(tmp_path, opened):
     os.link(tmp_path / "target", tmp_path / "second")
     with pytest.raises(atomic.SymlinkOnPath, match="is a symlink, which is not followed: remove it"):
         opened(tmp_path / "link")
-    with pytest.raises(atomic.ForeignFile, match="second name"):
+    with pytest.raises(atomic.ForeignFile, match="hard links"):
         opened(tmp_path / "second")
 
 

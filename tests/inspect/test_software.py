@@ -2,11 +2,11 @@
 
 from pipeline.inspect import software
 from pipeline.readers import Node
-from pipeline.readers.view import Memory
+from pipeline.readers.view import BytesView
 
 
 def listing(**files):
-    return {path: Node("file", {}, Memory(text.encode())) for path, text in files.items()}
+    return {path: Node("file", {}, BytesView(text.encode())) for path, text in files.items()}
 
 
 INSTALLED = "Package: libc6\nStatus: install ok installed\nVersion: 2.36\n"

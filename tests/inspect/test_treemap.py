@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.inspect.treemap import boxes, page, squarify
+from pipeline.inspect.treemap import boxes, figure, squarify
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=20))
@@ -19,5 +19,5 @@ def test_areas_are_in_proportion_and_fill_the_box(sizes):
 
 def test_names_in_a_page_are_escaped():
     groups = [("<u id=y>", [("<i id=x>", 5)])]
-    text = page("<title>", groups, [])
+    text = figure(groups)
     assert "<i id" not in text and "<u id" not in text and len(list(boxes(groups))) == 1

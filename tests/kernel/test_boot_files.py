@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.kernel import boot_files
 from pipeline.model.tree import File
-from pipeline.readers.view import Memory
+from pipeline.readers.view import BytesView
 
 
 def bzimage(version: bytes, payload: bytes = b"") -> bytes:
@@ -26,19 +26,19 @@ def configured(text: bytes) -> bytes:
 
 
 def test_a_bzimage_has_its_version():
-    assert boot_files.version(Memory(bzimage(b"6.1.0-18-amd64 (debian) #1"))) == "6.1.0-18-amd64 (debian) #1"
-    assert boot_files.version(Memory(b"no kernel" * 99)) == ""
+    assert boot_files.version(BytesView(bzimage(b"6.1.0-18-amd64 (debian) #1"))) == "6.1.0-18-amd64 (debian) #1"
+    assert boot_files.version(BytesView(b"no kernel" * 99)) == ""
 
 
 @pytest.mark.parametrize("packed", [gzip.compress, lambda data: data], ids=["gzip", "plain"])
 def test_a_configuration_is_found_in_a_kernel(packed):
     kernel = packed(configured(b"CONFIG_X=y\n"))
-    assert boot_files.config(Memory(kernel)) == "CONFIG_X=y\n"
+    assert boot_files.config(BytesView(kernel)) == "CONFIG_X=y\n"
 
 
 def test_a_configuration_is_found_in_a_bzimage():
-    assert boot_files.config(Memory(bzimage(b"6", gzip.compress(configured(b"CONFIG_X=y\n"))))) == "CONFIG_X=y\n"
-    assert boot_files.config(Memory(bzimage(b"6", gzip.compress(b"nothing")))) == ""
+    assert boot_files.config(BytesView(bzimage(b"6", gzip.compress(configured(b"CONFIG_X=y\n"))))) == "CONFIG_X=y\n"
+    assert boot_files.config(BytesView(bzimage(b"6", gzip.compress(b"nothing")))) == ""
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_configuration_is_found_in_a_bzimage():
     ],
 )
 def test_a_command_line_is_found_where_boot_loaders_have_it(path, text, expected):
-    assert boot_files.command_line(path, Memory(text.encode())) == expected
+    assert boot_files.command_line(path, BytesView(text.encode())) == expected
 
 
 def test_modules_are_named_below_their_release():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.kernel.kmod_index import FORMAT, MAGIC, index, normalized
+from pipeline.kernel.kmod_index import FORMAT, MAGIC, index, normalize
 
 PREFIX, VALUES, CHILDREN = 0x80000000, 0x40000000, 0x20000000
 
@@ -65,5 +65,5 @@ def test_keys_that_are_not_ascii_are_left_out():
     ("alias", "key"),
     [("a-b", "a_b"), ("pci:v[0-9]*-x", "pci:v[0-9]*_x"), ("a[b", None), ("a]b", None), ("[a][-]-", "[a][-]_")],
 )
-def test_aliases_are_normalized_outside_of_brackets(alias, key):
-    assert normalized(alias) == key
+def test_aliases_are_normalize_outside_of_brackets(alias, key):
+    assert normalize(alias) == key

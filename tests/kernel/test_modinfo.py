@@ -21,7 +21,7 @@ def test_a_name_has_underscores():
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"text", elf.module()[:100], b"\x7fELF\x09" + bytes(99)])
 def test_what_is_no_module_is_refused_with_its_path(data):
-    with pytest.raises(BadModule, match=r"kernel/a\.ko is no kernel module"):
+    with pytest.raises(BadModule, match=r"kernel/a\.ko is not a kernel module"):
         read("kernel/a.ko", data)
 
 

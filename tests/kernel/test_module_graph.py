@@ -36,7 +36,7 @@ def test_a_module_has_all_that_it_needs_behind_its_users(modules, chance):
 
 
 def test_a_circle_is_an_error_that_names_its_modules():
-    with pytest.raises(BadInput, match="in a circle: a, b"):
+    with pytest.raises(BadInput, match="in a cycle: a, b"):
         list(dependencies([module("a", "b"), module("b", "a"), module("c")]))
 
 

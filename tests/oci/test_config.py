@@ -20,8 +20,8 @@ def test_known_fields_are_typed_and_others_stay_behind():
 
 def test_of_labels_a_lock_has_one():
     found = parsed(Labels={"a": "b", config.LABEL: "{}"}, Cmd=["/bin/x"], User="web")
-    assert config.facts(found) == {"Cmd": ["/bin/x"], "User": "web", "Labels": {config.LABEL: "{}"}}
-    assert config.facts(parsed()) == {}
+    assert config.locked_fields(found) == {"Cmd": ["/bin/x"], "User": "web", "Labels": {config.LABEL: "{}"}}
+    assert config.locked_fields(parsed()) == {}
 
 
 @pytest.mark.parametrize("user", ["root", "0", "web:web", "1000:33", "a.b-c$", str(config.HIGHEST_ID)])

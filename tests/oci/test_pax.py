@@ -41,13 +41,13 @@ def test_any_bytes_are_records_or_refused(body):
 
 
 def test_the_last_of_two_counts_and_times_are_rounded_down():
-    found = pax.describe([(b"path", b"a"), (b"path", b"b"), (b"mtime", b"-1.5"), (b"uid", b"7")])
+    found = pax.header([(b"path", b"a"), (b"path", b"b"), (b"mtime", b"-1.5"), (b"uid", b"7")])
     assert (found.path, found.mtime, found.uid, found.size) == (b"b", -2, 7, None)
 
 
 def test_both_spellings_of_attributes_are_read():
     records = [(b"SCHILY.xattr.user.a", b"1"), (b"LIBARCHIVE.xattr.user.b%20c", base64.b64encode(b"22").rstrip(b"="))]
-    assert dict(pax.describe(records).xattrs) == {"user.a": b"1", "user.b c": b"22"}
+    assert dict(pax.header(records).xattrs) == {"user.a": b"1", "user.b c": b"22"}
 
 
 @pytest.mark.parametrize("key", [b"path", b"size", b"uid"])

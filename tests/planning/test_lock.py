@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipeline.planning import lock
-from pipeline.planning.lock import Lock, LockError, Wanted
+from pipeline.planning.lock import Lock, LockError, LockRequest
 
 IMAGE = {"manifest": "sha256:" + "0" * 64, "config": {}, "layers": []}
 
@@ -32,9 +32,9 @@ def test_what_is_written_is_read_and_the_same_is_not_written_again(tmp_path):
     "text, words",
     [
         ("{", "not a lock"), ("[]", "not a lock"), ('{"version": "1"}', "not a lock"), ('{"version": 0}', "delete it"),
-        ('{"version": 99}', "update nodekiln"), ('{"version": 1}', "is no object"),
-        ('{"version": 1, "images": {}, "packages": []}', "is no object"),
-        ('{"version": 1, "images": {"x": {"platforms": {"a": {"manifest": "x"}}}}, "packages": {}}', "is no digest"),
+        ('{"version": 99}', "update nodekiln"), ('{"version": 1}', "is not an object"),
+        ('{"version": 1, "images": {}, "packages": []}', "is not an object"),
+        ('{"version": 1, "images": {"x": {"platforms": {"a": {"manifest": "x"}}}}, "packages": {}}', "is not a digest"),
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_with_a_remedy(tmp_path, text, words):
@@ -44,7 +44,7 @@ def test_anything_else_is_refused_with_a_remedy(tmp_path, text, words):
 
 
 def test_a_recipe_is_locked_as_long_as_its_request_is_the_same():
-    wanted = Wanted("tool", "amd64", "images/tool", "r")
+    wanted = LockRequest("tool", "amd64", "images/tool", "r")
     known = locked(package("a", "1"))
     assert known.get(wanted) == [package("a", "1")]
     assert known.get(wanted._replace(request="other")) is None and known.get(wanted._replace(arch="arm64")) is None
@@ -53,19 +53,19 @@ def test_a_recipe_is_locked_as_long_as_its_request_is_the_same():
 def test_another_index_takes_all_platforms_along():
     both = {"index": "one", "platforms": {"amd64": IMAGE}}
     known = Lock().updated(
-        [(Wanted("x", "amd64"), both), (Wanted("x", "arm64"), both | {"platforms": {"arm64": IMAGE}})]
+        [(LockRequest("x", "amd64"), both), (LockRequest("x", "arm64"), both | {"platforms": {"arm64": IMAGE}})]
     )
     assert known.images["x"]["platforms"].keys() == {"amd64", "arm64"}
-    known = known.updated([(Wanted("x", "arm64"), {"index": "two", "platforms": {"arm64": IMAGE}})])
+    known = known.updated([(LockRequest("x", "arm64"), {"index": "two", "platforms": {"arm64": IMAGE}})])
     assert known.images["x"]["platforms"].keys() == {"arm64"}
-    assert known.only([Wanted("y", "amd64")]) == Lock() and known.only([Wanted("x", "amd64")]) == known
+    assert known.only([LockRequest("y", "amd64")]) == Lock() and known.only([LockRequest("x", "amd64")]) == known
 
 
 def test_older_versions_and_mixed_releases_are_named():
     now, before = locked(package("a", "1.9")), locked(package("a", "1.10"))
-    assert lock.went_back(before, now) == ["tool (amd64): a 1.10 -> 1.9"] and lock.went_back(now, before) == []
-    assert lock.mixed(locked(package("a", "1", "bookworm"), package("b", "1", "bookworm-security"))) == ""
-    assert "bookworm: tool; trixie: tool" in lock.mixed(
+    assert lock.downgrades(before, now) == ["tool (amd64): a 1.10 -> 1.9"] and lock.downgrades(now, before) == []
+    assert lock.release_warning(locked(package("a", "1", "bookworm"), package("b", "1", "bookworm-security"))) == ""
+    assert "bookworm: tool; trixie: tool" in lock.release_warning(
         locked(package("a", "1", "bookworm"), package("b", "1", "trixie"))
     )
 
@@ -74,7 +74,7 @@ def test_nothing_is_resolved_where_that_is_forbidden(monkeypatch):
     monkeypatch.setenv("NODEKILN_LOCKED", "1")
     assert lock.resolve([]) == []
     with pytest.raises(LockError, match=r"not locked: x \(amd64\)"):
-        lock.resolve([Wanted("x", "amd64")])
+        lock.resolve([LockRequest("x", "amd64")])
 
 
 def test_a_lock_is_sorted_json(tmp_path):

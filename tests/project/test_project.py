@@ -22,7 +22,7 @@ def test_specs_are_named_in_order_and_loaded_by_name(project):
     assert project.names() == ["a", "b"]
     assert project.load("a").name == "a" and project.lock("a").images == {}
     assert (project.path("a"), project.lock_path("a")) == (Path("specs/a.yml"), Path("specs/a.lock"))
-    assert (project.results("a"), project.results("a", "arm64")) == (Path("build/a"), Path("build/a/arm64"))
+    assert project.results("a") == Path("build/a")
 
 
 def test_the_store_may_be_elsewhere(project, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.engine.action import Action
 from pipeline.stages import initrd
-from pipeline.tasks.steps import STEPS, told
+from pipeline.tasks.steps import STEPS, described
 
 
 @pytest.mark.parametrize("name", [name for name in STEPS if name != "formats"])
@@ -22,5 +22,5 @@ def test_a_stage_without_words_has_those_of_its_docstring():
         And more.
         """
 
-    assert told(Action("x", stage)) == "Does a thing."
-    assert told(Action("x", initrd.initrd)) == STEPS["stages.initrd.initrd"]
+    assert described(Action("x", stage)) == "Does a thing."
+    assert described(Action("x", initrd.initrd)) == STEPS["stages.initrd.initrd"]

@@ -4,8 +4,8 @@ from pipeline.tasks import warnings
 
 
 def test_each_is_taken_once_and_errors_are_none():
-    warnings.taken()
-    warnings.heard(["one", "two"])
-    warnings.heard(["two", "three"])
-    assert warnings.taken(["three"]) == ["one", "two"]
-    assert warnings.taken() == []
+    warnings.take()
+    warnings.keep(["one", "two"])
+    warnings.keep(["two", "three"])
+    assert warnings.take(["three"]) == ["one", "two"]
+    assert warnings.take() == []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Slice, cut, length
-from pipeline.writers.extents import held, runs, words
+from pipeline.writers.extents import allocated, runs, to_bytes
 
 BLOB = Digest.of(b"")
 
@@ -36,7 +36,7 @@ def test_a_block_is_in_a_run_if_some_byte_of_it_is_data(content, block):
 @given(contents(), st.integers(1, 16))
 def test_a_run_holds_what_is_there(content, block):
     size = length(content)
-    for run, inside in held(content, block):
+    for run, inside in allocated(content, block):
         start, end = run.first * block, min(run.end * block, size)
         assert length(inside) == end - start
         assert merged(inside) == merged(cut(content, start, end - start))
@@ -49,5 +49,5 @@ def merged(content):
 
 def test_words_have_the_order_that_was_asked_for():
     table = array("I", [1, 2])
-    assert words(table, "big") == b"\0\0\0\1\0\0\0\2" and words(table, "little") == b"\1\0\0\0\2\0\0\0"
+    assert to_bytes(table, "big") == b"\0\0\0\1\0\0\0\2" and to_bytes(table, "little") == b"\1\0\0\0\2\0\0\0"
     assert table.tolist() == [1, 2]

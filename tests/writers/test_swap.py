@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from pipeline.model.tree import length
-from pipeline.writers import Unwritable, swap
+from pipeline.writers import FormatError, swap
 from tests.judges import need, run
 
 IDENTITY = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
@@ -27,5 +27,5 @@ def test_blkid_reads_label_and_identity(store, tmp_path):
 
 @pytest.mark.parametrize("size, label", [(4096 * 9, "x"), (1 << 50, "x"), (1 << 20, "a" * 16), (1 << 20, "ä" * 8)])
 def test_what_the_kernel_does_not_take_is_refused(store, size, label):
-    with pytest.raises(Unwritable):
+    with pytest.raises(FormatError):
         area(store, size, label)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.store import Store
-from pipeline.writers.twins import SMALL, identities
+from pipeline.writers.dedup import SMALL, identities
 
 
 @given(

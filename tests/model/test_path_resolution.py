@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.container.lookup import Mounted, follow, names_of, resolve, resolver
-from pipeline.language.problem import StageProblem
+from pipeline.model.path_resolution import BelowMount, follow, resolve
 from pipeline.model.tree import Directory, File, Symlink, Tree, complete
 
 
@@ -33,23 +32,10 @@ def test_no_path_leaves_the_tree(steps):
 
 
 def test_below_a_mount_nothing_is_known():
-    with pytest.raises(Mounted):
+    with pytest.raises(BelowMount):
         resolve(tree(usr="var/lib"), "usr/x", ["var/lib"])
     assert resolve(tree(), "var/lib/x", ["var/lib/x/y"]) == "var/lib/x"
 
 
 def test_the_root_is_a_directory():
     assert type(follow(Tree(), "/")) is Directory and follow(Tree(), "/x") is None
-
-
-def test_names_are_those_of_the_database(store):
-    text = "root:x:0:0::/root:/bin/sh\nbad line\nbig:x:99999999999:\nweb:x:33:\nweb:x:34:\n"
-    root = complete(Tree({"etc/passwd": File(0o644, 0, 0, 0, (), store.content(text.encode()))}))
-    assert names_of(store, root, "etc/passwd") == {"root": 0, "web": 33}
-    assert names_of(store, root, "etc/group") == {}
-    find = resolver(store, root, {"web": 100})
-    assert find("root", "passwd", ("uid",)) == 0 and find("web", "passwd", ("uid",)) == 100
-    with pytest.raises(StageProblem, match=r"'roo' is neither a container .*did you mean 'root'"):
-        find("roo", "passwd", ("uid",))
-    with pytest.raises(StageProblem, match="without quotes: 33"):
-        find("33", "passwd", ("uid",))
