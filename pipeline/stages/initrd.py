@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pipeline.compression import compress as compression
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Entry, File, Tree, length, only, outside
+from pipeline.model.tree import Content, Entry, File, Tree, length, only, outside
 from pipeline.stages.carried import warn_of
 from pipeline.stages.compression import choice
 from pipeline.store import Store
@@ -31,12 +31,17 @@ def fragment(store: Store, tree: Digest, *kernel: Digest, compress: str = "zstd"
     chosen = compression.parse(choice(store, kernel[0]) if kernel else compress)
     entries = outside("boot", store.tree(tree))
     warn_of(cpio.CARRIED, entries)
+    return store.put_tree(only("fragment", compressed(store, entries, chosen)))
+
+
+def compressed(store: Store, tree: Tree, chosen: compression.Compression, gzip_archive: int = GZIP_ARCHIVE) -> Content:
+    """Packs `tree` into compressed archives, padded to a multiple of 4 bytes: gzip's hold about `gzip_archive` each."""
     out = store.rope()
-    for archive in _archives(entries) if chosen.name == "gzip" else [entries]:
+    for archive in archives(tree, gzip_archive) if chosen.name == "gzip" else [tree]:
         with compression.compressor(chosen, cpio.size(archive), out, store.read) as sink:
             cpio.write(archive, sink)
     out.write(bytes(-out.tell() % 4))
-    return store.put_tree(only("fragment", out.finish()))
+    return out.finish()
 
 
 def initrd(store: Store, kernel: Digest, *fragments: Digest) -> Digest:
@@ -51,7 +56,7 @@ def initrd(store: Store, kernel: Digest, *fragments: Digest) -> Digest:
     return store.put_tree(only("initrd.img", out.finish()))
 
 
-def _archives(tree: Mapping[str, Entry], limit: int = GZIP_ARCHIVE) -> list[Tree]:
+def archives(tree: Mapping[str, Entry], limit: int) -> list[Tree]:
     """Splits `tree` at about `limit` bytes of data. All names of a file are in the same archive, the last one's."""
     filled = 0
     place: dict[str, int] = {}

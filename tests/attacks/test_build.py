@@ -61,7 +61,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     assert all(path.stat().st_mtime_ns >= stamp for path, stamp in store.items()), "nothing that was there has gone"
     assert sorted(os.listdir(folder)) == ["good", "images", "probe", "project"]
     assert (folder / "probe").read_text() == "untouched" and sorted(os.listdir(project)) == [
-        "build", "cache", "dodo.py", "specs",
+        "build", "cache", "pyproject.toml", "specs",
     ]  # fmt: skip
     said: dict[str, str] = {}
     for line in done.stderr.splitlines():

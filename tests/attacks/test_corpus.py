@@ -25,22 +25,24 @@ SECONDS = 120
 ROWS = 41
 """What there is bad input of, by kind; tests/attacks/attack.py says which the numbers are."""
 ELSEWHERE = {
-    21: "oci.test_credentials:test_a_redirect_or_realm_to_the_inside_is_refused"
-    " oci.test_credentials:test_another_port_of_the_same_host_is_another_place"
-    " oci.test_credentials:test_never_from_https_to_http",
+    21: "oci.test_trust:test_a_redirect_or_realm_to_the_inside_is_refused"
+    " oci.test_trust:test_another_port_of_the_same_host_is_another_place"
+    " oci.test_trust:test_never_from_https_to_http",
     22: "oci.test_credentials:test_a_redirect_to_another_host_carries_no_credentials",
     25: "oci.test_http:test_a_tag_that_moves_between_resolving_and_pulling_changes_nothing"
     " oci.test_http:test_docker_content_digest_is_not_believed",
-    26: "oci.test_names:test_deep_and_wide_indexes_end oci.test_names:test_the_nearest_platform_is_chosen"
-    " oci.test_names:test_of_equal_platforms_the_first_and_no_attestation",
-    28: "test_action:test_any_single_change_of_a_parameter_is_another_key"
-    " test_store:test_every_field_of_an_action_is_in_its_key_but_the_name",
+    26: "oci.test_resolve:test_deep_and_wide_indexes_end oci.test_manifest:test_the_nearest_platform_is_chosen"
+    " oci.test_manifest:test_of_equal_platforms_the_first_and_no_attestation",
+    28: "engine.test_action:test_any_single_change_of_a_parameter_is_another_key"
+    " engine.test_action:test_other_inputs_or_another_order_are_another_key"
+    " engine.test_action:test_another_version_or_function_is_another_key_for_all_that_builds_on_it",
     29: "store.test_fault:test_any_blobs_may_be_cut_short"
     " store.test_fault:test_fsck_finds_every_flipped_bit_and_the_next_build_is_right"
-    " store.test_kill:test_a_killed_build_leaves_whole_objects_and_the_next_one_is_right",
-    34: "oci.test_credentials:test_a_helper_is_a_name",
-    39: "spec.test_document:test_anchors_that_explode_are_refused"
-    " spec.test_document:test_keys_are_texts_and_stand_once spec.test_document:test_a_scalar_means_what_yaml_1_2_says",
+    " engine.test_kill:test_a_killed_build_leaves_whole_objects_and_the_next_one_is_right",
+    34: "oci.test_auth:test_a_helper_is_a_name",
+    39: "language.test_document:test_anchors_that_explode_are_refused"
+    " language.test_document:test_keys_are_texts_and_stand_once"
+    " language.test_document:test_a_scalar_means_what_yaml_1_2_says",
     40: "oci.test_http:test_a_download_that_breaks_goes_on_where_it_broke"
     " oci.test_http:test_a_drip_is_weather oci.test_credentials:test_an_expired_token_is_replaced",
     41: "recipe.test_assemble:test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image",

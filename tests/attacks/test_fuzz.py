@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from tests.oci import test_credentials, test_decompress, test_names, test_tar
+from tests.oci import test_auth, test_decompress, test_manifest, test_reference, test_tar
 
 SECONDS = float(os.environ.get("NODEKILN_FUZZ_SECONDS") or 1)
 """For each target; the least is one input."""
 LONGEST = 4096
 """Bytes that an input is drawn from."""
 TARGETS: list[Any] = [
-    test_names.test_any_text_is_a_reference_or_refused,
-    test_names.test_any_json_is_a_manifest_or_refused,
-    test_names.test_any_bytes_are_a_manifest_or_refused,
-    test_credentials.test_any_text_is_challenges_or_none,
+    test_reference.test_any_text_is_a_reference_or_refused,
+    test_manifest.test_any_json_is_a_manifest_or_refused,
+    test_manifest.test_any_bytes_are_a_manifest_or_refused,
+    test_auth.test_any_text_is_challenges_or_none,
     test_decompress.test_garbage_is_refused_or_gives_bytes,
     test_tar.test_any_bytes_give_members_inside_the_archive_or_are_refused,
 ]

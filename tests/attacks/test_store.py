@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipeline.incremental import open_store
 from pipeline.model.columns import START
 from pipeline.model.digest import Digest
 from pipeline.planning import lock
+from tests.damage import flip
 from tests.oci import craft
 from tests.project import declare, run_doit
 
@@ -182,16 +184,6 @@ def web(project: Path) -> Path:
     return project / "cache/blobs/sha256" / hashlib.sha256(layer("web")).hexdigest()
 
 
-def flip(path: Path, place: int = LARGE // 2) -> None:
-    """An ordinary write into a file, with the time stamp that the system gives it."""
-    path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.seek(place)
-        byte = file.read(1)[0]
-        file.seek(place)
-        file.write(bytes([byte ^ 1]))
-
-
 def fresh(project: Path) -> dict[str, str]:
     """What a build of the spec as it is now gives in a checkout that has nothing yet."""
     place = project.with_name("fresh")
@@ -205,7 +197,7 @@ def test_a_flipped_byte_of_a_layer_is_not_built_in_and_the_build_says_so(project
     blob = web(project)
     build(project, "fsck")  # what other tests have damaged
     build(project)
-    flip(blob)
+    flip(blob, LARGE // 2)
     write(project, compress="zstd:5")
     done = build(project)
     assert done.returncode == 0 and sums(project) == fresh(project)
@@ -220,7 +212,7 @@ def test_a_flipped_byte_of_a_layer_is_not_built_in_and_the_build_says_so(project
 def test_fsck_drops_what_was_made_of_damage_that_left_no_trace(project: Path, right: Sums) -> None:
     """The disk lost a bit, and no time stamp says so: what is built of it is wrong until fsck has read the blob."""
     store, blob = open_store(project / "cache"), web(project)
-    flip(blob)
+    flip(blob, LARGE // 2)
     store.verified.add(Digest("sha256:" + blob.name), stamp(os.stat(blob)))
     write(project, compress="zstd:6")
     honest = fresh(project)
@@ -240,7 +232,7 @@ def test_fsck_drops_what_was_made_of_damage_that_left_no_trace(project: Path, ri
 def test_a_fresh_checkout_gets_no_wrong_byte_out_of_a_shared_cache(
     project: Path, right: Sums, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flip(web(project))
+    flip(web(project), LARGE // 2)
     monkeypatch.setenv("NODEKILN_CACHE", str(project / "cache"))
     fresh = project.with_name("checkout")
     shutil.copytree(project, fresh, ignore=shutil.ignore_patterns("build", "cache"))
@@ -274,7 +266,9 @@ def test_results_that_something_was_done_to_are_made_again(project: Path, right:
         assert " 0 ran" in f" {build(project).stdout}"
 
 
-@pytest.mark.parametrize("change", [flip, lambda path: path.unlink()], ids=["flipped", "gone"])
+@pytest.mark.parametrize(
+    "change", [partial(flip, place=LARGE // 2), lambda path: path.unlink()], ids=["flipped", "gone"]
+)
 def test_a_record_is_held_against_the_files_beside_it(
     project: Path, right: Sums, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:

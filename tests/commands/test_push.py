@@ -15,7 +15,7 @@ from pipeline.oci import push
 from pipeline.recipe import recipe
 from tests.judges import need, run
 from tests.oci import servers
-from tests.project import declare, doit
+from tests.project import doit, new_project
 
 SPEC = """\
 files:
@@ -43,11 +43,8 @@ def host(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node of one file for two architectures, and a recipe without packages."""
-    root = tmp_path / "project"
-    (root / "specs").mkdir(parents=True)
+    root = new_project(tmp_path / "project", node=SPEC)
     (root / "images/hello").mkdir(parents=True)
-    declare(root)
-    (root / "specs/node.yml").write_text(SPEC)
     (root / "images/hello/build.yml").write_text(RECIPE)
     found = recipe.load(root / "images/hello")
     locked = {arch: {"request": found.request(arch), "packages": []} for arch in found.build.arches}

@@ -1,4 +1,4 @@
-"""The same trees and documents as LinuxKit's own, for every case of the corpus.
+"""The same trees and documents as LinuxKit's own, for every case.
 
 With `build.compat: linuxkit` nothing may differ: no time stamp, no mode, no byte of a document. Without it, only what
 docs/linuxkit.md lists.
@@ -39,9 +39,9 @@ def store(session_store: Store) -> Store:
     return session_store
 
 
-@pytest.fixture(scope="module")
-def images(store: Store) -> Images:
-    return Images(store, corpus.IMAGES)
+@pytest.fixture
+def images(store: Store, layout: Path) -> Images:
+    return Images(store, layout)
 
 
 @pytest.fixture

@@ -28,8 +28,10 @@ def store(session_store: Store) -> Store:
 
 
 @corpus.each(corpus.cases("tree.jsonl"))
-def test_a_container_of_a_case_is_its_image(case: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NODEKILN_MIRROR", f"*=oci:{corpus.IMAGES}")
+def test_a_container_of_a_case_is_its_image(
+    case: Path, layout: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODEKILN_MIRROR", f"*=oci:{layout}")
     spec = yaml.safe_load((case / "spec.yml").read_text())
     expected = {entry["path"]: entry for entry in map(json.loads, (case / "tree.jsonl").read_text().splitlines())}
     checked = 0

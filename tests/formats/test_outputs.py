@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from pipeline import formats
+from pipeline.compression.compress import Compression
 from pipeline.language import schema
 from pipeline.language.problem import StageProblem
 from pipeline.model.digest import Digest
@@ -70,13 +71,11 @@ def test_a_fragment_leaves_out_the_boot_loader_s_files(store, tmp_path):
     assert names == {path for path in tree if not path.startswith("boot/")} and "boot" in names
 
 
-def test_a_large_part_becomes_several_gzip_archives(store, monkeypatch, tmp_path):
-    monkeypatch.setattr(initrd._archives, "__defaults__", (100_000,))
+def test_a_large_part_becomes_several_gzip_archives(store):
     tree = samples.special(store)
-    fragment = store.tree(initrd.fragment(store, store.put_tree(tree), compress="gzip"))["fragment"]
-    packed = samples.read(store, fragment.content)
+    packed = samples.read(store, initrd.compressed(store, tree, Compression("gzip", 6), 100_000))
     assert packed.count(b"\x1f\x8b\x08\0\0\0\0\0") >= 2 and len(packed) % 4 == 0
-    pieces = initrd._archives(tree)
+    pieces = initrd.archives(tree, 100_000)
     assert {path for piece in pieces for path in piece} == set(tree)
     for piece in pieces:
         inodes = {entry.inode for entry in piece.values() if type(entry) is File and entry.inode}

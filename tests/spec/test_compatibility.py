@@ -1,4 +1,4 @@
-"""What makes other bytes has another VERSION, which the CHANGELOG lists; specs may insist on a generation of them."""
+"""Every VERSION is listed with its release, and a spec may insist on a generation of them."""
 
 import re
 import sys
@@ -12,13 +12,13 @@ from pipeline.spec import compatibility
 from tests import versions
 
 
-def test_the_changelog_lists_every_version():
-    text = versions.CHANGELOG.read_text()
-    assert text == versions.updated(text), "a VERSION was raised: say why in it, then python -m tests.versions"
+def test_the_table_lists_every_version():
+    text = versions.TABLE.read_text()
+    assert text == versions.updated(text), "a VERSION was raised: run python -m tests.versions"
 
 
 def test_a_raised_version_is_listed_with_the_release_that_raises_it(monkeypatch):
-    text = versions.updated(versions.CHANGELOG.read_text())
+    text = versions.updated(versions.TABLE.read_text())
     monkeypatch.setattr("pipeline.formats.tar.VERSION", "raised")
     monkeypatch.setattr(pipeline, "__version__", "7.0.0")
     assert versions.updated(text) != text
@@ -30,7 +30,7 @@ def test_a_raised_version_is_listed_with_the_release_that_raises_it(monkeypatch)
 
 def test_a_release_that_raises_a_version_begins_a_generation():
     """New modules may come with any release; what is raised in one needs a generation that begins there."""
-    sinces = {since for _, since in versions.listed(versions.CHANGELOG.read_text()).values()}
+    sinces = {since for _, since in versions.listed(versions.TABLE.read_text()).values()}
     raised = {since for since in sinces if not since.startswith(versions.NEW)}
     assert raised <= set(compatibility.FIRST.values()), (
         "pipeline.spec.compatibility.FIRST lacks a release that raises a VERSION"

@@ -53,3 +53,9 @@ def image(store: Store, tree: Tree, label: str | dict[str, Any] = "", **config: 
         "layers": [],
     }
     return Made(store.put(json.dumps(manifest).encode()), store.put_tree(tree))
+
+
+def text(store: Store, tree: Tree, path: str) -> str:
+    """The text of the file `path`."""
+    entry = tree.file(path)
+    return store.bytes(entry.content).decode()

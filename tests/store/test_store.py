@@ -125,21 +125,6 @@ def test_what_was_deleted_is_made_again(store):
     assert calls == ["low", "top"]
 
 
-def test_every_field_of_an_action_is_in_its_key_but_the_name():
-    lower = Action("lower", constant, {"text": "low"})
-    action = Action("top", count, {"label": "top"}, (lower,))
-    others = [
-        Action("top", constant, {"label": "top"}, (lower,)),
-        Action("top", count, {"label": "top2"}, (lower,)),
-        Action("top", count, {"label": "top", "more": None}, (lower,)),
-        Action("top", count, {"label": "top"}, (lower, lower)),
-        Action("top", count, {"label": "top"}, ()),
-        Action("top", count, {"label": "top"}, (Action("lower", constant, {"text": "lower"}),)),
-    ]
-    assert len({action.key, *(other.key for other in others)}) == len(others) + 1
-    assert Action("renamed", count, {"label": "top"}, (lower,)).key == action.key
-
-
 def test_closure_gives_inputs_first_and_each_action_once():
     a = Action("a", constant, {"text": "a"})
     b = Action("b", constant, {"text": "b"}, (a,))

@@ -18,19 +18,11 @@ from pipeline.model.tree import Slice, only
 from pipeline.store import Missing, Store
 from pipeline.store.reading import TOGETHER
 from pipeline.store.verified import SMALL
+from tests.damage import flip
 
 SIZES = (1, 5000, SMALL + 1, 4 * TOGETHER)
 """Blobs that are hashed whenever they are opened, and some whose marks are kept; read in windows, and whole."""
 DATA = [bytes((at * step >> 3) & 0xFF for at in range(size)) for step, size in enumerate(SIZES, 1)]
-
-
-def flip(path, place):
-    path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.seek(place)
-        byte = file.read(1)[0]
-        file.seek(place)
-        file.write(bytes([byte ^ 1]))
 
 
 def change(how, path, place, other):

@@ -1,49 +1,15 @@
-"""Partition tables and EFI programs: sgdisk, sfdisk, sbverify and objdump find nothing wrong."""
+"""EFI programs: objdump and sbverify find nothing wrong."""
 
-import json
-import os
 import re
-import uuid
 from functools import partial
 
 import pytest
 
 from pipeline.incremental import checksum16
-from pipeline.model.tree import Slice
-from pipeline.ondisk.mbr import FAT, LINUX
-from pipeline.writers import FormatError, disk, gpt, mbr, pe
+from pipeline.writers import FormatError, pe
 from tests.formats import node
 from tests.judges import need, run
 from tests.writers import samples
-
-MIB = 1 << 20
-
-
-def test_gpt(store, tmp_path):
-    content = (*store.content(samples.noise(MIB)), Slice(None, 0, 7 * MIB))
-    volumes = [gpt.GptVolume(content, "EFI System", gpt.EFI_SYSTEM)]
-    path = samples.written(store, lambda out: gpt.write_disk(volumes, 10 * MIB, out, disk.identity), tmp_path / "disk")
-    assert path.stat().st_size == 10 * MIB
-    assert "No problems found" in run(need("sgdisk", "gdisk"), "-v", path).stdout
-    found = json.loads(run(need("sfdisk", "fdisk"), "--json", path).stdout)["partitiontable"]
-    assert found["label"] == "gpt" and found["id"] == str(disk.identity("disk", content)).upper()
-    (partition,) = found["partitions"]
-    assert (partition["start"], partition["size"], partition["name"]) == (2048, 16384, "EFI System")
-    assert uuid.UUID(partition["type"]) == gpt.EFI_SYSTEM
-    assert "warning" not in run("sfdisk", "--verify", path).stderr.lower()
-
-
-@pytest.mark.parametrize("sectors", [4096, 1 << 24, 1 << 31])
-def test_mbr(tmp_path, sectors):
-    parts = [mbr.MbrPartition(2048, sectors, FAT[32], active=True), mbr.MbrPartition(2048 + sectors, 99, LINUX)]
-    path = tmp_path / "disk"
-    path.write_bytes(mbr.record(parts, 0x1234ABCD))
-    os.truncate(path, (sectors + 4096) * 512)
-    found = json.loads(run(need("sfdisk", "fdisk"), "--json", path).stdout)["partitiontable"]
-    assert found["id"] == "0x1234abcd"
-    assert [(row["start"], row["size"], row["type"]) for row in found["partitions"]] == [
-        (2048, sectors, "c"), (2048 + sectors, 99, "83"),
-    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +61,3 @@ def test_a_stub_without_room_is_refused(store, stub):
     sections = [(f".s{number}", store.content(b"x")) for number in range(30)]
     with pytest.raises(FormatError, match="room"):
         pe.write(pe.stub(stub), sections, partial(checksum16, store), store.rope())
-
-
-@pytest.mark.parametrize(("text", "size"), [(None, None), ("1024", 1 << 30), (300, 300 * MIB), ("2G", 2 << 30)])
-def test_sizes(text, size):
-    assert disk.size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "0", "1M", "-5G", "5K", "1.5G", "9999999T", "3T", "x", True])
-def test_other_sizes_are_refused(text):
-    with pytest.raises(FormatError, match="size"):
-        disk.size(text)

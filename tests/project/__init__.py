@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 """This repository."""
 EMPTY_LOCK = '{"images": {}, "packages": {}, "version": 1}\n'
 """Lock of a spec that names neither images nor recipes."""
