@@ -121,7 +121,7 @@ def test_only_without_a_word_of_the_spec_is_the_kernel_looked_into(tmp_path: Pat
 
 
 def test_a_changed_command_line_or_option_is_no_other_compression(tmp_path: Path) -> None:
-    """tests/tasks/test_tasks.py sees that nothing is compressed again: what fragments hold is as it was."""
+    """tests/tasks/test_build.py sees that nothing is compressed again: what fragments hold is as it was."""
     one, other = (
         planned(tmp_path, NODE),
         planned(tmp_path, NODE.replace("quiet", "debug").replace("image: x", "image: y")),
