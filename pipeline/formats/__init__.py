@@ -96,13 +96,13 @@ class Format:
     """Maximum number of entries in `build.partitions`."""
 
     def __post_init__(self) -> None:
+        others = [Output(name) for name in names()]
         for need in self.needs:
-            known = names() if isinstance(need, Output) else get_args(Product)
-            if not isinstance(need, Recipe) and (need.format if isinstance(need, Output) else need) not in known:
+            if not isinstance(need, Recipe) and need not in (*get_args(Product), *others):
+                known = names() if isinstance(need, Output) else get_args(Product)
                 raise ValueError(f"the format {self.name} needs {need!r}: use {', '.join(known)}, or Recipe(NAME)")
-        for option in self.options:
-            if option not in get_args(Option):
-                raise ValueError(f"the format {self.name} takes {option!r}: use {', '.join(get_args(Option))}")
+        if unknown := {*self.options} - {*get_args(Option)}:
+            raise ValueError(f"the format {self.name} takes {min(unknown)!r}: use {', '.join(get_args(Option))}")
         if self.drive and len(self.produces) != 1:
             raise ValueError(f"the format {self.name} has a drive and {len(self.produces)} files: it needs exactly one")
 

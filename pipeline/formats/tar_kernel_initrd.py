@@ -14,8 +14,8 @@ MEMBERS = ("cmdline", "initrd.img", "kernel", "ucode.cpio")
 
 def build(store: Store, kernel: Digest, initrd: Digest) -> Digest:
     """Tree {"-initrd.tar"}: kernel, cmdline, initrd.img and, if there is any, the microcode by itself (ucode.cpio)."""
-    found = {**store.tree(kernel).files(), **store.tree(initrd).files()}
-    members = Tree((path, found[path]) for path in MEMBERS if path in found)
+    sources = {**store.tree(kernel).files(), **store.tree(initrd).files()}
+    members = Tree((path, sources[path]) for path in MEMBERS if path in sources)
     out = store.rope()
     tar.write(members, out)
     return store.put_tree(files([("-initrd.tar", out.finish())]))

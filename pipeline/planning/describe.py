@@ -58,7 +58,7 @@ def json_schema() -> dict[str, Any]:
 
 def _object(record: type, define: Any) -> dict[str, Any]:
     texts = meanings(record)
-    found: dict[str, Any] = {
+    schema: dict[str, Any] = {
         "type": "object",
         "description": _first(record.__doc__),
         "additionalProperties": False,
@@ -67,27 +67,27 @@ def _object(record: type, define: Any) -> dict[str, Any]:
         },
     }
     required = [name for name, field in fields(record).items() if field.required]
-    return found | ({"required": required} if required else {})
+    return schema | ({"required": required} if required else {})
 
 
 def meanings(record: type) -> Mapping[str, str]:
     """The text under each field of a class, those of its bases included."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for base in reversed(record.__mro__):
         if is_mapping(base):
-            found |= _texts(base)
-    return found
+            texts |= _texts(base)
+    return texts
 
 
 def _texts(record: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = {}
+    texts = {}
     for field, text in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), f"{record}: {field.target.id}"
-            found[field.target.id] = " ".join(str(text.value.value).split())
-    return found
+            texts[field.target.id] = " ".join(str(text.value.value).split())
+    return texts
 
 
 def manual() -> str:
@@ -147,18 +147,18 @@ def _records(value: Kind) -> Iterator[type]:
 
 def _reachable(records: list[type]) -> list[type]:
     """`records` and every class below, each before those that it names."""
-    found: dict[type, None] = {}
+    classes: dict[type, None] = {}
 
     def visit(record: type) -> None:
-        if record not in found:
-            found[record] = None
+        if record not in classes:
+            classes[record] = None
             for field in fields(record).values():
                 for each in _records(field.kind):
                     visit(each)
 
     for record in records:
         visit(record)
-    return list(found)
+    return list(classes)
 
 
 def _summary(section: str) -> str:

@@ -44,33 +44,33 @@ class Images:
         self.missing: dict[Action, LockRequest] = {}
 
     def __call__(self, reference: str, arch: str = "") -> Image:
-        asked = (reference, arch or self._arch)
-        if asked not in self._known:
+        name = (reference, arch or self._arch)
+        if name not in self._known:
             make = self._from_recipe if reference.startswith(PKG) else self._from_registry
-            self._known[asked] = make(*asked)
-        return self._known[asked]
+            self._known[name] = make(*name)
+        return self._known[name]
 
     def _from_registry(self, reference: str, arch: str) -> Image:
         full = references.expand(reference)
-        wanted = LockRequest(full, arch)
-        facts = self._lock.get(wanted)
-        params = {"reference": full, "manifest": facts["manifest"] if facts else ""}
+        request = LockRequest(full, arch)
+        meaning = self._lock.get(request)
+        params = {"reference": full, "manifest": meaning["manifest"] if meaning else ""}
         title = reference if arch == self._arch else f"{reference} ({arch})"
-        manifest = self._locked(Action(f"pull/{title}", pull.pull, params), wanted)
+        manifest = self._locked(Action(f"pull/{title}", pull.pull, params), request)
         return Image(full, manifest, Action(f"unpack/{title}", pull.unpack, {}, (manifest,)))
 
     def _from_recipe(self, reference: str, arch: str) -> Image:
         from pipeline.recipe import actions as recipes
         from pipeline.recipe import recipe
 
-        found = recipe.load(self._folder(reference.removeprefix(PKG)))
-        name = found.build.image
-        if arch not in found.build.arches:
-            arches = ", ".join(found.build.arches)
+        source = recipe.load(self._folder(reference.removeprefix(PKG)))
+        name = source.build.image
+        if arch not in source.build.arches:
+            arches = ", ".join(source.build.arches)
             raise NoImage(f"{reference} is made for {arches}, not for {arch}")
-        wanted = LockRequest(name, arch, str(found.folder), found.request(arch))
-        manifest = recipes.image(found, arch, self._lock.get(wanted) or [])
-        self._locked(manifest, wanted)
+        request = LockRequest(name, arch, str(source.folder), source.request(arch))
+        manifest = recipes.image(source, arch, self._lock.get(request) or [])
+        self._locked(manifest, request)
         return Image(reference, manifest, Action(f"unpack/{name}", pull.unpack, {}, (manifest,)))
 
     def _folder(self, path: str) -> Path:

@@ -32,9 +32,9 @@ def load(path: Path) -> Spec:
     nodes, files = _nodes(path)
     if len(nodes) > 1:  # each by itself first, so that only documents of the right shape are merged
         _refuse([problem for node in nodes for problem in _read(node)[1].problems])
-    found, reader = _read(functools.reduce(document.merge, nodes))
+    values, reader = _read(functools.reduce(document.merge, nodes))
     _refuse(reader.problems)
-    return _checked(Spec(path.stem, path, found, reader.places, files=tuple(files)))
+    return _checked(Spec(path.stem, path, values, reader.places, files=tuple(files)))
 
 
 def _refuse(problems: list[Problem]) -> None:
@@ -74,22 +74,21 @@ def _parse(path: Path, problems: list[Problem], home: Path) -> Node | None:
 
 
 def _appended(node: Node, path: Path, problems: list[Problem]) -> list[Path]:
-    """The files that `build.append` names. What is wrong with it otherwise shows when it is read."""
-    asked = _under(_under(node, "build"), "append")
-    found = []
-    for item in asked.items if isinstance(asked, document.Sequence) else ():
+    """The files that `build.append` names. Other faults of its value are found when it is read."""
+    names = _under(_under(node, "build"), "append")
+    files = []
+    for item in names.items if isinstance(names, document.Sequence) else ():
         if not isinstance(item, document.Scalar):
             continue
         file = path.parent / item.text
         if tracked.is_file(file) and containment.escapes(file, path.parent):
             problems.append(Problem(item.place, f"{item.text!r} lies outside the project", containment.ALLOWED))
         elif tracked.is_file(file):
-            found.append(file)
+            files.append(file)
         else:
-            problems.append(
-                Problem(item.place, f"there is no file {item.text!r} to append", f"looked in {path.parent}")
-            )
-    return found
+            hint = f"looked in {path.parent}"
+            problems.append(Problem(item.place, f"there is no file {item.text!r} to append", hint))
+    return files
 
 
 def _under(node: Node | None, key: str) -> Node | None:

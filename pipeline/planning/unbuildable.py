@@ -29,8 +29,8 @@ def of_images(spec: Spec, images: Images) -> list[Problem]:
 
 def of_format(spec: Spec, images: Images, name: str) -> Iterator[Problem]:
     """Yields what the format `name` lacks: a kernel, or the image of a boot loader."""
-    asked = spec.build.formats
-    place = spec.where(("build", "formats", asked.index(name)) if name in asked else ("build", "formats"))
+    names = spec.build.formats
+    place = spec.where(("build", "formats", names.index(name)) if name in names else ("build", "formats"))
     if not spec["kernel"].image and formats.kernel_needed(name):
         yield Problem(place, f"{name} needs a kernel to start, and the spec names none", "kernel: {image: …}")
     for recipe in sorted(formats.recipes(name)):
@@ -48,13 +48,13 @@ def cmdline_path(arch: str) -> KeyPath:
 
 
 def _of_formats(spec: Spec) -> Iterator[Problem]:
-    asked = spec.build.formats
-    for at, name in enumerate(asked):
+    names = spec.build.formats
+    for at, name in enumerate(names):
         if not formats.known(name):
             hint = suggestion(name, [*formats.names(), *formats.compressed()])
             yield Problem(spec.where(("build", "formats", at)), f"unknown format {name!r}", hint)
-    for one, other, suffix in formats.clashes(filter(formats.known, asked)):
-        where = spec.where(("build", "formats", asked.index(other)))
+    for one, other, suffix in formats.clashes(filter(formats.known, names)):
+        where = spec.where(("build", "formats", names.index(other)))
         yield Problem(where, f"{one} and {other} both give {spec.name}{suffix}", "leave one of them out")
 
 

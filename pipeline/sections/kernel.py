@@ -67,9 +67,8 @@ def components(value: Kernel, context: Context, below: tuple[Component, ...]) ->
     arch = context.arch
     line = for_arch(value.cmdline, arch)
     if line is None:
-        raise Problems(
-            [Problem(context.spec.where(("kernel", "cmdline")), f"there is no command line for {arch}", f"{arch}: …")]
-        )
+        place = context.spec.where(("kernel", "cmdline"))
+        raise Problems([Problem(place, f"there is no command line for {arch}", f"{arch}: …")])
     chosen = {number: name for number, each in enumerate(value.modules or ()) if (name := for_arch(each, arch))}
     params = {
         "binary": value.binary or Kernel.binary,
