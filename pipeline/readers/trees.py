@@ -22,25 +22,30 @@ def read(view: View) -> Listing:
         listing = {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
     except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
         raise StructureError("a file that starts like a tree, with damaged fields") from error
-    if not all(isinstance(said, str | int) for node in listing.values() for said in node.facts.values()):
+    if not all(isinstance(value, str | int) for node in listing.values() for value in node.facts.values()):
         raise StructureError("a file that starts like a tree, with owners or times that are not numbers")
     return listing
 
 
 def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:
     """Returns the metadata of an entry under the readers' names. content: include the slices of a file."""
-    said: dict[str, str | int] = {"mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid, "mtime": entry.mtime}
-    said |= {f"xattr {name}": value.hex() for name, value in entry.xattrs}
+    values: dict[str, str | int] = {
+        "mode": f"{entry.mode:04o}",
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "mtime": entry.mtime,
+    }
+    values |= {f"xattr {name}": value.hex() for name, value in entry.xattrs}
     if isinstance(entry, Symlink):
-        said["target"] = entry.target
+        values["target"] = entry.target
     elif isinstance(entry, Device):
-        said["device"] = f"{entry.kind} {entry.major}:{entry.minor}"
+        values["device"] = f"{entry.kind} {entry.major}:{entry.minor}"
     elif isinstance(entry, File):
         if entry.inode:
-            said["linked as"] = entry.inode
+            values["linked as"] = entry.inode
         if content:
-            said["content"] = ", ".join(f"{blob or 'zeros'}[{offset}+{size}]" for blob, offset, size in entry.content)
-    return said
+            values["content"] = ", ".join(f"{blob or 'zeros'}[{offset}+{size}]" for blob, offset, size in entry.content)
+    return values
 
 
 READER = Reader("tree", recognises, read)

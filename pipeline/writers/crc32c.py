@@ -47,13 +47,13 @@ def crc32c_each(crcs: Sequence[int], rows: Sequence[bytes], size: int) -> list[i
     for length, numbers in alike.items():
         width = min(length, size)
         for start in range(0, len(numbers), MANY):
-            some = numbers[start : start + MANY]
-            if len(some) < FEW:
-                found = [crc32c(crcs[number], rows[number].ljust(size, b"\0")) for number in some]
+            batch = numbers[start : start + MANY]
+            if len(batch) < FEW:
+                sums = [crc32c(crcs[number], rows[number].ljust(size, b"\0")) for number in batch]
             else:
-                data = b"".join([rows[number].ljust(width, b"\0") for number in some])
-                found = _over_zeros(_columns([crcs[number] for number in some], data, width), size - width)
-            for number, crc in zip(some, found, strict=True):
+                data = b"".join([rows[number].ljust(width, b"\0") for number in batch])
+                sums = _over_zeros(_columns([crcs[number] for number in batch], data, width), size - width)
+            for number, crc in zip(batch, sums, strict=True):
                 result[number] = crc
     return result
 

@@ -27,15 +27,15 @@ def identities(contents: Mapping[str, Content], read: Read) -> Iterator[tuple[st
     alike = Counter(sizes)
     names: list[object] = [number if alike[size] == 1 else None for number, size in enumerate(sizes)]
     rest = iter(zip(contents, each, strict=True))
-    while some := list(islice(rest, TOGETHER)):
-        unread = dict.fromkeys([number for _, number in some if names[number] is None])
+    while batch := list(islice(rest, TOGETHER)):
+        unread = dict.fromkeys([number for _, number in batch if names[number] is None])
         small = [number for number in unread if sizes[number] <= SMALL]
         for number, digest in zip(small, _digests([different[number] for number in small], read), strict=True):
             names[number] = digest
         for number in unread:
             if names[number] is None:
                 names[number] = _digest(different[number], read)
-        yield from [(path, names[number]) for path, number in some]
+        yield from [(path, names[number]) for path, number in batch]
 
 
 def _digests(contents: list[Content], read: Read) -> Iterator[Digest]:

@@ -123,11 +123,11 @@ def _pieces(
     space, groups, journal, firsts = required.place(geometry)
     directories: list[int] = []
     for part, first in zip(parts, firsts, strict=True):
-        said, content = laid(part, geometry.head, first)
-        blocks, rows = _split_end(content, INODE * sum(count for _, count in said["inodes"]))
-        directories += said["directories"]
+        result, content = laid(part, geometry.head, first)
+        blocks, rows = _split_end(content, INODE * sum(count for _, count in result["inodes"]))
+        directories += result["directories"]
         yield from _without_copies(geometry, first, blocks)
-        yield from _rows(geometry, groups, said["inodes"], rows)
+        yield from _rows(geometry, groups, result["inodes"], rows)
     if required.journal:
         row, record, start = _journal(required.journal, journal, superblock)
         superblock = superblock._replace(journal=record)

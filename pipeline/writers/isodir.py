@@ -94,8 +94,8 @@ def write(area: Area, others: Sequence[Mapping[str, Where]], files: Mapping[str,
         places = {path: (_place(*where),) for path, where in (*own.items(), *other.items())} | placed
         rows = list(listings.rows.values())
         for start in range(0, len(rows), MANY):
-            some = rows[start : start + MANY]
-            out.write(b"".join([_directory(each, places, overflow, area.overflow) for each in some]))
+            batch = rows[start : start + MANY]
+            out.write(b"".join([_directory(each, places, overflow, area.overflow) for each in batch]))
     out.write(bytes(overflow.data))
     out.zeros(-len(overflow.data) % BLOCK)
 
@@ -146,13 +146,13 @@ def _rows(
                 fields = rockridge.first_fields(fields)
         unix = b"".join(fields)
         for number in range(extents):
-            late: Sequence[bytes] = ()
+            overflowing: Sequence[bytes] = ()
             tail = _tail(identifier, flags if number + 1 == extents else MORE_EXTENTS, entry.mtime)
             size = PLACED + len(tail) + len(unix)
             if size <= LONGEST_RECORD:
                 tail += unix + PADDING[size % 2]
             else:
-                late = fields
+                overflowing = fields
                 size = PLACED + len(tail) + len(overflow.fit(fields, LONGEST_RECORD - PLACED - len(tail), 0))
             size += size % 2
             head = HEADS[size]
@@ -160,7 +160,7 @@ def _rows(
                 head = bytes(-at % BLOCK) + head
                 at += -at % BLOCK
             at += size
-            rows.append((head, child, number, tail, late))
+            rows.append((head, child, number, tail, overflowing))
     return rows, at + -at % BLOCK
 
 
@@ -185,10 +185,10 @@ def _directory(
 ) -> bytes:
     """The bytes of a directory."""
     parts: list[bytes] = []
-    for head, path, number, tail, late in rows:
+    for head, path, number, tail, overflowing in rows:
         parts += (head, places.get(path, NOWHERE)[number], tail)
-        if late:
-            fitted = overflow.fit(late, LONGEST_RECORD - PLACED - len(tail), overflow_block)
+        if overflowing:
+            fitted = overflow.fit(overflowing, LONGEST_RECORD - PLACED - len(tail), overflow_block)
             parts += (fitted, PADDING[len(fitted) % 2])
     data = b"".join(parts)
     return data + bytes(-len(data) % BLOCK)

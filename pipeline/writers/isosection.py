@@ -73,29 +73,33 @@ def lay_out(tree: Mapping[str, Entry], keep: Memoize, how: str, start: int, want
     opened = _find_spanning(tree, rows, start)
     open_ones = f"{how} open {named(opened.entries, opened.start, opened.paths)}"
     outline, _ = keep(open_ones, partial(_lay_out_spanning, opened))
-    asked = {path for path, entry in opened.entries.items() if type(entry) is File} | set(wanted)
+    needed = {path for path, entry in opened.entries.items() if type(entry) is File} | set(wanted)
     parts, files, block = list[Content](), dict[str, Where](), outline["end"]
     places, names = [dict(each) for each in outline["places"]], [outline["directories"]]
     described = [partial(keep, f"{open_ones} directories", partial(_list_directories, opened))]
     for row, (known, first) in zip(rows, _deduplicate(rows), strict=True):
-        near = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))}
+        adjacent = {each for path in row if type(row[path]) is Directory for each in (path, parent(path))}
         section = IsoSection(
             block,
             row,
-            {path: (tree[path], [where[path] for where in outline["places"]]) for path in opened.paths if path in near},
+            {
+                path: (tree[path], [where[path] for where in outline["places"]])
+                for path in opened.paths
+                if path in adjacent
+            },
             {path: files[other][0] for path, other in known.items()},
-            [path for path in row if path in asked or path in first],
+            [path for path in row if path in needed or path in first],
         )
         name = f"{how} {named(row, section.start, section.spanning, section.known, section.wanted)}"
-        said, content = keep(name, partial(_write_section, section))
+        result, content = keep(name, partial(_write_section, section))
         parts.append(content)
         block += length(content) // BLOCK
-        files |= zip(section.wanted, said["files"], strict=True)
-        for found, where in zip(places, said["places"], strict=True):
+        files |= zip(section.wanted, result["files"], strict=True)
+        for found, where in zip(places, result["places"], strict=True):
             found |= where
-        names.append(said["directories"])
+        names.append(result["directories"])
         described.append(partial(keep, f"{name} directories", partial(_list_directories, section)))
-    files = {path: where for path, where in files.items() if path in asked}
+    files = {path: where for path, where in files.items() if path in needed}
     _, content = keep(f"{open_ones} {named({}, places, files)}", partial(_write_spanning, opened, places, files))
     root = [each[""] for each in places]
     return SectionedDisc([content, *parts], files, root, named({}, names), partial(_merge, described), block)
@@ -166,15 +170,15 @@ def _deduplicate(rows: Sequence[Mapping[str, Entry]]) -> Iterator[tuple[dict[str
     that have bytes for later ones."""
     first: dict[Content, tuple[int, str]] = {}
     known: list[dict[str, str]] = [{} for _ in rows]
-    asked: list[set[str]] = [set() for _ in rows]
+    needed: list[set[str]] = [set() for _ in rows]
     for number, row in enumerate(rows):
         for path, entry in row.items():
             if type(entry) is File and entry.content:
                 where, other = first.setdefault(entry.content, (number, path))
                 if where != number:
                     known[number][path] = other
-                    asked[where].add(other)
-    yield from zip(known, asked, strict=True)
+                    needed[where].add(other)
+    yield from zip(known, needed, strict=True)
 
 
 def _write_section(section: IsoSection, out: Sink) -> Any:

@@ -99,11 +99,11 @@ def write(content: Content, pack: Compress, body: Sink) -> bytes:
     return header(length(content), (place, len(first)), _references(image), ondisk.ZSTD)
 
 
-def compress_clusters(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def compress_clusters(compress: Transform, raw: Sequence[bytes]) -> list[bytes | memoryview]:
     """Clusters, of which the disk's last may be short, as zstd frames, each, or PLAIN; of zeros nothing."""
-    holes = [not data.strip(b"\0") for data in some]
-    made = iter(compress([data.ljust(CLUSTER, b"\0") for data, hole in zip(some, holes, strict=True) if not hole]))
-    frames = [b"" if hole else next(made) for hole in holes]
+    holes = [not data.strip(b"\0") for data in raw]
+    results = iter(compress([data.ljust(CLUSTER, b"\0") for data, hole in zip(raw, holes, strict=True) if not hole]))
+    frames = [b"" if hole else next(results) for hole in holes]
     return [frame if len(frame) <= CLUSTER - SECTOR else PLAIN for frame in frames]
 
 

@@ -58,13 +58,13 @@ def write(
     fragment table are appended to `fragments`; it is complete at the end.
     """
     found, ahead = tee(_blocks(contents, read))
-    made = make(each.content for each in ahead if isinstance(each, Block) and not each.hole)
+    pieces = make(each.content for each in ahead if isinstance(each, Block) and not each.hole)
     for each in found:
         if isinstance(each, BlockList):
             yield each
             continue
         start = out.tell() - origin
-        size, stored = (0, ()) if each.hole else _store(each, next(made))
+        size, stored = (0, ()) if each.hole else _store(each, next(pieces))
         out.extend(stored)
         if each.place is None:
             fragments += FRAGMENT.struct.pack(start, size, 0)
@@ -81,11 +81,11 @@ def _store(block: Block, piece: Slice) -> tuple[int, Content]:
     return piece.length, (piece,) if piece.length else ()
 
 
-def compress_blocks(compress: Transform, some: Sequence[bytes]) -> list[bytes | memoryview]:
+def compress_blocks(compress: Transform, raw: Sequence[bytes]) -> list[bytes | memoryview]:
     """Blocks as they are stored, each, or PLAIN; of BLOCK zeros nothing."""
-    made = iter(compress([data for data in some if data != ZEROS]))
-    blocks = [b"" if data == ZEROS else next(made) for data in some]
-    return [block if len(block) < len(data) else PLAIN for block, data in zip(blocks, some, strict=True)]
+    results = iter(compress([data for data in raw if data != ZEROS]))
+    blocks = [b"" if data == ZEROS else next(results) for data in raw]
+    return [block if len(block) < len(data) else PLAIN for block, data in zip(blocks, raw, strict=True)]
 
 
 def _blocks(contents: Mapping[str, Content], read: Read) -> Iterator[Block | BlockList]:

@@ -108,7 +108,7 @@ def _device(path: str, entry: Device) -> tuple[int, int]:
 def _attribute(path: str, key: str) -> bytes:
     """The key of the record of an extended attribute. The first `=` ends it for readers."""
     if "=" in key:
-        room = "tar allows no = in its name"
+        room = "tar has room for names without ="
         raise FormatError(f"{limits.short_path(path)}: extended attribute {key}; {room}: leave it out")
     return b"SCHILY.xattr." + raw(key)
 
