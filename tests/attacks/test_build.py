@@ -77,7 +77,7 @@ def test_its_node_is_built_or_refused_with_a_line_that_says_why(
     project, said = built
     attack, name = list(CORPUS.values())[number], f"n{number}"
     made = project / "build" / name / f"{name}.tar"
-    wrong = attack.refused or ("'somebody' is no container" if 31 in attack.rows else "")
+    wrong = attack.refused or ("'somebody' is neither a container" if 31 in attack.rows else "")
     if wrong:
         assert re.search(wrong, said[name]) and not made.exists()
         return
