@@ -10,7 +10,7 @@ from pipeline.model.errors import NodekilnError
 from pipeline.project.project import Project
 from pipeline.tasks.command import command, one
 
-EVERYWHERE = "0.0.0.0"
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 GATEWAY = "http://10.0.2.2"
 """This host in QEMU's user network."""
 

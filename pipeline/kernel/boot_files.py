@@ -86,7 +86,7 @@ def command_line(path: str, view: View) -> str | None:
     if view.size > LARGEST_LINE:
         return None
     text = view.read(0, LARGEST_LINE).rstrip(b"\0").decode("utf-8", "replace")
-    if name.endswith("cmdline") or name.endswith("cmdline.txt"):
+    if name.endswith(("cmdline", "cmdline.txt")):
         return text.strip()
     if name.endswith((".cfg", ".conf")):
         match = re.search(r"^\s*(?:APPEND|options|linux(?:efi)?\s+\S+)[ \t]+(.*)$", text, re.MULTILINE | re.IGNORECASE)

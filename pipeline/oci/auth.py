@@ -30,7 +30,7 @@ CHALLENGE_LIMIT = 16 << 10
 _HUB = "https://index.docker.io/v1/"
 _HUB_HOSTS = ("docker.io", "registry-1.docker.io", "index.docker.io")
 _HELPER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105
 _PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(rf"\s*({_TOKEN})(?=[\s,]|$)(?!\s*=)(?:\s+([A-Za-z0-9._~+/-]+=*)(?=\s*(?:,|$)))?")
 _SEPARATORS = re.compile(r"[ \t,]*")

@@ -45,7 +45,7 @@ class Structure:
         the ten thousand."""
         parameters = ", ".join(f"{name}=defaults[{name!r}]" for name in self._types)
         names = {"pack": self.struct.pack, "defaults": self._defaults}
-        return eval(f"lambda *, {parameters}: pack({', '.join(self._types)})", names)  # type: ignore[no-any-return]
+        return eval(f"lambda *, {parameters}: pack({', '.join(self._types)})", names)  # type: ignore[no-any-return]  # noqa: S307
 
     def patch(self, data: bytearray, at: int = 0, **fields: Any) -> None:
         """Writes `fields` into the structure that starts at `at`."""

@@ -85,7 +85,8 @@ def _texts(record: type) -> dict[str, str]:
     texts = {}
     for field, text in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), f"{record}: {field.target.id}"
+            assert isinstance(text, ast.Expr), f"{record}: {field.target.id}"
+            assert isinstance(text.value, ast.Constant), f"{record}: {field.target.id}"
             texts[field.target.id] = " ".join(str(text.value.value).split())
     return texts
 

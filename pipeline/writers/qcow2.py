@@ -72,7 +72,7 @@ def _layout(entries: int, tables: int, data: int) -> Areas:
     while True:
         layout = Areas(first, references, blocks, tables, data)
         needed = -(-layout.total // COUNTS)
-        if needed <= blocks and blocks <= references * ENTRIES:
+        if needed <= blocks <= references * ENTRIES:
             return layout
         blocks = max(needed, blocks)
         references = -(-blocks // ENTRIES)

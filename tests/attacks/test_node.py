@@ -84,7 +84,7 @@ def test_services_have_limits_of_processes_and_memory_that_the_spec_changes(seen
 
 def scores(text):
     """[(score, process id and command line)] of the node's processes."""
-    return [(int(score), words) for score, words in re.findall(r"^(-?\d+) (\d+ \S.*)$", text, re.M)]
+    return [(int(score), words) for score, words in re.findall(r"^(-?\d+) (\d+ \S.*)$", text, re.MULTILINE)]
 
 
 def test_containerd_and_the_supervisor_are_protected_and_what_they_start_is_not(seen):
@@ -117,5 +117,5 @@ def test_the_node_lives_on(seen):
         return {words for score, words in scores(text) if score in (-999, -998) and "logger" not in words}
 
     assert kept(seen["scores"]) <= kept(seen["after"])
-    assert re.search(r"^sshd +running .* 0 ", seen["after"], re.M)
+    assert re.search(r"^sshd +running .* 0 ", seen["after"], re.MULTILINE)
     assert "reboot: Power down" in seen["console"]

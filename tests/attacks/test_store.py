@@ -220,7 +220,7 @@ def test_fsck_drops_what_was_made_of_damage_that_left_no_trace(project: Path, ri
     checked = build(project, "fsck")
     assert checked.returncode == 1
     assert f"removed blob sha256:{blob.name}: is not what its name says\n" in checked.stderr
-    assert re.search(r"^\d+ damaged objects, and \d+ results of theirs: the next build", checked.stderr, re.M)
+    assert re.search(r"^\d+ damaged objects, and \d+ results of theirs: the next build", checked.stderr, re.MULTILINE)
     done = build(project)
     assert done.returncode == 0 and sums(project) == honest
     assert "(damage was found in the cache since)" in done.stdout

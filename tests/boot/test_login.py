@@ -127,7 +127,7 @@ def test_what_a_drive_says_is_taken_or_stops_the_boot(stages, answer, name, tmp_
 
     seen = once(f"drive {name}", [kernel, initrd, cmdline, *([drive] if label else [])], session)["console"]
     assert re.search(r"\[onboot\] 001-metadata: (ok|failed)", seen)[1] == result
-    assert re.search(says, seen, re.S), seen[-3000:]
+    assert re.search(says, seen, re.DOTALL), seen[-3000:]
     assert "kiln-http" not in seen
 
 

@@ -42,8 +42,8 @@ def test_the_disk_boots_and_an_ssh_client_logs_in_with_a_key_from_the_config_dri
     assert re.search(r"services are up: rngd sshd", seen["console"])
     assert seen["hostname"].strip() == "kiln-1"
     assert seen["userdata"] == "hello from the drive\n"
-    assert re.search(r"^rngd\s+\d+\s+RUNNING", seen["tasks"], re.M)
-    assert re.search(r"^sshd\s+\d+\s+RUNNING", seen["tasks"], re.M)
+    assert re.search(r"^rngd\s+\d+\s+RUNNING", seen["tasks"], re.MULTILINE)
+    assert re.search(r"^sshd\s+\d+\s+RUNNING", seen["tasks"], re.MULTILINE)
     assert "reboot: Power down" in seen["console"]
 
 

@@ -28,7 +28,7 @@ from tests.project import ROOT, new_project, run_doit
 
 DOCUMENTS = [
     *(path for path in sorted(ROOT.glob("*.md")) if path.name != "CHANGELOG.md"),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "extending.md"),  # has a test of its own
     *(ROOT / "benchmarks").glob("*.md"),
     *sorted((ROOT / "examples").rglob("*.md")),
     *sorted((ROOT / "images").rglob("*.md")),
@@ -184,4 +184,4 @@ def served(project: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_does_not_run_is_little() -> None:
-    assert len([command for command in COMMANDS if command.reason]) <= 5 < 30 < len(COMMANDS)
+    assert len([command for command in COMMANDS if command.reason]) <= 5 and len(COMMANDS) > 30

@@ -15,7 +15,9 @@ import pytest
 from tests.project import ROOT
 
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
-FENCED = re.compile(r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+FENCED = re.compile(
+    r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 FOLDERS = ("pipeline", "tests", "images", "specs", "docs")
 SAYS = {
     "doit build:hello": ["hello\nhello, world", "hello.tar: OK"],

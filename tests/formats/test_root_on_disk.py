@@ -105,7 +105,7 @@ def test_modules_come_with_what_they_need_and_their_data(store):
     assert {"cdrom.ko", "scsi_mod.ko", "sr_mod.ko", "virtio_blk.ko", "modules.dep", "modules.alias.bin"} <= names
     assert "overlay.ko" not in names
     (data,) = (store.bytes(entry.content).decode() for path, entry in found.items() if path.endswith("modules.dep"))
-    assert re.search(r"^kernel/drivers/scsi/sr_mod.ko:.* kernel/drivers/cdrom/cdrom.ko", data, re.M)
+    assert re.search(r"^kernel/drivers/scsi/sr_mod.ko:.* kernel/drivers/cdrom/cdrom.ko", data, re.MULTILINE)
 
 
 def test_the_ramdisk_has_tools_and_nothing_else(store):

@@ -36,7 +36,7 @@ COMPLAINTS = [
     ("x-foo: {}\n", "1:1: unknown key 'x-foo'"),
     ("services:\n  - image: b\n", "2:5: services[0]: 'name' is missing"),
     ("services:\n", "1:10: services: expected a list, not nothing (null) (write [] for an empty list, or leave the key out)"),
-    ("onboot: [{name: a, image: x, command: sleep 5 yes a=b}]\n", "(write [sleep, \"5\", \"yes\", a=b])"),
+    ("onboot: [{name: a, image: x, command: sleep 5 yes a=b}]\n", '(write [sleep, "5", "yes", a=b])'),
     ("build: {arch: x86_64}\n", "not the string 'x86_64' (did you mean 'amd64'?)"),
     ("files: [{path: a, source: ~/none}]\n", "there is no file '~/none' (looked for /"),
     ("init: alpine\n", "1:7: init: expected a list, not the string 'alpine' (write [alpine])"),

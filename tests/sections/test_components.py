@@ -128,7 +128,7 @@ def test_parameters_are_json_and_say_no_lines(tmp_path: Path) -> None:
     [
         (("contents: y, uid", "contents: z, uid"), {"files"}),
         (("console=ttyS0", "quiet"), {"kernel", "files"}),
-        (("rw\"]", "ro\"]"), {"services/svc", "files"}),
+        (('rw"]', 'ro"]'), {"services/svc", "files"}),
         (("name: bye", "name: ciao"), {"onshutdown/000-ciao", "files"}),
         (("trust: {org: [o]}", ""), set()),
         (("format", "format"), set()),

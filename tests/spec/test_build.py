@@ -80,7 +80,7 @@ def test_what_is_wrong_is_told_at_its_place(tmp_path: Path, text: str, complaint
     with pytest.raises(Problems) as caught:
         planned(tmp_path, text)
     (told,) = str(caught.value).splitlines()
-    assert told.startswith(f"{tmp_path}/a.yml:1:") or told.startswith(f"{tmp_path}/a.yml:2:")
+    assert told.startswith((f"{tmp_path}/a.yml:1:", f"{tmp_path}/a.yml:2:"))
     assert complaint in told
 
 

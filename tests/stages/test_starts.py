@@ -66,7 +66,7 @@ def wrong(lock: bool = True) -> list[str]:
     errors = [each for each in found if each["severity"] == "error"]
     lines = [f"{each['line']}:{each['column']}: {each['message']}" for each in errors]
     built = doit("run", "--continue", "build:node", code=3)
-    assert set(re.findall(r"^specs/node\.yml:(\d+:\d+: .*?)(?: \((?!for ).*\))?$", built, re.M)) == set(lines)
+    assert set(re.findall(r"^specs/node\.yml:(\d+:\d+: .*?)(?: \((?!for ).*\))?$", built, re.MULTILINE)) == set(lines)
     assert not Path("build/node/node-initrd.img").exists()
     return lines
 

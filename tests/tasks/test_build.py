@@ -43,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ran(output: str) -> set[str]:
     """The stages that ran, out of a build's lines."""
-    return set(re.findall(r"^build:node:(\S+): ran", output, re.M))
+    return set(re.findall(r"^build:node:(\S+): ran", output, re.MULTILINE))
 
 
 def edit(before: str, after: str) -> None:

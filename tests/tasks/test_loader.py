@@ -74,7 +74,7 @@ def test_options_of_a_task_have_defaults_in_pyproject(project: Path) -> None:
 def test_what_boots_each_format(project: Path) -> None:
     found = formats.find("raw-efi")
     row = rf"^raw-efi +{re.escape(found.firmware.value)} +{re.escape(found.summary)}$"
-    assert re.search(row, installed("formats"), re.M)
+    assert re.search(row, installed("formats"), re.MULTILINE)
     assert "what boots each" in installed("list")
 
 
@@ -169,7 +169,7 @@ def test_another_project_sees_doit_s_own_commands(
     assert installed("list", module=module) == "check   their check\nlock    their lock\n"
     assert "their check" in installed("run", "check", module=module) and "lock" in installed(module=module)
     assert installed("clean", "check", module=module) == "check - removing file 'made'\n"
-    commands = set(re.findall(r"^  \S+ (\S+)  ", installed("help", module=module), re.M))
+    commands = set(re.findall(r"^  \S+ (\S+)  ", installed("help", module=module), re.MULTILINE))
     assert commands == {
         "clean", "dumpdb", "forget", "help", "ignore", "info", "list", "reset-dep", "run", "strace", "tabcompletion",
     }  # fmt: skip

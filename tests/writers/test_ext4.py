@@ -149,7 +149,7 @@ def test_equal_attributes_share_a_block(store, tmp_path):
 
 
 def test_access_control_lists_are_kept_in_ext4_s_form(store, tmp_path):
-    value = bytes.fromhex("02000000" "01000600ffffffff" "02000400e8030000" "04000400ffffffff" "10000400ffffffff"
+    value = bytes.fromhex("0200000001000600ffffffff02000400e803000004000400ffffffff10000400ffffffff"
                           "20000400ffffffff")  # fmt: skip
     path = image(store, Tree({"it": File(0o644, 0, 0, EPOCH, (("system.posix_acl_access", value),))}),
                  tmp_path / "ext4.img")  # fmt: skip
