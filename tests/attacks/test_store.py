@@ -276,7 +276,7 @@ def test_a_record_is_held_against_the_files_beside_it(
     change(tmp_path / "node/node.tar")
     done = build(project, "verify:node", "--against", str(tmp_path / "node"))
     assert done.returncode == 3 and "plain" not in done.stdout
-    there = r"node\.tar (has sha256 \w{64}|is not there); manifest\.json says \w{64}\n"
+    there = r"node\.tar (has sha256 \w{64}|is missing); manifest\.json has \w{64}\n"
     assert re.fullmatch(rf"{tmp_path}/node: {there}", done.stderr)
 
 
