@@ -12,7 +12,7 @@ from pipeline.model.tree import Content, Sink, files
 from pipeline.store import Store
 from pipeline.writers import qcow2, qcow2compressed
 
-VERSION = f"qcow2-{qcow2.VERSION} qcow2compressed-{qcow2compressed.VERSION} {compress.VERSION}"
+VERSION = f"qcow2-{qcow2.VERSION} qcow2packed-{qcow2compressed.VERSION} {compress.VERSION}"
 
 
 def disk(store: Store, image: Digest) -> tuple[str, Content]:
