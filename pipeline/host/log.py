@@ -67,5 +67,8 @@ def debug(message: str, *values: object) -> None:
 
 def _logger() -> logging.Logger | None:
     """Returns the logger, unless nobody can have asked for its records yet."""
-    module = sys.modules.get("logging")
-    return module.getLogger(NAME) if module else None
+    if "logging" not in sys.modules:
+        return None
+    import logging  # another thread may still be importing it: this waits
+
+    return logging.getLogger(NAME)
