@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline import formats
 from pipeline.host.terminal import say
 from pipeline.project.project import Project
 from pipeline.tasks.command import command
@@ -11,6 +10,8 @@ from pipeline.tasks.command import command
 @command("the formats for build.formats and build:NODE:FORMAT, and what boots each", names=None)
 def run(project: Project) -> None:
     """Prints a line for each format: its name, what boots it, and what it is."""
+    from pipeline import formats
+
     known = [formats.find(name) for name in formats.names()]
     wide = max(len(each.name) for each in known)
     wider = max(len(each.firmware.value) for each in known)

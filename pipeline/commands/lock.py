@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.host.offline import go_offline
 from pipeline.host.terminal import printable, say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
-from pipeline.model.json_difference import ABSENT, differences
-from pipeline.planning import lock
 from pipeline.project.project import Project
 from pipeline.tasks.command import command
+
+if TYPE_CHECKING:
+    from pipeline.planning.lock import Lock, LockRequest
 
 SHOWN = 200
 """Maximum length of a config's field in a message, in characters; a label may hold a whole document."""
@@ -35,8 +36,8 @@ class Subject(NamedTuple):
 
     name: str
     path: Path
-    known: lock.Lock
-    wanted: list[lock.LockRequest]
+    known: Lock
+    wanted: list[LockRequest]
 
 
 @command(
@@ -74,7 +75,7 @@ def run(
 
 
 def _subject(project: Project, name: str) -> Subject:
-    wanted: list[lock.LockRequest] = []
+    wanted: list[LockRequest] = []
     for target in project.targets(name):
         target.plan.missing(*target.spec.build.formats)  # plans the images that they need, too
         wanted += target.plan.images.wanted
@@ -97,6 +98,8 @@ def _check(subjects: Sequence[Subject]) -> None:
 
 def _update(project: Project, subjects: Sequence[Subject], names: str, allows: str) -> None:
     """Writes the locks. allows: the command that takes what is older, "" if that is taken now."""
+    from pipeline.planning import lock
+
     update = [name for name in names.split(",") if name]
     _check_names(project, subjects, update)
     asked = {
@@ -117,8 +120,10 @@ def _update(project: Project, subjects: Sequence[Subject], names: str, allows: s
             say(f"warning: {path}: {warning}", error=True)
 
 
-def _resolve(names: Iterable[lock.LockRequest]) -> dict[lock.LockRequest, Any]:
+def _resolve(names: Iterable[LockRequest]) -> dict[LockRequest, Any]:
     """Asks for the meaning of each name once."""
+    from pipeline.planning import lock
+
     return dict(lock.resolve(dict.fromkeys(names)))
 
 
@@ -134,11 +139,13 @@ def _check_names(project: Project, subjects: Sequence[Subject], update: Sequence
 
 def _check_newer(
     subjects: Sequence[Subject],
-    asked: Mapping[str, Sequence[lock.LockRequest]],
-    meanings: Mapping[lock.LockRequest, Any],
+    asked: Mapping[str, Sequence[LockRequest]],
+    meanings: Mapping[LockRequest, Any],
     allows: str,
 ) -> None:
     """Older if what was resolved goes back behind what is locked. allows: the command that takes it nevertheless."""
+    from pipeline.planning import lock
+
     lines = [
         f"{path}: {line}"
         for name, path, known, _ in subjects
@@ -149,7 +156,7 @@ def _check_newer(
         raise Older("\n".join([*lines, f"{why}; {allows} takes them"]))
 
 
-def _meant(wanted: lock.LockRequest, update: Sequence[str]) -> bool:
+def _meant(wanted: LockRequest, update: Sequence[str]) -> bool:
     return not {"all", wanted.name, _short(wanted.name)}.isdisjoint(update)
 
 
@@ -158,7 +165,7 @@ def _short(name: str) -> str:
     return name.removeprefix("docker.io/").removeprefix("library/")
 
 
-def _moved(before: lock.Lock, now: lock.Lock) -> Iterator[str]:
+def _moved(before: Lock, now: Lock) -> Iterator[str]:
     """Yields lines about every name whose meaning differs between two locks."""
     for name in sorted(before.images.keys() & now.images.keys()):
         old, new = before.images[name]["platforms"], now.images[name]["platforms"]
@@ -186,6 +193,8 @@ def _image_moved(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
 
 def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Yields the fields of an image's config that differ, with both values."""
+    from pipeline.model.json_difference import differences
+
     labels: dict[str, Any] = {"Labels": {}}
     for change in sorted(differences(labels | {**old}, labels | {**new}, lambda before, now: None)):
         field = ".".join(map(str, change.path)).replace("Labels.", "label ", 1)
@@ -194,6 +203,8 @@ def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     """Returns a value of an image's config as text, without control characters."""
+    from pipeline.model.json_difference import ABSENT
+
     text = "(none)" if value is ABSENT else json.dumps(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import formats
 from pipeline.host.terminal import say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import NodekilnError
 from pipeline.project.project import Project
-from pipeline.run import nocloud, qemu
 from pipeline.tasks.command import command, one
 
 if TYPE_CHECKING:
     from pipeline.formats import Format
+    from pipeline.run.qemu import Emulator
     from pipeline.spec.spec import Spec
 
 PROBE_SECONDS = 10
@@ -53,7 +49,10 @@ def run(
     append: str = "",
 ) -> None:
     """Boots what `doit build:NAME` left in build/NAME."""
+    import shutil
     from tempfile import TemporaryDirectory
+
+    from pipeline.run import nocloud, qemu
 
     name = one(names, "run", project)
     target = project.target(name, arch)
@@ -80,6 +79,9 @@ def run(
 
 def _bootable(spec: Spec, name: str) -> Format:
     """Returns the format to boot: the one asked for, else the first of the spec's that can be booted."""
+    from pipeline import formats
+    from pipeline.run import qemu
+
     names = [name] if name else [*spec.build.formats]
     bootable = [found for each in names if formats.known(each) and qemu.bootable(found := formats.find(each))]
     if not bootable:
@@ -100,6 +102,9 @@ def _boot(commands: Sequence[Sequence[str]]) -> None:
 def _ran(words: Sequence[str]) -> bool:
     """Runs a machine to its end and returns True; False if its accelerator gives up. NodekilnError if it fails."""
     import socket
+    import subprocess
+
+    from pipeline.run import qemu
 
     ours, theirs = socket.socketpair()
     with ours:
@@ -119,6 +124,8 @@ def _ran(words: Sequence[str]) -> bool:
 
 def _key_file(key: str, drive: str) -> Path | None:
     """Returns the file of public keys to hand over: the one asked for, else the user's own if no drive is given."""
+    from pipeline.run import nocloud
+
     if key:
         return nocloud.public_file(Path(key))
     return None if drive else nocloud.own_keys()
@@ -129,6 +136,8 @@ def _how_to_log_in(spec: Spec, file: Path | None, asked: bool, port: int) -> str
 
     asked: it was asked for, so that ssh does not try it by itself.
     """
+    import shlex
+
     end = "; ^A X ends it"
     if file is None:
         return f"no key is handed over: --key FILE does, or a key in ~/.ssh (made by ssh-keygen) without --drive{end}"
@@ -146,8 +155,10 @@ def _takes_keys(spec: Spec) -> bool:
     return any(not words or "cdrom" in words for words in providers)
 
 
-def accelerator(emulator: qemu.Emulator) -> str:
+def accelerator(emulator: Emulator) -> str:
     """Returns `kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
+    import subprocess
+
     machine = ["-machine", emulator.machine, "-cpu", "host", "-display", "none", "-nodefaults", "-monitor", "stdio"]
     words = [emulator.program, "-accel", "kvm", *machine]
     try:
