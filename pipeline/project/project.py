@@ -46,17 +46,15 @@ class Project:
         return self.root / os.environ.get(ELSEWHERE, CACHE)
 
     def check(self) -> None:
-        """BadInput if a spec's name is not printable; Symlinked if the cache, the results or doit's database would be
-        written outside the project."""
+        """BadInput if a spec's name is not printable; SymlinkOnPath if the cache would be written outside the project.
+
+        The results' folder is checked where doit's database in it is opened (pipeline.tasks.state).
+        """
         for name in self.names():
             if not name.isprintable():
                 raise BadInput(f"{SPECS}/{name}.yml: the name of a spec must be printable: rename it")
         if not os.environ.get(ELSEWHERE) and (self.root / CACHE).is_symlink():
             raise atomic.SymlinkOnPath(Path(CACHE), f"remove it; {ELSEWHERE} names a cache that is elsewhere")
-        results = atomic.path_without_symlinks(self.root, RESULTS)
-        for link in atomic.symlinks(results):
-            if link.name.startswith(STATE):
-                raise atomic.SymlinkOnPath(link)
 
     @cached_property
     def damage(self) -> str:

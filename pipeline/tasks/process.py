@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.host import log
+from pipeline.host.terminal import say
 from pipeline.tasks import crash
 from pipeline.tasks.request import Request
 
@@ -22,7 +23,7 @@ COLLECT_RARELY = (100_000, 50, 50)
 """Thresholds of Python's garbage collector: trees, very many small objects without cycles, load twice as fast."""
 GRACE = 1.0
 """Seconds that a run has to end in order after a signal."""
-RESUMES = "interrupted: what is done is kept, and the next build resumes there\n"
+RESUMES = "interrupted: what is done is kept, and the next build resumes there"
 
 _farewell: list[str] = []
 """Text to print when the run ends."""
@@ -50,8 +51,7 @@ def prepare(request: Request) -> None:
 def end_run() -> None:
     """Prints that the next build resumes, if ^C interrupted one that has not printed it yet."""
     while _farewell:
-        sys.stderr.write(_farewell.pop())
-    sys.stderr.flush()
+        say(_farewell.pop(), error=True)
 
 
 def _leave(status: int) -> None:

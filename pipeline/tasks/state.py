@@ -18,6 +18,7 @@ from typing import Any
 
 from doit.dependency import DatabaseException, SqliteDB
 
+from pipeline.host import atomic
 from pipeline.project.project import STATE as NAME
 from pipeline.tasks import crash
 
@@ -39,6 +40,7 @@ class StateDB(SqliteDB):  # type: ignore[misc]
 
     @crash.guarded
     def _sqlite3(self, name: str) -> sqlite3.Connection:
+        _refuse_symlinks(Path(name))
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._open(name)
@@ -97,6 +99,14 @@ class StateDB(SqliteDB):  # type: ignore[misc]
         _remove(self.name)
         self._conn: sqlite3.Connection = self._open(self.name)
         return call(*arguments)
+
+
+def _refuse_symlinks(database: Path) -> None:
+    """Raises SymlinkOnPath if a symlink leads to the database, its folder or the files beside it."""
+    folder = atomic.path_without_symlinks(database.parent.parent, database.parent.name)
+    for link in atomic.symlinks(folder):
+        if link.name.startswith(database.name):
+            raise atomic.SymlinkOnPath(link)
 
 
 def _damaged(name: str, error: BaseException | None) -> bool:
