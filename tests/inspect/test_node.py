@@ -63,7 +63,7 @@ def possible(root: Path) -> list[str]:
             return False
         return True
 
-    overwritten = {other for name in formats.names() for other in formats.clashes(name)}
+    overwritten = {one for one, _, _ in formats.clashes(formats.names())}
     return [name for name in (*formats.names(), *PACKED) if can_be(name) and name not in overwritten]
 
 
