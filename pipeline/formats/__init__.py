@@ -70,7 +70,7 @@ class Drive(NamedTuple):
     compressible: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Format:
     """One kind of output. ValueError, when its module is imported, for a need or option that there is not."""
 

@@ -9,15 +9,17 @@ A store has one of each (`pipeline.store.interfaces`). NODEKILN_INCREMENTAL=off 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.incremental.checksum import checksum16
-from pipeline.incremental.chunking import FILES_CHUNK, compress_blocks, compress_headed_blocks, one_by_one
-from pipeline.incremental.memo import FileMemo
-from pipeline.incremental.memoize import memoized
-from pipeline.incremental.resumable_sha256 import sha256
-from pipeline.incremental.seed import FileSeed
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pipeline.incremental.checksum import checksum16
+    from pipeline.incremental.chunking import FILES_CHUNK, compress_blocks, compress_headed_blocks, one_by_one
+    from pipeline.incremental.memoize import memoized
+    from pipeline.incremental.resumable_sha256 import sha256
 
 SWITCH = "NODEKILN_INCREMENTAL"
 """Environment variable: `off` for stores that do all work again."""
@@ -33,7 +35,21 @@ __all__ = [
     "sha256",
 ]
 
+_MODULES = {"checksum16": "checksum", "memoized": "memoize", "sha256": "resumable_sha256"}
+"""Name -> the module that it is imported from when it is used; `chunking` for the others."""
+
 
 def open_store(root: Path) -> Store:
     """Returns the store in the folder `root`, which reuses earlier work."""
-    return Store(root) if os.environ.get(SWITCH) == "off" else Store(root, FileMemo, FileSeed)
+    if os.environ.get(SWITCH) == "off":
+        return Store(root)
+    from pipeline.incremental.memo import FileMemo
+    from pipeline.incremental.seed import FileSeed
+
+    return Store(root, FileMemo, FileSeed)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'chunking')}"), name)

@@ -23,7 +23,7 @@ from pipeline.spec.spec import Spec
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Section(Generic[Value]):
     """One top-level key of a spec."""
 
