@@ -69,7 +69,7 @@ def _last(base: Path, format: str) -> dict[str, int]:
 
     try:
         files = json.loads((base.parent / MANIFEST).read_bytes())["formats"][format]["files"]
-        return {name: facts["size"] for name, facts in files.items()}
+        return {name: attributes["size"] for name, attributes in files.items()}
     except (OSError, ValueError, KeyError):
         return {}
 

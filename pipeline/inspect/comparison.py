@@ -169,9 +169,9 @@ def _files(left: Side, right: Side) -> Iterator[Change]:
         if ours is None or theirs is None or ours.kind != theirs.kind:
             yield Change(path, _description(ours), _description(theirs))
             continue
-        for field in ours.facts:
-            if field in theirs.facts and ours.facts[field] != theirs.facts[field]:
-                yield Change(f"{path} ({field})", str(ours.facts[field]), str(theirs.facts[field]))
+        for field in ours.properties:
+            if field in theirs.properties and ours.properties[field] != theirs.properties[field]:
+                yield Change(f"{path} ({field})", str(ours.properties[field]), str(theirs.properties[field]))
         if ours.content is not None and theirs.content is not None:
             yield from _contents(path, ours.content, theirs.content)
 
@@ -187,7 +187,7 @@ def _description(node: Node | None) -> str:
     if node is None:
         return NOTHING
     size = f", {node.content.size} bytes" if node.content is not None else ""
-    return f"{node.kind} {node.facts.get('mode', '')}{size}"
+    return f"{node.kind} {node.properties.get('mode', '')}{size}"
 
 
 def _sizes(left: Side, right: Side) -> Iterator[Change]:

@@ -98,7 +98,7 @@ def _entries(left: Listing, right: Listing, steps: tuple[str, ...]) -> Iterator[
         if path != HEADER:
             yield from _nodes(left.get(path), right.get(path), path, steps)
     if HEADER in left and HEADER in right:
-        yield from _fields(left[HEADER].facts, right[HEADER].facts, steps)
+        yield from _fields(left[HEADER].properties, right[HEADER].properties, steps)
 
 
 def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, ...]) -> Iterator[Difference]:
@@ -109,7 +109,7 @@ def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, .
     if left is None or right is None or left.kind != right.kind:
         yield Difference((*steps, step + _subject(node)), "kind", _kind(left), _kind(right))
         return
-    yield from _fields(left.facts, right.facts, here)
+    yield from _fields(left.properties, right.properties, here)
     if left.content is None or right.content is None or first_unequal(left.content, right.content) is None:
         return
     if _is_private(left) or _is_private(right):
@@ -122,7 +122,7 @@ def _nodes(left: Node | None, right: Node | None, path: str, steps: tuple[str, .
 def _is_private(node: Node) -> bool:
     """Returns True if the node's mode hides its contents from other users: then they are not shown either."""
     try:
-        return node.kind == "file" and not int(str(node.facts.get("mode", "0444")), 8) & 0o004
+        return node.kind == "file" and not int(str(node.properties.get("mode", "0444")), 8) & 0o004
     except ValueError:
         return False
 

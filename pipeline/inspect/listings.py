@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Entry, File, Slice
 from pipeline.readers import HEADER, Listing, Node, look_into, trees
-from pipeline.readers.trees import KINDS, facts
+from pipeline.readers.trees import KINDS, properties
 from pipeline.readers.view import BytesView, ConcatView, HostFile, View, ViewSlice
 from pipeline.store import Store
 
@@ -38,7 +38,7 @@ def of_tree(store: Store, tree: Mapping[str, Entry]) -> Listing:
 
 def _node(store: Store, entry: Entry) -> Node:
     content = of_content(store, entry.content) if isinstance(entry, File) else None
-    return Node(KINDS[type(entry)], facts(entry, content=False), content)
+    return Node(KINDS[type(entry)], properties(entry, content=False), content)
 
 
 def of_result(store: Store, digest: Digest) -> Listing | View:

@@ -50,11 +50,11 @@ class BuildRecord(NamedTuple):
         """Reads the record's files; BadInput names the first that is missing or has another digest."""
         for arch, manifest in self.manifests.items():
             for entry in manifest["formats"].values():
-                for name, facts in entry["files"].items():
+                for name, attributes in entry["files"].items():
                     digest = self.sum(arch, name)
-                    if digest not in (None, facts["sha256"]):
+                    if digest not in (None, attributes["sha256"]):
                         fault = f"has sha256 {digest}" if digest else "is missing"
-                        raise BadInput(f"{self.name}: {name} {fault}; {MANIFEST} has {facts['sha256']}")
+                        raise BadInput(f"{self.name}: {name} {fault}; {MANIFEST} has {attributes['sha256']}")
 
 
 def read(store: Store, name: str) -> BuildRecord:
@@ -150,7 +150,7 @@ def _is_entry(entry: Mapping[str, Any]) -> bool:
     """Returns True if `entry` has the shape that pipeline.project.publish writes; may raise KeyError or TypeError."""
     files: Iterable[Mapping[str, Any]] = entry["files"].values()
     stages: Iterable[Mapping[str, Any]] = entry["stages"].values()
-    return all(HEX.fullmatch(facts["sha256"]) and type(facts["size"]) is int for facts in files) and all(
+    return all(HEX.fullmatch(attributes["sha256"]) and type(attributes["size"]) is int for attributes in files) and all(
         HEX.fullmatch(stage["key"])
         and isinstance(stage["version"], str)
         and (stage["result"] is None or Digest.parse(stage["result"]))

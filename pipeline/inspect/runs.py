@@ -218,4 +218,4 @@ def _recorded(record: BuildRecord, verification: Verification) -> dict[str, Buil
 def _sums(built: Mapping[str, BuiltFormat]) -> dict[str, dict[str, str]]:
     """Format -> file -> sha256."""
     files = {name: each.entry["files"] for name, each in built.items()}
-    return {name: {file: facts["sha256"] for file, facts in each.items()} for name, each in files.items()}
+    return {name: {file: attributes["sha256"] for file, attributes in each.items()} for name, each in files.items()}

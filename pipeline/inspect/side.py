@@ -58,7 +58,7 @@ def of_record(store: Store, name: str, record: BuildRecord) -> Side:
     formats = record.manifests[arch]["formats"]
     paths = {file: record.file(arch, file) for entry in formats.values() for file in entry["files"]}
     files = _of_views(name, {file: HostFile(path) for file, path in paths.items() if path})
-    stages = {stage: facts for entry in formats.values() for stage, facts in entry["stages"].items()}
+    stages = {stage: attributes for entry in formats.values() for stage, attributes in entry["stages"].items()}
     order = in_order(stages, [store])
     recorded = dict(_recorded_packages(store, stages))
     return files._replace(

@@ -124,11 +124,11 @@ def _record(project: Project, plan: Plan, name: str, action: Action, folder: Pat
     formats = {
         form: entry
         for form, entry in _recorded_formats(before).items()
-        if all(_is_intact(folder / file, facts["sha256"], files) for file, facts in entry["files"].items())
+        if all(_is_intact(folder / file, attributes["sha256"], files) for file, attributes in entry["files"].items())
     }
-    formats[name] = format_record(project.store, action, {file: facts for file, (facts, _) in files.items()})
+    formats[name] = format_record(project.store, action, {file: attributes for file, (attributes, _) in files.items()})
     shared = _write_shared(folder, manifest(project, plan, formats))
-    states = {file: (facts["sha256"], state) for file, (facts, state) in files.items()}
+    states = {file: (attributes["sha256"], state) for file, (attributes, state) in files.items()}
     before.with_format(name, action.key, states, shared).write()
 
 
@@ -139,7 +139,7 @@ def _is_intact(path: Path, digest: str, files: ExportedFiles) -> bool:
 
 def _sums(formats: Mapping[str, Any]) -> str:
     """The text of SHA256SUMS. formats: name -> `format_record`."""
-    sums = {file: facts["sha256"] for entry in formats.values() for file, facts in entry["files"].items()}
+    sums = {file: attributes["sha256"] for entry in formats.values() for file, attributes in entry["files"].items()}
     return "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))
 
 

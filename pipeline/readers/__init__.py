@@ -34,13 +34,14 @@ class StructureError(ValueError):
 class Node(NamedTuple):
     """An object at a path inside a structure.
 
-    kind: `file`, `directory`, `symlink`, `device`; or the structure's own word: `partition`, `section`, … facts: its
-    metadata (mode, uid, mtime, target), in the structure's units. content: its bytes, if it has any. place: its
-    location (clusters, offsets); it follows from the rest, and explains a difference only if nothing else does.
+    kind: `file`, `directory`, `symlink`, `device`; or the structure's own word: `partition`, `section`, …
+    properties: its metadata (mode, uid, mtime, target), in the structure's units. content: its bytes, if it has any.
+    place: its location (clusters, offsets); it follows from the rest, and explains a difference only if nothing else
+    does.
     """
 
     kind: str
-    facts: Mapping[str, str | int]
+    properties: Mapping[str, str | int]
     content: View | None = None
     place: Mapping[str, str | int] = {}
 

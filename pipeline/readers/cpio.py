@@ -57,22 +57,22 @@ def _path(name: str) -> str:
 def _node(view: View, member: _Member, data: dict[int, View], number: int) -> Node:
     header = member.header
     kind = KINDS.get(stat.S_IFMT(header.mode), "device")
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "mode": f"{stat.S_IMODE(header.mode):04o}", "uid": header.uid, "gid": header.gid, "mtime": header.mtime,
     }  # fmt: skip
     place = {"number": number, "inode": header.ino, "offset": member.start}
     content = subview(view, member.start, header.filesize)
     if kind == "file":
         if header.nlink > 1:
-            facts["links"] = header.nlink
+            properties["links"] = header.nlink
             content = data.get(header.ino, content)
-        return Node(kind, facts, content, place)
+        return Node(kind, properties, content, place)
     if kind == "symlink":
-        facts["target"] = os.fsdecode(content.read(0, header.filesize))
+        properties["target"] = os.fsdecode(content.read(0, header.filesize))
     if kind == "device":
         device = f"{header.rdevmajor}:{header.rdevminor}"
-        facts |= {"type": f"{stat.S_IFMT(header.mode):o}", "device": device}
-    return Node(kind, facts, None, place)
+        properties |= {"type": f"{stat.S_IFMT(header.mode):o}", "device": device}
+    return Node(kind, properties, None, place)
 
 
 def end(view: View, start: int) -> int:

@@ -36,23 +36,23 @@ def read(view: View) -> Listing:
         listing.update(_gpt(view, header))
     else:
         listing.update(_mbr(view, partitions))
-    facts: dict[str, str | int] = {"disk signature": f"{record.UniqueMBRDiskSignature:08x}"}
+    properties: dict[str, str | int] = {"disk signature": f"{record.UniqueMBRDiskSignature:08x}"}
     if header:
-        facts["disk GUID"] = str(uuid.UUID(bytes_le=header.DiskGUID))
-    listing[HEADER] = Node("table", facts, None)
+        properties["disk GUID"] = str(uuid.UUID(bytes_le=header.DiskGUID))
+    listing[HEADER] = Node("table", properties, None)
     return listing
 
 
 def _mbr(view: View, partitions: list[Any]) -> Iterator[tuple[str, Node]]:
     for number, each in enumerate(partitions, 1):
         if each.OSType:
-            facts: dict[str, str | int] = {
+            properties: dict[str, str | int] = {
                 "type": f"0x{each.OSType:02x}", "active": int(each.BootIndicator == mbr.ACTIVE),
             }  # fmt: skip
             content = subview(view, each.StartingLBA * SECTOR, each.SizeInLBA * SECTOR)
             chs = f"{each.StartingCHS.hex()} {each.EndingCHS.hex()}"
             place = {"first sector": each.StartingLBA, "sectors": each.SizeInLBA, "CHS": chs}
-            yield f"partition {number}", Node("partition", facts, content, place)
+            yield f"partition {number}", Node("partition", properties, content, place)
 
 
 def _gpt(view: View, header: Any) -> Iterator[tuple[str, Node]]:
@@ -60,7 +60,7 @@ def _gpt(view: View, header: Any) -> Iterator[tuple[str, Node]]:
     for number in range(min(header.NumberOfPartitionEntries, MOST_PARTITIONS)):
         entry = gpt.ENTRY.unpack(view.read(table + number * size, gpt.ENTRY.size))
         if any(entry.PartitionTypeGUID):
-            facts = {
+            properties = {
                 "type": str(uuid.UUID(bytes_le=entry.PartitionTypeGUID)),
                 "GUID": str(uuid.UUID(bytes_le=entry.UniquePartitionGUID)),
                 "name": entry.PartitionName.decode("utf-16-le").rstrip("\0"), "attributes": f"{entry.Attributes:#x}",
@@ -68,7 +68,7 @@ def _gpt(view: View, header: Any) -> Iterator[tuple[str, Node]]:
             sectors = entry.EndingLBA - entry.StartingLBA + 1
             content = subview(view, entry.StartingLBA * SECTOR, sectors * SECTOR)
             place = {"first sector": entry.StartingLBA, "last sector": entry.EndingLBA}
-            yield f"partition {number + 1}", Node("partition", facts, content, place)
+            yield f"partition {number + 1}", Node("partition", properties, content, place)
 
 
 READER = Reader("disk", recognises, read, order=90)

@@ -152,12 +152,12 @@ def read(view: View) -> Listing:
     image = _Erofs(view)
     sb = image.superblock
     listing = walk(sb.root_nid, partial(_look, image))
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "made": sb.build_time, "inodes": sb.inos, "features": f"{sb.feature_incompat:#x} {sb.feature_compat:#x}",
         "identity": str(uuid.UUID(bytes=sb.uuid)), "name": sb.volume_name.rstrip(b"\0").decode("latin-1"),
     }  # fmt: skip
     place: dict[str, str | int] = {"blocks": sb.blocks, "metadata": sb.meta_blkaddr, "checksum": sb.checksum}
-    listing[HEADER] = Node("file system", facts, None, place)
+    listing[HEADER] = Node("file system", properties, None, place)
     return listing
 
 
@@ -168,24 +168,24 @@ def _look(image: _Erofs, nid: int) -> tuple[Node, Iterable[tuple[str, int]]]:
 
 def _node(image: _Erofs, inode: _ErofsInode) -> Node:
     kind = stat.S_IFMT(inode.fields.i_mode)
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "mode": f"{inode.fields.i_mode & 0o7777:04o}", "uid": inode.fields.i_uid, "gid": inode.fields.i_gid,
         "mtime": inode.mtime,
     }  # fmt: skip
     if kind != stat.S_IFDIR and inode.fields.i_nlink > 1:
-        facts["links"] = inode.fields.i_nlink
-    facts |= {f"xattr {name}": value for name, value in image.xattrs(inode)}
+        properties["links"] = inode.fields.i_nlink
+    properties |= {f"xattr {name}": value for name, value in image.xattrs(inode)}
     place: dict[str, str | int] = {"inode": inode.nid, "layout": inode.layout}
     if kind == stat.S_IFDIR:
-        return Node("directory", facts, None, place)
+        return Node("directory", properties, None, place)
     if kind == stat.S_IFREG:
-        return Node("file", facts, image.content(inode), place)
+        return Node("file", properties, image.content(inode), place)
     if kind == stat.S_IFLNK and inode.fields.i_size <= LONGEST_LINK:
-        facts["target"] = os.fsdecode(image.content(inode).read(0, inode.fields.i_size))
-        return Node("symlink", facts, None, place)
+        properties["target"] = os.fsdecode(image.content(inode).read(0, inode.fields.i_size))
+        return Node("symlink", properties, None, place)
     major, minor = decode_device(inode.fields.i_u)
-    facts["device"] = f"{LETTERS.get(kind, '?')} {major}:{minor}"
-    return Node("device", facts, None, place)
+    properties["device"] = f"{LETTERS.get(kind, '?')} {major}:{minor}"
+    return Node("device", properties, None, place)
 
 
 READER = Reader("erofs", recognises, read)

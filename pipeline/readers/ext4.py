@@ -74,7 +74,7 @@ def read(view: View) -> Listing:
     volume = _volume(view, sb)
     listing = walk(ondisk.ROOT_INODE, partial(_look, volume))
     features = (sb.s_feature_compat, sb.s_feature_incompat, sb.s_feature_ro_compat)
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "UUID": str(uuid.UUID(bytes=sb.s_uuid)), "label": sb.s_volume_name.rstrip(b"\0").decode("latin-1"),
         "made": sb.s_mkfs_time, "written": sb.s_wtime, "mounted": sb.s_mtime, "checked": sb.s_lastcheck,
         "hash seed": sb.s_hash_seed.hex(), "features": " ".join(f"{word:#x}" for word in features),
@@ -84,7 +84,7 @@ def read(view: View) -> Listing:
         "blocks": sb.s_blocks_count_lo, "free blocks": sb.s_free_blocks_count_lo,
         "inodes": sb.s_inodes_count, "free inodes": sb.s_free_inodes_count,
     }  # fmt: skip
-    listing[HEADER] = Node("file system", facts, None, place)
+    listing[HEADER] = Node("file system", properties, None, place)
     return listing
 
 
@@ -131,20 +131,20 @@ def _directory(inode: _Ext4Inode, content: View) -> Iterator[tuple[str, int]]:
 
 def _node(volume: _Ext4, inode: _Ext4Inode, content: View) -> Node:
     fields, kind = inode.fields, KINDS.get(inode.kind, "device")
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "mode": f"{stat.S_IMODE(fields.i_mode):04o}",
         "uid": fields.i_uid | fields.l_i_uid_high << 16, "gid": fields.i_gid | fields.l_i_gid_high << 16,
         "mtime": inode.time("mtime"), "ctime": inode.time("ctime"), "atime": inode.time("atime"),
         "crtime": inode.time("crtime"), "flags": f"{fields.i_flags:#x}", "generation": fields.i_generation,
     }  # fmt: skip
     if kind != "directory" and fields.i_links_count > 1:
-        facts["links"] = fields.i_links_count
+        properties["links"] = fields.i_links_count
     if kind == "symlink":
-        facts["target"] = os.fsdecode(content.read(0, LONGEST_TARGET))
+        properties["target"] = os.fsdecode(content.read(0, LONGEST_TARGET))
     if kind == "device":
-        facts |= {"type": f"{inode.kind:o}", "device": fields.i_block[:8].hex()}
-    facts |= _xattrs(volume, inode)
-    return Node(kind, facts, content if kind == "file" else None, {"inode": inode.number})
+        properties |= {"type": f"{inode.kind:o}", "device": fields.i_block[:8].hex()}
+    properties |= _xattrs(volume, inode)
+    return Node(kind, properties, content if kind == "file" else None, {"inode": inode.number})
 
 
 def _content(volume: _Ext4, inode: _Ext4Inode) -> View:

@@ -68,7 +68,7 @@ def read(view: View) -> Listing:
     volume = _volume(view, boot, bpb, sectors)
     extended = ondisk.BPB.size + (ondisk.BPB32.size if volume.bits == 32 else 0)
     bs, code = ondisk.BS.unpack(boot, extended), extended + ondisk.BS.size
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "type": f"FAT{volume.bits}", "OEM name": _text(bpb.BS_OEMName), "cluster": volume.cluster,
         "serial": f"{bs.BS_VolID:08x}", "label": _text(bs.BS_VolLab), "hidden sectors": bpb.BPB_HiddSec,
     }  # fmt: skip
@@ -78,7 +78,7 @@ def read(view: View) -> Listing:
         if len(listing) > MOST_ENTRIES:
             raise StructureError(f"more than {MOST_ENTRIES} entries")
     listing["(boot code)"] = Node("code", {}, subview(view, code, SECTOR - len(SIGNATURE) - code))
-    listing[HEADER] = Node("volume", facts, None, {"sectors": sectors})
+    listing[HEADER] = Node("volume", properties, None, {"sectors": sectors})
     return listing
 
 
@@ -121,20 +121,20 @@ def _directory(volume: _Fat, content: View, above: str, depth: int) -> Iterator[
 def _entry(volume: _Fat, entry: Any, path: str, depth: int) -> Iterator[tuple[str, Node]]:
     first = entry.DIR_FstClusLO | entry.DIR_FstClusHI << 16 if volume.bits == 32 else entry.DIR_FstClusLO
     created = f"{_time(entry.DIR_CrtDate, entry.DIR_CrtTime)}.{entry.DIR_CrtTimeTenth:02}"
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "attributes": f"0x{entry.DIR_Attr:02x}", "modified": _time(entry.DIR_WrtDate, entry.DIR_WrtTime),
         "created": created, "accessed": _time(entry.DIR_LstAccDate, 0)[:10], "short name": _short(entry),
     }  # fmt: skip
     if entry.DIR_Attr & ondisk.VOLUME_ID:
-        yield "(label)", Node("label", facts | {"label": _text(entry.DIR_Name)}, None)
+        yield "(label)", Node("label", properties | {"label": _text(entry.DIR_Name)}, None)
     elif entry.DIR_Attr & ondisk.DIRECTORY:
         if first in volume.walked:
             raise StructureError("a directory in two places")
         volume.walked.add(first)
-        yield path, Node("directory", facts, None, {"cluster": first})
+        yield path, Node("directory", properties, None, {"cluster": first})
         yield from _directory(volume, volume.chain(first), path + "/", depth + 1)
     else:
-        yield path, Node("file", facts, subview(volume.chain(first), 0, entry.DIR_FileSize), {"cluster": first})
+        yield path, Node("file", properties, subview(volume.chain(first), 0, entry.DIR_FileSize), {"cluster": first})
 
 
 def _time(date: int, time: int) -> str:

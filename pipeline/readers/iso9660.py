@@ -55,10 +55,10 @@ def read(view: View) -> Listing:
     listing.update(_directory(_Iso9660(view, _skip(view, root), set()), root, "", 0))
     if disk.recognises(view):
         listing["(partition table)"] = Node("table", {}, subview(view, 0, FIRST_DESCRIPTOR * BLOCK))
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         text: getattr(primary, name).decode("latin-1").rstrip(" \0") for text, name in TEXTS.items()
     }
-    listing[HEADER] = Node("volume", facts, None, {"sectors": number(primary.space_size)})
+    listing[HEADER] = Node("volume", properties, None, {"sectors": number(primary.space_size)})
     return listing
 
 
@@ -99,21 +99,21 @@ def _entry(
     name = os.fsdecode(b"".join(data[1:] for tag, data in fields if tag == b"NM")) or plain
     path = f"{above}/{name}" if above else name
     start, size = number(record.location), number(record.data_length)
-    facts: dict[str, str | int] = {"recorded": _moment(record.recorded), "ISO name": raw.decode("latin-1")}
+    properties: dict[str, str | int] = {"recorded": _moment(record.recorded), "ISO name": raw.decode("latin-1")}
     kind = "directory" if record.flags & ondisk.IS_DIRECTORY else "file"
     for tag, data in fields:
         if tag == b"PX":
             mode, links, uid, gid = map(number, ondisk.POSIX.unpack(data))
             kind = KINDS.get(stat.S_IFMT(mode), "device")
-            facts |= {"mode": f"{stat.S_IMODE(mode):04o}", "uid": uid, "gid": gid, "links": links}
+            properties |= {"mode": f"{stat.S_IMODE(mode):04o}", "uid": uid, "gid": gid, "links": links}
         elif tag == b"TF":
-            facts["times"] = " ".join(_moment(data[place : place + 7]) for place in range(1, len(data) - 6, 7))
+            properties["times"] = " ".join(_moment(data[place : place + 7]) for place in range(1, len(data) - 6, 7))
         elif tag == b"PN":
-            facts["device"] = ":".join(str(number(part)) for part in ondisk.DEVICE.unpack(data))
+            properties["device"] = ":".join(str(number(part)) for part in ondisk.DEVICE.unpack(data))
     if kind == "symlink":
-        facts["target"] = _target(b"".join(data[1:] for tag, data in fields if tag == b"SL"))
+        properties["target"] = _target(b"".join(data[1:] for tag, data in fields if tag == b"SL"))
     content = subview(volume.view, start * BLOCK, size) if kind == "file" else None
-    yield path, Node(kind, facts, content, {"sector": start})
+    yield path, Node(kind, properties, content, {"sector": start})
     if kind == "directory":
         yield from _directory(volume, record, path, depth + 1)
 
@@ -172,11 +172,11 @@ def _boot_images(view: View, catalog: int) -> Iterator[tuple[str, Node]]:
             platform = ondisk.BOOT_SECTION.unpack(data, at).platform
         elif entry.indicator == ondisk.BOOTABLE:
             count += 1
-            facts: dict[str, str | int] = {
+            properties: dict[str, str | int] = {
                 "platform": f"{platform:#x}", "media": entry.media, "sectors": entry.sectors,
             }  # fmt: skip
             content = subview(view, entry.start * BLOCK, entry.sectors * SECTOR)
-            yield f"(boot image {count})", Node("boot image", facts, content, {"sector": entry.start})
+            yield f"(boot image {count})", Node("boot image", properties, content, {"sector": entry.start})
         elif not any(data[at : at + ondisk.BOOT_ENTRY.size]):
             return
 

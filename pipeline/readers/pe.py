@@ -33,10 +33,10 @@ def read(view: View) -> Listing:
     if coff.SizeOfOptionalHeader > PE32 and certificates.Size:
         content = subview(view, certificates.VirtualAddress, certificates.Size)
         listing["(certificates)"] = Node("certificates", {}, content)
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "machine": f"{coff.Machine:#06x}", "time stamp": coff.TimeDateStamp, "flags": f"{coff.Characteristics:#06x}",
     }  # fmt: skip
-    listing[HEADER] = Node("program", facts, None, {"checksum": f"{header.CheckSum:#010x}"})
+    listing[HEADER] = Node("program", properties, None, {"checksum": f"{header.CheckSum:#010x}"})
     return listing
 
 
@@ -49,8 +49,8 @@ def _sections(view: View, table: int, count: int) -> Iterator[tuple[str, Node]]:
         raw = entry.SizeOfRawData
         content = subview(view, entry.PointerToRawData, min(entry.VirtualSize or raw, raw))
         place = {"address": f"{entry.VirtualAddress:#x}", "offset": entry.PointerToRawData}
-        facts: dict[str, str | int] = {"flags": f"{entry.Characteristics:#x}"}
-        yield entry.Name.rstrip(b"\0").decode("latin-1"), Node("section", facts, content, place)
+        properties: dict[str, str | int] = {"flags": f"{entry.Characteristics:#x}"}
+        yield entry.Name.rstrip(b"\0").decode("latin-1"), Node("section", properties, content, place)
 
 
 READER = Reader("PE", recognises, read)

@@ -29,8 +29,8 @@ def read(view: View) -> Listing:
     table = struct.unpack(f">{count}Q", view.read(header.l1_table_offset, count * 8))
     disk = ConcatView(_extents(view, table, 1 << bits, bits, size, zstd))
     features = f"{header.incompatible_features:#x} {header.compatible_features:#x}"
-    facts = {"version": version, "cluster": 1 << bits, "size": size, "features": features}
-    return {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
+    properties = {"version": version, "cluster": 1 << bits, "size": size, "features": features}
+    return {"disk": Node("disk", {}, disk), HEADER: Node("image", properties, None, {"bytes": view.size})}
 
 
 def _extents(view: View, l1: tuple[int, ...], cluster: int, bits: int, size: int, zstd: bool) -> Iterator[ViewSlice]:
@@ -66,15 +66,15 @@ def _extent(view: View, entry: int, length: int, cluster: int, bits: int, zstd: 
     return ViewSlice(view, entry & ondisk.OFFSET, length)
 
 
-def _decompress(packed: bytes, size: int, zstd: bool) -> bytes:
+def _decompress(compressed: bytes, size: int, zstd: bool) -> bytes:
     """A compressed cluster: a zstd frame, or raw deflate."""
     if zstd:
         import zstandard
 
-        return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+        return zstandard.ZstdDecompressor().decompressobj().decompress(compressed)
     import zlib
 
-    return zlib.decompressobj(wbits=-15).decompress(packed, size)
+    return zlib.decompressobj(wbits=-15).decompress(compressed, size)
 
 
 READER = Reader("qcow2", recognises, read)

@@ -147,10 +147,10 @@ def read(view: View) -> Listing:
     image = _Squashfs(view)
     sb = image.superblock
     listing = walk(sb.root_inode, partial(_look, image))
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "made": sb.mkfs_time, "compression": image.compression, "block": sb.block_size, "flags": f"{sb.flags:#x}",
     }  # fmt: skip
-    listing[HEADER] = Node("file system", facts, None, {"bytes used": sb.bytes_used})
+    listing[HEADER] = Node("file system", properties, None, {"bytes used": sb.bytes_used})
     return listing
 
 
@@ -160,21 +160,21 @@ def _look(image: _Squashfs, reference: int) -> tuple[Node, Iterable[tuple[str, i
 
 
 def _node(image: _Squashfs, inode: _SquashfsInode) -> Node:
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "mode": f"{inode.mode & 0o7777:04o}", "uid": inode.uid, "gid": inode.gid, "mtime": inode.mtime,
     }  # fmt: skip
     if inode.kind != ondisk.DIRECTORY and inode.links > 1:
-        facts["links"] = inode.links
+        properties["links"] = inode.links
     if inode.kind == ondisk.SYMLINK:
-        facts["target"] = inode.target
+        properties["target"] = inode.target
     if inode.kind in LETTERS:
         major, minor = decode_device(inode.device)
-        facts["device"] = f"{LETTERS[inode.kind]} {major}:{minor}"
+        properties["device"] = f"{LETTERS[inode.kind]} {major}:{minor}"
     if inode.xattr != ondisk.INVALID:
-        facts |= image.xattrs[inode.xattr]
+        properties |= image.xattrs[inode.xattr]
     content = image.content(inode) if inode.kind == ondisk.REGULAR else None
     place = {"inode": inode.number} | ({"index": inode.lookups} if inode.lookups else {})
-    return Node(KINDS.get(inode.kind, "device"), facts, content, place)
+    return Node(KINDS.get(inode.kind, "device"), properties, content, place)
 
 
 READER = Reader("squashfs", recognises, read)

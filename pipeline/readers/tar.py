@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TYPES = {b"0": "file", b"\0": "file", b"7": "file", b"5": "directory", b"2": "symlink", b"1": "link"}
 UNTOLD = ("path", "linkpath", "size", "uid", "gid", "mtime")
-"""Keywords of extended headers that show in an entry's other facts."""
+"""Keywords of extended headers that show in an entry's other properties."""
 
 
 def recognises(view: View) -> bool:
@@ -40,17 +40,17 @@ def read(view: View) -> Listing:
 
 def _node(view: View, member: tarfile.TarInfo, number: int) -> Node:
     kind = TYPES.get(member.type, "device")
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "mode": f"{member.mode:04o}", "uid": member.uid, "gid": member.gid, "mtime": str(member.mtime),
         "user": member.uname, "group": member.gname,
     }  # fmt: skip
-    facts |= {name: value for name, value in sorted(member.pax_headers.items()) if name not in UNTOLD}
+    properties |= {name: value for name, value in sorted(member.pax_headers.items()) if name not in UNTOLD}
     if kind in ("symlink", "link"):
-        facts["target"] = member.linkname
+        properties["target"] = member.linkname
     if kind == "device":
-        facts |= {"type": member.type.decode("latin-1"), "device": f"{member.devmajor}:{member.devminor}"}
+        properties |= {"type": member.type.decode("latin-1"), "device": f"{member.devmajor}:{member.devminor}"}
     content = subview(view, member.offset_data, member.size) if kind == "file" else None
-    return Node(kind, facts, content, {"number": number, "offset": member.offset})
+    return Node(kind, properties, content, {"number": number, "offset": member.offset})
 
 
 READER = Reader("tar", recognises, read, order=20)

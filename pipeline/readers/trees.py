@@ -19,15 +19,15 @@ def read(view: View) -> Listing:
     like a tree: a field is missing, or of another type."""
     try:
         entries = columns.load(view.read(0, view.size))
-        listing = {path or ".": Node(KINDS[type(entry)], facts(entry)) for path, entry in entries.items()}
+        listing = {path or ".": Node(KINDS[type(entry)], properties(entry)) for path, entry in entries.items()}
     except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
         raise StructureError("a file that starts like a tree, with damaged fields") from error
-    if not all(isinstance(value, str | int) for node in listing.values() for value in node.facts.values()):
+    if not all(isinstance(value, str | int) for node in listing.values() for value in node.properties.values()):
         raise StructureError("a file that starts like a tree, with owners or times that are not numbers")
     return listing
 
 
-def facts(entry: Entry, content: bool = True) -> dict[str, str | int]:
+def properties(entry: Entry, content: bool = True) -> dict[str, str | int]:
     """Returns the metadata of an entry under the readers' names. content: include the slices of a file."""
     values: dict[str, str | int] = {
         "mode": f"{entry.mode:04o}",

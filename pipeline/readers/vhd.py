@@ -28,12 +28,12 @@ def read(view: View) -> Listing:
         disk = ConcatView(_extents(view, footer.data_offset, footer.current_size))
     else:
         raise StructureError(f"a VHD of type {footer.disk_type}")
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "type": footer.disk_type, "time stamp": footer.time_stamp, "identity": str(uuid.UUID(bytes=footer.unique_id)),
         "size": footer.current_size, "creator": footer.creator_application.decode("latin-1"),
         "host": footer.creator_host_os.decode("latin-1"), "geometry": footer.disk_geometry.hex(),
     }  # fmt: skip
-    return {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
+    return {"disk": Node("disk", {}, disk), HEADER: Node("image", properties, None, {"bytes": view.size})}
 
 
 def _extents(view: View, start: int, size: int) -> Iterator[ViewSlice]:

@@ -38,12 +38,12 @@ def read(view: View) -> Listing:
     if flags & ondisk.HAS_PARENT or not sizes:
         raise StructureError("a VHDX with a parent, or of sizes that are not known here")
     disk = ConcatView(_extents(view, regions[ondisk.BAT_REGION], size, block, ondisk.bat_chunk(sector, block)))
-    facts: dict[str, str | int] = {
+    properties: dict[str, str | int] = {
         "size": size, "block": block, "sector": sector,
         "identity": str(uuid.UUID(bytes_le=items[ondisk.VIRTUAL_DISK_ID])),
         "file": str(uuid.UUID(bytes_le=header.FileWriteGuid)), "data": str(uuid.UUID(bytes_le=header.DataWriteGuid)),
     }  # fmt: skip
-    return {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
+    return {"disk": Node("disk", {}, disk), HEADER: Node("image", properties, None, {"bytes": view.size})}
 
 
 def _sequence(header: Any) -> int:

@@ -32,10 +32,10 @@ def read(view: View) -> Listing:
         raise StructureError("a VMDK without its footer")
     grains = _grains(view, capacity, grain, per_table, header.gdOffset)
     disk = ConcatView(_extents(view, grains, capacity, grain, bool(header.flags & ondisk.COMPRESSED)))
-    facts = {
+    properties = {
         "version": header.version, "flags": f"{header.flags:#x}", "sectors": capacity, "grain": grain * SECTOR,
     }  # fmt: skip
-    listing = {"disk": Node("disk", {}, disk), HEADER: Node("image", facts, None, {"bytes": view.size})}
+    listing = {"disk": Node("disk", {}, disk), HEADER: Node("image", properties, None, {"bytes": view.size})}
     if start := header.descriptorOffset * SECTOR:
         text = view.read(start, header.descriptorSize * SECTOR).rstrip(b"\0")
         listing["descriptor"] = Node("text", {}, subview(view, start, len(text)))

@@ -79,9 +79,9 @@ def write(folder: Path, keys: Sequence[str]) -> Path:
     from pipeline.writers import iso9660
 
     identity = Digest.of("\n".join(keys).encode()).hex[:16]
-    facts = json.dumps({"instance-id": f"nodekiln-{identity}", "public-keys": [*keys]}, indent=1, ensure_ascii=False)
+    document = json.dumps({"instance-id": f"nodekiln-{identity}", "public-keys": [*keys]}, indent=1, ensure_ascii=False)
     store = Store(folder / "store")
-    tree = files([("meta-data", store.content(facts.encode())), ("user-data", ())])
+    tree = files([("meta-data", store.content(document.encode())), ("user-data", ())])
     out = store.rope()
     iso9660.write(iso9660.plan(tree, partial(memoized, store)), out, LABEL)
     store.export(out.finish(), folder / f"{LABEL}.iso")

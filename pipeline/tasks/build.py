@@ -61,8 +61,8 @@ class Build:
                 task.subtask_of = subtasks[0].name
             yield from subtasks
 
-    def _task(self, name: str, action: list[Any] | None, needs: list[str], doc: str, **facts: Any) -> NodekilnTask:
-        return NodekilnTask(name, action, self._debug, task_dep=needs, doc=doc, **facts)
+    def _task(self, name: str, action: list[Any] | None, needs: list[str], doc: str, **arguments: Any) -> NodekilnTask:
+        return NodekilnTask(name, action, self._debug, task_dep=needs, doc=doc, **arguments)
 
     def _refusal(self, name: str, problem: str, doc: str) -> NodekilnTask:
         return self._task(name, [_refuse, BadInput(problem)], [], doc)
@@ -86,8 +86,8 @@ class Build:
                 yield self._task(step.task, [_resolve, together], step.needs, step.doc)
             elif step.format:
                 clean = [_Cleaning(partial(_remove_format, tasks, step))]
-                facts = {"uptodate": [SameFiles(tasks, step)], "targets": step.targets, "clean": clean}
-                yield self._task(step.task, [_publish, tasks, step], step.needs, step.doc, **facts)
+                arguments = {"uptodate": [SameFiles(tasks, step)], "targets": step.targets, "clean": clean}
+                yield self._task(step.task, [_publish, tasks, step], step.needs, step.doc, **arguments)
             else:
                 uptodate = [SameKey(tasks, step)]
                 yield self._task(step.task, [_perform, tasks, step], step.needs, step.doc, uptodate=uptodate)

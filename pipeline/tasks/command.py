@@ -114,12 +114,12 @@ def tasks(project: Project, name: str) -> Iterator[Task]:
 class NodekilnTask(Task):  # type: ignore[misc]
     """A task of doit that takes `--debug`, and whose messages about options show them as they are typed."""
 
-    def __init__(self, name: str, action: list[Any] | None, debug: bool, **facts: Any) -> None:
-        params = [*facts.pop("params", ()), *[crash.OPTION] * debug]
-        facts["doc"] = printable(facts["doc"])
+    def __init__(self, name: str, action: list[Any] | None, debug: bool, **arguments: Any) -> None:
+        params = [*arguments.pop("params", ()), *[crash.OPTION] * debug]
+        arguments["doc"] = printable(arguments["doc"])
         actions = None if action is None else [(explained, [name, *action])]
         io = {"capture": False}  # doit swaps sys.stdout otherwise, for all threads
-        super().__init__(name, actions, params=params, io=io, has_subtask=action is None, **facts)
+        super().__init__(name, actions, params=params, io=io, has_subtask=action is None, **arguments)
 
     def init_options(self, args: Sequence[str] | None = None) -> Any:
         """Parses the words behind the task's name; returns those that are not its own."""
@@ -152,8 +152,8 @@ class CommandTask(NodekilnTask):
         self.usage = command.words
         words = "words" if command.words and not each else None
         doc = f"{command.doc}: {each}" if each else command.doc
-        facts = {"params": command.options, "pos_arg": words, "uptodate": [False], "verbosity": 2}
-        super().__init__(name, [self._run], debug=True, doc=doc, **facts)
+        arguments = {"params": command.options, "pos_arg": words, "uptodate": [False], "verbosity": 2}
+        super().__init__(name, [self._run], debug=True, doc=doc, **arguments)
 
     def init_options(self, args: Sequence[str] | None = None) -> Any:
         if not args or self.pos_arg is None:

@@ -76,13 +76,13 @@ def recall(path: Path, extra: tuple[str, ...], make: Callable[[], CachedPlan]) -
 @functools.cache
 def _code() -> str:
     """Returns a digest of the running code: Python, the machine, and time and size of each of nodekiln's modules."""
-    facts = [sys.version, os.uname().machine]
+    stamps = [sys.version, os.uname().machine]
     folders = [os.path.dirname(pipeline.__file__)]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):
-                    facts.append(f"{entry.path} {entry.stat().st_mtime_ns} {entry.stat().st_size}")
+                    stamps.append(f"{entry.path} {entry.stat().st_mtime_ns} {entry.stat().st_size}")
                 elif entry.name != "__pycache__" and entry.is_dir():
                     folders.append(entry.path)
-    return hashlib.sha256("\n".join(sorted(facts)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(stamps)).encode()).hexdigest()

@@ -76,8 +76,8 @@ class Data:
         for path, identity in identities(large, self._read):
             keys[path] = key = identity, 0 < length(large[path]) % BLOCK <= room(path)
             files.setdefault(key, large[path])
-        packed = self._compress(files.values())
-        known = {key: self._file(content, key[1], packed) for key, content in files.items()}
+        compressed = self._compress(files.values())
+        known = {key: self._file(content, key[1], compressed) for key, content in files.items()}
         places |= {path: known[key] for path, key in keys.items()}
         twins = self._pack is not None and len(files) < len(keys)
         self.shared = twins and any(place.layout == ondisk.COMPRESSED_FULL for place in places.values())
@@ -89,10 +89,10 @@ class Data:
             return iter(())
         return self._pack(extent for content in files if _compresses(content) for extent in _extents(content))
 
-    def _file(self, content: Content, inline: bool, packed: Iterator[Slice]) -> DataLayout:
+    def _file(self, content: Content, inline: bool, compressed: Iterator[Slice]) -> DataLayout:
         size, holes = length(content), _holes(content)
         if self._pack and _compresses(content):
-            return self._compressed(content, packed)
+            return self._compressed(content, compressed)
         if 2 * holes > size or (holes >= BLOCK and not self._pack):
             return self._chunks(content)
         layout = ondisk.FLAT_INLINE if inline else ondisk.FLAT_PLAIN
@@ -125,9 +125,9 @@ class Data:
             self._extend(piece)
         return DataLayout(ondisk.CHUNK_BASED, bits - BLOCK_LOG, table=bytearray(to_bytes(table, "little")))
 
-    def _compressed(self, content: Content, packed: Iterator[Slice]) -> DataLayout:
+    def _compressed(self, content: Content, compressed: Iterator[Slice]) -> DataLayout:
         place = DataLayout(ondisk.FLAT_PLAIN, self._here())
-        for extent, clusters in zip(_extents(content), packed, strict=False):
+        for extent, clusters in zip(_extents(content), compressed, strict=False):
             blocks = clusters.length >> BLOCK_LOG
             here = self._take(blocks or -(-length(extent) // BLOCK))
             if blocks:

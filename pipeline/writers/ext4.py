@@ -246,5 +246,5 @@ def _heads(geometry: Ext4Geometry, superblock: Superblock, table: bytes) -> Iter
     """The superblock and the descriptors, and all copies of them."""
     for group in COPIES:
         if group < geometry.groups:
-            head = bytes(0 if group else SUPERBLOCK_OFFSET) + superblock.packed(geometry, group)
+            head = bytes(0 if group else SUPERBLOCK_OFFSET) + superblock.pack(geometry, group)
             yield group * PER_GROUP * BLOCK, head.ljust(BLOCK, b"\0") + table

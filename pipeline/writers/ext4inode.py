@@ -88,22 +88,24 @@ def pack_inode(inode: Inode) -> bytes:
     ) + attributes.ljust(SIZE - ondisk.INODE.size, b"\0")  # fmt: skip
 
 
-def pack_contiguous(kept: tuple[int, int, int, int], kind: int, links: int, flags: int, size: int, place: int) -> bytes:
+def pack_contiguous(
+    metadata: tuple[int, int, int, int], kind: int, links: int, flags: int, size: int, place: int
+) -> bytes:
     """An inode without attributes, whose content is `size` bytes from the block `place` on, in a single extent.
 
-    kept: mode, owner and time as an entry of a tree starts with them; kind: the type in the mode.
+    metadata: mode, owner and time as an entry of a tree starts with them; kind: the type in the mode.
     """
-    start, middle, end, rest = _common_parts(kept, kind, links, flags)
+    start, middle, end, rest = _common_parts(metadata, kind, links, flags)
     blocks = -(-size // BLOCK)
     return _PLAIN(start, size, middle, blocks * (BLOCK // 512), end, blocks, place >> 32, place & MASK) + rest
 
 
 @lru_cache(1024)
 def _common_parts(
-    kept: tuple[int, int, int, int], kind: int, links: int, flags: int
+    metadata: tuple[int, int, int, int], kind: int, links: int, flags: int
 ) -> tuple[bytes, bytes, bytes, bytes]:
     """Returns the parts that `pack_contiguous` inodes share."""
-    mode, uid, gid, mtime = kept
+    mode, uid, gid, mtime = metadata
     data = pack_inode(
         Inode(mode & 0o7777 | kind, uid, gid, mtime, links, 0, 0, flags, tree([Extent(0, 0, 0)], (), 0)[0])
     )

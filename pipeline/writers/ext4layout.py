@@ -164,7 +164,7 @@ class Superblock(NamedTuple):
     journal: bytes = b""
     """Body (60 bytes) and size (high and low word) of the journal's inode."""
 
-    def packed(self, geometry: Ext4Geometry, group: int) -> bytes:
+    def pack(self, geometry: Ext4Geometry, group: int) -> bytes:
         """The 1024 bytes of the copy in `group`."""
         journal, blocks, per_group = bool(self.journal), geometry.blocks, geometry.inodes_per_group
         data = bytearray(SUPERBLOCK.pack(

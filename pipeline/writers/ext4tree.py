@@ -36,7 +36,7 @@ KINDS: dict[object, tuple[int, int]] = {
 
 
 class Ext4Section(NamedTuple):
-    """Entries, and the facts about others that their layout needs."""
+    """Entries, and the data about others that their layout needs."""
 
     entries: Mapping[str, Entry]
     first: int

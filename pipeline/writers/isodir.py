@@ -172,10 +172,10 @@ def _extents(entry: Entry) -> tuple[int, int]:
 
 
 @lru_cache(rockridge.FEW)
-def _dot(identifier: bytes, joliet: bool, kept: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
+def _dot(identifier: bytes, joliet: bool, metadata: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
     """Returns the bytes before and after the place in a record of a directory itself or its parent."""
-    fields = () if joliet else rockridge.fields(Directory(*kept), 2)
-    tail = _tail(identifier, IS_DIRECTORY, kept[3]) + b"".join(fields)
+    fields = () if joliet else rockridge.fields(Directory(*metadata), 2)
+    tail = _tail(identifier, IS_DIRECTORY, metadata[3]) + b"".join(fields)
     tail += PADDING[len(tail) % 2]
     return HEADS[PLACED + len(tail)], tail
 

@@ -19,7 +19,7 @@ from pipeline.writers.isodir import Area, Where
 
 
 class IsoSection(NamedTuple):
-    """Entries, and the facts about others that their layout needs."""
+    """Entries, and the data about others that their layout needs."""
 
     start: int
     """Its first block."""

@@ -41,7 +41,7 @@ class _CompressedImage:
         table = self.tables.setdefault(number // ENTRIES, array("Q", bytes(CLUSTER)))
         table[number % ENTRIES] = entry
 
-    def add_packed(self, number: int, frame: Slice) -> None:
+    def add_compressed(self, number: int, frame: Slice) -> None:
         """A compressed cluster, at whatever byte is next. It refers to every cluster that its sectors touch."""
         place = self.place
         sectors = (place % SECTOR + frame.length - 1) // SECTOR
@@ -89,7 +89,7 @@ def write(content: Content, pack: Compress, body: Sink) -> bytes:
         if cluster.length == len(PLAIN):
             plain.append((number, piece))
         elif cluster.length:
-            image.add_packed(number, cluster)
+            image.add_compressed(number, cluster)
     for number, piece in plain:
         image.refer(number, image.add(piece) | ondisk.COPIED)
     first = array("Q", bytes(8 * -(-length(content) // (CLUSTER * ENTRIES))))

@@ -31,7 +31,7 @@ NAMES = [b"NM" + bytes((5 + size, 1, 0)) for size in range(LONGEST + 1)]
 MORE = b"NM" + bytes((5 + LONGEST, 1, 1))
 """Heads of a name's field, by the length of the name; and the head of one that is continued."""
 FEW = 1024
-"""Owners and times that are kept: a tree has few different ones, and many entries."""
+"""Owners and times that are cached: a tree has few different ones, and many entries."""
 IDENTITY = b"RRIP_1991A"
 DESCRIPTION = b"THE ROCK RIDGE INTERCHANGE PROTOCOL PROVIDES SUPPORT FOR POSIX FILE SYSTEM SEMANTICS"
 SOURCE = (
@@ -51,9 +51,9 @@ class Overflow:
         field."""
         if sum(map(len, fields)) <= room:
             return b"".join(fields)
-        kept: list[bytes] = []
-        while fields and sum(map(len, kept)) + len(fields[0]) + CONTINUED <= room:
-            kept, fields = [*kept, fields[0]], fields[1:]
+        fitting: list[bytes] = []
+        while fields and sum(map(len, fitting)) + len(fields[0]) + CONTINUED <= room:
+            fitting, fields = [*fitting, fields[0]], fields[1:]
         if BLOCK - len(self.data) % BLOCK < CONTINUED + LONGEST + 5:
             self.data += bytes(-len(self.data) % BLOCK)
         start = len(self.data)
@@ -61,7 +61,7 @@ class Overflow:
         rest = self.fit(fields, len(self.data) - start, block)
         self.data[start : start + len(rest)] = rest
         field = _field(b"CE", both(block + start // BLOCK), both(start % BLOCK), both(len(rest)))
-        return b"".join([*kept, field])
+        return b"".join([*fitting, field])
 
 
 def first_fields(fields: Sequence[bytes]) -> list[bytes]:

@@ -42,7 +42,7 @@ SPACES = b" " * 8
 OCTAL_IDS, OCTAL_NUMBERS, OCTAL = b"%07o\0%07o\0%07o\0", b"%07o\0%07o\0", b"%011o\0"
 NO_DEVICE = OCTAL_NUMBERS % (0, 0)
 FEW = 1024
-"""Owners and times that are kept: a tree has few different ones, and many entries."""
+"""Owners and times that are cached: a tree has few different ones, and many entries."""
 
 
 def write(tree: Mapping[str, Entry], out: Sink, magic: bytes = USTAR) -> None:

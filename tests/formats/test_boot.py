@@ -179,7 +179,7 @@ def test_names_of_a_root(outputs, store, tmp_path, root):
     """Besides that of the disk's own command line; the last names no partition, which the node says before it ends."""
     image = outputs("ext4")
     volume = readers.look_into(HostFile(image)).listing["partition 2"].content
-    identity = readers.look_into(volume).listing[""].facts["UUID"]
+    identity = readers.look_into(volume).listing[""].properties["UUID"]
     kernel = node.output(store, node.kernel(store), "kernel", tmp_path)
     bootrd = node.output(store, node.bootrd(store), "initrd.img", tmp_path)
     (tmp_path / "cmdline").write_text(f"{node.CMDLINE.decode()} root={root.format(identity)}")

@@ -29,7 +29,7 @@ def partition(image, number):
 def test_the_command_line_names_the_root(image):
     boot = readers.look_into(partition(image, 1).content).listing
     line = boot["syslinux.cfg"].content.read(0, 1000).decode()
-    identity = partition(image, 2).facts["GUID"]
+    identity = partition(image, 2).properties["GUID"]
     assert f"{node.CMDLINE.decode()} root=PARTUUID={identity} rootfstype=ext4 ro\n" in line
     program = readers.look_into(boot["EFI/BOOT/BOOTX64.EFI"].content).listing
     assert f"root=PARTUUID={identity}".encode() in program[".cmdline"].content.read(0, 1000)

@@ -31,13 +31,13 @@ def check(listing, root, owners=True, times=True, links=True):
     for name, path in expected.items():
         node, facts = listing[name], path.lstat()
         if owners:
-            assert (node.facts["uid"], node.facts["gid"]) == (facts.st_uid, facts.st_gid), name
+            assert (node.properties["uid"], node.properties["gid"]) == (facts.st_uid, facts.st_gid), name
             if not path.is_symlink():
-                assert node.facts["mode"] == f"{stat.S_IMODE(facts.st_mode):04o}", name
+                assert node.properties["mode"] == f"{stat.S_IMODE(facts.st_mode):04o}", name
         if times:
-            assert int(float(node.facts["mtime"])) == MTIME, name
+            assert int(float(node.properties["mtime"])) == MTIME, name
         if path.is_symlink():
-            assert (node.kind, node.facts["target"]) == ("symlink", os.readlink(path))
+            assert (node.kind, node.properties["target"]) == ("symlink", os.readlink(path))
         elif path.is_dir():
             assert node.kind == "directory"
         elif path.is_file() and (links or node.kind != "link"):
@@ -53,10 +53,10 @@ def test_squashfs(unix, tmp_path, compression, options):
     run(need("mksquashfs", "squashfs-tools"), unix, image, "-comp", compression, "-quiet", "-no-progress", *options)
     listing = opened(image, "squashfs")
     check(listing, unix)
-    assert listing[""].facts["compression"] == compression
-    assert listing["etc/big"].facts["links"] == 2
+    assert listing[""].properties["compression"] == compression
+    assert listing["etc/big"].properties["links"] == 2
     if "user.test" in os.listxattr(unix / "etc/hostname"):
-        assert listing["etc/hostname"].facts["xattr user.test"] == b"value".hex()
+        assert listing["etc/hostname"].properties["xattr user.test"] == b"value".hex()
 
 
 @pytest.mark.parametrize("options", [
@@ -68,9 +68,9 @@ def test_erofs(unix, tmp_path, options):
     run(need("mkfs.erofs", "erofs-utils"), "--quiet", *options, image, unix)
     listing = opened(image, "erofs")
     check(listing, unix)
-    assert listing["etc/big"].facts["links"] == 2
+    assert listing["etc/big"].properties["links"] == 2
     if "user.test" in os.listxattr(unix / "etc/hostname"):
-        assert listing["etc/hostname"].facts["xattr user.test"] == b"value".hex()
+        assert listing["etc/hostname"].properties["xattr user.test"] == b"value".hex()
 
 
 @pytest.mark.parametrize("kind", ["ext2", "ext3", "ext4"])
@@ -82,9 +82,9 @@ def test_ext(unix, tmp_path, kind, options):
     run(need("mke2fs", "e2fsprogs"), "-q", "-t", kind, *options, "-L", "label", "-d", unix, image, "20M")
     listing = opened(image, "ext4")
     check(listing, unix)
-    assert listing[""].facts["label"] == "label"
+    assert listing[""].properties["label"] == "label"
     if "user.test" in os.listxattr(unix / "etc/hostname"):
-        assert listing["etc/hostname"].facts["xattr user.test"] == b"value".hex()
+        assert listing["etc/hostname"].properties["xattr user.test"] == b"value".hex()
 
 
 @pytest.mark.parametrize("options", [["-F", "12", "-s", "16"], ["-F", "16", "-s", "2"], ["-F", "32", "-s", "1"]])
@@ -98,9 +98,9 @@ def test_fat(folder, tmp_path, options):
         subprocess.run(["mcopy", "-s", "-m", "-i", image, entry, "::"], env=environment, check=True)
     listing = opened(image, "FAT")
     check(listing, folder, owners=False, times=False)
-    assert listing[""].facts["type"] == f"FAT{options[1]}"
-    assert listing[""].facts["serial"] == "1234abcd"
-    assert listing["etc/hostname"].facts["modified"] == "2020-09-13 12:26:40"
+    assert listing[""].properties["type"] == f"FAT{options[1]}"
+    assert listing[""].properties["serial"] == "1234abcd"
+    assert listing["etc/hostname"].properties["modified"] == "2020-09-13 12:26:40"
 
 
 def test_iso(unix, tmp_path):
@@ -108,8 +108,8 @@ def test_iso(unix, tmp_path):
     run(need("xorriso"), "-as", "mkisofs", "-quiet", "-R", "-J", "-V", "NODE", "-o", image, unix)
     listing = opened(image, "ISO 9660")
     check(listing, unix, times=False)
-    assert listing[""].facts["volume"] == "NODE"
-    assert listing["etc/hostname"].facts["times"].split()[0].startswith("2020-09-13T12:26:40")
+    assert listing[""].properties["volume"] == "NODE"
+    assert listing["etc/hostname"].properties["times"].split()[0].startswith("2020-09-13T12:26:40")
 
 
 def test_iso_without_rock_ridge(folder, tmp_path):
@@ -126,7 +126,7 @@ def test_tar(unix, tmp_path, form):
     listing = dict(opened(image, "tar"))
     assert len([node for node in listing.values() if node.kind == "link"]) == 1
     assert contents(listing["etc/big"] if listing["etc/big"].kind == "file" else listing["etc/big too"])
-    listing["etc/long link"] = readers.Node("symlink", {**listing["etc/link"].facts, "target": "x" * 200})
+    listing["etc/long link"] = readers.Node("symlink", {**listing["etc/link"].properties, "target": "x" * 200})
     check(listing, unix, links=False)
 
 
@@ -139,7 +139,7 @@ def test_cpio(unix, tmp_path, form):
         subprocess.run(command, cwd=unix, input=names, stdout=out, check=True)
     listing = opened(image, "cpio")
     check(listing, unix)
-    assert listing["etc/big"].facts["links"] == 2
+    assert listing["etc/big"].properties["links"] == 2
 
 
 @pytest.mark.parametrize("command", [["gzip", "-9"], ["xz", "-1"], ["zstd", "-3", "-q"]])
@@ -150,7 +150,7 @@ def test_a_compressed_archive(unix, tmp_path, command):
         tar = subprocess.run(["tar", "-C", unix, "-c", "."], capture_output=True, check=True).stdout
         subprocess.run(command, input=tar, stdout=out, check=True)
     archive = opened(image, "archives")["archive 1"]
-    assert archive.facts["compression"] == command[0]
+    assert archive.properties["compression"] == command[0]
     inside = readers.look_into(archive.content)
     assert inside.structure == "tar"
     assert contents(inside.listing["etc/hostname"]) == b"node\n"
@@ -190,10 +190,13 @@ def test_gpt(tmp_path):
         "-c", "1:EFI system", "-n", "3:4096:8191", "-t", "3:8300", image,
     )  # fmt: skip
     listing = opened(image, "disk")
-    assert listing[""].facts["disk GUID"] == "01234567-89ab-cdef-0123-456789abcdef"
+    assert listing[""].properties["disk GUID"] == "01234567-89ab-cdef-0123-456789abcdef"
     assert [path for path in listing if path] == ["boot code", "partition 1", "partition 3"]
     first = listing["partition 1"]
-    assert (first.facts["type"], first.facts["name"]) == ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "EFI system")
+    assert (first.properties["type"], first.properties["name"]) == (
+        "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+        "EFI system",
+    )
     assert first.content.size == 1 << 20
 
 
@@ -203,8 +206,8 @@ def test_mbr(tmp_path):
     table = "label: dos\nlabel-id: 0x12345678\nstart=2048, size=4096, type=c, bootable\nstart=8192, size=100, type=83\n"
     run(need("sfdisk", "fdisk"), "-q", image, input=table)
     listing = opened(image, "disk")
-    assert listing[""].facts["disk signature"] == "12345678"
-    assert listing["partition 1"].facts == {"type": "0x0c", "active": 1}
+    assert listing[""].properties["disk signature"] == "12345678"
+    assert listing["partition 1"].properties == {"type": "0x0c", "active": 1}
     assert listing["partition 2"].content.size == 51_200
 
 

@@ -103,7 +103,9 @@ def test_what_only_starts_like_a_tree(document):
     image = json.dumps(document, separators=(",", ":")).encode()
     assert image.startswith(columns.START)
     opened = walk(BytesView(image))
-    assert opened is None or hash(tuple(value for node in opened.listing.values() for value in node.facts.values()))
+    assert opened is None or hash(
+        tuple(value for node in opened.listing.values() for value in node.properties.values())
+    )
 
 
 def walk(view, depth=0):

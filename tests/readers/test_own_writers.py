@@ -46,9 +46,9 @@ def check(store, tree, listing, unsaid=()):
         if found.kind == "link":  # tar's words for further names of a file
             continue
         assert found.kind == node.kind, path
-        for field, value in node.facts.items():
+        for field, value in node.properties.items():
             if field not in ("linked as", "device", *unsaid) and not (field == "mode" and node.kind == "symlink"):
-                assert str(found.facts[field]) == str(value), (path, field)
+                assert str(found.properties[field]) == str(value), (path, field)
         if node.content is not None:
             assert first_unequal(found.content, node.content) is None, path
 
@@ -123,7 +123,7 @@ def test_fat(store, tmp_path):
     plan = fat.plan(tree)
     boot = fat.boot_sector(plan, "NODE", 0x1234ABCD, 0)
     listing = written(store, tmp_path / "a", lambda out: fat.write(plan, out, "NODE", boot))
-    assert listing[""].facts["serial"] == "1234abcd"
+    assert listing[""].properties["serial"] == "1234abcd"
     for path, entry in tree.items():
         if type(entry) is File:
             assert b"".join(chunks(listing[path].content)) == samples.read(store, entry.content), path

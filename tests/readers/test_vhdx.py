@@ -33,7 +33,7 @@ def image(tmp_path_factory):
 
 def test_what_it_says(image):
     listing = readers.look_into(HostFile(image)).listing
-    facts = listing[""].facts
+    facts = listing[""].properties
     assert (facts["size"], facts["block"], facts["sector"]) == (5 * MIB, MIB, 512)
     assert len({facts["identity"], facts["file"], facts["data"]}) == 3
     assert listing["disk"].content.read(4 * MIB, 100) == samples.noise(MIB, "b")[:100]

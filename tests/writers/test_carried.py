@@ -80,7 +80,7 @@ def read(store, content, path, structure):
         member = tarfile.open(path).getmember("f")
         names = [key.removeprefix("SCHILY.xattr.") for key in member.pax_headers if key.startswith("SCHILY.")]
         return {"mtime": int(member.mtime), **{f"xattr {name}": "" for name in names}}
-    return readers.look_into(HostFile(path)).listing["f"].facts
+    return readers.look_into(HostFile(path)).listing["f"].properties
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)

@@ -44,7 +44,7 @@ def compare(store, tree, path, contents=True):
     assert set(listing) - {"", "."} == {each for each in {*tree, "lost+found"} if each}
     for name, entry in tree.items():
         node = listing[name or "."]
-        facts = node.facts
+        facts = node.properties
         assert facts["mode"] == f"{entry.mode & 0o7777:04o}"
         assert (facts["uid"], facts["gid"], facts["mtime"]) == (entry.uid, entry.gid, entry.mtime), name
         found = {key.removeprefix("xattr "): facts[key] for key in facts if key.startswith("xattr ")}
@@ -66,9 +66,9 @@ def test_every_kind_of_entry(store, tmp_path, size):
     path = image(store, tree, tmp_path / "ext4.img", size, "ROOT")
     assert path.stat().st_size == (size or 1 * MIB)
     listing = compare(store, tree, path)
-    assert listing[""].facts["label"] == "ROOT"
+    assert listing[""].properties["label"] == "ROOT"
     inodes = {listing[name].place["inode"] for name in ("bin/same-a", "lib/same-b", "etc/same-c")}
-    assert len(inodes) == 1 and listing["bin/same-a"].facts["links"] == 3
+    assert len(inodes) == 1 and listing["bin/same-a"].properties["links"] == 3
 
 
 def test_debugfs_sees_the_same(store, tmp_path):
@@ -156,7 +156,7 @@ def test_access_control_lists_are_kept_in_ext4_s_form(store, tmp_path):
     check(path)
     listing = debugfs(path, "ea_list it")
     assert "system.posix_acl_access (28)" in listing, listing
-    assert reader.read(HostFile(path))["it"].facts["xattr system.posix_acl_access"] == value.hex()
+    assert reader.read(HostFile(path))["it"].properties["xattr system.posix_acl_access"] == value.hex()
 
 
 @pytest.mark.parametrize(("count", "length"), [(200, 20), (10_000, 10), (8_000, 250)])

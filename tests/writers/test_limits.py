@@ -511,7 +511,7 @@ def test_any_facts_come_back_or_are_refused(store: Store, name: str, entry: Entr
     except FormatError as error:
         assert "\n" not in str(error)
         return
-    facts = listing_of(store, content)[path].facts
+    facts = listing_of(store, content)[path].properties
     if name in ("fat", "iso9660"):
         return
     first, last = TIMES.get(name, (entry.mtime, entry.mtime))
@@ -528,5 +528,5 @@ def test_any_facts_come_back_or_are_refused(store: Store, name: str, entry: Entr
 
 @pytest.mark.parametrize(("mtime", "year"), [(-(1 << 63), 1970), (-1, 1970), (rockridge.LATEST + 1, 2155)])
 def test_times_that_a_disc_cannot_say_are_moved(store: Store, mtime: int, year: int) -> None:
-    facts = listing_of(store, an_iso(store, only(file(mtime=mtime))))["it"].facts
+    facts = listing_of(store, an_iso(store, only(file(mtime=mtime))))["it"].properties
     assert str(facts["recorded"]).startswith(str(year))

@@ -32,6 +32,6 @@ def test_the_first_name_of_a_file_rules(store, tmp_path, name):
     store.export((store.content(first) if first else ()) + out.finish(), tmp_path / "image")
     listing = readers.look_into(HostFile(tmp_path / "image")).listing
     for path in ("a", "b"):
-        facts = listing[path].facts
+        facts = listing[path].properties
         assert (facts["mode"], facts["uid"], facts["gid"]) == ("0644", 1, 2), path
     assert listing["b"].content.read(0, 100) == b"the first"
