@@ -87,10 +87,10 @@ def test_every_condition_for_three_formats(folder: Path, capsys: pytest.CaptureF
 TAMPERING = """
 
 
-honest = image
+honest = bundle_image
 
 
-def image(store, part, *, prefix):
+def bundle_image(store, part, *, prefix):
     import os
 
     tree = Tree(store.tree(honest(store, part, prefix=prefix)))
