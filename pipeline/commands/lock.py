@@ -28,7 +28,7 @@ class Moved(NodekilnError):
 
 
 class Older(NodekilnError):
-    """What names mean today is older than what is locked."""
+    """Names that resolve to older versions than the locked ones."""
 
 
 class Subject(NamedTuple):

@@ -84,7 +84,7 @@ class Reader(NamedTuple):
     read: Callable[[View], Listing]
     """Lists what is in a view. StructureError if it is damaged."""
     order: int = 10
-    """Of two structures that could claim the same bytes, the one of the lower order is tried first."""
+    """Readers of lower order are tried first, where two could claim the same bytes."""
 
 
 class StructureListing(NamedTuple):

@@ -1,4 +1,4 @@
-"""What doit sees of nodekiln: its loader, and for a dodo.py its configuration and its tasks."""
+"""The tasks of nodekiln for doit: the loader, and for a dodo.py the configuration and the tasks."""
 
 from pipeline.tasks.loader import Loader, build, commands, config
 

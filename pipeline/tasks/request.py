@@ -35,12 +35,12 @@ class Request(NamedTuple):
 
     @property
     def prints(self) -> bool:
-        """Whether the command only prints."""
+        """True for a command that only prints."""
         return self.command in PRINTING
 
     @property
     def debug(self) -> bool:
-        """Whether `--debug` was typed."""
+        """True if `--debug` was typed."""
         return "--debug" in self.words
 
     @property
@@ -50,13 +50,13 @@ class Request(NamedTuple):
 
     @property
     def builds(self) -> bool:
-        """Whether doit runs tasks that build, and no others."""
+        """True if doit runs tasks that build, and no others."""
         starts = (f"{BUILD}:", f"{RESULTS}/")
         return self.command == "run" and all(name == BUILD or name.startswith(starts) for name in self.names)
 
     @property
     def builds_all(self) -> bool:
-        """Whether doit builds all specs, and does nothing else."""
+        """True if doit builds all specs, and does nothing else."""
         return self.command == "run" and {*self.names} <= {BUILD}
 
     def formats(self, spec: str) -> tuple[str, ...]:

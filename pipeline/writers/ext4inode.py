@@ -63,7 +63,7 @@ class Inode(NamedTuple):
     body: bytes = b""
     """60 bytes: extents, a device's number or a short link's target."""
     attributes: bytes = b""
-    """As `inline_attributes` returns them."""
+    """Attributes in the inode, in the form that `inline_attributes` returns."""
     attribute_block: int = 0
 
 

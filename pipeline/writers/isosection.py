@@ -38,7 +38,7 @@ class SpanningDirectories(NamedTuple):
     start: int
     paths: Sequence[str]
     entries: Mapping[str, Entry]
-    """Those directories, their entries and their parents; files without their bytes, unless they take several
+    """The directories of `paths`, their entries and parents; files without their bytes, unless they take several
     extents."""
 
 
@@ -46,7 +46,7 @@ class DirectoryIndex(NamedTuple):
     """Directories as one kind of reader sees them."""
 
     folders: Mapping[str, Sequence[tuple[str, str]]]
-    """As in isodir.Directories."""
+    """Directory -> its names and paths, in the form of isodir.Directories."""
     places: Mapping[str, Where]
 
 

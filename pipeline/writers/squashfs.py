@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from struct import pack
 from typing import NamedTuple
 
@@ -91,17 +92,7 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
     for table in tables:
         out.write(table)
 
-    def listed(records: bytes | bytearray, ahead: bytes = b"") -> int:
-        """Writes a table as metadata blocks, and the list of where they are; the list's place."""
-        blocks = Metadata(packing.compress)
-        begin = out.tell() - origin
-        cuts = range(0, len(records), ondisk.METADATA_SIZE)
-        starts = [begin + (blocks.write(records[at : at + ondisk.METADATA_SIZE]) >> 16) for at in cuts]
-        out.write(blocks.finish())
-        place = out.tell() - origin
-        out.write(ahead + to_bytes(array("Q", starts), "little"))
-        return place
-
+    listed = partial(_listed, out, origin, packing.compress)
     fragment_table = listed(fragments) if fragments else ondisk.INVALID_BLK
     id_table = listed(to_bytes(array("I", image.ids), "little"))
     xattr_table = ondisk.INVALID_BLK
@@ -119,6 +110,18 @@ def write(tree: Mapping[str, Entry], read: Read, out: Sink, packing: Packing) ->
         xattr_id_table_start=xattr_table, inode_table_start=inode_table, directory_table_start=directory_table,
         fragment_table_start=fragment_table,
     )  # fmt: skip
+
+
+def _listed(out: Sink, origin: int, compress: Transform, records: bytes | bytearray, ahead: bytes = b"") -> int:
+    """Writes a table as metadata blocks, then `ahead` and the list of their offsets; returns the offset of `ahead`."""
+    blocks = Metadata(compress)
+    begin = out.tell() - origin
+    cuts = range(0, len(records), ondisk.METADATA_SIZE)
+    starts = [begin + (blocks.write(records[at : at + ondisk.METADATA_SIZE]) >> 16) for at in cuts]
+    out.write(blocks.finish())
+    place = out.tell() - origin
+    out.write(ahead + to_bytes(array("Q", starts), "little"))
+    return place
 
 
 @dataclass(slots=True, eq=False)
