@@ -16,6 +16,7 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     oci          references, registries, layouts, layers, image configurations
     kernel       a kernel's modules with their dependency data, and its own configuration
     container    keys of a container and of a command line; its runtime configuration
+    packages     Debian packages: names, versions, files
     recipe       images out of Debian packages
     programs     checks that a program can start: ELF, shared libraries, execve
     stages       the functions that actions call

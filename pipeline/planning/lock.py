@@ -143,7 +143,7 @@ def write(path: Path, lock: Lock) -> None:
 
 def downgrades(before: Lock, now: Lock) -> list[str]:
     """A line for each package with an older version in `now` than in `before`."""
-    from pipeline.recipe.version import is_older
+    from pipeline.packages.version import is_older
 
     lines = []
     for name, arch, entry in _entries(now):
@@ -195,7 +195,7 @@ def resolve(names: Iterable[LockRequest]) -> list[tuple[LockRequest, Any]]:
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.oci import resolve as registries
-    from pipeline.recipe import apt, debian
+    from pipeline.packages import apt, debian
 
     recipes = [name for name in names if name.folder]
     with ThreadPoolExecutor(max_workers=8) as pool:

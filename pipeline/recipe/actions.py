@@ -9,7 +9,8 @@ from pipeline.engine.action import Action
 from pipeline.language.schema import plain
 from pipeline.model.digest import canonical_json
 from pipeline.oci.config import LABEL
-from pipeline.recipe import assemble, deb, fetch
+from pipeline.packages import fetch
+from pipeline.recipe import assemble, deb
 from pipeline.recipe.recipe import OwnFile, Recipe
 
 

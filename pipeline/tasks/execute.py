@@ -13,10 +13,10 @@ from pipeline.host.terminal import say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
+from pipeline.packages.error import PackagesUnavailable
 from pipeline.planning import lock
 from pipeline.project import publish as publishing
 from pipeline.project.build import perform
-from pipeline.recipe.error import PackagesUnavailable
 from pipeline.tasks import process, warnings
 from pipeline.tasks.plan_cache import Step
 from pipeline.tasks.spec_tasks import SpecTasks, record
@@ -48,7 +48,7 @@ def stage(tasks: SpecTasks, step: Step) -> dict[str, Any]:
 
 def _all_unavailable(tasks: SpecTasks, step: Step, first: PackagesUnavailable) -> PackagesUnavailable:
     """Returns `first` with all other packages of the spec's lock that no archive has any more."""
-    from pipeline.recipe import unavailable
+    from pipeline.packages import unavailable
 
     known = {package.recipe for package in first.packages}
     others = [action.params for action in tasks.fetches(step) if action.params["recipe"] not in known]

@@ -56,7 +56,7 @@ class SpecTasks:
 
     def fetches(self, step: Step) -> list[Action]:
         """Returns the actions of the step's architecture that fetch packages. Any thread may call it."""
-        from pipeline.recipe.fetch import fetch
+        from pipeline.packages.fetch import fetch
 
         with self._guard:
             return [action for action in self.actions[step.arch].values() if action.stage is fetch]

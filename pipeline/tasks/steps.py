@@ -37,7 +37,7 @@ STEPS = {
     "stages.volume.volume": "makes the volume",
     "recipe.assemble.image": "assembles the recipe's image",
     "recipe.deb.unpack": "unpacks the recipe's packages",
-    "recipe.fetch.fetch": "fetches the recipe's packages",
+    "packages.fetch.fetch": "fetches the recipe's packages",
 }
 """Module (below pipeline) and function of a stage -> what it does."""
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.model.errors import NodekilnError
+from pipeline.packages.debian import Package
 from pipeline.planning import lock
-from pipeline.recipe.debian import Package
 from tests.attacks.conftest import Project
 
 GOOD = {"manifest": "sha256:" + "0" * 64, "config": {}, "layers": [], "facts": {}}

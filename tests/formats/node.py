@@ -13,8 +13,8 @@ import pytest
 from pipeline import formats
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Device, Directory, File, Symlink, Tree, complete, files
-from pipeline.recipe.apt import Archive, open_archive
-from pipeline.recipe.error import PackageError
+from pipeline.packages.apt import Archive, open_archive
+from pipeline.packages.error import PackageError
 from pipeline.stages import initramfs as mounting
 from pipeline.stages import initrd, unified
 from pipeline.store import Store

@@ -24,7 +24,7 @@ from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
 from tests import judges
 from tests.kernel import elf
-from tests.recipe import repository
+from tests.packages import repository
 
 PLAIN: dict[str, Any] = {
     "reference": "nodekiln/tool:1",

@@ -18,7 +18,7 @@ from pipeline.store import Store
 from tests import judges
 from tests.oci import craft
 from tests.oci.stacks import old_sparse
-from tests.recipe import repository
+from tests.packages import repository
 
 FILES: repository.Files = {
     "etc/motd": "hello\n",

@@ -17,8 +17,9 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Tree
 from pipeline.oci.image import image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
-from pipeline.recipe import actions, deb, debian, fetch
-from pipeline.recipe.apt import open_archive
+from pipeline.packages import debian, fetch
+from pipeline.packages.apt import open_archive
+from pipeline.recipe import actions, deb
 from pipeline.recipe.recipe import load
 from pipeline.store import Store
 from tests import judges
@@ -39,8 +40,9 @@ cmd: [/bin/sh]
 BUILD = """\
 import json, sys
 from pathlib import Path
-from pipeline.recipe import actions, debian
-from pipeline.recipe.apt import open_archive
+from pipeline.packages import debian
+from pipeline.recipe import actions
+from pipeline.packages.apt import open_archive
 from pipeline.recipe.recipe import load
 from pipeline.store import Store
 recipe, cache, arch = load(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.recipe.version import is_older
+from pipeline.packages.version import is_older
 from tests import judges
 
 PART = st.text("0129az.+~A", min_size=1, max_size=8)

@@ -9,10 +9,10 @@ from typing import Any
 from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci import http
 from pipeline.oci.error import ImageError
-from pipeline.recipe import apt, snapshot
-from pipeline.recipe.apt import Repositories
-from pipeline.recipe.debian import Package
-from pipeline.recipe.error import (
+from pipeline.packages import apt, snapshot
+from pipeline.packages.apt import Repositories
+from pipeline.packages.debian import Package
+from pipeline.packages.error import (
     NotInRepository,
     PackageError,
     PackagesUnavailable,

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pipeline.planning import lock
 from pipeline.planning.lock import Lock, LockError
 from tests import judges
+from tests.packages.repository import Repository
 from tests.project import declare, doit
-from tests.recipe.repository import Repository
 
 Host = Callable[..., None]
 

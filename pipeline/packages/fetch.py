@@ -15,10 +15,10 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Slice, files
 from pipeline.oci import http, trust
 from pipeline.oci.error import ImageError
-from pipeline.recipe import snapshot, unavailable
-from pipeline.recipe.apt import Repositories
-from pipeline.recipe.debian import Package
-from pipeline.recipe.error import NotInRepository, PackageError, SnapshotUnreachable
+from pipeline.packages import snapshot, unavailable
+from pipeline.packages.apt import Repositories
+from pipeline.packages.debian import Package
+from pipeline.packages.error import NotInRepository, PackageError, SnapshotUnreachable
 from pipeline.store import CHUNK, Store
 
 VERSION = 1

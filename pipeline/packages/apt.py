@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from pipeline.host import atomic
 from pipeline.host.offline import is_offline
-from pipeline.recipe.error import PackageError
+from pipeline.packages.error import PackageError
 
 _ARCHITECTURES = {"386": "i386", "arm": "armhf", "mips64le": "mips64el", "ppc64le": "ppc64el"}
 

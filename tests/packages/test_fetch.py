@@ -17,14 +17,14 @@ import pytest
 
 from pipeline.host.offline import VARIABLE
 from pipeline.model.errors import BadInput
-from pipeline.recipe import apt, debian, fetch, snapshot
-from pipeline.recipe.error import PackageError, PackagesUnavailable
-from pipeline.recipe.unavailable import missing
+from pipeline.packages import apt, debian, fetch, snapshot
+from pipeline.packages.error import PackageError, PackagesUnavailable
+from pipeline.packages.unavailable import missing
 from pipeline.store import Store
 from tests import judges
 from tests.oci import servers
 from tests.oci.servers import Request, Server
-from tests.recipe.repository import Repository
+from tests.packages.repository import Repository
 
 Host = Callable[..., None]
 

@@ -18,10 +18,10 @@ from urllib.parse import quote
 from pipeline.host import settings
 from pipeline.model.errors import BadInput
 from pipeline.oci import http
-from pipeline.recipe.error import PackageError
+from pipeline.packages.error import PackageError
 
 if TYPE_CHECKING:
-    from pipeline.recipe.debian import Package
+    from pipeline.packages.debian import Package
 
 SERVICE = "https://snapshot.debian.org"
 """Debian's own service."""

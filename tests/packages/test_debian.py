@@ -12,11 +12,11 @@ import pytest
 
 from pipeline.host.offline import VARIABLE
 from pipeline.model.digest import canonical_json
-from pipeline.recipe import apt, debian
-from pipeline.recipe.apt import configuration, open_archive
-from pipeline.recipe.error import PackageError
+from pipeline.packages import apt, debian
+from pipeline.packages.apt import configuration, open_archive
+from pipeline.packages.error import PackageError
 from tests import judges
-from tests.recipe.repository import Repository
+from tests.packages.repository import Repository
 
 Host = Callable[..., None]
 

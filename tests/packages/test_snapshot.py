@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.model.errors import BadInput
-from pipeline.recipe import snapshot
+from pipeline.packages import snapshot
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Errors about packages: what cannot be had is named with the command that mends it."""
 
-from pipeline.recipe.error import PackageError, PackagesUnavailable, UnavailablePackage
+from pipeline.packages.error import PackageError, PackagesUnavailable, UnavailablePackage
 
 
 def test_packages_are_sorted_and_one_command_locks_others(monkeypatch):

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
-from pipeline.recipe.apt import Archive, debian_architecture, open_archive
-from pipeline.recipe.error import PackageError
+from pipeline.packages.apt import Archive, debian_architecture, open_archive
+from pipeline.packages.error import PackageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """Debian Policy 5.6.1."""

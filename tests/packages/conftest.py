@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.oci import http
+from tests.packages.repository import Repository, configure
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test asks Debian's archive of old packages, and what did not answer one test is asked by the next."""
+    monkeypatch.setenv("NODEKILN_SNAPSHOT", "off")
+    http.silent.clear()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say which repositories the host's apt is configured with: lines of a sources.list, or Repositories."""
+
+    def configured(*sources: str | Repository) -> None:
+        lines = [source.publish() if isinstance(source, Repository) else source for source in sources]
+        monkeypatch.setenv("APT_CONFIG", str(configure(tmp_path, *lines)))
+
+    return configured
+
+
+@pytest.fixture
+def distribution(tmp_path: Path) -> Repository:
+    """A small distribution."""
+    repository = Repository(tmp_path / "debian")
+    repository.add("libc", {"lib/libc.so.6": "the library"}, Essential="yes")
+    repository.add("libtool", {"usr/lib/libtool.so": "more"}, Depends="libc (>= 1.0)")
+    repository.add(
+        "tool",
+        {"usr/bin/tool": "#!", "usr/share/man/tool.1": ""},
+        version="2:1.5+b1~x",
+        Depends="libtool",
+        Recommends="extra",
+    )
+    repository.add("extra", {"usr/bin/extra": ""}, Depends="missing")
+    repository.add("either", Depends="gone | libc")
+    repository.add("broken", Depends="libc (>= 7)")
+    repository.add("must-have", Essential="yes")
+    repository.add("data", arch="all", Pre_Depends="libc")
+    for name in ("libc", "tool"):
+        repository.add(name, {f"usr/share/{name}": "arm"}, arch="arm64", version="1.1")
+    return repository
