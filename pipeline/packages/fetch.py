@@ -17,8 +17,8 @@ from pipeline.oci import http, trust
 from pipeline.oci.error import ImageError
 from pipeline.packages import snapshot, unavailable
 from pipeline.packages.apt import Repositories
-from pipeline.packages.debian import Package
 from pipeline.packages.error import NotInRepository, PackageError, SnapshotUnreachable
+from pipeline.packages.package import Package
 from pipeline.store import CHUNK, Store
 
 VERSION = 1

@@ -21,7 +21,7 @@ from pipeline.oci import http
 from pipeline.packages.error import PackageError
 
 if TYPE_CHECKING:
-    from pipeline.packages.debian import Package
+    from pipeline.packages.package import Package
 
 SERVICE = "https://snapshot.debian.org"
 """Debian's own service."""

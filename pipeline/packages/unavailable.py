@@ -11,7 +11,6 @@ from pipeline.oci import http
 from pipeline.oci.error import ImageError
 from pipeline.packages import apt, snapshot
 from pipeline.packages.apt import Repositories
-from pipeline.packages.debian import Package
 from pipeline.packages.error import (
     NotInRepository,
     PackageError,
@@ -19,6 +18,7 @@ from pipeline.packages.error import (
     SnapshotUnreachable,
     UnavailablePackage,
 )
+from pipeline.packages.package import Package
 from pipeline.store import Store
 
 _ALIASES = ("stable", "testing")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.model.errors import NodekilnError
-from pipeline.packages.debian import Package
+from pipeline.packages.package import Package
 from pipeline.planning import lock
 from tests.attacks.conftest import Project
 

@@ -15,6 +15,7 @@ from pipeline.model.digest import canonical_json
 from pipeline.packages import apt, debian
 from pipeline.packages.apt import configuration, open_archive
 from pipeline.packages.error import PackageError
+from pipeline.packages.package import Package
 from tests import judges
 from tests.packages.repository import Repository
 
@@ -81,7 +82,7 @@ def test_the_suite_is_recorded(tmp_path: Path, host: Host, distribution: Reposit
     assert {each["name"]: each["suite"] for each in found} == {
         "tool": "test", "libc": "test", "libtool": "test-security"
     }  # fmt: skip
-    assert all(debian.Package.parse(each).document() == each for each in found)
+    assert all(Package.parse(each).document() == each for each in found)
 
 
 def debian_all(*asked: Wanted, cache: Path) -> list[tuple[Wanted, list[dict[str, object]]]]:
@@ -133,7 +134,7 @@ def test_other_vendors_repositories_do_not_count(tmp_path: Path, host: Host, dis
     assert "127.0.0.1:9" in " ".join(archive.complaints)
 
 
-def debian_resolve(archive: apt.Archive, *packages: str) -> list[debian.Package]:
+def debian_resolve(archive: apt.Archive, *packages: str) -> list[Package]:
     return debian.resolve(archive, packages, False)
 
 
