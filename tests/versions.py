@@ -1,4 +1,4 @@
-"""Generator of docs/versions.md: every VERSION, and the release that it came with.
+"""Generator of docs/reference/versions.md: every VERSION, and the release that it came with.
 
 `python -m tests.versions` brings the table up to date: rows that were raised or are new get the present release, all
 others stay.
@@ -14,8 +14,8 @@ from pathlib import Path
 import pipeline
 from pipeline.model import columns
 
-TABLE = Path(__file__).parents[1] / "docs/versions.md"
-FOLDERS = ("formats", "stages", "recipe", "writers")
+TABLE = Path(__file__).parents[1] / "docs/reference/versions.md"
+FOLDERS = ("formats", "stages", "recipe", "packages", "writers")
 NEW = "new in "
 HEAD = """\
 # VERSIONs

@@ -1,4 +1,4 @@
-"""doit push: what was built, into a registry, as an OCI artifact (docs/registries.md has its media types)."""
+"""doit push: what was built, into a registry, as an OCI artifact (docs/reference/registries.md has its media types)."""
 
 from __future__ import annotations
 

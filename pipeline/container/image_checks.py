@@ -51,7 +51,7 @@ def ids_by_name(store: Store, tree: Tree, path: str) -> dict[str, int]:
 
 
 def warn_about(merged: MergedConfig, config: Mapping[str, Any], user: str, tree: Tree) -> None:
-    """Warns about configurations that LinuxKit accepts and that fail on the node (docs/linuxkit.md, "Warnings").
+    """Warns about configurations that LinuxKit accepts and that fail on the node (docs/explanation/linuxkit.md).
 
     config: the container's config.json. user: the image's. tree: the image's root file system.
     """

@@ -1,6 +1,6 @@
 """compat: linuxkit: LinuxKit's bugs (commit 3bf33c3a), reproduced for byte-for-byte comparison.
 
-docs/linuxkit.md lists the differences without it.
+docs/explanation/linuxkit.md lists the differences without it.
 """
 
 from __future__ import annotations

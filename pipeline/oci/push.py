@@ -2,7 +2,7 @@
 
 A node is an OCI artifact: an index with one manifest an architecture. Each manifest has artifact type ARTIFACT, the
 empty config, and a layer of type FILE for every output file, named by the annotation TITLE; the record of the build and
-its lock lie beside them (docs/registries.md). pipeline.oci.artifact reads it.
+its lock lie beside them (docs/reference/registries.md). pipeline.oci.artifact reads it.
 
 An artifact about an image (an SBOM, a signature) names the image as its `subject`; in a registry without a list of
 referrers, the index under the tag sha256-<hex> lists it (the specification's "Referrers Tag Schema").

@@ -1,6 +1,6 @@
 """Descriptions of keys and formats, made from the classes that define them.
 
-    python -m pipeline.planning.describe     writes specs/schema.json, docs/spec.md and the tables of formats
+    python -m pipeline.planning.describe     writes specs/schema.json, docs/reference/spec.md and the tables of formats
 
 The meaning of a key is the text under its field, which only the source has (PEP 258, attribute docstrings).
 """
@@ -24,9 +24,9 @@ from pipeline.language.reader import Kind
 from pipeline.language.schema import Struct, fields, is_mapping
 
 SCHEMA = Path("specs/schema.json")
-MANUAL = Path("docs/spec.md")
+MANUAL = Path("docs/reference/spec.md")
 README = Path("README.md")
-DISKS = Path("docs/disks.md")
+DISKS = Path("docs/reference/disks.md")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -48,7 +48,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": DRAFT,
         "title": "nodekiln spec",
-        "description": "What a node is made of. docs/spec.md says more.",
+        "description": "What a node is made of. docs/reference/spec.md says more.",
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
@@ -92,7 +92,7 @@ def _texts(record: type) -> dict[str, str]:
 
 
 def manual() -> str:
-    """docs/spec.md."""
+    """docs/reference/spec.md."""
     lines = [INTRODUCTION.strip(), ""]
     shown: dict[str, type] = {}
     for name, section in sections.sections().items():
@@ -183,7 +183,7 @@ def readme(text: str) -> str:
 
 
 def disks(text: str) -> str:
-    """docs/disks.md, with its table of formats as it has to be."""
+    """docs/reference/disks.md, with its table of formats as it has to be."""
     every = [formats.find(name) for name in formats.names()]
     rows = [
         (each.name, ", ".join(f"`NAME{suffix}`" for suffix in each.produces), each.firmware.value, each.summary)
@@ -209,8 +209,9 @@ INTRODUCTION = """
 Made from the program's own description of it by `python -m pipeline.planning.describe`; do not edit.
 
 A spec is a YAML file, `specs/NAME.yml`. Its language is LinuxKit's, so that LinuxKit's specs work as they are, and one
-key of our own, `build:`. [linuxkit.md](linuxkit.md) lists where the result differs, and why. Editors complete and check
-specs with [schema.json](../specs/schema.json): `# yaml-language-server: $schema=schema.json` as the first line.
+key of our own, `build:`. [linuxkit.md](../explanation/linuxkit.md) lists where the result differs, and why. Editors
+complete and check specs with [schema.json](../../specs/schema.json), if their first line is
+`# yaml-language-server: $schema=schema.json`.
 
 **YAML** is read by version 1.2's rules: `no`, `on` and `22:22` are strings, `0644` is a number (write `"0644"`),
 and nothing is converted: where a string is expected, `true` or `1` is an error. Unknown keys, duplicate keys, a second

@@ -1,4 +1,4 @@
-"""Builds without doit. pipeline exports the functions `plan` and `build`; docs/api.md has an example.
+"""Builds without doit. pipeline exports the functions `plan` and `build`; docs/reference/api.md has an example.
 
 Paths in a spec, and those given here, are relative to the current directory, as they are for doit.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pipeline import __version__
 
 FIRST = {1: "0.1.0"}
-"""Generation -> the first nodekiln that makes it; tests/spec/test_compatibility.py compares docs/versions.md."""
+"""Generation -> the first nodekiln that makes it; docs/reference/versions.md lists what changed (tests/spec)."""
 PRESENT = max(FIRST)
 
 

@@ -1,7 +1,7 @@
 """The same trees and documents as LinuxKit's own, for every case.
 
 With `build.compat: linuxkit` nothing may differ: no time stamp, no mode, no byte of a document. Without it, only what
-docs/linuxkit.md lists.
+docs/explanation/linuxkit.md lists.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEVIATIONS = {
     "uidMappings and gidMappings keep their ids": re.compile(r"\.linux\.[ug]idMappings\[\d+\]\.(host|container)ID"),
     "a volume in mounts: is resolved": re.compile(r"\.mounts\[\d+\]\.source"),
 }
-"""What a document may differ in without `compat`, by the name that docs/linuxkit.md gives it."""
+"""What a document may differ in without `compat`, by the name that docs/explanation/linuxkit.md gives it."""
 NOT_OURS = re.compile(r"sbom.*")
 """LinuxKit's list of packages is written by another part of the program, in another place."""
 

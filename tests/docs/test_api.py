@@ -1,4 +1,4 @@
-"""The Python interface: docs/api.md, followed literally."""
+"""The Python interface: docs/reference/api.md, followed literally."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pipeline
 from pipeline.model.errors import NodekilnError
 from tests.project import ROOT
 
-BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE | re.DOTALL))
+PAGE = ROOT / "docs/reference/api.md"
+BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_the_example_prints_what_the_page_shows(hello):
 
 def test_the_public_names_are_those_of_the_page_and_of_the_types():
     names = {name for name in pipeline.__all__ if getattr(pipeline, name)}
-    assert names - {"__version__"} == set(re.findall(r"^\| `(\w+)\(", (ROOT / "docs/api.md").read_text(), re.MULTILINE))
+    assert names - {"__version__"} == set(re.findall(r"^\| `(\w+)\(", PAGE.read_text(), re.MULTILINE))
     types = (ROOT / "pipeline/__init__.pyi").read_text()
     assert sorted(re.findall(r'"(\w+)"', types)) == sorted(names)
     with pytest.raises(AttributeError, match="no attribute 'unbuild'"):

@@ -18,7 +18,7 @@ def test_the_index_of_decisions_has_each_by_its_title() -> None:
 
 
 def test_a_term_stands_once_in_the_glossary() -> None:
-    text = (ROOT / "docs" / "glossary.md").read_text()
+    text = (ROOT / "docs/reference/glossary.md").read_text()
     terms = Counter(re.findall(r"^\| ([^|]+?) +\|", text, re.MULTILINE))
     assert len(terms) > 60
     assert [term for term, count in terms.items() if count > 1 and term != "term"] == []

@@ -1,4 +1,4 @@
-"""docs/extending.md, followed literally: its files are put into a copy of this repository, and its commands are run."""
+"""docs/how-to/extending.md, followed literally: its files go into a copy of this repository, its commands are run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.project import ROOT
 
-PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
+PAGE = (ROOT / "docs/how-to/extending.md").read_text("utf-8")
 FENCED = re.compile(
     r"(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )

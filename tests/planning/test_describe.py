@@ -1,4 +1,4 @@
-"""The tables of formats in README.md and docs/disks.md are those that the formats make."""
+"""The tables of formats in README.md and docs/reference/disks.md are those that the formats make."""
 
 import pytest
 
