@@ -60,10 +60,10 @@ def run(project: Project, names: Sequence[str], push: str = "", arch: str = "", 
 
 def _folder(project: Project, name: str) -> Path:
     """Returns the folder of the recipe `name`: of the project, or one that comes with nodekiln."""
-    from pipeline.planning.images import OWN_IMAGES
+    from pipeline.host.shipped import SHIPPED
     from pipeline.recipe.recipe import FILE
 
-    places = [project.root / name, project.root / "images" / name, OWN_IMAGES / "images" / name]
+    places = [project.root / name, project.root / "images" / name, SHIPPED / "images" / name]
     for place in places:
         if (place / FILE).exists():
             return place

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.engine.action import Action
 from pipeline.host import containment, tracked
+from pipeline.host.shipped import SHIPPED
 from pipeline.language.problem import suggestion
 from pipeline.model.errors import BadInput
 from pipeline.oci import reference as references
@@ -19,8 +20,6 @@ PKG = "@pkg:"
 """The start of a reference to a recipe's folder."""
 IMAGES = Path("images")
 """The folder of a project's recipes, by convention. It may be a symlink."""
-OWN_IMAGES = Path(__file__).parent.parent.parent
-"""The folder with nodekiln's own images/, for recipes that a project does not have."""
 
 
 class NoImage(BadInput):
@@ -77,10 +76,10 @@ class Images:
         """The recipe's folder: in the project, beside the spec, or with nodekiln itself."""
         from pipeline.recipe.recipe import FILE
 
-        places = (Path(path), self._spec.folder / path, OWN_IMAGES / path)
+        places = (Path(path), self._spec.folder / path, SHIPPED / path)
         for place in places:
             if tracked.is_file(place / FILE):
-                if containment.escapes(place, self._spec.folder, IMAGES, OWN_IMAGES / IMAGES):
+                if containment.escapes(place, self._spec.folder, IMAGES, SHIPPED / IMAGES):
                     raise NoImage(f"{PKG}{path} lies outside the project", containment.ALLOWED)
                 return place
         message = f"there is no recipe {PKG}{path}: no {FILE} in {' or '.join(map(str, dict.fromkeys(places[:2])))}"
@@ -89,7 +88,7 @@ class Images:
     def _recipes(self, path: str) -> Iterator[str]:
         """The recipes that there are beside where `path` would be."""
         folder = Path(path).parent
-        for place in (folder, self._spec.folder / folder, OWN_IMAGES / folder):
+        for place in (folder, self._spec.folder / folder, SHIPPED / folder):
             yield from (str(folder / each.parent.name) for each in sorted(place.glob("*/build.yml")))
 
     def _locked(self, action: Action, wanted: LockRequest) -> Action:

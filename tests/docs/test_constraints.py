@@ -9,8 +9,9 @@ from packaging.requirements import Requirement
 
 from tests.project import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, BUILD = SETTINGS["project"], SETTINGS["build-system"]["requires"]
+REQUIREMENTS = [*BUILD, *PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
 PINNED = [
     Requirement(line)
     for line in (ROOT / "constraints.txt").read_text().splitlines()
