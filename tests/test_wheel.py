@@ -63,7 +63,8 @@ def test_the_wheel_has_what_a_project_needs(archives: tuple[Path, dict[str, byte
     share = tmp_path / "pipeline" / "share"
     for name in ("images", "examples"):
         assert _files(share / name) == _files(archives[0] / name) != {}
-    assert (share / "specs/schema.json").read_bytes() == (ROOT / "specs/schema.json").read_bytes()
+    for name in ("dodo.py", "specs/schema.json"):
+        assert (share / name).read_bytes() == (ROOT / name).read_bytes()
     assert _files(tmp_path / "pipeline", ".py", skip="share").keys() == _files(ROOT / "pipeline", ".py").keys()
 
 

@@ -55,7 +55,7 @@ def test_importing_the_package_loads_no_other_module_of_it():
 def test_results_are_those_of_doit(hello):
     from tests.project import doit
 
-    (hello / "dodo.py").write_bytes((ROOT / "examples/dodo.py").read_bytes())
+    (hello / "dodo.py").write_bytes((ROOT / "dodo.py").read_bytes())
     doit("build:hello", cwd=hello)
     before = {path.name: path.read_bytes() for path in (hello / "build/hello").iterdir()}
     pipeline.build("specs/hello.yml", output="elsewhere")

@@ -110,14 +110,14 @@ def test_only_formats_that_are_meant_have_tasks() -> None:
 def test_tasks_beside_ours(project: Path) -> None:
     Path("pyproject.toml").unlink()
     own = "\n\ndef task_mine():\n    return {'actions': ['echo mine'], 'verbosity': 2}\n"
-    Path("dodo.py").write_text((ROOT / "examples/dodo.py").read_text() + own)
+    Path("dodo.py").write_text((ROOT / "dodo.py").read_text() + own)
     told = installed("list")
     assert {"mine", "lock", "build:node"} <= {line.split()[0] for line in told.splitlines()}
     assert "mine" in installed("mine") and "ran in" in installed("build:node")
     assert "specs/node.yml: right" in installed("check:node")
     assert "specs/node.yml: right" in installed("check", "mine")
     assert "node.tar" in installed("clean", "build:node")
-    assert len((ROOT / "examples/dodo.py").read_text().splitlines()) <= 15
+    assert len((ROOT / "dodo.py").read_text().splitlines()) <= 15
 
 
 def test_a_configuration_changes_nothing() -> None:

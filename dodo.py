@@ -1,4 +1,4 @@
-"""nodekiln's tasks beside your own: copy this into a folder that has specs/, if its pyproject.toml names no loader."""
+"""nodekiln's tasks beside your own: what a project with tasks of its own copies instead of naming our loader."""
 
 from pipeline import tasks
 
