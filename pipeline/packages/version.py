@@ -3,44 +3,46 @@
 from __future__ import annotations
 
 import re
-from itertools import zip_longest
+from functools import lru_cache
 
 _PIECES = re.compile(r"([^0-9]*)([0-9]*)")
+_KEYS = 1 << 16
+"""Number of sort keys to keep."""
+
+Number = tuple[int, str]
+"""A number of any length, sorted by its digits without leading zeros."""
+Piece = tuple[tuple[int, ...], Number]
+"""Ranks of the characters before a number, ended by 0, and the number."""
+Key = tuple[Number, tuple[Piece, ...], tuple[Piece, ...]]
+"""Epoch, upstream version and revision; sorts as dpkg does."""
+
+_END: Piece = ((0,), (0, ""))
 
 
 def is_older(version: str, than: str) -> bool:
     """Returns whether `version` sorts before `than`."""
-    (epoch, *parts), (other_epoch, *other_parts) = _split(version), _split(than)
-    if epoch != other_epoch:
-        return _number(epoch) < _number(other_epoch)
-    orders = map(_compare, parts, other_parts)
-    return next((order < 0 for order in orders if order), False)
+    return sort_key(version) < sort_key(than)
 
 
-def _split(version: str) -> tuple[str, str, str]:
-    """Returns epoch, upstream version and revision; absent ones are 0."""
+@lru_cache(_KEYS)
+def sort_key(version: str) -> Key:
+    """Returns a key that sorts as dpkg sorts `version`; versions that dpkg takes for equal have equal keys."""
     epoch, colon, rest = version.partition(":")
     if not colon:
         epoch, rest = "", version
     upstream, dash, revision = rest.rpartition("-")
-    return (epoch.lstrip("0"), upstream, revision) if dash else (epoch.lstrip("0"), rest, "0")
+    return (_number(epoch), *((_pieces(upstream), _pieces(revision)) if dash else (_pieces(rest), _pieces(""))))
 
 
-def _compare(one: str, other: str) -> int:
-    """Returns a negative number, 0 or a positive one. Letters, in an order of their own, alternate with numbers."""
-    for (letters, digits), (others, other_digits) in zip_longest(
-        _PIECES.findall(one), _PIECES.findall(other), fillvalue=("", "")
-    ):
-        for rank, other_rank in zip_longest(map(_rank, letters), map(_rank, others), fillvalue=0):
-            if rank != other_rank:
-                return rank - other_rank
-        if _number(digits) != _number(other_digits):
-            return -1 if _number(digits) < _number(other_digits) else 1
-    return 0
+def _pieces(part: str) -> tuple[Piece, ...]:
+    """Returns the sort key of an upstream version or a revision; an absent one is 0."""
+    pieces = [((*map(_rank, letters), 0), _number(digits)) for letters, digits in _PIECES.findall(part)]
+    while len(pieces) > 1 and pieces[-1] == _END:
+        pieces.pop()
+    return (*pieces, _END)
 
 
-def _number(digits: str) -> tuple[int, str]:
-    """Returns a key that sorts as the number, of any length."""
+def _number(digits: str) -> Number:
     significant = digits.lstrip("0")
     return len(significant), significant
 
