@@ -7,6 +7,10 @@ from tests.project import ROOT
 REGISTERED = ("commands", "formats", "readers", "sections")
 """Packages of plug-ins, all of which the same tests go through."""
 PARTS = {
+    "commands/test_bundle.py": [
+        *(f"project/{name}" for name in ("bundle_reader", "bundle_writer", "inputs", "wheels")),
+        "tasks/from_bundle",
+    ],
     "docs/test_api.py": ["project/build"],
     "engine/test_gc.py": ["engine/fsck"],
     "formats/test_outputs.py": ["stages/el_torito", "stages/initrd"],

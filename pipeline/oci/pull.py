@@ -38,7 +38,7 @@ def pull(store: Store, image: Reference, digest: Digest) -> None:
         fetched = fetch.manifest(places, digest, f"{image} at {digest}")
         if not isinstance(fetched.document, Manifest):
             raise Refusal(f"{image}: {digest} is an index; the lock must name the manifest of one platform")
-        _put(store, digest, fetched.data)
+        put_manifest(store, digest, fetched.data)
     document = image_manifest(store, digest)
     check_image(document, str(image))
     blobs = dict.fromkeys((document.config, *document.layers))
@@ -109,7 +109,7 @@ def _threads(counter: progress_counter.ProgressCounter | None = None) -> ThreadP
     return ThreadPoolExecutor(CONNECTIONS, initializer=progress_counter.current.set, initargs=(counter,))
 
 
-def _put(store: Store, digest: Digest, data: bytes) -> None:
+def put_manifest(store: Store, digest: Digest, data: bytes) -> None:
     """Stores a verified document under the algorithm of `digest`."""
     path = store.scratch()
     with store.space(), atomic.create(path) as file:

@@ -149,6 +149,14 @@ def push_files(
     return target.index(entries, artifactType=ARTIFACT, **notes)
 
 
+def push_index(store: Store, index: Digest, reference: str, mount_from: Sequence[str] = ()) -> Digest:
+    """Pushes the index `index`, of images and artifacts in the store, with all of them; returns its digest."""
+    target, data = Target(store, reference, mount_from), store.get(index)
+    for entry in manifests.decode(data, f"index {index}")["manifests"]:
+        target.manifest(*_image(target, Digest.parse(entry["digest"])))
+    return target.manifest(data, INDEXES[0], target.reference.tag or "latest")[0]
+
+
 def attach(store: Store, subject: Digest, reference: str, artifact_type: str, files: Mapping[str, Content]) -> Digest:
     """Pushes `files` as an artifact about the manifest or index `subject` of the same repository."""
     target = Target(store, reference)

@@ -8,7 +8,7 @@ ran with, whatever the store holds.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,12 +19,23 @@ from pipeline.host.terminal import say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput
 from pipeline.project.project import RESULTS, SPECS, Project
-from pipeline.tasks import plan_cache
+from pipeline.tasks import crash, from_bundle, plan_cache
 from pipeline.tasks.command import NodekilnTask
 from pipeline.tasks.plan_cache import Step
 from pipeline.tasks.request import BUILD, Request
 from pipeline.tasks.spec_tasks import SpecTasks
 from pipeline.tasks.uptodate import AllSame, SameFiles, SameKey
+
+
+class BuildTask(NodekilnTask):
+    """A task that builds. It takes the option `--from`, which the loader has obeyed before there were tasks."""
+
+    def init_options(self, args: Sequence[str] | None = None) -> Any:
+        rest = super().init_options(args)
+        if bundle := self.options.pop(from_bundle.NAME, ""):
+            with crash.guard():
+                from_bundle.check_used(bundle, self.name)
+        return rest
 
 
 def tasks(project: Project, request: Request) -> Iterator[NodekilnTask]:
@@ -38,6 +49,7 @@ class Build:
     def __init__(self, project: Project, request: Request) -> None:
         self._project, self._request = project, request
         self._debug = request.debug or not request.known
+        self._params = [from_bundle.OPTION] * bool(request.bundle or not request.known or request.command == "help")
         self._evaluate = request.command in ("info", "")
         self._same = AllSame(project, self._evaluate)
         self._unlocked: list[tuple[SpecTasks, Step]] = []
@@ -62,7 +74,8 @@ class Build:
             yield from subtasks
 
     def _task(self, name: str, action: list[Any] | None, needs: list[str], doc: str, **arguments: Any) -> NodekilnTask:
-        return NodekilnTask(name, action, self._debug, task_dep=needs, doc=doc, **arguments)
+        arguments |= {"params": self._params, "task_dep": needs, "doc": doc}
+        return BuildTask(name, action, self._debug, **arguments)
 
     def _refusal(self, name: str, problem: str, doc: str) -> NodekilnTask:
         return self._task(name, [_refuse, BadInput(problem)], [], doc)

@@ -19,7 +19,7 @@ from doit.task import Task
 from pipeline.host.offline import go_offline
 from pipeline.project.project import RESULTS, STATE, Project
 from pipeline.tasks import build as building
-from pipeline.tasks import command, crash, process
+from pipeline.tasks import command, crash, from_bundle, process
 from pipeline.tasks.request import BUILD, Request
 
 OFFLINE = "offline"
@@ -82,6 +82,8 @@ def _tasks(request: Request, commands: bool = True) -> Iterator[Task]:
             go_offline()
         project = Project(Path.cwd())
         project.check()
+        if bundle := request.bundle or get_var(from_bundle.NAME):
+            from_bundle.use(project, bundle, request.specs)
         yield from building.tasks(project, request)
         for name in request.commands(command.names()) if commands else ():
             yield from command.tasks(project, name)

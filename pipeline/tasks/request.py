@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pipeline.project.project import RESULTS
+from pipeline.tasks import from_bundle
 
 PRINTING = ("list", "info", "help", "tabcompletion", "dumpdb")
 """doit's commands that only print."""
@@ -44,9 +45,20 @@ class Request(NamedTuple):
         return "--debug" in self.words
 
     @property
+    def bundle(self) -> str:
+        """The bundle to build from, "" if `--from` was not typed with a task that builds."""
+        builds = any(word == BUILD or word.startswith(f"{BUILD}:") for word in self.words)
+        return from_bundle.typed(self.words) if builds else ""
+
+    @property
     def names(self) -> list[str]:
-        """The words that are no options."""
-        return [word for word in self.words if not word.startswith("-")]
+        """The words that are no options, and no bundle."""
+        return [word for word in self.words if not word.startswith("-") and word != self.bundle]
+
+    @property
+    def specs(self) -> list[str]:
+        """The specs that are named as such: NODE of `build:NODE`."""
+        return [word.split(":")[1] for word in self.names if word.startswith(f"{BUILD}:")]
 
     @property
     def builds(self) -> bool:
