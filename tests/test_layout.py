@@ -36,6 +36,8 @@ PARTS = {
     ],
     "packages/test_debian.py": ["packages/apt"],
     "packages/test_resolve.py": [f"packages/{name}" for name in ("relations", "solution", "universe", "unmet")],
+    "packages/test_index.py": [f"packages/{name}" for name in ("openpgp", "release", "state", "suite")],
+    "packages/test_mirrors.py": ["packages/host_apt"],
     "packages/test_fetch.py": ["packages/package", "packages/unavailable"],
     "recipe/test_recipe.py": ["recipe/actions"],
     "sections/test_components.py": ["spec/bundles", "spec/components", "spec/metadata", "spec/spec"],

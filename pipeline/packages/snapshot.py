@@ -52,6 +52,13 @@ def service(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> s
     return url.rstrip("/")
 
 
+def dated(archive: str, moment: str) -> str:
+    """Returns the base URL of `archive` as it was at `moment` (YYYYMMDDTHHMMSSZ). PackageError."""
+    if not (base := service()):
+        raise PackageError(f"{archive} of {moment[:8]} is in an archive of old versions, and {VARIABLE} is off")
+    return f"{base}/archive/{archive}/{moment}"
+
+
 def urls(base: str, package: Package, proxies: Mapping[str, str]) -> list[str]:
     """Returns the URLs of `package` in the archive at `base`. ImageError or PackageError if it does not answer."""
     url = f"{base}/mr/binary/{quote(package.name)}/{quote(package.version, safe='')}/binfiles"

@@ -1,6 +1,6 @@
 """Descriptions of keys and formats, made from the classes that define them.
 
-    python -m pipeline.planning.describe     writes specs/schema.json, docs/reference/spec.md and the tables of formats
+    python -m pipeline.planning.describe     writes specs/*schema.json, docs/reference/spec.md and tables
 
 The meaning of a key is the text under its field, which only the source has (PEP 258, attribute docstrings).
 """
@@ -20,27 +20,23 @@ from typing import Any
 from pipeline import formats, sections
 from pipeline.formats import Firmware
 from pipeline.language.kinds import Either, ListOf, MapOf
-from pipeline.language.reader import Kind
-from pipeline.language.schema import Struct, fields, is_mapping
+from pipeline.language.reader import Define, Kind
+from pipeline.language.schema import Struct, fields, is_mapping, kind
+from pipeline.packages.sources import Source
 
 SCHEMA = Path("specs/schema.json")
+SOURCES_SCHEMA = Path("specs/sources.schema.json")
 MANUAL = Path("docs/reference/spec.md")
 README = Path("README.md")
 DISKS = Path("docs/reference/disks.md")
+PACKAGES = Path("docs/reference/packages.md")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a spec. It takes what the reader takes, but for what the reader checks across
     values: that names are different, that what is named exists, that keys fit each other."""
-    definitions: dict[str, Any] = {}
-
-    def define(record: type) -> dict[str, Any]:
-        if record.__name__ not in definitions:
-            definitions[record.__name__] = {}
-            definitions[record.__name__] = _object(record, define)
-        return {"$ref": f"#/$defs/{record.__name__}"}
-
+    definitions, define = _definitions()
     properties = {
         name: section.kind.json(define) | {"description": _summary(name)}
         for name, section in sections.sections().items()
@@ -54,6 +50,31 @@ def json_schema() -> dict[str, Any]:
         "properties": properties,
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def sources_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a sources.yml, with the same limits as that of a spec."""
+    definitions, define = _definitions()
+    return {
+        "$schema": DRAFT,
+        "title": "nodekiln sources",
+        "description": "Where packages come from, by release. docs/reference/packages.md says more.",
+        **kind(Mapping[str, tuple[Source, ...]]).json(define),
+        "$defs": definitions,
+    }
+
+
+def _definitions() -> tuple[dict[str, Any], Define]:
+    """An empty table of definitions, and the function that adds classes to it."""
+    definitions: dict[str, Any] = {}
+
+    def define(record: type) -> dict[str, Any]:
+        if record.__name__ not in definitions:
+            definitions[record.__name__] = {}
+            definitions[record.__name__] = _object(record, define)
+        return {"$ref": f"#/$defs/{record.__name__}"}
+
+    return definitions, define
 
 
 def _object(record: type, define: Any) -> dict[str, Any]:
@@ -117,7 +138,8 @@ def _table(record: type, heading: bool) -> Iterator[str]:
         yield from (f"### {record.__name__}", "", f"{record.__doc__}", "")
     yield from ("| key | value | |", "|---|---|---|")
     for name, field in fields(record).items():
-        usual = " **Required.**" if field.required else f" Default: `{field.default}`." if field.default else ""
+        has_default = field.default and not isinstance(field.default, tuple)  # of a list, its text has it
+        usual = " **Required.**" if field.required else f" Default: `{field.default}`." if has_default else ""
         yield f"| `{name}` | {_words(field.kind)} | {_escaped(texts[field.name])}{usual} |"
     yield ""
 
@@ -192,15 +214,21 @@ def disks(text: str) -> str:
     return _with_table(text, "| format | files |", rows)
 
 
+def packages(text: str) -> str:
+    """docs/reference/packages.md, with its table of a source's keys as it has to be."""
+    _, _, *rows = list(_table(Source, heading=False))[:-1]
+    return _with_table(text, "| key |", [tuple(row.strip("| ").split(" | ", 2)) for row in rows])
+
+
 def _with_table(text: str, head: str, rows: Iterable[tuple[str, ...]]) -> str:
     """`text` with `rows` in the table whose first line starts with `head`."""
     lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     return re.sub(rf"^({re.escape(head)}.*\n\|[-|]+\|\n)(\|.*\n)*", rf"\g<1>{lines}", text, flags=re.MULTILINE)
 
 
-def schema_text() -> str:
-    """specs/schema.json."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema as its file has it."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 INTRODUCTION = """
@@ -231,10 +259,12 @@ name. Lists of a section are joined in this order; in a mapping (`kernel:`, `bui
 
 
 def main() -> None:
-    SCHEMA.write_text(schema_text(), encoding="utf-8")
+    SCHEMA.write_text(schema_text(json_schema()), encoding="utf-8")
+    SOURCES_SCHEMA.write_text(schema_text(sources_schema()), encoding="utf-8")
     MANUAL.write_text(manual(), encoding="utf-8")
     README.write_text(readme(README.read_text("utf-8")), encoding="utf-8")
     DISKS.write_text(disks(DISKS.read_text("utf-8")), encoding="utf-8")
+    PACKAGES.write_text(packages(PACKAGES.read_text("utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 
 from pipeline.oci import http
+from pipeline.packages import state
 from tests.packages.repository import Repository, configure
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test asks Debian's archive of old packages, and what did not answer one test is asked by the next."""
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test asks Debian's archive of old packages, and what one test met or kept the next does not."""
     monkeypatch.setenv("NODEKILN_SNAPSHOT", "off")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     http.silent.clear()
+    state.state_folder.cache_clear()
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
-"""A Debian repository in a folder, and the .deb files in it, made of plain values. No tool of Debian's is needed."""
+"""A signed Debian archive in a folder, and the .deb files in it, made of plain values, without any tool of Debian's."""
 
 from __future__ import annotations
 
+import datetime
+import email.utils
+import functools
 import hashlib
 import io
+import json
 import lzma
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
@@ -62,14 +67,45 @@ def _member(path: str, value: str | bytes | tuple[str, str]) -> tuple[tarfile.Ta
     return entry, io.BytesIO(data)
 
 
+@functools.cache
+def key(name: str) -> Any:
+    """An OpenPGP key with a secret part, the same for the whole run."""
+    from pysequoia import Tsk
+
+    return Tsk.generate(f"{name} <{name}@example.org>")
+
+
+def certificate(name: str = "archive") -> str:
+    """The certificate of a key, armored."""
+    return str(key(name).extract_certificate())
+
+
+def sign(data: bytes, name: str = "archive", detached: bool = False) -> bytes:
+    from pysequoia import SignatureMode
+    from pysequoia import sign as sequoia_sign
+
+    mode = SignatureMode.DETACHED if detached else SignatureMode.CLEAR
+    return bytes(sequoia_sign(key(name).signer(), data, mode=mode))
+
+
 class Repository:
-    """A repository with one suite in `folder`."""
+    """An archive with one suite in `folder`.
+
+    date: of its Release file. fields: further fields of it. forms: endings of the Packages files. signed_by: name of
+    the key. is_inline: InRelease instead of Release.gpg. by_hash: indexes are there by hash alone.
+    """
 
     def __init__(self, folder: Path, origin: str = "Debian", suite: str = "test") -> None:
         self.suite = suite
         self.folder = folder
         self.origin = origin
         self.records: dict[str, list[str]] = {}
+        self.date = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+        self.fields: dict[str, str] = {}
+        self.forms: tuple[str, ...] = (".xz", "")
+        self.signed_by = "archive"
+        self.is_inline = True
+        self.by_hash = False
 
     def add(
         self,
@@ -96,17 +132,46 @@ class Repository:
     def publish(self) -> str:
         """Write the indexes. The line that names the repository in a sources.list(5)."""
         suite = self.folder / "dists" / self.suite
-        sums = ""
-        for arch in ("amd64", "arm64"):
-            path = f"main/binary-{arch}/Packages"
-            data = "\n".join(self.records.get(arch, [])).encode()
-            (suite / path).parent.mkdir(parents=True, exist_ok=True)
-            (suite / path).write_bytes(data)
-            sums += f" {hashlib.sha256(data).hexdigest()} {len(data)} {path}\n"
-        head = f"Origin: {self.origin}\nSuite: {self.suite}\nCodename: {self.suite}\n"
-        head += "Architectures: amd64 arm64\nComponents: main\n"
-        (suite / "Release").write_text(f"{head}Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n{sums}")
+        sums = "".join(self._index(suite, arch, form) for arch in ("amd64", "arm64") for form in self.forms)
+        fields = {"Origin": self.origin, "Suite": self.suite, "Codename": self.suite}
+        fields |= {"Architectures": "amd64 arm64", "Components": "main"}
+        fields |= {"Date": email.utils.format_datetime(self.date, usegmt=True), **self.fields}
+        fields |= {"Acquire-By-Hash": "yes"} if self.by_hash else {}
+        text = "".join(f"{name}: {value}\n" for name, value in fields.items()) + f"SHA256:\n{sums}"
+        for name in ("InRelease", "Release", "Release.gpg"):
+            (suite / name).unlink(missing_ok=True)
+        (suite / "Release").write_text(text)
+        if self.is_inline:
+            (suite / "InRelease").write_bytes(sign(text.encode(), self.signed_by))
+        else:
+            (suite / "Release.gpg").write_bytes(sign(text.encode(), self.signed_by, detached=True))
         return f"deb [trusted=yes] file:{self.folder} {self.suite} main"
+
+    def _index(self, suite: Path, arch: str, form: str) -> str:
+        """Write an index. Its line in the Release file."""
+        data = COMPRESSORS[form]("\n".join(self.records.get(arch, [])).encode())
+        digest, path = hashlib.sha256(data).hexdigest(), f"main/binary-{arch}/Packages{form}"
+        place = suite / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if self.by_hash:
+            place = place.parent / "by-hash/SHA256" / digest
+            place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        return f" {digest} {len(data)} {path}\n"
+
+    def source(self, url: str = "", **keys: Any) -> dict[str, Any]:
+        """It as a source of a sources.yml. url: where it is served, if it is."""
+        return {"url": url or f"file:{self.folder}", "suites": [self.suite], "signed-by": "archive.asc", **keys}
+
+
+def write_sources(folder: Path, *sources: Repository | dict[str, Any], release: str = "test") -> None:
+    """Write a project's sources.yml with these sources, and the keys that sign."""
+    listed = [source.source() if isinstance(source, Repository) else source for source in sources]
+    for source in sources:
+        if isinstance(source, Repository):
+            source.publish()
+    (folder / "sources.yml").write_text(json.dumps({release: listed}))
+    (folder / "archive.asc").write_text(certificate())
 
 
 def configure(folder: Path, *sources: str) -> Path:

@@ -1,4 +1,4 @@
-"""The tables of formats in README.md and docs/reference/disks.md are those that the formats make."""
+"""The tables in README.md, docs/reference/disks.md and docs/reference/packages.md are those that the program makes."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from pipeline import formats
 from pipeline.planning import describe
 from tests.project import ROOT
 
-TABLES = [(describe.README, describe.readme), (describe.DISKS, describe.disks)]
+TABLES = [(describe.README, describe.readme), (describe.DISKS, describe.disks), (describe.PACKAGES, describe.packages)]
 WRITES = "python -m pipeline.planning.describe writes it"
 
 
@@ -19,7 +19,7 @@ def test_a_table_of_formats_is_up_to_date(path, table):
 @pytest.mark.parametrize(("path", "table"), TABLES, ids=lambda value: getattr(value, "name", ""))
 def test_a_row_that_is_gone_comes_back(path, table):
     text = (ROOT / path).read_text("utf-8")
-    rows = ("| raw-efi |", "| UEFI (amd64")
+    rows = ("| raw-efi |", "| UEFI (amd64", "| `snapshot`")
     assert table("".join(line for line in text.splitlines(True) if not line.startswith(rows))) == text
 
 
