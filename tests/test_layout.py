@@ -34,7 +34,6 @@ PARTS = {
         ),
         *(f"ondisk/{name}" for name in ("qcow2", "squashfs", "vhd", "vhdx", "vmdk")),
     ],
-    "packages/test_debian.py": ["packages/apt"],
     "packages/test_resolve.py": [f"packages/{name}" for name in ("relations", "solution", "universe", "unmet")],
     "packages/test_index.py": [f"packages/{name}" for name in ("openpgp", "release", "state", "suite")],
     "packages/test_mirrors.py": ["packages/host_apt"],

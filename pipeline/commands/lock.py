@@ -152,7 +152,7 @@ def _check_newer(
         for line in lock.downgrades(known, known.updated((each, meanings[each]) for each in asked[name]))
     ]
     if lines:
-        why = "older than what is locked, so nothing was written (do the host's apt sources lack a suite?)"
+        why = "older than what is locked, so nothing was written (does the release lack a suite in sources.yml?)"
         raise Older("\n".join([*lines, f"{why}; {allows} takes them"]))
 
 

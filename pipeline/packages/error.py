@@ -17,6 +17,10 @@ class NotInRepository(Exception):
     """The repository answers and does not have the file."""
 
 
+class UnknownMirror(PackageError):
+    """No mirror of an archive is known; the message names the setting."""
+
+
 class SnapshotUnreachable(PackageError):
     """The snapshot archive does not answer."""
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from pipeline.host import settings
@@ -22,7 +22,7 @@ from pipeline.host.offline import is_offline
 from pipeline.model.errors import BadInput
 from pipeline.oci import http, trust
 from pipeline.packages import host_apt
-from pipeline.packages.error import NotInRepository, PackageError
+from pipeline.packages.error import NotInRepository, UnknownMirror
 from pipeline.packages.sources import ARCHIVES
 from pipeline.store import CHUNK
 
@@ -57,11 +57,13 @@ class Mirrors:
         return of_host(archive, self._host)
 
     def require(self, archive: str) -> tuple[str, ...]:
-        """Returns the base URLs of `archive`. PackageError, which names the setting, if there is none."""
-        if bases := self.bases(archive):
-            return bases
+        """Returns the base URLs of `archive`. UnknownMirror if there is none."""
+        return self.bases(archive) or self.refuse(archive)
+
+    def refuse(self, archive: str) -> NoReturn:
+        """Raises UnknownMirror."""
         name = f"{SETTING} under [tool.nodekiln] in pyproject.toml"
-        raise PackageError(
+        raise UnknownMirror(
             f"no mirror of {archive} is known: set {VARIABLE} (or {name}) to the URL above it: the mirror https://HOST"
             f" has it at https://HOST/{archive}"
         )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from pipeline.host.user_command import user_command
 from pipeline.model.digest import Digest
@@ -13,6 +12,10 @@ from pipeline.model.errors import BadInput
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """Debian Policy 5.6.1."""
+
+
+OPTIONAL = ("suite", "archive", "date")
+"""Fields that older locks do not have."""
 
 
 class Package(NamedTuple):
@@ -30,40 +33,35 @@ class Package(NamedTuple):
     """Codename of its suite (`bookworm-security`); "" in old locks, which do not record it."""
     archive: str = ""
     """Name of its archive (`debian`), or its base URL; "" in old locks, which do not record it."""
+    date: str = ""
+    """Date of the index that it was chosen from (ISO 8601); "" if unknown. A lock has it once for all packages."""
 
     def document(self) -> dict[str, Any]:
-        """Returns the JSON form; an unknown suite or archive is left out."""
-        return {field: value for field, value in self._asdict().items() if value or field not in ("suite", "archive")}
+        """Returns the JSON form, without what is unknown."""
+        return {field: value for field, value in self._asdict().items() if value or field not in OPTIONAL}
 
     @property
     def digest(self) -> Digest:
         return Digest("sha256:" + self.sha256)
 
     @property
-    def origin(self) -> str:
-        """The suite; without a record, whether it is a security suite, whose pool is apart; else ""."""
-        return self.suite or ("a security suite" if self.filename.startswith("pool/updates/") else "")
+    def archives(self) -> tuple[str, ...]:
+        """Its archive; without a record, the two of Debian, of which that of security updates has its own pool."""
+        if self.archive:
+            return (self.archive,)
+        both = ("debian", "debian-security")
+        return both[::-1] if self.filename.startswith("pool/updates/") else both
 
-    def path(self, repository: str) -> Path:
-        """Returns the package's path in a repository (a file: URI) on this machine's disk."""
-        return Path(unquote(urlsplit(repository).path), self.filename)
-
-    def url(self, repository: str) -> str:
-        return repository.rstrip("/") + "/" + quote(self.filename)
+    def url(self, base: str) -> str:
+        """Returns its URL in the archive whose base URL is `base`."""
+        return base.rstrip("/") + "/" + quote(self.filename)
 
     @classmethod
     def parse(cls, unsafe_package: Any) -> Package:
         """Returns the package with this JSON form. BadInput."""
         try:
             package = cls(**unsafe_package)
-            texts = (
-                package.name,
-                package.version,
-                package.architecture,
-                package.filename,
-                package.suite,
-                package.archive,
-            )
+            texts = [value for field, value in package._asdict().items() if field != "size"]
             if (
                 all(type(text) is str and text.isprintable() for text in texts)
                 and _NAME.fullmatch(package.name)

@@ -1,12 +1,16 @@
-"""The snapshot archive of all packages that Debian ever had, for locked packages that the mirrors have replaced.
+"""The archive of all versions that an archive ever had, for packages that its mirrors have replaced, and for snapshots.
 
-Its interface: https://salsa.debian.org/snapshot-team/snapshot/-/blob/master/API. A binary package's files are listed by
-name and version, with the SHA-1 that names each in the archive. The content is verified against the lock, as that of
-any other repository.
+Two interfaces (https://salsa.debian.org/snapshot-team/snapshot/-/blob/master/API):
+
+    BASE/mr/binary/NAME/VERSION/binfiles        a package's files, with the SHA-1 that names each in the archive
+    BASE/archive/ARCHIVE/YYYYMMDDTHHMMSSZ/      an archive as it was then
+
+The content is verified against the lock, or by the signature of its Release file, as that of any mirror.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -17,10 +21,10 @@ from urllib.parse import quote
 
 from pipeline.host import settings
 from pipeline.model.errors import BadInput
-from pipeline.oci import http
-from pipeline.packages.error import PackageError
+from pipeline.packages.error import NotInRepository, PackageError
 
 if TYPE_CHECKING:
+    from pipeline.packages.mirrors import Mirrors
     from pipeline.packages.package import Package
 
 SERVICE = "https://snapshot.debian.org"
@@ -30,12 +34,12 @@ VARIABLE = "NODEKILN_SNAPSHOT"
 OFF = ("", "0", "off", "none")
 LIMIT = 1 << 20
 """Maximum size of a list of files, in bytes."""
-ATTEMPTS = 3
-"""Attempts at a request when a repository or the archive does not answer, or is busy."""
-CONNECTIONS = 4
-"""Packages that are requested at once: enough to hide a mirror's latency, few enough for its limits."""
 FILES = 8
 """Maximum number of files that are tried for one package, version and architecture (of two builds, say)."""
+LATER = datetime.timedelta(hours=12)
+"""Time after the date of an index when the archive has what it lists: archives are copied some times a day."""
+ARCHIVE, DATE = "{archive}", "{date}"
+"""Words in a URL that stand for an archive's name and a moment; without them, the URL is of Debian's interface."""
 
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -53,22 +57,49 @@ def service(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> s
 
 
 def dated(archive: str, moment: str) -> str:
-    """Returns the base URL of `archive` as it was at `moment` (YYYYMMDDTHHMMSSZ). PackageError."""
+    """Returns the base URL of `archive` as it was at `moment` (YYYYMMDDTHHMMSSZ). PackageError if there is none."""
     if not (base := service()):
         raise PackageError(f"{archive} of {moment[:8]} is in an archive of old versions, and {VARIABLE} is off")
-    return f"{base}/archive/{archive}/{moment}"
+    return _dated(base, archive, moment)
 
 
-def urls(base: str, package: Package, proxies: Mapping[str, str]) -> list[str]:
-    """Returns the URLs of `package` in the archive at `base`. ImageError or PackageError if it does not answer."""
-    url = f"{base}/mr/binary/{quote(package.name)}/{quote(package.version, safe='')}/binfiles"
-    response = http.send("GET", url, {}, attempts=ATTEMPTS, proxies=proxies)
-    if response.status_code == 404:
-        response.close()
+def _dated(base: str, archive: str, moment: str) -> str:
+    template = base if DATE in base else f"{base}/archive/{ARCHIVE}/{DATE}"
+    return template.replace(ARCHIVE, quote(archive)).replace(DATE, moment)
+
+
+def urls(base: str, package: Package, mirrors: Mirrors) -> list[str]:
+    """Returns the URLs that may have `package` in the archive at `base`. ImageError or PackageError if it is silent."""
+    return [*_by_name(base, package, mirrors), *_by_date(base, package)]
+
+
+def _by_date(base: str, package: Package) -> Iterator[str]:
+    """Yields the URL of `package` in its archive as it was when its index was new, if both are recorded."""
+    if not package.date or "/" in package.archive:
+        return
+    try:
+        date = datetime.datetime.fromisoformat(package.date).astimezone(datetime.UTC) + LATER
+    except (ValueError, OverflowError):
+        raise PackageError(f"{package.name}: the date of its index is {package.date[:40]!a}") from None
+    yield package.url(_dated(base, package.archive, date.strftime("%Y%m%dT%H%M%SZ")))
+
+
+def _by_name(base: str, package: Package, mirrors: Mirrors) -> list[str]:
+    """Returns the URLs of the files of a package's name and version."""
+    if DATE in base:
         return []
-    if response.status_code != 200:
-        raise PackageError(f"{url}: {http.complaint(response)}")
-    hashes = dict.fromkeys(_hashes(http.small(response, LIMIT, url), package.architecture))
+    url = f"{base}/mr/binary/{quote(package.name)}/{quote(package.version, safe='')}/binfiles"
+    data = bytearray()
+    try:
+        for chunk in mirrors.chunks(url):
+            data += chunk
+            if len(data) > LIMIT:
+                raise PackageError(f"{url}: an answer of more than {LIMIT} bytes")
+    except NotInRepository:
+        return []
+    except OSError as error:
+        raise PackageError(f"{url}: {error}") from None
+    hashes = dict.fromkeys(_hashes(bytes(data), package.architecture))
     return [f"{base}/file/{name}" for name in list(hashes)[:FILES]]
 
 

@@ -11,7 +11,8 @@ built-in one of that name; the first one is the project's default. Keys of the b
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -21,11 +22,12 @@ from pipeline.language.kinds import Pattern
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, Violations, dotted, suggestion
 from pipeline.language.reader import InvalidValue, Reader
 from pipeline.language.schema import Key, kind, mapping, violations
+from pipeline.model.digest import canonical_json
 
 FILE = Path("sources.yml")
 """A project's own sources, in its root."""
 BUILT_IN = Path(__file__).with_name("releases.yml")
-DEFAULT = "trixie"
+DEFAULT = "bookworm"
 """The release of a project without a sources.yml."""
 KEYS = Path(__file__).with_name("keys")
 ARCHIVES: Mapping[str, Path] = {
@@ -132,6 +134,12 @@ class Sources(NamedTuple):
     def __call__(self, release: str) -> tuple[Source, ...]:
         """Returns the sources of a release; the default one for ""."""
         return self.releases[release or self.default]
+
+
+def sourced(request: str, release: Iterable[Source]) -> str:
+    """Returns a recipe's request (JSON) with the sources that it is resolved by."""
+    lines = [line for source in release for line in source.lines()]
+    return canonical_json({**json.loads(request), "sources": lines}).decode()
 
 
 def load(folder: Path = Path()) -> Sources:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from pipeline.host.offline import VARIABLE, is_offline
-from pipeline.oci import http
 from pipeline.oci.error import ImageError
-from pipeline.packages import apt, snapshot
-from pipeline.packages.apt import Repositories
+from pipeline.packages import snapshot
 from pipeline.packages.error import (
     NotInRepository,
     PackageError,
@@ -18,11 +15,12 @@ from pipeline.packages.error import (
     SnapshotUnreachable,
     UnavailablePackage,
 )
+from pipeline.packages.mirrors import Mirrors
 from pipeline.packages.package import Package
 from pipeline.store import Store
 
-_ALIASES = ("stable", "testing")
-"""Suite names that mean another release from time to time."""
+CONNECTIONS = 4
+"""Packages that are looked for at once."""
 
 
 def combined(errors: Sequence[PackageError]) -> PackageError:
@@ -47,42 +45,33 @@ def fetch_error(recipe: str, arch: str, package: Package, errors: Sequence[Excep
 
 
 def missing(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> list[UnavailablePackage]:
-    """Returns those of `packages` that neither the store nor a repository has; none is fetched.
+    """Returns those of `packages` that neither the store nor a place has; none is fetched.
 
-    packages: JSON forms of Package, as in a lock. recipe, arch: for the message. A repository that does not answer
-    counts as one that has the package.
+    packages: JSON forms of Package, as in a lock. recipe, arch: for the message. A mirror that does not answer counts
+    as one that has the package.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     wanted = [package for package in map(Package.parse, packages) if not store.has(package.digest)]
-    repositories = Repositories(arch)
-    with ThreadPoolExecutor(snapshot.CONNECTIONS) as pool:
-        available = list(pool.map(lambda package: _is_available(repositories, package), wanted))
+    mirrors = Mirrors()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        available = list(pool.map(lambda package: _is_available(mirrors, package), wanted))
     pairs = zip(wanted, available, strict=True)
     return [UnavailablePackage(recipe, _line(recipe, arch, package, "")) for package, there in pairs if not there]
 
 
-def _is_available(repositories: Repositories, package: Package) -> bool:
+def _is_available(mirrors: Mirrors, package: Package) -> bool:
+    bases = [base for archive in package.archives for base in mirrors.bases(archive)]
     try:
-        if any(_has(uri, repositories, package) for uri in repositories.uris):
+        if any(mirrors.has(package.url(base)) for base in bases):
             return True
     except ImageError:
         return True
     archive = snapshot.service()
     try:
-        return bool(archive and snapshot.urls(archive, package, repositories.proxies(archive)))
+        return bool(archive) and any(map(mirrors.has, snapshot.urls(archive, package, mirrors)))
     except (ImageError, PackageError):
         return False
-
-
-def _has(repository: str, repositories: Repositories, package: Package) -> bool:
-    if repository.startswith(("file:", "copy:")):
-        return package.path(repository).exists()
-    if not repository.startswith(("http://", "https://")):
-        return True
-    url = package.url(repository)
-    with closing(http.send("HEAD", url, {}, attempts=snapshot.ATTEMPTS, proxies=repositories.proxies(url))) as response:
-        return response.status_code not in (404, 410)
 
 
 def _need(recipe: str, arch: str, package: Package) -> str:
@@ -90,21 +79,10 @@ def _need(recipe: str, arch: str, package: Package) -> str:
 
 
 def _line(recipe: str, arch: str, package: Package, reason: str) -> str:
-    """Returns the message about a package that no repository has. reason: the error of the snapshot archive, or ""."""
-    foreign = f" from {package.origin}, which is not in the host's apt sources" if _is_foreign(package) else ""
-    line = _need(recipe, arch, package) + (foreign or ", which no mirror has any more")
+    """Returns the message about a package that no place has. reason: the error of the snapshot archive, or ""."""
+    line = _need(recipe, arch, package) + ", which no mirror has any more"
     if not (archive := snapshot.service()):
         return f"{line} ({snapshot.VARIABLE} is off)"
     return f"{line}, nor is it in the snapshot archive {archive}" + (
         f", which cannot be asked ({reason})" if reason else ""
     )
-
-
-def _is_foreign(package: Package) -> bool:
-    """Returns whether `package` is of a suite that the host's apt sources lack."""
-    suites = apt.suites()
-    if not suites or any(suite.partition("-")[0].endswith(_ALIASES) for suite in suites):
-        return False
-    if package.suite:
-        return package.suite not in suites
-    return bool(package.origin) and not any("security" in suite for suite in suites)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.engine.action import Action
@@ -11,6 +12,8 @@ from pipeline.host.shipped import SHIPPED
 from pipeline.language.problem import suggestion
 from pipeline.model.errors import BadInput
 from pipeline.oci import reference as references
+from pipeline.packages import sources
+from pipeline.packages.sources import Sources
 from pipeline.planning.lock import Lock, LockRequest
 from pipeline.spec.components import Image
 from pipeline.spec.spec import Spec
@@ -67,10 +70,22 @@ class Images:
         if arch not in source.build.arches:
             arches = ", ".join(source.build.arches)
             raise NoImage(f"{reference} is made for {arches}, not for {arch}")
-        request = LockRequest(name, arch, str(source.folder), source.request(arch))
+        request = LockRequest(name, arch, str(source.folder), self._request(source.request(arch)), self._release)
         manifest = recipes.image(source, arch, self._lock.get(request) or [])
         self._locked(manifest, request)
         return Image(reference, manifest, Action(f"unpack/{name}", pull.unpack, {}, (manifest,)))
+
+    @cached_property
+    def _sources(self) -> Sources:
+        return sources.load()
+
+    @property
+    def _release(self) -> str:
+        return self._spec.build.release or self._sources.default
+
+    def _request(self, request: str) -> str:
+        """Returns a recipe's request with the sources of the spec's release."""
+        return sources.sourced(request, self._sources(self._release))
 
     def _folder(self, path: str) -> Path:
         """The recipe's folder: in the project, beside the spec, or with nodekiln itself."""

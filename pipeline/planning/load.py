@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,20 @@ def _checked(spec: Spec) -> Spec:
             problems.append(Problem(spec.where((name, *path)), message, hint))
         for path, message, hint in section.warnings(value, spec):
             warned.append(Problem(spec.where((name, *path)), message, hint))
+    problems += _wrong_release(spec)
     _refuse(problems)
     settled = {**spec.sections, "build": filled_in(spec["build"])}
     return replace(spec, sections=settled, warnings=tuple(warned))
+
+
+def _wrong_release(spec: Spec) -> Iterator[Problem]:
+    """Problem of a release that neither the project nor nodekiln has."""
+    release: str | None = spec["build"].release
+    if release is None:
+        return
+    from pipeline.packages import sources
+
+    known = list(sources.load().releases)
+    if release not in known:
+        hint = suggestion(release, known) or f"there is {', '.join(known)}"
+        yield Problem(spec.where(("build", "release")), f"there is no release {release!r}", hint)

@@ -4,7 +4,8 @@
 
     images    reference -> index digest, and for each architecture the manifest, config, layers and the image's settings
               (`facts`: for people; a build reads the manifest)
-    packages  recipe -> for each architecture the request, and the packages that it was resolved to
+    packages  recipe -> for each architecture the request, the packages that it was resolved to, and the date of every
+              index that was looked into
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from pipeline.host import atomic, tracked
 from pipeline.host.user_command import user_command
-from pipeline.model.digest import Digest, is_digest
+from pipeline.model.digest import Digest, canonical_json, is_digest
 from pipeline.model.errors import NodekilnError
 
 VERSION = 1
@@ -46,13 +47,15 @@ class LockError(NodekilnError):
 class LockRequest(NamedTuple):
     """A name for a lock to resolve: an image's reference, or the packages of a recipe.
 
-    folder: the recipe's folder, "" for an image. request: JSON, the part of the recipe that the packages depend on.
+    folder: the recipe's folder, "" for an image. request: JSON, what the packages depend on: a part of the recipe, and
+    the sources of `release`.
     """
 
     name: str
     arch: str
     folder: str = ""
     request: str = ""
+    release: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.arch})"
@@ -65,11 +68,14 @@ class Lock(NamedTuple):
     packages: Mapping[str, Any] = {}
 
     def get(self, name: LockRequest) -> Any:
-        """The meaning of `name`: an image's `manifest`, `config`, `layers`, `facts`, or packages; None if unlocked."""
+        """The meaning of `name`: an image's `manifest`, `config`, `layers`, `facts`, or packages; None if unlocked.
+
+        Packages have the dates of their indexes.
+        """
         if not name.folder:
             return self.images.get(name.name, {}).get("platforms", {}).get(name.arch)
         entry = self.packages.get(name.name, {}).get(name.arch)
-        return entry["packages"] if entry and entry["request"] == name.request else None
+        return _dated(entry) if entry and _is_same(entry["request"], name.request) else None
 
     def updated(self, meanings: Iterable[tuple[LockRequest, Any]]) -> Lock:
         """This lock with the new meanings of names."""
@@ -77,7 +83,8 @@ class Lock(NamedTuple):
         packages = json.loads(json.dumps(self.packages))
         for name, meaning in meanings:
             if name.folder:
-                packages.setdefault(name.name, {})[name.arch] = {"request": name.request, "packages": meaning}
+                entry = {"request": name.request, "packages": meaning.packages, "dates": dict(meaning.dates)}
+                packages.setdefault(name.name, {})[name.arch] = entry
             else:
                 entry = images.setdefault(name.name, {"platforms": {}})
                 if entry.get("index") != meaning.get("index"):
@@ -91,6 +98,34 @@ class Lock(NamedTuple):
         kept = {each.name for each in names}
         tables = ({name: table[name] for name in table if name in kept} for table in self)
         return Lock(*tables)
+
+
+def _is_same(request: str, other: str) -> bool:
+    """Returns whether two requests are equal; one without sources, as in older locks, is by any."""
+    if request == other:
+        return True
+    stripped = [_without_sources(each) for each in (request, other)]
+    return stripped[0] == stripped[1] and bool({*stripped} & {request, other})
+
+
+def _without_sources(unsafe_request: str) -> str:
+    """Returns a request (JSON) without its sources; anything else as it is."""
+    try:
+        document = json.loads(unsafe_request)
+    except (ValueError, RecursionError):
+        return unsafe_request
+    if not isinstance(document, dict) or "sources" not in document:
+        return unsafe_request
+    return canonical_json({key: value for key, value in document.items() if key != "sources"}).decode()
+
+
+def _dated(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the packages of an entry, with the date of the index that each was chosen from."""
+    unsafe_dates = entry.get("dates")
+    if not isinstance(unsafe_dates, dict):
+        return list(entry["packages"])
+    dates = ((each, unsafe_dates.get(f"{each.get('archive')} {each.get('suite')}")) for each in entry["packages"])
+    return [{**package, "date": date} if date else package for package, date in dates]
 
 
 def read(path: Path) -> Lock:
@@ -184,7 +219,7 @@ def update_lease(name: str) -> str:
 
 
 def resolve(names: Iterable[LockRequest]) -> list[tuple[LockRequest, Any]]:
-    """Asks registries and package mirrors for the present meaning of names.
+    """Asks registries and package mirrors for the present meaning of names; that of recipes is Resolved.
 
     LockError, with the names, if NODEKILN_LOCKED=1 forbids it.
     """
@@ -195,10 +230,10 @@ def resolve(names: Iterable[LockRequest]) -> list[tuple[LockRequest, Any]]:
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.oci import resolve as registries
-    from pipeline.packages import apt, debian
+    from pipeline.packages import request
 
     recipes = [name for name in names if name.folder]
     with ThreadPoolExecutor(max_workers=8) as pool:
         images = [(name, pool.submit(registries.resolve, name.name, [name.arch])) for name in names if not name.folder]
-        packages = debian.resolve_all(recipes, apt.state_folder()) if recipes else []
+        packages = request.resolve_all(recipes)
         return [*((name, future.result().document()) for name, future in images), *packages]

@@ -140,7 +140,7 @@ class Recipe:
         return [package if isinstance(package, str) else package[arch] for package in self.build.packages]
 
     def request(self, arch: str) -> str:
-        """Returns the arguments of `debian.resolve` as JSON."""
+        """Returns the arguments of `resolve.choose` as JSON."""
         request = {"packages": self.packages(arch), "dependencies": plain(self.build.dependencies)}
         return canonical_json(request).decode()
 

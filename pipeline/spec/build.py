@@ -95,6 +95,9 @@ class Build:
     version 5.1."""
     bootloader: str | None = None
     """Image with the boot loader or firmware of disk images, instead of the recipe that a format needs."""
+    release: str | None = None
+    """Release whose packages recipes are made of: `bookworm` (the default without a sources.yml), `trixie`, `noble`, or
+    one of the project's sources.yml."""
     append: tuple[str, ...] | None = None
     """More files of this spec, relative to it, appended in this order; the files of NAME.d follow."""
     compat: Literal["linuxkit"] | Annotated[int, Range(1, 999)] | None = None
@@ -120,7 +123,7 @@ class Build:
 
     def options(self) -> dict[str, Any]:
         """The options of formats that the spec sets, as JSON."""
-        own = ("formats", "arch", "append", "compat", "epoch", "budget")
+        own = ("formats", "arch", "append", "compat", "epoch", "budget", "release")
         return {name: value for name, value in plain(self).items() if name not in own}
 
 

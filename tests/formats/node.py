@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -13,14 +14,19 @@ import pytest
 from pipeline import formats
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Device, Directory, File, Symlink, Tree, complete, files
-from pipeline.packages.apt import Archive, open_archive
+from pipeline.packages import index, resolve, sources
 from pipeline.packages.error import PackageError
+from pipeline.packages.mirrors import Mirrors
+from pipeline.packages.package import Package
+from pipeline.packages.universe import Index
 from pipeline.stages import initramfs as mounting
 from pipeline.stages import initrd, unified
 from pipeline.store import Store
 from pipeline.writers import tar
 from tests.judges import alone, need, run
 
+RELEASE = "bookworm"
+"""The release whose packages tests use."""
 UP = "services are up"
 CMDLINES = {"amd64": b"console=ttyS0 quiet panic=-1", "arm64": b"console=ttyAMA0 quiet panic=-1"}
 """Architecture -> command line: where a machine's first serial port is called what."""
@@ -59,18 +65,17 @@ def cache() -> Path:
 
 
 @functools.cache
-def archive(arch: str) -> Archive:
-    """Debian's packages for `arch`, through the host's apt, which needs no other architecture for that."""
-    need("apt-get", "apt")
-    return open_archive(cache() / "apt", arch)
+def indexes(arch: str) -> list[Index]:
+    """What RELEASE has for `arch`."""
+    return index.open_all(sources.load()(RELEASE), [arch])[arch]
 
 
-def ask(arch: str, *command: str, folder: Path | None = None) -> str:
-    """What apt prints about the packages for `arch`; skipped where it cannot be asked."""
+def choose(arch: str, name: str, dependencies: bool | list[str] = False) -> list[Package]:
+    """The package `name` and those of its dependencies; skipped where no mirror can be asked."""
     try:
-        return archive(arch).query(*command, folder=folder)
+        return resolve.choose(indexes(arch), arch, [name], dependencies)
     except PackageError as error:
-        reason = f"{' '.join(command)} ({arch}): {error}"
+        reason = f"{name} ({arch}): {error}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
@@ -87,8 +92,10 @@ def package(name: str, arch: str = "amd64") -> Path:
 def _unpack(name: str, arch: str, folder: Path) -> None:
     download = folder.with_name(f"{folder.name}.{os.getpid()}")
     download.mkdir(parents=True)
-    ask(arch, "apt-get", "download", "-q", name, folder=download)
-    (deb,) = download.glob("*.deb")
+    (chosen,) = choose(arch, name)
+    mirrors, deb = Mirrors(), download / "package.deb"
+    deb.write_bytes(b"".join(mirrors.chunks(chosen.url(mirrors.require(chosen.archive)[0]))))
+    assert hashlib.sha256(deb.read_bytes()).hexdigest() == chosen.sha256
     run(need("dpkg-deb", "dpkg"), "-x", deb, download / "root")
     (download / "root").rename(folder)
     deb.unlink()
@@ -105,9 +112,9 @@ def kernel_package(arch: str = "amd64", flavour: str = "cloud-") -> Path:
     here = [path for path in (cache() / "packages").glob("linux-image-*") if pattern.fullmatch(path.name)]
     if here:
         return max(here)
-    text = ask(arch, "apt-cache", "depends", "--important", f"linux-image-{flavour}{arch}")
-    names = [line.split()[-1] for line in text.splitlines() if "Depends: linux-image-" in line]
-    return package(names[0], arch)
+    whole = f"linux-image-{flavour}{arch}"
+    (name,) = (each.name for each in choose(arch, whole, ["linux-image-*"]) if each.name != whole)
+    return package(name, arch)
 
 
 def host(store: Store, path: Path, mode: int = 0o644) -> File:

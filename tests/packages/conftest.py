@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.oci import http
-from pipeline.packages import state
-from tests.packages.repository import Repository, configure
+from pipeline.packages import mirrors, state
+from tests.packages.repository import Repository
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +20,18 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Say which repositories the host's apt is configured with: lines of a sources.list, or Repositories."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, a project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
-    def configured(*sources: str | Repository) -> None:
-        lines = [source.publish() if isinstance(source, Repository) else source for source in sources]
-        monkeypatch.setenv("APT_CONFIG", str(configure(tmp_path, *lines)))
 
-    return configured
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the setting for mirrors: URLs of the folders above `debian`."""
+    return lambda *urls: monkeypatch.setenv(mirrors.VARIABLE, ",".join(urls))
 
 
 @pytest.fixture

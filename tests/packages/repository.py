@@ -159,6 +159,14 @@ class Repository:
         place.write_bytes(data)
         return f" {digest} {len(data)} {path}\n"
 
+    def locked(self, *names: str, arch: str = "amd64") -> list[dict[str, Any]]:
+        """Packages of it as an old lock has them, without suite and archive."""
+        records = (dict(line.split(": ", 1) for line in text.splitlines()) for text in self.records.get(arch, []))
+        fields = {"name": "Package", "version": "Version", "architecture": "Architecture", "filename": "Filename"}
+        fields |= {"size": "Size", "sha256": "SHA256"}
+        found = [{name: record[field] for name, field in fields.items()} for record in records]
+        return [each | {"size": int(each["size"])} for each in found if each["name"] in names]
+
     def source(self, url: str = "", **keys: Any) -> dict[str, Any]:
         """It as a source of a sources.yml. url: where it is served, if it is."""
         return {"url": url or f"file:{self.folder}", "suites": [self.suite], "signed-by": "archive.asc", **keys}

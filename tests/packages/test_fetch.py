@@ -17,27 +17,24 @@ import pytest
 
 from pipeline.host.offline import VARIABLE
 from pipeline.model.errors import BadInput
-from pipeline.packages import apt, debian, fetch, snapshot
+from pipeline.packages import fetch, snapshot
 from pipeline.packages.error import PackageError, PackagesUnavailable
 from pipeline.packages.unavailable import missing
 from pipeline.store import Store
-from tests import judges
 from tests.oci import servers
 from tests.oci.servers import Request, Server
 from tests.packages.repository import Repository
 
-Host = Callable[..., None]
+Mirror = Callable[..., None]
 
 
-@pytest.fixture(autouse=True)
-def needs_apt() -> None:
-    judges.need("apt-get", "apt")
+def locked(distribution: Repository, *names: str) -> list[dict[str, Any]]:
+    return distribution.locked(*names)
 
 
-def locked(distribution: Repository, *names: str, arch: str = "amd64") -> list[dict[str, Any]]:
-    """The packages as a lock has them."""
-    records = map(debian._package, distribution.records[arch])
-    return [package._asdict() for package in records if package and package.name in names]
+def local(distribution: Repository) -> str:
+    """The setting for a mirror that has the distribution as `debian`."""
+    return f"file:{distribution.folder.parent}"
 
 
 def get(store: Store, packages: list[dict[str, Any]]) -> dict[str, bytes]:
@@ -53,10 +50,9 @@ def served(distribution: Repository) -> Iterator[str]:
         def log_message(self, *words: object) -> None: ...
 
     with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(distribution.folder))
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(distribution.folder.parent))
     ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        distribution.publish()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
@@ -70,11 +66,10 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_packages_are_found_in_whichever_repository_has_them(
-    tmp_path: Path, store: Store, host: Host, distribution: Repository, served: str
+    tmp_path: Path, store: Store, mirror: Mirror, distribution: Repository, served: str
 ) -> None:
-    other = Repository(tmp_path / "other")
-    other.add("tool", version="7")
-    host("deb http://127.0.0.1:9/nowhere x main", other, f"deb {served} test main")
+    (tmp_path / "other/debian").mkdir(parents=True)
+    mirror("http://127.0.0.1:9/nowhere", f"file:{tmp_path}/other", served)
     wanted = locked(distribution, "tool", "libc")
     assert get(store, wanted) == {
         f"{each['name']}.deb": (distribution.folder / each["filename"]).read_bytes() for each in wanted
@@ -82,9 +77,9 @@ def test_packages_are_found_in_whichever_repository_has_them(
 
 
 def test_what_the_store_has_is_not_asked_for(
-    store: Store, host: Host, distribution: Repository, no_sockets: None
+    store: Store, mirror: Mirror, distribution: Repository, no_sockets: None
 ) -> None:
-    host(distribution)
+    mirror(local(distribution))
     wanted = locked(distribution, "tool")
     first = get(store, wanted)
     (distribution.folder / wanted[0]["filename"]).unlink()
@@ -92,10 +87,10 @@ def test_what_the_store_has_is_not_asked_for(
 
 
 def test_a_package_that_is_gone_is_an_error_that_says_what_helps(
-    store: Store, host: Host, distribution: Repository, served: str
+    store: Store, mirror: Mirror, distribution: Repository, served: str
 ) -> None:
-    for source in (distribution, f"deb [trusted=yes] {served} test main"):
-        host(source)
+    for place in (local(distribution), served):
+        mirror(place)
         wanted = locked(distribution, "tool")
         wanted[0] |= {"version": "1.4", "filename": "pool/main/t/tool/tool_1.4_amd64.deb", "sha256": "0" * 64}
         with pytest.raises(PackageError) as error:
@@ -146,9 +141,9 @@ def replaced(distribution: Repository, name: str = "tool") -> tuple[dict[str, An
 
 
 def test_what_the_mirrors_have_replaced_comes_from_the_archive(
-    store: Store, host: Host, distribution: Repository, archive: Server
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server
 ) -> None:
-    host(distribution)
+    mirror(local(distribution))
     (tool, data), (all_suits, other) = replaced(distribution), replaced(distribution, "data")
     keep(archive, tool, b"a build of another archive", data)
     keep(archive, all_suits, other)
@@ -166,8 +161,8 @@ def test_it_does_without_apt(
     assert get(store, [tool]) == {"tool.deb": data}
 
 
-def test_the_archive_is_not_believed(store: Store, host: Host, distribution: Repository, archive: Server) -> None:
-    host(distribution)
+def test_the_archive_is_not_believed(store: Store, mirror: Mirror, distribution: Repository, archive: Server) -> None:
+    mirror(local(distribution))
     tool, data = replaced(distribution)
     for wrong in (data[:-1], data + b"x", data[:-1] + b"x"):
         keep(archive, tool, wrong)
@@ -183,9 +178,9 @@ def test_the_archive_is_not_believed(store: Store, host: Host, distribution: Rep
      b"[" * 100_000],
 )  # fmt: skip
 def test_nonsense_from_the_archive_is_an_error(
-    store: Store, host: Host, distribution: Repository, archive: Server, text: bytes
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server, text: bytes
 ) -> None:
-    host(distribution)
+    mirror(local(distribution))
     tool, _ = replaced(distribution)
     archive.manifests["binary/tool/2:1.5+b1~x/binfiles"] = text, ""
     with pytest.raises(PackageError, match=r"snapshot archive http://127\S+, which cannot be asked"):
@@ -194,9 +189,9 @@ def test_nonsense_from_the_archive_is_an_error(
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "x" * 40, "A" * 40, ""])
 def test_a_name_that_is_no_hash_is_not_asked_for(
-    store: Store, host: Host, distribution: Repository, archive: Server, name: str
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server, name: str
 ) -> None:
-    host(distribution)
+    mirror(local(distribution))
     tool, _ = replaced(distribution)
     text = json.dumps({"result": [{"architecture": "amd64", "hash": name}]})
     archive.manifests["binary/tool/2:1.5+b1~x/binfiles"] = text.encode(), ""
@@ -206,9 +201,9 @@ def test_a_name_that_is_no_hash_is_not_asked_for(
 
 
 def test_another_architectures_files_are_no_use(
-    store: Store, host: Host, distribution: Repository, archive: Server
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server
 ) -> None:
-    host(distribution)
+    mirror(local(distribution))
     tool, data = replaced(distribution)
     keep(archive, tool, data, architecture="arm64")
     with pytest.raises(
@@ -218,10 +213,10 @@ def test_another_architectures_files_are_no_use(
 
 
 def test_all_that_is_gone_is_named_at_once(
-    store: Store, host: Host, distribution: Repository, archive: Server, monkeypatch: pytest.MonkeyPatch
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NODEKILN_COMMAND", "./kiln")
-    host(distribution)
+    mirror(local(distribution))
     packages = [replaced(distribution, name)[0] for name in ("tool", "libc", "data")]
     keep(archive, packages[2], b"?")
     with pytest.raises(PackagesUnavailable) as error:
@@ -237,24 +232,6 @@ def test_all_that_is_gone_is_named_at_once(
     )
 
 
-@pytest.mark.parametrize(
-    ("suite", "filename", "told"),
-    [("bookworm-security", "pool/main/t.deb", "from bookworm-security, which is not in the host's apt sources"),
-     ("", "pool/updates/main/t.deb", "from a security suite, which is not in the host's apt sources"),
-     ("test", "pool/main/t.deb", "tool 9, which no mirror has any more"),
-     ("", "pool/main/t.deb", "tool 9, which no mirror has any more")],
-)  # fmt: skip
-def test_a_suite_that_the_host_lacks_is_said(
-    store: Store, host: Host, distribution: Repository, suite: str, filename: str, told: str
-) -> None:
-    host(distribution)
-    [package] = locked(distribution, "tool")
-    package |= {"version": "9", "filename": filename, "suite": suite, "sha256": "0" * 64}
-    with pytest.raises(PackagesUnavailable) as error:
-        get(store, [package])
-    assert told in str(error.value)
-
-
 def test_which_archive_is_asked(tmp_path: Path) -> None:
     assert snapshot.service({}, tmp_path) == snapshot.SERVICE
     assert snapshot.service({snapshot.VARIABLE: "http://127.0.0.1:5/"}, tmp_path) == "http://127.0.0.1:5"
@@ -268,6 +245,38 @@ def test_which_archive_is_asked(tmp_path: Path) -> None:
         assert snapshot.service({snapshot.VARIABLE: "https://z.example"}, tmp_path) == "https://z.example"
 
 
+def test_an_archive_of_dates_serves_too(
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the date of the index that the package was chosen from; in any layout."""
+    mirror(local(distribution))
+    tool, data = replaced(distribution)
+    dated = tool | {"archive": "debian", "date": "2026-01-01T00:00:00Z"}
+    moment = "20260101T120000Z"
+    archive.rules.insert(0, lambda asked: asked.path.startswith(("/archive/", "/own/")) and asked.answer(200, data))
+    assert get(store, [dated]) == {"tool.deb": data}
+    assert archive.paths[-1].startswith(f"/archive/debian/{moment}/pool/main/t/tool/tool_1.5")
+
+
+def test_an_archive_of_any_layout_serves(
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror(local(distribution))
+    tool, data = replaced(distribution)
+    monkeypatch.setenv(snapshot.VARIABLE, f"http://{archive.host}/old/{{date}}/{{archive}}")
+    archive.rules.insert(0, lambda asked: asked.answer(200, data))
+    assert get(store, [tool | {"archive": "debian", "date": "2026-01-01T00:00:00Z"}]) == {"tool.deb": data}
+    [path] = archive.paths
+    assert path.startswith("/old/20260101T120000Z/debian/pool/main/t/tool/")
+
+
+def test_a_date_that_is_none_is_named(store: Store, mirror: Mirror, distribution: Repository, archive: Server) -> None:
+    mirror(local(distribution))
+    tool, _ = replaced(distribution)
+    with pytest.raises(PackageError, match="the date of its index is 'yesterday'"):
+        get(store, [tool | {"archive": "debian", "date": "yesterday"}])
+
+
 # by hash
 
 
@@ -276,9 +285,9 @@ def test_which_archive_is_asked(tmp_path: Path) -> None:
     [({"sha256": "1" * 64}, "is not what was locked, but sha256:"), ({"size": 5}, "is more than 5 bytes long")],
 )
 def test_nothing_but_what_was_locked_is_taken(
-    store: Store, host: Host, distribution: Repository, served: str, change: dict[str, Any], message: str
+    store: Store, mirror: Mirror, distribution: Repository, served: str, change: dict[str, Any], message: str
 ) -> None:
-    host(f"deb [trusted=yes] {served} test main")
+    mirror(served)
     wanted = locked(distribution, "tool")
     with pytest.raises(
         PackageError, match=rf"needs the package tool 2:1.5\S*, which cannot be fetched:\n  .*{message}"
@@ -286,8 +295,8 @@ def test_nothing_but_what_was_locked_is_taken(
         get(store, [wanted[0] | {"sha256": "2" * 64} | change])
 
 
-def test_a_body_that_ends_early_is_no_package(store: Store, host: Host, distribution: Repository) -> None:
-    host(distribution)
+def test_a_body_that_ends_early_is_no_package(store: Store, mirror: Mirror, distribution: Repository) -> None:
+    mirror(local(distribution))
     wanted = locked(distribution, "tool")
     path = distribution.folder / wanted[0]["filename"]
     path.write_bytes(path.read_bytes()[:-1])
@@ -296,70 +305,33 @@ def test_a_body_that_ends_early_is_no_package(store: Store, host: Host, distribu
     assert not store.has(fetch.Digest("sha256:" + wanted[0]["sha256"]))
 
 
-@judges.needs_root
-def test_what_only_apt_speaks_is_left_to_apt(
-    tmp_path: Path, store: Store, host: Host, distribution: Repository
-) -> None:
-    distribution.publish()
-    (tmp_path / "mirrors").write_text(f"file:{distribution.folder}\n")
-    host(f"deb [trusted=yes] mirror+file:{tmp_path}/mirrors test main")
-    wanted = locked(distribution, "tool", "libc")
-    assert get(store, wanted).keys() == {"tool.deb", "libc.deb"}
-
-
 def test_offline_no_socket_is_used(
-    store: Store, host: Host, distribution: Repository, served: str, no_sockets: None, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    mirror: Mirror,
+    distribution: Repository,
+    served: str,
+    no_sockets: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(VARIABLE, "1")
-    host(f"deb [trusted=yes] {served} test main")
+    mirror(served)
     with pytest.raises(
         PackageError, match=r"needs the package tool .*, which is not in the store, and NODEKILN_OFFLINE is set"
     ):
         get(store, locked(distribution, "tool"))
-    host(distribution)
+    mirror(local(distribution))
     assert get(store, locked(distribution, "tool")).keys() == {"tool.deb"}
 
 
-def test_without_apt_the_error_says_so(store: Store, distribution: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(PackageError, match=r"cannot be fetched:\n  apt-config is not installed"):
-        get(store, locked(distribution, "tool"))
-
-
 def test_offline_the_archive_is_not_asked(
-    store: Store, host: Host, distribution: Repository, archive: Server, monkeypatch: pytest.MonkeyPatch
+    store: Store, mirror: Mirror, distribution: Repository, archive: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host(distribution)
+    mirror(local(distribution))
     tool, _ = replaced(distribution)
     monkeypatch.setenv(VARIABLE, "1")
     with pytest.raises(PackageError, match=r"not in the store, and NODEKILN_OFFLINE is set"):
         get(store, [tool])
     assert not archive.log
-
-
-@pytest.mark.parametrize("setting", ["Acquire::http::Proxy", "http_proxy"])
-def test_a_dead_proxy_is_named(
-    store: Store, host: Host, distribution: Repository, tmp_path: Path, setting: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When packages are resolved, and when they are fetched."""
-    host("deb [trusted=yes] http://mirror.invalid/debian test main")
-    if setting.islower():
-        monkeypatch.setenv(setting, "http://127.0.0.1:9")
-    else:
-        with open(tmp_path / "apt.conf", "a") as config:
-            config.write(f'{setting} "http://127.0.0.1:9/";\n')
-    told = rf"the proxy 127.0.0.1:9 \({setting}\)"
-    with pytest.raises(PackageError, match=told):
-        apt.open_archive(tmp_path / "state", "amd64")
-    with pytest.raises(PackageError, match=told):
-        get(store, locked(distribution, "tool"))
-
-
-def test_the_hosts_proxy_is_used(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host()
-    with open(tmp_path / "apt.conf", "a") as config:
-        config.write('Acquire::http::Proxy "http://127.0.0.1:3128/";\nAcquire::https::Proxy "DIRECT";\n')
-    assert apt.proxies() == {"http": "http://127.0.0.1:3128/"}
 
 
 @pytest.mark.parametrize(
@@ -382,3 +354,39 @@ def test_a_lock_that_holds_no_packages_is_bad_input(
         get(store, [package | change])
     with pytest.raises(BadInput):
         get(store, ["tool"])  # type: ignore[list-item]
+
+
+def test_a_package_comes_from_its_own_archive(
+    store: Store, mirror: Mirror, distribution: Repository, tmp_path: Path
+) -> None:
+    """An old lock does not record it: of Debian's, that of security updates has its own pool."""
+    (tmp_path / "debian-security/pool/updates").mkdir(parents=True)
+    [tool] = locked(distribution, "tool")
+    (distribution.folder / tool["filename"]).rename(tmp_path / "debian-security/pool/updates/tool.deb")
+    mirror(f"file:{tmp_path}")
+    tool["filename"] = "pool/updates/tool.deb"
+    assert get(store, [tool]).keys() == {"tool.deb"}
+    [data] = locked(distribution, "data")
+    with pytest.raises(PackagesUnavailable):
+        get(store, [data | {"archive": "debian-security"}])
+    assert get(store, [data | {"archive": f"file:{distribution.folder}"}]).keys() == {"data.deb"}
+
+
+def test_without_a_mirror_the_error_names_the_setting(
+    store: Store, distribution: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(
+        PackageError, match=r"cannot be fetched:\n  no mirror of debian is known: set NODEKILN_PACKAGES"
+    ):
+        get(store, locked(distribution, "tool"))
+
+
+def test_a_dead_proxy_is_named(
+    store: Store, mirror: Mirror, distribution: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror("http://mirror.invalid")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(PackageError, match=r"the proxy 127.0.0.1:9 \(http_proxy\) does not answer"):
+        get(store, locked(distribution, "tool"))

@@ -23,16 +23,9 @@ from tests.oci import servers
 from tests.oci.servers import Server
 from tests.packages.repository import Repository, certificate, key, sign, write_sources
 
+pytestmark = pytest.mark.usefixtures("project")
+
 DAY = datetime.timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, a project."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
 
 
 @pytest.fixture

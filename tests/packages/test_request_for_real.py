@@ -1,4 +1,4 @@
-"""Real packages from the host's mirrors: any architecture, any user, always the same image."""
+"""Real packages from a mirror of Debian: any architecture, any user, always the same image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,8 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Tree
 from pipeline.oci.image import image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
-from pipeline.packages import debian, fetch
-from pipeline.packages.apt import open_archive
+from pipeline.packages import fetch, index, resolve, sources
+from pipeline.packages.package import Package
 from pipeline.recipe import actions, deb
 from pipeline.recipe.recipe import load
 from pipeline.store import Store
@@ -40,23 +42,24 @@ cmd: [/bin/sh]
 BUILD = """\
 import json, sys
 from pathlib import Path
-from pipeline.packages import debian
+from pipeline.packages import index, resolve, sources
 from pipeline.recipe import actions
-from pipeline.packages.apt import open_archive
 from pipeline.recipe.recipe import load
 from pipeline.store import Store
 recipe, cache, arch = load(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
-found = debian.resolve(open_archive(cache / "apt", arch), **json.loads(recipe.request(arch)))
-packages = [package._asdict() for package in found]
+indexes = index.open_all(sources.load()("bookworm"), [arch])[arch]
+packages = [package.document() for package in resolve.choose(indexes, arch, **json.loads(recipe.request(arch)))]
 digest, _ = actions.image(recipe, arch, packages).perform(Store(cache))
 print(json.dumps([digest, packages]))
 """
 NOBODY = 65534
 
 
-@pytest.fixture(autouse=True, scope="module")
-def needs_apt() -> None:
-    judges.need("apt-get", "apt")
+def choose(arch: str, packages: Sequence[str], dependencies: bool | Sequence[str]) -> list[dict[str, Any]]:
+    """The JSON forms of what packages come to."""
+    indexes = index.open_all(sources.load()("bookworm"), [arch])[arch]
+    found: list[Package] = resolve.choose(indexes, arch, packages, dependencies)
+    return [package.document() for package in found]
 
 
 def build(folder: Path, arch: str, *before: str, **environment: str) -> tuple[Digest, list[dict[str, object]]]:
@@ -114,8 +117,7 @@ def test_nobody_in_particular_may_build(tmp_path: Path) -> None:
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Tree, str]:
     """Debian's cloud kernel: its package's files, and the release."""
     store = Store(tmp_path_factory.mktemp("kernel"))
-    found = debian.resolve(open_archive(store.root / "apt", "amd64"), ["linux-image-cloud-amd64"], ["linux-image-*"])
-    packages = [package._asdict() for package in found]
+    packages = choose("amd64", ["linux-image-cloud-amd64"], ["linux-image-*"])
     unpacked = deb.unpack(store, fetch.fetch(store, recipe="kernel", arch="amd64", packages=packages))
     tree = Tree(
         (path.partition("/")[2], entry) for path, entry in store.tree(unpacked).items() if "/" in path
@@ -158,8 +160,7 @@ def test_modprobe_finds_what_was_left_of_it(kernel: tuple[Store, Tree, str], tmp
 
 def test_the_kernel_recipe_gives_the_kernel_of_another_machine(tmp_path: Path) -> None:
     recipe, store = load(ROOT / "images/kernel"), Store(tmp_path)
-    found = debian.resolve(open_archive(tmp_path / "apt", "arm64"), **json.loads(recipe.request("arm64")))
-    packages = [package._asdict() for package in found]
+    packages = choose("arm64", **json.loads(recipe.request("arm64")))
     manifest, _ = actions.image(recipe, "arm64", packages).perform(store)
     tree = layer_tree(store, image_manifest(store, manifest).layers[0].digest)
     kernel, tar = tree["kernel"], tree["kernel.tar"]
