@@ -52,6 +52,9 @@ def open_all(
     """
     mirrors, architectures = mirrors or Mirrors(), tuple(architectures)
     wanted = [source for source in sources if any(map(source.has, architectures))]
+    named = dict.fromkeys(source.name for source in wanted if not source.day)
+    if (unknown := [name for name in named if not mirrors.bases(name)]) and not is_offline():
+        mirrors.refuse(*unknown)
     opened = _side_by_side(lambda suite: open_suite(suite, mirrors), suites(wanted, state_folder()))
     pairs = [(suite, architecture) for suite in opened for architecture in architectures]
     found = _side_by_side(lambda pair: _indexes(*pair, mirrors), pairs)
@@ -122,7 +125,7 @@ def _data(opened: OpenSuite, component: str, path: str, mirrors: Mirrors) -> byt
         data = (suite.folder / kept.sha256).read_bytes()
         if hashlib.sha256(data).hexdigest() == kept.sha256:
             return data if whole else _decompressed(forms[0], data, INDEX_LIMIT)
-    if is_offline() and not bases[0].startswith(LOCAL):
+    if is_offline() and not (bases and bases[0].startswith(LOCAL)):
         raise PackageError(f"{suite}: {path} is not in the cache, and {OFFLINE} is set")
     packed = _received(opened, forms[0], mirrors)
     data = _decompressed(forms[0], packed, whole.size if whole else INDEX_LIMIT)

@@ -60,12 +60,12 @@ class Mirrors:
         """Returns the base URLs of `archive`. UnknownMirror if there is none."""
         return self.bases(archive) or self.refuse(archive)
 
-    def refuse(self, archive: str) -> NoReturn:
-        """Raises UnknownMirror."""
+    def refuse(self, *archives: str) -> NoReturn:
+        """Raises UnknownMirror for archives without a mirror."""
         name = f"{SETTING} under [tool.nodekiln] in pyproject.toml"
         raise UnknownMirror(
-            f"no mirror of {archive} is known: set {VARIABLE} (or {name}) to the URL above it: the mirror https://HOST"
-            f" has it at https://HOST/{archive}"
+            f"no mirror of {' and '.join(archives)} is known: set {VARIABLE} (or {name}) to the URL above it:"
+            f" the mirror https://HOST has {archives[0]} at https://HOST/{archives[0]}"
         )
 
     def open(self, url: str, condition: Mapping[str, str] | None = None) -> Answer | None:

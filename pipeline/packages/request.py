@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pipeline.packages import index, sources
 from pipeline.packages.error import PackageError
+from pipeline.packages.package import Package
 from pipeline.packages.resolve import choose
-from pipeline.packages.universe import Index
+from pipeline.packages.universe import Index, Universe, universe
 
 _ARCHITECTURES = {"386": "i386", "arm": "armhf", "mips64le": "mips64el", "ppc64le": "ppc64el"}
 
@@ -75,6 +76,23 @@ def _open(requests: Sequence[PackageRequest]) -> dict[tuple[str, str], list[Inde
 
 def _resolve(request: PackageRequest, indexes: Sequence[Index]) -> Resolved:
     arguments = {key: value for key, value in json.loads(request.request).items() if key != "sources"}
-    packages = choose(indexes, debian_architecture(request.arch), **arguments) if arguments["packages"] else []
+    architecture = debian_architecture(request.arch)
+    packages = choose(indexes, architecture, **arguments) if arguments["packages"] else []
+    _check_contents(universe(tuple(indexes), architecture), packages)
     dates = {f"{each.archive} {each.suite}": each.date for each in indexes}
     return Resolved([package.document() for package in packages], dates)
+
+
+def _check_contents(available: Universe, packages: Iterable[Package]) -> None:
+    """Raises PackageError if two sources have other contents under a package's name and version."""
+    faults = []
+    for package in packages:
+        for version in available.versions(package.name):
+            for other, record in version.sources if version.version == package.version else ():
+                if (sha256 := record.get("sha256")) != package.sha256:
+                    there = f"{package.archive} {package.suite} and another in {other.archive} {other.suite}"
+                    hashes = f"{package.sha256[:12]}, {sha256!s:.12}"
+                    remedy = "leave one of the two out of sources.yml"
+                    faults.append(f"{package.name} {package.version} is one file in {there} ({hashes}): {remedy}")
+    if faults:
+        raise PackageError("\n".join(faults))

@@ -52,10 +52,10 @@ class Suite(NamedTuple):
         return f"{self.source.name} {self.name}" + (f" at {self.source.snapshot}" if self.source.snapshot else "")
 
     def bases(self, mirrors: Mirrors) -> tuple[str, ...]:
-        """Returns the URLs of its folder `dists/SUITE`. PackageError if no mirror is known."""
+        """Returns the URLs of its folder `dists/SUITE`; () if no mirror is known."""
         if self.source.day:
             return (f"{snapshot.dated(self.source.name, f'{self.source.day}T000000Z')}/dists/{self.name}",)
-        return tuple(f"{base}/dists/{self.name}" for base in mirrors.require(self.source.name))
+        return tuple(f"{base}/dists/{self.name}" for base in mirrors.bases(self.source.name))
 
 
 class OpenSuite(NamedTuple):
@@ -80,13 +80,13 @@ def open_suite(suite: Suite, mirrors: Mirrors) -> OpenSuite:
     """Returns the newest state of `suite`. PackageError if no mirror has one that may be used."""
     known = _known(suite)
     bases = suite.bases(mirrors)
-    local = bool(bases) and all(base.startswith(LOCAL) for base in bases)
-    if known and (suite.source.day or (is_offline() and not local)):
+    silent = is_offline() and not (bases and all(base.startswith(LOCAL) for base in bases))
+    if known and (suite.source.day or silent):
         return _usable(OpenSuite(suite, known, bases))
-    if is_offline() and not local:
+    if silent:
         raise PackageError(f"{suite}: not in the cache, and {OFFLINE} is set")
     errors: list[str] = []
-    for base in bases:
+    for base in bases or mirrors.refuse(suite.source.name):
         try:
             release = _newer(suite, known, base, mirrors)
         except NotInRepository:
@@ -168,11 +168,11 @@ def _check_name(suite: Suite, release: Release, base: str) -> None:
 
 def _usable(opened: OpenSuite) -> OpenSuite:
     """Warns if the Release file has expired; PackageError if the setting refuses that."""
-    suite, release, bases = opened
+    suite, release, _ = opened
     until, now = release.valid_until, datetime.datetime.now(datetime.UTC)
     if until is None or until >= now or suite.source.day:
         return opened
-    message = f"{suite}: expired at {until:%Y-%m-%dT%H:%M:%SZ} (Valid-Until): {bases[0]} may lag"
+    message = f"{suite}: expired at {until:%Y-%m-%dT%H:%M:%SZ} (Valid-Until)"
     if _refuses_expired():
         raise PackageError(f"{message}; {EXPIRED}=refuse is set")
     say(f"warning: {message}; {EXPIRED}=refuse would refuse it", error=True)

@@ -14,6 +14,7 @@ from pipeline.packages.error import (
     PackagesUnavailable,
     SnapshotUnreachable,
     UnavailablePackage,
+    UnknownMirror,
 )
 from pipeline.packages.mirrors import Mirrors
 from pipeline.packages.package import Package
@@ -26,7 +27,7 @@ CONNECTIONS = 4
 def combined(errors: Sequence[PackageError]) -> PackageError:
     """Returns one error for several: PackagesUnavailable if they all are."""
     packages = [package for error in errors if isinstance(error, PackagesUnavailable) for package in error.packages]
-    others = [str(error) for error in errors if not isinstance(error, PackagesUnavailable)]
+    others = dict.fromkeys(str(error) for error in errors if not isinstance(error, PackagesUnavailable))
     if not others:
         return PackagesUnavailable(packages)
     return PackageError("\n".join([*others, *(package.line for package in packages)]))
@@ -34,6 +35,9 @@ def combined(errors: Sequence[PackageError]) -> PackageError:
 
 def fetch_error(recipe: str, arch: str, package: Package, errors: Sequence[Exception]) -> PackageError:
     """Returns the error for `package` after every attempt to fetch it failed with `errors`."""
+    for error in errors:
+        if isinstance(error, UnknownMirror):
+            return error
     need = _need(recipe, arch, package)
     if is_offline():
         return PackageError(f"{need}, which is not in the store, and {VARIABLE} is set")

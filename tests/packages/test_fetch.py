@@ -377,9 +377,7 @@ def test_without_a_mirror_the_error_names_the_setting(
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(
-        PackageError, match=r"cannot be fetched:\n  no mirror of debian is known: set NODEKILN_PACKAGES"
-    ):
+    with pytest.raises(PackageError, match=r"^no mirror of debian is known: set NODEKILN_PACKAGES[^\n]*$"):
         get(store, locked(distribution, "tool"))
 
 

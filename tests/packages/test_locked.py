@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.planning import lock
 from pipeline.planning.lock import Lock, LockError
+from tests.oci import servers
 from tests.packages.repository import Repository, write_sources
 from tests.project import declare, doit
 
@@ -46,7 +48,7 @@ def repository(folder: Path, suite: str = "test", **versions: str) -> Repository
     shutil.rmtree(folder, ignore_errors=True)
     found = Repository(folder, suite=suite)
     for name, version in versions.items():
-        found.add(name, version=version)
+        found.add(name, {f"usr/share/{name}": version}, version=version)
     return found
 
 
@@ -113,6 +115,40 @@ def test_all_that_is_gone_is_one_message_with_one_command(tmp_path: Path) -> Non
     assert told.count("`doit lock --update one,two` locks the versions that there are today") == 1
     doit("lock", "--update", "one,two")
     doit("build")
+
+
+def test_a_lock_builds_although_the_mirror_has_only_newer_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirror is a server, and so is the archive of old versions. On this machine no apt is asked."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    old, new = repository(tmp_path / "1/debian", one="1", two="1"), repository(tmp_path / "2/debian", one="2", two="2")
+    now = [old]
+    source = {"archive": "debian", "suites": ["test"], "signed-by": "archive.asc"}
+    with servers.server() as mirror, servers.server() as archive:
+        mirror.rules.append(lambda asked: send(asked, now[0].folder.parent, asked.path))
+        archive.rules.append(lambda asked: send(asked, old.folder, asked.path.partition("Z/")[2]))
+        monkeypatch.setenv("NODEKILN_PACKAGES", f"http://{mirror.host}")
+        monkeypatch.setenv("NODEKILN_SNAPSHOT", f"http://{archive.host}")
+        old.publish()
+        write_sources(Path(), source)
+        doit("lock")
+        locked = Path("specs/node.lock").read_bytes()
+        now[0] = new
+        new.date += datetime.timedelta(days=1)
+        new.publish()
+        doit("build")
+        assert Path("specs/node.lock").read_bytes() == locked and versions() == {"one": "1", "two": "1"}
+        dated = "/archive/debian/20260101T120000Z/pool/main/o/one/one_1_amd64.deb"
+        assert dated in archive.paths and "/mr/binary/one/1/binfiles" in archive.paths
+        told = doit("lock", "--check", code=1)
+        assert "one (amd64): one 1 -> 2" in told
+
+
+def send(asked: servers.Request, folder: Path, path: str) -> bool:
+    """Answers with a file of `folder`, if it is there."""
+    file = folder / path.strip("/")
+    return path != "" and file.is_file() and asked.answer(200, file.read_bytes())
 
 
 def test_a_lock_from_before_suites_were_recorded_serves(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_without_apt_and_setting_the_error_names_the_setting(no_apt: None) -> No
         Mirrors().require("debian")
     assert str(error.value) == (
         "no mirror of debian is known: set NODEKILN_PACKAGES (or packages under [tool.nodekiln] in pyproject.toml) to"
-        " the URL above it: the mirror https://HOST has it at https://HOST/debian"
+        " the URL above it: the mirror https://HOST has debian at https://HOST/debian"
     )
 
 

@@ -148,3 +148,24 @@ def test_new_versions_are_seen_at_once_unless_offline(
         monkeypatch.delenv(VARIABLE)
         [[new]] = resolved(wanted(["tool"], False))
     assert (old["version"], new["version"]) == ("2:1.5+b1~x", "3:0")
+
+
+def test_one_version_of_two_contents_is_refused(tmp_path: Path, distribution: Repository) -> None:
+    other = Repository(tmp_path / "other", suite="more")
+    other.add("libtool", {"usr/lib/libtool.so": "another"}, Depends="libc (>= 1.0)")
+    other.add("libc", {"lib/libc.so.6": "the library"}, Essential="yes")  # the same
+    write_sources(Path(), distribution, other)
+    with pytest.raises(PackageError) as error:
+        names("tool")
+    [line] = str(error.value).splitlines()
+    assert line.startswith(
+        f"images/x/build.yml: amd64: libtool 1.0 is one file in file:{distribution.folder} test and another in"
+        f" file:{other.folder} more ("
+    )
+    assert names("libc") == ["libc"]
+
+
+def test_a_recipe_of_a_release_without_mirrors_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(PackageError, match=r"^no mirror of debian and debian-security is known: set \S+ [^\n]*$"):
+        resolved(wanted(["tool"], release="bookworm"))

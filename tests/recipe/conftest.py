@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.packages.conftest import alone, distribution, host
+from tests.packages.conftest import alone, distribution, mirror, project
 
-__all__ = ["alone", "distribution", "host"]
+__all__ = ["alone", "distribution", "mirror", "project"]
