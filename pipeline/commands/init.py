@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from pipeline.tasks.command import command
 
 DEFAULT = "node"
 """Name of the spec of a new project."""
+ARCHIVE = "debian"
+"""The archive whose mirror a new project needs."""
 
 
 def no_names(project: Project) -> list[str]:
@@ -26,11 +30,18 @@ def no_names(project: Project) -> list[str]:
     names=no_names,
     name="name of the spec (default: node, and none where there are specs)",
     key="public key that may log in (default: ~/.ssh/id_{ed25519,ecdsa,rsa}.pub)",
+    mirror="URL above debian/ of a mirror, for pyproject.toml (default: NODEKILN_PACKAGES, else apt has one)",
     ci="whose CI file: github, gitlab or none",
     update="replace the JSON Schemas in specs/ by those of this version",
 )
 def run(
-    project: Project, words: Sequence[str], name: str = "", key: str = "", ci: str = "github", update: bool = False
+    project: Project,
+    words: Sequence[str],
+    name: str = "",
+    key: str = "",
+    mirror: str = "",
+    ci: str = "github",
+    update: bool = False,
 ) -> None:
     """Writes the files of a project that are not there."""
     from pipeline.project import template
@@ -38,7 +49,7 @@ def run(
     root = _root(project, words)
     there = Project(root).names()
     name = name or (DEFAULT if not there else "")
-    wanted = template.files(name, _keys(key), ci=ci)
+    wanted = template.files(name, _keys(key), _mirrors(root, mirror), ci)
     made, kept = template.write(root, wanted, template.SCHEMAS if update else ())
     _print_outcome(root, wanted, made, kept)
     folder = "" if root == project.root else f"in {words[0]}: "
@@ -62,6 +73,32 @@ def _keys(key: str) -> Sequence[str]:
 
     file = nocloud.public_file(Path(key)) if key else nocloud.own_keys()
     return nocloud.public_keys(file) if file else ()
+
+
+def _mirrors(root: Path, mirror: str) -> Sequence[str]:
+    """Returns the URLs of mirrors that the project's settings should have; none if the project or the host has them.
+
+    They are those of `mirror`, of the environment, or of the person at the terminal.
+    """
+    from pipeline.packages import mirrors
+    from pipeline.packages.error import PackageError
+
+    if value := mirror or os.environ.get(mirrors.VARIABLE):
+        return mirrors.configured({mirrors.VARIABLE: value})
+    try:
+        if not mirrors.configured({}, root):
+            mirrors.Mirrors().require(ARCHIVE)
+    except PackageError as error:
+        if answer := _typed() if sys.stdin.isatty() else "":
+            return mirrors.configured({mirrors.VARIABLE: answer})
+        say(f"warning: {error}", error=True)
+    return ()
+
+
+def _typed() -> str:
+    """Returns the mirror that the person at the terminal types; "" for none."""
+    say(f"This host names no mirror of Debian. URL above {ARCHIVE}/, such as https://HOST (empty: none): ", end="")
+    return sys.stdin.readline().strip()
 
 
 def _print_outcome(root: Path, wanted: Mapping[str, str], made: Sequence[str], kept: Sequence[str]) -> None:
