@@ -1,4 +1,5 @@
-"""doit image: make the image of a recipe, and push it where others can pull it: `doit image:sshd --push REF`."""
+"""doit image: make the image of a recipe, and push it where others can pull it: `doit image:sshd --push REF`; or copy a
+recipe of nodekiln into the project, to change it: `doit image:sshd --copy`."""
 
 from __future__ import annotations
 
@@ -19,19 +20,24 @@ if TYPE_CHECKING:
 
 
 def recipes(project: Project) -> list[str]:
-    """Returns the names of the recipes in images/."""
-    return sorted(path.parent.name for path in project.root.glob("images/*/build.yml"))
+    """Returns the names of the project's recipes and of nodekiln's."""
+    from pipeline.host.shipped import SHIPPED
+
+    return sorted({path.parent.name for root in (project.root, SHIPPED) for path in root.glob("images/*/build.yml")})
 
 
 @command(
-    f"make the image of a recipe, and push it: {user_command('image:sshd --push REF')}",
+    f"make the image of a recipe, and push it: {user_command('image:sshd --push REF')}; or copy the recipe: --copy",
     words="NAME",
     names=recipes,
     push="the reference to push to: registry.example/sshd:v1",
     arch="architectures, by commas (default: all that are locked)",
     mount="repositories of that registry, by commas, that may have the same layers",
+    copy="make nothing; copy a recipe that comes with nodekiln into images/, to change it",
 )
-def run(project: Project, names: Sequence[str], push: str = "", arch: str = "", mount: str = "") -> None:
+def run(
+    project: Project, names: Sequence[str], push: str = "", arch: str = "", mount: str = "", copy: bool = False
+) -> None:
     """Makes the image of the recipe in images/NAME (or a folder) of the packages that a spec's lock has for it."""
     from pipeline.engine.action import with_results
     from pipeline.oci import push as pushing
@@ -39,10 +45,13 @@ def run(project: Project, names: Sequence[str], push: str = "", arch: str = "", 
 
     if len(names) != 1:
         raise BadInput(
-            f"{user_command('image [--push REF] NAME')}, with NAME of images/NAME, or the folder of a recipe"
+            f"{user_command('image [--push REF | --copy] NAME')}, with NAME of images/NAME, or the folder of a recipe"
         )
     if push:
         pushing.parse_target(push)
+    if copy:
+        _copy(project, names[0])
+        return
     recipe = load(_folder(project, names[0]))
     actions = _actions(project, recipe, arch)
 
@@ -56,6 +65,35 @@ def run(project: Project, names: Sequence[str], push: str = "", arch: str = "", 
         say(f"{recipe.build.image} ({name}): {image}")
     if pushed:
         say(f"{push}: {pushed}")
+
+
+def _copy(project: Project, name: str) -> None:
+    """Copies nodekiln's recipe `name` into the project, and prints which specs it is for from now on."""
+    from pipeline.host.shipped import SHIPPED
+    from pipeline.recipe import copying
+    from pipeline.recipe.recipe import FILE, load
+
+    source, place = SHIPPED / "images" / name, Path("images", name)
+    if "/" in name or not (source / FILE).exists():
+        there = ", ".join(path.parent.name for path in sorted(SHIPPED.glob(f"images/*/{FILE}")))
+        raise BadInput(f"no recipe {name} comes with nodekiln: there are {there}")
+    try:
+        files = copying.copy(load(source), project.root / place)
+    except FileExistsError:
+        raise BadInput(
+            f"{place} is there already, and is not overwritten: specs use it in place of nodekiln's"
+        ) from None
+    users = [str(project.path(spec)) for spec in project.names() if _names(project, spec, str(place))]
+    say(f"copied to {place}: {', '.join(files)}")
+    say(f'"@pkg:{place}" is this one from now on' + (f", in {', '.join(users)}" if users else ""))
+
+
+def _names(project: Project, spec: str, recipe: str) -> bool:
+    """Returns whether the text of a spec names the recipe in the folder `recipe`."""
+    import re
+
+    text = (project.root / project.path(spec)).read_text("utf-8", "replace")
+    return re.search(rf"@pkg:{re.escape(recipe)}(?![\w./-])", text) is not None
 
 
 def _folder(project: Project, name: str) -> Path:

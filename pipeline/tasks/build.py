@@ -18,9 +18,9 @@ from doit.action import PythonAction
 from pipeline.host.terminal import say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput
-from pipeline.project.project import RESULTS, SPECS, Project
+from pipeline.project.project import RESULTS, Project
 from pipeline.tasks import crash, from_bundle, plan_cache
-from pipeline.tasks.command import NodekilnTask
+from pipeline.tasks.command import NodekilnTask, no_spec
 from pipeline.tasks.plan_cache import Step
 from pipeline.tasks.request import BUILD, Request
 from pipeline.tasks.spec_tasks import SpecTasks
@@ -61,9 +61,7 @@ class Build:
             groups = [f"{BUILD}:{name}" for name in names]
             yield self._task(BUILD, None, needs=groups, doc="every spec in specs/", uptodate=[self._same])
         else:
-            then = user_command("build:NAME")
-            hint = f"there is no spec: write {SPECS}/NAME.yml (nodekiln's folder examples/ has some), then {then}"
-            yield self._refusal(BUILD, hint, hint)
+            yield self._refusal(BUILD, no_spec(), no_spec())
         for name in names:
             try:
                 subtasks = [*self._spec(SpecTasks(self._project, name, self._request.formats(name)))]

@@ -21,7 +21,7 @@ from doit.task import Task
 from pipeline.host.terminal import printable, say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput
-from pipeline.project.project import Project
+from pipeline.project.project import SPECS, Project
 from pipeline.tasks import crash
 from pipeline.tasks.reporter import explained
 
@@ -79,6 +79,11 @@ def _option(name: str, text: str, default: Any, short: str) -> dict[str, Any]:
     shown = " [default: %(default)s]" if default not in ("", False, True) else ""
     option = {"name": name, "long": long, "type": type(default), "default": default, "help": text + shown}
     return option | ({"inverse": f"no-{long}"} if default is True else {}) | ({"short": short} if short else {})
+
+
+def no_spec() -> str:
+    """Returns the line that says how to begin, for a folder without a spec."""
+    return f"no {SPECS}/NAME.yml here: {user_command('init')} makes a project"
 
 
 def one(names: Sequence[str], name: str, project: Project) -> str:
@@ -175,4 +180,6 @@ class CommandTask(NodekilnTask):
             command.run(self._project, **options)
         else:
             every = words if command.words else command.names(self._project)
+            if command.names is Project.names and not (every or command.words):
+                raise BadInput(no_spec())
             command.run(self._project, [self._each] if self._each else [*every], **options)

@@ -17,6 +17,7 @@ from doit.cmd_base import TaskLoader2
 from doit.task import Task
 
 from pipeline.host.offline import go_offline
+from pipeline.model.errors import BadInput
 from pipeline.project.project import RESULTS, STATE, Project
 from pipeline.tasks import build as building
 from pipeline.tasks import command, crash, from_bundle, process
@@ -47,13 +48,13 @@ class Loader(TaskLoader2):  # type: ignore[misc]
 
 
 def config() -> dict[str, Any]:
-    """Returns doit's configuration.
+    """Returns doit's configuration for the working folder; where no spec is, doit leaves no database there.
 
     Threads: what takes long here (hashing, compressing, reading) runs beside Python.
     """
     return {
         "backend": "nodekiln",
-        "dep_file": f"{RESULTS}/{STATE}",
+        "dep_file": f"{RESULTS}/{STATE}" if Project(Path.cwd()).names() else ":memory:",
         "default_tasks": [BUILD],
         "num_process": os.cpu_count() or 1,
         "par_type": "thread",
@@ -84,9 +85,19 @@ def _tasks(request: Request, commands: bool = True) -> Iterator[Task]:
         project.check()
         if bundle := request.bundle or get_var(from_bundle.NAME):
             from_bundle.use(project, bundle, request.specs)
+        _check_names(project, request)
         yield from building.tasks(project, request)
         for name in request.commands(command.names()) if commands else ():
             yield from command.tasks(project, name)
+
+
+def _check_names(project: Project, request: Request) -> None:
+    """BadInput, which says how to begin, if a task of a spec is named where there are no specs."""
+    if request.command != "run" or project.names():
+        return
+    for name, colon, _ in (name.partition(":") for name in request.names):
+        if colon and (name == BUILD or (name in command.names() and command.find(name).names is Project.names)):
+            raise BadInput(command.no_spec())
 
 
 def _describe(tasks: Sequence[Task]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from pipeline.host.user_command import program
 from pipeline.project.project import RESULTS
 from pipeline.tasks import from_bundle
 
@@ -32,7 +33,7 @@ class Request(NamedTuple):
     @property
     def command_line(self) -> str:
         """The command line, for messages."""
-        return " ".join(["doit", *[self.command] * (self.command not in ("", "run")), *self.words])
+        return " ".join([program(), *[self.command] * (self.command not in ("", "run")), *self.words])
 
     @property
     def prints(self) -> bool:
