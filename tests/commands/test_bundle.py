@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pipeline.host import tracked
+from pipeline.host.shipped import SHIPPED
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
 from pipeline.oci import push
@@ -214,6 +216,7 @@ def test_settings_that_decide_bytes_are_in_the_bundle(bundled: Bundled, mirror: 
     assert line == f"SOURCE_DATE_EPOCH is 5, and 700000000 in {tmp_path}/dated.tar: unset it"
 
 
+@pytest.mark.slow
 def test_a_project_with_a_dodo_py(bundled: Bundled, tmp_path: Path) -> None:
     root = clone(bundled, tmp_path / "clone")
     (root / "pyproject.toml").unlink()
@@ -405,6 +408,25 @@ def test_files_that_a_bundle_cannot_hold(bundled: Bundled, mirror: Path, tmp_pat
     assert not (root / "build/node.bundle.tar").exists()
 
 
+def test_files_that_planning_reads_or_looks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped, code = SHIPPED / "images/sysctl/build.yml", Path(inputs.__file__)
+    for path in ("lock", "keys/archive.asc"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(path)
+    with tracked.record_inputs() as reads:
+        tracked.is_file("keys/archive.asc")
+        tracked.is_file("nothing")
+        for path in (tmp_path / "lock", shipped, code):
+            tracked.contents(path)
+    digest = hashlib.sha256(shipped.read_bytes()).hexdigest()
+    assert inputs._files(tmp_path, reads) == {
+        "images/sysctl/build.yml": (shipped, digest),
+        "keys/archive.asc": (Path("keys/archive.asc"), ""),
+        "lock": (tmp_path / "lock", hashlib.sha256(b"lock").hexdigest()),
+    }
+
+
 @pytest.mark.parametrize(
     "path", ["../x", "/x", "", "a/../../x", "pyproject.toml", "doit.cfg", "yaml.py", "pipeline/x", "cache/x", "a\nb"]
 )
@@ -428,6 +450,7 @@ def test_other_folders_are_not_written_over(bundled: Bundled, mirror: Path, tmp_
     assert "mine is neither empty nor a bundle" in told and (tmp_path / "mine/file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_an_older_bundle_in_a_folder_is_replaced(bundled: Bundled, mirror: Path, tmp_path: Path) -> None:
     for words in (["--arch", "amd64"], []):
         online(bundled.root, mirror, "bundle:node", "--output", str(tmp_path / "folder"), *words)
