@@ -375,6 +375,8 @@ def test_a_bundle_of_another_node_or_none(bundled: Bundled, tmp_path: Path) -> N
     shutil.copy(root / "specs/node.yml", root / "specs/other.yml")
     (line,) = offline(root, "build:other", "--from", str(bundled.tar), code=3)
     assert line == f"{bundled.tar} is a bundle of node, not of other"
+    (line,) = offline(root, "build:node", "--from", code=3)
+    assert line == "ERROR: build:node: option --from requires argument (its options: --from --debug)"
     (line,) = offline(root, "build:node", "--from", "build/nothing.tar", code=3)
     assert line.startswith("build/nothing.tar: no such file or folder, and not a reference")
     (line,) = offline(root, "build:node", "--from", f"oci:{bundled.root.parent}/layout:amd64", code=3)
