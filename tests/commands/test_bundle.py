@@ -27,7 +27,7 @@ from pipeline.store import Store
 from pipeline.tasks.request import Request
 from tests.judges import need, run
 from tests.oci import craft, servers
-from tests.packages.repository import Repository, configure
+from tests.packages.repository import Repository
 from tests.project import ROOT, declare, doit, new_project, run_doit
 
 SPEC = """\
@@ -84,7 +84,8 @@ def packages(folder: Path, folder_of_recipe: Path) -> dict[str, Any]:
     repository.add("data", {"usr/share/data": "d" * 5000}, arch="all")
     for arch in ARCHES:
         repository.add("tool", {"usr/bin/tool": f"tool for {arch}"}, arch=arch)
-    configure(folder, repository.publish())
+    (folder / "sources.list").write_text(f"{repository.publish()}\n")
+    (folder / "apt.conf").write_text(f'Dir::Etc {{ sourcelist "{folder}/sources.list"; sourceparts "/dev/null"; }}')
     loaded, locked = recipe.load(folder_of_recipe), {}
     for arch in ARCHES:
         records = [dict(line.split(": ", 1) for line in text.splitlines()) for text in repository.records[arch]]
@@ -220,7 +221,7 @@ def test_settings_that_decide_bytes_are_in_the_bundle(bundled: Bundled, mirror: 
 def test_a_project_with_a_dodo_py(bundled: Bundled, tmp_path: Path) -> None:
     root = clone(bundled, tmp_path / "clone")
     (root / "pyproject.toml").unlink()
-    shutil.copy(ROOT / "examples/dodo.py", root)
+    shutil.copy(ROOT / "dodo.py", root)
     (line,) = offline(root, "build:node", "--from", str(bundled.tar), code=3)
     assert line == f"a dodo.py cannot see the option --from: `doit build:node from={bundled.tar}`"
     offline(root, "build:node", f"from={bundled.tar}")
