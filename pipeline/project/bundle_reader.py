@@ -161,7 +161,8 @@ def _config(data: bytes, subject: str) -> Mapping[str, Any]:
     """Returns the configuration of a bundle, checked. Refusal."""
     unsafe = manifests.decode(data, subject)
     node, environment, keys = unsafe.get("node"), unsafe.get("environment"), unsafe.get("keys")
-    if not isinstance(node, str) or not isinstance(environment, dict) or not isinstance(keys, dict):
+    by_format = isinstance(keys, dict) and all(isinstance(formats, dict) for formats in keys.values())
+    if not isinstance(node, str) or not isinstance(environment, dict) or not by_format:
         raise Refusal(f"{subject}: its configuration is not one of a bundle")
     if not environment.keys() <= {*SETTINGS} or not all(isinstance(value, str) for value in environment.values()):
         raise Refusal(f"{subject}: it sets other variables than {' and '.join(SETTINGS)}")

@@ -88,11 +88,13 @@ def _warn(project: Project, bundle: Bundle) -> None:
 
 def _keys(project: Project, bundle: Bundle) -> dict[str, dict[str, str]]:
     """Returns the keys that the project's formats have now, for the architectures and formats of the bundle."""
+    from pipeline.formats import known
+
     keys = {}
     try:
         for arch, formats in bundle.config["keys"].items():
             plan = project.target(bundle.node, arch).plan
-            keys[arch] = {name: plan.format(name).key for name in formats}
+            keys[arch] = {name: plan.format(name).key for name in formats if known(name)}
     except NodekilnError:  # which the build reports
         return {}
     return keys

@@ -21,7 +21,8 @@ from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
 from pipeline.oci import push
 from pipeline.oci.error import ImageError
-from pipeline.project import bundle_reader, inputs
+from pipeline.project import bundle_reader, bundle_writer, inputs
+from pipeline.project.inputs import Inputs
 from pipeline.recipe import recipe
 from pipeline.store import Store
 from pipeline.tasks.request import Request
@@ -436,6 +437,38 @@ def test_files_that_planning_reads_or_looks_for(tmp_path: Path, monkeypatch: pyt
 def test_a_path_that_would_be_code_or_lead_elsewhere(path: str) -> None:
     with pytest.raises(BadInput):
         inputs.check_path(path)
+
+
+def hostile(store: Store, folder: Path, **changes: Any) -> None:
+    """Writes a bundle as no project has it."""
+    (folder / "file").write_text("file")
+    files = {"specs/node.yml": (folder / "file", "")}
+    found = Inputs("node", files, {}, {}, {})._replace(**changes)
+    bundle_writer.write_folder(store, bundle_writer.make(store, found), folder / "bundle")
+
+
+@pytest.mark.parametrize("path", ["pyproject.toml", "yaml.py", "pipeline/__init__.py", "../evil", "specs/../../evil"])
+def test_a_bundle_brings_no_code_and_writes_nowhere_else(tmp_path: Path, store: Store, path: str) -> None:
+    hostile(store, tmp_path, files=dict.fromkeys(("specs/node.yml", path), (tmp_path / "file", "")))
+    there, bundle = tmp_path / "there", bundle_reader.find(str(tmp_path / "bundle"))
+    there.mkdir()
+    bundle.put_into(store)
+    if "evil" in path:  # `..` stops at the root of the archive
+        assert "evil" in bundle.write_project(store, there) and not (tmp_path / "evil").exists()
+    else:
+        with pytest.raises(BadInput, match="may be run as code"):
+            bundle.write_project(store, there)
+        assert not [*there.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"environment": {"PATH": "/x"}}, {"environment": {"NODEKILN_OUTSIDE": "1"}}, {"name": "../x"}, {"name": "a\nb"}],
+)
+def test_settings_of_a_stranger_are_refused(tmp_path: Path, store: Store, changes: dict[str, Any]) -> None:
+    hostile(store, tmp_path, **changes)
+    with pytest.raises(BadInput):
+        bundle_reader.find(str(tmp_path / "bundle"))
 
 
 def test_a_symlink_in_the_folder_is_not_followed(bundled: Bundled, tmp_path: Path) -> None:
