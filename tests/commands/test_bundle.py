@@ -229,6 +229,26 @@ def test_a_project_with_a_dodo_py(bundled: Bundled, tmp_path: Path) -> None:
     assert sums(root) == bundled.sums
 
 
+def test_a_project_that_did_not_come_out_whole_is_completed(bundled: Bundled, tmp_path: Path) -> None:
+    root = empty(tmp_path / "there")
+    for name in ("specs/more.yml", "images/tool/build.yml"):
+        (root / name).parent.mkdir(parents=True)
+        shutil.copy(bundled.root / name, root / name)
+    (root / "motd").write_text("another\n")
+    line = offline(root, "build:node", "--from", str(bundled.tar), code=3)[-1]
+    assert line == f"{root}/motd is there already, with other content: use an empty folder for {bundled.tar}"
+    assert not (root / "specs/node.yml").exists()
+    (root / "motd").unlink()
+    offline(root, "build:node", "--from", str(bundled.tar))
+    assert sums(root) == bundled.sums
+
+
+def test_nothing_is_written_into_another_project(bundled: Bundled, tmp_path: Path) -> None:
+    root = new_project(tmp_path / "mine", mine="files: [{path: etc/a, contents: a}]\nbuild: {formats: [tar]}\n")
+    offline(root, "check", f"from={bundled.tar}")
+    assert [path.name for path in (root / "specs").iterdir()] == ["mine.yml"] and not (root / "motd").exists()
+
+
 # the form
 
 
