@@ -27,7 +27,7 @@ from pipeline.oci.manifest import CONFIG_LIMIT, Descriptor, Manifest
 from pipeline.oci.reference import parse
 from pipeline.oci.source import Source, sources
 from pipeline.project.inputs import SETTINGS, check_path
-from pipeline.project.project import SPECS
+from pipeline.project.project import SPECS, Project
 from pipeline.store import Store
 
 BUNDLE = "application/vnd.nodekiln.bundle.v1"
@@ -77,21 +77,30 @@ class Bundle(NamedTuple):
                 pull.put_manifest(store, document.digest, document.data)
         return len(missing)
 
-    def write_project(self, store: Store, root: Path) -> list[str]:
-        """Writes the project's files into `root`, which has none of them, and a pyproject.toml if it lacks one.
+    def is_for(self, store: Store, project: Project) -> bool:
+        """Returns whether `project` is to come out of the bundle: it lacks the spec, and has none but the bundle's."""
+        specs = {str(project.path(name)) for name in project.names()}
+        return str(project.path(self.node)) not in specs and specs <= self._files(store).tree.files().keys()
 
-        Returns their paths. Nothing is replaced, and no symlink followed. NodekilnError.
+    def write_project(self, store: Store, root: Path) -> list[str]:
+        """Writes the project's files into `root`, the spec last, and a pyproject.toml if it lacks one.
+
+        Returns their paths. Nothing else is replaced, and no symlink followed. NodekilnError.
         """
-        files = self._files(store)
-        names = [check_path(name) for name in files.tree.files()]
+        files, spec = self._files(store), f"{SPECS}/{self.node}.yml"
+        names = sorted(map(check_path, files.tree.files()), key=lambda name: (name == spec, name))
         for name in names:
             place = atomic.path_without_symlinks(root, name)
-            if place.exists():
-                raise BadInput(f"{place} is there already: {self.reference} is unpacked into an empty folder")
+            if place.exists() and not _is_same(files, name, place):
+                raise BadInput(
+                    f"{place} is there already, with other content: use an empty folder for {self.reference}"
+                )
         for name in names:
             place = atomic.make_folder(root, str(Path(name).parent)) / Path(name).name
-            with atomic.create(place) as file:
+            partial = place.with_name(f".{place.name}{atomic.SUFFIX}")
+            with atomic.recreate(partial) as file:
                 file.writelines(files.chunks(name))
+            atomic.rename(partial, place)
         if not (root / "pyproject.toml").exists():
             atomic.write(root / "pyproject.toml", LOADER)
         return names
@@ -101,14 +110,20 @@ class Bundle(NamedTuple):
         files = self._files(store)
         for name in files.tree.files():
             places = [place for place in (root / name, SHIPPED / name) if place.is_file()]
-            digest = hashlib.sha256()
-            for chunk in files.chunks(name):
-                digest.update(chunk)
-            if not places or hashlib.sha256(places[0].read_bytes()).digest() != digest.digest():
+            if not places or not _is_same(files, name, places[0]):
                 yield name
 
     def _files(self, store: Store) -> TarFiles:
         return TarFiles(store.right(self.files.digest))
+
+
+def _is_same(files: TarFiles, name: str, place: Path) -> bool:
+    """Returns whether the file `place` has the content of the archive's file `name`."""
+    digest = hashlib.sha256()
+    for chunk in files.chunks(name):
+        digest.update(chunk)
+    with open(place, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest() == digest.digest()
 
 
 def find(reference: str) -> Bundle:
@@ -161,7 +176,8 @@ def _config(data: bytes, subject: str) -> Mapping[str, Any]:
     """Returns the configuration of a bundle, checked. Refusal."""
     unsafe = manifests.decode(data, subject)
     node, environment, keys = unsafe.get("node"), unsafe.get("environment"), unsafe.get("keys")
-    if not isinstance(node, str) or not isinstance(environment, dict) or not isinstance(keys, dict):
+    by_format = isinstance(keys, dict) and all(isinstance(formats, dict) for formats in keys.values())
+    if not isinstance(node, str) or not isinstance(environment, dict) or not by_format:
         raise Refusal(f"{subject}: its configuration is not one of a bundle")
     if not environment.keys() <= {*SETTINGS} or not all(isinstance(value, str) for value in environment.values()):
         raise Refusal(f"{subject}: it sets other variables than {' and '.join(SETTINGS)}")

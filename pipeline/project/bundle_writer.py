@@ -207,9 +207,9 @@ def _file(store: Store, digest: Digest, inode: str) -> File:
 
 
 def _read(store: Store, path: Path, digest: str) -> Content:
-    """Stores the file `path`. BadInput if it is not as it was when it was planned."""
+    """Stores the file `path`. BadInput if its SHA-256 is not `digest`, if that is known."""
     blob = _blob(store, _chunks(path))
-    if blob.hex != digest:
+    if digest and blob.hex != digest:
         raise BadInput(f"{path} has changed while it was bundled: run it again")
     return content_of(store, blob) if store.size(blob) else ()
 

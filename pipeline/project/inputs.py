@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import pipeline
 from pipeline.engine import host_digests
 from pipeline.engine.action import Action, closure
 from pipeline.host import tracked
 from pipeline.host.shipped import SHIPPED
 from pipeline.model.errors import BadInput
 from pipeline.packages import fetch
+from pipeline.planning.images import IMAGES
 from pipeline.project.project import CACHE, RESULTS, Project
 from pipeline.project.targets import chosen
 from pipeline.spec.build import COMPAT
@@ -27,15 +29,20 @@ SETTINGS = ("SOURCE_DATE_EPOCH", COMPAT)
 """Environment variables that decide bytes, if a spec leaves them open."""
 SHA256_DIGITS = 64
 """Length of a fingerprint of a file's content; that of an error is shorter."""
+PACKAGE = Path(pipeline.__file__).parent
+"""nodekiln's code and the data in it, which come with nodekiln itself."""
 
-_READS = {f"{read.__module__}:{read.__name__}" for read in (tracked.contents, host_digests.sha256)}
-_VARIABLE = f"{tracked.variable.__module__}:{tracked.variable.__name__}"
+_READS, _LOOKS, _VARIABLES = (
+    {f"{read.__module__}:{read.__name__}" for read in reads}
+    for reads in ((tracked.contents, host_digests.sha256), (tracked.is_file,), (tracked.variable,))
+)
 
 
 class Inputs(NamedTuple):
     """The inputs of a node's build for some architectures and formats.
 
-    files: path in the project -> the host's file, and the SHA-256 (hex) of its content when planning read it.
+    files: path in the project -> the host's file, and the SHA-256 (hex) of its content when planning read it; "" for a
+    file that planning looks for and a stage or `doit lock` reads (keys of archives).
     environment: SETTINGS that are set. keys: architecture -> format -> key of its action. fetches: architecture
     -> the actions that pull images and fetch packages.
     """
@@ -82,23 +89,25 @@ def check_path(path: str) -> str:
 
 
 def _files(root: Path, reads: Iterable[tracked.Input]) -> dict[str, tuple[Path, str]]:
-    files = {}
-    for name, arguments, fingerprint in reads:
-        digest = fingerprint.strip("'")
-        if name in _READS and len(digest) == SHA256_DIGITS:
-            files[_path_in_project(root, arguments[0])] = (Path(arguments[0]), digest)
-    return dict(sorted(files.items()))
+    digests = {arguments[0]: "" for name, arguments, result in reads if name in _LOOKS and result == repr(True)}
+    read = {arguments[0]: result.strip("'") for name, arguments, result in reads if name in _READS}
+    digests |= {source: digest for source, digest in read.items() if len(digest) == SHA256_DIGITS}
+    paths = {_path_in_project(root, source): (Path(source), digest) for source, digest in digests.items()}
+    return {path: paths[path] for path in sorted(paths) if path}
 
 
 def _path_in_project(root: Path, source: str) -> str:
     """Returns the path, in any project, of a file that planning read. BadInput for a file outside of the project.
 
-    Recipes that come with nodekiln get the path under which a project's own would be found.
+    Recipes that come with nodekiln get the path under which a project's own would be found; "" stands for its code.
     """
     path = Path(os.path.normpath(source))
-    for home in (root, SHIPPED) if path.is_absolute() else ():
-        if path.is_relative_to(home):
-            return check_path(path.relative_to(home).as_posix())
+    if path.is_absolute() and path.is_relative_to(SHIPPED / IMAGES):
+        return check_path(path.relative_to(SHIPPED).as_posix())
+    if path.is_absolute() and path.is_relative_to(PACKAGE):
+        return ""
+    if path.is_absolute() and path.is_relative_to(root):
+        return check_path(path.relative_to(root).as_posix())
     if path.is_absolute() or path.parts[0] in ("..", "~"):
         raise BadInput(
             f"{source} lies outside the project: a bundle holds files of the project alone, so copy it there"
@@ -108,5 +117,5 @@ def _path_in_project(root: Path, source: str) -> str:
 
 def _environment(reads: Iterable[tracked.Input]) -> dict[str, str]:
     """Returns those of SETTINGS that planning read and that are set."""
-    names = {arguments[0] for name, arguments, _ in reads if name == _VARIABLE}
+    names = {arguments[0] for name, arguments, _ in reads if name in _VARIABLES}
     return {name: os.environ[name] for name in SETTINGS if name in names and name in os.environ}

@@ -49,7 +49,9 @@ class Build:
     def __init__(self, project: Project, request: Request) -> None:
         self._project, self._request = project, request
         self._debug = request.debug or not request.known
-        self._params = [from_bundle.OPTION] * bool(request.bundle or not request.known or request.command == "help")
+        option = f"--{from_bundle.NAME}"
+        typed = not request.known or request.command == "help" or any(word.startswith(option) for word in request.words)
+        self._params = [from_bundle.OPTION] * typed
         self._evaluate = request.command in ("info", "")
         self._same = AllSame(project, self._evaluate)
         self._unlocked: list[tuple[SpecTasks, Step]] = []

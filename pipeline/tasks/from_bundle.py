@@ -59,7 +59,8 @@ def use(project: Project, reference: str, nodes: Sequence[str] = ()) -> None:
         raise BadInput(f"{reference} is a bundle of {bundle.node}, not of {nodes[0]}")
     bundle_reader.apply_environment(bundle)
     new = bundle.put_into(project.store)
-    files = [] if project.names() else bundle.write_project(project.store, project.root)
+    is_new = bundle.is_for(project.store, project)
+    files = bundle.write_project(project.store, project.root) if is_new else []
     if new:
         say(f"{reference}: {new} of {len(bundle.blobs)} blobs verified and put into the cache", error=True)
     if files:
@@ -88,11 +89,13 @@ def _warn(project: Project, bundle: Bundle) -> None:
 
 def _keys(project: Project, bundle: Bundle) -> dict[str, dict[str, str]]:
     """Returns the keys that the project's formats have now, for the architectures and formats of the bundle."""
+    from pipeline.formats import known
+
     keys = {}
     try:
         for arch, formats in bundle.config["keys"].items():
             plan = project.target(bundle.node, arch).plan
-            keys[arch] = {name: plan.format(name).key for name in formats}
+            keys[arch] = {name: plan.format(name).key for name in formats if known(name)}
     except NodekilnError:  # which the build reports
         return {}
     return keys

@@ -15,17 +15,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pipeline.host import tracked
+from pipeline.host.shipped import SHIPPED
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
 from pipeline.oci import push
 from pipeline.oci.error import ImageError
-from pipeline.project import bundle_reader, inputs
+from pipeline.project import bundle_reader, bundle_writer, inputs
+from pipeline.project.inputs import Inputs
 from pipeline.recipe import recipe
 from pipeline.store import Store
 from pipeline.tasks.request import Request
 from tests.judges import need, run
 from tests.oci import craft, servers
-from tests.packages.repository import Repository, configure
+from tests.packages.repository import Repository
 from tests.project import ROOT, declare, doit, new_project, run_doit
 
 SPEC = """\
@@ -82,7 +85,8 @@ def packages(folder: Path, folder_of_recipe: Path) -> dict[str, Any]:
     repository.add("data", {"usr/share/data": "d" * 5000}, arch="all")
     for arch in ARCHES:
         repository.add("tool", {"usr/bin/tool": f"tool for {arch}"}, arch=arch)
-    configure(folder, repository.publish())
+    (folder / "sources.list").write_text(f"{repository.publish()}\n")
+    (folder / "apt.conf").write_text(f'Dir::Etc {{ sourcelist "{folder}/sources.list"; sourceparts "/dev/null"; }}')
     loaded, locked = recipe.load(folder_of_recipe), {}
     for arch in ARCHES:
         records = [dict(line.split(": ", 1) for line in text.splitlines()) for text in repository.records[arch]]
@@ -214,14 +218,35 @@ def test_settings_that_decide_bytes_are_in_the_bundle(bundled: Bundled, mirror: 
     assert line == f"SOURCE_DATE_EPOCH is 5, and 700000000 in {tmp_path}/dated.tar: unset it"
 
 
+@pytest.mark.slow
 def test_a_project_with_a_dodo_py(bundled: Bundled, tmp_path: Path) -> None:
     root = clone(bundled, tmp_path / "clone")
     (root / "pyproject.toml").unlink()
-    shutil.copy(ROOT / "examples/dodo.py", root)
+    shutil.copy(ROOT / "dodo.py", root)
     (line,) = offline(root, "build:node", "--from", str(bundled.tar), code=3)
     assert line == f"a dodo.py cannot see the option --from: `doit build:node from={bundled.tar}`"
     offline(root, "build:node", f"from={bundled.tar}")
     assert sums(root) == bundled.sums
+
+
+def test_a_project_that_did_not_come_out_whole_is_completed(bundled: Bundled, tmp_path: Path) -> None:
+    root = empty(tmp_path / "there")
+    for name in ("specs/more.yml", "images/tool/build.yml"):
+        (root / name).parent.mkdir(parents=True)
+        shutil.copy(bundled.root / name, root / name)
+    (root / "motd").write_text("another\n")
+    line = offline(root, "build:node", "--from", str(bundled.tar), code=3)[-1]
+    assert line == f"{root}/motd is there already, with other content: use an empty folder for {bundled.tar}"
+    assert not (root / "specs/node.yml").exists()
+    (root / "motd").unlink()
+    offline(root, "build:node", "--from", str(bundled.tar))
+    assert sums(root) == bundled.sums
+
+
+def test_nothing_is_written_into_another_project(bundled: Bundled, tmp_path: Path) -> None:
+    root = new_project(tmp_path / "mine", mine="files: [{path: etc/a, contents: a}]\nbuild: {formats: [tar]}\n")
+    offline(root, "check", f"from={bundled.tar}")
+    assert [path.name for path in (root / "specs").iterdir()] == ["mine.yml"] and not (root / "motd").exists()
 
 
 # the form
@@ -372,6 +397,8 @@ def test_a_bundle_of_another_node_or_none(bundled: Bundled, tmp_path: Path) -> N
     shutil.copy(root / "specs/node.yml", root / "specs/other.yml")
     (line,) = offline(root, "build:other", "--from", str(bundled.tar), code=3)
     assert line == f"{bundled.tar} is a bundle of node, not of other"
+    (line,) = offline(root, "build:node", "--from", code=3)
+    assert line == "ERROR: build:node: option --from requires argument (its options: --from --debug)"
     (line,) = offline(root, "build:node", "--from", "build/nothing.tar", code=3)
     assert line.startswith("build/nothing.tar: no such file or folder, and not a reference")
     (line,) = offline(root, "build:node", "--from", f"oci:{bundled.root.parent}/layout:amd64", code=3)
@@ -405,12 +432,63 @@ def test_files_that_a_bundle_cannot_hold(bundled: Bundled, mirror: Path, tmp_pat
     assert not (root / "build/node.bundle.tar").exists()
 
 
+def test_files_that_planning_reads_or_looks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped, code = SHIPPED / "images/sysctl/build.yml", Path(inputs.__file__)
+    for path in ("lock", "keys/archive.asc"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(path)
+    with tracked.record_inputs() as reads:
+        tracked.is_file("keys/archive.asc")
+        tracked.is_file("nothing")
+        for path in (tmp_path / "lock", shipped, code):
+            tracked.contents(path)
+    digest = hashlib.sha256(shipped.read_bytes()).hexdigest()
+    assert inputs._files(tmp_path, reads) == {
+        "images/sysctl/build.yml": (shipped, digest),
+        "keys/archive.asc": (Path("keys/archive.asc"), ""),
+        "lock": (tmp_path / "lock", hashlib.sha256(b"lock").hexdigest()),
+    }
+
+
 @pytest.mark.parametrize(
     "path", ["../x", "/x", "", "a/../../x", "pyproject.toml", "doit.cfg", "yaml.py", "pipeline/x", "cache/x", "a\nb"]
 )
 def test_a_path_that_would_be_code_or_lead_elsewhere(path: str) -> None:
     with pytest.raises(BadInput):
         inputs.check_path(path)
+
+
+def hostile(store: Store, folder: Path, **changes: Any) -> None:
+    """Writes a bundle as no project has it."""
+    (folder / "file").write_text("file")
+    files = {"specs/node.yml": (folder / "file", "")}
+    found = Inputs("node", files, {}, {}, {})._replace(**changes)
+    bundle_writer.write_folder(store, bundle_writer.make(store, found), folder / "bundle")
+
+
+@pytest.mark.parametrize("path", ["pyproject.toml", "yaml.py", "pipeline/__init__.py", "../evil", "specs/../../evil"])
+def test_a_bundle_brings_no_code_and_writes_nowhere_else(tmp_path: Path, store: Store, path: str) -> None:
+    hostile(store, tmp_path, files=dict.fromkeys(("specs/node.yml", path), (tmp_path / "file", "")))
+    there, bundle = tmp_path / "there", bundle_reader.find(str(tmp_path / "bundle"))
+    there.mkdir()
+    bundle.put_into(store)
+    if "evil" in path:  # `..` stops at the root of the archive
+        assert "evil" in bundle.write_project(store, there) and not (tmp_path / "evil").exists()
+    else:
+        with pytest.raises(BadInput, match="may be run as code"):
+            bundle.write_project(store, there)
+        assert not [*there.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"environment": {"PATH": "/x"}}, {"environment": {"NODEKILN_OUTSIDE": "1"}}, {"name": "../x"}, {"name": "a\nb"}],
+)
+def test_settings_of_a_stranger_are_refused(tmp_path: Path, store: Store, changes: dict[str, Any]) -> None:
+    hostile(store, tmp_path, **changes)
+    with pytest.raises(BadInput):
+        bundle_reader.find(str(tmp_path / "bundle"))
 
 
 def test_a_symlink_in_the_folder_is_not_followed(bundled: Bundled, tmp_path: Path) -> None:
@@ -428,6 +506,7 @@ def test_other_folders_are_not_written_over(bundled: Bundled, mirror: Path, tmp_
     assert "mine is neither empty nor a bundle" in told and (tmp_path / "mine/file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_an_older_bundle_in_a_folder_is_replaced(bundled: Bundled, mirror: Path, tmp_path: Path) -> None:
     for words in (["--arch", "amd64"], []):
         online(bundled.root, mirror, "bundle:node", "--output", str(tmp_path / "folder"), *words)
