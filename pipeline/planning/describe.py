@@ -1,6 +1,5 @@
-"""Descriptions of keys and formats, made from the classes that define them.
-
-    python -m pipeline.planning.describe     writes specs/*schema.json, docs/reference/spec.md and tables
+"""Descriptions of specs, recipes and formats, made from the classes that define them: pages of docs/reference and the
+JSON Schema. `python -m tests.manual` writes them.
 
 The meaning of a key is the text under its field, which only the source has (PEP 258, attribute docstrings).
 """
@@ -13,23 +12,25 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline import formats, sections
-from pipeline.formats import Firmware
 from pipeline.language.kinds import Either, ListOf, MapOf
 from pipeline.language.reader import Define, Kind
 from pipeline.language.schema import Struct, fields, is_mapping, kind
 from pipeline.packages.sources import Source
+from pipeline.recipe.recipe import Build
 
 SCHEMA = Path("specs/schema.json")
 SOURCES_SCHEMA = Path("specs/sources.schema.json")
 MANUAL = Path("docs/reference/spec.md")
-README = Path("README.md")
-DISKS = Path("docs/reference/disks.md")
+RECIPES = Path("docs/reference/recipe.md")
+FORMATS = Path("docs/reference/formats.md")
 PACKAGES = Path("docs/reference/packages.md")
+ELSEWHERE = {"Config": "[keys of a container](spec.md#container)"}
+"""Class without a table of its own -> a link to the description of its keys."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -132,6 +133,14 @@ def manual() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def recipe() -> str:
+    """docs/reference/recipe.md."""
+    lines = [RECIPE_INTRODUCTION.strip(), "", *_table(Build, heading=False)]
+    for record in _reachable([Build])[1:]:
+        lines += _table(record, heading=True)
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def _table(record: type, heading: bool) -> Iterator[str]:
     texts = meanings(record)
     if heading:
@@ -139,22 +148,28 @@ def _table(record: type, heading: bool) -> Iterator[str]:
     yield from ("| key | value | |", "|---|---|---|")
     for name, field in fields(record).items():
         has_default = field.default and not isinstance(field.default, tuple)  # of a list, its text has it
-        usual = " **Required.**" if field.required else f" Default: `{field.default}`." if has_default else ""
+        usual = " **Required.**" if field.required else f" Default: `{_default(field.default)}`." if has_default else ""
         yield f"| `{name}` | {_words(field.kind)} | {_escaped(texts[field.name])}{usual} |"
     yield ""
+
+
+def _default(value: Any) -> str:
+    """A default as YAML has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _words(value: Kind) -> str:
     """The values of a kind, for a reader; classes are links."""
     if isinstance(value, Struct):
-        return f"[{value.type.__name__}](#{value.type.__name__.lower()})"
+        name = value.type.__name__
+        return ELSEWHERE.get(name) or f"[{name}](#{name.lower()})"
     if isinstance(value, ListOf):
         return f"list of {_words(value.item)}"
     if isinstance(value, MapOf):
         return f"mapping to {_words(value.item)}"
     if isinstance(value, Either):
         return " or ".join(_words(each) for each in value.kinds)
-    return _escaped(value.expected.removeprefix("an ").removeprefix("a "))
+    return _escaped(re.sub(r"^an? (?!\()", "", value.expected))
 
 
 def _records(value: Kind) -> Iterator[type]:
@@ -173,7 +188,7 @@ def _reachable(records: list[type]) -> list[type]:
     classes: dict[type, None] = {}
 
     def visit(record: type) -> None:
-        if record not in classes:
+        if record not in classes and record.__name__ not in ELSEWHERE:
             classes[record] = None
             for field in fields(record).values():
                 for each in _records(field.kind):
@@ -197,20 +212,13 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def readme(text: str) -> str:
-    """README.md, with its table of formats as it has to be."""
-    every = [formats.find(name) for name in formats.names()]
-    rows = [(each.value, ", ".join(found.name for found in every if found.firmware is each)) for each in Firmware]
-    return _with_table(text, "| started by |", rows)
-
-
-def disks(text: str) -> str:
-    """docs/reference/disks.md, with its table of formats as it has to be."""
+def formats_page(text: str) -> str:
+    """docs/reference/formats.md, with its table of formats as it has to be."""
     every = [formats.find(name) for name in formats.names()]
     rows = [
         (each.name, ", ".join(f"`NAME{suffix}`" for suffix in each.produces), each.firmware.value, each.summary)
-        for each in every if each.firmware not in (Firmware.DIRECT, Firmware.NONE)
-    ]  # fmt: skip
+        for each in every
+    ]
     return _with_table(text, "| format | files |", rows)
 
 
@@ -234,7 +242,7 @@ def schema_text(schema: Mapping[str, Any]) -> str:
 INTRODUCTION = """
 # The spec language
 
-Made from the program's own description of it by `python -m pipeline.planning.describe`; do not edit.
+Made from the program's own description of it by `python -m tests.manual`; do not edit.
 
 A spec is a YAML file, `specs/NAME.yml`. Its language is LinuxKit's, so that LinuxKit's specs work as they are, and one
 key of our own, `build:`. [linuxkit.md](../explanation/linuxkit.md) lists where the result differs, and why. Editors
@@ -257,15 +265,22 @@ name. Lists of a section are joined in this order; in a mapping (`kernel:`, `bui
 **Order**: sections are laid over each other as they come below; of two files with one path, the later one is there.
 """
 
+RECIPE_INTRODUCTION = """
+# Recipes
 
-def main() -> None:
-    SCHEMA.write_text(schema_text(json_schema()), encoding="utf-8")
-    SOURCES_SCHEMA.write_text(schema_text(sources_schema()), encoding="utf-8")
-    MANUAL.write_text(manual(), encoding="utf-8")
-    README.write_text(readme(README.read_text("utf-8")), encoding="utf-8")
-    DISKS.write_text(disks(DISKS.read_text("utf-8")), encoding="utf-8")
-    PACKAGES.write_text(packages(PACKAGES.read_text("utf-8")), encoding="utf-8")
+Made from the program's own description of it by `python -m tests.manual`; do not edit.
 
+A recipe is a folder `images/NAME` with a file `build.yml`: an image that is made of Debian packages and files. A spec
+names it `@pkg:images/NAME`. The packages are resolved once and locked in `specs/NAME.lock`; no maintainer script of
+theirs runs. The YAML is read by the same rules as a [spec's](spec.md).
+"""
 
-if __name__ == "__main__":
-    main()
+PAGES: Mapping[Path, Callable[[str], str]] = {
+    SCHEMA: lambda _: schema_text(json_schema()),
+    SOURCES_SCHEMA: lambda _: schema_text(sources_schema()),
+    MANUAL: lambda _: manual(),
+    RECIPES: lambda _: recipe(),
+    FORMATS: formats_page,
+    PACKAGES: packages,
+}
+"""Generated file -> its text now, out of the present one."""

@@ -45,16 +45,22 @@ class OwnFile:
     """A file, symlink or directory of the recipe's own. It replaces a package's entry of the same path."""
 
     path: ImagePath
+    """Path in the image, without a leading slash."""
     source: str | None = None
     """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder). With
     NODEKILN_OUTSIDE=1 in the environment, any file of the host."""
     contents: str | None = None
+    """Content of the file."""
     symlink: str | None = None
+    """Target of a symbolic link."""
     directory: bool = False
+    """True for an empty directory."""
     mode: Mode | None = None
     """Default: "0644", a directory's "0755"."""
     uid: int = 0
+    """Number of the owner."""
     gid: int = 0
+    """Number of the group."""
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:
         kinds = [self.source, self.contents, self.symlink, self.directory or None]
@@ -73,8 +79,11 @@ class Build:
     """
 
     image: Name
+    """Name of the image."""
     org: Name = "nodekiln"
+    """Name in front of the image's: `nodekiln/sshd`."""
     arches: tuple[Arch, ...] = ("amd64", "arm64")
+    """Architectures that it is made for, amd64 and arm64 by default."""
     config: Config | None = None
     """Keys of a service in a spec, as defaults for running the image. They become the label org.mobyproject.config."""
     packages: tuple[PackageName | Mapping[str, PackageName], ...] = ()
@@ -90,13 +99,19 @@ class Build:
     kernel: bool = False
     """boot/vmlinuz-* becomes /kernel and lib/modules becomes /kernel.tar, with dependency data, as LinuxKit has it."""
     files: tuple[OwnFile, ...] = ()
+    """Files, symbolic links and directories of the recipe's own."""
     symlinks: Mapping[str, tuple[ImagePath, ...]] = MappingProxyType({})
     """Target -> paths of relative symlinks to it: `{bin/busybox: [bin/sh, sbin/init]}`."""
     entrypoint: tuple[Argument, ...] | None = None
+    """Program and arguments that always come first (image-spec, config.md, `Entrypoint`)."""
     cmd: tuple[Argument, ...] | None = None
+    """Further arguments, or the whole command without an entrypoint (`Cmd`)."""
     env: tuple[Variable, ...] | None = None
+    """Environment variables, `NAME=value`."""
     workdir: AbsoluteOrNone | None = None
+    """Working directory."""
     user: str | None = None
+    """User of the image. A container of a node runs as root nevertheless, unless its spec has a `uid`."""
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:
         for index, package in enumerate(self.packages):

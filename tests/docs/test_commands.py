@@ -6,11 +6,9 @@ The blocks of a document share one project, in their order. A block that cannot 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.recipe import recipe
-from tests.judges import need
-from tests.oci import craft, servers
-from tests.project import ROOT, new_project, run_doit
+from tests.project import ROOT, run_doit
 
 DOCUMENTS = [
     *(path for path in sorted(ROOT.glob("*.md")) if path.name != "CHANGELOG.md"),
@@ -35,22 +30,6 @@ DOCUMENTS = [
 ]
 PROGRAMS = {"./kiln", "doit", "python", ".venv/bin/python", "pip", "ssh", "xorriso", "printf", "qemu-system-x86_64"}
 """First words by which a line of a block is a command."""
-SPEC = """\
-kernel: {image: "kernel:1", tar: none, cmdline: "console=ttyS0"}
-init: ["init:1"]
-services:
-  - {name: sshd, image: "@pkg:images/sshd"}
-files:
-  - {path: etc/motd, contents: hello}
-build: {arch: amd64, formats: [kernel+initrd, tar]}
-"""
-RECIPE = """\
-image: sshd
-arches: [amd64]
-files:
-  - {path: usr/sbin/sshd, contents: sshd, mode: "0755"}
-cmd: [/usr/sbin/sshd]
-"""
 PLACEHOLDERS = {"qcow2-bios": "tar", "FOLDER": "build/node", "REF": "registry.example/nodes/node:v1"}
 """Words that a reader replaces -> what the tests replace them with."""
 
@@ -96,40 +75,6 @@ def marked(command: Command) -> Any:
     if command.text.startswith("./kiln build"):
         marks.append(pytest.mark.network)
     return pytest.param(command, id=str(command), marks=marks)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with servers.docker_registry(tmp_path_factory.mktemp("registry")) as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Path:
-    """A project of one node whose images lie in a layout, built and pushed, with an earlier build beside it."""
-    place = tmp_path_factory.mktemp("documents")
-    root = new_project(place / "project", node=SPEC)
-    for name in ("pipeline", "images"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "images/sshd/build.yml").write_text(RECIPE)
-    loaded = recipe.load(root / "images/sshd")
-    locked = {"amd64": {"request": loaded.request("amd64"), "packages": []}}
-    (root / "specs/node.lock").write_text(json.dumps({"version": 1, "images": {}, "packages": {"sshd": locked}}))
-    for name, paths in (("kernel", ["kernel"]), ("init", ["init", "sbin/init", "usr/bin/runc", "usr/bin/containerd"])):
-        layer = craft.archive(*(craft.entry(path, data=name.encode(), mode=0o755) for path in paths))
-        craft.image(place / "layout", [layer], name=f"docker.io/library/{name}:1", config={})
-    with (root / "pyproject.toml").open("a") as file:
-        file.write(f'[tool.nodekiln]\nmirror = ["docker.io=oci:{place}/layout"]\n')
-    (root / ".gitignore").write_text("/build/\n/cache/\n__pycache__/\n/home/\n")
-    (root / "home/.ssh").mkdir(parents=True)
-    (root / "home/.ssh/id_ed25519.pub").write_text("ssh-ed25519 AAAA me\n")
-    perform(root, "doit build:node")
-    perform(root, f"doit push:node --to {registry}/nodes/node:v1")
-    shutil.copytree(root / "build/node", root / "build/old")
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "init.defaultBranch=main"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
-        subprocess.run([need("git"), *identity, *words], cwd=root, check=True)
-    return root
 
 
 @pytest.mark.parametrize("command", [marked(command) for command in COMMANDS])

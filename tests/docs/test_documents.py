@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
+import pytest
+
+from tests import manual
 from tests.project import ROOT
 
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "images").rglob("*.md")]
@@ -31,3 +35,9 @@ def test_links_lead_to_files() -> None:
             if "://" not in target and not (document.parent / target).exists():
                 broken.append(f"{document.relative_to(ROOT)}: {target}")
     assert broken == []
+
+
+@pytest.mark.parametrize("path", manual.PAGES, ids=str)
+def test_a_generated_page_is_up_to_date(path: Path) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    assert manual.PAGES[path](text) == text, manual.WRITES
