@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.init import no_names
+from pipeline.host.user_command import program
 from pipeline.planning import describe
 from pipeline.project.project import Project
 from pipeline.tasks import command
@@ -24,18 +26,24 @@ INTRODUCTION = """\
 
 Made from the declarations in `pipeline/commands` by `python -m tests.manual`; do not edit.
 
-Commands are tasks of [doit](https://pydoit.org): `doit COMMAND` means all specs, `doit COMMAND:NODE` the one in
-`specs/NODE.yml`. Several can stand in one line. In a clone, `./kiln` stands for `doit`. Options stand before, between
-and behind words. Every command has `--help`, and `--debug`, which shows the traceback of an unexpected error.
+`nodekiln COMMAND` means all specs, `nodekiln COMMAND:NODE` the one in `specs/NODE.yml`; several commands can stand in
+one line. Options stand before, between and behind words. Every command has `--help`, and `--debug`, which shows the
+traceback of an unexpected error.
 
-doit's own commands work as everywhere: `doit list` (`--all build:NODE` for the stages of one), `doit info TASK`,
-`doit clean`, `doit forget`, `doit -n 4 build`. [Exit codes](exit-codes.md) are the same for all.
+nodekiln is [doit](https://pydoit.org) with tasks of its own. doit's commands work as everywhere: `nodekiln list`
+(`--all build:NODE` for the stages of one), `nodekiln info TASK`, `nodekiln clean`, `nodekiln -n 4 build`. In a project
+whose `pyproject.toml` has `[tool.doit] loader = "nodekiln"`, `doit` is the same command; in a clone, `./kiln`
+is. [Exit codes](exit-codes.md) are the same for all. Names complete in bash after `eval "$(nodekiln tabcompletion)"`.
 
 ## build
 
 Every spec in `specs/`.
 
-`doit build`, `doit build:NODE`, `doit build:NODE:FORMAT`
+`nodekiln build`, `nodekiln build:NODE`, `nodekiln build:NODE:FORMAT`
+
+| option | |
+|---|---|
+| `--from TEXT` | a [bundle](../how-to/air-gap.md) to build from, without a network |
 
 The results are in `build/NODE/`. A format may be asked for that the spec does not name ([formats](formats.md)).
 """
@@ -51,10 +59,11 @@ def commands() -> str:
 
 def _command(name: str, declared: command.Command) -> Iterator[str]:
     """Yields the section of a command: what it does, how it is called, and a table of its options."""
-    yield from (f"## {name}", "", f"{declared.doc[0].upper()}{declared.doc[1:]}.", "")
-    group = f"doit {name} {declared.words}".rstrip()
-    single = f"doit {name}:{'NODE' if declared.names is Project.names else declared.words}"
-    forms = [group] * (name not in command.DOIT_COMMANDS) + [single] * bool(declared.names)
+    doc = declared.doc.replace(f"`{program()} ", "`nodekiln ")
+    yield from (f"## {name}", "", f"{doc[0].upper()}{doc[1:]}.", "")
+    group = f"nodekiln {name} {declared.words}".rstrip()
+    single = f"nodekiln {name}:{'NODE' if declared.names is Project.names else declared.words}"
+    forms = [group] * (name not in command.DOIT_COMMANDS) + [single] * (declared.names not in (None, no_names))
     yield ", ".join(f"`{form}`" for form in forms)
     options = [option for option in declared.options if option is not command.HELP]
     if options:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FENCED = re.compile(
-    r"(?:^<!-- not run: (?P<reason>.+) -->\n\n)?(?:^`(?P<path>[^`\n]+)`:\n\n)?"
+    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n\n)?(?:^`(?P<path>[^`\n]+)`:\n\n)?"
     r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )

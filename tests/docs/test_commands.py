@@ -28,8 +28,20 @@ DOCUMENTS = [
     *sorted((ROOT / "examples").rglob("*.md")),
     *sorted((ROOT / "images").rglob("*.md")),
 ]
-PROGRAMS = {"./kiln", "doit", "python", ".venv/bin/python", "pip", "ssh", "xorriso", "printf", "qemu-system-x86_64"}
+PROGRAMS = {
+    "./kiln",
+    "doit",
+    "nodekiln",
+    "python",
+    ".venv/bin/python",
+    "pip",
+    "ssh",
+    "xorriso",
+    "printf",
+    "qemu-system-x86_64",
+}
 """First words by which a line of a block is a command."""
+DOIT = ("doit", "nodekiln")
 PLACEHOLDERS = {"qcow2-bios": "tar", "FOLDER": "build/node", "REF": "registry.example/nodes/node:v1"}
 """Words that a reader replaces -> what the tests replace them with."""
 
@@ -95,9 +107,9 @@ def perform(project: Path, text: str) -> None:
         variables[name] = value
     if words[0] == "./kiln" and words[1] != "test":
         ended = run_doit(*words[1:], cwd=ROOT, NODEKILN_CACHE=str(ROOT / "cache"))
-    elif words[0] == "doit" and words[1].startswith("serve"):
+    elif words[0] in DOIT and words[1].startswith("serve"):
         ended = served(project, words[1:])
-    elif words[0] == "doit":
+    elif words[0] in DOIT:
         ended = run_doit(*words[1:], cwd=project, clean=True, PYTHONPATH=str(project), **variables)
     elif words[1] == "test" or words[1:3] == ["-m", "pytest"]:
         ended = collected(words[2 if words[1] == "test" else 3 :])

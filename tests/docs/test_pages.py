@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from tests.docs import pages
 from tests.oci import craft
 from tests.programs.craft import program
-from tests.project import ROOT, new_project
+from tests.project import ROOT
 
 PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if any(pages.commands(path))]
 EXIT_CODE = re.compile(r" +# exit code (\d+)$")
@@ -42,44 +41,50 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def marked(page: Path) -> Any:
-    name = str(page.relative_to(ROOT / "docs"))
-    return pytest.param(page, id=name, marks=[pytest.mark.network] * (RECIPES in "".join(files(page).values())))
-
-
 def files(page: Path) -> dict[str, str]:
     """Returns the files of a page by their paths."""
     return {step.path: step.text for step in pages.steps(page) if isinstance(step, pages.OwnFile)}
 
 
+def takes_packages(page: Path) -> bool:
+    """Returns True if what a page builds is made of packages."""
+    return any(RECIPES in text for text in files(page).values()) or makes_a_project(page)
+
+
+def makes_a_project(page: Path) -> bool:
+    return any(command.text.startswith("nodekiln init") for command in pages.commands(page))
+
+
+def marked(page: Path) -> Any:
+    marks = [pytest.mark.network] if takes_packages(page) else []
+    return pytest.param(page, id=str(page.relative_to(ROOT / "docs")), marks=marks)
+
+
 @pytest.mark.parametrize("page", [marked(page) for page in PAGES])
 def test_a_page_works(page: Path, tmp_path: Path, hub: Path, cache: Path, request: pytest.FixtureRequest) -> None:
-    place, host = tmp_path / "project", ""
-    if files(page):
-        new_project(place)
-        with (place / "pyproject.toml").open("a") as file:
-            file.write(f'[tool.nodekiln]\nmirror = ["docker.io=oci:{hub}"]\n')
-        if RECIPES in "".join(files(page).values()):
-            shutil.copytree(ROOT / "images", place / "images")
-            cache = ROOT / "cache"
-    else:
-        place, host = request.getfixturevalue("project"), request.getfixturevalue("registry")
+    place, host, own = tmp_path, "", {"NODEKILN_MIRROR": f"docker.io=oci:{hub}"}
+    if not files(page):  # it goes on with a project that is there
+        place, host, own = request.getfixturevalue("project"), request.getfixturevalue("registry"), {}
         cache = place / "cache"
+    elif takes_packages(page):
+        cache = ROOT / "cache"
     for step in pages.steps(page):
         if isinstance(step, pages.OwnFile):
-            (place / step.path).parent.mkdir(exist_ok=True)
+            (place / step.path).parent.mkdir(exist_ok=True, parents=True)
             (place / step.path).write_text(step.text, encoding="utf-8")
+        elif step.text.startswith("cd "):
+            place /= step.text.removeprefix("cd ")
         elif not step.reason:
-            follow(step, place, cache, host)
+            follow(step, place, host, NODEKILN_CACHE=str(cache), **own)
 
 
-def follow(command: pages.Command, place: Path, cache: Path, registry: str) -> None:
+def follow(command: pages.Command, place: Path, registry: str, **environment: str) -> None:
     """Runs a command in the project at `place`, and compares its exit code and output with the page."""
     expected = EXIT_CODE.search(command.text)
-    own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NODEKILN_CACHE": str(cache)}
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     ended = subprocess.run(
         ["bash", "-ec", command.text.replace("registry.example", registry)], cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **own}, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": programs, **environment}, capture_output=True, text=True,
     )  # fmt: skip
     output = ended.stdout + ended.stderr
     assert ended.returncode == int(expected[1] if expected else 0), f"{command.text}\n{output}"
