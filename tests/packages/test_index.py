@@ -333,7 +333,7 @@ def test_a_snapshot_is_requested_once(
     (repository.folder / "archive/debian/20260102T000000Z").symlink_to(repository.folder)
     own = {"archive": "debian", "suites": ["test"], "signed-by": "archive.asc", "snapshot": "2026-01-02"}
     monkeypatch.setenv(snapshot.VARIABLE, "off")
-    assert "is in an archive of old versions, and NODEKILN_SNAPSHOT is off" in refused(own)
+    assert "debian of 20260102: no archive of old versions (NODEKILN_SNAPSHOT names one)" in refused(own)
     monkeypatch.setenv(snapshot.VARIABLE, f"http://{served.host}")
     first = opened(own)
     assert {each.path.split("/dists")[0] for each in served.log} == {"/archive/debian/20260102T000000Z"}

@@ -19,7 +19,8 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Tree
 from pipeline.oci.image import image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
-from pipeline.packages import fetch, index, resolve, sources
+from pipeline.packages import fetch, index, resolve, sources, suite
+from pipeline.packages.mirrors import Mirrors
 from pipeline.packages.package import Package
 from pipeline.recipe import actions, deb
 from pipeline.recipe.recipe import load
@@ -70,6 +71,16 @@ def build(folder: Path, arch: str, *before: str, **environment: str) -> tuple[Di
     words = [*before, sys.executable, "-c", BUILD, folder / "recipe", folder / "cache", arch]
     digest, packages = json.loads(judges.run(*words, env=environment, cwd=folder).stdout)
     return Digest.parse(digest), packages
+
+
+@pytest.mark.parametrize("release", ["trixie", "bookworm", "noble"])
+def test_the_keys_that_come_along_sign_the_built_in_releases(tmp_path: Path, release: str) -> None:
+    """Of the archives that a mirror is known of: Ubuntu's ports may be elsewhere."""
+    mirrors = Mirrors()
+    for each in suite.suites(sources.load()(release), tmp_path):
+        if each.source.name != "ubuntu-ports":
+            opened = suite.open_suite(each, mirrors)
+            assert each.name in opened.release.names and opened.release.files
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
