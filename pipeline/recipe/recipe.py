@@ -7,13 +7,12 @@ selects files of Debian packages. A spec names the image `@pkg:FOLDER`.
 from __future__ import annotations
 
 import hashlib
-import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pipeline.container.container import Argument, Config, Variable
 from pipeline.container.names import AbsoluteOrNone
@@ -69,7 +68,8 @@ class OwnFile:
 class Build:
     """The keys of a build.yml.
 
-    In `keep`, `drop` and `concatenate`, `*` stands for anything in a name and `**` for any number of directories.
+    In patterns of files, `*` stands for anything in a name, `**` for any number of directories, and `{a,b}` for a or b.
+    Packages' files are below `usr`, whichever suite they come from: `bin/busybox` and `usr/bin/busybox` are one path.
     """
 
     image: Name
@@ -79,12 +79,18 @@ class Build:
     """Keys of a service in a spec, as defaults for running the image. They become the label org.mobyproject.config."""
     packages: tuple[PackageName | Mapping[str, PackageName], ...] = ()
     """Debian packages; where architectures differ, one for each: `{amd64: …, arm64: …}`."""
-    dependencies: bool | tuple[str, ...] = True
-    """Includes their dependencies: all, none, or those that patterns select: `["lib*"]`, `["!perl*", "!debconf"]`."""
+    dependencies: Literal["libs"] | bool | tuple[str, ...] = True
+    """Packages that come along: all dependencies, none, those that patterns select (`["lib*"]`, `["!perl*"]`), or
+    `libs`: shared libraries (Debian's section libs) that the packages or such libraries depend on."""
     keep: tuple[Glob, ...] = ()
-    """Patterns of the packages' files to include; without `keep`, all."""
+    """Patterns of the packages' files to include: programs, data, and modules that programs load by name. Without
+    `keep`, all. What a kept file needs to start comes along: shared libraries, dynamic linker, interpreter; so do the
+    targets of links, and the copyright of each package that gives a file. What no package has is an error."""
     drop: tuple[Glob, ...] = ()
     """Patterns of the packages' files to leave out; a directory includes its content."""
+    provided: tuple[Glob, ...] = ()
+    """Patterns of libraries, dynamic linkers and interpreters that kept files need and another image of the same root
+    file system has: `["**/libc.so.6"]`. They do not come along."""
     concatenate: Mapping[str, tuple[Glob, ...]] = MappingProxyType({})
     """Path -> patterns of the packages' files that are concatenated there, sorted by path, kept or not."""
     kernel: bool = False
@@ -175,11 +181,6 @@ def load(folder: Path) -> Recipe:
     if problems:
         raise Problems(problems)
     return Recipe(folder, build, sources, reader.places)
-
-
-def relative(target: str, path: str) -> str:
-    """Returns the text of a symlink at `path` to `target`: ../bin/busybox for sbin/init -> bin/busybox."""
-    return posixpath.relpath("/" + target, "/" + posixpath.dirname(path))
 
 
 def _read(file: Path) -> document.Node:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipeline.language.problem import Problems
 from pipeline.model.digest import canonical_json
 from pipeline.recipe import actions
-from pipeline.recipe.recipe import SOURCE_LIMIT, Recipe, load, relative
+from pipeline.recipe.layout import relative
+from pipeline.recipe.recipe import SOURCE_LIMIT, Recipe, load
 
 OWN = Path(__file__).parents[2] / "images"
 
