@@ -44,16 +44,22 @@ class OwnFile:
     """A file, symlink or directory of the recipe's own. It replaces a package's entry of the same path."""
 
     path: ImagePath
+    """Path in the image, without a leading slash."""
     source: str | None = None
     """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder). With
     NODEKILN_OUTSIDE=1 in the environment, any file of the host."""
     contents: str | None = None
+    """Text of the file."""
     symlink: str | None = None
+    """Target of a symlink."""
     directory: bool = False
+    """A directory. Those above a file are made anyway."""
     mode: Mode | None = None
     """Default: "0644", a directory's "0755"."""
     uid: int = 0
+    """Owner, by number."""
     gid: int = 0
+    """Group, by number."""
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:
         kinds = [self.source, self.contents, self.symlink, self.directory or None]
@@ -73,8 +79,11 @@ class Build:
     """
 
     image: Name
+    """Name of the image, by convention that of the folder."""
     org: Name = "nodekiln"
+    """First part of the image's name in the cache and in a registry: `nodekiln/sshd`."""
     arches: tuple[Arch, ...] = ("amd64", "arm64")
+    """Architectures that the image can be made for; `[amd64, arm64]` by default."""
     config: Config | None = None
     """Keys of a service in a spec, as defaults for running the image. They become the label org.mobyproject.config."""
     packages: tuple[PackageName | Mapping[str, PackageName], ...] = ()
@@ -94,15 +103,22 @@ class Build:
     concatenate: Mapping[str, tuple[Glob, ...]] = MappingProxyType({})
     """Path -> patterns of the packages' files that are concatenated there, sorted by path, kept or not."""
     kernel: bool = False
-    """boot/vmlinuz-* becomes /kernel and lib/modules becomes /kernel.tar, with dependency data, as LinuxKit has it."""
+    """Makes an image for `kernel:` as LinuxKit has it: boot/vmlinuz-* becomes /kernel, and usr/lib/modules becomes
+    /kernel.tar, with dependency data."""
     files: tuple[OwnFile, ...] = ()
+    """Files of the recipe's own."""
     symlinks: Mapping[str, tuple[ImagePath, ...]] = MappingProxyType({})
     """Target -> paths of relative symlinks to it: `{bin/busybox: [bin/sh, sbin/init]}`."""
     entrypoint: tuple[Argument, ...] | None = None
+    """Program and first arguments of a container, before `cmd` (image-spec, config.md)."""
     cmd: tuple[Argument, ...] | None = None
+    """Program and arguments of a container; `command` of a spec replaces them."""
     env: tuple[Variable, ...] | None = None
+    """Environment of a container: `["PATH=/usr/bin:/bin"]`."""
     workdir: AbsoluteOrNone | None = None
+    """Working directory of a container."""
     user: str | None = None
+    """User, and group, of a container: `"1000:1000"`."""
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:
         for index, package in enumerate(self.packages):
