@@ -105,9 +105,13 @@ def _indexes(opened: OpenSuite, architecture: str, mirrors: Mirrors) -> list[Ind
 
 
 def _listed(opened: OpenSuite, path: str) -> list[Entry]:
-    """Returns the forms of an index that the Release file lists, the smallest first."""
+    """Returns the forms of an index that the Release file lists: the smallest first, and the uncompressed one last.
+
+    Mirrors of Debian do not have that one, an empty index included, where it is the smallest.
+    """
     files = opened.release.files
-    return sorted((files[path + suffix] for suffix in SUFFIXES if path + suffix in files), key=lambda each: each.size)
+    forms = (files[path + suffix] for suffix in SUFFIXES if path + suffix in files)
+    return sorted(forms, key=lambda each: (each.path.endswith("/Packages"), each.size))
 
 
 def _data(opened: OpenSuite, component: str, path: str, mirrors: Mirrors) -> bytes:

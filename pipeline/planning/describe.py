@@ -1,6 +1,6 @@
 """Descriptions of keys and formats, made from the classes that define them.
 
-    python -m pipeline.planning.describe     writes specs/*schema.json, docs/reference/spec.md and tables
+    python -m pipeline.planning.describe     writes specs/*schema.json, docs/reference/{spec,recipe}.md, tables
 
 The meaning of a key is the text under its field, which only the source has (PEP 258, attribute docstrings).
 """
@@ -23,10 +23,13 @@ from pipeline.language.kinds import Either, ListOf, MapOf
 from pipeline.language.reader import Define, Kind
 from pipeline.language.schema import Struct, fields, is_mapping, kind
 from pipeline.packages.sources import Source
+from pipeline.recipe.recipe import Build, OwnFile
 
 SCHEMA = Path("specs/schema.json")
 SOURCES_SCHEMA = Path("specs/sources.schema.json")
+RECIPE_SCHEMA = Path("specs/recipe.schema.json")
 MANUAL = Path("docs/reference/spec.md")
+RECIPES = Path("docs/reference/recipe.md")
 README = Path("README.md")
 DISKS = Path("docs/reference/disks.md")
 PACKAGES = Path("docs/reference/packages.md")
@@ -61,6 +64,18 @@ def sources_schema() -> dict[str, Any]:
         "description": "Where packages come from, by release. docs/reference/packages.md says more.",
         **kind(Mapping[str, tuple[Source, ...]]).json(define),
         "$defs": definitions,
+    }
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a build.yml, with the same limits as that of a spec."""
+    definitions, define = _definitions()
+    return {
+        "$schema": DRAFT,
+        "title": "nodekiln recipe",
+        "description": "An image made of Debian packages. docs/reference/recipe.md says more.",
+        **kind(Build).json(define),
+        "$defs": dict(sorted(definitions.items())),
     }
 
 
@@ -132,6 +147,13 @@ def manual() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def recipe_manual() -> str:
+    """docs/reference/recipe.md."""
+    lines = [RECIPE_INTRODUCTION.strip(), "", "## build.yml", "", *_table(Build, heading=False)]
+    lines += ["## OwnFile", "", str(OwnFile.__doc__), "", *_table(OwnFile, heading=False)]
+    return "\n".join(lines).rstrip().replace("(#config)", "(spec.md#container)") + "\n"
+
+
 def _table(record: type, heading: bool) -> Iterator[str]:
     texts = meanings(record)
     if heading:
@@ -139,7 +161,8 @@ def _table(record: type, heading: bool) -> Iterator[str]:
     yield from ("| key | value | |", "|---|---|---|")
     for name, field in fields(record).items():
         has_default = field.default and not isinstance(field.default, tuple)  # of a list, its text has it
-        usual = " **Required.**" if field.required else f" Default: `{field.default}`." if has_default else ""
+        default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        usual = " **Required.**" if field.required else f" Default: `{default}`." if has_default else ""
         yield f"| `{name}` | {_words(field.kind)} | {_escaped(texts[field.name])}{usual} |"
     yield ""
 
@@ -258,7 +281,46 @@ name. Lists of a section are joined in this order; in a mapping (`kernel:`, `bui
 """
 
 
+RECIPE_INTRODUCTION = """
+# The recipe language
+
+Made from the program's own description of it by `python -m pipeline.planning.describe`; do not edit.
+
+A recipe is a folder with a `build.yml`, which makes an image of files of Debian packages and of files beside it. A spec
+names it by its folder: `@pkg:images/sshd`. No program of a package is run. YAML is read [as in specs](spec.md). Editors
+complete and check recipes with [recipe.schema.json](../../specs/recipe.schema.json), if their first line is
+`# yaml-language-server: $schema=PATH`.
+
+```yaml
+image: tool
+packages: [strace]
+dependencies: libs
+keep: [usr/bin/strace]
+cmd: [/usr/bin/strace, -V]
+```
+
+**Libraries are not listed.** A recipe names packages with programs, and which of their files to keep. Shared libraries
+(ELF `DT_NEEDED`), the dynamic linker (`PT_INTERP`), interpreters of scripts (`#!`) and targets of links come along out
+of the packages and their dependencies, and nothing else does. What is needed and in no package is an error at the key
+of the recipe. Libraries that a program opens by itself (`dlopen`: NSS, PAM, modules of Lua) are named in `keep`.
+
+**One layout.** Packages of Debian 12 have files in `/bin`, `/sbin` and `/lib`; since Debian 13 all are in `/usr`. In an
+image they are in `/usr` whichever suite they come from, and a pattern may be written either way. Other names are links:
+that of the dynamic linker is made, and `symlinks: {usr/bin/busybox: [bin/sh]}` makes more. A container whose programs
+expect the root's folders as Debian has them gets `files: [{path: bin, symlink: usr/bin}]`. An image under `init:` of a
+spec must not have such a link: it shares the root with other images, whose folders would replace it.
+
+**A pattern** matches whole paths: `*` and `?` stand for characters of a name, `**` for any number of directories,
+`[ab]` for one of these characters, `{a,b}` for one of these patterns. One that matches nothing is an error in `keep`.
+
+**A shared root**: of the images under `init:`, one has the C library (`images/init`). The others list it under
+`provided`; `doit check` finds it missing if it is in none.
+"""
+
+
 def main() -> None:
+    RECIPE_SCHEMA.write_text(schema_text(recipe_schema()), encoding="utf-8")
+    RECIPES.write_text(recipe_manual(), encoding="utf-8")
     SCHEMA.write_text(schema_text(json_schema()), encoding="utf-8")
     SOURCES_SCHEMA.write_text(schema_text(sources_schema()), encoding="utf-8")
     MANUAL.write_text(manual(), encoding="utf-8")

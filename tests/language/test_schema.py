@@ -151,13 +151,20 @@ def test_the_schema_is_one() -> None:
 
 
 def test_schema_json_is_what_the_classes_say() -> None:
-    both = {describe.SCHEMA: describe.json_schema(), describe.SOURCES_SCHEMA: describe.sources_schema()}
+    both = {
+        describe.SCHEMA: describe.json_schema(),
+        describe.SOURCES_SCHEMA: describe.sources_schema(),
+        describe.RECIPE_SCHEMA: describe.recipe_schema(),
+    }
     for path, schema in both.items():
         assert (ROOT / path).read_text() == describe.schema_text(schema), "run: python -m pipeline.planning.describe"
 
 
 def test_the_manual_is_what_the_classes_say() -> None:
     assert (ROOT / describe.MANUAL).read_text() == describe.manual(), "run: python -m pipeline.planning.describe"
+    assert (ROOT / describe.RECIPES).read_text() == describe.recipe_manual(), (
+        "run: python -m pipeline.planning.describe"
+    )
 
 
 def test_every_key_is_explained() -> None:
