@@ -17,8 +17,8 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     kernel       a kernel's modules with their dependency data, and its own configuration
     container    keys of a container and of a command line; its runtime configuration
     packages     Debian packages: names, versions, files
+    programs     what a program needs to start: ELF, shared libraries, execve
     recipe       images out of Debian packages
-    programs     checks that a program can start: ELF, shared libraries, execve
     stages       the functions that actions call
     spec         a spec as a value: sections with places, the components that sections yield, bundles
     sections     one module per top-level key of a spec; the directory is the grammar

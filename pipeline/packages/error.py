@@ -8,6 +8,9 @@ from typing import NamedTuple
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import NodekilnError
 
+SHOWN = 3
+"""Number of packages that a message names; more are counted."""
+
 
 class PackageError(NodekilnError):
     """Packages that cannot be had; the message has the reason."""
@@ -40,3 +43,21 @@ class PackagesUnavailable(PackageError):
         recipes = ",".join(dict.fromkeys(package.recipe for package in self.packages))
         remedy = f"{user_command(f'lock --update {recipes}')} locks the versions that there are today"
         super().__init__("\n".join([*(package.line for package in self.packages), remedy]))
+
+
+class FetchError(PackageError):
+    """Packages of a recipe that cannot be fetched, all for the same reasons."""
+
+    def __init__(self, recipe: str, arch: str, packages: Sequence[str], reasons: Sequence[str]) -> None:
+        self.recipe, self.arch, self.packages, self.reasons = recipe, arch, tuple(packages), tuple(reasons)
+        more = f" and {len(packages) - SHOWN} more" if len(packages) > SHOWN else ""
+        named = f"the package{'s' * (len(packages) > 1)} {', '.join(packages[:SHOWN])}{more}"
+        super().__init__("\n  ".join([f"{recipe} ({arch}) needs {named}, which cannot be fetched:", *reasons]))
+
+    @classmethod
+    def merged(cls, errors: Sequence[FetchError]) -> list[FetchError]:
+        """Returns one error for all of `errors` with the same recipe and reasons."""
+        packages: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+        for error in errors:
+            packages.setdefault((error.recipe, error.arch, error.reasons), []).extend(error.packages)
+        return [cls(recipe, arch, names, reasons) for (recipe, arch, reasons), names in packages.items()]

@@ -81,7 +81,7 @@ def _places(package: Package, mirrors: Mirrors) -> Iterator[Place]:
         yield partial(_from_mirror, base, mirrors)
     if not bases:
         yield lambda *_: mirrors.refuse(package.archives[0])
-    if not is_offline() and (service := snapshot.service()):
+    if not is_offline() and (service := snapshot.service(package.archive)):
         yield partial(_from_snapshot, service, mirrors)
 
 

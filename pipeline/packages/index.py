@@ -12,6 +12,7 @@ import io
 import lzma
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import copy_context
 from typing import TypeVar
 
 from pipeline.host import atomic
@@ -74,8 +75,9 @@ def _side_by_side(call: Callable[[V], R], values: Sequence[V]) -> list[R]:
         except PackageError as error:
             return error
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        results = list(pool.map(attempt, values))
+    with ThreadPoolExecutor(CONNECTIONS) as pool:  # with the context of this thread, for the display of progress
+        futures = [pool.submit(copy_context().run, attempt, value) for value in values]
+        results = [future.result() for future in futures]
     if errors := [str(each) for each in results if isinstance(each, PackageError)]:
         raise PackageError("\n".join(dict.fromkeys(errors)))
     return [each for each in results if not isinstance(each, PackageError)]
@@ -103,9 +105,13 @@ def _indexes(opened: OpenSuite, architecture: str, mirrors: Mirrors) -> list[Ind
 
 
 def _listed(opened: OpenSuite, path: str) -> list[Entry]:
-    """Returns the forms of an index that the Release file lists, the smallest first."""
+    """Returns the forms of an index that the Release file lists: the smallest first, and the uncompressed one last.
+
+    Mirrors of Debian do not have that one, an empty index included, where it is the smallest.
+    """
     files = opened.release.files
-    return sorted((files[path + suffix] for suffix in SUFFIXES if path + suffix in files), key=lambda each: each.size)
+    forms = (files[path + suffix] for suffix in SUFFIXES if path + suffix in files)
+    return sorted(forms, key=lambda each: (each.path.endswith("/Packages"), each.size))
 
 
 def _data(opened: OpenSuite, component: str, path: str, mirrors: Mirrors) -> bytes:
@@ -201,8 +207,11 @@ def _xz(data: bytes) -> Iterator[bytes]:
 def _keep(opened: OpenSuite, entry: Entry, data: bytes) -> None:
     """Keeps an index, and deletes those that the Release file lists no more."""
     folder = opened.suite.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic.write(folder / entry.sha256, data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic.write(folder / entry.sha256, data)
+    except OSError as error:
+        raise PackageError(f"{opened.suite}: {folder}: {error.strerror}") from None
     listed = {each.sha256 for each in opened.release.files.values()}
     for path in folder.iterdir():
         if len(path.name) == len(entry.sha256) and path.name not in listed:

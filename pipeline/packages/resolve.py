@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from pipeline.language.problem import suggestion
 from pipeline.packages.error import PackageError
+from pipeline.packages.libraries import LIBS, with_libraries
 from pipeline.packages.package import Package
 from pipeline.packages.solution import Solution
 from pipeline.packages.universe import Index, Universe, Version, universe
@@ -14,19 +15,26 @@ from pipeline.packages.unmet import faults
 
 
 def choose(
-    indexes: Sequence[Index], architecture: str, packages: Sequence[str], dependencies: bool | Sequence[str] = True
+    indexes: Sequence[Index],
+    architecture: str,
+    packages: Sequence[str],
+    dependencies: bool | str | Sequence[str] = True,
 ) -> list[Package]:
     """Returns `packages` (`NAME` or `NAME=VERSION`) and the dependencies that apt chooses for them, sorted by name.
 
     architecture: Debian's name. dependencies: False for none; patterns (`libc6`, `lib*`, `!perl*`) for those that a
-    pattern matches and no pattern with `!`. Recommended packages are left out, and so are essential packages that
-    nothing depends on. PackageError, with a line a fault, for unknown packages and unmet dependencies.
+    pattern matches and no pattern with `!`; LIBS for the shared libraries among them (`with_libraries`). Recommended
+    packages are left out, and so are essential packages that nothing depends on. PackageError, with a line a fault, for
+    unknown packages and unmet dependencies.
     """
     available = universe(tuple(indexes), architecture)
     requested = _requested(available, packages)
     chosen = requested if dependencies is False else _closure(available, requested)
-    if not isinstance(dependencies, bool):
-        names = {version.name for version in requested}
+    names = {version.name for version in requested}
+    if dependencies == LIBS:
+        reached = with_libraries(names, (version.fields for version in chosen))
+        chosen = [version for version in chosen if version.name in reached]
+    elif not isinstance(dependencies, bool):
         chosen = [each for each in chosen if each.name in names or selects(dependencies, each.name)]
     return sorted(available.package(version) for version in dict.fromkeys(chosen))
 

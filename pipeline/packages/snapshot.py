@@ -44,11 +44,17 @@ ARCHIVE, DATE = "{archive}", "{date}"
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
-def service(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> str:
-    """Returns the URL of the archive; "" for none. BadInput."""
+def service(archive: str = "", environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> str:
+    """Returns the URL of the archive of old versions for `archive` (a name or URL; "" for Debian's); "" for none.
+
+    BadInput. The setting may be a table, of archives by name; Debian's own service has Debian's archives.
+    """
+    default = SERVICE if archive.startswith("debian") or not archive else ""
     url = environ.get(VARIABLE)
     if url is None:
-        url = settings.project_settings(folder).get("snapshot", SERVICE)
+        url = settings.project_settings(folder).get("snapshot", default)
+    if isinstance(url, dict):
+        url = url.get(archive or "debian", default)
     if url is False or url in OFF:
         return ""
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
@@ -58,8 +64,8 @@ def service(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> s
 
 def dated(archive: str, moment: str) -> str:
     """Returns the base URL of `archive` as it was at `moment` (YYYYMMDDTHHMMSSZ). PackageError if there is none."""
-    if not (base := service()):
-        raise PackageError(f"{archive} of {moment[:8]} is in an archive of old versions, and {VARIABLE} is off")
+    if not (base := service(archive)):
+        raise PackageError(f"{archive} of {moment[:8]}: no archive of old versions ({VARIABLE} names one)")
     return _dated(base, archive, moment)
 
 

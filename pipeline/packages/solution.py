@@ -1,7 +1,7 @@
 """The decisions of apt's MarkInstall on a machine without packages, in apt's order.
 
 The dependencies of a package have many solutions, and the one that users of Debian know is apt's
-(docs/decisions/0023-apts-choice-of-packages.md). Nothing is installed before, so nothing is upgraded or removed.
+(docs/decisions/0025-apts-choice-of-packages.md). Nothing is installed before, so nothing is upgraded or removed.
 """
 
 from __future__ import annotations

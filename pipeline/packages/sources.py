@@ -27,7 +27,7 @@ from pipeline.model.digest import canonical_json
 FILE = Path("sources.yml")
 """A project's own sources, in its root."""
 BUILT_IN = Path(__file__).with_name("releases.yml")
-DEFAULT = "bookworm"
+DEFAULT = "trixie"
 """The release of a project without a sources.yml."""
 KEYS = Path(__file__).with_name("keys")
 ARCHIVES: Mapping[str, Path] = {

@@ -9,6 +9,7 @@ from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.oci.error import ImageError
 from pipeline.packages import snapshot
 from pipeline.packages.error import (
+    FetchError,
     NotInRepository,
     PackageError,
     PackagesUnavailable,
@@ -27,7 +28,9 @@ CONNECTIONS = 4
 def combined(errors: Sequence[PackageError]) -> PackageError:
     """Returns one error for several: PackagesUnavailable if they all are."""
     packages = [package for error in errors if isinstance(error, PackagesUnavailable) for package in error.packages]
-    others = dict.fromkeys(str(error) for error in errors if not isinstance(error, PackagesUnavailable))
+    merged = FetchError.merged([error for error in errors if isinstance(error, FetchError)])
+    single = [error for error in errors if not isinstance(error, (PackagesUnavailable, FetchError))]
+    others = dict.fromkeys(str(error) for error in [*merged, *single])
     if not others:
         return PackagesUnavailable(packages)
     return PackageError("\n".join([*others, *(package.line for package in packages)]))
@@ -45,7 +48,8 @@ def fetch_error(recipe: str, arch: str, package: Package, errors: Sequence[Excep
     if NotInRepository in kinds and kinds <= {NotInRepository, PackageError, SnapshotUnreachable}:
         reason = next((str(error) for error in errors if isinstance(error, SnapshotUnreachable)), "")
         return PackagesUnavailable([UnavailablePackage(recipe, _line(recipe, arch, package, reason))])
-    return PackageError("\n  ".join([f"{need}, which cannot be fetched:", *map(str, errors)]))
+    reasons = dict.fromkeys(map(str, errors))
+    return FetchError(recipe, arch, [f"{package.name} {package.version}"], list(reasons))
 
 
 def missing(store: Store, *, recipe: str, arch: str, packages: Sequence[Any]) -> list[UnavailablePackage]:
@@ -71,7 +75,7 @@ def _is_available(mirrors: Mirrors, package: Package) -> bool:
             return True
     except ImageError:
         return True
-    archive = snapshot.service()
+    archive = snapshot.service(package.archive)
     try:
         return bool(archive) and any(map(mirrors.has, snapshot.urls(archive, package, mirrors)))
     except (ImageError, PackageError):
@@ -85,7 +89,7 @@ def _need(recipe: str, arch: str, package: Package) -> str:
 def _line(recipe: str, arch: str, package: Package, reason: str) -> str:
     """Returns the message about a package that no place has. reason: the error of the snapshot archive, or ""."""
     line = _need(recipe, arch, package) + ", which no mirror has any more"
-    if not (archive := snapshot.service()):
+    if not (archive := snapshot.service(package.archive)):
         return f"{line} ({snapshot.VARIABLE} is off)"
     return f"{line}, nor is it in the snapshot archive {archive}" + (
         f", which cannot be asked ({reason})" if reason else ""

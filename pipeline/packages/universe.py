@@ -13,8 +13,10 @@ from pipeline.packages.package import Package
 from pipeline.packages.relations import Alternatives, Relation
 from pipeline.packages.version import sort_key
 
-_PACKAGE = re.compile(rb"(?:\A|\n)[Pp]ackage:[ \t]*([^\n]*)")
-_PROVIDES = re.compile(rb"\n[Pp]rovides:((?:[^\n]|\n[ \t])*)")
+_FIRST = re.compile(rb"Package:([^\n]*)")
+_PACKAGE = re.compile(rb"\nPackage:([^\n]*)")
+_PROVIDES = re.compile(rb"\nProvides:([^\n]*(?:\n[ \t][^\n]*)*)")
+"""Literal beginnings make the scan fast; so a field's name is written as the archives' tools write it."""
 _NAME_CHARACTER = re.compile(rb"[A-Za-z0-9+.-]")
 _RECORD_END = b"\n\n"
 
@@ -127,8 +129,9 @@ class Universe:
         self._mentions: dict[str, tuple[int, ...]] = {}
         self._matching: dict[Relation, tuple[Version, ...]] = {}
         for number, index in enumerate(self.indexes):
-            for match in _PACKAGE.finditer(index.data):
-                self._offsets.setdefault(match[1].rstrip(), []).append((number, match.start()))
+            first = _FIRST.match(index.data)
+            for match in (*([first] if first else ()), *_PACKAGE.finditer(index.data)):
+                self._offsets.setdefault(match[1].strip(), []).append((number, match.start()))
 
     @cached_property
     def _providers(self) -> dict[bytes, list[str]]:
@@ -137,7 +140,7 @@ class Universe:
         for index in self.indexes:
             for match in _PROVIDES.finditer(index.data):
                 start = index.data.rfind(_RECORD_END, 0, match.start()) + 1
-                package = _PACKAGE.search(index.data, start)
+                package = _PACKAGE.search(index.data, start) if start else _FIRST.match(index.data)
                 owner = package[1].strip().decode() if package else ""
                 for clause in match[1].split(b","):
                     name = clause.split(b"(", 1)[0].split(b":", 1)[0].strip()

@@ -21,16 +21,15 @@ from pipeline.language.kinds import Either, ListOf, MapOf
 from pipeline.language.reader import Define, Kind
 from pipeline.language.schema import Struct, fields, is_mapping, kind
 from pipeline.packages.sources import Source
-from pipeline.recipe.recipe import Build
+from pipeline.recipe.recipe import Build, OwnFile
 
 SCHEMA = Path("specs/schema.json")
 SOURCES_SCHEMA = Path("specs/sources.schema.json")
+RECIPE_SCHEMA = Path("specs/recipe.schema.json")
 MANUAL = Path("docs/reference/spec.md")
 RECIPES = Path("docs/reference/recipe.md")
 FORMATS = Path("docs/reference/formats.md")
 PACKAGES = Path("docs/reference/packages.md")
-ELSEWHERE = {"Config": "[keys of a container](spec.md#container)"}
-"""Class without a table of its own -> a link to the description of its keys."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -62,6 +61,18 @@ def sources_schema() -> dict[str, Any]:
         "description": "Where packages come from, by release. docs/reference/packages.md says more.",
         **kind(Mapping[str, tuple[Source, ...]]).json(define),
         "$defs": definitions,
+    }
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a build.yml, with the same limits as that of a spec."""
+    definitions, define = _definitions()
+    return {
+        "$schema": DRAFT,
+        "title": "nodekiln recipe",
+        "description": "An image made of Debian packages. docs/reference/recipe.md says more.",
+        **kind(Build).json(define),
+        "$defs": dict(sorted(definitions.items())),
     }
 
 
@@ -133,12 +144,11 @@ def manual() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def recipe() -> str:
+def recipe_manual() -> str:
     """docs/reference/recipe.md."""
-    lines = [RECIPE_INTRODUCTION.strip(), "", *_table(Build, heading=False)]
-    for record in _reachable([Build])[1:]:
-        lines += _table(record, heading=True)
-    return "\n".join(lines).rstrip() + "\n"
+    lines = [RECIPE_INTRODUCTION.strip(), "", "## build.yml", "", *_table(Build, heading=False)]
+    lines += ["## OwnFile", "", str(OwnFile.__doc__), "", *_table(OwnFile, heading=False)]
+    return "\n".join(lines).rstrip().replace("(#config)", "(spec.md#container)") + "\n"
 
 
 def _table(record: type, heading: bool) -> Iterator[str]:
@@ -161,8 +171,7 @@ def _default(value: Any) -> str:
 def _words(value: Kind) -> str:
     """The values of a kind, for a reader; classes are links."""
     if isinstance(value, Struct):
-        name = value.type.__name__
-        return ELSEWHERE.get(name) or f"[{name}](#{name.lower()})"
+        return f"[{value.type.__name__}](#{value.type.__name__.lower()})"
     if isinstance(value, ListOf):
         return f"list of {_words(value.item)}"
     if isinstance(value, MapOf):
@@ -188,7 +197,7 @@ def _reachable(records: list[type]) -> list[type]:
     classes: dict[type, None] = {}
 
     def visit(record: type) -> None:
-        if record not in classes and record.__name__ not in ELSEWHERE:
+        if record not in classes:
             classes[record] = None
             for field in fields(record).values():
                 for each in _records(field.kind):
@@ -266,20 +275,47 @@ name. Lists of a section are joined in this order; in a mapping (`kernel:`, `bui
 """
 
 RECIPE_INTRODUCTION = """
-# Recipes
+# The recipe language
 
 Made from the program's own description of it by `python -m tests.manual`; do not edit.
 
-A recipe is a folder `images/NAME` with a file `build.yml`: an image that is made of Debian packages and files. A spec
-names it `@pkg:images/NAME`. The packages are resolved once and locked in `specs/NAME.lock`; no maintainer script of
-theirs runs. The YAML is read by the same rules as a [spec's](spec.md).
+A recipe is a folder with a `build.yml`, which makes an image of files of Debian packages and of files beside it. A spec
+names it by its folder: `@pkg:images/sshd`. No program of a package is run. YAML is read [as in specs](spec.md). Editors
+complete and check recipes with [recipe.schema.json](../../specs/recipe.schema.json), if their first line is
+`# yaml-language-server: $schema=PATH`.
+
+```yaml
+image: tool
+packages: [strace]
+dependencies: libs
+keep: [usr/bin/strace]
+cmd: [/usr/bin/strace, -V]
+```
+
+**Libraries are not listed.** A recipe names packages with programs, and which of their files to keep. Shared libraries
+(ELF `DT_NEEDED`), the dynamic linker (`PT_INTERP`), interpreters of scripts (`#!`) and targets of links come along out
+of the packages and their dependencies, and nothing else does. What is needed and in no package is an error at the key
+of the recipe. Libraries that a program opens by itself (`dlopen`: NSS, PAM, modules of Lua) are named in `keep`.
+
+**One layout.** Packages of Debian 12 have files in `/bin`, `/sbin` and `/lib`; since Debian 13 all are in `/usr`. In an
+image they are in `/usr` whichever suite they come from, and a pattern may be written either way. Other names are links:
+that of the dynamic linker is made, and `symlinks: {usr/bin/busybox: [bin/sh]}` makes more. A container whose programs
+expect the root's folders as Debian has them gets `files: [{path: bin, symlink: usr/bin}]`. An image under `init:` of a
+spec must not have such a link: it shares the root with other images, whose folders would replace it.
+
+**A pattern** matches whole paths: `*` and `?` stand for characters of a name, `**` for any number of directories,
+`[ab]` for one of these characters, `{a,b}` for one of these patterns. One that matches nothing is an error in `keep`.
+
+**A shared root**: of the images under `init:`, one has the C library (`images/init`). The others list it under
+`provided`; `doit check` finds it missing if it is in none.
 """
 
 PAGES: Mapping[Path, Callable[[str], str]] = {
     SCHEMA: lambda _: schema_text(json_schema()),
     SOURCES_SCHEMA: lambda _: schema_text(sources_schema()),
+    RECIPE_SCHEMA: lambda _: schema_text(recipe_schema()),
     MANUAL: lambda _: manual(),
-    RECIPES: lambda _: recipe(),
+    RECIPES: lambda _: recipe_manual(),
     FORMATS: formats_page,
     PACKAGES: packages,
 }

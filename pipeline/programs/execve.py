@@ -70,13 +70,19 @@ def _execute(root: Root, path: str, environment: Mapping[str, str], depth: int) 
     return StartFailure("is neither an ELF file nor a script with '#!'", "the kernel does not start it", False)
 
 
-def _script(root: Root, head: bytes, environment: Mapping[str, str], depth: int) -> StartFailure | None:
-    """Follows the interpreter of a script. The kernel passes the rest of its line as one argument."""
-    line, end, _ = head[2:].partition(b"\n")
+def script_interpreter(head: bytes) -> tuple[str, str]:
+    """Returns the interpreter of a script from its first SCRIPT_HEAD bytes, and the rest of its line, one argument."""
+    line = head[2:].partition(b"\n")[0]
     name, _, argument = line.strip(b" \t").decode("utf-8", "surrogateescape").replace("\t", " ").partition(" ")
+    return name, argument
+
+
+def _script(root: Root, head: bytes, environment: Mapping[str, str], depth: int) -> StartFailure | None:
+    """Follows the interpreter of a script."""
+    name, argument = script_interpreter(head)
     if not name:
         return StartFailure("has no interpreter after '#!'", "#!/bin/sh")
-    if not end and not argument and len(head) == SCRIPT_HEAD:
+    if b"\n" not in head and not argument and len(head) == SCRIPT_HEAD:
         return StartFailure(f"has a '#!' line of more than {SCRIPT_HEAD} bytes, which the kernel truncates")
     if depth == MAX_SCRIPTS:
         return StartFailure(f"needs more than {MAX_SCRIPTS} nested scripts")
@@ -124,8 +130,9 @@ def _program(root: Root, place: str, file: File, environment: Mapping[str, str],
     failure = _interpreter(root, program.interpreter)
     if failure is not None:
         return failure._replace(message=f"needs {program.interpreter!r}, which {failure.message}")
-    missing = libraries.missing_libraries(root, place, program, environment.get("LD_LIBRARY_PATH", ""))
-    return _without_libraries(root, missing) if missing else None
+    needed = libraries.needed_libraries(root, place, program, environment.get("LD_LIBRARY_PATH", ""))
+    missing = [library for library in needed if not library.path]
+    return _without_libraries(root, place, missing) if missing else None
 
 
 def _interpreter(root: Root, path: str) -> StartFailure | None:
@@ -147,9 +154,10 @@ def _foreign(root: Root, program: elf.Elf) -> StartFailure | None:
     return StartFailure(f"is a program for {arch}, not for {root.arch}")
 
 
-def _without_libraries(root: Root, missing: list[libraries.Missing]) -> StartFailure:
+def _without_libraries(root: Root, program: str, missing: list[libraries.Library]) -> StartFailure:
     """Names all missing libraries, with a hint for the first that has one."""
-    names = ", ".join(f"{library.name} (for {library.by})" if library.by else library.name for library in missing)
+    by = {library: "" if library.by == f"/{program}" else posixpath.basename(library.by) for library in missing}
+    names = ", ".join(f"{library.name} (for {by[library]})" if by[library] else library.name for library in missing)
     message = f"needs {names}, which no folder of {root.name} has"
     for library in missing:
         if folder := root.elsewhere(library.name):

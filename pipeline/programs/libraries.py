@@ -1,4 +1,4 @@
-"""Shared libraries of a program that the dynamic linker would not find.
+"""Shared libraries of a program, as the dynamic linker would find them, or not.
 
 The search order is that of glibc (ld.so(8)) or musl (ldso/dynlink.c). Where distributions differ, all their folders are
 searched, so that a missing library is missing with each. Libraries opened with dlopen(3) are unknown.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
@@ -43,10 +43,11 @@ _MUSL_ITSELF = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
 """Libraries that are part of musl's linker."""
 
 
-class Missing(NamedTuple):
-    """A library that is not found. by: the library that needs it; "" for the program itself."""
+class Library(NamedTuple):
+    """A library that a program needs. path: absolute, "" if it is not found. by: the path of the file that needs it."""
 
     name: str
+    path: str
     by: str
 
 
@@ -58,33 +59,39 @@ class _Object(NamedTuple):
     parent: _Object | None
 
 
-def missing_libraries(root: Root, program: str, first: Elf, library_path: str = "") -> list[Missing]:
-    """Returns the libraries that `program` (a path without symlinks) and its libraries need and `root` does not have.
+def needed_libraries(
+    root: Root,
+    program: str,
+    first: Elf,
+    library_path: str = "",
+    is_elsewhere: Callable[[str], bool] = lambda _: False,
+) -> Iterator[Library]:
+    """Yields the libraries that `program` (a path without symlinks) and its libraries need, each once.
 
-    first: the program's headers. library_path: LD_LIBRARY_PATH. [] for a linker other than glibc's and musl's.
+    first: the program's headers; those of a shared object without interpreter are taken for glibc's. library_path:
+    LD_LIBRARY_PATH. is_elsewhere: true for names of libraries that are left out, with what they need. Nothing for a
+    linker other than glibc's and musl's.
     """
     linker = posixpath.basename(first.interpreter)
     musl = _MUSL.fullmatch(linker)
-    if not musl and (not _GLIBC.fullmatch(linker) or root.has_musl):
-        return []  # has_musl: a substitute for glibc's linker (gcompat)
+    if not musl and ((linker and not _GLIBC.fullmatch(linker)) or root.has_musl):
+        return  # has_musl: a substitute for glibc's linker (gcompat)
     defaults = _musl_folders(root, first.interpreter, musl[1]) if musl else _glibc_folders(root, first)
-    todo, known, missing = deque([_Object(f"/{program}", first, None)]), {linker, first.soname}, list[Missing]()
+    todo, known = deque([_Object(f"/{program}", first, None)]), {linker, first.soname}
     while todo and len(known) < MOST_OBJECTS:
         user = todo.popleft()
         for name in user.elf.needed:
-            if name in known or (musl and _MUSL_ITSELF.match(name)):
+            if name in known or (musl and _MUSL_ITSELF.match(name)) or is_elsewhere(name):
                 continue
             known.add(name)
             try:
                 library = _load(root, name, user, first, library_path, defaults, bool(musl))
             except BelowMount:
                 continue
-            if library is None:
-                missing.append(Missing(name, "" if user.parent is None else posixpath.basename(user.path)))
-            else:
+            yield Library(name, library.path if library else "", user.path)
+            if library:
                 known.add(library.elf.soname)
                 todo.append(library)
-    return missing
 
 
 def _load(

@@ -3,6 +3,8 @@
 recipe        a folder's build.yml -> Recipe
 deb           stage: the packages' files                            -> NAME/files
 globs         the selection of files
+layout        the places of packages' files, the same for every suite
+needs         libraries, interpreters and links that the selected files need
 assemble      stage: one layer, config and manifest                 -> image
 tag           its name in the store
 actions       a Recipe and its locked packages -> these stages, as an action

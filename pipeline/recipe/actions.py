@@ -26,6 +26,7 @@ def image(recipe: Recipe, arch: str, packages: Sequence[Mapping[str, Any]]) -> A
         "arch": arch,
         "keep": list(build.keep),
         "drop": list(build.drop),
+        "provided": list(build.provided),
         "concatenate": {path: list(globs) for path, globs in build.concatenate.items()},
         "kernel": build.kernel,
         "files": [_file(file, recipe.sources) for file in build.files],

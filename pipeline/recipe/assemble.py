@@ -6,21 +6,23 @@ packages' time stamps, and EPOCH for the recipe's own files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.kernel import modules
-from pipeline.language.problem import StageProblem
+from pipeline.language.problem import KeyPath, StageProblem, StageProblems
 from pipeline.model.digest import Digest, canonical_json
-from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Symlink, Tree, complete, overlay
+from pipeline.model.path_resolution import resolve
+from pipeline.model.tree import EPOCH, Content, Directory, Entry, File, Symlink, Tree, complete, overlay, parents
 from pipeline.oci.manifest import CONFIGS, LAYERS, MANIFESTS
 from pipeline.recipe.globs import matching, selected, unmatched
-from pipeline.recipe.recipe import relative
+from pipeline.recipe.layout import ALIASES, merged, merged_tree, relative
+from pipeline.recipe.needs import Missing, needs
 from pipeline.recipe.tag import describe, tag
 from pipeline.store import Store
 from pipeline.writers import tar
 
-VERSION = f"2 tar-{tar.VERSION} modules-{modules.VERSION}"
+VERSION = f"3 tar-{tar.VERSION} modules-{modules.VERSION}"
 
 CREATED = "1980-01-01T00:00:00Z"
 """EPOCH in RFC 3339."""
@@ -39,6 +41,7 @@ def image(
     arch: str,
     keep: Sequence[str],
     drop: Sequence[str],
+    provided: Sequence[str],
     concatenate: Mapping[str, Sequence[str]],
     kernel: bool,
     files: Sequence[Mapping[str, Any]],
@@ -48,12 +51,24 @@ def image(
     """Returns the image's manifest. unpacked: a Tree with one folder a package; the rest as in `actions.image`.
 
     StageProblem, at the recipe's key, for faults that only the packages show: patterns without a match, files that
-    clash.
+    clash, programs whose libraries are nowhere.
     """
-    packages = _packages(store.tree(unpacked))
-    tree = merged(store, _selected(packages, keep, drop))
-    tree = overlay(tree, complete(own(store, _concatenated(packages, concatenate), files)))
-    tree = overlay(tree, complete(_links(tree, symlinks)))
+    packages = {name: merged_tree(tree) for name, tree in _packages(store.tree(unpacked)).items()}
+    chosen = _selected(packages, keep, drop)
+    of_recipe = own(store, _concatenated(packages, concatenate), files)
+
+    def laid(chosen: Mapping[str, Tree]) -> Tree:
+        tree = joined(store, chosen)
+        places = _in_place(of_recipe, tree, of_recipe)
+        tree = overlay(tree, complete(Tree(zip(places, of_recipe.values(), strict=True))))
+        return overlay(tree, complete(_links(tree, symlinks)))
+
+    tree = laid(chosen)
+    usable = {name: selected(each, (), [*map(merged, drop)]) for name, each in packages.items()}
+    pool = Tree((path, entry) for each in reversed(usable.values()) for path, entry in each.items()).ordered()
+    needed = needs(tree, pool, store.range, arch, provided)
+    _check(needed.missing, keep, files)
+    tree = overlay(laid(_completed(usable, chosen, pool, needed.places)), complete(needed.links))
     if kernel:
         tree = as_kernel(store, tree)
     return _image(store, _layer(store, tree), reference, arch, config)
@@ -76,8 +91,8 @@ def _image(store: Store, layer: Digest, reference: str, arch: str, config: Mappi
     return digest
 
 
-def merged(store: Store, packages: Mapping[str, Tree]) -> Tree:
-    """Merges packages. Several may have the same directory (the first by name counts), or an identical file.
+def joined(store: Store, packages: Mapping[str, Tree]) -> Tree:
+    """Joins packages. Several may have the same directory (the first by name counts), or an identical file.
 
     A file that dpkg would settle by `Replaces` or by a diversion is a clash here, as the recipe does not choose.
     """
@@ -144,28 +159,84 @@ def _packages(unpacked: Tree) -> dict[str, Tree]:
 
 def _selected(packages: Mapping[str, Tree], keep: Sequence[str], drop: Sequence[str]) -> dict[str, Tree]:
     paths = [path for tree in packages.values() for path in tree]
-    for number in unmatched(keep, paths):
+    in_place, dropped = [*map(merged, keep)], [*map(merged, drop)]
+    for number in unmatched(in_place, paths):
         raise StageProblem(("keep", number), f"{keep[number]!r} matches nothing in the packages")
-    return {name: selected(tree, keep, drop) for name, tree in packages.items()}
+    return {name: selected(tree, in_place, dropped) for name, tree in packages.items()}
+
+
+def _completed(
+    usable: Mapping[str, Tree], chosen: Mapping[str, Tree], pool: Tree, places: frozenset[str]
+) -> dict[str, Tree]:
+    """Returns `chosen` with `places` of the packages, and with the copyright of each package that gives a file."""
+    files = {
+        name: {path for path, entry in chosen[name].items() if type(entry) is not Directory} | places & set(tree)
+        for name, tree in usable.items()
+    }
+    wanted = places.union(*(_copyright(pool, name) for name in files if files[name]))
+    wanted |= {above for path in wanted for above in parents(path)}
+    return {
+        name: Tree((path, tree[path]) for path in tree if path in chosen[name] or path in wanted).relinked()
+        for name, tree in usable.items()
+    }
+
+
+def _copyright(pool: Tree, name: str) -> set[str]:
+    """Returns the places of a package's copyright, which another package's may be a link to (Debian Policy 12.5)."""
+    folder = f"usr/share/doc/{name}"
+    places = {folder, f"{folder}/copyright", resolve(pool, f"{folder}/copyright") or ""}
+    return {place for place in places if type(pool.get(place)) in (File, Symlink)}
+
+
+def _check(missing: Sequence[Missing], keep: Sequence[str], files: Sequence[Mapping[str, Any]]) -> None:
+    """Raises StageProblems for programs with missing needs, each at the key that it comes from.
+
+    A package's script may lack its interpreter: packages have scripts for other programs' use.
+    """
+    places: dict[str, KeyPath] = {file["path"]: ("files", number, "path") for number, file in enumerate(files)}
+    names: dict[str, list[str]] = {}
+    for user, name, by, is_script in missing:
+        if not is_script or user in places:
+            names.setdefault(user, []).append(name if by == user else f"{name} (for {by})")
+    for user in names.keys() - places.keys():
+        above = [user, *parents(user)]
+        numbers = (number for number, glob in enumerate(keep) if matching(above, [merged(glob)]))
+        places[user] = next((("keep", number) for number in numbers), ("packages",))
+    hint = "name its package, drop what needs it, or list it under provided"
+    problems = [
+        StageProblem(places[user], f"{user!r} needs {', '.join(needed)}, which none of the packages has", hint)
+        for user, needed in names.items()
+    ]
+    if problems:
+        raise StageProblems(problems)
 
 
 def _concatenated(packages: Mapping[str, Tree], concatenate: Mapping[str, Sequence[str]]) -> dict[str, Content]:
     files = {path: file for name in sorted(packages) for path, file in packages[name].files().items()}
     result = {}
     for path, globs in concatenate.items():
-        sources = matching(sorted(files), globs)
+        sources = matching(sorted(files), map(merged, globs))
         if not sources:
             raise StageProblem(("concatenate", path), "nothing in the packages matches")
         result[path] = tuple(slice for source in sources for slice in files[source].content)
     return result
 
 
+def _in_place(paths: Iterable[str], *trees: Tree) -> list[str]:
+    """Returns the recipe's own `paths`, below usr/ if they lie in one of ALIASES that is a link in one of `trees`."""
+    links = {alias for alias in ALIASES for tree in trees if type(tree.get(alias)) is Symlink}
+    return [merged(path) if path.partition("/")[0] in links else path for path in paths]
+
+
 def _links(tree: Tree, symlinks: Mapping[str, Sequence[str]]) -> Tree:
-    for target in symlinks:
-        if target not in tree:
+    """Returns the recipe's `symlinks`: target -> paths of links to it."""
+    places: dict[str, str] = {}
+    for target, paths in symlinks.items():
+        place = target if target in tree else merged(target)
+        if place not in tree:
             raise StageProblem(("symlinks", target), f"there is no {target!r} in the image")
-    pairs = ((path, target) for target, paths in symlinks.items() for path in paths)
-    return Tree((path, Symlink(0o777, 0, 0, EPOCH, (), relative(target, path))) for path, target in sorted(pairs))
+        places |= dict.fromkeys(_in_place(paths, tree), place)
+    return Tree((path, Symlink(0o777, 0, 0, EPOCH, (), relative(places[path], path))) for path in sorted(places))
 
 
 def _is_same(store: Store, one: Entry, other: Entry) -> bool:

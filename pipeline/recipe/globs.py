@@ -8,7 +8,7 @@ from functools import cache
 
 from pipeline.model.tree import Directory, Tree, parents
 
-_GLOB = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]|.", re.DOTALL)
+_GLOB = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]|\{[^{}]*,[^{}]*\}|.", re.DOTALL)
 _PARTS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
@@ -16,9 +16,9 @@ _PARTS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 def expression(glob: str) -> re.Pattern[str]:
     """Compiles `glob` for whole paths: `*` and `?` stay within a name, `**` crosses directories.
 
-    `**/x` is x at any depth, at the root too; `x/**` is everything below x.
+    `**/x` is x at any depth, at the root too; `x/**` is everything below x; `{x,y}` is x or y, which may be globs.
     """
-    return re.compile("".join(map(_translate, _GLOB.findall(glob))), re.DOTALL)
+    return re.compile(_regex(glob), re.DOTALL)
 
 
 def matching(paths: Iterable[str], globs: Iterable[str]) -> list[str]:
@@ -56,8 +56,14 @@ def _with_below(tree: Iterable[str], paths: Iterable[str]) -> set[str]:
     return result
 
 
+def _regex(glob: str) -> str:
+    return "".join(map(_translate, _GLOB.findall(glob)))
+
+
 def _translate(part: str) -> str:
     if len(part) > 2 and part[0] == "[":
         start = 2 if part[1] == "!" else 1
         return ("[" if start == 1 else "[^/") + re.sub(r"[\\\[^]", r"\\\g<0>", part[start:-1]) + "]"
+    if len(part) > 2 and part[0] == "{":
+        return f"(?:{'|'.join(map(_regex, part[1:-1].split(',')))})"
     return _PARTS.get(part) or re.escape(part)

@@ -7,13 +7,12 @@ selects files of Debian packages. A spec names the image `@pkg:FOLDER`.
 from __future__ import annotations
 
 import hashlib
-import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pipeline.container.container import Argument, Config, Variable
 from pipeline.container.names import AbsoluteOrNone
@@ -50,17 +49,17 @@ class OwnFile:
     """A file beside build.yml (or elsewhere in the project: the path is relative to the recipe's folder). With
     NODEKILN_OUTSIDE=1 in the environment, any file of the host."""
     contents: str | None = None
-    """Content of the file."""
+    """Text of the file."""
     symlink: str | None = None
-    """Target of a symbolic link."""
+    """Target of a symlink."""
     directory: bool = False
-    """True for an empty directory."""
+    """A directory. Those above a file are made anyway."""
     mode: Mode | None = None
     """Default: "0644", a directory's "0755"."""
     uid: int = 0
-    """Number of the owner."""
+    """Owner, by number."""
     gid: int = 0
-    """Number of the group."""
+    """Group, by number."""
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:
         kinds = [self.source, self.contents, self.symlink, self.directory or None]
@@ -75,43 +74,51 @@ class OwnFile:
 class Build:
     """The keys of a build.yml.
 
-    In `keep`, `drop` and `concatenate`, `*` stands for anything in a name and `**` for any number of directories.
+    In patterns of files, `*` stands for anything in a name, `**` for any number of directories, and `{a,b}` for a or b.
+    Packages' files are below `usr`, whichever suite they come from: `bin/busybox` and `usr/bin/busybox` are one path.
     """
 
     image: Name
-    """Name of the image."""
+    """Name of the image, by convention that of the folder."""
     org: Name = "nodekiln"
-    """Name in front of the image's: `nodekiln/sshd`."""
+    """First part of the image's name in the cache and in a registry: `nodekiln/sshd`."""
     arches: tuple[Arch, ...] = ("amd64", "arm64")
-    """Architectures that it is made for, amd64 and arm64 by default."""
+    """Architectures that the image can be made for; `[amd64, arm64]` by default."""
     config: Config | None = None
     """Keys of a service in a spec, as defaults for running the image. They become the label org.mobyproject.config."""
     packages: tuple[PackageName | Mapping[str, PackageName], ...] = ()
     """Debian packages; where architectures differ, one for each: `{amd64: …, arm64: …}`."""
-    dependencies: bool | tuple[str, ...] = True
-    """Includes their dependencies: all, none, or those that patterns select: `["lib*"]`, `["!perl*", "!debconf"]`."""
+    dependencies: Literal["libs"] | bool | tuple[str, ...] = True
+    """Packages that come along: all dependencies, none, those that patterns select (`["lib*"]`, `["!perl*"]`), or
+    `libs`: shared libraries (Debian's section libs) that the packages or such libraries depend on."""
     keep: tuple[Glob, ...] = ()
-    """Patterns of the packages' files to include; without `keep`, all."""
+    """Patterns of the packages' files to include: programs, data, and modules that programs load by name. Without
+    `keep`, all. What a kept file needs to start comes along: shared libraries, dynamic linker, interpreter; so do the
+    targets of links, and the copyright of each package that gives a file. What no package has is an error."""
     drop: tuple[Glob, ...] = ()
     """Patterns of the packages' files to leave out; a directory includes its content."""
+    provided: tuple[Glob, ...] = ()
+    """Patterns of libraries, dynamic linkers and interpreters that kept files need and another image of the same root
+    file system has: `["**/libc.so.6"]`. They do not come along."""
     concatenate: Mapping[str, tuple[Glob, ...]] = MappingProxyType({})
     """Path -> patterns of the packages' files that are concatenated there, sorted by path, kept or not."""
     kernel: bool = False
-    """boot/vmlinuz-* becomes /kernel and lib/modules becomes /kernel.tar, with dependency data, as LinuxKit has it."""
+    """Makes an image for `kernel:` as LinuxKit has it: boot/vmlinuz-* becomes /kernel, and usr/lib/modules becomes
+    /kernel.tar, with dependency data."""
     files: tuple[OwnFile, ...] = ()
-    """Files, symbolic links and directories of the recipe's own."""
+    """Files of the recipe's own."""
     symlinks: Mapping[str, tuple[ImagePath, ...]] = MappingProxyType({})
     """Target -> paths of relative symlinks to it: `{bin/busybox: [bin/sh, sbin/init]}`."""
     entrypoint: tuple[Argument, ...] | None = None
-    """Program and arguments that always come first (image-spec, config.md, `Entrypoint`)."""
+    """Program and first arguments of a container, before `cmd` (image-spec, config.md)."""
     cmd: tuple[Argument, ...] | None = None
-    """Further arguments, or the whole command without an entrypoint (`Cmd`)."""
+    """Program and arguments of a container; `command` of a spec replaces them."""
     env: tuple[Variable, ...] | None = None
-    """Environment variables, `NAME=value`."""
+    """Environment of a container: `["PATH=/usr/bin:/bin"]`."""
     workdir: AbsoluteOrNone | None = None
-    """Working directory."""
+    """Working directory of a container."""
     user: str | None = None
-    """User of the image. A container of a node runs as root nevertheless, unless its spec has a `uid`."""
+    """User, and group, of a container: `"1000:1000"`."""
 
     def problems(self) -> Iterator[tuple[KeyPath, str, str]]:
         for index, package in enumerate(self.packages):
@@ -190,11 +197,6 @@ def load(folder: Path) -> Recipe:
     if problems:
         raise Problems(problems)
     return Recipe(folder, build, sources, reader.places)
-
-
-def relative(target: str, path: str) -> str:
-    """Returns the text of a symlink at `path` to `target`: ../bin/busybox for sbin/init -> bin/busybox."""
-    return posixpath.relpath("/" + target, "/" + posixpath.dirname(path))
 
 
 def _read(file: Path) -> document.Node:

@@ -96,7 +96,7 @@ class Build:
     bootloader: str | None = None
     """Image with the boot loader or firmware of disk images, instead of the recipe that a format needs."""
     release: str | None = None
-    """Release whose packages recipes are made of: `bookworm` (the default without a sources.yml), `trixie`, `noble`, or
+    """Release whose packages recipes are made of: `trixie` (the default without a sources.yml), `bookworm`, `noble`, or
     one of the project's sources.yml."""
     append: tuple[str, ...] | None = None
     """More files of this spec, relative to it, appended in this order; the files of NAME.d follow."""

@@ -19,7 +19,7 @@ from pipeline.stages import initrd
 from pipeline.store import Store
 from pipeline.writers import FormatError
 
-VERSION = f"1 {initrd.VERSION} modules-{kernel_modules.VERSION}"
+VERSION = f"2 {initrd.VERSION} modules-{kernel_modules.VERSION}"
 
 DRIVERS = (
     "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "sd_mod", "sr_mod", "ahci", "ata_piix", "ata_generic",
@@ -30,7 +30,7 @@ DRIVERS = (
 FILE_SYSTEMS = ("ext4", "squashfs", "erofs", "isofs", "crc32c_*", "crc32c-*")
 """Modules of file systems, and of the checksum that ext4 requests by name."""
 MOUNT_ROOT = "usr/lib/nodekiln/mount-root"
-TOOLS = re.compile(rf"s?bin(/.*)?|{MOUNT_ROOT}|(.*/)?(ld-linux-|ld-musl-|libc\.|libresolv\.)[^/]*")
+TOOLS = re.compile(rf"s?bin(/.*)?|usr/bin/busybox|{MOUNT_ROOT}|(.*/)?(ld-linux-|ld-musl-|libc\.|libresolv\.)[^/]*")
 """Paths of images/init that are needed: busybox and the libraries that it is linked with."""
 MOUNT_POINTS = ("dev", "mnt", "proc", "sys")
 

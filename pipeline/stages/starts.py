@@ -14,11 +14,11 @@ from pipeline.container import image_checks
 from pipeline.language.problem import KeyPath, StageProblem, StageProblems, warn
 from pipeline.model.digest import Digest
 from pipeline.model.path_resolution import BelowMount
-from pipeline.model.tree import Content, Tree, complete, cut, length, overlay
+from pipeline.model.tree import Tree, complete, overlay
 from pipeline.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.programs.root import Read, Root
+    from pipeline.programs.root import Root
 
 VERSION = 1
 
@@ -59,7 +59,7 @@ def container(
     own = {place.removeprefix(folder): entry for place, entry in whole.items() if place.startswith(folder)}
     mounts = [item["destination"] for item in config["mounts"]] + [*_inside(runtime["mounts"], f"/{prefix}/rootfs/")]
     tree = complete(overlay(store.tree(image), own))
-    root = Root(tree, reading(store), arch, "its image", [item.strip("/") for item in mounts])
+    root = Root(tree, store.range, arch, "its image", [item.strip("/") for item in mounts])
     environment = {name: value for name, _, value in (item.partition("=") for item in process.get("env", []))}
     _check(root, process, environment, tuple(at))
     return store.put_tree(Tree())
@@ -78,7 +78,7 @@ def node(
     from pipeline.programs.root import Root
 
     trees = [store.tree(part) for part in parts]
-    root = Root(complete(overlay({}, *trees)), reading(store), arch, "the root file system")
+    root = Root(complete(overlay({}, *trees)), store.range, arch, "the root file system")
     absent, problems = [*_absent(root, first, services, onboot)], list[StageProblem]()
     for problem in absent:
         if strict:
@@ -102,16 +102,6 @@ def without_modules(store: Store, part: Digest) -> Digest:
     """Returns the tree `part` without MODULES, which contain no program."""
     tree = store.tree(part)
     return store.put_tree(Tree((path, entry) for path, entry in tree.items() if not path.startswith(MODULES)))
-
-
-def reading(store: Store) -> Read:
-    """Returns a function that reads a range of a content in `store`."""
-
-    def read(content: Content, offset: int, count: int) -> bytes:
-        end = min(offset + count, length(content))
-        return store.bytes(cut(content, offset, end - offset)) if offset < end else b""
-
-    return read
 
 
 def _refuse(problems: list[StageProblem], problem: StageProblem, sure: bool) -> None:

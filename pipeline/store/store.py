@@ -238,6 +238,11 @@ class Store:
         """Stores `data` and returns it as content."""
         return (Slice(self.put(data), 0, len(data)),) if data else ()
 
+    def range(self, content: Content, offset: int, count: int) -> bytes:
+        """Returns `count` bytes of `content` from `offset` on; fewer only at its end."""
+        end = min(offset + count, trees.length(content))
+        return self.bytes(trees.cut(content, offset, end - offset)) if offset < end else b""
+
     def bytes(self, content: Content, limit: int = 64 << 20) -> bytes:
         """Returns all bytes of `content`; StoreError if there are more than `limit`."""
         if trees.length(content) > limit:

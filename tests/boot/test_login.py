@@ -25,18 +25,26 @@ LINE = re.compile(r"`(ssh [^`]*root@127\.0\.0\.1[^`]*)`")
 """README's command, which names the port 2222."""
 
 
-def with_a_key(public):
-    """A change of the node's spec: another key may log in, whoever starts it."""
+KERNELS = {"trixie": "6.12.", "bookworm": "6.1."}
+"""Release -> start of the version of its kernel."""
+
+
+def with_a_key(public, release):
+    """A change of the node's spec: packages of `release`, and another key may log in, whoever starts it."""
 
     def change(spec):
+        spec["build"]["release"] = release
         spec["files"] = [{"path": "etc/ssh/authorized_keys", "contents": f"{public}\n"}]
 
     return change
 
 
-def test_readme_s_line_logs_in_with_the_key_that_run_hands_over_and_the_spec_s(other_node, key, spec_key, tmp_path):
+@pytest.mark.parametrize("release", KERNELS)
+def test_readme_s_line_logs_in_with_the_key_that_run_hands_over_and_the_spec_s(
+    other_node, key, spec_key, tmp_path, release
+):
     (line,) = set(LINE.findall((ROOT / "README.md").read_text()))
-    built = other_node(with_a_key(spec_key.with_suffix(".pub").read_text().strip()))
+    built = other_node(with_a_key(spec_key.with_suffix(".pub").read_text().strip(), release))
     port = free_port()
 
     def log_in(identity, command):
@@ -56,7 +64,7 @@ def test_readme_s_line_logs_in_with_the_key_that_run_hands_over_and_the_spec_s(o
             try:
                 machine.wait_for("services are up")
                 machine.wait_for_ssh()
-                seen = {"by run": log_in(key, "id -un")}
+                seen = {"by run": log_in(key, "id -un"), "kernel": log_in(key, "uname -r")}
                 seen["by the spec"] = log_in(spec_key, "cat /etc/ssh.node/authorized_keys")
                 seen["metadata"] = log_in(key, "cd /run/config; cat ssh/authorized_keys provider")
                 log_in(key, "poweroff")
@@ -66,9 +74,9 @@ def test_readme_s_line_logs_in_with_the_key_that_run_hands_over_and_the_spec_s(o
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(machine.process.pid, signal.SIGKILL)  # QEMU, too
 
-    seen = once("login", [built / "other.qcow2", ROOT / "README.md"], session)
+    seen = once(f"login {release}", [built / "other.qcow2", ROOT / "README.md"], session)
     public = key.with_suffix(".pub")
-    assert seen["by run"] == "root\n"
+    assert seen["by run"] == "root\n" and seen["kernel"].startswith(KERNELS[release])
     assert seen["by the spec"] == spec_key.with_suffix(".pub").read_text()
     assert seen["metadata"] == f"{public.read_text()}cdrom\n"
     assert f"NoHostAuthenticationForLocalhost=yes logs in with {public} once sshd is up" in seen["console"]

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +23,11 @@ from pipeline.oci import push
 from pipeline.oci.error import ImageError
 from pipeline.project import bundle_reader, bundle_writer, inputs
 from pipeline.project.inputs import Inputs
-from pipeline.recipe import recipe
 from pipeline.store import Store
 from pipeline.tasks.request import Request
 from tests.judges import need, run
 from tests.oci import craft, servers
-from tests.packages.repository import Repository
+from tests.packages.repository import Repository, certificate
 from tests.project import ROOT, declare, doit, new_project, run_doit
 
 SPEC = """\
@@ -44,7 +43,10 @@ packages: [tool, data]
 files: [{path: etc/tool.conf, source: tool.conf}]
 """
 ARCHES = ("amd64", "arm64")
-EMPTY = {"version": 1, "images": {}, "packages": {}}
+NODEKILN = ("-c", "import sys; from pipeline.tasks.console import main; sys.exit(main())")
+DOIT = ("-m", "doit")
+"""Words for Python that run either command."""
+SOURCES = "mine: [{archive: debian, suites: [test], signed-by: keys/archive.asc}]\n"
 
 
 class Bundled(NamedTuple):
@@ -79,36 +81,21 @@ def images(layout: Path, registry: str) -> str:
     return reference
 
 
-def packages(folder: Path, folder_of_recipe: Path) -> dict[str, Any]:
-    """Makes a repository in `folder`/debian; returns the packages of the recipe as a lock has them."""
-    repository = Repository(folder / "debian")
+def make_project(root: Path, image: str, mirror: Path) -> Path:
+    """Makes a project whose packages come from an archive that `mirror` has, under a key of its own."""
+    repository = Repository(mirror / "debian")
     repository.add("data", {"usr/share/data": "d" * 5000}, arch="all")
     for arch in ARCHES:
         repository.add("tool", {"usr/bin/tool": f"tool for {arch}"}, arch=arch)
-    (folder / "sources.list").write_text(f"{repository.publish()}\n")
-    (folder / "apt.conf").write_text(f'Dir::Etc {{ sourcelist "{folder}/sources.list"; sourceparts "/dev/null"; }}')
-    loaded, locked = recipe.load(folder_of_recipe), {}
-    for arch in ARCHES:
-        records = [dict(line.split(": ", 1) for line in text.splitlines()) for text in repository.records[arch]]
-        found = [
-            {"name": each["Package"], "version": each["Version"], "architecture": each["Architecture"]}
-            | {"filename": each["Filename"], "size": int(each["Size"]), "sha256": each["SHA256"]}
-            for each in records
-        ]
-        locked[arch] = {"request": loaded.request(arch), "packages": found}
-    return {"tool": locked}
-
-
-def make_project(root: Path, image: str, mirror: Path) -> Path:
+    repository.publish()
     new_project(root, node=SPEC.replace("IMAGE", image))
     for name, text in {
         "motd": "hello\n", "specs/empty": "", "specs/more.yml": "files: [{path: etc/more, contents: more}]\n",
         "images/tool/build.yml": RECIPE, "images/tool/tool.conf": "a = 1\n",
+        "sources.yml": SOURCES, "keys/archive.asc": certificate(),
     }.items():  # fmt: skip
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    locked = packages(mirror, root / "images/tool")
-    (root / "specs/node.lock").write_text(json.dumps(EMPTY | {"packages": locked}))
     return root
 
 
@@ -135,16 +122,17 @@ def bundled(registry: str, mirror: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def online(root: Path, mirror: Path, *words: str, code: int = 0, **environment: str) -> str:
-    places = {"APT_CONFIG": str(mirror / "apt.conf"), "NODEKILN_PACKAGES": f"file:{mirror}", "NODEKILN_SNAPSHOT": "off"}
-    return doit(*words, cwd=root, code=code, **places, **environment)
+    return doit(*words, cwd=root, code=code, NODEKILN_PACKAGES=f"file:{mirror}", NODEKILN_SNAPSHOT="off", **environment)
 
 
-def offline(root: Path, *words: str, code: int | None = 0, **environment: str) -> list[str]:
-    """Runs doit where there is no network, not even loopback; returns the lines that it prints."""
-    command = [need("unshare", "util-linux"), "-rn", sys.executable, "-m", "doit", *words]
+def offline(
+    root: Path, *words: str, code: int | None = 0, command: Sequence[str] = NODEKILN, **environment: str
+) -> list[str]:
+    """Runs nodekiln where there is no network, not even loopback; returns the lines that it prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NODEKILN_")}
     variables = {**inherited, "PYTHONPATH": str(ROOT), **environment}
-    ended = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
+    alone = [need("unshare", "util-linux"), "-rn", sys.executable]
+    ended = subprocess.run([*alone, *command, *words], cwd=root, env=variables, capture_output=True, text=True)
     assert code is None or ended.returncode == code, ended.stdout + ended.stderr
     assert ended.returncode != 0 or code == 0, ended.stdout + ended.stderr
     return (ended.stdout + ended.stderr).splitlines()
@@ -157,9 +145,7 @@ def clone(bundled: Bundled, place: Path) -> Path:
 
 
 def empty(place: Path) -> Path:
-    """A folder without anything but the line that names doit's loader."""
     place.mkdir()
-    declare(place)
     return place
 
 
@@ -189,7 +175,8 @@ def test_nothing_but_the_bundle_gives_the_same_bytes(bundled: Bundled, tmp_path:
     assert sums(root) == bundled.sums
     files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     assert {name for name in files if not name.startswith(("cache/", "build/"))} == {
-        "pyproject.toml", "motd", "specs/empty", "specs/more.yml", "specs/node.yml", "specs/node.lock",
+        "pyproject.toml", "sources.yml", "keys/archive.asc", "motd", "specs/empty", "specs/more.yml", "specs/node.yml",
+        "specs/node.lock",
         "images/tool/build.yml", "images/tool/tool.conf",
     }  # fmt: skip
 
@@ -223,7 +210,7 @@ def test_a_project_with_a_dodo_py(bundled: Bundled, tmp_path: Path) -> None:
     root = clone(bundled, tmp_path / "clone")
     (root / "pyproject.toml").unlink()
     shutil.copy(ROOT / "dodo.py", root)
-    (line,) = offline(root, "build:node", "--from", str(bundled.tar), code=3)
+    (line,) = offline(root, "build:node", "--from", str(bundled.tar), code=3, command=DOIT)
     assert line == f"a dodo.py cannot see the option --from: `doit build:node from={bundled.tar}`"
     offline(root, "build:node", f"from={bundled.tar}")
     assert sums(root) == bundled.sums
@@ -254,14 +241,14 @@ def test_nothing_is_written_into_another_project(bundled: Bundled, tmp_path: Pat
 
 def test_two_machines_write_the_same_bundle(bundled: Bundled, mirror: Path, tmp_path: Path) -> None:
     root = clone(bundled, tmp_path / "other")
-    places = {"APT_CONFIG": str(mirror / "apt.conf"), "NODEKILN_PACKAGES": f"file:{mirror}"}
+    places = {"NODEKILN_PACKAGES": f"file:{mirror}"}
     other = {"TZ": "VER-14", "LC_ALL": "C", "PYTHONHASHSEED": "7", "NODEKILN_INCREMENTAL": "off"}
     for name in ("one.tar", "two"):
         ended = run_doit("bundle:node", "--output", name, cwd=root, umask=0o077, **places, **other)
         assert ended.returncode == 0, ended.stderr
     assert (root / "one.tar").read_bytes() == bundled.tar.read_bytes()
     run(need("tar"), "-xf", bundled.tar, "-C", empty(tmp_path / "unpacked"))
-    run(need("diff"), "-r", "-x", "pyproject.toml", tmp_path / "unpacked", root / "two")
+    run(need("diff"), "-r", tmp_path / "unpacked", root / "two")
 
 
 def test_other_tools_see_the_images_as_they_are_in_the_registry(
@@ -302,6 +289,7 @@ def test_a_bundle_in_a_registry(bundled: Bundled, registry: str, tmp_path: Path,
     content = store.content(b"a statement")
     assert push.attach(store, Digest.parse(digest), reference, "application/vnd.example.v1", {"statement": content})
     root = empty(tmp_path / "there")
+    declare(root)
     doit("build:node", "--from", f"{registry}/nodes/node@{digest}", cwd=root)
     assert sums(root) == bundled.sums
     assert bundle_reader.find(f"{registry}/nodes/copy:1").put_into(store) == 8
@@ -539,6 +527,6 @@ def test_wheels_install_without_network_what_builds_the_bundle(bundled: Bundled,
     pip = ["-m", "pip", "install", "--no-index", "--find-links", tmp_path / "wheels", "nodekiln"]
     isolated = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_CONSTRAINT": "", "PYTHONPATH": ""}
     run(*without, tmp_path / "venv/bin/python", *pip, env=isolated, cwd=there)
-    run(*without, tmp_path / "venv/bin/doit", "build:node", "--from", tmp_path / "two.tar", cwd=there, env=isolated)
+    run(*without, tmp_path / "venv/bin/nodekiln", "build:node", "--from", tmp_path / "two.tar", cwd=there, env=isolated)
     assert sums(there) == bundled.sums
     run(need("skopeo"), "inspect", "--raw", f"oci-archive:{tmp_path}/one.tar:bundle")

@@ -69,3 +69,9 @@ class Apt:
             (match["name"], re.sub("%(..)", lambda code: chr(int(code[1], 16)), match["version"])) for match in matches
         )
         return set(unquoted)
+
+    def repairs(self, *packages: str) -> bool:
+        """Returns whether apt's first choice has unmet dependencies or conflicts, which its second pass repairs."""
+        output = self.run("install", "-s", "-o", "Debug::pkgProblemResolver=true", "--", *packages).stderr
+        counts = re.findall(r"^Starting pkgProblemResolver with broken count: (\d+)", output, re.MULTILINE)
+        return any(int(count) for count in counts)

@@ -63,6 +63,8 @@ def _member(path: str, value: str | bytes | tuple[str, str]) -> tuple[tarfile.Ta
         entry.linkname = text if kind == "link" else ""
         return entry, None
     data = value.encode() if isinstance(value, str) else value
+    if "bin/" in path and data.startswith(b"\x7fELF"):
+        entry.mode = 0o755
     entry.size = len(data)
     return entry, io.BytesIO(data)
 

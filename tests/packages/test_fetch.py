@@ -233,16 +233,16 @@ def test_all_that_is_gone_is_named_at_once(
 
 
 def test_which_archive_is_asked(tmp_path: Path) -> None:
-    assert snapshot.service({}, tmp_path) == snapshot.SERVICE
-    assert snapshot.service({snapshot.VARIABLE: "http://127.0.0.1:5/"}, tmp_path) == "http://127.0.0.1:5"
+    assert snapshot.service("", {}, tmp_path) == snapshot.SERVICE
+    assert snapshot.service("", {snapshot.VARIABLE: "http://127.0.0.1:5/"}, tmp_path) == "http://127.0.0.1:5"
     for off in ("off", "0", ""):
-        assert snapshot.service({snapshot.VARIABLE: off}, tmp_path) == ""
+        assert snapshot.service("", {snapshot.VARIABLE: off}, tmp_path) == ""
     with pytest.raises(BadInput, match=r"is not a URL"):
-        snapshot.service({snapshot.VARIABLE: "ftp://x"}, tmp_path)
+        snapshot.service("", {snapshot.VARIABLE: "ftp://x"}, tmp_path)
     for word, meant in (('"https://x.example/y"', "https://x.example/y"), ("false", "")):
         (tmp_path / "pyproject.toml").write_text(f"[tool.nodekiln]\nsnapshot = {word}\n")
-        assert snapshot.service({}, tmp_path) == meant
-        assert snapshot.service({snapshot.VARIABLE: "https://z.example"}, tmp_path) == "https://z.example"
+        assert snapshot.service("", {}, tmp_path) == meant
+        assert snapshot.service("", {snapshot.VARIABLE: "https://z.example"}, tmp_path) == "https://z.example"
 
 
 def test_an_archive_of_dates_serves_too(
@@ -386,5 +386,11 @@ def test_a_dead_proxy_is_named(
 ) -> None:
     mirror("http://mirror.invalid")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with pytest.raises(PackageError, match=r"the proxy 127.0.0.1:9 \(http_proxy\) does not answer"):
+    with pytest.raises(PackageError, match=r"the proxy 127.0.0.1:9 \(http_proxy\) does not answer") as error:
         get(store, locked(distribution, "tool"))
+    with pytest.raises(PackageError) as error:  # the same reason for all
+        get(store, locked(distribution, "tool", "libc", "data", "extra"))
+    first, *reasons = str(error.value).splitlines()
+    assert (
+        "needs the packages " in first and first.endswith(" and 1 more, which cannot be fetched:") and len(reasons) == 1
+    )

@@ -64,6 +64,17 @@ def test_an_index_is_read_in_every_form(repository: Repository, forms: tuple[str
         assert found.archive == f"file:{repository.folder}"
 
 
+def test_an_uncompressed_form_may_be_listed_without_being_there(tmp_path: Path) -> None:
+    empty = Repository(tmp_path / "empty")
+    empty.forms = (".xz", "")
+    empty.by_hash = False
+    write_sources(Path(), empty)
+    for path in empty.folder.rglob("Packages"):
+        path.unlink()
+    [found] = index.open_all(sources.load()(""), ("amd64",))["amd64"]
+    assert found.data == b""
+
+
 def test_a_release_file_with_a_signature_beside_it_serves(repository: Repository) -> None:
     repository.is_inline = False
     assert names(opened(repository)["amd64"]) == ["tool"]
@@ -333,7 +344,7 @@ def test_a_snapshot_is_requested_once(
     (repository.folder / "archive/debian/20260102T000000Z").symlink_to(repository.folder)
     own = {"archive": "debian", "suites": ["test"], "signed-by": "archive.asc", "snapshot": "2026-01-02"}
     monkeypatch.setenv(snapshot.VARIABLE, "off")
-    assert "is in an archive of old versions, and NODEKILN_SNAPSHOT is off" in refused(own)
+    assert "debian of 20260102: no archive of old versions (NODEKILN_SNAPSHOT names one)" in refused(own)
     monkeypatch.setenv(snapshot.VARIABLE, f"http://{served.host}")
     first = opened(own)
     assert {each.path.split("/dists")[0] for each in served.log} == {"/archive/debian/20260102T000000Z"}

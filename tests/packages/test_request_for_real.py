@@ -19,7 +19,8 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import File, Tree
 from pipeline.oci.image import image_manifest
 from pipeline.oci.layer import layer_tree, tar_tree
-from pipeline.packages import fetch, index, resolve, sources
+from pipeline.packages import fetch, index, resolve, sources, suite
+from pipeline.packages.mirrors import Mirrors
 from pipeline.packages.package import Package
 from pipeline.recipe import actions, deb
 from pipeline.recipe.recipe import load
@@ -53,6 +54,7 @@ digest, _ = actions.image(recipe, arch, packages).perform(Store(cache))
 print(json.dumps([digest, packages]))
 """
 NOBODY = 65534
+LINKER = b"lib64/ld-linux-x86-64.so.2"
 
 
 def choose(arch: str, packages: Sequence[str], dependencies: bool | Sequence[str]) -> list[dict[str, Any]]:
@@ -72,6 +74,16 @@ def build(folder: Path, arch: str, *before: str, **environment: str) -> tuple[Di
     return Digest.parse(digest), packages
 
 
+@pytest.mark.parametrize("release", ["trixie", "bookworm", "noble"])
+def test_the_keys_that_come_along_sign_the_built_in_releases(tmp_path: Path, release: str) -> None:
+    """Of the archives that a mirror is known of: Ubuntu's ports may be elsewhere."""
+    mirrors = Mirrors()
+    for each in suite.suites(sources.load()(release), tmp_path):
+        if each.source.name != "ubuntu-ports":
+            opened = suite.open_suite(each, mirrors)
+            assert each.name in opened.release.names and opened.release.files
+
+
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
 def test_every_architecture_builds_here_and_always_the_same(tmp_path: Path, arch: str) -> None:
     first, packages = build(tmp_path / "a", arch)
@@ -81,8 +93,8 @@ def test_every_architecture_builds_here_and_always_the_same(tmp_path: Path, arch
     assert {package["architecture"] for package in packages} == {arch, "all"}
     store = Store(tmp_path / "a/cache")
     tree = layer_tree(store, image_manifest(store, first).layers[0].digest)
-    assert {"bin/busybox", "bin/sh", "sbin/init", "root", "etc/ssl/certs/ca-certificates.crt"} <= tree.keys()
-    program = tree.file("bin/busybox")
+    assert {"usr/bin/busybox", "bin/sh", "sbin/init", "root", "etc/ssl/certs/ca-certificates.crt"} <= tree.keys()
+    program = tree.file("usr/bin/busybox")
     machine = {"amd64": b"\x3e\x00", "arm64": b"\xb7\x00"}  # e_machine (elf(5)): EM_X86_64, EM_AARCH64
     assert store.bytes(program.content)[18:20] == machine[arch]
     skopeo = judges.need("skopeo")
@@ -111,6 +123,46 @@ def test_nobody_in_particular_may_build(tmp_path: Path) -> None:
     finally:
         shutil.rmtree(place)
     assert mine == theirs
+
+
+IMAGES = sorted(path.parent.name for path in (ROOT / "images").glob("*/build.yml"))
+SHARED = {"runc": "init", "containerd": "init"}
+"""Image -> the one that has the C library in the root that they share."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("recipes"))
+
+
+def layer_of(store: Store, name: str, release: str, arch: str) -> Digest:
+    """The layer of one of our recipes, made of today's packages."""
+    recipe = load(ROOT / "images" / name)
+    indexes = index.open_all(sources.load()(release), [arch])[arch]
+    packages = resolve.choose(indexes, arch, **json.loads(recipe.request(arch)))
+    manifest = actions.image(recipe, arch, [package.document() for package in packages]).perform(store)[0]
+    return image_manifest(store, manifest).layers[0].digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in IMAGES if not name.startswith("kernel")])
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+@pytest.mark.parametrize("release", ["trixie", "bookworm"])
+def test_the_dynamic_linker_finds_what_recipes_derive(
+    store: Store, tmp_path: Path, release: str, arch: str, name: str
+) -> None:
+    """The image's own linker lists the libraries of each program, in the image as root; no other machine's can."""
+    if arch not in load(ROOT / "images" / name).build.arches:
+        pytest.skip(f"not made for {arch}")
+    for each in {SHARED.get(name, name), name}:
+        judges.run("tar", "-xf", store.path(layer_of(store, each, release, arch)), "-C", tmp_path)
+    programs = [path for folder in ("bin", "sbin", "lib/openssh") for path in (tmp_path / "usr" / folder).glob("*")]
+    for path in programs if arch == "amd64" and name != "syslinux" else ():
+        if path.is_symlink() or not (data := path.read_bytes()).startswith(b"\x7fELF"):
+            continue
+        if LINKER in data:
+            words = ["unshare", "--map-root-user", "chroot", tmp_path, f"/{LINKER.decode()}", "--list"]
+            assert "not found" not in judges.run(*words, f"/{path.relative_to(tmp_path)}").stdout
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,10 @@ def write(folder: Path, text: str) -> None:
 
 def test_every_project_has_the_built_in_releases(tmp_path: Path) -> None:
     found = sources.load(tmp_path)
-    assert found.default == "bookworm" and found.releases.keys() == {"trixie", "bookworm", "noble"}
+    assert found.default == "trixie" and found.releases.keys() == {"trixie", "bookworm", "noble"}
     assert [line for source in found("trixie") for line in source.lines()] == [
-        "debian trixie main", "debian trixie-updates main", "debian-security trixie-security main"
+        "debian trixie main non-free-firmware", "debian trixie-updates main non-free-firmware",
+        "debian-security trixie-security main"
     ]  # fmt: skip
     assert [source.name for source in found("noble") if source.has("arm64")] == ["ubuntu-ports"]
 

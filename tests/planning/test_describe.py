@@ -15,9 +15,8 @@ def test_a_row_that_is_gone_comes_back(path):
 
 
 def test_the_page_of_recipes_explains_every_key_and_leads_to_those_of_containers():
-    text = describe.recipe()
-    assert "| `keep` |" in text and "### OwnFile" in text
-    assert "[keys of a container](spec.md#container)" in text and "### Mount" not in text
+    text = describe.recipe_manual()
+    assert "| `keep` |" in text and "## OwnFile" in text and "(spec.md#container)" in text
 
 
 def test_the_table_has_every_format():

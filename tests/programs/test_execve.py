@@ -16,7 +16,6 @@ import pytest
 from pipeline.model.tree import Entry, File, Symlink, Tree, complete
 from pipeline.programs import execve
 from pipeline.programs.root import Root
-from pipeline.stages.starts import reading
 from pipeline.store import Store
 from tests.programs.craft import GLIBC, MUSL, library, program
 
@@ -35,7 +34,7 @@ def root(store: Store, files: Mapping[str, Given], arch: str = "amd64", mounted:
         mode = 0o644 if isinstance(item, str) and item.startswith("= ") else 0o755
         data = item if isinstance(item, bytes) else item.removeprefix("= ").encode()
         result[path] = File(mode, 0, 0, 0, (), store.content(data))
-    return Root(complete(Tree(result)), reading(store), arch, "its image", mounted)
+    return Root(complete(Tree(result)), store.range, arch, "its image", mounted)
 
 
 def said(

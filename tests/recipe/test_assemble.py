@@ -25,12 +25,14 @@ from pipeline.store import Store
 from tests import judges
 from tests.kernel import elf
 from tests.packages import repository
+from tests.programs.craft import library, program
 
 PLAIN: dict[str, Any] = {
     "reference": "nodekiln/tool:1",
     "arch": "amd64",
     "keep": [],
     "drop": [],
+    "provided": [],
     "concatenate": {},
     "kernel": False,
     "files": [],
@@ -156,6 +158,83 @@ def test_the_config_says_how_it_is_run_and_for_what_machine(store: Store) -> Non
     assert config["diff_ids"] == [layer.digest] and layer.size == store.size(layer.digest)
 
 
+# what programs need
+
+LIB = "usr/lib/x86_64-linux-gnu"
+LIBC: repository.Files = {
+    "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2": library(soname="ld-linux-x86-64.so.2"),
+    "lib/x86_64-linux-gnu/libc.so.6": library(soname="libc.so.6"),
+    "lib64/ld-linux-x86-64.so.2": ("link", "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
+    "lib/x86_64-linux-gnu/libm.so.6": library(soname="libm.so.6"),
+    "usr/share/doc/libc6/copyright": "LGPL",
+}
+TOOL: repository.Files = {
+    "bin/tool": program(["liba.so.1", "libc.so.6"]),
+    "bin/other": program(["libgone.so.1"]),
+    "usr/share/doc/tool": ("link", "liba1"),
+}
+LIBA: repository.Files = {
+    f"{LIB}/liba.so.1": ("link", "liba.so.1.0"),
+    f"{LIB}/liba.so.1.0": library("libc.so.6", soname="liba.so.1"),
+    "usr/bin/a-tool": "a",
+    "usr/share/doc/liba1/copyright": "MIT",
+}
+WHOLE = {"tool": TOOL, "liba1": LIBA, "libc6": LIBC, "unused": ONE}
+
+
+def merged_usr(files: repository.Files) -> repository.Files:
+    """The files as packages of Debian 13 have them."""
+    moved = {f"usr/{path}" if path.startswith(("bin/", "lib")) else path: item for path, item in files.items()}
+    name = "usr/lib64/ld-linux-x86-64.so.2"
+    return moved | ({name: ("link", "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")} if name in moved else {})
+
+
+@pytest.mark.parametrize("layout", [dict, merged_usr], ids=["12", "13"])
+@pytest.mark.parametrize("keep", ["bin/tool", "usr/bin/tool"])
+def test_programs_bring_libraries_and_licences_in_both_layouts(store: Store, layout: Any, keep: str) -> None:
+    packages = {name: layout(files) for name, files in WHOLE.items()}
+    tree = build(store, packages, keep=[keep], symlinks={"bin/tool": ["bin/t"]})
+    assert [path for path, entry in tree.items() if type(entry) is not Directory] == [
+        "bin/t",
+        "lib64/ld-linux-x86-64.so.2",
+        "usr/bin/tool",
+        f"{LIB}/ld-linux-x86-64.so.2",
+        f"{LIB}/liba.so.1",
+        f"{LIB}/liba.so.1.0",
+        f"{LIB}/libc.so.6",
+        "usr/share/doc/liba1/copyright",
+        "usr/share/doc/libc6/copyright",
+        "usr/share/doc/tool",
+    ]
+    assert tree["bin/t"] == Symlink(0o777, 0, 0, EPOCH, (), "../usr/bin/tool")
+    assert tree["lib64/ld-linux-x86-64.so.2"] == Symlink(0o777, 0, 0, EPOCH, (), f"../{LIB}/ld-linux-x86-64.so.2")
+
+
+def test_a_library_that_is_nowhere_is_an_error_at_the_key_that_needs_it(store: Store) -> None:
+    with pytest.raises(StageProblem) as error:
+        build(store, WHOLE, keep=["etc/one", "bin/*"], files=[own("x", contents="#!/bin/lua\n", mode="0755")])
+    hint = " (name its package, drop what needs it, or list it under provided)"
+    assert {(problem.path, str(problem)) for problem in error.value.problems} == {
+        (("keep", 1), f"'usr/bin/other' needs libgone.so.1, which none of the packages has{hint}"),
+        (("files", 0, "path"), f"'x' needs /bin/lua, which none of the packages has{hint}"),
+    }
+    with pytest.raises(StageProblem, match=r"needs libc.so.6") as error:
+        build(store, {"tool": TOOL, "liba1": LIBA}, drop=["bin/other"], provided=["**/ld-linux-*"])
+    assert error.value.path == ("packages",)
+
+
+def test_what_another_image_of_the_root_has_does_not_come_along(store: Store) -> None:
+    tree = build(store, WHOLE, keep=["bin/tool"], provided=["**/ld-linux-*", "**/libc.so.*"])
+    assert f"{LIB}/liba.so.1.0" in tree and f"{LIB}/libc.so.6" not in tree and "lib64" not in tree
+
+
+def test_own_paths_follow_a_link_of_the_root(store: Store) -> None:
+    files = [own("bin", symlink="usr/bin"), own("bin/mine", contents="")]
+    tree = build(store, {"one": ONE}, files=files, symlinks={"bin/one": ["bin/uno"]})
+    assert tree["bin"] == Symlink(0o777, 0, 0, EPOCH, (), "usr/bin")
+    assert "usr/bin/mine" in tree and tree["usr/bin/uno"] == Symlink(0o777, 0, 0, EPOCH, (), "one")
+
+
 # the kernel's contract
 
 RELEASE = "6.1.0-1-cloud"
@@ -276,8 +355,8 @@ def test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image(
     assert first == second
 
 
-def test_golden_image_assemble_version_2_tar_1_modules_1(store: Store) -> None:
-    assert assemble.VERSION == "2 tar-1 modules-1"
+def test_golden_image_assemble_version_3_tar_1_modules_1(store: Store) -> None:
+    assert assemble.VERSION == "3 tar-1 modules-1"
     manifest = made(
         store, {"one": ONE, "linux": KERNEL}, kernel=True, files=[own("x", contents="y")], config={"User": "1"}
     )

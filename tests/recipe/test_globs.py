@@ -22,6 +22,8 @@ from pipeline.recipe.globs import expression, matching, selected, unmatched
         ("[!a]x", ["bx"], ["ax", "/x"]),
         ("a[]b", ["a[]b"], ["ab"]),
         ("[^x]", ["^", "x"], ["a"]),
+        ("usr/{sbin/x,lib/x-*}", ["usr/sbin/x", "usr/lib/x-y"], ["usr/x", "usr/lib/x"]),
+        ("{a}{b", ["{a}{b"], ["ab"]),
         ("a.b+", ["a.b+"], ["axb+", "a.bb"]),
         ("a\nb*", ["a\nb\n"], []),
     ],

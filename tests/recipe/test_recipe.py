@@ -7,14 +7,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.language.problem import Problems
 from pipeline.model.digest import canonical_json
+from pipeline.planning.describe import recipe_schema
 from pipeline.recipe import actions
-from pipeline.recipe.recipe import SOURCE_LIMIT, Recipe, load, relative
+from pipeline.recipe.layout import relative
+from pipeline.recipe.recipe import SOURCE_LIMIT, Recipe, load
 
 OWN = Path(__file__).parents[2] / "images"
 
@@ -192,3 +196,5 @@ def test_the_recipes_of_the_default_node_can_be_read(folder: Path, tmp_path: Pat
     copy = tmp_path / "images"
     shutil.copytree(OWN, copy)
     assert load(copy / folder.name).reference == found.reference
+    document = yaml.safe_load((folder / "build.yml").read_text())
+    assert jsonschema.Draft202012Validator(recipe_schema()).is_valid(document)

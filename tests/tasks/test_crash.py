@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from pipeline.tasks import command
-from tests.project import ROOT, declare, run_doit
+from tests.project import declare, run_doit
 
 SPEC = "files: [{path: etc/hostname, contents: node}]\nbuild: {formats: [tar], arch: amd64}\n"
 LINE = r"nodekiln: unexpected error: ValueError: a \\x1b\[31m fault \(while doing (.*), in (pipeline/\S+:\d+)\); "
@@ -65,17 +64,6 @@ def test_who_asks_gets_the_traceback(words: list[str], variables: dict[str, str]
     assert "tar.py" in done.stderr and re.search(LINE, done.stderr)
     broken("")
     assert run_doit("build:node", *words, **variables).returncode == 0
-
-
-def test_the_environment_s_script_takes_it_first(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "kiln", tmp_path)
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name, text in (("python", "exit 0"), ("doit", 'echo "$NODEKILN_DEBUG $@"')):
-        (tmp_path / ".venv/bin" / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / ".venv/bin" / name).chmod(0o755)
-    (tmp_path / "pyproject.toml").touch()
-    said = subprocess.run(["./kiln", "--debug", "build:node"], capture_output=True, text=True, env={"PATH": "/bin"})
-    assert said.stdout == "1 build:node\n", said
 
 
 def test_machines_get_one_line_too() -> None:

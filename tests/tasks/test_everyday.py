@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -166,19 +165,6 @@ def test_an_interrupted_build_says_that_the_next_one_resumes(project: Path, monk
         go_on.set()
     assert process.returncode == 128 + signal.SIGINT and "Traceback" not in told
     assert told.endswith("interrupted: what is done is kept, and the next build resumes there\n")
-
-
-def test_kiln_says_how_it_was_started(tmp_path: Path) -> None:
-    """Its environment is there already, with a doit that prints what messages go by."""
-    shutil.copy(ROOT / "kiln", tmp_path)
-    (tmp_path / "pyproject.toml").touch()
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name, text in (("python", "exit 1"), ("doit", 'echo "$NODEKILN_COMMAND $*"')):
-        (tmp_path / ".venv/bin" / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / ".venv/bin" / name).chmod(0o755)
-    (tmp_path / ".venv/.installed-run").touch()
-    done = subprocess.run(["./kiln", "lock:node", "--check"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "./kiln lock:node --check\n"
 
 
 def test_messages_name_the_command_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
