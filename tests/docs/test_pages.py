@@ -105,4 +105,4 @@ def test_what_does_not_run_has_a_reason(capsys: pytest.CaptureFixture[str]) -> N
     with capsys.disabled():
         for page, step in left_out:
             print(f"\nnot run: {page.relative_to(ROOT)}: {step.text} ({step.reason})", end="")
-    assert len(left_out) <= 8 < sum(1 for page in PAGES for _ in pages.commands(page))
+    assert len(left_out) * 3 <= sum(1 for page in PAGES for _ in pages.commands(page))
