@@ -90,7 +90,7 @@ def marked(command: Command) -> Any:
     marks = [pytest.mark.skip(reason=command.reason)] if command.reason else []
     if command.text.startswith("./kiln build"):
         marks.append(pytest.mark.network)
-    if "--full" in command.text or "--runs" in command.text:
+    if any(option in command.text for option in ("--full", "--runs", "--jobs", "--json table", "--formats all")):
         marks.append(pytest.mark.slow)
     return pytest.param(command, id=str(command), marks=marks)
 
@@ -127,7 +127,8 @@ def collected(words: list[str]) -> subprocess.CompletedProcess[str]:
     """Runs pytest with these words, but for the tests themselves: they are this run."""
     paths = [] if any(word.startswith("tests/") for word in words) else ["tests/model", "tests/writers/test_limits.py"]
     command = [sys.executable, "-m", "pytest", *words, *paths, "--collect-only", "-q", "-p", "no:cacheprovider"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = {**os.environ, "NODEKILN_TEST_PATIENCE": "1"}  # nothing that takes time runs
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def served(project: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
