@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import formats
 from tests import manual
-from tests.project import ROOT
+from tests.project import ROOT, new_project, run_doit
 
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "images").rglob("*.md")]
+
+README_LINES = 95
+"""Maximum length of README.md, in lines: the manual has the rest."""
 
 
 def test_the_index_of_decisions_has_each_by_its_title() -> None:
@@ -41,3 +45,12 @@ def test_links_lead_to_files() -> None:
 def test_a_generated_page_is_up_to_date(path: Path) -> None:
     text = (ROOT / path).read_text("utf-8")
     assert manual.PAGES[path](text) == text, manual.WRITES
+
+
+def test_readme_is_short_and_right_about_formats_and_errors(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= README_LINES
+    assert f"[{len(formats.names())} formats]" in text
+    root = new_project(tmp_path / "project", bad="services:\n  - {name: sshd, imaeg: x}\nbuild: {formats: [tar]}\n")
+    (shown,) = re.findall(r"^    specs/bad\.yml:\d+:\d+(: .+)$", text, re.MULTILINE)
+    assert shown in run_doit("check:bad", cwd=root).stderr
