@@ -80,7 +80,7 @@ def binds_without_source(root: Mapping[str, Entry], bundles: list[Bundle]) -> It
 def _after_init(root: Mapping[str, Entry]) -> dict[str, Entry]:
     """Returns the entries of `root` that a booted node has, and those that init creates."""
     node = {path: entry for path, entry in root.items() if not hidden_reason(path, type(entry) is Directory)}
-    node |= {path: Directory(0o755, 0, 0, 0) for path in (*HIDDEN, *INIT_PATHS)}
+    node |= {path: Directory(0o755, 0, 0, 0) for path in (*HIDDEN, *_INIT_PATHS)}
     node |= {"var/run": _link("/run"), "var/lock": _link("/run/lock"), "var/log/onboot": _link("/run/log/onboot")}
     if type(node.get("etc/resolv.conf")) is Symlink:  # init creates its target
         node[resolve(node, "etc/resolv.conf", may_be_missing=True) or ""] = File(0o644, 0, 0, 0)

@@ -104,7 +104,7 @@ def test_what_something_else_makes_is_there(how: str, store: Store, tmp_path: Pa
 @pytest.mark.parametrize(
     "source",
     ["/", "/etc/motd", "/etc/link", "/etc/resolv.conf", "/run", "/var/run/config", "/dev/ttyS0", "/sys/fs/cgroup",
-     "/proc/sys", "/run/containerd/containerd.sock", "/var/log/x.log", "/etc/../etc/motd", "/lib/modules"],
+     "/proc/sys", "/run/containerd/containerd.sock", "/var/log", "/var/log/x.log", "/etc/../etc/motd", "/lib/modules"],
 )  # fmt: skip
 def test_what_the_root_the_kernel_and_init_have_is_there(source: str, store: Store, tmp_path: Path) -> None:
     folder = "files: [{path: lib/modules, directory: true}]"
