@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import lzma
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pipeline.host.offline import VARIABLE as OFFLINE
 from pipeline.model.errors import NodekilnError
@@ -213,6 +216,24 @@ def test_hashes_that_are_none_are_refused() -> None:
     for line in (b" abc 1 x\n", b" " + b"0" * 64 + b" -1 x\n", b" " + b"0" * 64 + b" 1\n"):
         with pytest.raises(PackageError, match=r"malformed: .* is not a SHA-256, a size and a path"):
             releases.parse(head + line)
+
+
+@given(text=st.text(st.sampled_from("SHA256: 01af\n\tDateSuiteYes"), max_size=200) | st.binary(max_size=200).map(repr))
+@example(text=" continued\nSHA256:\n")
+def test_any_text_is_a_release_file_or_an_error(text: str) -> None:
+    head = "Suite: x\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+    for whole in (text, head + text, text + head):
+        with contextlib.suppress(PackageError):
+            releases.parse(whole.encode())
+
+
+@given(message=st.binary(max_size=300), signatures=st.binary(max_size=300))
+def test_any_bytes_are_no_signature(message: bytes, signatures: bytes) -> None:
+    trusted = [key("archive").extract_certificate()]
+    with pytest.raises(openpgp.BadSignature):
+        openpgp.verified(message, trusted)
+    with pytest.raises(openpgp.BadSignature):
+        openpgp.check_detached(message, signatures, trusted)
 
 
 def test_what_is_not_there_is_named(repository: Repository) -> None:
