@@ -262,6 +262,7 @@ def test_sizes_and_hashes_are_checked(repository: Repository) -> None:
 
 
 def refused_without_file(repository: Repository) -> str:
+    repository.forms = (".xz",)
     repository.publish()
     (repository.folder / "dists/test/main/binary-amd64/Packages.xz").unlink()
     return refused(repository.source())
@@ -293,6 +294,14 @@ def test_a_size_beyond_the_limit_is_refused(repository: Repository, monkeypatch:
     assert "bytes, more than 10" in refused(repository)
     monkeypatch.setattr(suite, "RELEASE_LIMIT", 10)
     assert "InRelease has more than" in refused(repository)
+
+
+def test_a_form_that_the_mirror_lacks_is_passed_over(repository: Repository) -> None:
+    repository.forms = (".xz", ".gz")
+    repository.publish()
+    (repository.folder / "dists/test/main/binary-amd64/Packages.xz").unlink()
+    for _ in range(2):
+        assert names(opened(repository.source())["amd64"]) == ["tool"]
 
 
 # what is kept
