@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from pipeline.model.errors import BadInput
+from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.model.tree import Content, Read, Sink, Transform
 
 ZSTANDARD = "0.25.0"
@@ -65,6 +65,10 @@ zstd:1 1.1 s 98 MB, zstd:4 1.7 s 87 MB, zstd:9 4.7 s 80 MB, zstd:12 9.2 s 79 MB;
 
 _large = threading.Lock()
 """Lock for zstd streams of several jobs: two at once would need twice 200 MB and not be faster."""
+
+
+class LackingPackage(NodekilnError):
+    """A Python package that is not installed with nodekiln everywhere, and is needed now."""
 
 
 class InvalidCompression(BadInput):
@@ -200,11 +204,20 @@ def _block_parameters(level: int) -> Any:
 
 def lz4(level: int) -> Callable[[bytes], bytes]:
     """Returns a function that compresses one block of data into a raw LZ4 block (high compression, levels 1 to 12)."""
-    import lz4.block
-    import lz4.version
+    block = lz4_block()
+    from lz4.version import version
 
-    _pinned("lz4", lz4.version.version, LZ4)
-    return lambda data: bytes(lz4.block.compress(data, mode="high_compression", compression=level, store_size=False))
+    _pinned("lz4", version, LZ4)
+    return lambda data: bytes(block.compress(data, mode="high_compression", compression=level, store_size=False))
+
+
+def lz4_block() -> Any:
+    """Returns the module `lz4.block`. LackingPackage if it is not installed: there is no wheel of it for musl."""
+    try:
+        from lz4 import block
+    except ImportError:
+        raise LackingPackage(f"LZ4 needs the Python package lz4 {LZ4}: pip install 'nodekiln[lz4]'") from None
+    return block
 
 
 def block_compressor(compression: Compression) -> Transform:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.compression import compress
 from pipeline.ondisk import bzimage
 from pipeline.readers import Listing, StructureError, archives
 from pipeline.readers.view import DecompressedView, View, chunks, subview
@@ -69,7 +70,7 @@ def _unpacked(view: View) -> Iterator[bytes]:
 def _lz4(data: bytes) -> Iterator[bytes]:
     """Decompresses a legacy frame of LZ4 (lz4_Frame_format.md, "Legacy frame"): blocks with their sizes, to the end of
     the file or an impossible size (a bzImage has its own size there)."""
-    from lz4 import block
+    block = compress.lz4_block()
 
     at = 0
     while 0 < (size := int.from_bytes(data[at : at + 4], "little")) <= LARGEST_LZ4 and at + 4 + size <= len(data):

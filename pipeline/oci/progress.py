@@ -56,6 +56,9 @@ class Line:
         finally:
             with self._guard:
                 self._active.remove(name)
+                if not self._active and self._drawn > self._since:
+                    self._stream.write("\r\x1b[K")
+                    self._stream.flush()
 
     def _add(self, count: int) -> None:
         with self._guard:

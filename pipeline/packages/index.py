@@ -126,35 +126,58 @@ def _data(opened: OpenSuite, component: str, path: str, mirrors: Mirrors) -> byt
         if entry.size > INDEX_LIMIT:
             raise PackageError(f"{suite}: {entry.path} has {entry.size} bytes, more than {INDEX_LIMIT}")
     whole = release.files.get(path)
-    kept = whole or forms[0]
-    with contextlib.suppress(FileNotFoundError):
-        data = (suite.folder / kept.sha256).read_bytes()
-        if hashlib.sha256(data).hexdigest() == kept.sha256:
-            return data if whole else _decompressed(forms[0], data, INDEX_LIMIT)
+    for entry in [whole] if whole else forms:
+        if (data := _kept(opened, entry)) is not None:
+            return data if whole else _decompressed(entry, data, INDEX_LIMIT)
     if is_offline() and not (bases and bases[0].startswith(LOCAL)):
         raise PackageError(f"{suite}: {path} is not in the cache, and {OFFLINE} is set")
-    packed = _received(opened, forms[0], mirrors)
-    data = _decompressed(forms[0], packed, whole.size if whole else INDEX_LIMIT)
-    if whole and (len(data), hashlib.sha256(data).hexdigest()) != (whole.size, whole.sha256):
-        raise PackageError(f"{suite}: {forms[0].path} holds another file than the Release file lists")
-    _keep(opened, kept, data if whole else packed)
-    return data
+    return _received(opened, forms, whole, mirrors)
 
 
-def _received(opened: OpenSuite, entry: Entry, mirrors: Mirrors) -> bytes:
-    """Returns a listed file from the first mirror that has it as it is listed. PackageError."""
+def _kept(opened: OpenSuite, entry: Entry) -> bytes | None:
+    """Returns a listed file that is kept; None if it is not there as it is listed."""
+    with contextlib.suppress(FileNotFoundError):
+        data = (opened.suite.folder / entry.sha256).read_bytes()
+        if hashlib.sha256(data).hexdigest() == entry.sha256:
+            return data
+    return None
+
+
+def _received(opened: OpenSuite, forms: Sequence[Entry], whole: Entry | None, mirrors: Mirrors) -> bytes:
+    """Returns an index, uncompressed, by the first of its forms that a mirror has; it is kept. PackageError.
+
+    whole: the uncompressed form, if it is listed.
+    """
+    missing: list[str] = []
+    for entry in forms:
+        try:
+            packed = _file(opened, entry, mirrors)
+        except NotInRepository as error:
+            missing.append(str(error))
+            continue
+        data = _decompressed(entry, packed, whole.size if whole else INDEX_LIMIT)
+        if whole and (len(data), hashlib.sha256(data).hexdigest()) != (whole.size, whole.sha256):
+            raise PackageError(f"{opened.suite}: {entry.path} holds another file than the Release file lists")
+        _keep(opened, whole or entry, data if whole else packed)
+        return data
+    raise PackageError(missing[0])
+
+
+def _file(opened: OpenSuite, entry: Entry, mirrors: Mirrors) -> bytes:
+    """Returns a listed file from the first mirror that has it as it is listed. PackageError, NotInRepository."""
     paths = [entry.by_hash, entry.path] if opened.release.has_by_hash else [entry.path]
     errors: list[str] = []
-    for base in opened.bases:
-        for path in paths:
-            try:
-                return _download(f"{base}/{path}", opened, entry, mirrors)
-            except NotInRepository:
-                errors.append(f"{base}/{entry.path} is not there: try again when the mirror is complete")
-            except (PackageError, ImageError, OSError) as error:
-                errors.append(str(error))
-                break
-    raise PackageError("\n".join(f"{opened.suite}: {error}" for error in dict.fromkeys(errors)))
+    for url in (f"{base}/{path}" for base in opened.bases for path in paths):
+        try:
+            return _download(url, opened, entry, mirrors)
+        except NotInRepository:
+            continue
+        except (PackageError, ImageError, OSError) as error:
+            errors.append(str(error))
+    if errors:
+        raise PackageError("\n".join(f"{opened.suite}: {error}" for error in dict.fromkeys(errors)))
+    place = f"{opened.bases[0]}/{entry.path}"
+    raise NotInRepository(f"{opened.suite}: {place} is not there: try again when the mirror is complete")
 
 
 def _download(url: str, opened: OpenSuite, entry: Entry, mirrors: Mirrors) -> bytes:

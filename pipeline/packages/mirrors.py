@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from pipeline.host import settings
+from pipeline.host import containment, settings
 from pipeline.host.offline import VARIABLE as OFFLINE
 from pipeline.host.offline import is_offline
 from pipeline.model.errors import BadInput
 from pipeline.oci import http, trust
 from pipeline.packages import host_apt
-from pipeline.packages.error import NotInRepository, UnknownMirror
+from pipeline.packages.error import NotInRepository, PackageError, UnknownMirror
 from pipeline.packages.sources import ARCHIVES
 from pipeline.store import CHUNK
 
@@ -49,7 +49,12 @@ class Mirrors:
     """The mirrors of archives, with their proxies and passwords. Each property is computed when it is first needed."""
 
     def bases(self, archive: str) -> tuple[str, ...]:
-        """Returns the base URLs of `archive`, its name or URL, in the order in which they are asked; () if unknown."""
+        """Returns the base URLs of `archive`, its name or URL, in the order in which they are asked; () if unknown.
+
+        PackageError for a folder outside the project, which a project may not name.
+        """
+        if archive.startswith(LOCAL) and containment.escapes(local_path(archive)):
+            raise PackageError(f"{archive} lies outside the project ({containment.ALLOWED})")
         if "/" in archive:
             return (archive.rstrip("/"),)
         if self._configured:

@@ -66,6 +66,7 @@ class Package(NamedTuple):
                 all(type(text) is str and text.isprintable() for text in texts)
                 and _NAME.fullmatch(package.name)
                 and package.size >= 0
+                and not _leads_away(package.filename)
             ):
                 Digest.parse("sha256:" + package.sha256)
                 return package
@@ -73,3 +74,8 @@ class Package(NamedTuple):
             pass
         remedy = user_command("lock --update NAME")
         raise BadInput(f"not a package: {str(unsafe_package)[:80]}… (restore the lock, or {remedy})")
+
+
+def _leads_away(path: str) -> bool:
+    """Returns whether a path below an archive is absolute, or leads out of it."""
+    return path.startswith("/") or ".." in path.split("/")

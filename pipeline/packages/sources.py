@@ -59,7 +59,8 @@ class Source:
     archive: ArchiveName | None = None
     """Name of the archive, whose mirrors are those of the host or of the setting `packages`: `debian`."""
     url: Url | None = None
-    """Base URL of an archive of one's own, in place of `archive`: the folder that has `dists`."""
+    """Base URL of an archive of one's own, in place of `archive`: the folder that has `dists`. One of this
+    machine (`file:`) lies in the project."""
     components: tuple[Component, ...] = ("main",)
     """Components of the suites; `[main]` by default."""
     snapshot: Date | None = None

@@ -10,6 +10,7 @@ attack, or a mirror that lags. A snapshot does not change and is requested once.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +37,8 @@ EXPIRED = "NODEKILN_EXPIRED"
 `[tool.nodekiln] expired`."""
 RELEASE_LIMIT = 16 << 20
 """Maximum size of a Release file, in bytes; those of large archives have some hundred KiB."""
+NAME = 80
+"""Characters of an archive's name or URL, and suite, that the name of a folder begins with."""
 SIGNED = "InRelease"
 PLAIN, DETACHED = "Release", "Release.gpg"
 CONDITION = "condition.json"
@@ -71,9 +74,18 @@ Files = Mapping[str, bytes]
 
 
 def suites(sources: Iterable[Source], home: Path) -> list[Suite]:
-    """Returns the suites of `sources`, in their order. home: the folder that has theirs."""
-    named = [(source, suite) for source in sources for suite in source.suites]
-    return [Suite(source, name, home / quote(f"{source.lines()[0].split()[0]} {name}", "")) for source, name in named]
+    """Returns the suites of `sources`, in their order. home: the folder that has theirs, apart by archive and keys."""
+    return [Suite(source, name, home / _folder_name(source, name)) for source in sources for name in source.suites]
+
+
+def _folder_name(source: Source, suite: str) -> str:
+    """Returns a name for the folder of a suite; another for other keys, so that no project spoils what others read."""
+    name = f"{source.lines()[0].split()[0]} {suite}"
+    try:
+        digest = hashlib.sha256(name.encode() + source.keys.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PackageError(f"{source.keys}: cannot be read: {error.strerror}") from None
+    return f"{quote(name, '')[:NAME]}-{digest[:16]}"
 
 
 def open_suite(suite: Suite, mirrors: Mirrors) -> OpenSuite:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -39,14 +40,18 @@ def collect(folder: Path) -> list[Path]:
 
 
 def requirement() -> str:
-    """Returns what pip is asked for: the source that runs, the wheel that was installed (PEP 610), or the version."""
+    """Returns what pip is asked for: the source that runs, the wheel that was installed (PEP 610), or the version;
+    with the extra for LZ4 if that is installed."""
+    extra = "[lz4]" if find_spec("lz4") else ""
     source = Path(pipeline.__file__).parent.parent
     if settings.project_name(source) == DISTRIBUTION:
-        return str(source)
+        return f"{source}{extra}"
     installed = metadata.distribution(DISTRIBUTION)
     url = urlsplit(json.loads(installed.read_text("direct_url.json") or "{}").get("url", ""))
     wheel = Path(unquote(url.path))
-    return str(wheel) if url.scheme == "file" and wheel.is_file() else f"{DISTRIBUTION}=={installed.version}"
+    return (
+        f"{wheel}{extra}" if url.scheme == "file" and wheel.is_file() else f"{DISTRIBUTION}{extra}=={installed.version}"
+    )
 
 
 def _installed() -> list[str]:

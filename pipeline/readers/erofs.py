@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from pipeline.compression import compress
 from pipeline.ondisk import decode_device
 from pipeline.ondisk import erofs as ondisk
 from pipeline.readers import HEADER, LARGEST_DIRECTORY, Listing, Node, Reader, StructureError, walk
@@ -100,9 +101,9 @@ class _Erofs:
         )
 
     def _decompressed(self, at: int, stored: int, length: int) -> bytes:
-        import lz4.block
-
-        return bytes(lz4.block.decompress(self.view.read(at, stored).lstrip(b"\0"), uncompressed_size=length))
+        return bytes(
+            compress.lz4_block().decompress(self.view.read(at, stored).lstrip(b"\0"), uncompressed_size=length)
+        )
 
     def names(self, inode: _ErofsInode) -> Iterator[tuple[str, int]]:
         """Yields name and number of each entry of a directory, without `.` and `..`."""

@@ -22,6 +22,7 @@ from pipeline.project.project import RESULTS, Project
 from pipeline.tasks import crash, from_bundle, plan_cache
 from pipeline.tasks.command import NodekilnTask, no_spec
 from pipeline.tasks.plan_cache import Step
+from pipeline.tasks.reporter import WATCHED
 from pipeline.tasks.request import BUILD, Request
 from pipeline.tasks.spec_tasks import SpecTasks
 from pipeline.tasks.uptodate import AllSame, SameFiles, SameKey
@@ -96,7 +97,7 @@ class Build:
             elif not step.key:
                 self._unlocked += [(tasks, step)] * (not step.needs)
                 together = self._unlocked if self._request.builds_all else [(tasks, step)]
-                yield self._task(step.task, [_resolve, together], step.needs, step.doc)
+                yield self._task(step.task, [_resolve, together], step.needs, step.doc, meta={WATCHED: True})
             elif step.format:
                 clean = [_Cleaning(partial(_remove_format, tasks, step))]
                 arguments = {"uptodate": [SameFiles(tasks, step)], "targets": step.targets, "clean": clean}

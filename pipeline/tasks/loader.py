@@ -17,12 +17,15 @@ from doit.cmd_base import TaskLoader2
 from doit.task import Task
 
 from pipeline.host.offline import go_offline
+from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput
 from pipeline.project.project import RESULTS, STATE, Project
 from pipeline.tasks import build as building
 from pipeline.tasks import command, crash, from_bundle, process
 from pipeline.tasks.request import BUILD, Request
 
+SELECTING = ("run", "info", "clean", "forget", "ignore")
+"""doit's commands whose words are names of tasks."""
 OFFLINE = "offline"
 """doit's variable: `doit build:node offline=1`."""
 
@@ -44,6 +47,9 @@ class Loader(TaskLoader2):  # type: ignore[misc]
             task.cfg_values = self.config.get(f"task:{task.name}")
         if cmd.name == "help":
             _describe(tasks)
+        if cmd.name in SELECTING:
+            with crash.guard():
+                _check_first(request, tasks)
         return tasks
 
 
@@ -98,6 +104,23 @@ def _check_names(project: Project, request: Request) -> None:
     for name, colon, _ in (name.partition(":") for name in request.names):
         if colon and (name == BUILD or (name in command.names() and command.find(name).names is Project.names)):
             raise BadInput(command.no_spec())
+
+
+def _check_first(request: Request, tasks: Sequence[Task]) -> None:
+    """Raises BadInput, with what may be meant, if the first name is no task, target or pattern.
+
+    A task's own words may stand behind it, and are not looked at.
+    """
+    name = next(iter(request.names), "*")
+    known = [task.name for task in tasks]
+    if "*" in name or name in known or any(name in task.targets for task in tasks):
+        return
+    from pipeline.language.problem import suggestion
+
+    _, colon, rest = name.partition(":")
+    meant = suggestion(name, [*known, *(f"{each}{colon}{rest}" for each in command.names())])
+    hint = f" ({meant})" if meant else ""
+    raise BadInput(f"there is no task {name!r}{hint}: {user_command('list')} prints all")
 
 
 def _describe(tasks: Sequence[Task]) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +28,8 @@ RESUMES = "interrupted: what is done is kept, and the next build resumes there"
 
 _farewell: list[str] = []
 """Text to print when the run ends."""
+_last_calls: list[Callable[[], None]] = []
+"""Called before the process is replaced."""
 
 
 def prepare(request: Request) -> None:
@@ -61,8 +64,15 @@ def _leave(status: int) -> None:
     os._exit(status)
 
 
+def before_repeat(call: Callable[[], None]) -> None:
+    """Has `call` called before the process is replaced: it leaves the terminal in order."""
+    _last_calls.append(call)
+
+
 def repeat() -> NoReturn:
     """Replaces the process by a new one that runs the same command line."""
+    for call in _last_calls:
+        call()
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 

@@ -6,28 +6,20 @@ Without rich, or if the output is not a terminal after all, the plain lines rema
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from pipeline.host.terminal import escaped, printable
-from pipeline.model import size
-from pipeline.store import progress_counter
+from pipeline.tasks import process
+from pipeline.tasks.heartbeat import Work, described
 from pipeline.tasks.last_run import RESTORED, Event
-from pipeline.tasks.reporter import LineReporter, is_stage
+from pipeline.tasks.reporter import LineReporter, is_stage, is_watched
 
 REFRESHED = 8
 """Refreshes of the view per second."""
 SHOWN = 8
 """Maximum number of running stages in the view; the rest are counted."""
-
-
-class Work(NamedTuple):
-    """A running stage: its start (monotonic seconds), and its meter of bytes moved."""
-
-    begun: float
-    meter: progress_counter.ProgressCounter
 
 
 class LiveReporter(LineReporter):
@@ -38,10 +30,8 @@ class LiveReporter(LineReporter):
     def __init__(self, outstream: TextIO, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
         self.total = 0
-        self.work: dict[str, Work] = {}
         self.live: Any = None
         """rich's Live; None before the first stage, False if there is none."""
-        self.guard = threading.Lock()
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
         self.total = sum(is_stage(task) for task in closure(tasks, selected_tasks))
@@ -49,20 +39,17 @@ class LiveReporter(LineReporter):
     def execute_task(self, task: Any) -> None:
         """Called in the thread that runs the task, so that the meter is that thread's."""
         super().execute_task(task)
-        if not is_stage(task):
+        if not is_watched(task):
             return
-        work = Work(time.monotonic(), progress_counter.ProgressCounter())
-        progress_counter.current.set(work.meter)
         with self.guard:
-            self.work[task.name] = work
             first, self.live = self.live is None, self.live or False
         if first and self.outstream.isatty():
             self.live = _live(self)  # it draws at once, and asks for our state for it
+            process.before_repeat(self.stop)
 
-    def note(self, task: Any, outcome: str) -> Event:
-        with self.guard:
-            self.work.pop(task.name, None)
-        return super().note(task, outcome)
+    def beats(self) -> bool:
+        """Returns False once there is a view."""
+        return not self.live
 
     def write(self, text: str) -> None:
         if self.live:
@@ -71,26 +58,19 @@ class LiveReporter(LineReporter):
             super().write(text)
 
     def complete_run(self) -> None:
-        if self.live:
-            self.live.stop()
-            self.live = False
+        self.stop()
         super().complete_run()
+
+    def stop(self) -> None:
+        """Removes the view from the terminal."""
+        live, self.live = self.live, False
+        if live:
+            live.stop()
 
     def state(self) -> tuple[dict[str, Event], dict[str, Work]]:
         """Returns the finished and the running stages."""
         with self.guard:
             return dict(self.events), dict(self.work)
-
-
-def described(moved: progress_counter.ProgressCounter, seconds: float) -> str:
-    """Returns the bytes that a stage moved in `seconds`, with total and time left if they are known; "" for none."""
-    if not moved.count:
-        return ""
-    rate = moved.count / max(seconds, 0.001)
-    if not moved.total:
-        return f"{size.shown(moved.count)}, {size.shown(rate)}/s"
-    left = max(moved.total - moved.count, 0) / rate
-    return f"{size.shown(moved.count)} of {size.shown(moved.total)}, {size.shown(rate)}/s, {left:.0f} s left"
 
 
 def closure(tasks: Mapping[str, Any], selected: list[str]) -> list[Any]:
@@ -133,7 +113,7 @@ def _view(reporter: LiveReporter) -> Any:
     restored = sum(event.outcome == RESTORED for event in events.values())
     head.add_row(
         ProgressBar(total=max(reporter.total, 1), completed=len(events), width=30),
-        Text(f"{len(events)} of {reporter.total} stages"),
+        Text(f"{len(events)} of {reporter.total} stages" if reporter.total else "before the first stage"),
         Text(f"{restored} restored" if restored else "", style="cyan"),
     )
     rows = Table.grid(padding=(0, 2))

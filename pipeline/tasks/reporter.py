@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,13 @@ from doit.reporter import ConsoleReporter
 from pipeline.host.terminal import escaped, say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.store import progress_counter
 from pipeline.tasks import crash, last_run, process, warnings
+from pipeline.tasks.heartbeat import Heartbeat, Work, running
 from pipeline.tasks.last_run import FAILED, RAN, RESTORED, UP_TO_DATE, Event
+
+WATCHED = "watched"
+"""Key of a task's metadata: it shows that it is running, although it is no stage."""
 
 
 class Explained(TaskFailed):  # type: ignore[misc]
@@ -87,8 +93,17 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         self.damaged: list[str] = []
         """A line for each damaged object of the store."""
         self.said: set[str] = set()
+        self.work: dict[str, Work] = {}
+        """The watched tasks that are running."""
+        self.guard = threading.Lock()
+        self.heartbeat = Heartbeat(self.beat)
 
     def write(self, text: str) -> None:
+        """Prints `text` at once."""
+        self.heartbeat.touch()
+        self.print(text)
+
+    def print(self, text: str) -> None:
         """Prints `text` at once; a build goes on when nobody reads any more."""
         try:
             self.outstream.write(escaped(text))
@@ -99,10 +114,30 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             _silence(self.outstream)
 
     def execute_task(self, task: Any) -> None:
+        """Called in the thread that runs the task, so that the meter is that thread's."""
         self.begun[task.name] = time.monotonic()
+        if not is_watched(task):
+            return
+        work = Work(time.monotonic(), progress_counter.ProgressCounter())
+        progress_counter.current.set(work.meter)
+        with self.guard:
+            self.work[task.name] = work
+        self.heartbeat.start()
+
+    def beat(self) -> None:
+        """Prints what is running."""
+        with self.guard:
+            work = dict(self.work)
+        if work and self.beats():
+            self.print(running(work))
+
+    def beats(self) -> bool:
+        """Returns whether silence is to be broken by lines."""
+        return True
 
     @crash.guarded
     def add_success(self, task: Any) -> None:
+        self.leave(task)
         self.tell_damage()
         ran = (task.values or {}).get("ran")
         if ran is None:
@@ -122,6 +157,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
 
     @crash.guarded
     def add_failure(self, task: Any, fail: Any) -> None:
+        self.leave(task)
         self.tell_damage()
         if is_stage(task):
             self.note(task, FAILED)
@@ -137,8 +173,14 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         else:
             say(f"{task.name}: {fail.get_msg()}", error=True)
 
+    def leave(self, task: Any) -> None:
+        """Notes that a task is not running any more."""
+        with self.guard:
+            self.work.pop(task.name, None)
+
     @crash.guarded
     def complete_run(self) -> None:
+        self.heartbeat.stop()
         if self.runtime_errors:
             say("\n".join(self.runtime_errors), error=True)
         warned = warnings.take(self.refused)
@@ -187,6 +229,11 @@ def chosen(outstream: TextIO) -> type[LineReporter]:
 def is_stage(task: Any) -> bool:
     """Returns whether a task performs or publishes an action."""
     return any(hasattr(check, "action") for check, *_ in task.uptodate)
+
+
+def is_watched(task: Any) -> bool:
+    """Returns whether a task shows that it is running: a stage, or the resolving of names before the first one."""
+    return is_stage(task) or bool(task.meta and task.meta.get(WATCHED))
 
 
 def why(task: Any) -> str:

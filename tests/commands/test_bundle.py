@@ -487,6 +487,27 @@ def test_a_symlink_in_the_folder_is_not_followed(bundled: Bundled, tmp_path: Pat
     assert "images is a symlink" in line and not [*(tmp_path / "elsewhere").iterdir()]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--arch", "s390x"], "is built for amd64, arm64, not for s390x"),
+        (["--formats", "tra"], "there is no format 'tra'"),
+        (["--formats", "raw-efi"], "needs a kernel to start"),
+        (["--push", "oci:x"], "only a registry can be pushed to"),
+        (["--push", "a.b/c:1", "--output", "x.tar"], "takes --output or --push, not both"),
+    ],
+)
+def test_what_cannot_be_bundled(bundled: Bundled, mirror: Path, words: list[str], said: str) -> None:
+    told = online(bundled.root, mirror, "bundle:node", *words, code=3)
+    assert said in told and "Traceback" not in told
+
+
+def test_a_node_that_is_not_locked_is_not_bundled(bundled: Bundled, mirror: Path, tmp_path: Path) -> None:
+    root = clone(bundled, tmp_path / "clone")
+    (root / "specs/node.lock").unlink()
+    assert "`doit lock:node` first" in online(root, mirror, "bundle:node", code=1)
+
+
 def test_other_folders_are_not_written_over(bundled: Bundled, mirror: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").write_text("mine")

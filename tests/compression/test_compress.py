@@ -1,6 +1,7 @@
 """Compression: the same bytes always, and others' tools read them."""
 
 import itertools
+import sys
 import zlib
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.compression import compress
-from pipeline.compression.compress import Compression, InvalidCompression, compressor, parse
+from pipeline.compression.compress import Compression, InvalidCompression, LackingPackage, compressor, parse
 from pipeline.model.tree import Slice
 from tests.judges import need, run
 from tests.writers import samples
@@ -110,3 +111,12 @@ def test_a_block_becomes_what_it_is_alone(name, sizes):
     assert created == [bytes(work([data])[0]) for data in some]
     unpack = zstandard.ZstdDecompressor().decompress if name.startswith("zstd") else zlib.decompress
     assert list(map(unpack, created)) == some
+
+
+def test_lz4_may_be_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lz4", None)
+    for use in (lambda: compress.lz4(9), compress.lz4_block):
+        with pytest.raises(
+            LackingPackage, match=r"^LZ4 needs the Python package lz4 4\.4\.5: pip install 'nodekiln\[lz4\]'$"
+        ):
+            use()

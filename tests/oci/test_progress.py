@@ -36,6 +36,15 @@ def test_one_line_that_is_drawn_over_on_a_terminal() -> None:
     assert lines[3] == "busybox: 30 MiB in 3.0 s (10 MiB/s)\n"
 
 
+def test_the_line_is_gone_when_the_last_transfer_ends() -> None:
+    out, seconds = Terminal(), (1 + number / 4 for number in count())
+    line = Line(out, lambda: next(seconds))
+    with line.transfer("debian trixie InRelease", 100) as progress:
+        progress(50)
+    assert out.getvalue().startswith("\r\x1b[Kdebian trixie InRelease  50 B of 100 B")
+    assert out.getvalue().endswith("\r\x1b[K")
+
+
 def test_a_line_an_image_elsewhere_and_none_for_nothing() -> None:
     out, seconds = io.StringIO(), count()
     line = Line(out, lambda: float(next(seconds)))

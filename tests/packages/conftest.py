@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.host import containment
 from pipeline.oci import http
 from pipeline.packages import mirrors, state
 from tests.packages.repository import Repository
@@ -14,6 +15,7 @@ from tests.packages.repository import Repository
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test asks Debian's archive of old packages, and what one test met or kept the next does not."""
     monkeypatch.setenv("NODEKILN_SNAPSHOT", "off")
+    monkeypatch.setenv(containment.VARIABLE, "1")  # archives lie beside the projects
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     http.silent.clear()
     state.state_folder.cache_clear()

@@ -342,6 +342,8 @@ def test_offline_the_archive_is_not_asked(
         {"size": -1},
         {"size": "1"},
         {"name": "../x"},
+        {"filename": "/etc/passwd"},
+        {"filename": "pool/../../etc/passwd"},
         {"name": 1},
         {"more": 1},
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import lzma
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pipeline.host.offline import VARIABLE as OFFLINE
 from pipeline.model.errors import NodekilnError
@@ -215,6 +218,24 @@ def test_hashes_that_are_none_are_refused() -> None:
             releases.parse(head + line)
 
 
+@given(text=st.text(st.sampled_from("SHA256: 01af\n\tDateSuiteYes"), max_size=200) | st.binary(max_size=200).map(repr))
+@example(text=" continued\nSHA256:\n")
+def test_any_text_is_a_release_file_or_an_error(text: str) -> None:
+    head = "Suite: x\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+    for whole in (text, head + text, text + head):
+        with contextlib.suppress(PackageError):
+            releases.parse(whole.encode())
+
+
+@given(message=st.binary(max_size=300), signatures=st.binary(max_size=300))
+def test_any_bytes_are_no_signature(message: bytes, signatures: bytes) -> None:
+    trusted = [key("archive").extract_certificate()]
+    with pytest.raises(openpgp.BadSignature):
+        openpgp.verified(message, trusted)
+    with pytest.raises(openpgp.BadSignature):
+        openpgp.check_detached(message, signatures, trusted)
+
+
 def test_what_is_not_there_is_named(repository: Repository) -> None:
     repository.publish()
     assert "has no component man (did you mean 'main'?)" in refused(repository.source(components=["man"]))
@@ -241,6 +262,7 @@ def test_sizes_and_hashes_are_checked(repository: Repository) -> None:
 
 
 def refused_without_file(repository: Repository) -> str:
+    repository.forms = (".xz",)
     repository.publish()
     (repository.folder / "dists/test/main/binary-amd64/Packages.xz").unlink()
     return refused(repository.source())
@@ -272,6 +294,14 @@ def test_a_size_beyond_the_limit_is_refused(repository: Repository, monkeypatch:
     assert "bytes, more than 10" in refused(repository)
     monkeypatch.setattr(suite, "RELEASE_LIMIT", 10)
     assert "InRelease has more than" in refused(repository)
+
+
+def test_a_form_that_the_mirror_lacks_is_passed_over(repository: Repository) -> None:
+    repository.forms = (".xz", ".gz")
+    repository.publish()
+    (repository.folder / "dists/test/main/binary-amd64/Packages.xz").unlink()
+    for _ in range(2):
+        assert names(opened(repository.source())["amd64"]) == ["tool"]
 
 
 # what is kept

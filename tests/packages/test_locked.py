@@ -151,6 +151,24 @@ def send(asked: servers.Request, folder: Path, path: str) -> bool:
     return path != "" and file.is_file() and asked.answer(200, file.read_bytes())
 
 
+def test_another_source_resolves_anew_and_a_spec_chooses_its_release(tmp_path: Path) -> None:
+    use(repository(tmp_path / "debian", one="1", two="1"))
+    doit("build")
+    other = repository(tmp_path / "other", one="2", two="2")
+    other.publish()
+    listed = json.loads(Path("sources.yml").read_text())
+    Path("sources.yml").write_text(json.dumps({**listed, "other": [other.source()]}))
+    doit("build", NODEKILN_LOCKED="1")  # another release is no change
+    spec = Path("specs/node.yml").read_text()
+    Path("specs/node.yml").write_text(spec.replace("build: {", "build: {release: other, "))
+    assert "not locked: one (amd64), two (amd64)" in doit("build", code=1, NODEKILN_LOCKED="1")
+    doit("build")
+    assert versions() == {"one": "2", "two": "2"}
+    [entry] = json.loads(Path("specs/node.lock").read_text())["packages"]["one"].values()
+    assert entry["dates"] == {f"file:{other.folder} test": "2026-01-01T00:00:00Z"}
+    assert json.loads(entry["request"])["sources"] == [f"file:{other.folder} test main"]
+
+
 def test_a_lock_from_before_suites_were_recorded_serves(tmp_path: Path) -> None:
     use(repository(tmp_path / "debian", one="1", two="1"))
     doit("lock")

@@ -138,3 +138,14 @@ def test_offline_a_local_mirror_is_read(folder: Path, monkeypatch: pytest.Monkey
     assert b"".join(Mirrors().chunks(f"file:{folder}/x%20y")) == b"local"
     with pytest.raises(OSError, match=r"127.0.0.1:9: NODEKILN_OFFLINE is set"):
         Mirrors().open("http://127.0.0.1:9/")
+
+
+def test_a_project_names_no_folder_outside_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs nodekiln may: it is in the setting."""
+    monkeypatch.delenv("NODEKILN_OUTSIDE")
+    assert Mirrors().bases(f"file:{folder}/apt") == (f"file:{folder}/apt",)
+    for outside in ("file:/etc", f"file:{folder}/../x", "copy:/etc"):
+        with pytest.raises(PackageError, match=r"lies outside the project \(NODEKILN_OUTSIDE=1"):
+            Mirrors().bases(outside)
+    monkeypatch.setenv(mirrors.VARIABLE, "file:/srv")
+    assert Mirrors().bases("debian") == ("file:/srv/debian",)

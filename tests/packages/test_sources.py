@@ -87,6 +87,7 @@ def test_a_mistake_is_one_line_with_its_place(
     tmp_path: Path, text: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NODEKILN_OUTSIDE")
     write(tmp_path, text.replace("\\n", "\n"))
     with pytest.raises(Problems) as error:
         sources.load()

@@ -20,7 +20,7 @@ KEY = 'ssh-ed25519 AAAA "me" @ü'
 PROJECT = {
     ".github/workflows/build.yml", ".gitignore", ".vscode/settings.json", "README.md", "images/hello/build.yml",
     "images/hello/index.html", "pyproject.toml", "requirements.txt", "specs/edge.yml", "specs/schema.json",
-    "specs/sources.schema.json",
+    "specs/recipe.schema.json", "specs/sources.schema.json",
 }  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def test_a_project_has_all_files_with_its_words(tmp_path: Path, monkeypatch: pyt
     assert {*files} == PROJECT and not any("@NAME@" in text or "@VERSION@" in text for text in files.values())
     assert files["requirements.txt"] == f"nodekiln=={__version__}\n"
     assert tomllib.loads(files["pyproject.toml"])["tool"]["nodekiln"] == {"packages": ["https://a", "file:/b"]}
-    assert "specs/schema.json" in json.loads(files[".vscode/settings.json"])["yaml.schemas"]
+    assert {*json.loads(files[".vscode/settings.json"])["yaml.schemas"]} == {*template.SCHEMAS}
     spec = yaml.safe_load(files["specs/edge.yml"])
     assert [file["contents"] for file in spec["files"]] == [f"{KEY}\n"]
     assert files["specs/edge.yml"].startswith("# yaml-language-server: $schema=schema.json\n")

@@ -25,6 +25,8 @@ MANY = [f"{{label: p{number}, size: 1M}}" for number in range(128)]
 WRONG = [
     ("build: {formats: [tar, raw-efi.zts]}\n", "1:24: unknown format 'raw-efi.zts' (did you mean 'raw-efi.zst'?)"),
     ("build: {formats: [tar.zst]}\n", "1:19: unknown format 'tar.zst'"),
+    ("build: {release: bokworm}\n", "1:18: there is no release 'bokworm' (did you mean 'bookworm'?)"),
+    ("build: {release: x}\n", "1:18: there is no release 'x' (there is trixie, bookworm, noble)"),
     ("build: {formats: [qcow2]}\n", "(did you mean 'qcow2-bios' or 'qcow2-efi' or 'qcow2-bios.zst'?)"),
     ("build: {formats: [raw]}\n", "(did you mean 'raw-bios' or 'raw-efi' or 'raw-hybrid'?)"),
     ("build: {formats: [ISO]}\n", "(did you mean 'iso-bios' or 'iso-efi' or 'iso-efi-initrd'?)"),

@@ -64,6 +64,17 @@ def test_a_command_s_words_and_options(project: Path) -> None:
     assert "invalid literal" in installed("size:node", "--top", "x", code=3)
 
 
+@pytest.mark.parametrize(("words", "told"), [
+    (["build:nod"], "'build:nod' (did you mean 'build:node'?)"),
+    (["build:node:tarr"], "'build:node:tarr' (did you mean 'build:node:tar'?)"),
+    (["lokc:node", "--x"], "'lokc:node' (did you mean 'lock:node'?)"),
+    (["info", "biuld"], "'biuld' (did you mean 'build'?)"),
+    (["zzz"], "'zzz'"),
+])  # fmt: skip
+def test_a_name_that_is_no_task(project: Path, words: list[str], told: str) -> None:
+    assert installed(*words, code=3) == f"there is no task {told}: `doit list` prints all\n"
+
+
 def test_options_of_a_task_have_defaults_in_pyproject(project: Path) -> None:
     with open("pyproject.toml", "a") as file:
         file.write('[tool.doit.tasks."graph:node"]\nformat = "dot"\n')
@@ -136,7 +147,7 @@ WORDS = re.compile(r"SqliteDB\._|sys\.(orig_)?argv|\bgetopt\b|/proc/self|gc\.set
 def test_one_module_changes_the_process() -> None:
     """Nothing else reads the command line, patches doit, or leaves something behind in the process."""
     modules = [*(ROOT / "pipeline/tasks").glob("*.py"), *(ROOT / "pipeline/commands").glob("*.py")]
-    assert [path.name for path in modules if WORDS.search(path.read_text())] == ["process.py"]
+    assert [path.name for path in modules if WORDS.search(path.read_text())] == ["console.py", "process.py"]
 
 
 # other projects of the environment
@@ -174,4 +185,4 @@ def test_another_project_sees_doit_s_own_commands(
         "clean", "dumpdb", "forget", "help", "ignore", "info", "list", "reset-dep", "run", "strace", "tabcompletion",
     }  # fmt: skip
     declare(Path())  # as soon as it asks for our loader, it has ours
-    assert "there is no spec" in installed("list")
+    assert "no specs/NAME.yml here" in installed("list")

@@ -112,6 +112,29 @@ def test_json_is_for_machines(project):
     assert results["stage:sshd"] == results["stage:restored"] == "success"
 
 
+BEATING = """
+import threading
+from pipeline.tasks import heartbeat, reporter
+heartbeat.FIRST_SECONDS, beaten, beat = 0.01, threading.Event(), reporter.LineReporter.beat
+
+def beat_on(self):
+    beat(self)
+    beaten.set()
+
+reporter.LineReporter.beat, perform = beat_on, lambda name: beaten.wait(60) and {"key": "1", "ran": True}
+"""
+
+
+def test_a_log_shows_what_takes_long(project):
+    """A stage that ends only after the line was printed."""
+    project("sshd")
+    with (project.folder / "dodo.py").open("a") as dodo:
+        dodo.write(BEATING)
+    first, *_, last, summary = project.doit("stage").stdout.splitlines()
+    assert re.fullmatch(r"running: stage:sshd \(0 s\)", first) and last.startswith("stage:sshd: ran in ")
+    assert summary.startswith("1 ran")
+
+
 def test_a_terminal_shows_what_is_happening(project):
     project("sshd", "restored")
     seen = project.look("stage")
