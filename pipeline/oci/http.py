@@ -42,6 +42,8 @@ ERROR_LIMIT = 2048
 CONNECTIONS = 8
 """Bodies that all threads together read at once."""
 
+REPEATED = "(not asked again in this build)"
+"""End of the message about a site that did not answer before."""
 SILENT = "NODEKILN_SILENT"
 """Environment: sites that did not answer, for a doit that continues a build in a new process."""
 
@@ -269,7 +271,7 @@ def _check_silent(*places: str) -> None:
     before = dict.fromkeys(os.environ.get(SILENT, "").split(), "no answer")
     for place in filter(None, places):
         if reason := silent.get(place) or before.get(place):
-            raise Unreachable(f"{place}: {reason} (not asked again in this build)")
+            raise Unreachable(f"{place}: {reason} {REPEATED}")
 
 
 def _retry_after(text: str) -> float | None:
