@@ -90,7 +90,7 @@ class Build:
     """Debian packages; where architectures differ, one for each: `{amd64: …, arm64: …}`."""
     dependencies: Literal["libs"] | bool | tuple[str, ...] = True
     """Packages that come along: all dependencies, none, those that patterns select (`["lib*"]`, `["!perl*"]`), or
-    `libs`: shared libraries (Debian's section libs) that the packages or such libraries depend on."""
+    `libs`: packages of shared libraries that the packages or such libraries depend on."""
     keep: tuple[Glob, ...] = ()
     """Patterns of the packages' files to include: programs, data, and modules that programs load by name. Without
     `keep`, all. What a kept file needs to start comes along: shared libraries, dynamic linker, interpreter; so do the
