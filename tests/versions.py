@@ -1,7 +1,6 @@
 """Generator of docs/reference/versions.md: every VERSION, and the release that it came with.
 
-`python -m tests.versions` brings the table up to date: rows that were raised or are new get the present release, all
-others stay.
+Rows that were raised or are new get the present release, all others stay. `python -m tests.manual` writes the page.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ HEAD = """\
 # VERSIONs
 
 A VERSION is part of the keys of all that its module makes, and is raised with every change of its bytes: golden tests
-fail otherwise. `python -m tests.versions` writes this table.
+fail otherwise. `python -m tests.manual` writes this table.
 
 | module | VERSION | since |
 |---|---|---|
@@ -54,7 +53,3 @@ def updated(text: str) -> str:
         before, since = known.get(module, (version, NEW + pipeline.__version__))
         rows.append(f"| {module} | {version} | {since if before == version else pipeline.__version__} |\n")
     return HEAD + "".join(rows)
-
-
-if __name__ == "__main__":
-    TABLE.write_text(updated(TABLE.read_text()))

@@ -49,7 +49,7 @@ Need = Product | Recipe | Output
 
 
 class Firmware(Enum):
-    """Starters of a result, as README.md's table calls them."""
+    """Starters of a result, as the manual's table calls them."""
 
     DIRECT = "a kernel that is handed over"
     BIOS = "BIOS"

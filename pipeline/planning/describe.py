@@ -1,6 +1,5 @@
-"""Descriptions of keys and formats, made from the classes that define them.
-
-    python -m pipeline.planning.describe     writes specs/*schema.json, docs/reference/{spec,recipe}.md, tables
+"""Descriptions of specs, recipes and formats, made from the classes that define them: pages of docs/reference and the
+JSON Schema. `python -m tests.manual` writes them.
 
 The meaning of a key is the text under its field, which only the source has (PEP 258, attribute docstrings).
 """
@@ -13,12 +12,11 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline import formats, sections
-from pipeline.formats import Firmware
 from pipeline.language.kinds import Either, ListOf, MapOf
 from pipeline.language.reader import Define, Kind
 from pipeline.language.schema import Struct, fields, is_mapping, kind
@@ -30,8 +28,7 @@ SOURCES_SCHEMA = Path("specs/sources.schema.json")
 RECIPE_SCHEMA = Path("specs/recipe.schema.json")
 MANUAL = Path("docs/reference/spec.md")
 RECIPES = Path("docs/reference/recipe.md")
-README = Path("README.md")
-DISKS = Path("docs/reference/disks.md")
+FORMATS = Path("docs/reference/formats.md")
 PACKAGES = Path("docs/reference/packages.md")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -161,10 +158,14 @@ def _table(record: type, heading: bool) -> Iterator[str]:
     yield from ("| key | value | |", "|---|---|---|")
     for name, field in fields(record).items():
         has_default = field.default and not isinstance(field.default, tuple)  # of a list, its text has it
-        default = str(field.default).lower() if isinstance(field.default, bool) else field.default
-        usual = " **Required.**" if field.required else f" Default: `{default}`." if has_default else ""
+        usual = " **Required.**" if field.required else f" Default: `{_default(field.default)}`." if has_default else ""
         yield f"| `{name}` | {_words(field.kind)} | {_escaped(texts[field.name])}{usual} |"
     yield ""
+
+
+def _default(value: Any) -> str:
+    """A default as YAML has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _words(value: Kind) -> str:
@@ -177,7 +178,7 @@ def _words(value: Kind) -> str:
         return f"mapping to {_words(value.item)}"
     if isinstance(value, Either):
         return " or ".join(_words(each) for each in value.kinds)
-    return _escaped(value.expected.removeprefix("an ").removeprefix("a "))
+    return _escaped(re.sub(r"^an? (?!\()", "", value.expected))
 
 
 def _records(value: Kind) -> Iterator[type]:
@@ -220,20 +221,13 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def readme(text: str) -> str:
-    """README.md, with its table of formats as it has to be."""
-    every = [formats.find(name) for name in formats.names()]
-    rows = [(each.value, ", ".join(found.name for found in every if found.firmware is each)) for each in Firmware]
-    return _with_table(text, "| started by |", rows)
-
-
-def disks(text: str) -> str:
-    """docs/reference/disks.md, with its table of formats as it has to be."""
+def formats_page(text: str) -> str:
+    """docs/reference/formats.md, with its table of formats as it has to be."""
     every = [formats.find(name) for name in formats.names()]
     rows = [
         (each.name, ", ".join(f"`NAME{suffix}`" for suffix in each.produces), each.firmware.value, each.summary)
-        for each in every if each.firmware not in (Firmware.DIRECT, Firmware.NONE)
-    ]  # fmt: skip
+        for each in every
+    ]
     return _with_table(text, "| format | files |", rows)
 
 
@@ -257,7 +251,7 @@ def schema_text(schema: Mapping[str, Any]) -> str:
 INTRODUCTION = """
 # The spec language
 
-Made from the program's own description of it by `python -m pipeline.planning.describe`; do not edit.
+Made from the program's own description of it by `python -m tests.manual`; do not edit.
 
 A spec is a YAML file, `specs/NAME.yml`. Its language is LinuxKit's, so that LinuxKit's specs work as they are, and one
 key of our own, `build:`. [linuxkit.md](../explanation/linuxkit.md) lists where the result differs, and why. Editors
@@ -280,11 +274,10 @@ name. Lists of a section are joined in this order; in a mapping (`kernel:`, `bui
 **Order**: sections are laid over each other as they come below; of two files with one path, the later one is there.
 """
 
-
 RECIPE_INTRODUCTION = """
 # The recipe language
 
-Made from the program's own description of it by `python -m pipeline.planning.describe`; do not edit.
+Made from the program's own description of it by `python -m tests.manual`; do not edit.
 
 A recipe is a folder with a `build.yml`, which makes an image of files of Debian packages and of files beside it. A spec
 names it by its folder: `@pkg:images/sshd`. No program of a package is run. YAML is read [as in specs](spec.md). Editors
@@ -316,17 +309,13 @@ spec must not have such a link: it shares the root with other images, whose fold
 `provided`; `doit check` finds it missing if it is in none.
 """
 
-
-def main() -> None:
-    RECIPE_SCHEMA.write_text(schema_text(recipe_schema()), encoding="utf-8")
-    RECIPES.write_text(recipe_manual(), encoding="utf-8")
-    SCHEMA.write_text(schema_text(json_schema()), encoding="utf-8")
-    SOURCES_SCHEMA.write_text(schema_text(sources_schema()), encoding="utf-8")
-    MANUAL.write_text(manual(), encoding="utf-8")
-    README.write_text(readme(README.read_text("utf-8")), encoding="utf-8")
-    DISKS.write_text(disks(DISKS.read_text("utf-8")), encoding="utf-8")
-    PACKAGES.write_text(packages(PACKAGES.read_text("utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+PAGES: Mapping[Path, Callable[[str], str]] = {
+    SCHEMA: lambda _: schema_text(json_schema()),
+    SOURCES_SCHEMA: lambda _: schema_text(sources_schema()),
+    RECIPE_SCHEMA: lambda _: schema_text(recipe_schema()),
+    MANUAL: lambda _: manual(),
+    RECIPES: lambda _: recipe_manual(),
+    FORMATS: formats_page,
+    PACKAGES: packages,
+}
+"""Generated file -> its text now, out of the present one."""

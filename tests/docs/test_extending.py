@@ -23,7 +23,7 @@ SAYS = {
     "doit build:hello": ["hello\nhello, world", "hello.tar: OK"],
     "doit specs": ["hello: specs/hello.yml", "hello: tar, tar-sum"],
     "printf": ["LUKS → version: 1 | 2"],
-    "python -m pipeline.planning.describe": ["Success: no issues found", "0 broken"],
+    "python -m tests.manual": ["Success: no issues found", "0 broken"],
 }
 """Start of a block of commands -> what it prints, besides."""
 

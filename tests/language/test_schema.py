@@ -16,7 +16,6 @@ from pipeline.language.problem import Problems
 from pipeline.language.reader import InvalidValue, Kind, Reader
 from pipeline.language.schema import Struct, fields, kind, plain
 from pipeline.planning import describe
-from tests.project import ROOT
 
 SCHEMA = describe.json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -148,23 +147,6 @@ def test_a_mutation_is_taken_by_both_or_by_neither(document: dict[str, Any]) -> 
 
 def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-
-
-def test_schema_json_is_what_the_classes_say() -> None:
-    both = {
-        describe.SCHEMA: describe.json_schema(),
-        describe.SOURCES_SCHEMA: describe.sources_schema(),
-        describe.RECIPE_SCHEMA: describe.recipe_schema(),
-    }
-    for path, schema in both.items():
-        assert (ROOT / path).read_text() == describe.schema_text(schema), "run: python -m pipeline.planning.describe"
-
-
-def test_the_manual_is_what_the_classes_say() -> None:
-    assert (ROOT / describe.MANUAL).read_text() == describe.manual(), "run: python -m pipeline.planning.describe"
-    assert (ROOT / describe.RECIPES).read_text() == describe.recipe_manual(), (
-        "run: python -m pipeline.planning.describe"
-    )
 
 
 def test_every_key_is_explained() -> None:
