@@ -8,6 +8,7 @@ A host that does not answer is recorded in `silent` for the rest of the build, s
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -42,9 +43,13 @@ ERROR_LIMIT = 2048
 CONNECTIONS = 8
 """Bodies that all threads together read at once."""
 
+REPEATED = "(not asked again in this build)"
+"""End of the message about a site that did not answer before."""
 SILENT = "NODEKILN_SILENT"
 """Environment: sites that did not answer, for a doit that continues a build in a new process."""
 
+_CONNECTION = re.compile(r"^(?:<[^>]*>|\w+\(.*?\)): (?:Failed to establish a new connection: )?(?:\[Errno \d+\] )?")
+"""Start of a message of urllib3: the object that failed."""
 _NO_TUNNEL = "Tunnel connection failed"
 """Message of http.client for a proxy that answers and refuses."""
 
@@ -269,7 +274,7 @@ def _check_silent(*places: str) -> None:
     before = dict.fromkeys(os.environ.get(SILENT, "").split(), "no answer")
     for place in filter(None, places):
         if reason := silent.get(place) or before.get(place):
-            raise Unreachable(f"{place}: {reason} (not asked again in this build)")
+            raise Unreachable(f"{place}: {reason} {REPEATED}")
 
 
 def _retry_after(text: str) -> float | None:
@@ -288,5 +293,7 @@ def _reason(error: Exception) -> str:
     """Returns the message of the innermost cause; requests nests them as arguments."""
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]
-    reason = getattr(error, "reason", None)
-    return ascii(str(reason or error))[1:-1][:300]
+    reason = getattr(error, "reason", None) or error
+    reason = getattr(reason, "original_error", None) or reason
+    words = [word for word in reason.args if isinstance(word, str)] if isinstance(reason, Exception) else []
+    return ascii(_CONNECTION.sub("", words[-1] if words else str(reason)))[1:-1][:300]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import NodekilnError
+from pipeline.oci.http import REPEATED
 
 SHOWN = 3
 """Number of packages that a message names; more are counted."""
@@ -22,6 +23,24 @@ class NotInRepository(Exception):
 
 class UnknownMirror(PackageError):
     """No mirror of an archive is known; the message names the setting."""
+
+
+class SuiteUnreadable(PackageError):
+    """A suite that no mirror has in a state that may be used; a reason for each mirror."""
+
+    def __init__(self, suite: str, reasons: Sequence[str]) -> None:
+        self.suite, self.reasons = suite, tuple(dict.fromkeys(reasons))
+        super().__init__("\n".join(f"{suite}: {reason}" for reason in self.reasons))
+
+    @classmethod
+    def lines(cls, errors: Sequence[SuiteUnreadable]) -> list[str]:
+        """Returns a line for each reason, with all its suites. A failure that another one repeats is left out."""
+        suites: dict[str, list[str]] = {}
+        for error in errors:
+            for reason in error.reasons:
+                suites.setdefault(reason, []).append(error.suite)
+        first = [reason for reason in suites if not reason.endswith(REPEATED)]
+        return [f"{', '.join(suites[reason])}: {reason}" for reason in first or suites]
 
 
 class SnapshotUnreachable(PackageError):

@@ -22,7 +22,7 @@ from pipeline.language.problem import suggestion
 from pipeline.oci import decompress, http
 from pipeline.oci.error import ImageError
 from pipeline.oci.progress import transfer
-from pipeline.packages.error import NotInRepository, PackageError
+from pipeline.packages.error import NotInRepository, PackageError, SuiteUnreadable
 from pipeline.packages.mirrors import ATTEMPTS, LOCAL, Mirrors
 from pipeline.packages.release import Entry
 from pipeline.packages.sources import Source
@@ -78,8 +78,10 @@ def _side_by_side(call: Callable[[V], R], values: Sequence[V]) -> list[R]:
     with ThreadPoolExecutor(CONNECTIONS) as pool:  # with the context of this thread, for the display of progress
         futures = [pool.submit(copy_context().run, attempt, value) for value in values]
         results = [future.result() for future in futures]
-    if errors := [str(each) for each in results if isinstance(each, PackageError)]:
-        raise PackageError("\n".join(dict.fromkeys(errors)))
+    if errors := [each for each in results if isinstance(each, PackageError)]:
+        lines = SuiteUnreadable.lines([each for each in errors if isinstance(each, SuiteUnreadable)])
+        lines += [str(each) for each in errors if not isinstance(each, SuiteUnreadable)]
+        raise PackageError("\n".join(dict.fromkeys(lines)))
     return [each for each in results if not isinstance(each, PackageError)]
 
 

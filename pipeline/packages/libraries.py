@@ -9,13 +9,15 @@ LIBS = "libs"
 """The value of a recipe's `dependencies` for shared libraries alone."""
 SECTION = re.compile(r"(?:.+/)?libs")
 """Debian's section of shared libraries (Policy 2.4), in any component."""
+NAME = re.compile(r"lib.*[0-9](t64)?")
+"""Names of packages of shared libraries (Policy 8.1), some of which are in other sections: Ubuntu's libkeyutils1."""
 
 _NAMES = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)")
 """Names in a relation field (Policy 7.1)."""
 
 
 def with_libraries(names: Collection[str], records: Iterable[Mapping[str, str]]) -> set[str]:
-    """Returns `names`, and the packages in SECTION that they or such libraries depend on.
+    """Returns `names`, and the packages in SECTION or with a NAME that they or such libraries depend on.
 
     records: fields (deb-control(5)), by lower-case name, of all packages that were chosen, dependencies included. An
     alternative that was not chosen has no record.
@@ -30,7 +32,7 @@ def with_libraries(names: Collection[str], records: Iterable[Mapping[str, str]])
         record = by_name.get(todo.pop(), {})
         for dependency in _NAMES.findall(f"{record.get('pre-depends', '')},{record.get('depends', '')}"):
             for name in providers.get(dependency, set()) - reached:
-                if SECTION.fullmatch(by_name[name].get("section", "")):
+                if NAME.fullmatch(name) or SECTION.fullmatch(by_name[name].get("section", "")):
                     reached.add(name)
                     todo.append(name)
     return reached

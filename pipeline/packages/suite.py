@@ -27,7 +27,7 @@ from pipeline.oci.error import ImageError
 from pipeline.oci.progress import transfer
 from pipeline.packages import openpgp, snapshot
 from pipeline.packages import release as releases
-from pipeline.packages.error import NotInRepository, PackageError
+from pipeline.packages.error import NotInRepository, PackageError, SuiteUnreadable
 from pipeline.packages.mirrors import LOCAL, Mirrors
 from pipeline.packages.release import Release
 from pipeline.packages.sources import Source
@@ -107,7 +107,7 @@ def open_suite(suite: Suite, mirrors: Mirrors) -> OpenSuite:
             errors.append(str(error))
         else:
             return _usable(OpenSuite(suite, release, (base, *(each for each in bases if each != base))))
-    raise PackageError("\n".join(f"{suite}: {error}" for error in dict.fromkeys(errors)))
+    raise SuiteUnreadable(str(suite), errors)
 
 
 def _newer(suite: Suite, known: Release | None, base: str, mirrors: Mirrors) -> Release:

@@ -285,7 +285,6 @@ complete and check recipes with [recipe.schema.json](../../specs/recipe.schema.j
 `# yaml-language-server: $schema=PATH`.
 
 ```yaml
-image: tool
 packages: [strace]
 dependencies: libs
 keep: [usr/bin/strace]

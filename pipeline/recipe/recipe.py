@@ -29,7 +29,9 @@ SOURCE_LIMIT = 1 << 20
 """Maximum size of a recipe's own file, in bytes. It is part of an action's parameters, read whenever tasks are listed:
 larger files belong into a package."""
 
-Name = Annotated[str, Pattern(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name (lower-case letters and digits, . _ - between)")]
+NAME = Pattern(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name (lower-case letters and digits, . _ - between)")
+"""Names of images."""
+Name = Annotated[str, NAME]
 PackageName = Annotated[
     str, Pattern(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?", "a Debian package (NAME, NAME=VERSION)")
 ]
@@ -78,8 +80,8 @@ class Build:
     Packages' files are below `usr`, whichever suite they come from: `bin/busybox` and `usr/bin/busybox` are one path.
     """
 
-    image: Name
-    """Name of the image, by convention that of the folder."""
+    image: Name = ""
+    """Name of the image; that of the folder by default."""
     org: Name = "nodekiln"
     """First part of the image's name in the cache and in a registry: `nodekiln/sshd`."""
     arches: tuple[Arch, ...] = ("amd64", "arm64")
@@ -90,7 +92,7 @@ class Build:
     """Debian packages; where architectures differ, one for each: `{amd64: …, arm64: …}`."""
     dependencies: Literal["libs"] | bool | tuple[str, ...] = True
     """Packages that come along: all dependencies, none, those that patterns select (`["lib*"]`, `["!perl*"]`), or
-    `libs`: shared libraries (Debian's section libs) that the packages or such libraries depend on."""
+    `libs`: packages of shared libraries that the packages or such libraries depend on."""
     keep: tuple[Glob, ...] = ()
     """Patterns of the packages' files to include: programs, data, and modules that programs load by name. Without
     `keep`, all. What a kept file needs to start comes along: shared libraries, dynamic linker, interpreter; so do the
@@ -181,6 +183,7 @@ def load(folder: Path) -> Recipe:
         raise Problems(reader.problems) from None
     problems = [
         *reader.problems,
+        *_misnamed(build, folder, reader.places[()]),
         *(
             Problem(_place(reader.places, path), _under(message, path), hint)
             for path, message, hint in violations(build)
@@ -196,7 +199,20 @@ def load(folder: Path) -> Recipe:
                 problems.append(Problem(place, f"{own.source!r} cannot be used: {getattr(error, 'strerror', error)}"))
     if problems:
         raise Problems(problems)
-    return Recipe(folder, build, sources, reader.places)
+    return Recipe(folder, build if build.image else Build(**vars(build), image=_name(folder)), sources, reader.places)
+
+
+def _name(folder: Path) -> str:
+    """Returns the name of a recipe's folder."""
+    return folder.absolute().name
+
+
+def _misnamed(build: Build, folder: Path, place: Place) -> Iterator[Problem]:
+    """Yields the problem of a recipe without a name whose folder's cannot serve."""
+    if not build.image and not NAME.matches(_name(folder)):
+        yield Problem(
+            place, f"the folder's name {_name(folder)!r} is not {NAME.expected}", "name the image: `image: x`"
+        )
 
 
 def _read(file: Path) -> document.Node:

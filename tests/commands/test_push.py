@@ -28,7 +28,7 @@ RECIPE = """\
 image: hello
 arches: [amd64, arm64]
 files:
-  - {path: bin/hello, contents: "#!/bin/sh", mode: "0755"}
+  - {path: bin/hello, contents: "hello", mode: "0755"}
 cmd: [/bin/hello]
 """
 LOCK: dict[str, Any] = {"version": 1, "images": {}, "packages": {}}
@@ -98,7 +98,7 @@ def test_some_formats_of_a_node_that_was_not_built(project: Path, host: str) -> 
         (["push:node", "--to", "oci:x"], "only a registry"),
         (["push:node", "--to", "a.b/c@sha256:" + "0" * 64], "write a.b/c:TAG"),
         (["push:node", "--to", "a.b/c:1", "--formats", "tra"], "there is no format 'tra'"),
-        (["image"], "doit image [--push REF] NAME"),
+        (["image"], "doit image [--push REF | --copy] NAME"),
         (["image", "nothing"], "there is no recipe nothing"),
         (["image", "--arch", "s390x", "hello"], "is made for amd64, arm64, not for s390x"),
         (["image", "--push", "oci:x", "hello"], "only a registry"),

@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -504,9 +505,9 @@ def test_a_dead_proxy_is_named_with_its_variable_and_waited_for_once(
     monkeypatch.setenv(variable, f"http://kim:secret@{proxy}")
     slept: list[float] = []
     for name in ("a", "b"):
-        with pytest.raises(Unreachable, match=rf"the proxy {proxy} \({variable}\) does not answer") as error:
+        with pytest.raises(Unreachable, match=rf"the proxy {proxy} \({variable}\) does not answer: \w") as error:
             http.send("GET", f"{url}/{name}", {}, None, slept.append)
-        assert "secret" not in str(error.value)
+        assert not re.search("secret|HTTPConnection|Errno", str(error.value))
     assert "not asked again" in str(error.value) and not slept
 
 

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from pipeline.host.offline import VARIABLE as OFFLINE
 from pipeline.model.errors import NodekilnError
-from pipeline.packages import index, openpgp, snapshot, sources, state, suite
+from pipeline.packages import index, mirrors, openpgp, snapshot, sources, state, suite
 from pipeline.packages import release as releases
 from pipeline.packages.error import PackageError
+from pipeline.packages.mirrors import VARIABLE
 from pipeline.packages.universe import Index
 from tests.oci import servers
 from tests.oci.servers import Server
@@ -302,6 +303,15 @@ def test_a_form_that_the_mirror_lacks_is_passed_over(repository: Repository) -> 
     (repository.folder / "dists/test/main/binary-amd64/Packages.xz").unlink()
     for _ in range(2):
         assert names(opened(repository.source())["amd64"]) == ["tool"]
+
+
+def test_a_mirror_that_does_not_answer_is_one_line_for_all_suites(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setattr(mirrors, "ATTEMPTS", 1)
+    own = {"archive": "debian", "suites": ["a", "b"], "signed-by": "archive.asc"}
+    other = {"archive": "debian-security", "suites": ["c"], "signed-by": "archive.asc"}
+    told = refused(own, other)
+    assert "Connection refused" in told and told.startswith("debian")
 
 
 # what is kept

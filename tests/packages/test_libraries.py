@@ -14,7 +14,7 @@ def record(name: str, section: str = "libs", depends: str = "", **more: str) -> 
 RECORDS = [
     record("tool", "net", "liba1 (>= 1.0) | other, debconf (>= 0.5)", **{"pre-depends": "init (>= 1)"}),
     record("liba1", depends="libb2t64, libvirtual"),
-    record("libb2t64"),
+    record("libb2t64", "misc"),
     record("libc3", "contrib/libs", provides="libvirtual (= 3), libmore"),
     record("debconf", "admin", "libperl5"),
     record("libperl5"),

@@ -147,13 +147,15 @@ def layer_of(store: Store, name: str, release: str, arch: str) -> Digest:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in IMAGES if not name.startswith("kernel")])
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
-@pytest.mark.parametrize("release", ["trixie", "bookworm"])
+@pytest.mark.parametrize("release", ["trixie", "bookworm", "noble"])
 def test_the_dynamic_linker_finds_what_recipes_derive(
     store: Store, tmp_path: Path, release: str, arch: str, name: str
 ) -> None:
     """The image's own linker lists the libraries of each program, in the image as root; no other machine's can."""
     if arch not in load(ROOT / "images" / name).build.arches:
         pytest.skip(f"not made for {arch}")
+    if (release, arch) == ("noble", "arm64"):
+        pytest.skip("Ubuntu has other architectures than amd64 in an archive of its own")
     for each in {SHARED.get(name, name), name}:
         judges.run("tar", "-xf", store.path(layer_of(store, each, release, arch)), "-C", tmp_path)
     programs = [path for folder in ("bin", "sbin", "lib/openssh") for path in (tmp_path / "usr" / folder).glob("*")]

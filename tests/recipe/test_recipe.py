@@ -99,7 +99,6 @@ def test_the_key_knows_no_folder_and_every_own_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", ":1:1: 'image' is missing"),
         ("[]", ":1:1: expected a mapping, not a list"),
         ("image: A b", ":1:8: image: 'A b' is not a name (lower-case letters and digits, . _ - between)"),
         ("image: a\npackges: [b]", ":2:1: unknown key 'packges' (did you mean 'packages'?)"),
@@ -156,6 +155,20 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(Problems) as error:
         recipe(tmp_path, "image: a\nfiles:\n- {path: b, source: x}\n- {path: c, source: y}\n- {path: b, contents: z}\n")
     assert [problem.place.line for problem in error.value.problems] == [3, 4, 5]
+
+
+def test_an_image_has_the_name_of_its_folder_unless_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tool"
+    folder.mkdir()
+    unnamed = recipe(folder, "cmd: [/x]\n")
+    assert unnamed.reference == recipe(folder, "image: tool\ncmd: [/x]\n").reference
+    monkeypatch.chdir(folder)
+    assert load(Path()).build.image == "tool"
+    (tmp_path / "My_Tool").mkdir()
+    with pytest.raises(Problems, match=r":1:1: the folder's name 'My_Tool' is not a name .* \(name the image: "):
+        recipe(tmp_path / "My_Tool", "cmd: [/x]\n")
 
 
 def test_a_folder_without_a_recipe(tmp_path: Path) -> None:
