@@ -52,9 +52,9 @@ def _compare_builds(project: Project, name: str, base: str, form: str, to: str) 
     if name not in project.names():
         pair = user_command("compare A B")
         raise BadInput(f"{name!r} is not a spec: {pair} for two things, {user_command('compare:NODE')} for a spec")
-    _build(project, project.root, name)
-    targets = project.targets(name)
     with _checked_out(project, base) as tree:
+        _build(project, project.root, name)
+        targets = project.targets(name)
         _build(project, tree, name)
         for target in targets:
             before, after = tree / target.folder, project.root / target.folder
@@ -103,7 +103,10 @@ def _checked_out(project: Project, revision: str) -> Iterator[Path]:
 def _git(project: Project, *words: str) -> str:
     import subprocess
 
-    done = subprocess.run(["git", *words], cwd=project.root, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["git", *words], cwd=project.root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise NodekilnError("--base checks a revision out with git, which is not installed") from None
     if done.returncode:
         raise NodekilnError(f"git {words[0]}: {done.stderr.strip()}")
     return done.stdout

@@ -24,7 +24,7 @@ def run(project: Project, names: Sequence[str], json: str = "", top: int = 10) -
     from pipeline.inspect import measure, report
 
     for target in (target for name in names for target in project.targets(name)):
-        sizes = measure.measure(project.store, target.plan)
+        sizes = measure.measure(project.store, target.locked(*target.spec.build.formats))
         page = project.make(target.folder) / "size.html"
         title = f"{target.spec.name} ({target.arch})"
         atomic.write(page, report.page(sizes.report(title, PAGE * top)))

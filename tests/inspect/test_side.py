@@ -49,7 +49,15 @@ def test_forms(doit, committed):
 
 
 def test_a_revision_that_is_not_there(doit, committed):
-    assert "git worktree" in doit("compare:node", "--base", "nowhere", code=1).stderr
+    told = doit("compare:node", "--base", "nowhere", code=1)
+    assert "git worktree" in told.stderr and "build:node" not in told.stdout
+    assert not (committed / "build/node").exists()
+
+
+def test_without_git(doit, committed, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    told = doit("compare:node", code=1).stderr
+    assert told == "--base checks a revision out with git, which is not installed\n"
 
 
 def test_two_builds(doit, project, capsys, monkeypatch):

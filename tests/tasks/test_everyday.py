@@ -131,6 +131,18 @@ def test_help_of_a_command(command: str) -> None:
     assert told.startswith(f"{command}  ") and "--help" in told and "CmdOption" not in told
 
 
+UNLOCKED = [
+    ["size:node"], ["plan:node"], ["why:node"], ["graph:node"], ["verify:node"], ["push:node", "--to", "a.b/c:1"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", UNLOCKED)
+def test_a_command_that_needs_a_lock_names_the_one_that_writes_it(words: list[str]) -> None:
+    Path("specs/node.yml").write_text('init: ["a:1"]\nbuild: {arch: amd64, formats: [tar]}\n')
+    told = doit(*words, code=1)
+    assert told == "specs/node.lock lacks docker.io/library/a:1 (amd64): run `doit lock:node` first\n"
+
+
 def test_an_option_that_is_not_there() -> None:
     told = doit("serve:node", "--prot", "5", code=3)
     assert "option --prot not recognized" in told and "--port" in told and "CmdOption" not in told
