@@ -97,6 +97,7 @@ def _made(suite: str) -> Path:
         if not kept.exists():
             for old in kept.parent.glob(f"{suite}-*"):
                 shutil.rmtree(old)
+            kept.parent.mkdir(exist_ok=True)
             partial = kept.with_name(f"{suite}-partial")
             options = ["--variant=minbase", f"--include={PACKAGES}"]
             run(need("debootstrap"), *options, suite, partial, f"{packages()}/debian")
