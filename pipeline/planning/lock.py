@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from pipeline.host import atomic, tracked
 from pipeline.host.user_command import user_command
-from pipeline.model.digest import Digest, canonical_json, is_digest
+from pipeline.model.digest import Digest, is_digest
 from pipeline.model.errors import NodekilnError
 
 VERSION = 1
@@ -104,19 +104,19 @@ def _is_same(request: str, other: str) -> bool:
     """Returns whether two requests are equal; one without sources, as in older locks, is by any."""
     if request == other:
         return True
-    stripped = [_without_sources(each) for each in (request, other)]
-    return stripped[0] == stripped[1] and bool({*stripped} & {request, other})
+    (rest, sources), (other_rest, other_sources) = map(_split, (request, other))
+    return rest == other_rest and None in (sources, other_sources)
 
 
-def _without_sources(unsafe_request: str) -> str:
-    """Returns a request (JSON) without its sources; anything else as it is."""
+def _split(unsafe_request: str) -> tuple[Any, Any]:
+    """Returns a request without its sources, and its sources; None for those of a request that does not record them."""
     try:
         document = json.loads(unsafe_request)
     except (ValueError, RecursionError):
-        return unsafe_request
-    if not isinstance(document, dict) or "sources" not in document:
-        return unsafe_request
-    return canonical_json({key: value for key, value in document.items() if key != "sources"}).decode()
+        return unsafe_request, None
+    if not isinstance(document, dict):
+        return document, None
+    return {key: value for key, value in document.items() if key != "sources"}, document.get("sources")
 
 
 def _dated(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -177,13 +177,18 @@ def write(path: Path, lock: Lock) -> None:
 
 
 def downgrades(before: Lock, now: Lock) -> list[str]:
-    """A line for each package with an older version in `now` than in `before`."""
+    """A line for each package with an older version in `now` than in `before`.
+
+    A recipe whose sources the project changed, as from one release to another, may have older ones.
+    """
     from pipeline.packages.version import is_older
 
     lines = []
     for name, arch, entry in _entries(now):
-        known = before.packages.get(name, {}).get(arch, {"packages": ()})["packages"]
-        old = {each["name"]: each["version"] for each in known}
+        known = before.packages.get(name, {}).get(arch)
+        if not known or _split(known["request"])[1] not in (None, _split(entry["request"])[1]):
+            continue
+        old = {each["name"]: each["version"] for each in known["packages"]}
         for package in entry["packages"]:
             was, version = old.get(package["name"], ""), package["version"]
             if was and is_older(version, was):

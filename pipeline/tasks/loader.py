@@ -53,6 +53,7 @@ class Loader(TaskLoader2):  # type: ignore[misc]
         return tasks
 
 
+@crash.guarded
 def config() -> dict[str, Any]:
     """Returns doit's configuration for the working folder; where no spec is, doit leaves no database there.
 
@@ -118,7 +119,10 @@ def _check_first(request: Request, tasks: Sequence[Task]) -> None:
     from pipeline.language.problem import suggestion
 
     _, colon, rest = name.partition(":")
-    meant = suggestion(name, [*known, *(f"{each}{colon}{rest}" for each in command.names())])
+    typed = (
+        f"{each}{colon}{rest}" for each in command.names() if not colon or command.find(each).names is Project.names
+    )
+    meant = suggestion(name, [*known, *typed])
     hint = f" ({meant})" if meant else ""
     raise BadInput(f"there is no task {name!r}{hint}: {user_command('list')} prints all")
 

@@ -98,7 +98,9 @@ def test_packages_of_two_releases_are_a_warning(tmp_path: Path) -> None:
     assert "warning" not in doit("lock")
     document = json.loads(Path("specs/node.lock").read_text())
     for entry in document["packages"].values():
-        entry["amd64"]["request"] = lock._without_sources(entry["amd64"]["request"])
+        request = json.loads(entry["amd64"]["request"])
+        del request["sources"]
+        entry["amd64"]["request"] = json.dumps(request)
         del entry["amd64"]["dates"]
     Path("specs/node.lock").write_text(json.dumps(document))
     use(repository(tmp_path / "debian", "new", one="3"))

@@ -14,8 +14,8 @@ def package(name, version, suite=""):
     return {"name": name, "version": version} | ({"suite": suite} if suite else {})
 
 
-def locked(*packages):
-    return Lock({}, {"tool": {"amd64": {"request": "r", "packages": list(packages)}}})
+def locked(*packages, request="r"):
+    return Lock({}, {"tool": {"amd64": {"request": request, "packages": list(packages)}}})
 
 
 def test_what_is_written_is_read_and_the_same_is_not_written_again(tmp_path):
@@ -68,6 +68,16 @@ def test_older_versions_and_mixed_releases_are_named():
     assert "bookworm: tool; trixie: tool" in lock.release_warning(
         locked(package("a", "1", "bookworm"), package("b", "1", "trixie"))
     )
+
+
+def test_a_release_that_the_project_chose_may_be_older():
+    trixie, bookworm = (f'{{"packages":["a"],"sources":["debian {suite} main"]}}' for suite in ("trixie", "bookworm"))
+    before, now = locked(package("a", "13"), request=trixie), locked(package("a", "12"), request=bookworm)
+    assert lock.downgrades(before, now) == []
+    assert lock.downgrades(before, locked(package("a", "12"), request=trixie)) == ["tool (amd64): a 13 -> 12"]
+    assert lock.downgrades(locked(package("a", "13"), request='{"packages":["a"]}'), now) == [
+        "tool (amd64): a 13 -> 12"
+    ]
 
 
 def test_nothing_is_resolved_where_that_is_forbidden(monkeypatch):

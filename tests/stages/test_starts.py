@@ -203,8 +203,8 @@ def test_check_of_a_project_says_what_is_wrong_with_every_spec() -> None:
 
 def test_an_empty_project_says_what_to_write() -> None:
     Path("specs/node.yml").unlink()
-    assert "there is no spec: write specs/NAME.yml" in doit("list")
-    assert "there is no spec: write specs/NAME.yml" in doit("build", code=3)
+    assert "no specs/NAME.yml here: `doit init` makes a project" in doit("list")
+    assert "no specs/NAME.yml here: `doit init` makes a project" in doit("build", code=3)
 
 
 def test_info_of_a_spec_tells_what_a_build_would_do() -> None:
