@@ -51,6 +51,7 @@ PARTS = {
     "writers/test_ext4.py": [f"writers/ext4{part}" for part in ("dir", "inode", "layout", "section", "tree")],
     "writers/test_iso9660.py": [f"writers/{name}" for name in ("isodir", "isolinux", "isosection", "rockridge")],
     "writers/test_squashfs.py": ["writers/squashdata", "writers/squashmeta"],
+    "writers/test_verity.py": ["ondisk/verity"],
 }
 """Tests of a whole -> modules that are its parts, and have no tests of their own."""
 
