@@ -16,6 +16,7 @@ PARTS = {
     "formats/test_outputs.py": ["stages/el_torito", "stages/initrd"],
     "formats/test_partitions.py": ["stages/boot_partition", "stages/partitions"],
     "formats/test_root_on_disk.py": ["stages/disk_with_root", "stages/initramfs"],
+    "formats/test_verity.py": ["stages/erofs_root", "stages/verity"],
     "incremental/test_without.py": ["incremental/chunks", "incremental/memoize", "store/copying", "store/export"],
     "inspect/test_difference.py": ["inspect/listings"],
     "inspect/test_measure.py": ["host/page"],

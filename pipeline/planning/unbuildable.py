@@ -14,7 +14,7 @@ from pipeline.spec.spec import Spec
 
 def of_options(spec: Spec, arch: str) -> list[Problem]:
     """Problems of `build:` and the command line with the formats of the spec."""
-    return [*_of_formats(spec), *_of_disks(spec), *_of_cmdline(spec, arch)]
+    return [*_of_formats(spec), *_of_verity(spec), *_of_disks(spec), *_of_cmdline(spec, arch)]
 
 
 def of_images(spec: Spec, images: Images) -> list[Problem]:
@@ -56,6 +56,24 @@ def _of_formats(spec: Spec) -> Iterator[Problem]:
     for one, other, suffix in formats.clashes(filter(formats.known, names)):
         where = spec.where(("build", "formats", names.index(other)))
         yield Problem(where, f"{one} and {other} both give {spec.name}{suffix}", "leave one of them out")
+
+
+def _of_verity(spec: Spec) -> Iterator[Problem]:
+    """Yields a problem for each format whose root `build.verity` cannot verify, and where command lines collide."""
+    if not spec.build.verity:
+        return
+    lines = []
+    for at, name in enumerate(spec.build.formats):
+        if not formats.known(name) or formats.products(name).isdisjoint(("initrd", "rootfs")):
+            continue
+        if not formats.verifiable(name):
+            able = ", ".join(filter(formats.verifiable, formats.names()))
+            yield Problem(spec.where(("build", "verity")), f"{name} has no root that can be verified", f"use {able}")
+        elif "-cmdline" in formats.find(name).produces:
+            lines.append(name)
+            if lines[1:]:
+                message = f"{name} and {lines[0]} both give {spec.name}-cmdline with a root hash"
+                yield Problem(spec.where(("build", "formats", at)), message, "leave one of them out")
 
 
 def _of_cmdline(spec: Spec, arch: str) -> Iterator[Problem]:
