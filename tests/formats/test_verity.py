@@ -130,6 +130,12 @@ def test_systemd_understands_the_disk(image):
     assert found["root"]["verity"] == "yes"
 
 
+def test_types_are_those_of_the_architecture(store, tmp_path):
+    path = node.disk(store, "verity-efi", tmp_path, node.products(store, arch="arm64"), name="node")
+    shown = run(need("sfdisk", "fdisk"), "-l", path).stdout
+    assert "Linux root (ARM-64)" in shown and "Linux root verity (ARM-64)" in shown
+
+
 def test_more_partitions_lie_behind_the_tree(store, tmp_path):
     wanted = [{"size": "80M"}, {"label": "data", "format": "ext4"}]
     path = node.disk(store, "verity-efi", tmp_path, name="node", size="200M", partitions=wanted)
