@@ -182,19 +182,25 @@ def test_a_verified_root_boots(store, verified, tmp_path, name, mode):
     assert node.UP in console
 
 
+SUPERBLOCK, TOP = 1024, -1
+"""Places of a damaged byte: in the root's superblock, which every mount reads; in the highest block of the tree."""
+
+
 @pytest.mark.boot
-@pytest.mark.parametrize(("mode", "said"), [
-    ("panic", "Kernel panic - not syncing: dm-verity device corrupted"),
-    ("restart", "reboot: Restarting system with command 'dm-verity device corrupted'"),
+@pytest.mark.parametrize(("mode", "place", "message"), [
+    ("panic", SUPERBLOCK, "Kernel panic - not syncing: dm-verity device corrupted"),
+    ("panic", TOP, "Kernel panic - not syncing: dm-verity device corrupted"),
+    ("restart", SUPERBLOCK, "reboot: Restarting system with command 'dm-verity device corrupted'"),
+    ("eio", SUPERBLOCK, "no root file system: /dev/dm-0 (/dev/vda) is none of: "),
 ])  # fmt: skip
-def test_a_changed_byte_of_the_root_ends_the_boot(store, verified, tmp_path, mode, said):
+def test_a_changed_byte_ends_the_boot(store, verified, tmp_path, mode, place, message):
     image, line = verified("kernel+erofs", mode)
     damaged = tmp_path / "damaged.img"
     data = bytearray(image.read_bytes())
-    data[1024] ^= 1  # the superblock, which every mount reads
+    data[(int(WORDS.search(line)[3]) + 1) * BLOCK if place == TOP else place] ^= 1
     damaged.write_bytes(data)
     console = boot(store, tmp_path, damaged, line)
-    assert "data block 0 is corrupted" in console and said in console
+    assert ("metadata block" if place == TOP else "data block 0 is corrupted") in console and message in console
     assert node.UP not in console
 
 
@@ -212,6 +218,15 @@ def test_a_root_that_cannot_be_verified_is_not_mounted(store, verified, tmp_path
     console = boot(store, tmp_path, image, re.sub(*change, line))
     assert "no root file system: " in console and said in console
     assert node.UP not in console
+
+
+@pytest.mark.boot
+@pytest.mark.slow
+def test_the_disk_boots_on_arm64(store, tmp_path):
+    image = node.disk(store, "qcow2-verity-efi", tmp_path, node.products(store, arch="arm64"), name="node")
+    console = machine.boot(image, "qcow2", efi=True, arch="arm64")
+    assert "/dev/dm-0 is the root file system (erofs, ro, verified, panic)" in console
+    assert f"{node.UP} on aarch64" in console
 
 
 @pytest.mark.boot
