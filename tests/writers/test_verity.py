@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import readers
 from pipeline.incremental import compress_blocks
 from pipeline.model.tree import Slice, length
 from pipeline.ondisk.verity import SUPERBLOCK
+from pipeline.readers.view import HostFile
 from pipeline.writers import FormatError, verity
 from tests.judges import need, run
 from tests.writers import samples
@@ -118,3 +120,18 @@ def test_identities_are_the_halves_of_the_root_hash():
     assert list(map(str, root.identities)) == [
         "00010203-0405-0607-0809-0a0b0c0d0e0f", "10111213-1415-1617-1819-1a1b1c1d1e1f",
     ]  # fmt: skip
+
+
+def test_the_reader_shows_what_the_writer_was_given(store, tmp_path):
+    root, content = tree(store, store.content(samples.noise(300 * verity.BLOCK)))
+    store.export(content, tmp_path / "tree")
+    found = readers.look_into(HostFile(tmp_path / "tree"))
+    assert found.structure == "dm-verity"
+    properties = found.listing[readers.HEADER].properties
+    assert (properties["data blocks"], properties["salt"], properties["algorithm"]) == (300, SALT.hex(), "sha256")
+    assert properties["UUID"] == str(root.identities[0])
+    assert found.listing["tree"].content.size == 4 * verity.BLOCK
+    for size in (0, 511, 1 << 31):
+        with (tmp_path / f"damaged-{size}").open("wb") as file:
+            file.write(SUPERBLOCK.pack(hash_block_size=size).ljust(verity.BLOCK, b"\0"))
+        assert readers.look_into(HostFile(tmp_path / f"damaged-{size}")) is None
