@@ -43,15 +43,23 @@ def modules(store: Store, *image: Digest, tar: str, verity: bool = False) -> Dig
     """Returns the kernel's modules for disks and their file systems, with dependency data: Tree lib/modules/….
 
     image: the kernel's, if there is one. tar: its file of modules, "" for a kernel with built-in drivers. verity: with
-    dm-verity.
+    dm-verity; FormatError for a kernel that has it neither as a module nor built in.
     """
     file = store.tree(image[0]).get_file(tar.removeprefix("/")) if image else None
     unpacked = tar_tree(store, file.content) if file else Tree()
     known = {module_name(path) for path in unpacked if is_module(path)}
+    if verity and known and "dm_verity" not in known and not _built_in(store, unpacked, b"dm-verity"):
+        raise FormatError("the kernel has no dm-verity, neither as a module nor built in: build.verity needs it")
     wanted = [entry.replace("-", "_") for entry in (*DRIVERS, *FILE_SYSTEMS, *(VERITY if verity else ()))]
     found = [name for name in wanted if any(fnmatchcase(entry, name) for entry in known)]
     kept = kernel_modules.cut(store, unpacked, found) if found else Tree()
     return store.put_tree(Tree((path, entry) for path, entry in kept.items() if path.startswith("lib/modules/")))
+
+
+def _built_in(store: Store, unpacked: Tree, module: bytes) -> bool:
+    """Returns whether the kernel's list of built-in modules has `module` (kmod, modules.builtin)."""
+    lists = (file for path, file in unpacked.files().items() if path.endswith("/modules.builtin"))
+    return any(b"/%s.ko\n" % module in store.bytes(file.content) for file in lists)
 
 
 def ramdisk(store: Store, modules: Digest, init: Digest, *dmsetup: Digest) -> Digest:

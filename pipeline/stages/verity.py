@@ -15,9 +15,9 @@ from typing import NamedTuple
 from pipeline.container import cmdline
 from pipeline.incremental import compress_blocks
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Content, Slice, Tree, length
-from pipeline.stages import boot_partition
-from pipeline.stages.direct_boot import direct_boot
+from pipeline.model.tree import Content, Slice, length
+from pipeline.stages.boot_partition import required_file
+from pipeline.stages.direct_boot import direct_boot, with_words
 from pipeline.store import Store
 from pipeline.writers import verity
 
@@ -59,11 +59,11 @@ def words(root: verity.Root, mode: str, partition: object = "") -> str:
 
 def bound(store: Store, kernel: Digest, added: str) -> Digest:
     """Returns the tree `kernel` with `added` and, unless there is one, panic= at the end of its command line."""
-    tree = store.tree(kernel)
-    line = store.bytes(boot_partition.required_file(store, kernel, "cmdline")).decode().strip()
-    panic = "" if any(word.startswith("panic=") for word in line.split()) else f" panic={PANIC_SECONDS}"
-    content = store.content(cmdline.KERNEL.check(f"{line} {added}{panic}".strip()).encode())
-    return store.put_tree(Tree({**tree, "cmdline": tree.file("cmdline")._replace(content=content)}))
+    line = store.bytes(required_file(store, kernel, "cmdline")).decode().strip()
+    if not any(word.startswith("panic=") for word in line.split()):
+        added += f" panic={PANIC_SECONDS}"
+    cmdline.KERNEL.check(f"{line} {added}")
+    return with_words(store, kernel, added)
 
 
 def root_and_tree(store: Store, kernel: Digest, suffix: str, content: Content, options: Mapping[str, str]) -> Digest:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import nullcontext
 
 import pytest
 
 from pipeline import formats, readers
-from pipeline.model.tree import Tree, files
+from pipeline.model.tree import Tree, complete, files
 from pipeline.readers.view import HostFile
-from pipeline.stages import verity
-from pipeline.writers import FormatError
+from pipeline.stages import initramfs, verity
+from pipeline.writers import FormatError, tar
 from pipeline.writers.verity import BLOCK, Root
 from tests.formats import machine, node
 from tests.judges import need, needs_root, run
@@ -155,13 +156,24 @@ def test_another_root_is_another_disk_and_the_same_data_partitions(store):
 
 
 def test_the_ramdisk_has_dmsetup_and_its_libraries(store):
-    from pipeline.stages import initramfs
-
     init = store.put_tree(files([(initramfs.MOUNT_ROOT, store.content(b"x"))]))
     nothing = store.put_tree(Tree())
     made = store.tree(initramfs.ramdisk(store, nothing, init, node.dmsetup_image(store)))
     libraries = {path.rpartition("/")[2] for path in made if ".so" in path}
     assert libraries == {*node.DMSETUP_LIBRARIES.values()} and "usr/sbin/dmsetup" in made
+
+
+@pytest.mark.parametrize(("builtin", "refused"), [("", True), ("kernel/drivers/md/dm-verity.ko\n", False)])
+def test_a_kernel_without_dm_verity_is_refused(store, builtin, refused):
+    package = node.kernel_package()
+    entries = {str(path.relative_to(package)): node.host(store, path) for path in node.modules("virtio_blk")}
+    entries |= files([("lib/modules/6.1/modules.builtin", store.content(b"kernel/fs/ext4.ko\n" + builtin.encode()))])
+    out = store.rope()
+    tar.write(complete(Tree(entries).ordered()), out)
+    image = store.put_tree(files([("kernel.tar", out.finish())]))
+    initramfs.modules(store, image, tar="kernel.tar")
+    with pytest.raises(FormatError, match="no dm-verity") if refused else nullcontext():
+        initramfs.modules(store, image, tar="kernel.tar", verity=True)
 
 
 def boot(store, folder, image, line):
