@@ -76,3 +76,10 @@ def test_dm_verity_comes_with_its_tool_where_a_root_is_verified(tmp_path: Path) 
     for format in ("bootrd", "kernel+erofs", "ext4"):
         assert "unpack/dmsetup" not in names(plain, format)
     assert plain.format("qcow2-verity-efi").inputs == (plain.format("verity-efi"),)
+
+
+def test_a_format_that_the_spec_does_not_name_is_verified_or_refused(tmp_path: Path) -> None:
+    made = planned(tmp_path, NODE + VERITY)
+    (problem,) = made.problems("kernel+initrd")
+    assert "kernel+initrd has no root that can be verified (use kernel+erofs," in str(problem)
+    assert made.problems("kernel+erofs", "qcow2-verity-efi", "bootrd") == []
