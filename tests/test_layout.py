@@ -16,6 +16,7 @@ PARTS = {
     "formats/test_outputs.py": ["stages/el_torito", "stages/initrd"],
     "formats/test_partitions.py": ["stages/boot_partition", "stages/partitions"],
     "formats/test_root_on_disk.py": ["stages/disk_with_root", "stages/initramfs"],
+    "formats/test_verity.py": ["stages/erofs_root", "stages/verity"],
     "incremental/test_without.py": ["incremental/chunks", "incremental/memoize", "store/copying", "store/export"],
     "inspect/test_difference.py": ["inspect/listings"],
     "inspect/test_measure.py": ["host/page"],
@@ -51,6 +52,7 @@ PARTS = {
     "writers/test_ext4.py": [f"writers/ext4{part}" for part in ("dir", "inode", "layout", "section", "tree")],
     "writers/test_iso9660.py": [f"writers/{name}" for name in ("isodir", "isolinux", "isosection", "rockridge")],
     "writers/test_squashfs.py": ["writers/squashdata", "writers/squashmeta"],
+    "writers/test_verity.py": ["ondisk/verity"],
 }
 """Tests of a whole -> modules that are its parts, and have no tests of their own."""
 

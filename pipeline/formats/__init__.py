@@ -27,9 +27,9 @@ ENDINGS = ("zst", "gz")
 """Suffixes of compressed disks, and names of the stages that make them (pipeline.stages.compressed_disk)."""
 DIRECT_BOOT = ("-kernel", "-initrd.img", "-cmdline")
 """Files for a direct boot. Every format that has one of them has the same bytes in it."""
-Product = Literal["kernel", "initrd", "rootfs", "bootrd", "release"]
+Product = Literal["kernel", "initrd", "rootfs", "bootrd", "verity_bootrd", "release"]
 """Actions that a plan makes for formats (pipeline.planning.plan)."""
-Option = Literal["clusters", "compress", "label", "name", "partitions", "size"]
+Option = Literal["clusters", "compress", "label", "name", "partitions", "size", "verity"]
 """Keys of `build:` that formats can take, and `name`, that of the spec."""
 
 
@@ -201,6 +201,11 @@ def carrying(size: int) -> tuple[str, ...]:
     """The formats whose root file system, not an initrd, has room for a file of `size` bytes. Imports every format."""
     rooted = (name for name in names() if "rootfs" in products(name) and "initrd" not in products(name))
     return tuple(name for name in rooted if size <= find(name).largest_file)
+
+
+def verifiable(name: str) -> bool:
+    """Returns whether the root in the format `name` can be verified while it is read (dm-verity)."""
+    return any("verity" in each.options for each in lineage(name))
 
 
 def clashes(wanted: Iterable[str]) -> Iterator[tuple[str, str, str]]:

@@ -6,42 +6,26 @@ or gzip up to 12. `none` stores files as they are, which takes less time to make
 
 from __future__ import annotations
 
-from functools import partial
-
-from pipeline.compression import compress
 from pipeline.formats import Firmware, Format
-from pipeline.incremental import FILES_CHUNK, compress_blocks, one_by_one
 from pipeline.model.digest import Digest
-from pipeline.model.tree import Compress, outside
-from pipeline.stages.direct_boot import direct_boot
+from pipeline.stages import erofs_root, verity
 from pipeline.store import Store
-from pipeline.writers import erofs, erofsdata, erofsmeta
+from pipeline.writers import erofs, erofsmeta
 
-VERSION = f"{erofs.VERSION} lz4-{compress.LZ4}"
-HIGHEST = 12
-"""LZ4's best level."""
+VERSION = f"{erofs_root.VERSION} verity-{verity.VERSION}"
 
 
 def build(store: Store, kernel: Digest, rootfs: Digest, **options: str) -> Digest:
     """Tree {"-kernel", "-cmdline", "-erofs.img"}; what is below boot/ is not in the file system.
 
-    compress: `zstd[:level]` or `gzip[:level]` for LZ4 of that level, `none` for files as they are.
+    compress: as erofs_root.volume's. verity: reaction to a damaged block; a hash tree follows the root.
     """
-    chosen = compress.parse(options.get("compress", "zstd"))
-    packing = None if chosen.name == "none" else _packing(store, min(chosen.level, HIGHEST))
-    tree = outside("boot", store.tree(rootfs))
-    body = store.rope()
-    first = erofs.write(tree, store.read, body, packing)
-    return direct_boot(store, kernel, "-erofs.img", store.content(first) + body.finish())
-
-
-def _packing(store: Store, level: int) -> Compress:
-    work = one_by_one(partial(erofsdata.compress_extent, compress.lz4(level)))
-    return partial(compress_blocks, store, f"erofs {VERSION} {level}", work, chunk=FILES_CHUNK)
+    root = erofs_root.volume(store, rootfs, options.get("compress", "zstd"))
+    return verity.root_and_tree(store, kernel, "-erofs.img", root, options)
 
 
 FORMAT = Format(
-    "kernel+erofs", build, needs=("kernel", "rootfs"), options=("compress",),
+    "kernel+erofs", build, needs=("kernel", "rootfs"), options=("compress", "name", "verity"),
     produces=("-kernel", "-cmdline", "-erofs.img"), firmware=Firmware.DIRECT, carried=erofsmeta.CARRIED,
     largest_file=erofs.LARGEST_FILE,
 )  # fmt: skip

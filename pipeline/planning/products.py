@@ -49,13 +49,22 @@ class Products:
     @cached_property
     def bootrd(self) -> Action:
         """The RAM disk that mounts a root file system. It needs an image that the spec may not name."""
+        return self.verity_bootrd if self.build.verity else self._bootrd("bootrd", {}, "init")
+
+    @cached_property
+    def verity_bootrd(self) -> Action:
+        """The same with dm-verity."""
+        return self._bootrd("verity-bootrd", {"verity": True}, "init", "dmsetup")
+
+    def _bootrd(self, name: str, params: dict[str, Any], *recipes: str) -> Action:
         from pipeline.stages import initramfs
 
         contents = kernel_contents(self.components)
         image, tar = (contents.inputs, contents.params["tar"]) if contents else ((), "")
-        modules = Action("bootrd/modules", initramfs.modules, {"tar": tar}, image)
-        tree = Action("bootrd/tree", initramfs.ramdisk, {}, (modules, self.images(f"{PKG}images/init").tree))
-        return Action("bootrd/initrd", initrd.initrd, {}, (self.kernel, self._fragment("bootrd", tree)))
+        modules = Action(f"{name}/modules", initramfs.modules, {"tar": tar} | params, image)
+        tools = (self.images(f"{PKG}images/{recipe}").tree for recipe in recipes)
+        tree = Action(f"{name}/tree", initramfs.ramdisk, {}, (modules, *tools))
+        return Action(f"{name}/initrd", initrd.initrd, {}, (self.kernel, self._fragment(name, tree)))
 
     @cached_property
     def release(self) -> Action:

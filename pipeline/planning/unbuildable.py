@@ -14,7 +14,7 @@ from pipeline.spec.spec import Spec
 
 def of_options(spec: Spec, arch: str) -> list[Problem]:
     """Problems of `build:` and the command line with the formats of the spec."""
-    return [*_of_formats(spec), *_of_disks(spec), *_of_cmdline(spec, arch)]
+    return [*_of_formats(spec), *_of_verity(spec), *_of_disks(spec), *_of_cmdline(spec, arch)]
 
 
 def of_images(spec: Spec, images: Images) -> list[Problem]:
@@ -28,8 +28,10 @@ def of_images(spec: Spec, images: Images) -> list[Problem]:
 
 
 def of_format(spec: Spec, images: Images, name: str) -> Iterator[Problem]:
-    """Yields what the format `name` lacks: a kernel, or the image of a boot loader."""
+    """Yields what the format `name` lacks: a kernel, the image of a boot loader, a root that can be verified."""
     names = spec.build.formats
+    if name not in names:
+        yield from _unverifiable(spec, name)
     place = spec.where(("build", "formats", names.index(name)) if name in names else ("build", "formats"))
     if not spec["kernel"].image and formats.kernel_needed(name):
         yield Problem(place, f"{name} needs a kernel to start, and the spec names none", "kernel: {image: …}")
@@ -56,6 +58,25 @@ def _of_formats(spec: Spec) -> Iterator[Problem]:
     for one, other, suffix in formats.clashes(filter(formats.known, names)):
         where = spec.where(("build", "formats", names.index(other)))
         yield Problem(where, f"{one} and {other} both give {spec.name}{suffix}", "leave one of them out")
+
+
+def _of_verity(spec: Spec) -> Iterator[Problem]:
+    """Yields a problem for each format whose root `build.verity` cannot verify, and where command lines collide."""
+    known = [name for name in spec.build.formats if formats.known(name)]
+    for name in known:
+        yield from _unverifiable(spec, name)
+    lines = [name for name in known if formats.verifiable(name) and "-cmdline" in formats.find(name).produces]
+    for name in lines[1:] if spec.build.verity else ():
+        where = spec.where(("build", "formats", spec.build.formats.index(name)))
+        message = f"{name} and {lines[0]} both give {spec.name}-cmdline with a root hash"
+        yield Problem(where, message, "leave one of them out")
+
+
+def _unverifiable(spec: Spec, name: str) -> Iterator[Problem]:
+    """Yields a problem if `build.verity` is set and the format `name` has a root that cannot be verified."""
+    if spec.build.verity and formats.products(name) & {"initrd", "rootfs"} and not formats.verifiable(name):
+        able = ", ".join(filter(formats.verifiable, formats.names()))
+        yield Problem(spec.where(("build", "verity")), f"{name} has no root that can be verified", f"use {able}")
 
 
 def _of_cmdline(spec: Spec, arch: str) -> Iterator[Problem]:

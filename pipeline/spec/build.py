@@ -93,6 +93,10 @@ class Build:
     clusters: Clusters | None = None
     """Clusters of qcow2 images: `plain` (the default), or compressed with `zstd[:level]`, which QEMU reads since
     version 5.1."""
+    verity: Literal["panic", "restart", "eio"] | None = None
+    """Verifies each block of the root when it is read (dm-verity), for kernel+squashfs, kernel+erofs, verity-efi and
+    qcow2-verity-efi. A block that is not as it was built makes the kernel `panic`, `restart` the machine, or gives the
+    reader an input/output error (`eio`). verity-efi and qcow2-verity-efi do so anyway; `panic` is their default."""
     bootloader: str | None = None
     """Image with the boot loader or firmware of disk images, instead of the recipe that a format needs."""
     release: str | None = None

@@ -17,6 +17,7 @@ from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Tree, files, length, outside
 from pipeline.stages import boot_partition, partitions, unified
 from pipeline.stages.carried import warn_of
+from pipeline.stages.direct_boot import with_words
 from pipeline.stages.partitions import Disk
 from pipeline.store import Store
 from pipeline.writers import disk, ext4, ext4inode, gpt
@@ -47,7 +48,7 @@ def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: 
     root = outside("boot", store.tree(rootfs))
     warn_of(ext4inode.CARRIED, root)
     identity = disk.identity(f"ext4 root {rootfs}")
-    started = _with_root(store, kernel, WORDS.format(identity))
+    started = with_words(store, kernel, WORDS.format(identity))
     program = unified.program(store, started, bootrd, release, systemd_boot)
     return Node(root, identity, started, store.put_tree(files([(".efi", program)])))
 
@@ -80,10 +81,3 @@ def written(
 
     volumes = [partitions.gpt_volume(boot, wanted, attributes), gpt.GptVolume(root, LABEL, gpt.LINUX_DATA)]
     return partitions.write_gpt_of(store, volumes, wanted, identify, code)
-
-
-def _with_root(store: Store, kernel: Digest, words: str) -> Digest:
-    """Returns the kernel's tree with `words` at the end of its command line."""
-    tree = store.tree(kernel)
-    line = store.bytes(boot_partition.required_file(store, kernel, "cmdline")).strip() + b" " + words.encode()
-    return store.put_tree(Tree({**tree, "cmdline": tree.file("cmdline")._replace(content=store.content(line))}))

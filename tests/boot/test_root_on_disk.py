@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.run import qemu
 from tests.boot.machine import once, running
 from tests.boot.test_node import UP
 
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.boot
 
 
 def root_on_disk(spec):
-    spec["build"] = {"formats": ["bootrd", "ext4", "kernel+erofs", "kernel+squashfs"]}
+    spec["build"] = {"formats": ["bootrd", "ext4", "kernel+erofs", "kernel+squashfs", "qcow2-verity-efi"]}
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,10 @@ def test_a_disk_with_an_ext4_root(built, tmp_path):
     disk = built / "other-ext4.img"
     console = booted("ext4", tmp_path, [disk], "-drive", f"file={disk},format=raw,if=virtio,snapshot=on")
     assert "/dev/vda2 is the root file system (ext4, ro)" in console
+
+
+def test_a_disk_with_a_verified_root(built, tmp_path):
+    disk = built / "other-verity-efi.qcow2"
+    drive = f"file={disk},format=qcow2,if=virtio,snapshot=on"
+    console = booted("verity", tmp_path, [disk], *qemu.efi("amd64"), "-drive", drive)
+    assert "/dev/dm-0 is the root file system (erofs, ro, verified, panic)" in console

@@ -55,6 +55,12 @@ APPLETS = (
 )  # fmt: skip
 """What mount-root runs, of busybox."""
 
+DMSETUP_LIBRARIES = {
+    "libdevmapper1.02.1": "libdevmapper.so.1.02.1", "libselinux1": "libselinux.so.1", "libudev1": "libudev.so.1",
+    "libpcre2-8-0": "libpcre2-8.so.0", "libc6": "libm.so.6",
+}  # fmt: skip
+"""Package -> the library of it that dmsetup is linked with."""
+
 
 def cache() -> Path:
     """Where packages and the results of boots are kept between test runs."""
@@ -173,6 +179,7 @@ def products(store: Store, compress: str = "zstd:3", arch: str = "amd64") -> dic
         "release": lambda: unified.release(store, rootfs(store, arch=arch)),
         "initrd": ramdisk,
         "bootrd": lambda: bootrd(store, arch),
+        "verity_bootrd": lambda: bootrd(store, arch, verity=True),
         "syslinux": lambda: syslinux(store),
         "systemd-boot": lambda: image(store, "systemd-boot-efi", f"usr/lib/systemd/boot/efi/{STUBS[arch]}", arch=arch),
     }
@@ -198,7 +205,7 @@ def raspberry(store: Store) -> dict[str, Any]:
     }
 
 
-def make(store: Store, name: str, known: dict[str, Any], **options: Any) -> Digest:
+def make(store: Store, name: str, /, known: dict[str, Any], **options: Any) -> Digest:
     """The format `name` and everything that it needs, as a plan would have it. known: products and recipes, by name."""
     wanted = formats.find(name)
     taken = {key: value for key, value in options.items() if key in wanted.options}
@@ -211,7 +218,7 @@ def _need(store: Store, need: formats.Need, known: dict[str, Any], **options: An
     return known[need.name if isinstance(need, formats.Recipe) else need]()
 
 
-def disk(store: Store, name: str, folder: Path, known: dict[str, Any] | None = None, **options: Any) -> Path:
+def disk(store: Store, name: str, /, folder: Path, known: dict[str, Any] | None = None, **options: Any) -> Path:
     """The one file of the format `name`, on the host."""
     (suffix,) = formats.find(name).produces
     return output(store, make(store, name, known or products(store), **options), suffix, folder)
@@ -243,13 +250,16 @@ def modules(*names: str, arch: str = "amd64") -> list[Path]:
     return ordered
 
 
-def bootrd(store: Store, arch: str = "amd64") -> Digest:
+def bootrd(store: Store, arch: str = "amd64", verity: bool = False) -> Digest:
     """The initrd that mounts a root file system, as a plan has it; of its modules those that QEMU's disks need."""
     kernels = kernel_package(arch)
-    tree = {str(path.relative_to(kernels)): host(store, path) for path in modules(*DISKS, arch=arch)}
+    chosen = modules(*DISKS, *(("dm_verity",) if verity else ()), arch=arch)
+    tree = {str(path.relative_to(kernels)): host(store, path) for path in chosen}
     archive = store.rope()
     tar.write(complete(Tree(tree).ordered()), archive)
-    found = mounting.modules(store, store.put_tree(files([("kernel.tar", archive.finish())])), tar="kernel.tar")
+    found = mounting.modules(
+        store, store.put_tree(files([("kernel.tar", archive.finish())])), tar="kernel.tar", verity=verity
+    )
     folder, loader = LIBRARIES[arch]
     libc = package("libc6", arch) / folder
     paths = {f"{folder}/{name}": libc / name for name in ("libc.so.6", "libresolv.so.2")}
@@ -259,5 +269,17 @@ def bootrd(store: Store, arch: str = "amd64") -> Digest:
     links["sbin/modprobe"] = Symlink(0o777, 0, 0, MTIME, (), "/bin/busybox")
     init = {path: host(store, source, 0o755) for path, source in paths.items()} | links
     tools = store.put_tree(complete(Tree(init).ordered()))
-    fragment = initrd.fragment(store, mounting.ramdisk(store, found, tools), compress="zstd:3")
+    dmsetup = [dmsetup_image(store, arch)] if verity else []
+    fragment = initrd.fragment(store, mounting.ramdisk(store, found, tools, *dmsetup), compress="zstd:3")
     return initrd.initrd(store, kernel(store, arch=arch), fragment)
+
+
+def dmsetup_image(store: Store, arch: str = "amd64") -> Digest:
+    """What images/dmsetup keeps of Debian's packages."""
+    folder, _ = LIBRARIES[arch]
+    paths = {"usr/sbin/dmsetup": package("dmsetup", arch) / "sbin/dmsetup"}
+    for name, library in DMSETUP_LIBRARIES.items():
+        unpacked = package(name, arch)
+        (path,) = (each for each in (unpacked / folder, unpacked / "usr" / folder) for each in each.glob(library))
+        paths[f"usr/{folder}/{library}"] = path
+    return store.put_tree(complete(Tree({path: host(store, file, 0o755) for path, file in paths.items()}).ordered()))

@@ -53,3 +53,33 @@ def test_a_node_without_a_kernel_has_no_modules(tmp_path: Path) -> None:
     made = planned(tmp_path, "init: [docker.io/library/i:1]\n")
     (modules,) = (action for action in closure(made.format("bootrd")) if action.name == "bootrd/modules")
     assert modules.inputs == () and modules.params == {"tar": ""}
+
+
+VERITY = "build: {verity: restart, formats: [verity-efi]}\n"
+
+
+def test_verity_is_an_option_of_formats_that_can_carry_it(tmp_path: Path) -> None:
+    made = planned(tmp_path, NODE + VERITY)
+    for format in ("kernel+erofs", "kernel+squashfs", "verity-efi"):
+        params = made.format(format).params
+        assert (params["verity"], params["name"]) == ("restart", "node")
+    assert "verity" not in made.format("tar").params
+    assert "verity" not in planned(tmp_path).format("verity-efi").params
+
+
+def test_dm_verity_comes_with_its_tool_where_a_root_is_verified(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    plain, verified = planned(tmp_path), planned(tmp_path / "other", NODE + VERITY)
+    for made, format in ((verified, "bootrd"), (plain, "verity-efi"), (plain, "qcow2-verity-efi")):
+        assert {"unpack/init", "unpack/dmsetup", "verity-bootrd/tree"} < names(made, format)
+        assert "dmsetup" in {wanted.name for wanted in made.missing(format)}
+    for format in ("bootrd", "kernel+erofs", "ext4"):
+        assert "unpack/dmsetup" not in names(plain, format)
+    assert plain.format("qcow2-verity-efi").inputs == (plain.format("verity-efi"),)
+
+
+def test_a_format_that_the_spec_does_not_name_is_verified_or_refused(tmp_path: Path) -> None:
+    made = planned(tmp_path, NODE + VERITY)
+    (problem,) = made.problems("kernel+initrd")
+    assert "kernel+initrd has no root that can be verified (use kernel+erofs," in str(problem)
+    assert made.problems("kernel+erofs", "qcow2-verity-efi", "bootrd") == []

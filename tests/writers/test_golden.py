@@ -1,10 +1,12 @@
 """Golden digests: a writer whose bytes change gets another VERSION, and this list another line."""
 
 import hashlib
+from functools import partial
 
 import pytest
 
 from pipeline.compression import compress
+from pipeline.incremental import compress_blocks
 from pipeline.model.tree import Slice, files, length
 from pipeline.stages import compressed_disk
 from pipeline.writers import (
@@ -21,6 +23,7 @@ from pipeline.writers import (
     squashfs,
     swap,
     tar,
+    verity,
     vhd,
     vhdx,
     vmdk,
@@ -99,6 +102,12 @@ def _ext4(store, out):
     ext4.write(samples.special(store), samples.keep(store), out, None, "ROOT")
 
 
+def _verity(store, out):
+    content = store.content(samples.noise(300 * verity.BLOCK))
+    hash_all = partial(compress_blocks, store, "verity golden", verity.hash_groups(b"salt"))
+    verity.write(content, b"salt", hash_all, store.read, out)
+
+
 WRITERS = {
     f"cpio {cpio.VERSION}": lambda store, out: cpio.write(samples.special(store), out),
     f"tar {tar.VERSION}": lambda store, out: tar.write(samples.special(store), out),
@@ -125,6 +134,7 @@ WRITERS = {
     f"vmdk {vmdk.VERSION} {compress.VERSION}": lambda store, out: vmdk.write(
         _disk(store), samples.grains(store), out, 1
     ),
+    f"verity {verity.VERSION}": _verity,
     f"gpt {gpt.VERSION}": lambda store, out: gpt.write_disk(
         [gpt.GptVolume(_disk(store), "EFI System", gpt.EFI_SYSTEM)],
         length(_disk(store)) + (2 << 20),
@@ -157,6 +167,7 @@ GOLDEN = {
     "vhdx 1": "deea099cc657206eac05caea86e3ff65206ace85deebadf1cb7261e317a5c0df",
     "qcow2 of zstd 2": "4fe3ebc3053abc130a62cc763a593769d3a98388a97b2beabd28a7a041216093",
     "swap 1": "90f559377d88b352839163ae258ebc2d1c163814072fb855c136fb0003db8e3d",
+    "verity 1": "c9a37eaa12f02ee6c32d676ba320b00e9ea0cea562f558c125e67c29a5329b95",
     "zst of a disk 3 4 zstandard-0.25.0 deflate-0.9.0 deflated-2": "0f956591152823577af5fd97542a319e6f5e299a321b670a1a89afdb394dc132",
     "gz of a disk 3 4 zstandard-0.25.0 deflate-0.9.0 deflated-2": "8e97c27248b385d9328663b03d28996bea1a2b620225314976d1038cdc5ebcc1",
     "gpt 1": "b594a5dedf402e7dec14b16b8532b9f89d37884aa9afd9e0feb5ec551b40230f",
