@@ -15,10 +15,11 @@ from pipeline.engine.action import Action, closure
 from pipeline.host import tracked
 from pipeline.language.problem import KeyPath, Problem, Problems
 from pipeline.model.tree import EPOCH
-from pipeline.planning import start_checks, unbuildable
+from pipeline.planning import signing, start_checks, unbuildable
 from pipeline.planning.images import Images
 from pipeline.planning.lock import Lock, LockRequest
 from pipeline.planning.products import Products, chosen_compression
+from pipeline.planning.signing import Signer
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
 
@@ -41,10 +42,32 @@ class Plan:
             wanted = formats.find(name)
             known = {"name": self.spec.name} | self.spec.build.options()
             known["compress"] = chosen_compression(self.spec.build)
+            if self.signer and wanted.program:
+                known["sign"] = self.signer.parameter()
             options: dict[str, Any] = {option: known[option] for option in wanted.options if option in known}
             needs = tuple(map(self._needed, wanted.needs))
             self._formats[name] = Action(f"format/{name}", wanted.build, options, needs, self._where)
         return self._formats[name]
+
+    @cached_property
+    def signer(self) -> Signer | None:
+        """The signer of the node's EFI programs; None if the spec names none. Problems for wrong files."""
+        return signing.read(self.spec)
+
+    def programs(self, name: str) -> list[Action]:
+        """The actions that make the EFI programs in the format `name`, unsigned: Tree {".efi"} each."""
+        return [
+            Action(f"program/{each.name}", each.program, {}, tuple(map(self._needed, each.needs)), self._where)
+            for each in dict.fromkeys(formats.lineage(name))
+            if each.program
+        ]
+
+    def records(self, name: str) -> list[Action]:
+        """The actions that record what the EFI programs in the format `name` are known by (stages.signed.record)."""
+        from pipeline.stages import signed
+
+        params = {"sign": self.signer.parameter()} if self.signer else {}
+        return [Action(f"record/{each.name}", signed.record, params, (each,)) for each in self.programs(name)]
 
     def _needed(self, need: formats.Need) -> Action:
         if isinstance(need, formats.Output):

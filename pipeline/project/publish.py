@@ -22,7 +22,7 @@ from pipeline.host import atomic
 from pipeline.host.stamp import Stamp, settle_mtime, stamp
 from pipeline.model.digest import Digest
 from pipeline.planning.plan import Plan
-from pipeline.project import results_state
+from pipeline.project import results_state, signing
 from pipeline.project.project import Project
 from pipeline.project.results_state import MANIFEST, SHARED, SUMS, FileState, ResultsState
 from pipeline.store import Store
@@ -127,6 +127,8 @@ def _record(project: Project, plan: Plan, name: str, action: Action, folder: Pat
         if all(_is_intact(folder / file, attributes["sha256"], files) for file, attributes in entry["files"].items())
     }
     formats[name] = format_record(project.store, action, {file: attributes for file, (attributes, _) in files.items()})
+    if plan.signer and (programs := signing.records(project.store, plan, name)):
+        formats[name]["programs"] = programs
     shared = _write_shared(folder, manifest(project, plan, formats))
     states = {file: (attributes["sha256"], state) for file, (attributes, state) in files.items()}
     before.with_format(name, action.key, states, shared).write()
