@@ -49,6 +49,7 @@ PARTS = {
     "test_wheel.py": ["host/shipped"],
     "writers/test_authenticode.py": ["ondisk/authenticode"],
     "writers/test_disks.py": [f"writers/{name}" for name in ("qcow2", "qcow2compressed", "vhd", "vhdx", "vmdk")],
+    "writers/test_efivars.py": ["ondisk/efivars"],
     "writers/test_erofs.py": [f"writers/erofs{part}" for part in ("data", "inode", "meta")],
     "writers/test_ext4.py": [f"writers/ext4{part}" for part in ("dir", "inode", "layout", "section", "tree")],
     "writers/test_iso9660.py": [f"writers/{name}" for name in ("isodir", "isolinux", "isosection", "rockridge")],
