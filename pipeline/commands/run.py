@@ -110,6 +110,8 @@ def _enrolled(target: Target, path: Path) -> Path:
     signer, emulator = target.plan.signer, qemu.EMULATORS[target.arch]
     if signer is None:
         raise NodekilnError(f"{target.spec.path}: nobody signs: build: {{sign: {{certificate: keys/db.pem}}}}")
+    if not emulator.secure:
+        raise NodekilnError(f"{emulator.variables} is blank, and no key can be enrolled in it: --arch amd64 can do it")
     if not Path(emulator.variables).exists():
         raise NodekilnError(f"{emulator.variables} is missing (Debian: apt-get install {emulator.packages})")
     certificate = signer.certificate.encoding
@@ -189,10 +191,8 @@ def accelerator(emulator: Emulator, secure: bool = False) -> str:
     """
     import subprocess
 
-    from pipeline.run import qemu
-
     machine = ["-machine", emulator.machine, "-cpu", "host", "-display", "none", "-nodefaults", "-monitor", "stdio"]
-    words = [emulator.program, "-accel", "kvm", *machine, *(qemu.SECURE if secure else ())]
+    words = [emulator.program, "-accel", "kvm", *machine, *(emulator.guards if secure else ())]
     try:
         process = subprocess.run(
             words, input="quit\n", text=True, capture_output=True, timeout=PROBE_SECONDS, check=False

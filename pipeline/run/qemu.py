@@ -22,7 +22,8 @@ class Emulator(NamedTuple):
 
     packages: Debian's packages of program and firmware. machine: the value of -machine; processor: that of -cpu, for an
     emulated one. firmware, variables: files of UEFI's code and of its initial variables. secure: the code with Secure
-    Boot, "" if Debian has none.
+    Boot, "" where its file of variables is blank, so that nothing can be enrolled in it. guards: words for a machine
+    whose variables only this code writes (OvmfPkg/README, SMM_REQUIRE).
     """
 
     program: str
@@ -32,6 +33,7 @@ class Emulator(NamedTuple):
     firmware: str
     variables: str
     secure: str = ""
+    guards: tuple[str, ...] = ()
 
 
 EMULATORS = {
@@ -39,6 +41,7 @@ EMULATORS = {
         "qemu-system-x86_64", "qemu-system-x86 ovmf", "q35", "max",
         "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd",
         "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+        ("-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"),
     ),
     "arm64": Emulator(
         "qemu-system-aarch64", "qemu-system-arm qemu-efi-aarch64", "virt", "cortex-a72",
@@ -47,8 +50,6 @@ EMULATORS = {
 }  # fmt: skip
 
 
-SECURE = ("-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")
-"""Words for a machine whose variables only the firmware writes (OvmfPkg/README, SMM_REQUIRE)."""
 DEVICES = {"disk": ["-device", "virtio-blk-pci"], "cd": ["-device", "virtio-scsi-pci", "-device", "scsi-cd"]}
 
 
@@ -136,13 +137,12 @@ def efi(arch: str, enrolled: Path | None = None) -> list[str]:
     """
     emulator = EMULATORS[arch]
     firmware = emulator.secure if enrolled else emulator.firmware
-    if not firmware:
-        raise NodekilnError(f"Debian has no firmware with Secure Boot for {arch}: --arch amd64 has one")
+    assert firmware, f"no firmware with Secure Boot for {arch}"
     if not Path(firmware).exists():
         raise NodekilnError(f"{firmware} is missing (Debian: apt-get install {emulator.packages})")
     unit = "if=pflash,format=raw,unit="
     return [
-        *(SECURE if enrolled else ()),
+        *(emulator.guards if enrolled else ()),
         "-drive", f"{unit}0,readonly=on,file={firmware}",
         "-drive", f"{unit}1,snapshot=on,file={_name(enrolled or emulator.variables)}",
     ]  # fmt: skip

@@ -1,8 +1,15 @@
-"""Secure Boot: OVMF starts the signed node, and neither the unsigned one nor one with a changed byte."""
+"""Secure Boot: OVMF starts the signed node, and neither the unsigned one nor one with a changed byte.
+
+The TPM of the signed node then has the registers that the manifest expects.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +27,18 @@ from tests.project import doit, signed
 pytestmark = [pytest.mark.boot, pytest.mark.network]
 DENIED = "Access Denied"
 ENABLED = "secureboot: Secure boot enabled"
+
+
+@contextmanager
+def tpm(folder: Path) -> Iterator[list[str]]:
+    """A TPM 2.0, which ends with its machine: words for QEMU."""
+    (folder / "tpm").mkdir()
+    channel = folder / "tpm" / "channel"
+    state = ["--tpmstate", f"dir={folder / 'tpm'}", "--ctrl", f"type=unixio,path={channel}"]
+    command = [need("swtpm"), "socket", "--tpm2", *state, "--terminate", "--daemon"]
+    subprocess.run(command, check=True)  # it answers on the channel once it is in the background
+    device = ["-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm"]
+    yield ["-chardev", f"socket,id=tpm,path={channel}", *device]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +68,8 @@ def disks(keys, tmp_path_factory) -> dict[str, Path]:
             doit("sign:node", cwd=root)
         doit("build:node", cwd=root)
         kept[name] = shutil.copy(result, place / f"{name}.img")
+    shutil.copy(root / "build" / "node" / "manifest.json", place / "manifest.json")
+    kept["manifest"] = place / "manifest.json"
     data = kept["signed"].read_bytes()
     assert data.count(node.CMDLINE.replace(b" quiet", b"") + b"\0") == 1
     kept["changed"] = place / "changed.img"
@@ -66,11 +87,16 @@ def test_only_the_signed_node_starts(disks, keys, tmp_path, name, sight):
     disk = disks[name].rename(tmp_path / "node-efi.img")
 
     def session() -> dict[str, str]:
+        # -nodefaults: without an empty CD drive, from which the firmware would try, and measure, a start
         words = qemu.start(formats.find("raw-efi"), tmp_path / "node", "amd64", enrolled=variables)
-        with running(tmp_path, *words) as machine:
+        with tpm(tmp_path) as chip, running(tmp_path, "-nodefaults", *words, *chip) as machine:
             machine.wait_for(sight)
             return {"console": machine.console}
 
     console = once(f"secure boot {name}", [disk, variables], session)["console"]
     assert (node.UP in console) is (name == "signed") is (ENABLED in console)
     assert (DENIED in console) is (name != "signed")
+    if name == "signed":
+        facts = json.loads(disks["manifest"].read_text())["formats"]["raw-efi"]["programs"]["uki"]
+        for number, value in facts["pcrs"].items():
+            assert f"PCR {number} is {value.upper()}" in console

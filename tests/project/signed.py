@@ -19,8 +19,14 @@ build:
   bootloader: oci:layout:stub
   epoch: 0
 """
+INIT = b"""#!/bin/busybox sh
+/bin/busybox mount -t sysfs sysfs /sys
+for number in 4 11; do
+    /bin/busybox echo "PCR $number is $(/bin/busybox cat /sys/class/tpm/tpm0/pcr-sha256/$number)"
+done
+""" + node.INIT.partition(b"\n")[2]
+"""What the node runs: it prints registers of its TPM, and that it is up."""
 SIGN = "  sign: {certificate: keys/db.pem, key: keys/db.key}\n"
-UKI = "program/uki"
 
 
 def layout(folder: Path) -> None:
@@ -34,10 +40,10 @@ def layout(folder: Path) -> None:
             craft.entry("kernel.tar", data=craft.archive(craft.entry("lib", "d", mode=0o755))),
         ],
         "init": [
-            *(craft.entry(name, "d", mode=0o755) for name in ("bin", "dev", "proc", "sbin")),
+            *(craft.entry(name, "d", mode=0o755) for name in ("bin", "dev", "proc", "sbin", "sys")),
             craft.entry("bin/busybox", data=busybox, mode=0o755),
-            craft.entry("init", data=node.INIT, mode=0o755),
-            craft.entry("sbin/init", data=node.INIT, mode=0o755),
+            craft.entry("init", data=INIT, mode=0o755),
+            craft.entry("sbin/init", data=INIT, mode=0o755),
         ],
         "stub": [craft.entry(stub, data=(node.package("systemd-boot-efi") / stub).read_bytes())],
     }
