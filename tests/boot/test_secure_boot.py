@@ -77,26 +77,48 @@ def disks(keys, tmp_path_factory) -> dict[str, Path]:
     return kept
 
 
-@pytest.mark.parametrize(("name", "sight"), [("signed", node.UP), ("unsigned", DENIED), ("changed", DENIED)])
-def test_only_the_signed_node_starts(disks, keys, tmp_path, name, sight):
+def console(title: str, disk: Path, keys: Path, folder: Path, sight: str) -> str:
+    """Boots the copy `disk` with Secure Boot and a TPM until `sight` is on the console, which is returned."""
     need("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "ovmf")
     certificate = x509.from_file((keys / "db.cer").read_bytes()).encoding
-    variables = tmp_path / "variables"
+    variables = folder / "variables"
     blank = Path(qemu.EMULATORS["amd64"].variables).read_bytes()
     variables.write_bytes(efivars.enrol(blank, certificate, certificate, certificate))
-    disk = disks[name].rename(tmp_path / "node-efi.img")
+    disk = disk.rename(folder / "node-efi.img")
 
     def session() -> dict[str, str]:
         # -nodefaults: without an empty CD drive, from which the firmware would try, and measure, a start
-        words = qemu.start(formats.find("raw-efi"), tmp_path / "node", "amd64", enrolled=variables)
-        with tpm(tmp_path) as chip, running(tmp_path, "-nodefaults", *words, *chip) as machine:
+        words = qemu.start(formats.find("raw-efi"), folder / "node", "amd64", enrolled=variables)
+        with tpm(folder) as chip, running(folder, "-nodefaults", *words, *chip) as machine:
             machine.wait_for(sight)
             return {"console": machine.console}
 
-    console = once(f"secure boot {name}", [disk, variables], session)["console"]
-    assert (node.UP in console) is (name == "signed") is (ENABLED in console)
-    assert (DENIED in console) is (name != "signed")
+    return once(f"secure boot {title}", [disk, variables], session)["console"]
+
+
+def registers(manifest: Path) -> list[str]:
+    """Lines that a node prints whose TPM holds what the manifest expects."""
+    facts = json.loads(manifest.read_text())["formats"]["raw-efi"]["programs"]["uki"]
+    return [f"PCR {number} is {value.upper()}" for number, value in sorted(facts["pcrs"].items())]
+
+
+@pytest.mark.parametrize(("name", "sight"), [("signed", node.UP), ("unsigned", DENIED), ("changed", DENIED)])
+def test_only_the_signed_node_starts(disks, keys, tmp_path, name, sight):
+    seen = console(name, disks[name], keys, tmp_path, sight)
+    assert (node.UP in seen) is (name == "signed") is (ENABLED in seen)
+    assert (DENIED in seen) is (name != "signed")
     if name == "signed":
-        facts = json.loads(disks["manifest"].read_text())["formats"]["raw-efi"]["programs"]["uki"]
-        for number, value in facts["pcrs"].items():
-            assert f"PCR {number} is {value.upper()}" in console
+        lines = registers(disks["manifest"])
+        assert len(lines) == 2 and all(line in seen for line in lines), lines
+
+
+def test_the_stub_of_the_default_release_measures_what_is_expected(keys, tmp_path):
+    """Debian 13's, which measures other sections than Debian 12's above."""
+    root = signed.project(tmp_path / "p", "raw-efi", sign="", stub="")
+    shutil.copytree(keys, root / "keys")
+    signed.set_sign(root, signed.SIGN)
+    doit("sign:node", cwd=root)
+    doit("build:node", cwd=root)
+    lines = registers(root / "build" / "node" / "manifest.json")
+    seen = console("trixie", root / "build" / "node" / "node-efi.img", keys, tmp_path, node.UP)
+    assert len(lines) == 2 and all(line in seen for line in lines), lines

@@ -16,9 +16,9 @@ init: ["oci:layout:init"]
 build:
   arch: amd64
   formats: [{formats}]
-  bootloader: oci:layout:stub
   epoch: 0
 """
+STUB = "  bootloader: oci:layout:stub\n"
 INIT = b"""#!/bin/busybox sh
 /bin/busybox mount -t sysfs sysfs /sys
 for number in 4 11; do
@@ -56,9 +56,9 @@ def manifest_of(folder: Path, digest: str) -> bytes:
     return (folder / "blobs" / "sha256" / digest.partition(":")[2]).read_bytes()
 
 
-def project(root: Path, formats: str, sign: str = SIGN) -> Path:
-    """A project with a locked spec `node`, and keys where it signs."""
-    new_project(root, node=SPEC.format(formats=formats, cmdline=node.CMDLINE.decode()))
+def project(root: Path, formats: str, sign: str = SIGN, stub: str = STUB) -> Path:
+    """A project with a locked spec `node`, and keys where it signs. stub: Debian 12's, or "" for the recipe's."""
+    new_project(root, node=SPEC.format(formats=formats, cmdline=node.CMDLINE.decode()) + stub)
     layout(root / "layout")
     doit("lock:node", cwd=root)
     if sign:
