@@ -71,7 +71,7 @@ def _record(project: Project, plan: Plan, outputs: Mapping[str, Mapping[str, Con
     from pipeline.project import publish
 
     entries = {
-        each: publish.format_record(project.store, plan.format(each), {
+        each: publish.format_record(project.store, plan, each, plan.format(each), {
             file: {"sha256": sha256(project.store, content).hex, "size": length(content)}
             for file, content in files.items()
         })

@@ -14,6 +14,7 @@ from pipeline.tasks.command import command, one
 
 if TYPE_CHECKING:
     from pipeline.formats import Format
+    from pipeline.project.targets import Target
     from pipeline.run.qemu import Emulator
     from pipeline.spec.spec import Spec
 
@@ -34,6 +35,7 @@ SSH_OPTIONS = "-o NoHostAuthenticationForLocalhost=yes"
     key="public key that may log in (default: ~/.ssh/id_{ed25519,ecdsa,rsa}.pub; none with --drive)",
     drive="a further image to attach, a config drive say",
     append="further kernel command line (kernel+initrd only)",
+    secure_boot="with Secure Boot, and the certificate of build.sign enrolled",
 )
 def run(
     project: Project,
@@ -47,6 +49,7 @@ def run(
     key: str = "",
     drive: str = "",
     append: str = "",
+    secure_boot: bool = False,
 ) -> None:
     """Boots what `doit build:NAME` left in build/NAME."""
     import shutil
@@ -56,7 +59,7 @@ def run(
 
     name = one(names, "run", project)
     target = project.target(name, arch)
-    spec, output = target.spec, _bootable(target.spec, format)
+    spec, output = target.spec, _bootable(target.spec, format, secure_boot)
     emulator = qemu.EMULATORS[target.arch]
     if shutil.which(emulator.program) is None:
         raise NodekilnError(f"{emulator.program} is not installed (Debian: apt-get install {emulator.packages})")
@@ -65,29 +68,55 @@ def run(
         raise NodekilnError(f"{missing[0]} is not there: {user_command(f'build:{name}:{output.name}')} first")
     file = _key_file(key, drive)
     words = [
-        *qemu.start(output, base, target.arch, append), "-serial", "mon:stdio",
+        "-serial", "mon:stdio",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh}-:22", "-device", "virtio-net-pci,netdev=net",
         *(qemu.volume("drive", Path(drive)) if drive else []),
     ]  # fmt: skip
     with TemporaryDirectory(prefix="nodekiln-run-") as folder:
+        enrolled = _enrolled(target, Path(folder, "variables")) if secure_boot else None
+        words = [*qemu.start(output, base, target.arch, append, enrolled), *words]
         if file:
             words += qemu.volume(nocloud.LABEL, nocloud.write(Path(folder), nocloud.public_keys(file)))
         say(_how_to_log_in(spec, file, bool(key), ssh))
-        accelerators = [accel] if accel else [accelerator(emulator), "tcg"]
+        accelerators = [accel] if accel else [accelerator(emulator, secure_boot), "tcg"]
         _boot([[*qemu.machine(target.arch, each, memory, cpus), *words] for each in accelerators])
 
 
-def _bootable(spec: Spec, name: str) -> Format:
-    """Returns the format to boot: the one asked for, else the first of the spec's that can be booted."""
+def _bootable(spec: Spec, name: str, secure: bool) -> Format:
+    """Returns the format to boot: the one asked for, else the first of the spec's that can be booted.
+
+    secure: by firmware that checks signatures.
+    """
     from pipeline import formats
     from pipeline.run import qemu
 
+    def fits(format: Format) -> bool:
+        return qemu.bootable(format) and (not secure or format.firmware is formats.Firmware.UEFI)
+
     names = [name] if name else [*spec.build.formats]
-    bootable = [found for each in names if formats.known(each) and qemu.bootable(found := formats.find(each))]
+    bootable = [found for each in names if formats.known(each) and fits(found := formats.find(each))]
     if not bootable:
-        known = [each for each in formats.names() if qemu.bootable(formats.find(each))]
-        raise NodekilnError(f"{', '.join(names)}: cannot be booted here; try --format={' or '.join(known)}")
+        known = [each for each in formats.names() if fits(formats.find(each))]
+        how = "with Secure Boot" if secure else "here"
+        raise NodekilnError(f"{', '.join(names)}: cannot be booted {how}; try --format={' or '.join(known)}")
     return bootable[0]
+
+
+def _enrolled(target: Target, path: Path) -> Path:
+    """Writes variables of UEFI with the signer's certificate as PK, KEK and db; returns their file."""
+    from pipeline.run import qemu
+    from pipeline.writers import efivars
+
+    signer, emulator = target.plan.signer, qemu.EMULATORS[target.arch]
+    if signer is None:
+        raise NodekilnError(f"{target.spec.path}: nobody signs: build: {{sign: {{certificate: keys/db.pem}}}}")
+    if not emulator.secure:
+        raise NodekilnError(f"{emulator.variables} is blank, and no key can be enrolled in it: --arch amd64 can do it")
+    if not Path(emulator.variables).exists():
+        raise NodekilnError(f"{emulator.variables} is missing (Debian: apt-get install {emulator.packages})")
+    certificate = signer.certificate.encoding
+    path.write_bytes(efivars.enrol(Path(emulator.variables).read_bytes(), certificate, certificate, certificate))
+    return path
 
 
 def _boot(commands: Sequence[Sequence[str]]) -> None:
@@ -155,12 +184,15 @@ def _takes_keys(spec: Spec) -> bool:
     return any(not words or "cdrom" in words for words in providers)
 
 
-def accelerator(emulator: Emulator) -> str:
-    """Returns `kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`."""
+def accelerator(emulator: Emulator, secure: bool = False) -> str:
+    """Returns `kvm` if a machine really starts with it (a /dev/kvm that is there may still not work), else `tcg`.
+
+    secure: a machine for Secure Boot, whose system management mode not every KVM has.
+    """
     import subprocess
 
     machine = ["-machine", emulator.machine, "-cpu", "host", "-display", "none", "-nodefaults", "-monitor", "stdio"]
-    words = [emulator.program, "-accel", "kvm", *machine]
+    words = [emulator.program, "-accel", "kvm", *machine, *(emulator.guards if secure else ())]
     try:
         process = subprocess.run(
             words, input="quit\n", text=True, capture_output=True, timeout=PROBE_SECONDS, check=False

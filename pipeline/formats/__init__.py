@@ -29,8 +29,8 @@ DIRECT_BOOT = ("-kernel", "-initrd.img", "-cmdline")
 """Files for a direct boot. Every format that has one of them has the same bytes in it."""
 Product = Literal["kernel", "initrd", "rootfs", "bootrd", "verity_bootrd", "release"]
 """Actions that a plan makes for formats (pipeline.planning.plan)."""
-Option = Literal["clusters", "compress", "label", "name", "partitions", "size", "verity"]
-"""Keys of `build:` that formats can take, and `name`, that of the spec."""
+Option = Literal["clusters", "compress", "label", "name", "partitions", "sign", "size", "verity"]
+"""Keys of `build:` that formats can take, and `name`, that of the spec. `sign` is `planning.signing.parameter`'s."""
 
 
 class Recipe(NamedTuple):
@@ -88,6 +88,11 @@ class Format:
     """Boot loaders that pass on the command line, besides those of the formats that it needs."""
     carried: Carried | None = None
     """Attributes of files that its root file system keeps, if it has another root than the initrd."""
+    program: Callable[..., Digest] | None = None
+    """The stage `program(store, *needs, **options)` of its EFI program, if `sign` is an option: Tree {".efi"},
+    unsigned."""
+    program_options: tuple[Option, ...] = ()
+    """Those of `options` that `program` takes."""
     largest_file: int = sys.maxsize
     """Maximum size of a file of the root, in bytes."""
     largest_disk: int = sys.maxsize
@@ -103,6 +108,10 @@ class Format:
                 raise ValueError(f"the format {self.name} needs {need!r}: use {', '.join(known)}, or Recipe(NAME)")
         if unknown := {*self.options} - {*get_args(Option)}:
             raise ValueError(f"the format {self.name} takes {min(unknown)!r}: use {', '.join(get_args(Option))}")
+        if ("sign" in self.options) is not bool(self.program):
+            raise ValueError(f"the format {self.name} has sign without program, or program without sign")
+        if not {*self.program_options} <= {*self.options}:
+            raise ValueError(f"the program of the format {self.name} takes options that the format does not")
         if self.drive and len(self.produces) != 1:
             raise ValueError(f"the format {self.name} has a drive and {len(self.produces)} files: it needs exactly one")
 

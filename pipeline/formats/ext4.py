@@ -25,14 +25,14 @@ BOOT_CODE = ("usr/lib/SYSLINUX/gptmbr.bin", "usr/lib/EXTLINUX/gptmbr.bin", "usr/
 
 def build(
     store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, syslinux: Digest,
-    systemd_boot: Digest, **options: Any,
+    systemd_boot: Digest, sign: Any = None, **options: Any,
 ) -> Digest:  # fmt: skip
     """Tree {"-ext4.img"}: a disk with the `options` of stages.partitions.Disk. The root is without boot/.
 
     FormatError for what ext4 cannot carry, or where `size` is too small.
     """
     wanted = Disk(**options)
-    node = disk_with_root.node(store, kernel, bootrd, rootfs, release, systemd_boot)
+    node = disk_with_root.node(store, kernel, bootrd, rootfs, release, systemd_boot, sign)
     contents = boot_partition.linux_files(store, node.kernel, bootrd) | boot_partition.efi_files(store, node.program)
     boot = disk_with_root.booted(partial(boot_partition.bios, store, contents, syslinux), wanted)
     code = store.bytes(boot_partition.first(store, syslinux, *BOOT_CODE))
@@ -40,9 +40,17 @@ def build(
     return store.put_tree(files([("-ext4.img", content)]))
 
 
+def program(
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, syslinux: Digest,
+    systemd_boot: Digest,
+) -> Digest:  # fmt: skip
+    """Tree {".efi"}: the program that UEFI starts, unsigned."""
+    return disk_with_root.program(store, kernel, bootrd, rootfs, release, systemd_boot)
+
+
 FORMAT = Format(
     "ext4", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("syslinux"), Recipe("systemd-boot")),
-    options=("size", "label", "partitions"), produces=("-ext4.img",), firmware=Firmware.EITHER, drive=Drive(),
+    options=("size", "label", "partitions", "sign"), produces=("-ext4.img",), firmware=Firmware.EITHER, drive=Drive(),
     loaders=(disk_with_root.SYSLINUX, disk_with_root.EFI_STUB), carried=ext4inode.CARRIED,
-    largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1,
+    largest_file=ext4.LARGEST_FILE, most_partitions=gpt.ENTRIES - 1, program=program,
 )  # fmt: skip

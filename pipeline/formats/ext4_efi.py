@@ -17,11 +17,12 @@ VERSION = disk_with_root.VERSION
 
 
 def build(
-    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest, **options: Any
-) -> Digest:
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest,
+    sign: Any = None, **options: Any,
+) -> Digest:  # fmt: skip
     """Tree {"-ext4-efi.img"}; options as for ext4."""
     wanted = Disk(**options)
-    node = disk_with_root.node(store, kernel, bootrd, rootfs, release, systemd_boot)
+    node = disk_with_root.node(store, kernel, bootrd, rootfs, release, systemd_boot, sign)
     boot = disk_with_root.booted(
         partial(boot_partition.efi, store, boot_partition.efi_files(store, node.program)), wanted
     )
@@ -30,7 +31,7 @@ def build(
 
 FORMAT = Format(
     "ext4-efi", build, needs=("kernel", "bootrd", "rootfs", "release", Recipe("systemd-boot")),
-    options=("size", "label", "partitions"), produces=("-ext4-efi.img",), firmware=Firmware.UEFI, drive=Drive(),
+    options=("size", "label", "partitions", "sign"), produces=("-ext4-efi.img",), firmware=Firmware.UEFI, drive=Drive(),
     loaders=(disk_with_root.EFI_STUB,), carried=ext4inode.CARRIED, largest_file=ext4.LARGEST_FILE,
-    most_partitions=gpt.ENTRIES - 1,
+    most_partitions=gpt.ENTRIES - 1, program=disk_with_root.program,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from pipeline.container.cmdline import EFI_STUB
 from pipeline.formats import Drive, Firmware, Format, Recipe
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, cut, files, length
-from pipeline.stages import boot_partition, disk_with_root, erofs_root, partitions, unified, verity
+from pipeline.stages import boot_partition, disk_with_root, erofs_root, partitions, signed, unified, verity
 from pipeline.stages.partitions import Disk
 from pipeline.stages.verity import PANIC_SECONDS, Verified, bound, verified, words
 from pipeline.store import Store
@@ -41,23 +41,41 @@ LONGEST = (
 
 def build(
     store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest,
-    *, name: str = "", compress: str = "zstd", verity: str = "panic", **options: Any,
+    *, name: str = "", compress: str = "zstd", verity: str = "panic", sign: Any = None, **options: Any,
 ) -> Digest:  # fmt: skip
     """Tree {"-verity-efi.img"}: a disk with the `options` of stages.partitions.Disk. The root is without boot/.
 
-    name: of the node. compress: as erofs_root.volume's. verity: reaction to a damaged block. FormatError or
-    StageProblem where `size` is too small.
+    name: of the node. compress: as erofs_root.volume's. verity: reaction to a damaged block. sign: a signer (as
+    stages.signed takes it). FormatError or StageProblem where `size` is too small.
     """
     wanted, root = Disk(**options), verified(store, erofs_root.volume(store, rootfs, compress), name)
-    data, tree = root.root.identities
-    line = f"root=PARTUUID={data} rootfstype=erofs {words(root.root, verity, tree)}"
-    program = unified.program(store, bound(store, kernel, line), bootrd, release, systemd_boot)
-    contents = boot_partition.efi_files(store, store.put_tree(files([(".efi", program)])))
+    started = signed.signed(store, _program(store, root, verity, kernel, bootrd, release, systemd_boot), sign)
+    contents = boot_partition.efi_files(store, started)
     boot = disk_with_root.booted(partial(boot_partition.efi, store, contents), wanted)
-    machine = pe.MACHINES[pe.machine(store.bytes(cut(program, 0, boot_partition.PROGRAM_HEAD)))]
+    head = cut(boot_partition.required_file(store, started, ".efi"), 0, boot_partition.PROGRAM_HEAD)
+    machine = pe.MACHINES[pe.machine(store.bytes(head))]
     volumes = [partitions.gpt_volume(boot, wanted), *_volumes(root, machine)]
     content = partitions.write_gpt_of(store, volumes, wanted, partial(_identity, root.root, volumes[1:]))
     return store.put_tree(files([("-verity-efi.img", content)]))
+
+
+def program(
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest,
+    *, name: str = "", compress: str = "zstd", verity: str = "panic",
+) -> Digest:  # fmt: skip
+    """Tree {".efi"}: the program of the disk that `build` makes with these options, unsigned."""
+    root = verified(store, erofs_root.volume(store, rootfs, compress), name)
+    return _program(store, root, verity, kernel, bootrd, release, systemd_boot)
+
+
+def _program(
+    store: Store, root: Verified, mode: str, kernel: Digest, bootrd: Digest, release: Digest, systemd_boot: Digest
+) -> Digest:
+    """Tree {".efi"}: kernel and initrd, with the command line that binds `root`. mode: reaction to a damaged block."""
+    data, tree = root.root.identities
+    line = f"root=PARTUUID={data} rootfstype=erofs {words(root.root, mode, tree)}"
+    content = unified.program(store, bound(store, kernel, line), bootrd, release, systemd_boot)
+    return store.put_tree(files([(".efi", content)]))
 
 
 def _volumes(root: Verified, machine: str) -> list[gpt.GptVolume]:
@@ -85,7 +103,8 @@ def _identity(root: Root, verified: list[gpt.GptVolume], purpose: str, *contents
 
 FORMAT = Format(
     "verity-efi", build, needs=("kernel", "verity_bootrd", "rootfs", "release", Recipe("systemd-boot")),
-    options=("compress", "label", "name", "partitions", "size", "verity"), produces=("-verity-efi.img",),
+    options=("compress", "label", "name", "partitions", "sign", "size", "verity"), produces=("-verity-efi.img",),
     firmware=Firmware.UEFI, drive=Drive(), loaders=(EFI_STUB.adding(LONGEST),), carried=erofsmeta.CARRIED,
-    largest_file=erofs.LARGEST_FILE, most_partitions=gpt.ENTRIES - 2,
+    largest_file=erofs.LARGEST_FILE, most_partitions=gpt.ENTRIES - 2, program=program,
+    program_options=("compress", "name", "verity"),
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """vhdx: the disk of raw-efi as a dynamic VHDX, for Hyper-V's second generation of machines.
 
 Those boot by UEFI and from nothing but VHDX (their first generation, by BIOS, takes dynamic-vhd), so it is raw-efi's
-disk and not raw-hybrid's, which would hold the kernel and the initrd twice. The node's program is not signed: Secure
-Boot is to be switched off in the machine's settings.
+disk and not raw-hybrid's, which would hold the kernel and the initrd twice. Unless
+build.sign has it signed, Secure Boot is to be switched off in the machine's settings.
 """
 
 from __future__ import annotations

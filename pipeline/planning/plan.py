@@ -5,6 +5,7 @@ sections -> components -> products -> formats
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,10 +16,11 @@ from pipeline.engine.action import Action, closure
 from pipeline.host import tracked
 from pipeline.language.problem import KeyPath, Problem, Problems
 from pipeline.model.tree import EPOCH
-from pipeline.planning import start_checks, unbuildable
+from pipeline.planning import signing, start_checks, unbuildable
 from pipeline.planning.images import Images
 from pipeline.planning.lock import Lock, LockRequest
 from pipeline.planning.products import Products, chosen_compression
+from pipeline.planning.signing import Signer
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
 
@@ -39,12 +41,44 @@ class Plan:
         """The action that makes the format `name` (and, through its inputs, all that it needs)."""
         if name not in self._formats:
             wanted = formats.find(name)
-            known = {"name": self.spec.name} | self.spec.build.options()
-            known["compress"] = chosen_compression(self.spec.build)
-            options: dict[str, Any] = {option: known[option] for option in wanted.options if option in known}
+            options = self._options(wanted.options)
             needs = tuple(map(self._needed, wanted.needs))
             self._formats[name] = Action(f"format/{name}", wanted.build, options, needs, self._where)
         return self._formats[name]
+
+    def _options(self, names: Sequence[formats.Option]) -> dict[str, Any]:
+        """The options `names` that the spec sets, as stages take them."""
+        known = {"name": self.spec.name} | self.spec.build.options()
+        known["compress"] = chosen_compression(self.spec.build)
+        if "sign" in names and self.signer:
+            known["sign"] = self.signer.parameter()
+        return {name: known[name] for name in names if name in known}
+
+    @cached_property
+    def signer(self) -> Signer | None:
+        """The signer of the node's EFI programs; None if the spec names none. Problems for wrong files."""
+        return signing.read(self.spec)
+
+    def programs(self, name: str) -> list[Action]:
+        """The actions that make the EFI programs in the format `name`, unsigned: Tree {".efi"} each."""
+        return [
+            Action(
+                f"program/{each.name}",
+                each.program,
+                self._options(each.program_options),
+                tuple(map(self._needed, each.needs)),
+                self._where,
+            )
+            for each in dict.fromkeys(formats.lineage(name))
+            if each.program
+        ]
+
+    def records(self, name: str) -> list[Action]:
+        """The actions that record what the EFI programs in the format `name` are known by (stages.signed.record)."""
+        from pipeline.stages import signed
+
+        params = {"sign": self.signer.parameter()} if self.signer else {}
+        return [Action(f"record/{each.name}", signed.record, params, (each,)) for each in self.programs(name)]
 
     def _needed(self, need: formats.Need) -> Action:
         if isinstance(need, formats.Output):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline import formats
 from pipeline.container.arches import for_arch
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, suggestion
+from pipeline.planning import signing
 from pipeline.planning.images import PKG, Images, NoImage
 from pipeline.sections import sections
 from pipeline.spec.spec import Spec
@@ -14,7 +15,8 @@ from pipeline.spec.spec import Spec
 
 def of_options(spec: Spec, arch: str) -> list[Problem]:
     """Problems of `build:` and the command line with the formats of the spec."""
-    return [*_of_formats(spec), *_of_verity(spec), *_of_disks(spec), *_of_cmdline(spec, arch)]
+    found = [*_of_formats(spec), *_of_verity(spec), *_of_disks(spec), *_of_cmdline(spec, arch)]
+    return [*found, *signing.problems(spec)]
 
 
 def of_images(spec: Spec, images: Images) -> list[Problem]:

@@ -22,7 +22,7 @@ from pipeline.host import atomic
 from pipeline.host.stamp import Stamp, settle_mtime, stamp
 from pipeline.model.digest import Digest
 from pipeline.planning.plan import Plan
-from pipeline.project import results_state
+from pipeline.project import results_state, signing
 from pipeline.project.project import Project
 from pipeline.project.results_state import MANIFEST, SHARED, SUMS, FileState, ResultsState
 from pipeline.store import Store
@@ -126,7 +126,8 @@ def _record(project: Project, plan: Plan, name: str, action: Action, folder: Pat
         for form, entry in _recorded_formats(before).items()
         if all(_is_intact(folder / file, attributes["sha256"], files) for file, attributes in entry["files"].items())
     }
-    formats[name] = format_record(project.store, action, {file: attributes for file, (attributes, _) in files.items()})
+    own = {file: attributes for file, (attributes, _) in files.items()}
+    formats[name] = format_record(project.store, plan, name, action, own)
     shared = _write_shared(folder, manifest(project, plan, formats))
     states = {file: (attributes["sha256"], state) for file, (attributes, state) in files.items()}
     before.with_format(name, action.key, states, shared).write()
@@ -143,9 +144,16 @@ def _sums(formats: Mapping[str, Any]) -> str:
     return "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))
 
 
-def format_record(store: Store, action: Action, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The entry of a format in manifest.json. files: name -> {"sha256": hexadecimal, "size": bytes}."""
-    return {"key": action.key, "files": files, "stages": {each.name: _stage(store, each) for each in closure(action)}}
+def format_record(
+    store: Store, plan: Plan, name: str, action: Action, files: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The entry of the format `name`, the result of `action`, in manifest.json.
+
+    files: name -> {"sha256": hexadecimal, "size": bytes}.
+    """
+    record = {"key": action.key, "files": files, "stages": {each.name: _stage(store, each) for each in closure(action)}}
+    programs = signing.records(store, plan, name) if plan.signer else {}
+    return record | ({"programs": programs} if programs else {})
 
 
 def manifest(project: Project, plan: Plan, formats: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,9 @@ class Emulator(NamedTuple):
     """QEMU for an architecture.
 
     packages: Debian's packages of program and firmware. machine: the value of -machine; processor: that of -cpu, for an
-    emulated one. firmware, variables: files of UEFI's code and of its initial variables.
+    emulated one. firmware, variables: files of UEFI's code and of its initial variables. secure: the code with Secure
+    Boot, "" where its file of variables is blank, so that nothing can be enrolled in it. guards: words for a machine
+    whose variables only this code writes (OvmfPkg/README, SMM_REQUIRE).
     """
 
     program: str
@@ -30,12 +32,16 @@ class Emulator(NamedTuple):
     processor: str
     firmware: str
     variables: str
+    secure: str = ""
+    guards: tuple[str, ...] = ()
 
 
 EMULATORS = {
     "amd64": Emulator(
         "qemu-system-x86_64", "qemu-system-x86 ovmf", "q35", "max",
         "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd",
+        "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+        ("-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"),
     ),
     "arm64": Emulator(
         "qemu-system-aarch64", "qemu-system-arm qemu-efi-aarch64", "virt", "cortex-a72",
@@ -67,11 +73,12 @@ def files(format: Format, base: Path) -> list[Path]:
     return [Path(f"{base}{suffix}") for suffix in format.produces]
 
 
-def start(format: Format, base: Path, arch: str, append: str = "") -> list[str]:
+def start(format: Format, base: Path, arch: str, append: str = "", enrolled: Path | None = None) -> list[str]:
     """Returns the words for what the machine starts from: the files of the format, called `base` and a suffix.
 
     They stay as they are. append: more of the kernel's command line, for a direct boot. BadInput if the kernel would
-    not take it or there is nothing to boot, NodekilnError if the firmware is not installed.
+    not take it or there is nothing to boot, NodekilnError if the firmware is not installed. enrolled: variables with
+    keys for Secure Boot, of a format that UEFI alone starts.
     """
     if format.boots_directly:
         line = f"{Path(f'{base}-cmdline').read_text()} {append}".strip()
@@ -85,7 +92,7 @@ def start(format: Format, base: Path, arch: str, append: str = "") -> list[str]:
     first = "" if uefi else ",bootindex=0"  # a BIOS may start any disk; UEFI looks for what it can start
     *devices, device = DEVICES[format.drive.device]
     drive = f"id=node,if=none,format={format.drive.image},file={_name(file)},snapshot=on"
-    return [*(efi(arch) if uefi else ()), "-drive", drive, *devices, f"{device},drive=node{first}"]
+    return [*(efi(arch, enrolled) if uefi else ()), "-drive", drive, *devices, f"{device},drive=node{first}"]
 
 
 def volume(name: str, path: Path) -> list[str]:
@@ -123,13 +130,19 @@ def _name(path: object) -> str:
     return str(path).replace(",", ",,")
 
 
-def efi(arch: str) -> list[str]:
-    """Returns the words for UEFI, whose changed variables are dropped. NodekilnError if it is not installed."""
+def efi(arch: str, enrolled: Path | None = None) -> list[str]:
+    """Returns the words for UEFI, whose changed variables are dropped. NodekilnError if it is not installed.
+
+    enrolled: a file of variables with keys, for Secure Boot.
+    """
     emulator = EMULATORS[arch]
-    if not Path(emulator.firmware).exists():
-        raise NodekilnError(f"{emulator.firmware} is missing (Debian: apt-get install {emulator.packages})")
+    firmware = emulator.secure if enrolled else emulator.firmware
+    assert firmware, f"no firmware with Secure Boot for {arch}"
+    if not Path(firmware).exists():
+        raise NodekilnError(f"{firmware} is missing (Debian: apt-get install {emulator.packages})")
     unit = "if=pflash,format=raw,unit="
     return [
-        "-drive", f"{unit}0,readonly=on,file={emulator.firmware}",
-        "-drive", f"{unit}1,snapshot=on,file={emulator.variables}",
+        *(emulator.guards if enrolled else ()),
+        "-drive", f"{unit}0,readonly=on,file={firmware}",
+        "-drive", f"{unit}1,snapshot=on,file={_name(enrolled or emulator.variables)}",
     ]  # fmt: skip

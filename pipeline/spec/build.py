@@ -72,6 +72,19 @@ class Partition:
 
 
 @mapping
+class Sign:
+    """The signature of the node's EFI programs, for Secure Boot."""
+
+    certificate: str
+    """The signer's certificate, in PEM or DER: a file of the project, relative to the spec, else to the working
+    directory. The signatures are those in the file NAME.signatures beside the spec; without them the node is built
+    unsigned."""
+    key: str | None = None
+    """The signer's private key, in PEM, for `doit sign` alone: no build reads it. Leave it out if signatures are made
+    elsewhere."""
+
+
+@mapping
 class Build:
     """The results of the spec, and their options. LinuxKit has them on its command line."""
 
@@ -109,6 +122,8 @@ class Build:
     nodekiln of another generation refuses the spec and names the releases that can build it."""
     epoch: Annotated[int, Range(0, (1 << 32) - 1)] | None = None
     """Time stamp of files that nodekiln itself makes, in seconds since 1970. Default: SOURCE_DATE_EPOCH, else 1980."""
+    sign: Sign | None = None
+    """Signer of uki, ext4, ext4-efi and all disks that hold these programs."""
     budget: Mapping[str, Size] | None = None
     """Maximum size of every output (`total`), of one (`qcow2-bios`), or of a component (`services/sshd`). More is an
     error."""
@@ -127,7 +142,7 @@ class Build:
 
     def options(self) -> dict[str, Any]:
         """The options of formats that the spec sets, as JSON."""
-        own = ("formats", "arch", "append", "compat", "epoch", "budget", "release")
+        own = ("formats", "arch", "append", "compat", "epoch", "budget", "release", "sign")
         return {name: value for name, value in plain(self).items() if name not in own}
 
 

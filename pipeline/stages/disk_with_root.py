@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pipeline.container import cmdline
 from pipeline.incremental import memoized
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Tree, files, length, outside
-from pipeline.stages import boot_partition, partitions, unified
+from pipeline.stages import boot_partition, partitions, signed, unified
 from pipeline.stages.carried import warn_of
 from pipeline.stages.direct_boot import with_words
 from pipeline.stages.partitions import Disk
@@ -43,14 +43,26 @@ class Node(NamedTuple):
     """Tree {".efi"} with kernel, boot RAM disk and that command line."""
 
 
-def node(store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest) -> Node:
-    """Returns `rootfs` as the root of a disk. release: a result of `unified.release`. FormatError without a kernel."""
+def node(
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest, sign: Any
+) -> Node:
+    """Returns `rootfs` as the root of a disk. FormatError without a kernel.
+
+    release: a result of `unified.release`. sign: a signer of its program as in stages.signed, or None.
+    """
     root = outside("boot", store.tree(rootfs))
     warn_of(ext4inode.CARRIED, root)
     identity = disk.identity(f"ext4 root {rootfs}")
     started = with_words(store, kernel, WORDS.format(identity))
-    program = unified.program(store, started, bootrd, release, systemd_boot)
-    return Node(root, identity, started, store.put_tree(files([(".efi", program)])))
+    unsigned = store.put_tree(files([(".efi", unified.program(store, started, bootrd, release, systemd_boot))]))
+    return Node(root, identity, started, signed.signed(store, unsigned, sign))
+
+
+def program(
+    store: Store, kernel: Digest, bootrd: Digest, rootfs: Digest, release: Digest, systemd_boot: Digest
+) -> Digest:
+    """Tree {".efi"}: the program of `node`, unsigned."""
+    return node(store, kernel, bootrd, rootfs, release, systemd_boot, None).program
 
 
 def booted(make: Callable[..., boot_partition.Volume], wanted: Disk) -> boot_partition.Volume:

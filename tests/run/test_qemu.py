@@ -169,6 +169,7 @@ def test_what_cannot_be_booted_is_said(run):
     for words, message in (
         (["--format=tar"], "tar: cannot be booted here"),
         (["--arch=riscv64"], "specs/node.yml is built for amd64, arm64, not for riscv64"),
+        (["--secure-boot"], "tar, kernel+initrd: cannot be booted with Secure Boot; try --format="),
         (["--format=raw-bios"], "build/node/amd64/node-bios.img is not there: `doit build:node:raw-bios` first"),
     ):
         done = run(*words)
@@ -180,7 +181,7 @@ def test_a_format_is_booted_from_a_file_that_it_gives_or_refused(tmp_path, name)
     output = formats.find(name)
     (tmp_path / "a-cmdline").write_text("quiet")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(qemu, "efi", lambda arch: ["UEFI"])
+        patch.setattr(qemu, "efi", lambda arch, enrolled: ["UEFI"])
         if not qemu.bootable(output):
             with pytest.raises(BadInput, match="a machine boots"):
                 qemu.start(output, tmp_path / "a", "amd64")

@@ -1,0 +1,62 @@
+"""Expected values of a TPM's registers (PCRs) after firmware and systemd's stub have started an EFI program.
+
+Source: TCG PC Client Platform Firmware Profile 1.05, 3.3.4 (PCR 4); systemd, src/boot/efi/stub.c and measure.c, and
+UAPI Group, Linux TPM PCR Registry (PCR 11). SHA-256 banks alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from pipeline.ondisk import pe
+
+BOOT_ACTION = b"Calling EFI Application from Boot Option"
+SEPARATOR = bytes(4)
+SECTIONS = {
+    252: (".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb", ".pcrpkey"),
+    257: (".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey"),
+}
+"""Major version of the stub -> the sections that it measures, in its order. Other versions measure others."""
+STUB = re.compile(rb"#### LoaderInfo: systemd-stub ([0-9]+)[^#]* ####")
+"""The version in a stub's section .sdmagic."""
+
+
+def sections(head: bytes) -> dict[str, tuple[int, int]]:
+    """Returns the sections of a program, from its headers: name -> offset in the file, and size in memory."""
+    start = pe.DOS.unpack(head).lfanew + len(pe.MAGIC)
+    coff = pe.COFF.unpack(head, start)
+    table = start + pe.COFF.size + coff.SizeOfOptionalHeader
+    rows = [pe.SECTION.unpack(head, table + number * pe.SECTION.size) for number in range(coff.NumberOfSections)]
+    return {row.Name.rstrip(b"\0").decode("latin-1"): (row.PointerToRawData, row.VirtualSize) for row in rows}
+
+
+def stub_version(magic: bytes) -> int:
+    """Returns the major version of the stub whose section .sdmagic is `magic`; 0 if it has none."""
+    found = STUB.search(magic)
+    return int(found[1]) if found else 0
+
+
+def pcr4(image: bytes) -> bytes:
+    """Returns PCR 4 after a boot option started the program with the Authenticode hash `image`, and nothing before."""
+    return _extended(hashlib.sha256(BOOT_ACTION).digest(), hashlib.sha256(SEPARATOR).digest(), image)
+
+
+def pcr11(version: int, digests: Mapping[str, bytes]) -> bytes | None:
+    """Returns PCR 11 after the stub of `version` measured its program; None if its order is not listed.
+
+    digests: name of a section -> SHA-256 of its content in memory.
+    """
+    events = []
+    for name in SECTIONS.get(version, ()):
+        if name in digests:
+            events += [hashlib.sha256(name.encode() + b"\0").digest(), digests[name]]
+    return _extended(*events) if version in SECTIONS else None
+
+
+def _extended(*digests: bytes) -> bytes:
+    register = bytes(32)
+    for digest in digests:
+        register = hashlib.sha256(register + digest).digest()
+    return register

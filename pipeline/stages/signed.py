@@ -1,0 +1,102 @@
+"""Signed EFI programs: signatures of a spec are attached, and what a program is known by is recorded.
+
+A signer is {"certificate": DER, "signatures": {digest: signature}, "version": VERSION}, the bytes in base64; a digest
+is that of the signed attributes (pipeline.ondisk.authenticode).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from pipeline.host.user_command import user_command
+from pipeline.incremental import checksum16, sha256
+from pipeline.language.problem import StageProblem, warn
+from pipeline.model.digest import Digest
+from pipeline.model.tree import Content, cut, files, length
+from pipeline.ondisk import authenticode as ondisk
+from pipeline.ondisk import measured_boot, x509
+from pipeline.stages.boot_partition import required_file
+from pipeline.store import Store
+from pipeline.writers import FormatError, authenticode
+
+VERSION = f"1 authenticode-{authenticode.VERSION}"
+PATH = ("sign",)
+"""Key of `build:` that a problem is about."""
+PROGRAM = ".efi"
+RECORD = "record.json"
+TO_SIGN = "attributes"
+"""File with the bytes that a signer signs."""
+
+
+def signed(store: Store, program: Digest, sign: Mapping[str, Any] | None) -> Digest:
+    """Returns the tree {".efi"} with the signature of `sign`, or as it is, with a warning, if there is none for it.
+
+    StageProblem for a signature that the certificate's key did not make, and for a program that is signed already.
+    """
+    if sign is None:
+        return program
+    content = required_file(store, program, PROGRAM)
+    image = image_hash(store, content)
+    digest = f"sha256:{hashlib.sha256(ondisk.signed_attributes(image)).hexdigest()}"
+    if digest not in sign["signatures"]:
+        warn(PATH, f"the node is not signed: there is no signature of {digest}", user_command("sign:NAME"))
+        return program
+    certificate = x509.parse(base64.b64decode(sign["certificate"]))
+    try:
+        data = authenticode.signed_data(image, certificate, base64.b64decode(sign["signatures"][digest]))
+        out, start = store.rope(), min(ondisk.LARGEST_HEAD, length(content))
+        rest = cut(content, start, length(content) - start)
+        authenticode.attach(store.bytes(cut(content, 0, start)), rest, data, partial(checksum16, store), out)
+    except FormatError as error:
+        hint = f"the certificate is that of {certificate.subject}"
+        raise StageProblem(PATH, f"the signature of {digest} cannot be attached: {error}", hint) from None
+    return store.put_tree(files([(PROGRAM, out.finish())]))
+
+
+def record(store: Store, program: Digest, sign: Mapping[str, Any] | None = None) -> Digest:
+    """Returns a tree {"record.json", "attributes"} of an unsigned program: its digests, the PCRs, who signed it."""
+    content = required_file(store, program, PROGRAM)
+    image = image_hash(store, content)
+    attributes = ondisk.signed_attributes(image)
+    digest = f"sha256:{hashlib.sha256(attributes).hexdigest()}"
+    facts = {
+        "authenticode": f"sha256:{image.hex()}",
+        "pcrs": {number: value.hex() for number, value in _registers(store, content, image).items() if value},
+        "signed-attributes": digest,
+        "signer": _signer(sign, digest),
+        "unsigned": sha256(store, content),
+    }
+    text = json.dumps(facts, sort_keys=True).encode()
+    return store.put_tree(files([(TO_SIGN, store.content(attributes)), (RECORD, store.content(text))]))
+
+
+def image_hash(store: Store, content: Content) -> bytes:
+    """Returns the Authenticode hash of a program. FormatError if it cannot be signed."""
+    start = min(ondisk.LARGEST_HEAD, length(content))
+    head, rest = store.bytes(cut(content, 0, start)), cut(content, start, length(content) - start)
+    try:
+        return ondisk.image_hash(head, store.read(rest), length(content))
+    except ValueError as error:
+        raise FormatError(f"the EFI program cannot be signed: {error}") from None
+
+
+def _registers(store: Store, content: Content, image: bytes) -> dict[str, bytes | None]:
+    """Returns the expected registers, by number; None where the stub's order is not known."""
+    found = measured_boot.sections(store.bytes(cut(content, 0, min(ondisk.LARGEST_HEAD, length(content)))))
+    parts = {name: cut(content, *place) for name, place in found.items()}
+    version = measured_boot.stub_version(store.bytes(parts[".sdmagic"])) if ".sdmagic" in parts else 0
+    wanted = measured_boot.SECTIONS.get(version, ())
+    digests = {name: bytes.fromhex(sha256(store, part).hex) for name, part in parts.items() if name in wanted}
+    return {"4": measured_boot.pcr4(image), "11": measured_boot.pcr11(version, digests)}
+
+
+def _signer(sign: Mapping[str, Any] | None, digest: str) -> dict[str, str] | None:
+    if sign is None or digest not in sign["signatures"]:
+        return None
+    certificate = x509.parse(base64.b64decode(sign["certificate"]))
+    return {"subject": certificate.subject, "certificate": f"sha256:{certificate.fingerprint}"}

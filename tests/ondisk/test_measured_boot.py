@@ -1,0 +1,50 @@
+"""Expected registers: PCR 11 is what systemd-measure calculates for the sections of a program."""
+
+import hashlib
+
+import pytest
+
+from pipeline.ondisk import measured_boot
+from tests.judges import need, run
+
+CONTENT = {
+    ".linux": b"kernel" * 1000, ".osrel": b"ID=node\n", ".cmdline": b"quiet\0", ".initrd": b"initrd" * 500,
+    ".uname": b"6.1.0", ".sbat": b"sbat,1\n", ".text": b"code",
+}  # fmt: skip
+DIGESTS = {name: hashlib.sha256(data).digest() for name, data in CONTENT.items()}
+
+
+def test_pcr_11_is_systemd_measure_s(tmp_path):
+    """Debian 12's, which measures what its stub (252) does."""
+    tool = need("/usr/lib/systemd/systemd-measure", "systemd")
+    if not run(tool, "--version").stdout.startswith("systemd 252"):
+        pytest.skip("systemd-measure of another version measures other sections")
+    words = []
+    for name in measured_boot.SECTIONS[252]:
+        if name in CONTENT:
+            (tmp_path / name).write_bytes(CONTENT[name])
+            words.append(f"--{name[1:]}={tmp_path / name}")
+    text = run(tool, "calculate", *words, "--bank=sha256", "--phase=").stdout
+    expected = measured_boot.pcr11(252, DIGESTS)
+    assert expected is not None and f"11:sha256={expected.hex()}" in text
+
+
+def test_another_order_gives_another_value_and_an_unknown_one_none():
+    assert measured_boot.pcr11(252, DIGESTS) != measured_boot.pcr11(257, DIGESTS)
+    assert measured_boot.pcr11(254, DIGESTS) is None and measured_boot.pcr11(0, {}) is None
+
+
+@pytest.mark.parametrize(("magic", "version"), [
+    (b"#### LoaderInfo: systemd-stub 252.39-1~deb12u2 ####\0", 252), (b"#### LoaderInfo: systemd-stub 257 ####", 257),
+    (b"#### LoaderInfo: systemd-boot 257 ####", 0), (b"", 0),
+])  # fmt: skip
+def test_the_version_of_a_stub(magic, version):
+    assert measured_boot.stub_version(magic) == version
+
+
+def test_pcr_4_is_the_chain_of_its_three_events():
+    """TCG PC Client Platform Firmware Profile: the action, a separator, then the program's Authenticode hash."""
+    image, register = hashlib.sha256(b"program").digest(), bytes(32)
+    for event in (b"Calling EFI Application from Boot Option", bytes(4)):
+        register = hashlib.sha256(register + hashlib.sha256(event).digest()).digest()
+    assert measured_boot.pcr4(image) == hashlib.sha256(register + image).digest()
