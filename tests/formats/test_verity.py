@@ -11,12 +11,15 @@ import pytest
 
 from pipeline import formats, readers
 from pipeline.model.tree import Tree, complete, files
+from pipeline.ondisk.x509 import from_file
+from pipeline.planning.signing import Signer
 from pipeline.readers.view import HostFile
-from pipeline.stages import initramfs, verity
+from pipeline.stages import initramfs, signed, verity
 from pipeline.writers import FormatError, tar
 from pipeline.writers.verity import BLOCK, Root
 from tests.formats import machine, node
 from tests.judges import need, needs_root, run
+from tests.writers.signing import make_key, openssl_signature
 
 MODES = ["panic", "restart", "eio"]
 SUFFIXES = {"kernel+squashfs": "-squashfs.img", "kernel+erofs": "-erofs.img"}
@@ -86,6 +89,26 @@ def test_words_that_name_a_partition():
     root = Root(bytes(32), 5, b"\1\2")
     assert verity.words(root, "eio") == f"roothash={'00' * 32} nodekiln.verity=eio:5:0102"
     assert verity.words(root, "eio", "P") == f"roothash={'00' * 32} nodekiln.verity=eio:5:0102:P"
+
+
+def test_the_program_that_binds_the_root_is_signed(store, tmp_path):
+    """The signature is for what `program` gives, and in the boot partition is the signed program."""
+    known, options = node.products(store), {"name": "node", "verity": "eio", "compress": "zstd:3"}
+    wanted = formats.find("verity-efi")
+    needs = [known[need.name if isinstance(need, formats.Recipe) else need]() for need in wanted.needs]
+    unsigned = wanted.program(store, *needs, **options)
+    facts = store.tree(signed.record(store, unsigned))
+    attributes = store.bytes(facts.file(signed.TO_SIGN).content)
+    key, certificate = make_key(tmp_path, "db")
+    signer = Signer(from_file(certificate.read_bytes()), {
+        f"sha256:{hashlib.sha256(attributes).hexdigest()}": openssl_signature(key, attributes)
+    })  # fmt: skip
+    image = node.disk(store, "verity-efi", tmp_path, known, sign=signer.parameter(), **options)
+    run(need("mcopy", "mtools"), "-i", f"{image}@@1M", "::EFI/BOOT/BOOTX64.EFI", tmp_path / "program")
+    assert (
+        "Signature verification OK"
+        in run(need("sbverify", "sbsigntool"), "--cert", certificate, tmp_path / "program").stdout
+    )
 
 
 @pytest.fixture(scope="module")
