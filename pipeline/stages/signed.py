@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -24,11 +25,13 @@ from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 from pipeline.writers import FormatError, authenticode
 
-VERSION = f"1 authenticode-{authenticode.VERSION}"
+VERSION = f"2 authenticode-{authenticode.VERSION}"
 PATH = ("sign",)
 """Key of `build:` that a problem is about."""
 PROGRAM = ".efi"
 RECORD = "record.json"
+ROOT_HASH = re.compile(rb"(?:^| )roothash=([0-9a-f]{64})\b")
+"""The word of a command line that binds a root (pipeline.stages.verity)."""
 TO_SIGN = "attributes"
 """File with the bytes that a signer signs."""
 
@@ -59,14 +62,19 @@ def signed(store: Store, program: Digest, sign: Mapping[str, Any] | None) -> Dig
 
 
 def record(store: Store, program: Digest, sign: Mapping[str, Any] | None = None) -> Digest:
-    """Returns a tree {"record.json", "attributes"} of an unsigned program: its digests, the PCRs, who signed it."""
+    """Returns a tree {"record.json", "attributes"} of an unsigned program: its digests, the PCRs, who signed it.
+
+    The root hash is that of the root that its command line binds (dm-verity); null without one.
+    """
     content = required_file(store, program, PROGRAM)
     image = image_hash(store, content)
     attributes = ondisk.signed_attributes(image)
     digest = f"sha256:{hashlib.sha256(attributes).hexdigest()}"
+    parts = _sections(store, content)
     facts = {
         "authenticode": f"sha256:{image.hex()}",
-        "pcrs": {number: value.hex() for number, value in _registers(store, content, image).items() if value},
+        "pcrs": {number: value.hex() for number, value in _registers(store, parts, image).items() if value},
+        "root-hash": _root_hash(store.bytes(parts.get(".cmdline", ()))),
         "signed-attributes": digest,
         "signer": _signer(sign, digest),
         "unsigned": sha256(store, content),
@@ -85,10 +93,20 @@ def image_hash(store: Store, content: Content) -> bytes:
         raise FormatError(f"the EFI program cannot be signed: {error}") from None
 
 
-def _registers(store: Store, content: Content, image: bytes) -> dict[str, bytes | None]:
-    """Returns the expected registers, by number; None where the stub's order is not known."""
+def _sections(store: Store, content: Content) -> dict[str, Content]:
+    """Returns the sections of a program by name."""
     found = measured_boot.sections(store.bytes(cut(content, 0, min(ondisk.LARGEST_HEAD, length(content)))))
-    parts = {name: cut(content, *place) for name, place in found.items()}
+    return {name: cut(content, *place) for name, place in found.items()}
+
+
+def _root_hash(line: bytes) -> str | None:
+    """Returns the root hash on a command line, in hexadecimal; None if it has none."""
+    found = ROOT_HASH.search(line)
+    return found[1].decode() if found else None
+
+
+def _registers(store: Store, parts: Mapping[str, Content], image: bytes) -> dict[str, bytes | None]:
+    """Returns the expected registers, by number; None where the stub's order is not known."""
     version = measured_boot.stub_version(store.bytes(parts[".sdmagic"])) if ".sdmagic" in parts else 0
     wanted = measured_boot.SECTIONS.get(version, ())
     digests = {name: bytes.fromhex(sha256(store, part).hex) for name, part in parts.items() if name in wanted}

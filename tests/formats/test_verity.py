@@ -99,16 +99,16 @@ def test_the_program_that_binds_the_root_is_signed(store, tmp_path):
     unsigned = wanted.program(store, *needs, **options)
     facts = store.tree(signed.record(store, unsigned))
     attributes = store.bytes(facts.file(signed.TO_SIGN).content)
+    root_hash = json.loads(store.bytes(facts.file(signed.RECORD).content))["root-hash"]
     key, certificate = make_key(tmp_path, "db")
     signer = Signer(from_file(certificate.read_bytes()), {
         f"sha256:{hashlib.sha256(attributes).hexdigest()}": openssl_signature(key, attributes)
     })  # fmt: skip
     image = node.disk(store, "verity-efi", tmp_path, known, sign=signer.parameter(), **options)
     run(need("mcopy", "mtools"), "-i", f"{image}@@1M", "::EFI/BOOT/BOOTX64.EFI", tmp_path / "program")
-    assert (
-        "Signature verification OK"
-        in run(need("sbverify", "sbsigntool"), "--cert", certificate, tmp_path / "program").stdout
-    )
+    judged = run(need("sbverify", "sbsigntool"), "--cert", certificate, tmp_path / "program")
+    assert "Signature verification OK" in judged.stdout
+    assert f"roothash={root_hash} ".encode() in (tmp_path / "program").read_bytes()
 
 
 @pytest.fixture(scope="module")
