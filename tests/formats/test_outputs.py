@@ -186,6 +186,21 @@ def test_rpi3_is_a_card_and_the_files_on_it(store, tmp_path):
     assert re.search(r"img1 +\* +2048 +\d+ +\d+ +\S+ +[ce] W95 FAT", table)
 
 
+def test_rpi3_has_no_room_for_a_kernel_that_reaches_into_the_initrd(store):
+    """U-Boot moves the kernel to 0x200000, and has the initrd at 0x2700000."""
+    known = node.raspberry(store)
+    tree = store.tree(known["kernel"]())
+    data = store.bytes(tree.file("kernel").content)
+
+    def kernel(size: int):
+        changed = data[:16] + size.to_bytes(8, "little") + data[24:]
+        return store.put_tree(Tree({**tree, "kernel": tree.file("kernel")._replace(content=store.content(changed))}))
+
+    node.make(store, "rpi3", known | {"kernel": lambda: kernel(0x2500000)})
+    with pytest.raises(FormatError, match=f"takes {0x2500001} bytes of memory, and U-Boot has room for {0x2500000}"):
+        node.make(store, "rpi3", known | {"kernel": lambda: kernel(0x2500001)})
+
+
 def test_rpi3_needs_device_trees(store, tmp_path):
     with pytest.raises(FormatError, match="kernel-generic"):
         node.make(store, "rpi3", node.raspberry(store) | {"rootfs": node.products(store)["rootfs"]})
