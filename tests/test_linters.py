@@ -34,6 +34,16 @@ def test_the_map_lists_the_layers_of_the_contract():
     assert sorted(layers) == sorted(path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py"))
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "pipeline").glob("*/__init__.py")), ids=lambda path: path.parent.name)
+def test_the_map_of_a_package_lists_its_modules(path):
+    """A docstring that lists the modules of its package lists all of them, and no others."""
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    modules = {each.stem for each in path.parent.glob("*.py")} - {"__init__"}
+    listed = set(re.findall(r"(?:^|\s{2})([a-z0-9_]+)\s{2,}\S", text, re.MULTILINE))
+    if len(listed & modules) * 2 > len(modules):
+        assert listed & modules == modules and listed <= modules
+
+
 def test_no_module_lies_beside_the_layers():
     assert [path.name for path in (ROOT / "pipeline").glob("*.py")] == ["__init__.py"]
 

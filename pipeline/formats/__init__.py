@@ -30,7 +30,7 @@ DIRECT_BOOT = ("-kernel", "-initrd.img", "-cmdline")
 Product = Literal["kernel", "initrd", "rootfs", "bootrd", "verity_bootrd", "release"]
 """Actions that a plan makes for formats (pipeline.planning.plan)."""
 Option = Literal["clusters", "compress", "label", "name", "partitions", "sign", "size", "verity"]
-"""Keys of `build:` that formats can take, and `name`, that of the spec. `sign` is `planning.signing.parameter`'s."""
+"""Keys of `build:` that formats can take, and `name`, that of the spec. `sign` is a signer, as stages.signed has it."""
 
 
 class Recipe(NamedTuple):
@@ -92,7 +92,7 @@ class Format:
     """The stage `program(store, *needs, **options)` of its EFI program, if `sign` is an option: Tree {".efi"},
     unsigned."""
     program_options: tuple[Option, ...] = ()
-    """Those of `options` that `program` takes."""
+    """The part of `options` that `program` takes."""
     largest_file: int = sys.maxsize
     """Maximum size of a file of the root, in bytes."""
     largest_disk: int = sys.maxsize

@@ -1,15 +1,15 @@
 """Debian packages: names become exact packages for a lock, and locked packages become files.
 
-apt           the host's apt and its repositories, queried without touching the host
-debian        package names -> exact packages, for a lock           package    an exact package
-resolve       the same, from indexes alone                          version    the order of versions
-solution      apt's decisions                                       unmet      the reasons for which there is none
+sources       archives, suites and keys that a project names        mirrors    where archives are, and requests
+host_apt      mirrors, proxies and passwords of the host            state      the user's folder for what is kept
+openpgp       signatures                                            release    a Release file
+suite         the newest Release file of a suite, verified          index      the Packages files of suites, verified
 universe      the records of several indexes                        relations  `Depends: a (>= 1) | b, c`
-sources       archives, suites and keys that a project names        mirrors   where archives are, and requests
-openpgp       signatures                                            host_apt  mirrors, proxies, passwords of the host
-release       a Release file                                        suite     the newest one of a suite, verified
-index         the Packages files of suites, verified                state     the user's folder for both
+request       the requests of recipes, all at once                  package    an exact package
+resolve       names -> exact packages                               version    the order of versions
+solution      apt's decisions                                       unmet      the reasons for which there is none
+libraries     the dependencies that are shared libraries            error      messages for a person
 fetch         stage: packages by hash                               -> NAME.deb
-snapshot      Debian's archive of old packages
-unavailable   locked packages that no repository has any more, and the command that replaces them
+snapshot      the archive of old versions
+unavailable   locked packages that no place has any more, and the command that replaces them
 """

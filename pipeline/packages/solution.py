@@ -22,7 +22,7 @@ _CALLS = 5
 
 
 class State:
-    """What is decided about a package so far. marked: it is to be installed. automatic: nobody requested it.
+    """The decisions about a package so far. marked: it is to be installed. automatic: nobody requested it.
 
     protected: only a request may unmark it. history: candidate and installed version since a step of the solution.
     """
@@ -55,7 +55,7 @@ class Solution:
             for version in dict.fromkeys(requested):
                 self._install(version.name, by_user=True)
         self.is_complete = not any(map(self._is_broken, list(self._states.values())))
-        """Whether every dependency is met and no conflict is left."""
+        """True if every dependency is met and no conflict is left."""
         self._sweep()
 
     def versions(self) -> list[Version]:

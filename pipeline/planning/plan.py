@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import formats, sections
 from pipeline.container import cmdline, linuxkit_compat
@@ -16,13 +16,15 @@ from pipeline.engine.action import Action, closure
 from pipeline.host import tracked
 from pipeline.language.problem import KeyPath, Problem, Problems
 from pipeline.model.tree import EPOCH
-from pipeline.planning import signing, start_checks, unbuildable
+from pipeline.planning import start_checks, unbuildable
 from pipeline.planning.images import Images
 from pipeline.planning.lock import Lock, LockRequest
 from pipeline.planning.products import Products, chosen_compression
-from pipeline.planning.signing import Signer
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
+
+if TYPE_CHECKING:
+    from pipeline.planning.signing import Signer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +59,8 @@ class Plan:
     @cached_property
     def signer(self) -> Signer | None:
         """The signer of the node's EFI programs; None if the spec names none. Problems for wrong files."""
+        from pipeline.planning import signing
+
         return signing.read(self.spec)
 
     def programs(self, name: str) -> list[Action]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pipeline import formats
 from pipeline.container.arches import for_arch
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, suggestion
-from pipeline.planning import signing
 from pipeline.planning.images import PKG, Images, NoImage
 from pipeline.sections import sections
 from pipeline.spec.spec import Spec
@@ -15,8 +14,7 @@ from pipeline.spec.spec import Spec
 
 def of_options(spec: Spec, arch: str) -> list[Problem]:
     """Problems of `build:` and the command line with the formats of the spec."""
-    found = [*_of_formats(spec), *_of_verity(spec), *_of_disks(spec), *_of_cmdline(spec, arch)]
-    return [*found, *signing.problems(spec)]
+    return [*_of_formats(spec), *_of_verity(spec), *_of_disks(spec), *_of_cmdline(spec, arch), *_of_signer(spec)]
 
 
 def of_images(spec: Spec, images: Images) -> list[Problem]:
@@ -60,6 +58,15 @@ def _of_formats(spec: Spec) -> Iterator[Problem]:
     for one, other, suffix in formats.clashes(filter(formats.known, names)):
         where = spec.where(("build", "formats", names.index(other)))
         yield Problem(where, f"{one} and {other} both give {spec.name}{suffix}", "leave one of them out")
+
+
+def _of_signer(spec: Spec) -> list[Problem]:
+    """Problems of the certificate that `build.sign` names, and of the file of signatures."""
+    if spec.build.sign is None:
+        return []
+    from pipeline.planning import signing
+
+    return signing.problems(spec)
 
 
 def _of_verity(spec: Spec) -> Iterator[Problem]:

@@ -59,9 +59,9 @@ def signer(project: Project, name: str, now: datetime | None = None) -> signing.
 
 
 def requests(project: Project, name: str) -> list[Request]:
-    """What has to be signed for all architectures and formats of the spec `name`. The programs are built if need be.
+    """Returns what has to be signed for all architectures and formats of the spec `name`.
 
-    BadInput if no format has an EFI program.
+    The programs are built if need be. BadInput if no format has an EFI program.
     """
     found: dict[str, Request] = {}
     for target in project.targets(name):

@@ -1,6 +1,7 @@
 """Images out of Debian packages. No package's program is run, so any architecture is built on any machine.
 
 recipe        a folder's build.yml -> Recipe
+copying       a recipe, copied into a project
 deb           stage: the packages' files                            -> NAME/files
 globs         the selection of files
 layout        the places of packages' files, the same for every suite
