@@ -59,7 +59,8 @@ def create_all(folder: Path, owner: str, names: Sequence[str]) -> dict[str, KeyF
     every = {name: KeyFiles(*(folder / f"{name}.{ending}" for ending in ("key", "pem", "cer"))) for name in names}
     if there := [file for files in every.values() for file in files if file.exists()]:
         raise BadInput(f"{there[0]} is there already: a key is never replaced")
-    atomic.write(folder / ".gitignore", "*.key\n")
+    if not (folder / ".gitignore").exists():
+        atomic.write(folder / ".gitignore", "*.key\n")
     for name, files in every.items():
         _create(files, f"{owner} {name}")
     return every

@@ -210,3 +210,9 @@ def test_a_key_of_another_kind_or_an_encrypted_one_is_refused(tmp_path):
         with pytest.raises(BadInput, match=why):
             signing_keys.sign(path, certificate, b"data")
     assert signing_keys.sign(pair[0], certificate, b"data") == openssl_signature(pair[0], b"data")
+
+
+def test_a_gitignore_that_is_there_stays(tmp_path):
+    (tmp_path / ".gitignore").write_text("*.key\nmine\n")
+    signing_keys.create_all(tmp_path, "test", ["db"])
+    assert (tmp_path / ".gitignore").read_text() == "*.key\nmine\n"
