@@ -13,6 +13,7 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     readers      such structures, opened: file systems, disks, archives
     writers      the same structures, written; one per module
     language     YAML with places -> classes -> errors and JSON Schema; knows no node
+    trust        signatures of others: keys, certificates, logs, time stamps -> signers
     oci          references, registries, layouts, layers, image configurations
     kernel       a kernel's modules with their dependency data, and its own configuration
     container    keys of a container and of a command line; its runtime configuration

@@ -2,7 +2,7 @@
 
     reference             the name of an image              mirror     the places that stand for a registry
     source                a place that gives bytes by name: registry, layout (and tars of it), archive (docker save)
-    http                  requests with retries and limits; trust and auth: its policy; connect: its sockets
+    http                  requests with retries and limits; hosts and auth: its policy; connect: its sockets
     manifest, config      the documents of an image, checked
     fetch (download)      verified documents and blobs      progress   transfers, shown to a person
     resolve               a reference, per architecture     image      an image in the store

@@ -9,8 +9,8 @@ import functools
 import socket
 from typing import TYPE_CHECKING, Any
 
-from pipeline.oci import trust
-from pipeline.oci.trust import Reach
+from pipeline.oci import hosts
+from pipeline.oci.hosts import Reach
 
 if TYPE_CHECKING:
     from requests import Session
@@ -31,7 +31,7 @@ _peers: dict[tuple[str, int], str] = {}
 
 def peer(url: str) -> str:
     """Returns the address of the last connection to the host of `url`; "" if there was none."""
-    _, host, port = trust.origin(url)
+    _, host, port = hosts.origin(url)
     return _peers.get((host, port), "")
 
 
@@ -81,7 +81,7 @@ def _connect(self: Any, connect: Any, reach: Reach) -> Any:
         addresses = _look_up(name, self.port)
     except OSError:
         return connect(self)  # fails with urllib3's message
-    if not all(trust.within(trust.parsed(address), reach) for address in addresses):
+    if not all(hosts.within(hosts.parsed(address), reach) for address in addresses):
         raise ForbiddenAddress
     for address in addresses:
         self._dns_host = address

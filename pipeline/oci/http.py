@@ -17,9 +17,9 @@ from urllib.parse import urljoin
 
 from pipeline.host import log
 from pipeline.host.offline import VARIABLE, is_offline
-from pipeline.oci import connect, trust
+from pipeline.oci import connect, hosts
 from pipeline.oci.error import ImageError, Offline, Refusal, Unreachable
-from pipeline.oci.trust import Reach, host, origin, split
+from pipeline.oci.hosts import Reach, host, origin, split
 from pipeline.store import CHUNK
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def send_once(
     proxies: Mapping[str, str] | None = None,
 ) -> Response:
     """Sends a request once, as for a body that cannot be repeated. As `send`; TransientError."""
-    reach = trust.check(url, sender, connect.peer(sender)) if sender else Reach.ANY
+    reach = hosts.check(url, sender, connect.peer(sender)) if sender else Reach.ANY
     current = url
     for _ in range(REDIRECTS + 1):
         same = origin(current) == origin(url)
@@ -130,7 +130,7 @@ def send_once(
             return response
         response.close()
         target = urljoin(current, response.headers["Location"])
-        reach = trust.check(target, current, connect.peer(current))
+        reach = hosts.check(target, current, connect.peer(current))
         current = target
     raise Refusal(f"{host(url)}: more than {REDIRECTS} redirects")
 
@@ -196,8 +196,8 @@ def _request(
     if is_offline():
         raise Offline(f"{VARIABLE} is set, and {host(url)}{split(url).path} is needed")
     if headers.get("Authorization", "").startswith("Basic ") or "@" in split(url).netloc:
-        trust.check_secret(url)
-    verify, certificate = trust.certificates(host(url))
+        hosts.check_secret(url)
+    verify, certificate = hosts.certificates(host(url))
     proxies, proxy = _proxies(url, proxies)
     _check_silent(*(site(server) for server in (proxy, url) if server))
     log.info("request: %s %s%s", method, url, f" through the proxy {host(proxy)}" * bool(proxy))
@@ -236,7 +236,7 @@ def _failure(error: Exception, url: str, proxy: str) -> ImageError:
     from requests import ConnectionError, Timeout, exceptions
 
     if isinstance(error, connect.ForbiddenAddress):
-        return Refusal(trust.outside(host(url)))
+        return Refusal(hosts.outside(host(url)))
     if isinstance(error, exceptions.ProxyError):
         return _proxy_failure(url, proxy, _reason(error))
     if isinstance(error, exceptions.SSLError):

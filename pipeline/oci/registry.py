@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pipeline.model.digest import Digest
-from pipeline.oci import auth, http, trust
+from pipeline.oci import auth, hosts, http
 from pipeline.oci.error import NotFound, Refusal, Unreachable
 from pipeline.oci.http import TransientError
 from pipeline.oci.manifest import INDEXES, MANIFEST_LIMIT, MANIFESTS
@@ -126,7 +126,7 @@ class Registry:
         must have brought the token. TransientError then.
         """
         url = path if "://" in path else f"{self.base}/v2/{self.repository}/{path}"
-        is_ours = trust.origin(url) == trust.origin(self.base)
+        is_ours = hosts.origin(url) == hosts.origin(self.base)
         sender = "" if is_ours else self.base
         for is_last in (False, True):
             token = _tokens.get(self._key) if is_ours else None
@@ -134,7 +134,7 @@ class Registry:
             if once:
                 return http.send_once(method, url, allowed, body, sender)
             response = http.send(method, url, allowed, body, self.sleep, self.attempts, sender, place=self.place)
-            answered_here = trust.origin(response.url) == trust.origin(self.base)
+            answered_here = hosts.origin(response.url) == hosts.origin(self.base)
             if response.status_code != 401 or is_last or not answered_here:
                 return response
             challenges = auth.challenges(response.headers.get("WWW-Authenticate", ""))
@@ -157,7 +157,7 @@ class Registry:
         """Returns an Authorization header for one of `challenges`, Bearer before Basic; None if there is none."""
         credentials = auth.credentials(self.host, self.repository)
         if credentials:
-            trust.check_secret(self.base)
+            hosts.check_secret(self.base)
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
         if bearer := by_scheme.get("bearer"):
             return "Bearer " + self._token(bearer.parameters, credentials)
@@ -173,7 +173,7 @@ class Registry:
             body = {"grant_type": "refresh_token", "refresh_token": credentials.refresh_token, "client_id": "nodekiln"}
             body |= {"service": service, "scope": self._scope}
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            trust.check_secret(realm)
+            hosts.check_secret(realm)
         else:
             query = [("service", service)] if service else []
             query += [("scope", scope) for scope in self._scope.split()]
@@ -183,7 +183,7 @@ class Registry:
         response = http.send(method, url, headers, data, self.sleep, self.attempts, self.base)
         if response.status_code != 200:
             raise Unreachable(f"{self}: no token: {http.complaint(response)}; is `docker login {self.host}` needed?")
-        return self._parse_token(http.small(response, TOKEN_LIMIT, f"{self}: token from {trust.host(realm)}"))
+        return self._parse_token(http.small(response, TOKEN_LIMIT, f"{self}: token from {hosts.host(realm)}"))
 
     def _parse_token(self, data: bytes) -> str:
         try:
@@ -205,4 +205,4 @@ def address(registry: str) -> str:
     """Returns the URL of a registry: https, but http on this machine's loopback and for hosts in NODEKILN_INSECURE."""
     if registry == "docker.io":
         return HUB
-    return f"{'http' if trust.allows_http(registry) else 'https'}://{registry}"
+    return f"{'http' if hosts.allows_http(registry) else 'https'}://{registry}"

@@ -20,7 +20,7 @@ from pipeline.host import containment, settings
 from pipeline.host.offline import VARIABLE as OFFLINE
 from pipeline.host.offline import is_offline
 from pipeline.model.errors import BadInput
-from pipeline.oci import http, trust
+from pipeline.oci import hosts, http
 from pipeline.packages import host_apt
 from pipeline.packages.error import NotInRepository, PackageError, UnknownMirror
 from pipeline.packages.sources import ARCHIVES
@@ -81,7 +81,7 @@ class Mirrors:
         if url.startswith(LOCAL):
             return _open_local(url)
         if is_offline():
-            raise OSError(f"{trust.host(url)}: {OFFLINE} is set")
+            raise OSError(f"{hosts.host(url)}: {OFFLINE} is set")
         headers = {**(condition or {}), **host_apt.authorization(url, self._passwords)}
         response = http.send("GET", url, headers, attempts=ATTEMPTS, proxies=self.proxies(url))
         if response.status_code == 304:
@@ -89,7 +89,7 @@ class Mirrors:
             return None
         if response.status_code in (404, 410):
             response.close()
-            raise NotInRepository(f"{trust.host(url)}: HTTP {response.status_code}")
+            raise NotInRepository(f"{hosts.host(url)}: HTTP {response.status_code}")
         if response.status_code != 200:
             raise OSError(http.complaint(response))
         found = {ours: response.headers[theirs] for theirs, ours in _VALIDATORS.items() if theirs in response.headers}
@@ -140,7 +140,7 @@ def configured(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -
         if not isinstance(url, str) or not url.startswith(SCHEMES):
             raise BadInput(f"{VARIABLE}: {str(url)[:80]!r} is not a URL: use https://…, http://… or file:/…")
         if "@" in url:
-            raise BadInput(f"{VARIABLE}: {trust.host(url)}: a password in the URL: store it in apt's auth.conf")
+            raise BadInput(f"{VARIABLE}: {hosts.host(url)}: a password in the URL: store it in apt's auth.conf")
     return tuple(url.rstrip("/") for url in words)
 
 

@@ -1,6 +1,7 @@
 """Private keys in files: what they sign, and new ones with self-signed certificates. The one place that reads them.
 
-`cryptography` (the extra nodekiln[sign]) is imported here alone; certificates and signatures are checked without it.
+`cryptography` (the extra nodekiln[signatures]) is imported inside functions; certificates and signatures of
+programs are checked without it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.host import atomic
-from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.model.errors import BadInput
 from pipeline.ondisk import x509
+from pipeline.trust import keys
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-EXTRA = "nodekiln[sign]"
 KEY_BITS = 2048
 """Size of a new key, in bits."""
 EXPONENT = 65537
@@ -55,7 +56,7 @@ def create_all(folder: Path, owner: str, names: Sequence[str]) -> dict[str, KeyF
     Their common names are `owner` and the name; a .gitignore keeps the keys out of git. BadInput, and nothing is
     written, if a file is there.
     """
-    _require()
+    keys.require()
     every = {name: KeyFiles(*(folder / f"{name}.{ending}" for ending in ("key", "pem", "cer"))) for name in names}
     if there := [file for files in every.values() for file in files if file.exists()]:
         raise BadInput(f"{there[0]} is there already: a key is never replaced")
@@ -92,7 +93,7 @@ def _write_private(path: Path, data: bytes) -> None:
 
 
 def _load(path: Path) -> RSAPrivateKey:
-    _require()
+    keys.require()
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -107,10 +108,3 @@ def _load(path: Path) -> RSAPrivateKey:
     if not isinstance(key, RSAPrivateKey):
         raise BadInput(f"{path}: not an RSA key: UEFI's firmware takes no other")
     return key
-
-
-def _require() -> None:
-    try:
-        import cryptography  # noqa: F401
-    except ImportError:
-        raise NodekilnError(f"a private key takes the package cryptography: pip install '{EXTRA}'") from None

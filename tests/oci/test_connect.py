@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci import connect, http, trust
+from pipeline.oci import connect, hosts, http
 from pipeline.oci.error import Refusal, Unreachable
 from pipeline.oci.registry import Registry
 from tests import judges, patience
@@ -43,10 +43,10 @@ def test_a_name_that_turns_inside_is_not_connected_to(
 def test_a_host_is_private_by_the_address_that_answered(far: Server, resolver: Callable[..., None]) -> None:
     """A public host's name that means a private address a moment later does not open the private network."""
     with pytest.raises(Refusal, match=r"not public"):
-        trust.check("http://10.0.0.1/", "http://turns.example/", "8.8.8.8")
+        hosts.check("http://10.0.0.1/", "http://turns.example/", "8.8.8.8")
     with pytest.raises(Refusal, match=r"not public"):
-        trust.check("http://10.0.0.1/", "http://turns.example/")
-    assert trust.check("http://10.0.0.1/", "http://turns.example/", "10.0.0.7") == trust.Reach.NETWORK
+        hosts.check("http://10.0.0.1/", "http://turns.example/")
+    assert hosts.check("http://10.0.0.1/", "http://turns.example/", "10.0.0.7") == hosts.Reach.NETWORK
     resolver("here.example", "127.0.0.1")
     port = far.server_address[1]
     http.send("GET", f"http://here.example:{port}/v2/", {})

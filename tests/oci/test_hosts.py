@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.oci import trust
+from pipeline.oci import hosts
 from pipeline.oci.error import ImageError, Refusal
 from pipeline.oci.registry import Registry, address
 from tests.oci.servers import Server
@@ -53,15 +53,15 @@ def test_another_port_of_the_same_host_is_another_place(far: Server, other: Serv
 
 def test_never_from_https_to_http() -> None:
     with pytest.raises(Refusal, match=r"from https to http"):
-        trust.check("http://8.8.8.8/", "https://8.8.4.4/")
+        hosts.check("http://8.8.8.8/", "https://8.8.4.4/")
 
 
 def test_private_hosts_may_send_to_private_hosts_and_public_ones_may_not() -> None:
-    trust.check("https://10.0.0.2/", "https://10.0.0.1/")
-    trust.check("https://8.8.8.8/", "https://8.8.4.4/")
+    hosts.check("https://10.0.0.2/", "https://10.0.0.1/")
+    hosts.check("https://8.8.8.8/", "https://8.8.4.4/")
     for sender, target in (("8.8.8.8", "10.0.0.1"), ("10.0.0.1", "127.0.0.1"), ("10.0.0.1", "169.254.0.1")):
         with pytest.raises(Refusal, match=r"not public"):
-            trust.check(f"https://{target}/", f"https://{sender}/")
+            hosts.check(f"https://{target}/", f"https://{sender}/")
 
 
 PUBLIC = IPv4Network("8.0.0.0/8")
@@ -96,10 +96,10 @@ def inside(network: IPv4Network) -> st.SearchStrategy[IPv4Address]:
 def test_an_address_inside_an_address_is_what_counts(carrier: str, data: st.DataObject) -> None:
     address = data.draw(st.sampled_from(INSIDE).flatmap(inside))
     with pytest.raises(Refusal, match=r"not public"):
-        trust.check(f"https://[{CARRIERS[carrier](address)}]/", "https://8.8.8.8/")
+        hosts.check(f"https://[{CARRIERS[carrier](address)}]/", "https://8.8.8.8/")
     if "local" not in carrier:  # where it stands in these is not known, so some are refused for what others would mean
-        trust.check(f"https://[{CARRIERS[carrier](data.draw(inside(PUBLIC)))}]/", "https://8.8.8.8/")
-    trust.check(f"https://[{CARRIERS[carrier](IPv4Address('8.8.8.8'))}]/", "https://8.8.8.8/")
+        hosts.check(f"https://[{CARRIERS[carrier](data.draw(inside(PUBLIC)))}]/", "https://8.8.8.8/")
+    hosts.check(f"https://[{CARRIERS[carrier](IPv4Address('8.8.8.8'))}]/", "https://8.8.8.8/")
 
 
 def test_http_is_for_loopback_and_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_certificates_of_a_host_stand_before_those_of_the_environment(
     for name in ("ca.crt", "client.cert", "client.key"):
         (folder / name).touch()
     pair = (f"{folder}/client.cert", f"{folder}/client.key")
-    assert trust.certificates("host:5000") == (f"{folder}/ca.crt", pair)
-    assert trust.certificates("host") == ("/all.pem", None)
+    assert hosts.certificates("host:5000") == (f"{folder}/ca.crt", pair)
+    assert hosts.certificates("host") == ("/all.pem", None)
     monkeypatch.delenv("SSL_CERT_FILE")
-    assert trust.certificates("host") == (True, None)
+    assert hosts.certificates("host") == (True, None)
