@@ -257,7 +257,8 @@ class Config:
     additionalGids: tuple[Id, ...] | None = None
     """Supplementary groups, as in `gid`."""
     noNewPrivileges: bool | None = None
-    """Set-uid programs gain no privileges."""
+    """Programs gain no privileges: neither set-uid bits nor file capabilities have an effect. Default: true, unless it
+    has CAP_SYS_ADMIN or the image has such programs."""
     hostname: HostName | None = None
     """Host name (with `uts: new`)."""
     oomScoreAdj: Annotated[int, Range(-1000, 1000)] | None = None
@@ -273,9 +274,9 @@ class Config:
     rlimits: tuple[Rlimit, ...] | None = None
     """Resource limits, `name,soft,hard`; `unlimited` for no limit."""
     maskedPaths: tuple[AbsolutePath, ...] | None = None
-    """Paths that are hidden from the container. Default: none, unlike Docker."""
+    """Paths that are hidden from the container. Default: by its capabilities (docs/explanation/hardening.md)."""
     readonlyPaths: tuple[AbsolutePath, ...] | None = None
-    """Paths that are read-only. Default: none, unlike Docker."""
+    """Paths that are read-only. Default: by its capabilities (docs/explanation/hardening.md)."""
     uidMappings: tuple[IdMapping, ...] | None = None
     """Mapping of user ids (with `userns: new`)."""
     gidMappings: tuple[IdMapping, ...] | None = None

@@ -2,8 +2,9 @@
 
 config.json follows the OCI runtime specification (config.md, config-linux.md; version 1.2.1). runtime.json contains the
 preparations of LinuxKit's init. A key of the entry replaces that of the label, which replaces the image's entrypoint,
-environment and working directory (LinuxKit, moby/config.go). Keys have the order of the specification and empty ones
-are omitted, as in Go's encoding/json: the bytes are LinuxKit's.
+environment and working directory (LinuxKit, moby/config.go), and the sandbox (pipeline.container.sandbox). Keys have
+the order of the specification and empty ones are omitted, as in Go's encoding/json: without a sandbox, the bytes are
+LinuxKit's.
 """
 
 from __future__ import annotations
@@ -36,14 +37,17 @@ Resolve = Callable[[str, str, KeyPath], int]
 class MergedConfig:
     """The configuration of a container: its entry, with the image's label for keys that the entry does not have.
 
-    Both are JSON that pipeline.container.container has checked.
+    Both are JSON that pipeline.container.container has checked. defaults: values for keys that neither has.
     """
 
-    def __init__(self, entry: Mapping[str, Any], label: Mapping[str, Any]) -> None:
-        self.entry, self.label = entry, label
+    def __init__(
+        self, entry: Mapping[str, Any], label: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        self.entry, self.label, self.defaults = entry, label, defaults or {}
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self.entry[name] if name in self.entry else self.label.get(name, default)
+        layers = (self.entry, self.label, self.defaults)
+        return next((layer[name] for layer in layers if name in layer), default)
 
     def text(self, name: str, default: str = "") -> str:
         """Returns a string; an empty one counts as missing."""
@@ -63,10 +67,12 @@ class MergedConfig:
         return (f"{name}.add", index - before) if index >= before and f"{name}.add" in self.entry else ("image",)
 
 
-def config(merged: MergedConfig, image: Mapping[str, Any], resolve: Resolve) -> Json:
+def config(
+    merged: MergedConfig, image: Mapping[str, Any], resolve: Resolve, seccomp: Mapping[str, Any] | None = None
+) -> Json:
     """Returns config.json. StageProblem for a name without an id, or an unknown capability.
 
-    image: the `config` of the image's configuration (image-spec, config.md).
+    image: the `config` of the image's configuration (image-spec, config.md). seccomp: its `linux.seccomp`, if any.
     """
     readonly = bool(merged.get("readonly", False))
     return _without_empty(
@@ -75,9 +81,9 @@ def config(merged: MergedConfig, image: Mapping[str, Any], resolve: Resolve) -> 
             "process": _process(merged, image, resolve),
             "root": {"path": "rootfs"} | ({"readonly": True} if readonly else {}),
             "hostname": merged.text("hostname"),
-            "mounts": _mounts(merged, readonly),
+            "mounts": mounts(merged),
             "annotations": _sorted(merged.get("annotations", {})),
-            "linux": _linux(merged),
+            "linux": _linux(merged, seccomp),
         }
     )
 
@@ -117,8 +123,7 @@ def marshal(document: Json) -> bytes:
 
 
 def _process(merged: MergedConfig, image: Mapping[str, Any], resolve: Resolve) -> Json:
-    ambient = _capabilities(merged, "ambient", merged.get("ambient", []))
-    effective = _capabilities(merged, "capabilities", merged.with_added("capabilities"))
+    ambient, effective = _ambient(merged), _effective(merged)
     bounding = sorted({*effective, *ambient})
     sets = {"bounding": bounding, "effective": effective, "inheritable": bounding, "permitted": bounding}
     command = [*(image.get("Entrypoint") or ()), *(image.get("Cmd") or ())]
@@ -155,6 +160,19 @@ def _path(merged: MergedConfig, name: str) -> KeyPath:
     return (name,) if name in merged.entry else ("image",)
 
 
+def bounding(merged: MergedConfig) -> frozenset[str]:
+    """Returns all capabilities that the container may have. StageProblem for an unknown one."""
+    return frozenset({*_effective(merged), *_ambient(merged)})
+
+
+def _effective(merged: MergedConfig) -> list[str]:
+    return _capabilities(merged, "capabilities", merged.with_added("capabilities"))
+
+
+def _ambient(merged: MergedConfig) -> list[str]:
+    return _capabilities(merged, "ambient", merged.get("ambient", []))
+
+
 def _capabilities(merged: MergedConfig, key: str, names: list[str]) -> list[str]:
     if len(names) == 1 and names[0].lower() in ("all", "none"):
         return list(CAPABILITIES) if names[0].lower() == "all" else []
@@ -172,10 +190,10 @@ def _rlimit(text: str) -> Json:
     return {"type": f"RLIMIT_{name}", "hard": hard, "soft": soft}
 
 
-def _mounts(merged: MergedConfig, readonly: bool) -> list[Json]:
+def mounts(merged: MergedConfig) -> list[Json]:
     """Returns all mounts, sorted by destination. A later mount replaces an earlier one with its destination."""
-    ro = ["ro"] if readonly else []
-    mounts = {
+    ro = ["ro"] if merged.get("readonly", False) else []
+    places = {
         "/proc": _new_mount("/proc", "proc", "proc", ["nosuid", "nodev", "noexec", "relatime"]),
         "/dev": _new_mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k", *ro]),
         "/dev/pts": _new_mount("/dev/pts", "devpts", "devpts", [*PTS_OPTIONS]),
@@ -186,17 +204,17 @@ def _mounts(merged: MergedConfig, readonly: bool) -> list[Json]:
     }
     for text in merged.get("tmpfs", []):
         destination, colon, options = text.partition(":")
-        mounts[destination] = _new_mount(destination, "tmpfs", "tmpfs", options.split(",") if colon else [])
+        places[destination] = _new_mount(destination, "tmpfs", "tmpfs", options.split(",") if colon else [])
     for text in merged.with_added("binds"):
         source, destination, *options = text.split(":")
         flags = [*options[0].split(","), "rbind"] if options else ["rw", "rbind", "rshared"]
-        mounts[destination] = _new_mount(destination, "bind", source, flags)
+        places[destination] = _new_mount(destination, "bind", source, flags)
     for mount in merged.get("mounts", []):
         filesystem = mount_type(mount.get("type"), mount.get("source"), mount.get("destination"))
         destination = mount.get("destination") or MOUNTPOINTS[filesystem]
         usual = {"destination": destination, "type": filesystem, "source": mount.get("source") or filesystem}
-        mounts[destination] = _mount(mount | usual)
-    return [mounts[destination] for destination in sorted(mounts, key=str.encode)]
+        places[destination] = _mount(mount | usual)
+    return [places[destination] for destination in sorted(places, key=str.encode)]
 
 
 def _new_mount(destination: str, filesystem: str, source: str, options: list[str]) -> Json:
@@ -216,7 +234,7 @@ def _interface(interface: Mapping[str, Any]) -> Json:
     return present | {"createInRoot": interface.get("createInRoot", False)}
 
 
-def _linux(merged: MergedConfig) -> Json:
+def _linux(merged: MergedConfig, seccomp: Mapping[str, Any] | None) -> Json:
     nodes, rules = cgroup.devices(merged.get("devices", []))
     resources = cgroup.resources(merged.get("resources", {}), rules)
     linux = {
@@ -227,6 +245,7 @@ def _linux(merged: MergedConfig) -> Json:
         "cgroupsPath": merged.get("cgroupsPath", ""),
         "namespaces": _namespaces(merged),
         "devices": nodes,
+        "seccomp": seccomp,
         "rootfsPropagation": merged.get("rootfsPropagation", ""),
         "maskedPaths": merged.get("maskedPaths", []),
         "readonlyPaths": merged.get("readonlyPaths", []),

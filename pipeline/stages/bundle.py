@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.container import image_checks, linuxkit_compat, runtime_spec
+from pipeline.container import image_checks, linuxkit_compat, runtime_spec, sandbox
 from pipeline.container.label import read_label
 from pipeline.container.runtime_spec import MergedConfig
 from pipeline.model.digest import Digest
@@ -22,7 +22,7 @@ from pipeline.oci.image import image_config
 from pipeline.stages.root_image import root_image
 from pipeline.store import Store
 
-VERSION = 1
+VERSION = 2
 
 
 def bundle(
@@ -41,13 +41,15 @@ def bundle(
 
     manifest, image: the image's manifest and tree. entry: the spec's, as JSON. ids: container names that stand for ids.
     shared: `prefix` and `readonly` (None if the entry has none) of an earlier bundle of the same image. linuxkit: with
-    LinuxKit's own mistakes (pipeline.container.linuxkit_compat). StageProblem.
+    LinuxKit's own mistakes (pipeline.container.linuxkit_compat), and no sandbox. StageProblem.
     """
     tree, run = store.tree(image), image_config(store, manifest)
     label = read_label(run["Labels"])
     if linuxkit:
         entry, label = linuxkit_compat.as_parsed(entry), linuxkit_compat.as_parsed(label)
     merged = MergedConfig(entry, label)
+    if not linuxkit:
+        merged = MergedConfig(entry, label, sandbox.defaults(_confined(merged, tree)))
     config = runtime_spec.config(merged, run, image_checks.resolver(store, tree, ids))
     image_checks.warn_about(merged, config, run["User"], tree)
     readonly = bool(merged.get("readonly", False))
@@ -62,6 +64,12 @@ def bundle(
     for name, document in (("config.json", config), ("runtime.json", runtime)):
         files[f"{prefix}/{name}"] = File(0o644, 0, 0, epoch, (), store.content(runtime_spec.marshal(document)))
     return store.put_tree(complete(files, mtime=epoch).ordered())
+
+
+def _confined(merged: MergedConfig, tree: Tree) -> sandbox.Confined:
+    """Returns what the sandbox of a container follows from. tree: its image's."""
+    mounts = runtime_spec.mounts(merged)
+    return sandbox.Confined(runtime_spec.bounding(merged), mounts, sandbox.gains_rights(tree))
 
 
 def _folders(readonly: bool, has_image: bool) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ def entry(path: str, **said: Any) -> Json:
 
 
 GOLDEN = {
-    "bundle-1": "sha256:3df426c1a2c72beb9bf40679a70d52c7d59db549f42fe02cdc590b9ccfb04414",
+    "bundle-2": "sha256:eae548f09005567a8ce2504fd22bc5a58f1f57db504e97a5260ade24946b919a",
+    "bundle-2 linuxkit": "sha256:3df426c1a2c72beb9bf40679a70d52c7d59db549f42fe02cdc590b9ccfb04414",
     "files-1": "sha256:2d176abbab6465f2eca6309eb763961de1b1fb6121a96a588bb570803d5cade6",
     "kernel-1 modules-1": "sha256:16230c59547e19c962f898df933335735f4638fff7a3eda06a175eb7821b0ddf",
     "layout-1": "sha256:deb0bcec12137205abc57b00b11a0a651cf1f1eb5b61a3642a37c101abac6bb4",
@@ -74,6 +75,9 @@ def test_golden_digests_by_version(store: Store, tmp_path: Path) -> None:
     boot["kernel.tar"] = File(0o644, 0, 0, STAMP, (), store.content(modules_tar(tmp_path)))
     found = {
         f"bundle-{bundle.VERSION}": bundle.bundle(store, given.manifest, given.tree, **shape, **said),
+        f"bundle-{bundle.VERSION} linuxkit": bundle.bundle(
+            store, given.manifest, given.tree, **shape, **said, linuxkit=True
+        ),
         f"files-{files.VERSION}": files.files(store, given.tree, entries=entries, ids={}, known=[], epoch=EPOCH),
         f"kernel-{kernel.VERSION}": kernel_tree(store, store.put_tree(boot.ordered()), **KERNEL),
         f"layout-{volume.VERSION}": volume.layout(store, given.manifest, reference="a", platforms=[], **shape),
