@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 EXTRA = "nodekiln[signatures]"
 """Name of the extra that brings `cryptography`."""
 Hash = Literal["sha256", "sha384", "sha512"]
+Kind = Literal["ECDSA", "Ed25519", "RSA"]
 Padding = Literal["pkcs1", "pss"]
 CURVES: dict[str, Hash] = {"secp256r1": "sha256", "secp384r1": "sha384", "secp521r1": "sha512"}
 """Curves of ECDSA keys -> hash of their signatures."""
@@ -84,14 +85,23 @@ def verify_digest(key: PublicKey, signature: bytes, digest: bytes, hash: Hash) -
     _verify(key, signature, digest, hash, "pkcs1", prehashed=True)
 
 
-def own_hash(key: PublicKey) -> Hash | None:
-    """Returns the hash of signatures by `key`; None for Ed25519, which has no choice."""
+def kind(key: PublicKey) -> Kind:
+    """Returns the kind of `key`."""
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     if isinstance(key, EllipticCurvePublicKey):
+        return "ECDSA"
+    return "RSA" if isinstance(key, RSAPublicKey) else "Ed25519"
+
+
+def own_hash(key: PublicKey) -> Hash | None:
+    """Returns the hash of signatures by `key`; None for Ed25519, which has no choice."""
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+    if isinstance(key, EllipticCurvePublicKey):
         return CURVES[key.curve.name]
-    return "sha256" if isinstance(key, RSAPublicKey) else None
+    return "sha256" if kind(key) == "RSA" else None
 
 
 def require() -> None:
