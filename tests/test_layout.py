@@ -50,7 +50,7 @@ PARTS = {
     "test_wheel.py": ["host/shipped"],
     "trust/test_bundle.py": [
         *(f"trust/{name}" for name in ("certificate", "chain", "checkpoint", "document", "entry", "keyless", "merkle")),
-        *(f"trust/{name}" for name in ("record", "root", "sct", "statement", "timestamp")),
+        *(f"trust/{name}" for name in ("record", "root", "sct", "statement", "timestamp", "timestamp_token")),
     ],
     "trust/test_keys.py": ["trust/error"],
     "writers/test_authenticode.py": ["ondisk/authenticode"],

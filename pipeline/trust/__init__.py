@@ -9,7 +9,7 @@
     bundle        sigstore's bundles: signature, key or certificate, and their evidence
     keyless       Fulcio's certificates and their identities; sct: the promise to publish them
     entry         entries of a log of signatures (checkpoint, merkle); record: compared with the signature
-    timestamp     time stamps of RFC 3161
+    timestamp     time stamps of RFC 3161 (timestamp_token)
     statement     envelopes and in-toto statements
 
 `cryptography` (the extra nodekiln[signatures]) is imported inside functions: where nothing is signed, nothing needs it.

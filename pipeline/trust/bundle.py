@@ -2,7 +2,7 @@
 
 A keyless bundle is verified as of the times that it proves: a log's promise, time stamps. So no clock is needed. Not
 looked at, since the root and the rule decide: further certificates of a chain, the hint of a key, an envelope's id
-of its key, certificates in a time stamp, the time of an entry without a promise.
+of its key, the time of an entry without a promise.
 """
 
 from __future__ import annotations

@@ -17,8 +17,6 @@ from pipeline.trust.error import SignatureRefusal
 DEPTH = 32
 """Maximum depth of nested objects and lists."""
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
-_MISSING = object()
 
 
 class Object(NamedTuple):
@@ -93,10 +91,12 @@ def parse(unsafe_data: bytes, limit: int, path: str = "") -> Object:
     """Returns the JSON object in `unsafe_data`. SignatureRefusal for more than `limit` bytes, or anything else."""
     if len(unsafe_data) > limit:
         raise SignatureRefusal(f"{path or 'a document'} of more than {limit} bytes")
-    _check_depth(unsafe_data)
     try:
         text = unsafe_data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_no_number)
+        _check_depth(value)
+    except RecursionError:
+        raise SignatureRefusal(f"{path or 'it'} is not JSON that can be trusted: nested too deep") from None
     except ValueError as error:
         raise SignatureRefusal(f"{path or 'it'} is not JSON that can be trusted: {error}") from None
     if not isinstance(value, dict):
@@ -120,12 +120,20 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _check_depth(data: bytes) -> None:
-    depth = 0
-    for match in _BRACKETS.finditer(data):
-        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(match[0], 0)
-        if depth > DEPTH:
-            raise SignatureRefusal(f"JSON nested more than {DEPTH} deep")
+def _check_depth(value: object) -> None:
+    """Checks the depth without recursion, level by level. ValueError."""
+    level = [value]
+    for _ in range(DEPTH + 1):
+        level = [child for each in level for child in _children(each)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {DEPTH} deep")
+
+
+def _children(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
