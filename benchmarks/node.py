@@ -69,7 +69,7 @@ def report(project: Path, runs: int, busy: bool) -> Iterator[str]:
     measured = {
         "nothing changed": row(lambda: None),
         "an option of a service changed": row(option),
-        "the command line changed": row(lambda: edit(project, "cmdline:", "", suffix=' n=%d"}')),
+        "the command line changed": row(lambda: edit(project, "cmdline:", "    - n=%d")),
         "switched back": row(lambda: switch_back(project)),
         "empty cache, packages fetched": row(lambda: forget_all_but_packages(project), count=min(runs, 3)),
     }
@@ -112,16 +112,13 @@ def timed(run: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def edit(project: Path, line: str, addition: str, suffix: str = "") -> None:
-    """Change the spec at the line that has `line`: another number each time."""
+def edit(project: Path, line: str, addition: str) -> None:
+    """Adds `addition` to the spec below the line that has `line`: another number each time."""
     edit.count += 1  # type: ignore[attr-defined]
     spec = project / "specs/node.yml"
     original = (ROOT / "specs/node.yml").read_text().splitlines()
     at = next(number for number, text in enumerate(original) if line in text)
-    if suffix:
-        original[at] = original[at].rstrip('"}') + suffix % edit.count  # type: ignore[attr-defined]
-    else:
-        original.insert(at + 1, addition % edit.count)  # type: ignore[attr-defined]
+    original.insert(at + 1, addition % edit.count)  # type: ignore[attr-defined]
     spec.write_text("\n".join(original) + "\n")
 
 
@@ -150,7 +147,7 @@ def forget_all_but_packages(project: Path) -> None:
 
 def switch_back(project: Path) -> None:
     """Takes the spec to a state that was built before, by way of another one."""
-    edit(project, "cmdline:", "", suffix=' n=%d"}')
+    edit(project, "cmdline:", "    - n=%d")
     doit(project, "build:node")
     shutil.copy(ROOT / "specs/node.yml", project / "specs/node.yml")
 

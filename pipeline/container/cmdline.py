@@ -6,8 +6,10 @@ Lengths are in bytes of UTF-8, without the final NUL.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from pipeline.container.arches import ByArch, for_arch
 from pipeline.language.problem import StageProblem
 
 LONGEST = 2047
@@ -24,6 +26,8 @@ PATH = ("cmdline",)
 
 Refusal = tuple[str, str]
 """Message and hint."""
+Words = ByArch | Sequence[ByArch]
+"""A command line, or a list of its parts. A part for other architectures alone is left out."""
 
 
 class Loader(NamedTuple):
@@ -82,6 +86,13 @@ def refusal(line: str) -> Refusal | None:
     if match := UNPRINTABLE.search(line):
         return f"the command line contains the control character {match[0]!r}", "remove it"
     return KERNEL.refusal(line)
+
+
+def joined(value: Words, arch: str) -> str | None:
+    """Returns the command line for `arch`; None if `value` is not a list and has none."""
+    if isinstance(value, str | Mapping):
+        return for_arch(value, arch)
+    return " ".join(filter(None, (for_arch(part, arch) for part in value)))
 
 
 def unclosed(line: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline import formats
-from pipeline.container.arches import for_arch
+from pipeline.container import cmdline
 from pipeline.language.problem import KeyPath, Place, Problem, Problems, suggestion
 from pipeline.planning.images import PKG, Images, NoImage
 from pipeline.sections import sections
@@ -90,7 +90,7 @@ def _unverifiable(spec: Spec, name: str) -> Iterator[Problem]:
 
 def _of_cmdline(spec: Spec, arch: str) -> Iterator[Problem]:
     """Yields a problem for each boot loader that would not pass on the command line as it stands."""
-    line = for_arch(spec["kernel"].cmdline, arch) if spec["kernel"].image else ""
+    line = cmdline.joined(spec["kernel"].cmdline, arch) if spec["kernel"].image else ""
     for name in filter(formats.known, spec.build.formats):
         for loader in formats.loaders(name) if line else ():
             if refused := loader.refusal(line or "", spec.name):

@@ -25,9 +25,10 @@ class Kernel:
 
     image: ReferenceOrNone | None = None
     """The image. Without one the node has no /boot."""
-    cmdline: ByArch = ""
-    """The kernel's command line, or one for each architecture: `{amd64: …, arm64: …}`. At most 2047 bytes, and fewer
-    if a boot loader adds words."""
+    cmdline: ByArch | tuple[ByArch, ...] = ""
+    """The kernel's command line, or one for each architecture: `{amd64: …, arm64: …}`; or a list of its parts, one or
+    more words each, of which `{amd64: pti=on}` is for one architecture alone. At most 2047 bytes, and fewer if a boot
+    loader adds words."""
     binary: str = "kernel"
     """The kernel's file in the image."""
     tar: str = "kernel.tar"
@@ -41,23 +42,44 @@ class Kernel:
     def problems(self) -> Violations:
         if message := reference_problem(self.image) if self.image else "":
             yield ("image",), message, ""
-        yield from arches.problems(self.cmdline, ("cmdline",))
-        for path, line in _lines(self.cmdline):
-            if refused := cmdline.refusal(line):
-                yield path, *refused
+        for path, part in _parts(self.cmdline):
+            yield from arches.problems(part, path)
+        yield from list(_refused_parts(self.cmdline)) or _refused_lines(self.cmdline)
         for number, each in enumerate(self.modules or ()):
             yield from arches.problems(each, ("modules", number))
 
 
-def _lines(value: ByArch) -> Iterator[tuple[KeyPath, str]]:
-    """Each command line of `cmdline`, and its path below the section."""
-    lines = {(): value} if isinstance(value, str) else {(arch,): line for arch, line in value.items()}
-    return ((("cmdline", *path), line) for path, line in lines.items())
+def _parts(value: ByArch | tuple[ByArch, ...]) -> Iterator[tuple[KeyPath, ByArch]]:
+    """Each part of `cmdline` as it is written, and its path below the section."""
+    if isinstance(value, tuple):
+        return ((("cmdline", number), part) for number, part in enumerate(value))
+    return iter(((("cmdline",), value),))
+
+
+def _texts(value: ByArch | tuple[ByArch, ...]) -> Iterator[tuple[KeyPath, str]]:
+    """Each text in `cmdline`, of all architectures, and its path below the section."""
+    for path, part in _parts(value):
+        texts = {(): part} if isinstance(part, str) else {(arch,): text for arch, text in part.items()}
+        yield from (((*path, *below), text) for below, text in texts.items())
+
+
+def _refused_parts(value: ByArch | tuple[ByArch, ...]) -> Violations:
+    for path, text in _texts(value):
+        if refused := cmdline.refusal(text):
+            yield path, *refused
+
+
+def _refused_lines(value: ByArch | tuple[ByArch, ...]) -> Violations:
+    """Yields the first problem of a line that is made of several parts."""
+    for arch in arches.ARCHES if isinstance(value, tuple) else ():
+        if refused := cmdline.refusal(cmdline.joined(value, arch) or ""):
+            yield ("cmdline",), *refused
+            return
 
 
 def warnings(value: Kernel, spec: Spec) -> Violations:
-    for path, line in _lines(value.cmdline):
-        if cmdline.unclosed(line):
+    for path, text in _texts(value.cmdline):
+        if cmdline.unclosed(text):
             yield path, "a quotation mark is not closed: all behind it is one word for the kernel", "close it"
 
 
@@ -65,7 +87,7 @@ def components(value: Kernel, context: Context, below: tuple[Component, ...]) ->
     if not value.image:
         return []
     arch = context.arch
-    line = for_arch(value.cmdline, arch)
+    line = cmdline.joined(value.cmdline, arch)
     if line is None:
         place = context.spec.where(("kernel", "cmdline"))
         raise Problems([Problem(place, f"there is no command line for {arch}", f"{arch}: …")])

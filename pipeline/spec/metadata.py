@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.container.arches import for_arch
+from pipeline.container import cmdline
 from pipeline.language.document import plain_value
 from pipeline.language.schema import plain
 from pipeline.spec.components import Context
@@ -51,7 +51,7 @@ def _yaml(document: Any) -> str:
 def _section(name: str, value: Any, context: Context) -> Any:
     image = context.image
     if name == "kernel":
-        value |= {"cmdline": for_arch(value["cmdline"], context.arch)}
+        value |= {"cmdline": cmdline.joined(value["cmdline"], context.arch)}
         kernel = {"image": image(value["image"]).reference if "image" in value else ""}
         return kernel | {key: value[key] for key, usual in _KERNEL.items() if value[key] != usual}
     if name == "init":

@@ -68,7 +68,19 @@ def test_a_command_line_for_another_architecture_only(planned):
         planned("arm64", "kernel: {image: example/kernel, cmdline: {amd64: console=ttyS0}}\n")
 
 
-@pytest.mark.parametrize("key", ["cmdline: {arm46: x}", "modules: [{arm46: x}]"])
+@pytest.mark.parametrize(("arch", "line"), [("amd64", "quiet pti=on panic=1 n"), ("arm64", "panic=1 n")])
+def test_a_command_line_may_be_a_list_of_its_parts(planned, arch, line):
+    parts = "{amd64: quiet}, {amd64: pti=on}, panic=1 n, ''"
+    assert planned(arch, f"kernel: {{image: example/kernel, cmdline: [{parts}]}}\n").params["cmdline"] == line
+
+
+def test_metadata_has_the_parts_of_a_command_line_as_one(tmp_path):
+    (tmp_path / "node.yml").write_text("kernel:\n  image: k\n  cmdline: [{amd64: a, arm64: b}, c]\n")
+    context = Context(load(tmp_path / "node.yml"), image, arch="arm64")
+    assert json.loads(metadata.dump(context, "json"))["kernel"]["cmdline"] == "b c"
+
+
+@pytest.mark.parametrize("key", ["cmdline: {arm46: x}", "cmdline: [a, {arm46: x}]", "modules: [{arm46: x}]"])
 def test_unknown_architectures_are_refused(planned, key):
     with pytest.raises(Problems, match=r"'arm46' is not an architecture .*did you mean 'arm64'"):
         planned("arm64", f"kernel: {{image: example/kernel, {key}}}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def test_no_kernel_takes_more_than_its_own_limit(name: str, tmp_path: Path) -> N
     planned(tmp_path, "a" * 2047, name)
     result = refused(tmp_path, "a" * 2048, name)
     assert result == "a.yml:3:12: the command line has 2048 bytes; the kernel accepts at most 2047"
+
+
+@pytest.mark.parametrize(("parts", "problem"), [
+    (["a", {"arm64": "b\x07"}], "3:28: the command line contains the control character '\\x07' (remove it)"),
+    (["a" * 1000, {"arm64": "b" * 1047}],
+     "3:12: the command line has 2048 bytes; the kernel accepts at most 2047"),
+])  # fmt: skip
+def test_parts_of_a_line_are_refused_alone_and_together(parts: list[object], problem: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(f"kernel:\n  image: k:1\n  cmdline: {json.dumps(parts)}\n")
+    with pytest.raises(Problems) as caught:
+        load(tmp_path / "a.yml")
+    assert [str(item) for item in caught.value.problems] == [f"{tmp_path}/a.yml:{problem}"]
 
 
 @pytest.mark.parametrize("name", LOADED)
