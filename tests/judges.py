@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +22,9 @@ import pytest
 
 INSTALL_SECONDS = 600
 """A mirror that takes longer than this to hand over a package is taken for missing."""
+
+COMPLETE = ".complete"
+"""Name of the mark in a folder of the cache that has all that it should."""
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="takes root: other users, owners, security attributes")
 
@@ -39,6 +44,32 @@ def need(tool: str, package: str = "") -> str:
     return found
 
 
+@cache
+def python_with(*requirements: str) -> Path:
+    """The Python of an environment with `requirements` (NAME==VERSION), which is kept in the cache."""
+    folder = _kept("venv", requirements)
+    with alone("pip"):
+        if not (folder / COMPLETE).exists():
+            with _finished(folder) as unfinished:
+                _fetch([sys.executable, "-m", "venv", unfinished])
+                _fetch([unfinished / "bin/python", "-m", "pip", "install", "-q", *requirements])
+    return folder / "bin/python"
+
+
+@cache
+def npm_packages(*requirements: str) -> Path:
+    """The folder that has node_modules with `requirements` (NAME@VERSION), which is kept in the cache."""
+    folder = _kept("npm", requirements)
+    npm = need("npm")
+    with alone("npm"):
+        if not (folder / COMPLETE).exists():
+            with _finished(folder) as unfinished:
+                (unfinished / "package.json").write_text("{}")
+                options = ["--prefix", unfinished, "--no-audit", "--no-fund", "--ignore-scripts"]
+                _fetch([npm, "install", *options, *requirements])
+    return folder
+
+
 @contextlib.contextmanager
 def alone(what: str) -> Iterator[None]:
     """Keep other test processes of this user from doing `what` at the same time."""
@@ -54,6 +85,42 @@ def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]
     done = subprocess.run([str(word) for word in command], env=environment, **options)
     assert done.returncode == 0, f"{command[0]} gave {done.returncode}: {done.stdout} {done.stderr}"
     return done
+
+
+def _kept(kind: str, requirements: tuple[str, ...]) -> Path:
+    """The folder of installed requirements in the cache of tests: a version more is a folder more."""
+    name = hashlib.sha256("\n".join((sys.version, *requirements)).encode()).hexdigest()[:16]
+    return cache_folder() / f"judge-{kind}-{name}"
+
+
+def cache_folder() -> Path:
+    """The folder of what is kept between test runs."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("NODEKILN_TEST_CACHE") or home / "nodekiln-tests")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _finished(folder: Path) -> Iterator[Path]:
+    """`folder`, new; it is removed after an error. A mark in it shows that nothing is missing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+        (folder / COMPLETE).touch()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _fetch(command: list[object]) -> None:
+    """Run an installer; where it cannot, the test is skipped, and under CI it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    if done.returncode:
+        reason = f"{' '.join(words[-4:])}: {done.stderr[-300:]}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 def _find(tool: str) -> str | None:

@@ -164,6 +164,9 @@ def _evidence(material: Object, version: str, signed: Signed, root: Root | None)
     for each in entries:
         record.check(each, signed)
     blobs = [each.only("signedTimestamp").blob("signedTimestamp") for each in stamps]
+    places = {(each.log.log_id, each.log_index) for each in entries}
+    if len(places) < len(entries) or len(set(blobs)) < len(blobs):
+        raise SignatureRefusal("a log entry or a time stamp is there twice")
     times = [timestamp.verify_response(blob, signed.signature, root.timestamp_authorities) for blob in blobs]
     times += [each.time for each in entries if each.time]
     for each in entries:

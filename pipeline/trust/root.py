@@ -84,8 +84,8 @@ def parse(unsafe_data: bytes) -> Root:
 
 def _log(fields: Object) -> Log:
     key = fields.object("publicKey")
-    log_id = fields.object("logId").blob("keyId")
-    hint = fields.object("checkpointKeyId").blob("keyId") if fields.has("checkpointKeyId") else log_id
+    hint = fields.object("checkpointKeyId" if fields.has("checkpointKeyId") else "logId").blob("keyId")
+    log_id = fields.object("logId").blob("keyId") if fields.has("logId") else hint
     origin = fields.text("baseUrl").partition("://")[2].rstrip("/")
     return Log(origin, log_id, key.blob("rawBytes"), hint[:4], _validity(key))
 

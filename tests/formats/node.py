@@ -23,7 +23,7 @@ from pipeline.stages import initramfs as mounting
 from pipeline.stages import initrd, unified
 from pipeline.store import Store
 from pipeline.writers import tar
-from tests.judges import alone, need, run
+from tests.judges import alone, cache_folder, need, run
 
 RELEASE = "bookworm"
 """The release whose packages tests use."""
@@ -64,10 +64,7 @@ DMSETUP_LIBRARIES = {
 
 def cache() -> Path:
     """Where packages and the results of boots are kept between test runs."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("NODEKILN_TEST_CACHE") or home / "nodekiln-tests")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return cache_folder()
 
 
 @functools.cache

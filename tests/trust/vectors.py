@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests import judges
-from tests.formats import node
 from tests.project import ROOT
 
 VECTORS = ROOT.parent / "shared" / "vectors"
@@ -29,7 +28,7 @@ def needs_vectors(test):
 
 def public_root() -> bytes:
     """Returns the root of the public instance, out of the wheel in the cache; it is fetched once."""
-    folder = node.cache() / "wheels"
+    folder = judges.cache_folder() / "wheels"
     pattern = f"{PYPI_SIGSTORE.replace('==', '-')}-*.whl"
     if not list(folder.glob(pattern)):
         with judges.alone("pip"):
