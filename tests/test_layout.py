@@ -53,6 +53,8 @@ PARTS = {
         *(f"trust/{name}" for name in ("record", "root", "sct", "statement", "timestamp", "timestamp_token")),
     ],
     "trust/test_keys.py": ["trust/error"],
+    "trust/test_notation.py": ["trust/notary_envelope"],
+    "trust/test_notation_vectors.py": ["trust/countersignature"],
     "writers/test_authenticode.py": ["ondisk/authenticode"],
     "writers/test_disks.py": [f"writers/{name}" for name in ("qcow2", "qcow2compressed", "vhd", "vhdx", "vmdk")],
     "writers/test_efivars.py": ["ondisk/efivars"],

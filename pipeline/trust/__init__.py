@@ -1,16 +1,37 @@
 """Signatures of others, verified: pure functions from bytes, a root and a time to a signer. No socket, no clock.
 
-    signer        who signed, when, in which log: the value that every kind of signature comes to
-    error         the refusal of a signature
-    keys          public keys and signatures by them
-    document      JSON, read strictly
-    root          trusted_root.json: authorities and logs with their validity
-    certificate   X.509 certificates; chain: paths of them, for a purpose at a time
-    bundle        sigstore's bundles: signature, key or certificate, and their evidence
-    keyless       Fulcio's certificates and their identities; sct: the promise to publish them
-    entry         entries of a log of signatures (checkpoint, merkle); record: compared with the signature
-    timestamp     time stamps of RFC 3161 (timestamp_token)
-    statement     envelopes and in-toto statements
+    signer              who signed, when, in which log: the value that every kind of signature comes to
+    error               the refusal of a signature
+    keys                public keys and signatures by them
+    document            JSON, read strictly
+    certificate         X.509 certificates
+    chain               paths of certificates, for a purpose at a time
+    timestamp_token     time stamps of RFC 3161, parsed
+    timestamp           time stamps, verified
+
+Signatures of sigstore:
+
+    bundle              signature, key or certificate, and their evidence
+    root                trusted_root.json: authorities and logs with their validity
+    keyless             Fulcio's certificates and their identities
+    sct                 the promise to publish such a certificate
+    entry               entries of a log of signatures
+    checkpoint          the signed size and root hash of a log
+    merkle              proofs that a log has an entry
+    record              bodies of entries, compared with a signature
+    statement           envelopes and in-toto statements
+
+Signatures of the Notary Project:
+
+    notation            an envelope, its artifact, a trust store and a time -> signer
+    notary_envelope     signed and unsigned attributes, whatever their encoding
+    jws                 envelopes in JSON
+    cose                envelopes in CBOR
+    cbor                CBOR in its one deterministic form
+    codesigning         requirements of certificate chains, and signatures by the first of one
+    countersignature    the time stamp of an envelope
+    trust_store         folders of certificates that are trusted
+    distinguished_name  names of certificates, compared
 
 `cryptography` (the extra nodekiln[signatures]) is imported inside functions: where nothing is signed, nothing needs it.
 """

@@ -95,6 +95,7 @@ def parse(unsafe_data: bytes, limit: int, path: str = "") -> Object:
         text = unsafe_data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_no_number)
         _check_depth(value)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate is no character
     except RecursionError:
         raise SignatureRefusal(f"{path or 'it'} is not JSON that can be trusted: nested too deep") from None
     except ValueError as error:

@@ -43,7 +43,7 @@ def verify(unsafe_token: bytes, data: bytes, authorities: Sequence[Authority]) -
             raise SignatureRefusal("it is of other data")
         refusal = SignatureRefusal("the root has no authority that signed it, valid at its time")
         for authority in authorities:
-            if authority.validity.holds(token.time) and _is_signer(authority.path[0], token):
+            if authority.validity.holds(token.time) and is_signer(authority.path[0], token):
                 chain.verify(authority.path, chain.TIME_STAMPING, token.time)
                 _verify_signature(authority.path[0], token)
                 return token.time
@@ -56,7 +56,7 @@ def _limited(unsafe_data: bytes) -> bytes:
     return unsafe_data
 
 
-def _is_signer(certificate: Certificate, token: Token) -> bool:
+def is_signer(certificate: Certificate, token: Token) -> bool:
     """Returns whether the SignerIdentifier is that of `certificate`."""
     if token.signer.tag == KEY_IDENTIFIER:
         identifier = certificate.extension(SUBJECT_KEY_IDENTIFIER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipeline.ondisk import der
@@ -24,11 +24,18 @@ RSA_SIGNATURES = {
     "sha384": "1.2.840.113549.1.1.12",
     "sha512": "1.2.840.113549.1.1.13",
 }
+MILLISECONDS, MICROSECONDS = 0x80, 0x81
+LARGEST_ACCURACY = 86400
+"""Maximum number in an accuracy: a day, in seconds."""
+BASELINE_POLICY, BASELINE_ACCURACY = "0.4.0.2023.1.1", timedelta(seconds=1)
+"""Policy whose authorities are accurate to a second (RFC 3628, 5.2)."""
 EXPLICIT_0, EXPLICIT_1, KEY_IDENTIFIER = 0xA0, 0xA1, 0x80
 
 
 class Token(NamedTuple):
     """A time stamp. imprint: hash and digest of what was stamped. signer: SignerIdentifier (RFC 5652, 5.3).
+
+    accuracy: largest difference between `time` and the time of the stamp.
 
     attributes: the signed attributes by their object identifiers. signed: the bytes that `signature` is of.
     certificates: encodings of those in the token, which nothing signs.
@@ -36,6 +43,7 @@ class Token(NamedTuple):
 
     imprint: tuple[keys.Hash, bytes]
     time: datetime
+    accuracy: timedelta
     signer: der.Element
     attributes: dict[str, der.Element]
     signed: bytes
@@ -82,16 +90,30 @@ def _certificates(fields: list[der.Element]) -> tuple[tuple[bytes, ...], list[de
     return certificates, fields[1:] if fields and fields[0].tag == EXPLICIT_1 else fields
 
 
-def _info(data: bytes) -> tuple[tuple[keys.Hash, bytes], datetime]:
-    """Returns imprint and time of a TSTInfo (RFC 3161, 2.4.2)."""
-    version, policy, imprint, serial, moment, *_ = sequence(der.read(data))
+def _info(data: bytes) -> tuple[tuple[keys.Hash, bytes], datetime, timedelta]:
+    """Returns imprint, time and accuracy of a TSTInfo (RFC 3161, 2.4.2)."""
+    version, policy, imprint, serial, moment, *rest = sequence(der.read(data))
     der.expect(policy, der.OBJECT_IDENTIFIER)
     der.expect(serial, der.INTEGER)
     der.expect(moment, GENERALIZED_TIME)
     algorithm, digest = sequence(imprint)
     if version.encoding != der.integer(1):
         raise ValueError("of an unknown version")
-    return (hash_name(algorithm), der.expect(digest, der.OCTET_STRING)), time(moment)
+    default = BASELINE_ACCURACY if dotted(policy) == BASELINE_POLICY else timedelta()
+    accuracy = _accuracy(rest[0]) if rest and rest[0].tag == der.SEQUENCE else default
+    return (hash_name(algorithm), der.expect(digest, der.OCTET_STRING)), time(moment), accuracy
+
+
+def _accuracy(element: der.Element) -> timedelta:
+    """Returns an Accuracy: seconds, thousandths and millionths, of which each may be absent."""
+    units = {der.INTEGER: "seconds", MILLISECONDS: "milliseconds", MICROSECONDS: "microseconds"}
+    fields = der.children(element.content)
+    if [each.tag for each in fields] != [tag for tag in units if tag in {each.tag for each in fields}]:
+        raise ValueError("a malformed accuracy")
+    parts = {units[each.tag]: int.from_bytes(each.content, "big", signed=True) for each in fields}
+    if not all(0 <= value <= LARGEST_ACCURACY for value in parts.values()):
+        raise ValueError(f"an accuracy that is not between 0 and {LARGEST_ACCURACY}")
+    return timedelta(**parts)
 
 
 def hash_name(algorithm: der.Element) -> keys.Hash:
