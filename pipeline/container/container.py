@@ -8,9 +8,9 @@ replaces that as a whole: `binds: []` removes the label's binds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pipeline.container import runc_validator
+from pipeline.container import runc_validator, seccomp
 from pipeline.container.capabilities import CAPABILITIES
 from pipeline.container.cgroup import Number32, Resources, Signed
 from pipeline.container.names import (
@@ -60,6 +60,7 @@ Propagation = Annotated[
         "shared, slave, private or unbindable, or one of these with a leading r",
     ),
 ]
+SystemCall = Annotated[str, Pattern("[a-z_][a-z0-9_]*", "the name of a system call")]
 _LIMITS = "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
 
 
@@ -259,6 +260,9 @@ class Config:
     noNewPrivileges: bool | None = None
     """Programs gain no privileges: neither set-uid bits nor file capabilities have an effect. Default: true, unless it
     has CAP_SYS_ADMIN or the image has such programs."""
+    seccomp: Literal["default", "basic", "unconfined"] | tuple[SystemCall, ...] | None = None
+    """System calls: those that its capabilities need (`default`), those of a container without capabilities (`basic`:
+    then it has such a container's paths, too), all (`unconfined`), or names of calls besides those by default."""
     hostname: HostName | None = None
     """Host name (with `uts: new`)."""
     oomScoreAdj: Annotated[int, Range(-1000, 1000)] | None = None
@@ -303,6 +307,8 @@ class Config:
                 message = f"the sysctl {name!r} belongs to the whole node, and runc does not set it"
                 hint = suggestion(name, runc_validator.IPC_SYSCTLS)
                 yield ("sysctl", name), message, hint or "allowed: net.*, fs.mqueue.*, kernel.shm…, user.*"
+        if isinstance(self.seccomp, tuple):
+            yield from _unknown_calls(self.seccomp)
         if "" in (self.annotations or {}):
             yield ("annotations",), "an annotation has no name", ""
 
@@ -320,6 +326,13 @@ def _limit_violations(rlimits: tuple[str, ...]) -> Violations:
             yield ("rlimits", index), f"the limit {text!r} exceeds 64 bits", "write unlimited"
         elif soft > hard:
             yield ("rlimits", index), f"the soft limit of {text!r} exceeds the hard limit", "name,soft,hard"
+
+
+def _unknown_calls(names: tuple[str, ...]) -> Violations:
+    known = seccomp.table().names
+    for index, name in enumerate(names):
+        if name not in known:
+            yield ("seccomp", index), f"unknown system call {name!r}", suggestion(name, sorted(known))
 
 
 def _unknown_capabilities(key: str, names: tuple[str, ...]) -> Violations:

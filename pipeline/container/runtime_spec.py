@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.container import cgroup
+from pipeline.container import cgroup, sandbox
 from pipeline.container.capabilities import CAPABILITIES
 from pipeline.container.container import MOUNTPOINTS, limits, mount_type
 from pipeline.language.problem import KeyPath, StageProblem
@@ -86,6 +86,21 @@ def config(
             "linux": _linux(merged, seccomp),
         }
     )
+
+
+def sandboxed(
+    merged: MergedConfig, arch: str, gains_rights: bool = False, linuxkit: bool = False
+) -> tuple[MergedConfig, Json | None]:
+    """Returns the configuration with its sandbox's defaults, and its seccomp profile. StageProblem as `config`.
+
+    arch: the node's. gains_rights: the image has programs that gain rights by execve. linuxkit: without defaults.
+    """
+    calls = merged.get("seccomp", sandbox.UNCONFINED if linuxkit else sandbox.DEFAULT)
+    capabilities = frozenset() if calls == sandbox.BASIC else bounding(merged)
+    own_network = any(namespace["type"] == "network" for namespace in _namespaces(merged))
+    confined = sandbox.Confined(capabilities, mounts(merged), gains_rights, own_network)
+    defaults = {} if linuxkit else sandbox.defaults(confined)
+    return MergedConfig(merged.entry, merged.label, defaults), sandbox.profile(confined, calls, arch)
 
 
 def runtime(merged: MergedConfig, root: list[Json]) -> Json:

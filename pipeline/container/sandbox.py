@@ -2,8 +2,8 @@
 
 Masked and read-only paths keep a root without capabilities from becoming root of the node: the kernel checks the owner
 of most files in /proc/sys and /sys, and nothing else. Processes gain no privileges by execve where nothing needs them
-to. A container with all capabilities is the node's equal, and has no sandbox. docs/explanation/hardening.md has the
-table.
+to, and make the system calls that their capabilities need (pipeline.container.seccomp). A container with all
+capabilities is the node's equal, and has no sandbox. docs/explanation/hardening.md has the table.
 
 Sources: the paths that runc, containerd and Docker protect; proc(5), sysfs(5), capabilities(7); the kernel's
 Documentation/userspace-api/no_new_privs.rst.
@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.container.capabilities import ADMIN
+from pipeline.container import seccomp
+from pipeline.container.capabilities import ADMIN, CAPABILITIES
 from pipeline.model.tree import Entry, File
 
 Json = dict[str, Any]
@@ -58,15 +59,22 @@ FILE_CAPABILITIES = "security.capability"
 """Extended attribute with a program's capabilities (capabilities(7))."""
 
 
+DEFAULT, BASIC, UNCONFINED = "default", "basic", "unconfined"
+Seccomp = str | Sequence[str]
+"""Value of the key `seccomp`: `default`, `basic`, `unconfined`, or names of system calls."""
+
+
 class Confined(NamedTuple):
     """What the sandbox of a container follows from."""
 
     capabilities: frozenset[str]
-    """Its bounding set."""
+    """Its bounding set; none with `seccomp: basic`, because it can make use of none that takes a system call."""
     mounts: Sequence[Json]
     """Those of config.json."""
     gains: bool = False
     """Its image has programs that gain rights by execve."""
+    own_network: bool = False
+    """It has a network namespace of its own."""
 
     @property
     def may_mount(self) -> bool:
@@ -81,6 +89,17 @@ def defaults(confined: Confined) -> Json:
         "readonlyPaths": readonly_paths(confined),
         "noNewPrivileges": not confined.may_mount and not confined.gains,
     }
+
+
+def profile(confined: Confined, value: Seccomp, arch: str) -> Json | None:
+    """Returns the seccomp profile (`linux.seccomp`) for a value of the key `seccomp`; None for an unconfined container.
+
+    arch: the node's architecture.
+    """
+    if value == UNCONFINED or confined.capabilities >= {*CAPABILITIES}:
+        return None
+    added = () if isinstance(value, str) else value
+    return seccomp.profile(confined.capabilities, arch, confined.own_network, added)
 
 
 def masked_paths(confined: Confined) -> list[str]:

@@ -78,6 +78,7 @@ def _component(
         "ids": {container.name: known[container.name]},
         "shared": shared and {"prefix": shared.folder, "readonly": shared.container.readonly},
         "epoch": context.epoch,
+        "arch": context.arch,
     }
     if linuxkit:
         params["linuxkit"] = True

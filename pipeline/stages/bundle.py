@@ -22,7 +22,7 @@ from pipeline.oci.image import image_config
 from pipeline.stages.root_image import root_image
 from pipeline.store import Store
 
-VERSION = 2
+VERSION = 3
 
 
 def bundle(
@@ -35,22 +35,22 @@ def bundle(
     ids: dict[str, int],
     shared: dict[str, Any] | None,
     epoch: int,
+    arch: str,
     linuxkit: bool = False,
 ) -> Digest:
     """Returns the tree of the bundle at `prefix`.
 
     manifest, image: the image's manifest and tree. entry: the spec's, as JSON. ids: container names that stand for ids.
-    shared: `prefix` and `readonly` (None if the entry has none) of an earlier bundle of the same image. linuxkit: with
-    LinuxKit's own mistakes (pipeline.container.linuxkit_compat), and no sandbox. StageProblem.
+    shared: `prefix` and `readonly` (None if the entry has none) of an earlier bundle of the same image. arch: the
+    node's. linuxkit: with LinuxKit's own mistakes (pipeline.container.linuxkit_compat), and no sandbox. StageProblem.
     """
     tree, run = store.tree(image), image_config(store, manifest)
     label = read_label(run["Labels"])
     if linuxkit:
         entry, label = linuxkit_compat.as_parsed(entry), linuxkit_compat.as_parsed(label)
-    merged = MergedConfig(entry, label)
-    if not linuxkit:
-        merged = MergedConfig(entry, label, sandbox.defaults(_confined(merged, tree)))
-    config = runtime_spec.config(merged, run, image_checks.resolver(store, tree, ids))
+    gains = sandbox.gains_rights(tree)
+    merged, profile = runtime_spec.sandboxed(MergedConfig(entry, label), arch, gains, linuxkit)
+    config = runtime_spec.config(merged, run, image_checks.resolver(store, tree, ids), profile)
     image_checks.warn_about(merged, config, run["User"], tree)
     readonly = bool(merged.get("readonly", False))
     own = root = f"{prefix}/{_place(readonly)}"
@@ -64,12 +64,6 @@ def bundle(
     for name, document in (("config.json", config), ("runtime.json", runtime)):
         files[f"{prefix}/{name}"] = File(0o644, 0, 0, epoch, (), store.content(runtime_spec.marshal(document)))
     return store.put_tree(complete(files, mtime=epoch).ordered())
-
-
-def _confined(merged: MergedConfig, tree: Tree) -> sandbox.Confined:
-    """Returns what the sandbox of a container follows from. tree: its image's."""
-    mounts = runtime_spec.mounts(merged)
-    return sandbox.Confined(runtime_spec.bounding(merged), mounts, sandbox.gains_rights(tree))
 
 
 def _folders(readonly: bool, has_image: bool) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ BUILT = [case for case in CASES if not (case / "error.txt").exists()]
 DEVIATIONS = {
     "uidMappings and gidMappings keep their ids": re.compile(r"\.linux\.[ug]idMappings\[\d+\]\.(host|container)ID"),
     "a volume in mounts: is resolved": re.compile(r"\.mounts\[\d+\]\.source"),
-    "containers have a sandbox": re.compile(r"\.linux\.(maskedPaths|readonlyPaths)|\.process\.noNewPrivileges"),
+    "containers have a sandbox": re.compile(r"\.linux\.(maskedPaths|readonlyPaths|seccomp)|\.process\.noNewPrivileges"),
 }
 """What a document may differ in without `compat`, by the name that docs/explanation/linuxkit.md gives it."""
 NOT_OURS = re.compile(r"sbom.*")

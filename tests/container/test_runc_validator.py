@@ -44,6 +44,8 @@ REFUSED = [
     ("resources: {cpu: {cpus: 0..3}}", "resources.cpu.cpus", "is not numbers and ranges such as 0-3,7"),
     ("resources: {devices: [{type: x}]}", "resources.devices[0].type", "'x' is not a (all), c or b"),
     ("resources: {devices: [{access: rx}]}", "resources.devices[0].access", "'rx' is not letters of rwm"),
+    ("seccomp: strict", "seccomp", "expected default or basic or unconfined or a list"),
+    ("seccomp: [Keyctl]", "seccomp", "expected default or basic or unconfined or a list"),
     ("oomScoreAdj: -1001", "oomScoreAdj", "-1001 is not an integer from -1000 to 1000"),
     ("uid: 4294967295", "uid", "not the number 4294967295"),
 ]
@@ -61,6 +63,7 @@ COMBINED = [
     ("devices: [{path: /dev/a, mode: '0600', type: c, minor: -1}]", "-1 is not a device's minor number (0 to 1048575)"),
     ("uidMappings: [{containerID: 0, hostID: 1}]", "the mapping is empty"),
     ("annotations: {'': x}", "an annotation has no name"),
+    ("seccomp: [keyctl, io_uring_setpu]", "unknown system call 'io_uring_setpu' (did you mean 'io_uring_setup'?)"),
     (f"env: ['A={'x' * 131070}']", "131072 bytes exceed the kernel's limit of 131071"),
     (f"command: [{'x' * 131072}]", "131072 bytes exceed the kernel's limit of 131071"),
 ]

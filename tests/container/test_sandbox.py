@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.container import runtime_spec, sandbox
+from pipeline.container import runtime_spec, sandbox, seccomp
 from pipeline.container.capabilities import ADMIN, CAPABILITIES
 from pipeline.container.runtime_spec import MergedConfig
 from pipeline.container.sandbox import MASKED, READ_ONLY, Confined
@@ -112,10 +112,18 @@ def rows() -> list[str]:
         if "CAP_NET_ADMIN" in capabilities:
             written = written.replace("`/proc/sys`", "`/proc/sys/net`")
         kept = "yes" if sandbox.defaults(own)["noNewPrivileges"] else "no"
-        return f"| {name} | {seen} | {written} | {kept} |"
+        return f"| {name} | {seen} | {written} | {calls(own)} | {kept} |"
+
+    def calls(own: Confined) -> str:
+        if sandbox.profile(own, sandbox.DEFAULT, "amd64") is None:
+            return "everything"
+        table = seccomp.table().by_capability
+        names = {call for name in own.capabilities for call in table.get(name, ())}
+        return " ".join(sorted(names | ({"clone3", "unshare"} if ADMIN in own.capabilities else set()))) or "–"
 
     def is_worth_a_row(capability: str) -> bool:
-        return sandbox.defaults(confined({capability})) != sandbox.defaults(none)
+        has_calls = capability in seccomp.table().by_capability
+        return has_calls or sandbox.defaults(confined({capability})) != sandbox.defaults(none)
 
     single = [row(f"`{name}`", {name}) for name in sorted(CAPABILITIES) if is_worth_a_row(name)]
     return [row("others, or none", ()), *single, row("`all`", CAPABILITIES)]

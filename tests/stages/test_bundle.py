@@ -24,6 +24,7 @@ def made(store: Store, given: Made, entry: Json | None = None, **params: Any) ->
         "ids": {},
         "shared": None,
         "epoch": EPOCH,
+        "arch": "amd64",
     } | params
     return store.tree(bundle.bundle(store, given.manifest, given.tree, **params))
 
@@ -136,6 +137,30 @@ class TestBundle:
         shared = made(store, given, shared={"prefix": "containers/services/t", "readonly": None})
         place = "containers/services/s/config.json"
         assert alone[place] == shared[place]
+
+
+class TestSandbox:
+    def test_it_follows_from_capabilities_and_image(self, store: Store) -> None:
+        given = image(store, tree_of(store, "bin/sh"), {"seccomp": "basic", "capabilities": ["CAP_SYS_ADMIN"]})
+        config = document(store, made(store, given, arch="arm64"), "config.json")
+        assert config["process"]["noNewPrivileges"] and "/proc/sys" in config["linux"]["readonlyPaths"]
+        assert config["linux"]["seccomp"]["architectures"] == ["SCMP_ARCH_AARCH64"]
+        own = document(store, made(store, given, {"seccomp": "default"}), "config.json")
+        assert "readonlyPaths" not in own["linux"] and "noNewPrivileges" not in own["process"]
+        assert "mount" in own["linux"]["seccomp"]["syscalls"][0]["names"]
+
+    def test_a_set_uid_program_of_the_image_keeps_its_effect(self, store: Store) -> None:
+        tree = tree_of(store, "bin/su")
+        tree["bin/su"] = tree.file("bin/su")._replace(mode=0o4755)
+        config = document(store, made(store, image(store, tree, Cmd=["/bin/su"])), "config.json")
+        assert "noNewPrivileges" not in config["process"] and "maskedPaths" in config["linux"]
+
+    def test_linuxkit_has_none_unless_the_spec_asks(self, store: Store) -> None:
+        given = image(store, tree_of(store, "bin/sh"), Cmd=["/bin/sh"])
+        config = document(store, made(store, given, linuxkit=True), "config.json")
+        assert config["linux"].keys() == {"resources", "namespaces"} and "noNewPrivileges" not in config["process"]
+        config = document(store, made(store, given, {"seccomp": "default"}, linuxkit=True), "config.json")
+        assert config["linux"].keys() == {"resources", "namespaces", "seccomp"}
 
 
 def warned(

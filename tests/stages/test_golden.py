@@ -51,8 +51,8 @@ def entry(path: str, **said: Any) -> Json:
 
 
 GOLDEN = {
-    "bundle-2": "sha256:eae548f09005567a8ce2504fd22bc5a58f1f57db504e97a5260ade24946b919a",
-    "bundle-2 linuxkit": "sha256:3df426c1a2c72beb9bf40679a70d52c7d59db549f42fe02cdc590b9ccfb04414",
+    "bundle-3": "sha256:84e9ae337793ded868784b106ef46501f4875860287d56d3e0444a4812bdad24",
+    "bundle-3 linuxkit": "sha256:3df426c1a2c72beb9bf40679a70d52c7d59db549f42fe02cdc590b9ccfb04414",
     "files-1": "sha256:2d176abbab6465f2eca6309eb763961de1b1fb6121a96a588bb570803d5cade6",
     "kernel-1 modules-1": "sha256:16230c59547e19c962f898df933335735f4638fff7a3eda06a175eb7821b0ddf",
     "layout-1": "sha256:deb0bcec12137205abc57b00b11a0a651cf1f1eb5b61a3642a37c101abac6bb4",
@@ -69,7 +69,7 @@ def test_golden_digests_by_version(store: Store, tmp_path: Path) -> None:
     tree = tree_of(store, "bin/sh", "etc/passwd = root:x:0:0::/:", "lib/apk/db/installed = P:a", "dev/null c 1 3")
     given = image(store, tree, label, Cmd=["/bin/sh"], Env=["A=é"])
     shape: Json = {"prefix": "containers/onboot/000-a", "epoch": EPOCH}
-    said: Json = {"entry": {"binds.add": ["/v:/v:ro"]}, "ids": {}, "shared": None}
+    said: Json = {"entry": {"binds.add": ["/v:/v:ro"]}, "ids": {}, "shared": None, "arch": "amd64"}
     entries = [entry("etc/a", contents="x"), entry("d", kind="directory"), entry("l", kind="symlink", target="a")]
     boot = tree_of(store, "kernel")
     boot["kernel.tar"] = File(0o644, 0, 0, STAMP, (), store.content(modules_tar(tmp_path)))
