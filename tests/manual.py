@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.commands.init import no_names
 from pipeline.host.user_command import program
+from pipeline.inspect import baseline
 from pipeline.planning import describe
 from pipeline.project.project import Project
 from pipeline.tasks import command
@@ -19,6 +20,7 @@ from tests import versions
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = Path("docs/reference/commands.md")
+BASELINES = Path("docs/reference/baselines.md")
 WRITES = "run: python -m tests.manual"
 """Message of a test that finds a stale page."""
 INTRODUCTION = """\
@@ -49,6 +51,17 @@ The results are in `build/NODE/`. A format may be asked for that the spec does n
 """
 
 
+BASELINES_INTRODUCTION = """\
+# Baselines
+
+Made from `pipeline/inspect/baselines` by `python -m tests.manual`; do not edit.
+[Check a node against baselines](../how-to/harden.md) explains the command.
+
+A fact `container.…` is one of each container, `cmdline.…` a parameter of the kernel's command line, `sysctl.…` a
+kernel parameter, `mount.…` the options of a mount. The reason names what a node gains by the rule.
+"""
+
+
 def commands() -> str:
     """docs/reference/commands.md."""
     lines = [INTRODUCTION]
@@ -73,6 +86,32 @@ def _command(name: str, declared: command.Command) -> Iterator[str]:
         yield f"| {', '.join(f'`{flag}`' for flag in _flags(option))} | {shown} |"
 
 
+def baseline_rules() -> str:
+    """docs/reference/baselines.md."""
+    lines = [BASELINES_INTRODUCTION]
+    for name in baseline.names():
+        each = baseline.find(name)
+        lines += [f"## {name}", "", f"{each.title}. Sources:", "", *(f"- {_linked(source)}" for source in each.sources)]
+        lines += ["", f"Left out: {each.left_out}.", ""] if each.left_out else [""]
+        lines += ["| rule | fact | expected | reason |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(_rule(rule))} |" for rule in each.rules]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _linked(source: str) -> str:
+    address, _, rest = source.partition(" ")
+    return f"<{address}> {rest}".rstrip()
+
+
+def _rule(rule: baseline.Rule) -> Iterator[str]:
+    """Yields the cells of a rule."""
+    yield rule.id + f" ({', '.join(rule.arch or ())})" * bool(rule.arch)
+    yield ", ".join(f"`{fact}`" for fact in rule.facts)
+    yield rule.expected.replace("|", "\\|").replace("*", "\\*")
+    yield rule.reason + f"; **not for container hosts:** {rule.hosts}" * bool(rule.hosts)
+
+
 def _flags(option: Mapping[str, Any]) -> Iterator[str]:
     """Yields the spellings of an option, as doit describes it."""
     yield f"--{option['long']}" + {bool: "", int: " NUMBER", str: " TEXT"}[option["type"]]
@@ -85,6 +124,7 @@ def _flags(option: Mapping[str, Any]) -> Iterator[str]:
 PAGES: Mapping[Path, Callable[[str], str]] = {
     **describe.PAGES,
     COMMANDS: lambda _: commands(),
+    BASELINES: lambda _: baseline_rules(),
     versions.TABLE.relative_to(ROOT): versions.updated,
 }
 """Generated file -> its text now, out of the present one."""

@@ -16,6 +16,9 @@ SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 INFLATED_LIMIT = 256 << 20
 """Maximum size of a decompressed module, in bytes; Debian's largest (amdgpu) has some 30 MB."""
 
+SIGNATURE = b"~Module signature appended~\n"
+"""End of a signed module (MODULE_SIG_STRING, include/linux/module_signature.h)."""
+
 _EXPORT = re.compile(rb"\0__ksymtab_([^\0]+)")
 """Exported symbols in the string table: EXPORT_SYMBOL(name) defines __ksymtab_name (include/linux/export.h)."""
 _TITLES = {form: form.section.only("sh_name") for form in FORMS.values()}
@@ -64,6 +67,14 @@ def read(path: str, data: bytes) -> Module:
         if key in fields:
             fields[key].append(value.decode("utf-8", "surrogateescape"))
     return Module(path, module_name(path), tuple(fields[b"alias"]), tuple(fields[b"softdep"]), exports, uses)
+
+
+def is_signed(path: str, data: bytes) -> bool:
+    """Returns True for a module with a signature, which is not verified; False for one that cannot be decompressed."""
+    try:
+        return _decompress(path, data).endswith(SIGNATURE)
+    except Exception:  # each compression has its own
+        return False
 
 
 def _decompress(path: str, data: bytes) -> bytes:

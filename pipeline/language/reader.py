@@ -65,6 +65,12 @@ class Reader:
             raise error
         return values
 
+    def place(self, path: KeyPath) -> Place:
+        """Returns the place of the value at `path`, or of the nearest value that contains it."""
+        while path not in self.places:
+            path = path[:-1]
+        return self.places[path]
+
     def attempt(self, kind: Kind, node: Node, path: KeyPath) -> tuple[Any, list[Problem]]:
         """Returns the value of `node` and its problems, which are not recorded. The value is None if it is invalid."""
         first, visited, value = len(self.problems), self.visited, None

@@ -19,7 +19,7 @@ from typing import Annotated, NamedTuple
 from pipeline.host import containment, tracked
 from pipeline.language import document
 from pipeline.language.kinds import Pattern
-from pipeline.language.problem import KeyPath, Place, Problem, Problems, Violations, dotted, suggestion
+from pipeline.language.problem import KeyPath, Problem, Problems, Violations, dotted, suggestion
 from pipeline.language.reader import InvalidValue, Reader
 from pipeline.language.schema import Key, kind, mapping, violations
 from pipeline.model.digest import canonical_json
@@ -166,7 +166,7 @@ def _read(path: Path, unsafe_text: bytes) -> Releases:
     wrong = list(_wrong_releases(path, releases))
     problems = [
         *reader.problems,
-        *(Problem(_place(reader, place), f"{dotted(place)}: {message}", hint) for place, message, hint in wrong),
+        *(Problem(reader.place(place), f"{dotted(place)}: {message}", hint) for place, message, hint in wrong),
     ]
     if problems:
         raise Problems(problems)
@@ -196,9 +196,3 @@ def _wrong_keys(path: Path, place: KeyPath, source: Source) -> Violations:
         yield place, f"{source.signed_by!r} lies outside the project", containment.ALLOWED
     elif not tracked.is_file(file):
         yield place, f"there is no file {source.signed_by!r}", "it has the archive's OpenPGP certificates"
-
-
-def _place(reader: Reader, path: KeyPath) -> Place:
-    while path not in reader.places:
-        path = path[:-1]
-    return reader.places[path]

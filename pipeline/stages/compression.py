@@ -26,7 +26,7 @@ def compression(store: Store, image: Digest, *, binary: str, choices: list[str])
 
     binary: the kernel's path. choices: such as `zstd:9`, `gzip:6`; the first if there is no configuration.
     """
-    config = _config(store, store.tree(image), binary.removeprefix("/"))
+    config = kernel_config(store, store.tree(image), binary.removeprefix("/"))
     able = {name.lower() for name in re.findall("^CONFIG_RD_([A-Z0-9]+)=y$", config, re.MULTILINE)}
     chosen = next((choice for choice in choices if not config or compress.parse(choice).name in able), "none")
     return store.put_tree(only(NAME, store.content(chosen.encode())))
@@ -37,8 +37,8 @@ def choice(store: Store, chosen: Digest) -> str:
     return store.bytes(store.tree(chosen).file(NAME).content).decode()
 
 
-def _config(store: Store, image: Tree, binary: str) -> str:
-    """Returns the kernel's configuration; "" if there is none."""
+def kernel_config(store: Store, image: Tree, binary: str) -> str:
+    """Returns the configuration of the kernel at `binary` in an image; "" if there is none."""
     import zlib
 
     from pipeline.kernel import boot_files
