@@ -53,7 +53,7 @@ PARTS = {
         *(f"trust/{name}" for name in ("record", "root", "sct", "statement", "timestamp", "timestamp_token")),
     ],
     "trust/test_keys.py": ["trust/error"],
-    "writers/test_authenticode.py": ["ondisk/authenticode"],
+    "writers/test_authenticode.py": ["ondisk/authenticode", "writers/pkcs7"],
     "writers/test_disks.py": [f"writers/{name}" for name in ("qcow2", "qcow2compressed", "vhd", "vhdx", "vmdk")],
     "writers/test_efivars.py": ["ondisk/efivars"],
     "writers/test_erofs.py": [f"writers/erofs{part}" for part in ("data", "inode", "meta")],

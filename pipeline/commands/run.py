@@ -104,19 +104,16 @@ def _bootable(spec: Spec, name: str, secure: bool) -> Format:
 
 
 def _enrolled(target: Target, path: Path) -> Path:
-    """Writes variables of UEFI with the signer's certificate as PK, KEK and db; returns their file."""
+    """Writes UEFI's variables as `build.sign` has them; returns their file."""
     from pipeline.run import qemu
     from pipeline.writers import efivars
 
     signer, emulator = target.plan.signer, qemu.EMULATORS[target.arch]
     if signer is None:
         raise NodekilnError(f"{target.spec.path}: nobody signs: build: {{sign: {{certificate: keys/db.pem}}}}")
-    if not emulator.secure:
-        raise NodekilnError(f"{emulator.variables} is blank, and no key can be enrolled in it: --arch amd64 can do it")
     if not Path(emulator.variables).exists():
         raise NodekilnError(f"{emulator.variables} is missing (Debian: apt-get install {emulator.packages})")
-    certificate = signer.certificate.encoding
-    path.write_bytes(efivars.enrol(Path(emulator.variables).read_bytes(), certificate, certificate, certificate))
+    path.write_bytes(efivars.enrol(Path(emulator.variables).read_bytes(), signer.variables))
     return path
 
 
