@@ -12,7 +12,8 @@ the sizes.
 
 --large: 4 GiB that do not compress instead, only ours, once: the process' peak memory is what matters.
 
-Appends to benchmarks/history/writers.jsonl. Packages: squashfs-tools-ng, erofs-utils, mtools, e2fsprogs, qemu-utils.
+Appends to benchmarks/history/writers.jsonl. Packages: squashfs-tools-ng, erofs-utils, mtools, e2fsprogs, qemu-utils,
+cryptsetup-bin, sbsigntool, systemd-boot-efi.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ HOME = Path(__file__).resolve().parent
 HISTORY = HOME / "history" / "writers.jsonl"
 MIB = 1 << 20
 DISK = 1 << 30
+STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 KERNEL, INITRD = 12 * MIB, 148 * MIB
 LARGE, PART = 4 << 30, 64 * MIB
 LEVEL = 9
@@ -152,6 +154,46 @@ def _initrd(level: str) -> Callable[[Any, Any, Any], None]:
     return write
 
 
+def _hash_tree(store: Any, made: Any, out: Any) -> None:
+    from pipeline.writers import verity
+
+    salt = time.time_ns().to_bytes(8, "big")
+    verity.write(made.initrd(0), salt, _pack(store, verity.hash_groups(salt)), store.read, out)
+
+
+def _signed(store: Any, made: Any, out: Any) -> None:
+    """A program with a kernel and an initrd, made and signed: of others each time, of which no sum is known."""
+    from pipeline.incremental import checksum16
+    from pipeline.model.tree import cut, length
+    from pipeline.ondisk import authenticode as ondisk
+    from pipeline.ondisk import x509
+    from pipeline.project import signing_keys
+    from pipeline.stages import signed
+    from pipeline.writers import authenticode
+
+    program = _program(store, made, time.time_ns() % MIB)
+    image, wordsum = signed.image_hash(store, program), partial(checksum16, store)
+    certificate = x509.from_file(Path("db.pem").read_bytes())
+    signature = signing_keys.sign(Path("db.key"), certificate, ondisk.signed_attributes(image))
+    head, rest = store.bytes(cut(program, 0, MIB)), cut(program, MIB, length(program) - MIB)
+    authenticode.attach(head, rest, authenticode.signed_data(image, certificate, signature), wordsum, out)
+
+
+def _program(store: Any, made: Any, offset: int) -> Any:
+    """The content of an unsigned program with kernel and initrd."""
+    from pipeline.incremental import checksum16
+    from pipeline.model.tree import Slice
+    from pipeline.writers import pe
+
+    kernel = (Slice(made.initrd(0)[0].blob, offset, KERNEL),)
+    out = store.rope()
+    pe.write(
+        pe.stub(STUB.read_bytes()), [(".initrd", made.initrd(offset)), (".linux", kernel)],
+        partial(checksum16, store), out,
+    )  # fmt: skip
+    return out.finish()
+
+
 CONVERT = "qemu-img convert -f raw -O {} disk.raw theirs"
 ROWS = (
     *(
@@ -169,6 +211,8 @@ ROWS = (
     Row("dynamic-vhd", _disk("dynamic-vhd"), CONVERT.format("vpc -o force_size=on")),
     Row("vhdx", _disk("vhdx"), CONVERT.format("vhdx")),
     Row("tar", _tar, "tar -C root -cf theirs ."),
+    Row("hash tree", _hash_tree, "veritysetup format --hash sha256 boot/initrd.img theirs"),
+    Row("signed program", _signed, "sbsign --key db.key --cert db.pem --output theirs program.efi"),
     Row("initrd, zstd:4", _initrd("zstd:4"), "cd root; find . | cpio --quiet -oH newc | zstd -q4T2 > ../theirs"),
 )
 
@@ -181,6 +225,8 @@ class Made(NamedTuple):
     """The files of a boot volume."""
     disk: Callable[[], Any]
     """A disk's content."""
+    initrd: Callable[[int], Any]
+    """An initrd's content, each another one: from an offset on."""
 
 
 def prepare(folder: Path) -> None:
@@ -209,6 +255,9 @@ def prepare(folder: Path) -> None:
         shutil.copyfileobj(source, raw)
         raw.truncate(DISK)
     (folder / "digests").write_text(json.dumps([layer, store.put_tree(tree)]))
+    store.export(_program(store, made(folder, store), 0), folder / "program.efi")
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "db.key", "-out", "db.pem"]
+    subprocess.run([*request, "-subj", "/CN=db"], cwd=folder, check=True, capture_output=True)
 
 
 def made(folder: Path, store: Any) -> Made:
@@ -219,7 +268,10 @@ def made(folder: Path, store: Any) -> Made:
     size = store.size(layer)
     boot = [("kernel", (Slice(layer, 0, KERNEL),)), ("initrd.img", (Slice(layer, KERNEL, INITRD),))]
     disk = (Slice(None, 0, MIB), Slice(layer, 0, size), Slice(None, 0, DISK - MIB - size))
-    return Made(lambda: store.tree(tree), lambda: files(boot), lambda: disk)
+    return Made(
+        lambda: store.tree(tree), lambda: files(boot), lambda: disk,
+        lambda offset: (Slice(layer, KERNEL + offset, INITRD),),
+    )  # fmt: skip
 
 
 def prepare_large(folder: Path) -> None:
@@ -240,7 +292,7 @@ def large(folder: Path, store: Any) -> Made:
     blob = Digest(json.loads((folder / "digests").read_text())[0])
     tree = files((f"part{number:02}", (Slice(blob, number * 4096 + number, PART),)) for number in range(LARGE // PART))
     disk = tuple(piece for entry in tree.values() for piece in entry.content)  # type: ignore[union-attr]
-    return Made(lambda: tree, lambda: tree, lambda: disk)
+    return Made(lambda: tree, lambda: tree, lambda: disk, lambda offset: (Slice(blob, offset, INITRD),))
 
 
 def write(name: str, folder: Path) -> None:

@@ -18,6 +18,7 @@ ROLES = {
 """Names of UEFI's variables (2.10, 32.3) -> purposes of their keys."""
 HOW_TO_ENROL = (
     "In the firmware's setup: clear the platform key (setup mode), then enrol db.cer, KEK.cer and, last, PK.cer.",
+    "Other programs enrol db.auth, KEK.auth and, last, PK.auth: systemd-boot, efi-updatevar.",
     "PK.key and KEK.key are needed for changes of these variables alone: keep them off the building machine.",
 )
 
@@ -28,9 +29,10 @@ def run(project: Project, names: Sequence[str], folder: str = "keys") -> None:
     from pipeline.project import signing_keys
 
     name = one(names, "keys", project)
-    for role, files in signing_keys.create_all(project.make(Path(folder)), name, [*ROLES]).items():
-        say(f"{files.certificate}, {files.der.name}, {files.key.name}: {ROLES[role]}")
+    for role, files in signing_keys.create_all(project.make(Path(folder)), name).items():
+        say(f"{files.certificate}, {files.der.name}, {files.update.name}, {files.key.name}: {ROLES[role]}")
     for line in HOW_TO_ENROL:
         say(line)
-    sign = f"{{certificate: {folder}/db.pem, key: {folder}/db.key}}"
-    say(f"{project.path(name)}: `build: {{sign: {sign}}}`, then {user_command(f'sign:{name}')}")
+    own = {"certificate": "db.pem", "key": "db.key", "pk": "PK.pem", "kek": "KEK.pem"}
+    sign = ", ".join(f"{key}: {folder}/{file}" for key, file in own.items())
+    say(f"{project.path(name)}: `build: {{sign: {{{sign}}}}}`, then {user_command(f'sign:{name}')}")

@@ -35,7 +35,7 @@ SSH_OPTIONS = "-o NoHostAuthenticationForLocalhost=yes"
     key="public key that may log in (default: ~/.ssh/id_{ed25519,ecdsa,rsa}.pub; none with --drive)",
     drive="a further image to attach, a config drive say",
     append="further kernel command line (kernel+initrd only)",
-    secure_boot="with Secure Boot, and the certificate of build.sign enrolled",
+    secure_boot="with Secure Boot, the certificates of build.sign enrolled, and a TPM if swtpm is installed",
 )
 def run(
     project: Project,
@@ -79,7 +79,8 @@ def run(
             words += qemu.volume(nocloud.LABEL, nocloud.write(Path(folder), nocloud.public_keys(file)))
         say(_how_to_log_in(spec, file, bool(key), ssh))
         accelerators = [accel] if accel else [accelerator(emulator, secure_boot), "tcg"]
-        _boot([[*qemu.machine(target.arch, each, memory, cpus), *words] for each in accelerators])
+        machines = [[*qemu.machine(target.arch, each, memory, cpus), *words] for each in accelerators]
+        _boot(machines, target.arch if secure_boot and _has_tpm() else "")
 
 
 def _bootable(spec: Spec, name: str, secure: bool) -> Format:
@@ -103,33 +104,53 @@ def _bootable(spec: Spec, name: str, secure: bool) -> Format:
 
 
 def _enrolled(target: Target, path: Path) -> Path:
-    """Writes variables of UEFI with the signer's certificate as PK, KEK and db; returns their file."""
+    """Writes UEFI's variables as `build.sign` has them; returns their file."""
     from pipeline.run import qemu
     from pipeline.writers import efivars
 
     signer, emulator = target.plan.signer, qemu.EMULATORS[target.arch]
     if signer is None:
         raise NodekilnError(f"{target.spec.path}: nobody signs: build: {{sign: {{certificate: keys/db.pem}}}}")
-    if not emulator.secure:
-        raise NodekilnError(f"{emulator.variables} is blank, and no key can be enrolled in it: --arch amd64 can do it")
     if not Path(emulator.variables).exists():
         raise NodekilnError(f"{emulator.variables} is missing (Debian: apt-get install {emulator.packages})")
-    certificate = signer.certificate.encoding
-    path.write_bytes(efivars.enrol(Path(emulator.variables).read_bytes(), certificate, certificate, certificate))
+    path.write_bytes(efivars.enrol(Path(emulator.variables).read_bytes(), signer.variables))
     return path
 
 
-def _boot(commands: Sequence[Sequence[str]]) -> None:
-    """Runs the first of `commands` on this terminal, and the next one if its accelerator gives up."""
+def _has_tpm() -> bool:
+    """Returns whether a machine can have a TPM, and prints a line that says so."""
+    from pipeline.run import tpm
+
+    if not (found := tpm.installed()):
+        say(f"no TPM: {tpm.PROGRAM} is not installed (Debian: apt-get install {tpm.PROGRAM})")
+    else:
+        say(f"TPM 2.0: {tpm.PROGRAM}, whose state is dropped when the machine ends")
+    return found
+
+
+def _boot(commands: Sequence[Sequence[str]], measured: str) -> None:
+    """Runs the first of `commands` on this terminal, and the next one if its accelerator gives up.
+
+    measured: architecture of a machine that gets a TPM; "" for none.
+    """
+    from contextlib import nullcontext
+
+    from pipeline.run import tpm
+
     for words in commands:
-        if _ran(words):
+        with tpm.running(measured) if measured else nullcontext(tpm.NONE) as chip:
+            ended = _ran([*words, *chip.words], chip.inherited)
+        if ended:
             return
         say("\nthis machine's KVM cannot run the node (QEMU: internal error)")
     raise NodekilnError(f"{commands[-1][0]} gave up: --accel tcg emulates the processor")
 
 
-def _ran(words: Sequence[str]) -> bool:
-    """Runs a machine to its end and returns True; False if its accelerator gives up. NodekilnError if it fails."""
+def _ran(words: Sequence[str], inherited: Sequence[int]) -> bool:
+    """Runs a machine to its end and returns True; False if its accelerator gives up. NodekilnError if it fails.
+
+    inherited: descriptors that `words` name.
+    """
     import socket
     import subprocess
 
@@ -139,7 +160,7 @@ def _ran(words: Sequence[str]) -> bool:
     with ours:
         with theirs:
             monitored = [*words, *qemu.monitor(theirs.fileno())]
-            process = subprocess.Popen(monitored, pass_fds=[theirs.fileno()])
+            process = subprocess.Popen(monitored, pass_fds=[theirs.fileno(), *inherited])
         try:
             if qemu.gives_up(ours):
                 return False

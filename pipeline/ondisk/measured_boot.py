@@ -1,7 +1,7 @@
 """Expected values of a TPM's registers (PCRs) after firmware and systemd's stub have started an EFI program.
 
-Source: TCG PC Client Platform Firmware Profile 1.05, 3.3.4 (PCR 4); systemd, src/boot/efi/stub.c and measure.c, and
-UAPI Group, Linux TPM PCR Registry (PCR 11). SHA-256 banks alone.
+Source: TCG PC Client Platform Firmware Profile 1.05, 3.3.4 (PCR 4 and 7; events are UEFI_VARIABLE_DATA); systemd,
+src/boot/efi/stub.c and measure.c, and UAPI Group, Linux TPM PCR Registry (PCR 11). SHA-256 banks alone.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from uuid import UUID
 
-from pipeline.ondisk import pe
+from pipeline.ondisk import Structure, efivars, pe
 
 BOOT_ACTION = b"Calling EFI Application from Boot Option"
 SEPARATOR = bytes(4)
@@ -19,6 +20,8 @@ SECTIONS = {
     257: (".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey"),
 }
 """Major version of the stub -> the sections that it measures, in its order. Other versions measure others."""
+VARIABLE_DATA = Structure("<", VariableName="16s", UnicodeNameLength="Q", VariableDataLength="Q")
+"""UEFI_VARIABLE_DATA, before name (UTF-16 without NUL) and data; VariableName is the vendor's GUID."""
 STUB = re.compile(rb"#### LoaderInfo: systemd-stub ([0-9]+)[^#]* ####")
 """The version in a stub's section .sdmagic."""
 
@@ -41,6 +44,30 @@ def stub_version(magic: bytes) -> int:
 def pcr4(image: bytes) -> bytes:
     """Returns PCR 4 after a boot option started the program with the Authenticode hash `image`, and nothing before."""
     return _extended(hashlib.sha256(BOOT_ACTION).digest(), hashlib.sha256(SEPARATOR).digest(), image)
+
+
+def pcr7(contents: Mapping[str, bytes], certificate: bytes) -> bytes | None:
+    """Returns PCR 7 after firmware with Secure Boot started a program that `certificate` (DER) vouches for, and nothing
+    else; None if db does not have the certificate.
+
+    contents: name of a variable (PK, KEK, db, dbx) -> its content; one that is not there is measured as empty.
+    """
+    in_db = [each for each in efivars.signatures(contents["db"]) if each.kind == efivars.X509]
+    vouching = [each.data for each in in_db if each.value == certificate]
+    if not vouching:
+        return None
+    variables = [_variable(name, vendor, contents.get(name, b"")) for name, vendor in efivars.VENDORS.items()]
+    switch = _variable("SecureBoot", efivars.GLOBAL, b"\1")
+    authority = _variable("db", efivars.DATABASE, vouching[0])
+    return _extended(switch, *variables, hashlib.sha256(SEPARATOR).digest(), authority)
+
+
+def _variable(name: str, vendor: UUID, data: bytes) -> bytes:
+    """Returns the digest of a variable's event."""
+    fields = VARIABLE_DATA.pack(
+        VariableName=vendor.bytes_le, UnicodeNameLength=len(name), VariableDataLength=len(data)
+    )  # fmt: skip
+    return hashlib.sha256(fields + name.encode("utf-16-le") + data).digest()
 
 
 def pcr11(version: int, digests: Mapping[str, bytes]) -> bytes | None:

@@ -17,10 +17,14 @@ from pipeline.host import containment, tracked
 from pipeline.host.user_command import user_command
 from pipeline.language.document import problem_at
 from pipeline.language.problem import Problem, Problems
+from pipeline.language.schema import plain
 from pipeline.model.digest import is_digest
-from pipeline.ondisk import x509
+from pipeline.ondisk import measured_boot, x509
+from pipeline.ondisk.efivars import VENDORS
+from pipeline.ondisk.efivars import signatures as known_signatures
 from pipeline.spec.spec import Spec
 from pipeline.stages import files, signed
+from pipeline.writers import efivars
 
 VERSION = 1
 LARGEST_FILE = 1 << 24
@@ -28,18 +32,25 @@ LARGEST_FILE = 1 << 24
 
 
 class Signer(NamedTuple):
-    """A signer. signatures: digest of the signed attributes (sha256:…) -> the signature."""
+    """A signer. signatures: digest of the signed attributes (sha256:…) -> the signature. variables: name of a variable
+    of the firmware (PK, KEK, db, dbx) -> its content."""
 
     certificate: x509.Certificate
     signatures: Mapping[str, bytes]
+    variables: Mapping[str, bytes]
 
     def parameter(self) -> dict[str, Any]:
         """The signer as stages.signed takes it, in JSON."""
         return {
             "version": signed.VERSION,
             "certificate": base64.b64encode(self.certificate.encoding).decode(),
-            "signatures": {digest: base64.b64encode(each).decode() for digest, each in self.signatures.items()},
+            "signatures": _encoded(self.signatures),
+            "variables": _encoded(self.variables),
         }
+
+
+def _encoded(table: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(data).decode() for name, data in table.items()}
 
 
 def path(spec: Spec) -> Path:
@@ -60,18 +71,58 @@ def read(spec: Spec) -> Signer | None:
     """The signer that `build.sign` names; None if it names none. Problems."""
     if spec.build.sign is None:
         return None
-    where = spec.where(("build", "sign", "certificate"))
-    source = files.find_source(spec.build.sign.certificate, Path(spec.folder))
-    if source is None:
-        message = f"there is no file {spec.build.sign.certificate!r}"
-        raise Problems([Problem(where, message, f"{user_command('keys:NAME')} makes keys for tests")])
-    if containment.escapes(files.expanded(source), Path(spec.folder)):
-        raise Problems([Problem(where, f"{source!r} lies outside the project", containment.ALLOWED)])
+    data, source = _file(spec, "certificate")
     try:
-        certificate = x509.from_file(tracked.contents(files.expanded(source)))
-    except (ValueError, OSError) as error:
-        raise Problems([Problem(where, f"{source}: not a certificate that can sign: {error}")]) from None
-    return Signer(certificate, signatures(path(spec)))
+        certificate = x509.from_file(data)
+    except ValueError as error:
+        raise _problem(spec, "certificate", f"{source}: not a certificate that can sign: {error}") from None
+    return Signer(certificate, signatures(path(spec)), _variables(spec, certificate))
+
+
+def _variables(spec: Spec, certificate: x509.Certificate) -> dict[str, bytes]:
+    """The firmware's variables as the spec has them, and the certificate in those that it leaves out. Problems."""
+    sign = plain(spec.build.sign)
+    own = efivars.certificate_list(certificate.encoding)
+    contents = {
+        name: _content(spec, name.lower()) if name.lower() in sign else own
+        for name in VENDORS
+        if name != "dbx" or "dbx" in sign
+    }
+    if measured_boot.pcr7(contents, certificate.encoding) is None:
+        hint = f"add {certificate.subject} to it"
+        raise _problem(spec, "db", f"{sign['db']!r} does not have the signer's certificate", hint)
+    return contents
+
+
+def _content(spec: Spec, key: str) -> bytes:
+    """The content of a variable: that of the file that `build.sign` has under `key`. Problems."""
+    data, source = _file(spec, key)
+    try:
+        listed = bool(known_signatures(data))
+    except ValueError:
+        listed = False
+    try:
+        return data if listed else efivars.certificate_list(x509.from_file(data).encoding)
+    except ValueError as error:
+        raise _problem(spec, key, f"{source}: neither lists of signatures nor a certificate: {error}") from None
+
+
+def _file(spec: Spec, key: str) -> tuple[bytes, str]:
+    """The bytes of the file that `build.sign` has under `key`, and its name. Problems."""
+    name = getattr(spec.build.sign, key)
+    source = files.find_source(name, Path(spec.folder))
+    if source is None:
+        raise _problem(spec, key, f"there is no file {name!r}", f"{user_command('keys:NAME')} makes keys for tests")
+    if containment.escapes(files.expanded(source), Path(spec.folder)):
+        raise _problem(spec, key, f"{source!r} lies outside the project", containment.ALLOWED)
+    try:
+        return tracked.contents(files.expanded(source)), source
+    except OSError as error:
+        raise _problem(spec, key, f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _problem(spec: Spec, key: str, message: str, hint: str = "") -> Problems:
+    return Problems([Problem(spec.where(("build", "sign", key)), message, hint)])
 
 
 def signatures(path: Path) -> dict[str, bytes]:
@@ -90,8 +141,7 @@ def signatures(path: Path) -> dict[str, bytes]:
 
 def text(signatures: Mapping[str, bytes]) -> str:
     """The text of a file of signatures."""
-    table = {digest: base64.b64encode(each).decode() for digest, each in signatures.items()}
-    return json.dumps({"signatures": table, "version": VERSION}, indent=1, sort_keys=True) + "\n"
+    return json.dumps({"signatures": _encoded(signatures), "version": VERSION}, indent=1, sort_keys=True) + "\n"
 
 
 def _parsed(unsafe_data: bytes) -> Iterator[tuple[str, bytes]]:

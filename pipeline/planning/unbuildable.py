@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline import formats
 from pipeline.container import cmdline
@@ -28,10 +28,13 @@ def of_images(spec: Spec, images: Images) -> list[Problem]:
 
 
 def of_format(spec: Spec, images: Images, name: str) -> Iterator[Problem]:
-    """Yields what the format `name` lacks: a kernel, the image of a boot loader, a root that can be verified."""
+    """Yields what the format `name` lacks: a kernel, the image of a boot loader, a root that can be verified, a command
+    line of its own."""
     names = spec.build.formats
     if name not in names:
         yield from _unverifiable(spec, name)
+        if line := _with_line(spec, (name, *names))[1:]:
+            yield _same_line(spec, spec.where(("build", "formats")), name, line[0])
     place = spec.where(("build", "formats", names.index(name)) if name in names else ("build", "formats"))
     if not spec["kernel"].image and formats.kernel_needed(name):
         yield Problem(place, f"{name} needs a kernel to start, and the spec names none", "kernel: {image: …}")
@@ -74,11 +77,20 @@ def _of_verity(spec: Spec) -> Iterator[Problem]:
     known = [name for name in spec.build.formats if formats.known(name)]
     for name in known:
         yield from _unverifiable(spec, name)
-    lines = [name for name in known if formats.verifiable(name) and "-cmdline" in formats.find(name).produces]
-    for name in lines[1:] if spec.build.verity else ():
-        where = spec.where(("build", "formats", spec.build.formats.index(name)))
-        message = f"{name} and {lines[0]} both give {spec.name}-cmdline with a root hash"
-        yield Problem(where, message, "leave one of them out")
+    first, *others = _with_line(spec, known) or [""]
+    for name in others:
+        yield _same_line(spec, spec.where(("build", "formats", spec.build.formats.index(name))), name, first)
+
+
+def _with_line(spec: Spec, names: Iterable[str]) -> list[str]:
+    """Returns those of the formats `names` that give a command line with a root hash."""
+    verified = filter(formats.verifiable, names) if spec.build.verity else ()
+    return [name for name in verified if "-cmdline" in formats.find(name).produces]
+
+
+def _same_line(spec: Spec, place: Place, name: str, other: str) -> Problem:
+    message = f"{name} and {other} both give {spec.name}-cmdline with a root hash"
+    return Problem(place, message, "leave one of them out")
 
 
 def _unverifiable(spec: Spec, name: str) -> Iterator[Problem]:

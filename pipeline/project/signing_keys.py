@@ -7,7 +7,6 @@ programs are checked without it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ from pipeline.host import atomic
 from pipeline.model.errors import BadInput
 from pipeline.ondisk import x509
 from pipeline.trust import keys
+from pipeline.writers import efivars
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -27,12 +27,19 @@ VALID_FROM, VALID_UNTIL = datetime(2020, 1, 1, tzinfo=UTC), datetime(2049, 12, 3
 """Validity of a new certificate. Firmware has no clock that it trusts, and does not look at it."""
 
 
+SIGNERS = {"PK": "PK", "KEK": "PK", "db": "KEK"}
+"""Variable of the firmware -> the one whose key signs changes of it (UEFI 2.10, 8.2.2)."""
+ENDINGS = ("key", "pem", "cer", "auth")
+
+
 class KeyFiles(NamedTuple):
-    """The files of a new key: the private key (PEM, unencrypted), and the certificate in PEM and in DER."""
+    """The files of a new key: the private key (PEM, unencrypted), the certificate in PEM and in DER, and the signed
+    change that enrols it."""
 
     key: Path
     certificate: Path
     der: Path
+    update: Path
 
 
 def sign(path: Path, certificate: x509.Certificate, data: bytes) -> bytes:
@@ -50,21 +57,29 @@ def sign(path: Path, certificate: x509.Certificate, data: bytes) -> bytes:
     return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
 
-def create_all(folder: Path, owner: str, names: Sequence[str]) -> dict[str, KeyFiles]:
-    """Writes a new key and a self-signed certificate for each of `names` into `folder`: NAME.key, .pem and .cer.
+def create_all(folder: Path, owner: str) -> dict[str, KeyFiles]:
+    """Writes a new key, a self-signed certificate and a signed change for each of SIGNERS into `folder`.
 
-    Their common names are `owner` and the name; a .gitignore keeps the keys out of git. BadInput, and nothing is
-    written, if a file is there.
+    The files are NAME.key, .pem, .cer and .auth, the certificates' common names are `owner` and the name; a .gitignore
+    keeps the keys out of git. BadInput, and nothing is written, if a file is there.
     """
     keys.require()
-    every = {name: KeyFiles(*(folder / f"{name}.{ending}" for ending in ("key", "pem", "cer"))) for name in names}
+    every = {name: KeyFiles(*(folder / f"{name}.{ending}" for ending in ENDINGS)) for name in SIGNERS}
     if there := [file for files in every.values() for file in files if file.exists()]:
         raise BadInput(f"{there[0]} is there already: a key is never replaced")
     if not (folder / ".gitignore").exists():
         atomic.write(folder / ".gitignore", "*.key\n")
     for name, files in every.items():
         _create(files, f"{owner} {name}")
+    for name, signer in SIGNERS.items():
+        atomic.write(every[name].update, _update(name, every[name].der.read_bytes(), every[signer]))
     return every
+
+
+def _update(name: str, certificate: bytes, signer: KeyFiles) -> bytes:
+    """Returns the signed change that makes `certificate` (DER) the content of the variable `name`."""
+    content, known = efivars.certificate_list(certificate), x509.from_file(signer.der.read_bytes())
+    return efivars.update(content, known, sign(signer.key, known, efivars.to_sign(name, content)))
 
 
 def _create(files: KeyFiles, subject: str) -> None:

@@ -22,8 +22,7 @@ class Emulator(NamedTuple):
 
     packages: Debian's packages of program and firmware. machine: the value of -machine; processor: that of -cpu, for an
     emulated one. firmware, variables: files of UEFI's code and of its initial variables. secure: the code with Secure
-    Boot, "" where its file of variables is blank, so that nothing can be enrolled in it. guards: words for a machine
-    whose variables only this code writes (OvmfPkg/README, SMM_REQUIRE).
+    Boot. guards: words for a machine whose variables only this code writes (OvmfPkg/README, SMM_REQUIRE); Arm has none.
     """
 
     program: str
@@ -32,7 +31,7 @@ class Emulator(NamedTuple):
     processor: str
     firmware: str
     variables: str
-    secure: str = ""
+    secure: str
     guards: tuple[str, ...] = ()
 
 
@@ -45,7 +44,7 @@ EMULATORS = {
     ),
     "arm64": Emulator(
         "qemu-system-aarch64", "qemu-system-arm qemu-efi-aarch64", "virt", "cortex-a72",
-        "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd",
+        "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", "/usr/share/AAVMF/AAVMF_CODE.fd",
     ),
 }  # fmt: skip
 
@@ -137,7 +136,6 @@ def efi(arch: str, enrolled: Path | None = None) -> list[str]:
     """
     emulator = EMULATORS[arch]
     firmware = emulator.secure if enrolled else emulator.firmware
-    assert firmware, f"no firmware with Secure Boot for {arch}"
     if not Path(firmware).exists():
         raise NodekilnError(f"{firmware} is missing (Debian: apt-get install {emulator.packages})")
     unit = "if=pflash,format=raw,unit="

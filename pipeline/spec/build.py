@@ -82,6 +82,16 @@ class Sign:
     key: str | None = None
     """The signer's private key, in PEM, for `doit sign` alone: no build reads it. Leave it out if signatures are made
     elsewhere."""
+    pk: str | None = None
+    """What the firmware has in its variable PK: a certificate, in PEM or DER, or lists of signatures as the variable
+    has them (.esl). By default the signer's certificate. PK, KEK, db and dbx decide the expected PCR 7, and are what
+    `doit run --secure-boot` enrols; no output depends on them."""
+    kek: str | None = None
+    """What the firmware has in KEK. By default the signer's certificate."""
+    db: str | None = None
+    """What the firmware has in db. By default the signer's certificate, which has to be in it."""
+    dbx: str | None = None
+    """What the firmware has in dbx, signatures and certificates that it refuses. By default nothing."""
 
 
 @mapping

@@ -1,7 +1,8 @@
 """Signed EFI programs: signatures of a spec are attached, and what a program is known by is recorded.
 
-A signer is {"certificate": DER, "signatures": {digest: signature}, "version": VERSION}, the bytes in base64; a digest
-is that of the signed attributes (pipeline.ondisk.authenticode).
+A signer is {"certificate": DER, "signatures": {digest: signature}, "variables": {name: content}, "version": VERSION},
+the bytes in base64. A digest is that of the signed attributes (pipeline.ondisk.authenticode); a variable is one of the
+firmware's (PK, KEK, db, dbx), and decides the expected PCR 7 alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 from pipeline.writers import FormatError, authenticode
 
-VERSION = f"2 authenticode-{authenticode.VERSION}"
+VERSION = f"3 authenticode-{authenticode.VERSION}"
 PATH = ("sign",)
 """Key of `build:` that a problem is about."""
 PROGRAM = ".efi"
@@ -71,9 +72,10 @@ def record(store: Store, program: Digest, sign: Mapping[str, Any] | None = None)
     attributes = ondisk.signed_attributes(image)
     digest = f"sha256:{hashlib.sha256(attributes).hexdigest()}"
     parts = _sections(store, content)
+    registers = {**_registers(store, parts, image), "7": _policy(sign)}
     facts = {
         "authenticode": f"sha256:{image.hex()}",
-        "pcrs": {number: value.hex() for number, value in _registers(store, parts, image).items() if value},
+        "pcrs": {number: value.hex() for number, value in registers.items() if value},
         "root-hash": _root_hash(store.bytes(parts.get(".cmdline", ()))),
         "signed-attributes": digest,
         "signer": _signer(sign, digest),
@@ -111,6 +113,14 @@ def _registers(store: Store, parts: Mapping[str, Content], image: bytes) -> dict
     wanted = measured_boot.SECTIONS.get(version, ())
     digests = {name: bytes.fromhex(sha256(store, part).hex) for name, part in parts.items() if name in wanted}
     return {"4": measured_boot.pcr4(image), "11": measured_boot.pcr11(version, digests)}
+
+
+def _policy(sign: Mapping[str, Any] | None) -> bytes | None:
+    """Returns the expected register of the firmware's keys; None where nobody signs."""
+    if sign is None:
+        return None
+    contents = {name: base64.b64decode(data) for name, data in sign["variables"].items()}
+    return measured_boot.pcr7(contents, base64.b64decode(sign["certificate"]))
 
 
 def _signer(sign: Mapping[str, Any] | None, digest: str) -> dict[str, str] | None:

@@ -13,11 +13,9 @@ from struct import error
 from pipeline.model.tree import Content, Sink, length
 from pipeline.ondisk import authenticode as ondisk
 from pipeline.ondisk import der, pe, x509
-from pipeline.writers import FormatError
+from pipeline.writers import FormatError, pkcs7
 
 VERSION = 1
-RSA = der.encode(der.SEQUENCE, x509.RSA, der.encode(der.NULL))
-"""AlgorithmIdentifier of RSA with PKCS #1 v1.5."""
 Wordsum = Callable[[Content], int]
 """The sum of a content's little-endian 16-bit words, modulo 2^16 - 1."""
 
@@ -27,15 +25,8 @@ def signed_data(image: bytes, certificate: x509.Certificate, signature: bytes) -
     attributes = ondisk.signed_attributes(image)
     if not certificate.verifies(signature, hashlib.sha256(attributes).digest()):
         raise FormatError(f"the signature is not one of {hashlib.sha256(attributes).hexdigest()} by the certificate")
-    signer = der.encode(
-        der.SEQUENCE, der.integer(1), der.encode(der.SEQUENCE, certificate.issuer, certificate.serial), x509.SHA256,
-        der.encode(ondisk.EXPLICIT_0, der.read(attributes).content), RSA, der.encode(der.OCTET_STRING, signature),
-    )  # fmt: skip
     content = der.encode(der.SEQUENCE, ondisk.INDIRECT_DATA, der.encode(ondisk.EXPLICIT_0, ondisk.indirect_data(image)))
-    data = der.encode(
-        der.SEQUENCE, der.integer(1), der.set_of(der.SET, x509.SHA256), content,
-        der.encode(ondisk.EXPLICIT_0, certificate.encoding), der.set_of(der.SET, signer),
-    )  # fmt: skip
+    data = pkcs7.signed_data(content, certificate, signature, der.read(attributes).content)
     return der.encode(der.SEQUENCE, ondisk.SIGNED_DATA, der.encode(ondisk.EXPLICIT_0, data))
 
 

@@ -13,7 +13,7 @@ import select
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -125,9 +125,16 @@ def running(folder: Path, *words: str, network: str = "", arch: str = "amd64") -
 
 
 @contextmanager
-def started(command: list[str], port: int = 0, monitor: Path = Path()) -> Iterator[Machine]:
-    """The machine that `command` runs, its console on standard output. port: that of ssh; monitor: its socket."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def started(
+    command: list[str], port: int = 0, monitor: Path = Path(), inherited: Sequence[int] = ()
+) -> Iterator[Machine]:
+    """The machine that `command` runs, its console on standard output.
+
+    port: that of ssh. monitor: its socket. inherited: descriptors that `command` names.
+    """
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=inherited
+    )
     try:
         yield Machine(process, port, monitor)
     finally:

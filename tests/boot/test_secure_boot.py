@@ -1,124 +1,191 @@
-"""Secure Boot: OVMF starts the signed node, and neither the unsigned one nor one with a changed byte.
+"""Secure Boot and a verified root: firmware starts the signed node, and a changed one neither starts nor comes up.
 
-The TPM of the signed node then has the registers that the manifest expects.
+The TPM of the signed node has the registers that the manifest expects.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from pipeline import formats
-from pipeline.ondisk import x509
+from pipeline.ondisk import authenticode, x509
+from pipeline.planning.signing import Signer
 from pipeline.project import signing_keys
-from pipeline.run import qemu
-from pipeline.writers import efivars
-from tests.boot.machine import once, running
+from pipeline.readers.authenticode import image_hash
+from pipeline.readers.view import BytesView
+from pipeline.stages import initrd
+from pipeline.writers.verity import BLOCK
+from tests.boot.secure_boot import DENIED, ENABLED, console, kept_keys
+from tests.boot.tampering import BOOT, ROOT, TREE, Disk
 from tests.formats import node
-from tests.judges import alone, need
 from tests.project import doit, signed
 
 pytestmark = [pytest.mark.boot, pytest.mark.network]
-DENIED = "Access Denied"
-ENABLED = "secureboot: Secure boot enabled"
+LOCKED = "lockdown is none [integrity] confidentiality"
+VERIFIED = "is the root file system (erofs, ro, verified, panic)"
+CORRUPTED = "Kernel panic - not syncing: dm-verity device corrupted"
+NOTHING_TO_BOOT = "No bootable option or device was found"
 
 
-@contextmanager
-def tpm(folder: Path) -> Iterator[list[str]]:
-    """A TPM 2.0, which ends with its machine: words for QEMU."""
-    (folder / "tpm").mkdir()
-    channel = folder / "tpm" / "channel"
-    state = ["--tpmstate", f"dir={folder / 'tpm'}", "--ctrl", f"type=unixio,path={channel}"]
-    command = [need("swtpm"), "socket", "--tpm2", *state, "--terminate", "--daemon"]
-    subprocess.run(command, check=True)  # it answers on the channel once it is in the background
-    device = ["-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm"]
-    yield ["-chardev", f"socket,id=tpm,path={channel}", *device]
+class Node(NamedTuple):
+    """Disks of a node: signed, unsigned, and signed with another root. registers: what its TPM should hold."""
+
+    signed: Path
+    unsigned: Path
+    other: Path
+    registers: list[str]
 
 
-@pytest.fixture(scope="module")
-def keys() -> Path:
-    """Kept keys, so that what is remembered of boots still fits."""
-    folder = node.cache() / "secure-boot"
-    with alone("secure-boot"):
-        if not (folder / "db.cer").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            signing_keys.create_all(folder, "test", ["db"])
-    return folder
+def registers(manifest: Path, name: str, program: str) -> list[str]:
+    """Lines that a node prints whose TPM holds what the manifest expects."""
+    facts = json.loads(manifest.read_text())["formats"][name]["programs"][program]
+    lines = [f"PCR {number} is {value.upper()}" for number, value in sorted(facts["pcrs"].items())]
+    assert len(lines) == 3
+    return lines
 
 
-@pytest.fixture(scope="module")
-def disks(keys, tmp_path_factory) -> dict[str, Path]:
-    """A node's disk: unsigned, signed, and with a byte of the signed command line changed."""
-    place = tmp_path_factory.mktemp("secure-boot")
-    root = signed.project(place / "p", "raw-efi", sign="")
+def signed_project(root: Path, name: str, **options: object) -> Path:
+    """A project whose node is built in the format `name`, signed. Its kernel is not quiet."""
+    signed.project(root, name, sign="", **options)
     spec = root / "specs" / "node.yml"
     spec.write_text(spec.read_text().replace(" quiet", ""))
-    shutil.copytree(keys, root / "keys")
-    result, kept = root / "build" / "node" / "node-efi.img", {}
-    for name, sign in (("unsigned", ""), ("signed", signed.SIGN)):
-        signed.set_sign(root, sign)
-        if sign:
-            doit("sign:node", cwd=root)
-        doit("build:node", cwd=root)
-        kept[name] = shutil.copy(result, place / f"{name}.img")
-    shutil.copy(root / "build" / "node" / "manifest.json", place / "manifest.json")
-    kept["manifest"] = place / "manifest.json"
-    data = kept["signed"].read_bytes()
-    assert data.count(node.CMDLINE.replace(b" quiet", b"") + b"\0") == 1
-    kept["changed"] = place / "changed.img"
-    kept["changed"].write_bytes(data.replace(b"panic=-1\0", b"panic=-2\0"))
-    return kept
-
-
-def console(title: str, disk: Path, keys: Path, folder: Path, sight: str) -> str:
-    """Boots the copy `disk` with Secure Boot and a TPM until `sight` is on the console, which is returned."""
-    need("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "ovmf")
-    certificate = x509.from_file((keys / "db.cer").read_bytes()).encoding
-    variables = folder / "variables"
-    blank = Path(qemu.EMULATORS["amd64"].variables).read_bytes()
-    variables.write_bytes(efivars.enrol(blank, certificate, certificate, certificate))
-    disk = disk.rename(folder / "node-efi.img")
-
-    def session() -> dict[str, str]:
-        # -nodefaults: without an empty CD drive, from which the firmware would try, and measure, a start
-        words = qemu.start(formats.find("raw-efi"), folder / "node", "amd64", enrolled=variables)
-        with tpm(folder) as chip, running(folder, "-nodefaults", *words, *chip) as machine:
-            machine.wait_for(sight)
-            return {"console": machine.console}
-
-    return once(f"secure boot {title}", [disk, variables], session)["console"]
-
-
-def registers(manifest: Path) -> list[str]:
-    """Lines that a node prints whose TPM holds what the manifest expects."""
-    facts = json.loads(manifest.read_text())["formats"]["raw-efi"]["programs"]["uki"]
-    return [f"PCR {number} is {value.upper()}" for number, value in sorted(facts["pcrs"].items())]
-
-
-@pytest.mark.parametrize(("name", "sight"), [("signed", node.UP), ("unsigned", DENIED), ("changed", DENIED)])
-def test_only_the_signed_node_starts(disks, keys, tmp_path, name, sight):
-    seen = console(name, disks[name], keys, tmp_path, sight)
-    assert (node.UP in seen) is (name == "signed") is (ENABLED in seen)
-    assert (DENIED in seen) is (name != "signed")
-    if name == "signed":
-        lines = registers(disks["manifest"])
-        assert len(lines) == 2 and all(line in seen for line in lines), lines
-
-
-def test_the_stub_of_the_default_release_measures_what_is_expected(keys, tmp_path):
-    """Debian 13's, which measures other sections than Debian 12's above."""
-    root = signed.project(tmp_path / "p", "raw-efi", sign="", stub="")
-    shutil.copytree(keys, root / "keys")
+    shutil.copytree(kept_keys(), root / "keys")
     signed.set_sign(root, signed.SIGN)
     doit("sign:node", cwd=root)
     doit("build:node", cwd=root)
-    lines = registers(root / "build" / "node" / "manifest.json")
-    seen = console("trixie", root / "build" / "node" / "node-efi.img", keys, tmp_path, node.UP)
-    assert len(lines) == 2 and all(line in seen for line in lines), lines
+    return root
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Node:
+    place = tmp_path_factory.mktemp("secure-boot")
+    root = signed_project(place / "p", "verity-efi", modules=(*node.DISKS, "dm_verity"))
+    spec, results, disks = root / "specs" / "node.yml", root / "build" / "node", {}
+    expected = registers(results / "manifest.json", "verity-efi", "verity-efi")
+
+    def keep(name):
+        disks[name] = shutil.copy(results / "node-verity-efi.img", place / f"{name}.img")
+
+    keep("signed")
+    signed.set_sign(root, "")
+    doit("build:node", cwd=root)
+    keep("unsigned")
+    spec.write_text(spec.read_text() + "files:\n  - {path: etc/version, contents: other}\n")
+    doit("build:node", cwd=root)
+    keep("other")
+    return Node(**disks, registers=expected)
+
+
+def assert_up(seen: str, expected: list[str]) -> None:
+    assert [text for text in (ENABLED, LOCKED, VERIFIED, *expected) if text not in seen] == [], seen
+
+
+def test_the_signed_node_starts_locked_down_from_a_verified_root(built, tmp_path):
+    assert_up(console(shutil.copy(built.signed, tmp_path / "disk"), "verity-efi", node.UP), built.registers)
+
+
+def test_what_has_a_copy_or_is_not_read_may_change(built, tmp_path):
+    """The truth about a byte of the partition table's first header, and of the hash tree's superblock.
+
+    Firmware repairs the table from its copy; size, salt and algorithm of the tree are on the signed command line.
+    """
+    disk = Disk(built.signed)
+    disk.flip(disk.headers()[0] + 24)
+    disk.flip_in(TREE, 100)
+    assert_up(console(disk.write(tmp_path / "disk"), "verity-efi", node.UP), built.registers)
+
+
+def unsigned(disk: Disk, built: Node) -> None:
+    disk.take(Disk(built.unsigned), BOOT)
+
+
+def program(disk: Disk, _: Node) -> None:
+    """A byte of the kernel."""
+    (kernel,) = (node.kernel_package() / "boot").glob("vmlinuz-*")
+    disk.flip_where(BOOT, kernel.read_bytes()[1 << 20 : (1 << 20) + 64])
+
+
+def command_line(disk: Disk, _: Node) -> None:
+    disk.flip_where(BOOT, b"panic=-1 root=")
+
+
+def root(disk: Disk, _: Node) -> None:
+    """The first byte of what the node runs."""
+    disk.flip_where(ROOT, b"#!/bin/busybox sh\n")
+
+
+def hash_tree(disk: Disk, _: Node) -> None:
+    disk.flip_in(TREE, BLOCK)
+
+
+def other_root(disk: Disk, built: Node) -> None:
+    """Another version's, with its hash tree."""
+    disk.take(Disk(built.other), ROOT, TREE)
+
+
+def both_headers(disk: Disk, _: Node) -> None:
+    """Of the partition table, and of its copy."""
+    for place in disk.headers():
+        disk.flip(place + 24)
+
+
+def entry(disk: Disk, _: Node) -> None:
+    """The root's, in the partition table and its copy, both with right check sums: it starts a block later."""
+    disk.move(ROOT, 8)
+
+
+@pytest.mark.parametrize(("change", "sight"), [
+    (unsigned, DENIED), (program, DENIED), (command_line, DENIED), (root, CORRUPTED), (hash_tree, CORRUPTED),
+    (other_root, CORRUPTED), (both_headers, NOTHING_TO_BOOT), (entry, CORRUPTED),
+])  # fmt: skip
+def test_a_changed_node_does_not_come_up(built, tmp_path, change, sight):
+    disk = Disk(built.signed)
+    change(disk, built)
+    seen = console(disk.write(tmp_path / "disk"), "verity-efi", sight)
+    assert sight in seen and node.UP not in seen
+    assert (ENABLED in seen) is (sight == CORRUPTED), "what is signed has started, and nothing else"
+
+
+def test_the_stub_of_the_default_release_measures_what_is_expected(tmp_path):
+    """Debian 13's, which measures other sections than Debian 12's above."""
+    results = signed_project(tmp_path / "p", "raw-efi", stub="") / "build" / "node"
+    seen = console(results / "node-efi.img", "raw-efi", node.UP)
+    assert all(line in seen for line in registers(results / "manifest.json", "raw-efi", "uki")), seen
+
+
+ARM_INIT = signed.INIT.replace(b"\n", b"\n/bin/busybox mkdir /sys\n", 1)
+
+
+@pytest.fixture(scope="module")
+def arm_disks(store, tmp_path_factory) -> dict[str, Path]:
+    """Disks of a node for arm64: signed, and unsigned."""
+    kernel = node.kernel(store, b"console=ttyAMA0 panic=-1", "arm64")
+    fragment = initrd.fragment(store, node.rootfs(store, ARM_INIT, "arm64"), compress="zstd:3")
+    known = node.products(store, arch="arm64") | {
+        "kernel": lambda: kernel, "initrd": lambda: initrd.initrd(store, kernel, fragment),
+    }  # fmt: skip
+    unsigned = node.make(store, "uki", known)
+    attributes = authenticode.signed_attributes(
+        image_hash(BytesView(store.bytes(store.tree(unsigned).file(".efi").content)))
+    )
+    certificate = x509.from_file((kept_keys() / "db.cer").read_bytes())
+    signature = signing_keys.sign(kept_keys() / "db.key", certificate, attributes)
+    signer = Signer(certificate, {f"sha256:{hashlib.sha256(attributes).hexdigest()}": signature}, {})
+    place = tmp_path_factory.mktemp("arm")
+    disks = {}
+    for name, options in (("signed", {"sign": signer.parameter()}), ("unsigned", {})):
+        (place / name).mkdir()
+        disks[name] = node.disk(store, "raw-efi", place / name, known, **options)
+    return disks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "sight"), [("signed", node.UP), ("unsigned", DENIED)])
+def test_only_the_signed_node_starts_on_arm64(arm_disks, name, sight):
+    seen = console(arm_disks[name], "raw-efi", sight, "arm64")
+    assert [text in seen for text in (ENABLED, LOCKED, node.UP)] == [name == "signed"] * 3, seen

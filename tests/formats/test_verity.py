@@ -103,7 +103,7 @@ def test_the_program_that_binds_the_root_is_signed(store, tmp_path):
     key, certificate = make_key(tmp_path, "db")
     signer = Signer(from_file(certificate.read_bytes()), {
         f"sha256:{hashlib.sha256(attributes).hexdigest()}": openssl_signature(key, attributes)
-    })  # fmt: skip
+    }, {})  # fmt: skip
     image = node.disk(store, "verity-efi", tmp_path, known, sign=signer.parameter(), **options)
     run(need("mcopy", "mtools"), "-i", f"{image}@@1M", "::EFI/BOOT/BOOTX64.EFI", tmp_path / "program")
     judged = run(need("sbverify", "sbsigntool"), "--cert", certificate, tmp_path / "program")

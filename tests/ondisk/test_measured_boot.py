@@ -5,6 +5,8 @@ import hashlib
 import pytest
 
 from pipeline.ondisk import measured_boot
+from pipeline.writers import efivars
+from pipeline.writers.efivars import OWNER
 from tests.judges import need, run
 
 CONTENT = {
@@ -48,3 +50,21 @@ def test_pcr_4_is_the_chain_of_its_three_events():
     for event in (b"Calling EFI Application from Boot Option", bytes(4)):
         register = hashlib.sha256(register + hashlib.sha256(event).digest()).digest()
     assert measured_boot.pcr4(image) == hashlib.sha256(register + image).digest()
+
+
+def test_pcr_7_is_the_chain_of_the_variables_and_of_what_vouches_for_the_program():
+    """As TCG has them: SecureBoot, PK, KEK, db, dbx, a separator, the entry of db. (tests/boot has a TPM hold it.)"""
+    keys = {name: efivars.certificate_list(name.encode() * 300) for name in ("PK", "KEK", "other", "db")}
+    contents = {**keys, "db": keys["other"] + keys["db"]}
+    entry, register = OWNER.bytes_le + b"db" * 300, bytes(32)
+    world, database = "61dfe48bca93d211aa0d00e098032b8c", "cbb219d73a3d9645a3bcdad00e67656f"
+    for vendor, name, data in (
+        (world, "SecureBoot", b"\1"), (world, "PK", keys["PK"]), (world, "KEK", keys["KEK"]),
+        (database, "db", contents["db"]), (database, "dbx", b""), ("", "", b""), (database, "db", entry),
+    ):  # fmt: skip
+        fields = bytes.fromhex(vendor) + len(name).to_bytes(8, "little") + len(data).to_bytes(8, "little")
+        event = fields + name.encode("utf-16-le") + data if vendor else bytes(4)
+        register = hashlib.sha256(register + hashlib.sha256(event).digest()).digest()
+    assert measured_boot.pcr7(contents, b"db" * 300) == register
+    assert measured_boot.pcr7({**contents, "dbx": keys["db"]}, b"db" * 300) not in (register, None)
+    assert measured_boot.pcr7(contents, b"KEK" * 300) is None

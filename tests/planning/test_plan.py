@@ -83,3 +83,10 @@ def test_a_format_that_the_spec_does_not_name_is_verified_or_refused(tmp_path: P
     (problem,) = made.problems("kernel+initrd")
     assert "kernel+initrd has no root that can be verified (use kernel+erofs," in str(problem)
     assert made.problems("kernel+erofs", "qcow2-verity-efi", "bootrd") == []
+
+
+def test_two_formats_cannot_bind_two_roots_by_one_file(tmp_path: Path) -> None:
+    made = planned(tmp_path, NODE + VERITY.replace("verity-efi", "kernel+erofs"))
+    (problem,) = made.problems("kernel+squashfs")
+    assert "kernel+squashfs and kernel+erofs both give" in str(problem)
+    assert made.problems("kernel+erofs", "verity-efi", "bootrd") == []

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.errors import BadInput
-from pipeline.ondisk import x509
+from pipeline.ondisk import measured_boot, x509
 from pipeline.project import signing, signing_keys
 from pipeline.project.project import Project
+from pipeline.writers import efivars
 from tests.judges import need, run
 from tests.project import doit, signed
 from tests.writers.signing import make_key, openssl_signature
@@ -86,7 +87,7 @@ def test_the_manifest_has_digests_signer_and_registers(base, plain):
     assert facts["authenticode"].partition(":")[2].upper() in text
     certificate = x509.from_file((base / "keys" / "db.cer").read_bytes())
     assert facts["signer"] == {"subject": "CN=node db", "certificate": f"sha256:{certificate.fingerprint}"}
-    assert sorted(facts["pcrs"]) == ["11", "4"]
+    assert sorted(facts["pcrs"]) == ["11", "4", "7"]
     assert list(formats["ext4-efi"]["programs"]) == ["ext4-efi"]
     plainly = json.loads((plain / "build" / "node" / "manifest.json").read_text())["formats"]
     assert not any("programs" in entry for entry in plainly.values())
@@ -127,6 +128,30 @@ def test_no_private_key_leaves_its_folder(base):
     assert holders == [base / "keys" / "db.key"]
 
 
+def sign_with(**more: str) -> str:
+    """The line `build.sign` with more keys."""
+    words = ", ".join(f"{name}: {value}" for name, value in more.items())
+    return f"  sign: {{certificate: keys/db.pem, key: keys/db.key, {words}}}\n"
+
+
+def test_the_firmware_s_variables_decide_its_register_and_no_output(base, root):
+    manifest = root / "build" / "node" / "manifest.json"
+    own = {name: efivars.certificate_list((root / "keys" / f"{name}.cer").read_bytes()) for name in ("PK", "KEK", "db")}
+    (root / "keys" / "all.esl").write_bytes(own["KEK"] + own["db"])
+    for sign, contents in (
+        (sign_with(pk="keys/PK.pem", kek="keys/KEK.cer"), own),
+        (sign_with(db="keys/all.esl", dbx="keys/all.esl"), {
+            "PK": own["db"], "KEK": own["db"], "db": own["KEK"] + own["db"], "dbx": own["KEK"] + own["db"],
+        }),
+    ):  # fmt: skip
+        signed.set_sign(root, sign)
+        doit("build:node", cwd=root)
+        (facts,) = json.loads(manifest.read_text())["formats"]["uki"]["programs"].values()
+        expected = measured_boot.pcr7(contents, (root / "keys" / "db.cer").read_bytes())
+        assert expected is not None and facts["pcrs"]["7"] == expected.hex()
+        assert sums(root) == sums(base)
+
+
 def changed_file(change):
     """A change of the file of signatures."""
 
@@ -160,6 +185,10 @@ def other_certificate(root):
     (lambda root: (root / "keys" / "db.pem").write_text("nothing"), "not a certificate that can sign"),
     (lambda root: (root / "keys" / "db.pem").unlink(), "there is no file 'keys/db.pem'"),
     (lambda root: signed.set_sign(root, "  sign: {certificate: /etc/hostname}\n"), "lies outside the project"),
+    (lambda root: signed.set_sign(root, sign_with(db="keys/KEK.pem")), "does not have the signer's certificate"),
+    (lambda root: signed.set_sign(root, sign_with(pk="keys/none")), "there is no file 'keys/none'"),
+    (lambda root: signed.set_sign(root, sign_with(dbx="specs/node.yml")), "neither lists of signatures nor a cert"),
+    (lambda root: signed.set_sign(root, sign_with(kek="/etc/hostname")), "lies outside the project"),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_line_and_nothing_is_written(root, change, why):
     change(root)
@@ -214,5 +243,17 @@ def test_a_key_of_another_kind_or_an_encrypted_one_is_refused(tmp_path):
 
 def test_a_gitignore_that_is_there_stays(tmp_path):
     (tmp_path / ".gitignore").write_text("*.key\nmine\n")
-    signing_keys.create_all(tmp_path, "test", ["db"])
+    signing_keys.create_all(tmp_path, "test")
     assert (tmp_path / ".gitignore").read_text() == "*.key\nmine\n"
+
+
+def test_the_signed_changes_are_those_of_efitools(tmp_path):
+    files = signing_keys.create_all(tmp_path, "test")
+    owner, zone = str(efivars.OWNER), {"env": {"TZ": "UTC"}}
+    for name, signer in signing_keys.SIGNERS.items():
+        content, theirs = tmp_path / f"{name}.esl", tmp_path / f"{name}.theirs"
+        run(need("cert-to-efi-sig-list", "efitools"), "-g", owner, files[name].certificate, content)
+        assert content.read_bytes() == efivars.certificate_list(files[name].der.read_bytes())
+        keys = ("-k", files[signer].key, "-c", files[signer].certificate)
+        run(need("sign-efi-sig-list", "efitools"), "-t", "2020-01-01 00:00:00", *keys, name, content, theirs, **zone)
+        assert files[name].update.read_bytes() == theirs.read_bytes()
