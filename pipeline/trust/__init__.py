@@ -37,6 +37,7 @@ Whose signatures an image needs:
 
     policy              rules about signers of images, by their names
     evidence            signatures as they were found, in a file beside the lock
+    verification        the signers that a rule counts
 
 `cryptography` (the extra nodekiln[signatures]) is imported inside functions: where nothing is signed, nothing needs it.
 """
