@@ -27,6 +27,7 @@ PARTS = {
     "oci/test_resolve.py": ["oci/layout"],
     "oci/test_tar.py": ["oci/layer"],
     "planning/test_plan.py": ["planning/images", "planning/products"],
+    "planning/test_signatures.py": ["trust/verification"],
     "programs/test_execve.py": ["programs/libraries", "programs/root"],
     "readers/test_own_writers.py": [
         *(

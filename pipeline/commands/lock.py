@@ -16,6 +16,8 @@ from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
     from pipeline.planning.lock import Lock, LockRequest
+    from pipeline.planning.signatures import Required, Signatures, Signed
+    from pipeline.planning.trust_policy import Requirement
 
 SHOWN = 200
 """Maximum length of a config's field in a message, in characters; a label may hold a whole document."""
@@ -36,8 +38,9 @@ class Subject(NamedTuple):
 
     name: str
     path: Path
-    known: Lock
+    known: Signed
     wanted: list[LockRequest]
+    required: Required
 
 
 @command(
@@ -76,19 +79,29 @@ def run(
 
 def _subject(project: Project, name: str) -> Subject:
     wanted: list[LockRequest] = []
+    required: dict[str, Sequence[Requirement]] = {}
     for target in project.targets(name):
         target.plan.missing(*target.spec.build.formats)  # plans the images that they need, too
         wanted += target.plan.images.wanted
-    return Subject(name, project.lock_path(name), project.lock(name), wanted)
+        required |= target.plan.images.required
+    return Subject(name, project.lock_path(name), project.signed(name), wanted, required)
 
 
 def _check(subjects: Sequence[Subject]) -> None:
-    """Compares the locks with what names mean now; Moved with the differences."""
+    """Compares the locks with what names mean now, and with who signs them; Moved with the differences."""
+    from pipeline.planning.signatures import Signed, Untrusted
+
     meanings = _resolve(name for subject in subjects for name in subject.wanted)
+    finder = _finder()
     moved: list[str] = []
-    for _, path, known, wanted in subjects:
+    for _, path, (known, evidence), wanted, required in subjects:
         lines = [f"{name}: not locked" for name in wanted if known.get(name) is None]
-        lines += map(printable, _moved(known, known.updated((name, meanings[name]) for name in wanted)))
+        now = known.updated((name, meanings[name]) for name in wanted)
+        try:
+            now = finder.update(Signed(now, evidence), required, lambda reference: True).lock
+        except Untrusted as error:
+            lines.append(printable(str(error)))
+        lines += map(printable, _moved(known, now))
         if not lines:
             say(f"{path}: nothing moved")
         moved += [f"{path}:", *lines] if lines and len(subjects) > 1 else lines
@@ -103,21 +116,59 @@ def _update(project: Project, subjects: Sequence[Subject], names: str, allows: s
     update = [name for name in names.split(",") if name]
     _check_names(project, subjects, update)
     asked = {
-        subject.name: [name for name in subject.wanted if subject.known.get(name) is None or _meant(name, update)]
+        subject.name: [name for name in subject.wanted if subject.known.lock.get(name) is None or _meant(name, update)]
         for subject in subjects
     }
     meanings = _resolve(name for names in asked.values() for name in names)
     if allows:
         _check_newer(subjects, asked, meanings, allows)
-    for name, path, known, wanted in subjects:
+    finder = _finder()
+    for subject in subjects:  # all signatures before anything is written
+        _now(subject, subject.known, asked[subject.name], meanings, finder)
+    for subject in subjects:
+        name, path = subject.name, subject.path
         with project.store.lock(lock.update_lease(name)):
-            now = project.lock(name).updated((each, meanings[each]) for each in asked[name]).only(wanted)
-            lock.write(project.root / path, now)
-        for line in _moved(known, now):
+            now = _now(subject, project.signed(name), asked[name], meanings, finder)
+            project.write_signed(name, now)
+        for line in _moved(subject.known.lock, now.lock):
             say(printable(line))
-        say(f"{path}: {len(wanted)} names locked, {len(asked[name])} resolved now")
-        if warning := lock.release_warning(now):
+        say(f"{path}: {len(subject.wanted)} names locked, {len(asked[name])} resolved now")
+        for line in _signers(now.lock):
+            say(printable(line))
+        if warning := lock.release_warning(now.lock):
             say(f"warning: {path}: {warning}", error=True)
+
+
+def _now(
+    subject: Subject,
+    known: Signed,
+    asked: Sequence[LockRequest],
+    meanings: Mapping[LockRequest, Any],
+    finder: Signatures,
+) -> Signed:
+    """Returns the lock of a spec as it has to be, with the signatures that its rules need. Untrusted."""
+    from pipeline.planning import signatures
+
+    lock = known.lock.updated((each, meanings[each]) for each in asked).only(subject.wanted)
+    lock = signatures.without_others(lock, subject.required)
+    references = {each.name for each in asked}
+    return finder.update(signatures.Signed(lock, known.evidence), subject.required, references.__contains__)
+
+
+def _finder() -> Signatures:
+    import time
+
+    from pipeline.planning.signatures import Signatures
+
+    return Signatures(int(time.time()))
+
+
+def _signers(lock: Lock) -> Iterator[str]:
+    """Yields a line for each image whose signatures are locked: by whom, and since when."""
+    for reference in sorted(lock.images):
+        if records := lock.signatures(reference):
+            signers = dict.fromkeys(f"{each['signer']} ({each['kind']}, {each['time'][:10]})" for each in records)
+            yield f"{reference}: signed by {', '.join(signers)}"
 
 
 def _resolve(names: Iterable[LockRequest]) -> dict[LockRequest, Any]:
@@ -148,7 +199,7 @@ def _check_newer(
 
     lines = [
         f"{path}: {line}"
-        for name, path, known, _ in subjects
+        for name, path, (known, _), _, _ in subjects
         for line in lock.downgrades(known, known.updated((each, meanings[each]) for each in asked[name]))
     ]
     if lines:
@@ -171,6 +222,7 @@ def _moved(before: Lock, now: Lock) -> Iterator[str]:
         old, new = before.images[name]["platforms"], now.images[name]["platforms"]
         for arch in sorted(old.keys() & new.keys()):
             yield from _image_moved(f"{name} ({arch})", old[arch], new[arch])
+        yield from _signers_moved(name, before.signatures(name), now.signatures(name))
     for name in sorted(before.packages.keys() & now.packages.keys()):
         old, new = before.packages[name], now.packages[name]
         for arch in sorted(old.keys() & new.keys()):
@@ -189,6 +241,15 @@ def _image_moved(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
     )
     if "facts" in old:  # locks did not always have them
         yield from (f"    {line}" for line in _fields(old["facts"], new["facts"]))
+
+
+def _signers_moved(name: str, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yields a line for each rule whose signers of an image differ."""
+    for rule in sorted({each["rule"] for each in (*old, *new)}):
+        before, after = ({each["signer"] for each in records if each["rule"] == rule} for records in (old, new))
+        if before != after:
+            lists = [", ".join(sorted(signers)) or "nobody" for signers in (before, after)]
+            yield f"{name}: signed for {rule!r} by {lists[0]} -> {lists[1]}"
 
 
 def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

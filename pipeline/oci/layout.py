@@ -45,6 +45,14 @@ class Layout:
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
         return self._files.chunks(_blob_name(digest), start)
 
+    def entries(self) -> manifests.Index:
+        """Returns the descriptors in index.json. Refusal."""
+        subject = f"{self}: index.json"
+        index = manifests.parse(self._files.read("index.json", INDEX_LIMIT), subject, manifests.INDEXES[0])
+        if isinstance(index, manifests.Manifest):
+            raise Refusal(f"{subject} is not an index")
+        return index
+
     @cached_property
     def _files(self) -> Files:
         if self.path.is_dir():
@@ -55,10 +63,7 @@ class Layout:
 
     def _entry(self, wanted: str) -> Descriptor | None:
         """Returns the image's descriptor in index.json; None for a digest that is not listed there."""
-        subject = f"{self}: index.json"
-        index = manifests.parse(self._files.read("index.json", INDEX_LIMIT), subject, manifests.INDEXES[0])
-        if isinstance(index, manifests.Manifest):
-            raise Refusal(f"{subject} is not an index")
+        index = self.entries()
         try:
             digest = Digest.parse(wanted)
         except InvalidDigest:

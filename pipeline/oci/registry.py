@@ -6,8 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from pipeline.model.digest import Digest
 from pipeline.oci import auth, hosts, http
@@ -66,6 +67,30 @@ class Registry:
         self.expect(response, (200,), wanted)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         return http.small(response, MANIFEST_LIMIT, f"{self}: manifest {wanted}"), media_type
+
+    def referrers(self, digest: Digest) -> Iterator[bytes]:
+        """Yields the pages that list the referrers of `digest`, without a limit. NotFound if there is no such API.
+
+        Refusal for a next page in another place.
+        """
+        folder = f"{self.base}/v2/{self.repository}/referrers/"
+        url = f"{folder}{digest}"
+        while url:
+            page, following = http.retry(partial(self._page, url, digest), self.sleep)
+            yield page
+            url = urljoin(url, following) if following else ""
+            if url and not url.startswith(folder):
+                raise Refusal(f"{self}: the next page of referrers is in another place: {url[:100]!a}")
+
+    def _page(self, url: str, digest: Digest) -> tuple[bytes, str]:
+        """Returns a page of referrers, and the URL of the next one ("" for the last; RFC 8288)."""
+        response = self.request("GET", url, {"Accept": INDEXES[0]})
+        self.expect(response, (200,), f"referrers of {digest}")
+        if response.headers.get("Content-Type", "").partition(";")[0].strip() != INDEXES[0]:
+            response.close()
+            raise NotFound(f"{self}: the referrers of {digest} are not an index")
+        following = str(response.links.get("next", {}).get("url", ""))
+        return http.small(response, MANIFEST_LIMIT, f"{self}: referrers of {digest}"), following
 
     def blob(self, digest: Digest, size: int, start: int = 0) -> Iterator[bytes]:
         """Yields the blob from `start` on; resumes after a connection breaks (RFC 9110, 14)."""

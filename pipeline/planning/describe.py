@@ -22,9 +22,11 @@ from pipeline.language.reader import Define, Kind
 from pipeline.language.schema import Struct, fields, is_mapping, kind
 from pipeline.packages.sources import Source
 from pipeline.recipe.recipe import Build, OwnFile
+from pipeline.trust.policy import Rules
 
 SCHEMA = Path("specs/schema.json")
 SOURCES_SCHEMA = Path("specs/sources.schema.json")
+TRUST_SCHEMA = Path("specs/trust.schema.json")
 RECIPE_SCHEMA = Path("specs/recipe.schema.json")
 MANUAL = Path("docs/reference/spec.md")
 RECIPES = Path("docs/reference/recipe.md")
@@ -61,6 +63,18 @@ def sources_schema() -> dict[str, Any]:
         "description": "Where packages come from, by release. docs/reference/packages.md says more.",
         **kind(Mapping[str, tuple[Source, ...]]).json(define),
         "$defs": definitions,
+    }
+
+
+def trust_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a specs/trust.yml, with the same limits as that of a spec."""
+    definitions, define = _definitions()
+    return {
+        "$schema": DRAFT,
+        "title": "nodekiln trust",
+        "description": "Who must have signed images. docs/how-to/trust.md says more.",
+        **kind(Rules).json(define),
+        "$defs": dict(sorted(definitions.items())),
     }
 
 
@@ -312,6 +326,7 @@ spec must not have such a link: it shares the root with other images, whose fold
 PAGES: Mapping[Path, Callable[[str], str]] = {
     SCHEMA: lambda _: schema_text(json_schema()),
     SOURCES_SCHEMA: lambda _: schema_text(sources_schema()),
+    TRUST_SCHEMA: lambda _: schema_text(trust_schema()),
     RECIPE_SCHEMA: lambda _: schema_text(recipe_schema()),
     MANUAL: lambda _: manual(),
     RECIPES: lambda _: recipe_manual(),

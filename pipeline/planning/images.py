@@ -14,10 +14,13 @@ from pipeline.model.errors import BadInput
 from pipeline.oci import reference as references
 from pipeline.packages import sources
 from pipeline.packages.sources import Sources
+from pipeline.planning import signatures, trust_policy
 from pipeline.planning.lock import Lock, LockRequest
+from pipeline.planning.trust_policy import Requirement, TrustPolicy
 from pipeline.spec.components import Image
 from pipeline.spec.spec import Spec
 from pipeline.stages import pull
+from pipeline.trust.evidence import EvidenceFile
 
 PKG = "@pkg:"
 """The start of a reference to a recipe's folder."""
@@ -37,6 +40,7 @@ class Images:
     """The images that a plan names, each once: `images(reference)`.
 
     wanted: all names that a lock has to explain. missing: those that it does not, with the actions that wait for it.
+    required: the rules about signers that have to hold, by reference.
     """
 
     def __init__(self, spec: Spec, lock: Lock, arch: str) -> None:
@@ -44,6 +48,12 @@ class Images:
         self._known: dict[tuple[str, str], Image] = {}
         self.wanted: list[LockRequest] = []
         self.missing: dict[Action, LockRequest] = {}
+        self.required: dict[str, tuple[Requirement, ...]] = {}
+
+    @cached_property
+    def policy(self) -> TrustPolicy | None:
+        """The rules about signers of images; None if there are none. Problems."""
+        return trust_policy.read(self._spec)
 
     def __call__(self, reference: str, arch: str = "") -> Image:
         name = (reference, arch or self._arch)
@@ -58,8 +68,34 @@ class Images:
         meaning = self._lock.get(request)
         params = {"reference": full, "manifest": meaning["manifest"] if meaning else ""}
         title = reference if arch == self._arch else f"{reference} ({arch})"
-        manifest = self._locked(Action(f"pull/{title}", pull.pull, params), request)
+        trusted = self._trusted(full, params["manifest"], title)
+        manifest = self._locked(Action(f"pull/{title}", pull.pull, params, trusted), request)
         return Image(full, manifest, Action(f"unpack/{title}", pull.unpack, {}, (manifest,)))
+
+    def _trusted(self, reference: str, manifest: str, title: str) -> tuple[Action, ...]:
+        """The action that verifies the signatures of an image; () if no rule is about it. NoImage; Problems."""
+        try:
+            required = self.policy.requirements(reference) if self.policy else ()
+        except trust_policy.Unacceptable as error:
+            raise NoImage(error.message, error.hint) from None
+        if not required:
+            return ()
+        from pipeline.stages import trusted
+
+        self.required[reference] = required
+        params = {
+            "image": reference,
+            "manifest": manifest,
+            "rules": [each.parameter() for each in required],
+            **signatures.parameters(self._lock.signatures(reference), self._file, manifest),
+        }
+        return (
+            Action(f"trusted/{title}", trusted.trusted, params, (), lambda path: str(required[int(path[0])].place)),
+        )
+
+    @cached_property
+    def _file(self) -> EvidenceFile:
+        return trust_policy.evidence(trust_policy.evidence_path(self._spec))
 
     def _from_recipe(self, reference: str, arch: str) -> Image:
         from pipeline.recipe import actions as recipes

@@ -3,18 +3,20 @@
 `specs/NAME.lock` is sorted JSON with a value a line, for version control:
 
     images    reference -> index digest, and for each architecture the manifest, config, layers and the image's settings
-              (`facts`: for people; a build reads the manifest)
+              (`facts`: for people; a build reads the manifest); signatures, where a rule needs them (signatures.py)
     packages  recipe -> for each architecture the request, the packages that it was resolved to, and the date of every
               index that was looked into
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ from pipeline.model.errors import NodekilnError
 VERSION = 1
 ANY = None
 """Stands for every key of an object in SHAPE."""
+_SIGNATURES = [{"rule": str, "signer": str, "kind": str, "time": str, "subject": Digest, "evidence": Digest}]
 _IMAGE = {"manifest": Digest, "config": dict, "layers": [{"size": int, "digest": Digest}]}
 _RECIPE = {"request": str, "packages": [{"name": str, "version": str}]}
 SHAPE = {"images": {ANY: {"platforms": {ANY: _IMAGE}}}, "packages": {ANY: {ANY: _RECIPE}}}
@@ -35,6 +38,9 @@ KINDS = {dict: "an object", list: "a list", str: "a string", int: "a number", Di
 
 _RELEASE = re.compile(r"-(?:security|updates|backports|backports-sloppy|proposed-updates)$")
 """Suffixes of Debian's suites of one release, behind its codename."""
+
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+"""Form of a time, in UTC."""
 
 writing = threading.Lock()
 """Taken while a lock is written, and by a thread that replaces this process, so that no half-written file stays."""
@@ -76,6 +82,15 @@ class Lock(NamedTuple):
             return self.images.get(name.name, {}).get("platforms", {}).get(name.arch)
         entry = self.packages.get(name.name, {}).get(name.arch)
         return _dated(entry) if entry and _is_same(entry["request"], name.request) else None
+
+    def signatures(self, reference: str) -> list[Mapping[str, Any]]:
+        """The records of the signatures of an image (pipeline.planning.signatures)."""
+        return list(self.images.get(reference, {}).get("signatures", ()))
+
+    def with_signatures(self, reference: str, records: Sequence[Mapping[str, Any]]) -> Lock:
+        """This lock with `records` as the signatures of an image."""
+        image = {key: value for key, value in self.images[reference].items() if key != "signatures"}
+        return self._replace(images={**self.images, reference: image | ({"signatures": records} if records else {})})
 
     def updated(self, meanings: Iterable[tuple[LockRequest, Any]]) -> Lock:
         """This lock with the new meanings of names."""
@@ -142,7 +157,7 @@ def read(path: Path) -> Lock:
         raise LockError(f"{path}: version {version}, from an older nodekiln: delete it and run {user_command('lock')}")
     if version > VERSION:
         raise LockError(f"{path}: version {version}, and this nodekiln reads {VERSION}: update nodekiln")
-    for difference in _differences(document, SHAPE, ""):
+    for difference in itertools.chain(_differences(document, SHAPE, ""), _wrong_signatures(document)):
         raise LockError(f"{path}: not as {user_command('lock')} writes it ({difference}): {_remedy()}")
     return Lock(document["images"], document["packages"])
 
@@ -164,6 +179,23 @@ def _differences(value: Any, shape: Any, where: str) -> Iterator[str]:
         for key, inner in shape.items():
             for name in value if key is ANY else (key,):
                 yield from _differences(value.get(name), inner, f"{where}[{name!a}]")
+
+
+def _wrong_signatures(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the differences of the records of signatures from their shape."""
+    for reference, image in document["images"].items():
+        where = f"['images'][{reference!a}]['signatures']"
+        yield from _differences(image.get("signatures", []), _SIGNATURES, where)
+        for number, record in enumerate(image.get("signatures", [])):
+            try:
+                seconds(record["time"])
+            except ValueError:
+                yield f"{where}[{number}]['time'] is not a time, YYYY-MM-DDTHH:MM:SSZ"
+
+
+def seconds(text: str) -> int:
+    """Returns a time of a lock in seconds since 1970 UTC. ValueError."""
+    return int(datetime.strptime(text, TIME).replace(tzinfo=UTC).timestamp())
 
 
 def write(path: Path, lock: Lock) -> None:

@@ -18,7 +18,11 @@ def of_options(spec: Spec, arch: str) -> list[Problem]:
 
 
 def of_images(spec: Spec, images: Images) -> list[Problem]:
-    """A problem for each image that the spec names and that cannot be planned."""
+    """A problem for each image that the spec names and that cannot be planned, or those of the rules about images."""
+    try:
+        _ = images.policy
+    except Problems as error:
+        return list(error.problems)
     return [
         problem
         for key, section in sections().items()

@@ -12,11 +12,14 @@ from pipeline.model.errors import BadInput
 
 if TYPE_CHECKING:
     from pipeline.planning.lock import Lock
+    from pipeline.planning.signatures import Signed
     from pipeline.project.targets import Target
     from pipeline.spec.spec import Spec
     from pipeline.store import Store
 
 SPECS = "specs"
+RULES = "trust.yml"
+"""Name of the file in SPECS that is no spec: rules about signers (pipeline.planning.trust_policy)."""
 RESULTS = "build"
 CACHE = "cache"
 STATE = ".doit.db"
@@ -65,7 +68,7 @@ class Project:
 
     def names(self) -> list[str]:
         """The names of all specs, sorted."""
-        return sorted(path.stem for path in (self.root / SPECS).glob("*.yml"))
+        return sorted(path.stem for path in (self.root / SPECS).glob("*.yml") if path.name != RULES)
 
     def path(self, name: str) -> Path:
         """The spec's file, relative to the project, as messages show it."""
@@ -84,6 +87,25 @@ class Project:
         from pipeline.planning import lock
 
         return lock.read(self.root / self.lock_path(name))
+
+    def signed(self, name: str) -> Signed:
+        """The lock of the spec `name`, and the evidence of its signatures. LockError; Problems."""
+        from pipeline.planning import trust_policy
+        from pipeline.planning.signatures import Signed
+
+        return Signed(self.lock(name), trust_policy.evidence(self._evidence_path(name)))
+
+    def write_signed(self, name: str, signed: Signed) -> None:
+        """Writes the lock of the spec `name`, after the evidence that it names."""
+        from pipeline.planning import lock, signatures
+
+        signatures.write(self._evidence_path(name), signed.evidence)
+        lock.write(self.root / self.lock_path(name), signed.lock)
+
+    def _evidence_path(self, name: str) -> Path:
+        from pipeline.planning.trust_policy import EVIDENCE
+
+        return self.root / self.lock_path(name).with_suffix(EVIDENCE)
 
     def targets(self, name: str, lock: Path | None = None) -> list[Target]:
         """The spec `name` for each of its architectures. lock: a file other than the project's own."""

@@ -13,8 +13,10 @@ from pipeline.host.shipped import SHIPPED
 from pipeline.model.errors import BadInput
 
 TEMPLATE = SHIPPED / "template"
-SCHEMAS = ("specs/recipe.schema.json", "specs/schema.json", "specs/sources.schema.json")
-"""JSON Schemas of recipes, specs and sources.yml, for editors; the files of a project that belong to nodekiln."""
+SCHEMAS = (
+    "specs/recipe.schema.json", "specs/schema.json", "specs/sources.schema.json", "specs/trust.schema.json",
+)  # fmt: skip
+"""JSON Schemas for editors; the files of a project that belong to nodekiln."""
 CI = {"github": ".github/workflows/build.yml", "gitlab": ".gitlab-ci.yml"}
 """Service -> the file that has it build the project."""
 SHARED = (".gitignore", "pyproject.toml", "requirements.txt")

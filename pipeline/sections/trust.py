@@ -1,26 +1,20 @@
-"""trust: LinuxKit's Docker Content Trust. Accepted, and without effect: that service is gone."""
+"""trust: rules about who must have signed images, besides those of the project in `specs/trust.yml`."""
 
 from __future__ import annotations
 
-from pipeline.language.problem import Violations
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
-from pipeline.spec.spec import Spec
+from pipeline.trust.policy import Rules
 
 
 @mapping
-class Trust:
-    """Images that Docker Content Trust verified. Has no effect, and a warning."""
+class Trust(Rules):
+    """Rules about signers of images. They hold besides the project's: a spec tightens those, and never loosens them."""
 
     image: tuple[str, ...] | None = None
-    """Images."""
+    """Images that must be covered by a rule, as LinuxKit lists them: `docker.io/library/nginx:1.27`, or without tag."""
     org: tuple[str, ...] | None = None
-    """Organisations."""
+    """Organisations whose images must be covered by a rule, as LinuxKit lists them: `linuxkit`."""
 
 
-def warnings(value: Trust, spec: Spec) -> Violations:
-    if value.image or value.org:
-        yield (), "trust has no effect", "Docker Content Trust is gone; pin images by digest, or by the lock"
-
-
-SECTION = Section(90, Trust, warnings=warnings)
+SECTION = Section(90, Trust)

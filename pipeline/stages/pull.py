@@ -11,8 +11,11 @@ from pipeline.store import Store
 VERSION = 1
 
 
-def pull(store: Store, *, reference: str, manifest: str) -> Digest:
-    """Fetches the image `reference` with the manifest digest `manifest`, and returns that digest. ImageError."""
+def pull(store: Store, *trusted: Digest, reference: str, manifest: str) -> Digest:
+    """Fetches the image `reference` with the manifest digest `manifest`, and returns that digest. ImageError.
+
+    trusted: the signers (pipeline.stages.trusted), where a rule needs some; they are verified before this runs.
+    """
     from pipeline.oci import pull as images
     from pipeline.oci.reference import parse
 

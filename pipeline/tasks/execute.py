@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
 from pipeline.packages.error import PackagesUnavailable
 from pipeline.planning import lock
+from pipeline.planning.signatures import Signatures, Signed
 from pipeline.project import publish as publishing
 from pipeline.project.build import perform
 from pipeline.tasks import process, warnings
@@ -82,13 +84,19 @@ def _locked(tasks: SpecTasks, step: Step) -> str:
     project, name = tasks.project, tasks.name
     missing = tasks.missing(step)
     with project.store.lock(lock.update_lease(name)):
-        known = project.lock(name)
+        known, evidence = project.signed(name)
         rest = [wanted for wanted in missing if known.get(wanted) is None]
         found = known.updated(lock.resolve(rest))
         if older := lock.downgrades(known, found):
             allows = user_command(f"lock:{name} --downgrade")
             raise Unlocked("\n".join([*older, f"older than what {project.lock_path(name)} has; {allows} takes them"]))
-        lock.write(project.root / project.lock_path(name), found)
+        project.write_signed(name, _signed(tasks, step, Signed(found, evidence)))
     if warning := lock.release_warning(found):
         say(f"warning: {project.lock_path(name)}: {warning}", error=True)
     return f"{name}: {', '.join(map(str, missing))}"
+
+
+def _signed(tasks: SpecTasks, step: Step, known: Signed) -> Signed:
+    """Returns a lock with the signatures that the rules about its images need. Untrusted."""
+    required = tasks.plan(step).images.required
+    return Signatures(int(time.time())).update(known, required) if required else known

@@ -32,6 +32,7 @@ STEPS = {
     "stages.starts.container": "checks that the container's program can start",
     "stages.starts.without_modules": "leaves the modules out of what is checked",
     "stages.starts.node": "checks that init and the runtimes can start",
+    "stages.trusted.trusted": "verifies the image's signatures",
     "stages.unified.release": "takes the node's name and version",
     "stages.volume.layout": "makes a volume that holds an image itself",
     "stages.volume.volume": "makes the volume",

@@ -33,5 +33,11 @@ Signatures of the Notary Project:
     trust_store         folders of certificates that are trusted
     distinguished_name  names of certificates, compared
 
+Whose signatures an image needs:
+
+    policy              rules about signers of images, by their names
+    evidence            signatures as they were found, in a file beside the lock
+    verification        the signers that a rule counts
+
 `cryptography` (the extra nodekiln[signatures]) is imported inside functions: where nothing is signed, nothing needs it.
 """

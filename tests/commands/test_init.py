@@ -52,7 +52,7 @@ def test_a_project_here_and_again(project: Path) -> None:
     assert "made:" not in told and not list(project.glob("specs/*.yml"))[1:]
     assert ".gitignore is yours; it lacks: /build/; /cache/; /.venv/; __pycache__/\n" in told
     assert "specs/schema.json is of another version of nodekiln: `doit init --update` replaces it" in told
-    assert "made: specs/recipe.schema.json, specs/schema.json, specs/sources.schema.json\n" in doit("init", "--update")
+    assert "specs/sources.schema.json, specs/trust.schema.json\n" in doit("init", "--update")
     assert (project / "specs/schema.json").read_bytes() == (ROOT / "specs/schema.json").read_bytes()
     assert "specs/other.yml" in doit("init", "--name=other") and "build:other" in doit("list")
 

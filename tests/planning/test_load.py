@@ -228,14 +228,15 @@ def test_a_spec_may_name_several_architectures(arch: str, meant: tuple[str, ...]
 
 
 def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
-    text = "files:\n  - {path: var/x, contents: y}\n  - {path: /run/z, symlink: y}\n  - {path: var/d, directory: true}\ntrust: {org: [a]}\n"
+    text = (
+        "files:\n  - {path: var/x, contents: y}\n  - {path: /run/z, symlink: y}\n  - {path: var/d, directory: true}\n"
+    )
     warned = [str(each).replace(f"{tmp_path}/", "") for each in load(write(tmp_path, {"a.yml": text})).warnings]
     assert warned == [
         "a.yml:2:12: 'var/x' is not there once the node has booted (an empty tmpfs is mounted on /var)",
         "a.yml:3:12: '/run/z' is not there once the node has booted (an empty tmpfs is mounted on /run)",
         "a.yml:4:12: 'var/d' is not there once the node has booted (an empty tmpfs is mounted on /var; a container's"
         " `runtime: {mkdir: [/var/d]}` makes it)",
-        "a.yml:5:8: trust has no effect (Docker Content Trust is gone; pin images by digest, or by the lock)",
     ]
 
 
@@ -245,7 +246,7 @@ def test_check_gives_errors_and_warnings_for_editors(tmp_path: Path) -> None:
         {"file": str(path), "line": 1, "column": 10, "severity": "error", "message": "kernel: unknown key 'imag'",
          "hint": "did you mean 'image'?"}
     ]  # fmt: skip
-    path = write(tmp_path, {"b.yml": "trust: {org: [a]}\n"})
+    path = write(tmp_path, {"b.yml": "files: [{path: run/x, contents: y}]\n"})
     assert [each["severity"] for each in check.as_json(check.check(path))] == ["warning"]
 
 

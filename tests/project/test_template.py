@@ -20,7 +20,7 @@ KEY = 'ssh-ed25519 AAAA "me" @ü'
 PROJECT = {
     ".github/workflows/build.yml", ".gitignore", ".vscode/settings.json", "README.md", "images/hello/build.yml",
     "images/hello/index.html", "pyproject.toml", "requirements.txt", "specs/edge.yml", "specs/schema.json",
-    "specs/recipe.schema.json", "specs/sources.schema.json",
+    "specs/recipe.schema.json", "specs/sources.schema.json", "specs/trust.schema.json",
 }  # fmt: skip
 
 

@@ -1,0 +1,130 @@
+"""Images that must be signed, from `doit lock` to the next build: a registry on loopback, and doit as people use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.oci import craft, servers
+from tests.oci.servers import Server
+from tests.project import doit, new_project
+from tests.trust import signing
+from tests.trust.signing import Key
+
+SPEC = """\
+init: ["HOST/acme/base:1"]
+services:
+  - {name: app, image: "HOST/acme/app:1", command: [/x]}
+build: {formats: [tar], arch: amd64}
+"""
+RULES = """\
+default: reject
+rules:
+  - {match: ["HOST/acme/*"], signers: [{cosign: trust/release.pub}]}
+  - {match: ["HOST/acme/base"], need: 0}
+"""
+
+
+class Signed:
+    """A project whose image is signed in a registry."""
+
+    def __init__(self, folder: Path, registry: Server) -> None:
+        self.folder, self.registry, self.key = folder, registry, Key()
+        self.root = new_project(folder / "project", node=SPEC.replace("HOST", registry.host))
+        (self.root / "trust").mkdir()
+        (self.root / "trust/release.pub").write_text(self.key.pem)
+        self.rules(RULES)
+        self.publish(self.key)
+
+    def rules(self, text: str) -> None:
+        (self.root / "specs/trust.yml").write_text(text.replace("HOST", self.registry.host))
+
+    def publish(self, *keys: Key) -> str:
+        """Puts the image into the registry, signed by `keys` alone; returns its index's digest."""
+        layout = self.folder / "layout"
+        craft.image(layout, [craft.archive(craft.entry("x", mode=0o755))], name="1")
+        index, _ = signing.image(layout, "1")
+        signatures = [key.bundle(index) for key in keys]
+        referrers = [signing.referrer(index, each) for each in signatures]
+        for data in (signing.EMPTY, *signatures, *referrers):
+            craft.put(layout, data)
+        entries = [signing.descriptor(each, signing.MANIFEST) for each in referrers]
+        fallback = json.dumps({"schemaVersion": 2, "mediaType": signing.INDEX, "manifests": entries}).encode()
+        craft.tagged(layout, fallback, index.replace(":", "-"), signing.INDEX)
+        self.registry.hold(layout)
+        return index
+
+
+@pytest.fixture
+def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Signed]:
+    with servers.server() as registry:
+        made = Signed(tmp_path, registry)
+        monkeypatch.chdir(made.root)
+        yield made
+
+
+def lock() -> Any:
+    return json.loads(Path("specs/node.lock").read_text())
+
+
+def test_from_the_lock_to_the_next_build(signed: Signed) -> None:
+    host, registry = signed.registry.host, signed.registry
+    assert f"{host}/acme/app:1: signed by sha256:" in doit("lock")
+    records = lock()["images"][f"{host}/acme/app:1"]["signatures"]
+    assert [each["rule"] for each in records] == [f"{host}/acme/*"]
+    assert "signatures" not in lock()["images"][f"{host}/acme/base:1"]
+    doit("build")
+    asked = len(registry.log)
+    doit("build")
+    assert len(registry.log) == asked, "what is built asks nobody"
+    assert "nothing moved" in doit("lock", "--check")
+
+    shown = doit("trust:node")
+    assert f"{host}/acme/app:1: {host}/acme/* (specs/trust.yml:3:14): 1 of trust/release.pub" in shown
+    assert "sigstore, verified as of 20" in shown and f"{host}/acme/base:1: no rule needs a signature" in shown
+
+    other = Key()
+    Path("trust/release.pub").write_text(other.pem)
+    told = doit("build", code=3)
+    assert f"specs/trust.yml:3:14: {host}/acme/app:1: signed by 0 of the 1 signers" in told and "doit lock" in told
+    assert "lacks 1: `doit lock`" in doit("trust")
+    assert "signed by 0 of the 1 signers" in doit("lock", "--check", code=1)
+    signed.publish(signed.key, other)
+    told = doit("lock", "--check", code=1)
+    assert f"{host}/acme/app:1: signed for '{host}/acme/*' by sha256:" in told and " -> sha256:" in told
+    assert "signed by sha256:" in doit("lock")
+    doit("build")
+
+
+def test_the_first_build_locks_the_signatures_too(signed: Signed) -> None:
+    doit("build")
+    assert len(lock()["images"][f"{signed.registry.host}/acme/app:1"]["signatures"]) == 1
+    assert Path("specs/node.evidence").exists()
+
+
+def test_an_image_that_is_not_signed_is_neither_locked_nor_built(signed: Signed) -> None:
+    signed.publish(Key())
+    for words in (["lock"], ["build"]):
+        told = doit(*words, code=3)
+        assert "signed by 0 of the 1 signers" in told and f"asked: http://{signed.registry.host}/acme/app" in told
+    assert not Path("specs/node.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("default: reject\n", "specs/node.yml:1:8: no rule matches HOST/acme/base, and `default: reject` refuses it"),
+        ("rules: [{match: ['**'], signers: [{cosign: no.pub}]}]\n", "specs/trust.yml:1:44: there is no file 'no.pub'"),
+        ("rules: [{match: ['**'], signer: []}]\n", "specs/trust.yml:1:25: rules[0]: unknown key 'signer'"),
+        ("rules: [{match: ['**']}]\n", "specs/trust.yml:1:9: rules[0]: names no signers"),
+        ("rules: [{match: ['HOST/*/app'], need: 0}, {match: ['HOST/**'], need: 0}]\n",
+         "specs/node.yml:3:24: two rules for HOST/acme/app have equally long literal prefixes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_an_error_at_its_line(signed: Signed, rules: str, message: str) -> None:
+    signed.rules(rules)
+    assert message.replace("HOST", signed.registry.host) in doit("check", code=3)
