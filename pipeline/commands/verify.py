@@ -1,4 +1,7 @@
-"""doit verify: build everything again under other conditions, compare hashes, name the first difference."""
+"""doit verify: build everything again under other conditions, compare hashes, name the first difference.
+
+With --running, a running node is compared with its record instead.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.host.terminal import say
+from pipeline.host.terminal import printable, say
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project.project import Project
-from pipeline.tasks.command import command
+from pipeline.tasks.command import command, one
 
 if TYPE_CHECKING:
     from pipeline.inspect.conditions import Conditions
@@ -27,6 +30,10 @@ class NotReproducible(NodekilnError):
     """Runs disagree, or one could not be made."""
 
 
+class NotAsRecorded(NodekilnError):
+    """A running node differs from its record."""
+
+
 class OtherVersion(BadInput):
     """A record that this nodekiln cannot meet, because stages make other bytes by now."""
 
@@ -40,16 +47,24 @@ class OtherVersion(BadInput):
     json="write the table to this file as JSON ('-': to standard output)",
     jobs="how many runs go side by side (default: one for each processor, at most 4)",
     diffoscope="have diffoscope explain a difference too, where it is installed",
+    running="build nothing: compare the node at ssh://root@HOST[:PORT] with its record",
+    files="--running: compare all files of its root, too",
+    quote="--running: have its TPM sign its registers, by the key in this file (made at its first use)",
 )
 def run(
     project: Project, names: Sequence[str], runs: int = 2, full: bool = False, formats: str = "", against: str = "",
-    json: str = "", jobs: int = 0, diffoscope: bool = True,
+    json: str = "", jobs: int = 0, diffoscope: bool = True, running: str = "", files: bool = False, quote: str = "",
 ) -> None:  # fmt: skip
     """Prints a table for each spec; NotReproducible (exit code 1) unless every run made the same of every format."""
     from pipeline.inspect import conditions
     from pipeline.inspect import record as records
     from pipeline.inspect.runs import Verification
 
+    if running:
+        _check_running(project, one(names, "verify", project), running, formats, against, json, files, quote)
+        return
+    if files or quote:
+        raise BadInput("--files and --quote are about a running node: add --running ssh://root@HOST")
     for name in names:
         record = records.read(project.store, against) if against else None
         if record is not None:
@@ -62,6 +77,26 @@ def run(
         outputs = _outputs(project, name, targets, formats, record)
         verification = Verification(project, name, lock, outputs, diffoscope)
         _verify(verification, conditions.select(runs, full), record, jobs or min(os.cpu_count() or 1, JOBS), json)
+
+
+def _check_running(
+    project: Project, name: str, running: str, formats: str, against: str, json: str, files: bool, quote: str
+) -> None:
+    """Prints what a node has to have and has. NotAsRecorded if something differs."""
+    from pipeline.inspect import report as reports
+    from pipeline.inspect.attested import check
+
+    found = check(project, name, running, formats, against, files, quote)
+    if json == "-":
+        say(reports.json_text(found), end="")
+    else:
+        say("\n".join([printable(found.title), *found.tables[0].lines()]))
+        if json:
+            Path(json).write_text(reports.json_text(found))
+    if found.document["differs"]:
+        raise NotAsRecorded(f"{name} at {running} differs from its record: {found.summary}")
+    if json != "-":
+        say(f"{name}: {found.summary}")
 
 
 def _verify(

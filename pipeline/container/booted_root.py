@@ -22,6 +22,14 @@ HIDDEN: Mapping[str, str] = {
     "boot": "formats that boot leave out what is below /boot",
 }
 """Directory whose contents in the root are hidden after boot -> the reason."""
+MOUNTS: Mapping[str, str] = {
+    "dev": "devtmpfs", "dev/mqueue": "mqueue", "dev/pts": "devpts", "dev/shm": "tmpfs", "proc": "proc", "run": "tmpfs",
+    "sys": "sysfs", "sys/firmware/efi/efivars": "efivarfs", "sys/fs/bpf": "bpf", "sys/fs/cgroup": "cgroup2",
+    "sys/fs/fuse/connections": "fusectl", "sys/fs/pstore": "pstore", "sys/fs/selinux": "selinuxfs",
+    "sys/kernel/config": "configfs", "sys/kernel/debug": "debugfs", "sys/kernel/security": "securityfs",
+    "tmp": "tmpfs", "var": "tmpfs",
+}  # fmt: skip
+"""Mount point -> file system, of all that init mounts."""
 INIT_PATHS = (
     "dev/pts", "dev/shm", "dev/mqueue", "run/config", "run/containerd", "run/lock", "run/log/onboot", "run/nodekiln",
     "run/resolvconf/resolv.conf", "var/cache", "var/empty", "var/lib/containerd", "var/local", "var/lock",

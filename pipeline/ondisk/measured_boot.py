@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from uuid import UUID
 
 from pipeline.ondisk import Structure, efivars, pe
@@ -43,7 +43,12 @@ def stub_version(magic: bytes) -> int:
 
 def pcr4(image: bytes) -> bytes:
     """Returns PCR 4 after a boot option started the program with the Authenticode hash `image`, and nothing before."""
-    return _extended(hashlib.sha256(BOOT_ACTION).digest(), hashlib.sha256(SEPARATOR).digest(), image)
+    return _extended(*pcr4_events(image))
+
+
+def pcr4_events(image: bytes) -> list[bytes]:
+    """Returns the digests that PCR 4 is extended by then, in order."""
+    return [hashlib.sha256(BOOT_ACTION).digest(), hashlib.sha256(SEPARATOR).digest(), image]
 
 
 def pcr7(contents: Mapping[str, bytes], certificate: bytes) -> bytes | None:
@@ -75,11 +80,18 @@ def pcr11(version: int, digests: Mapping[str, bytes]) -> bytes | None:
 
     digests: name of a section -> SHA-256 of its content in memory.
     """
-    events = []
-    for name in SECTIONS.get(version, ()):
-        if name in digests:
-            events += [hashlib.sha256(name.encode() + b"\0").digest(), digests[name]]
+    events = [each for name in measured(version, digests) for each in (name_digest(name), digests[name])]
     return _extended(*events) if version in SECTIONS else None
+
+
+def measured(version: int, names: Container[str]) -> list[str]:
+    """Returns those sections of a program that the stub of `version` measures, in its order."""
+    return [name for name in SECTIONS.get(version, ()) if name in names]
+
+
+def name_digest(section: str) -> bytes:
+    """Returns the digest that PCR 11 is extended by before that of the section's content."""
+    return hashlib.sha256(section.encode() + b"\0").digest()
 
 
 def _extended(*digests: bytes) -> bytes:

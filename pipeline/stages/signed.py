@@ -26,7 +26,7 @@ from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 from pipeline.writers import FormatError, authenticode
 
-VERSION = f"3 authenticode-{authenticode.VERSION}"
+VERSION = f"4 authenticode-{authenticode.VERSION}"
 PATH = ("sign",)
 """Key of `build:` that a problem is about."""
 PROGRAM = ".efi"
@@ -63,7 +63,7 @@ def signed(store: Store, program: Digest, sign: Mapping[str, Any] | None) -> Dig
 
 
 def record(store: Store, program: Digest, sign: Mapping[str, Any] | None = None) -> Digest:
-    """Returns a tree {"record.json", "attributes"} of an unsigned program: its digests, the PCRs, who signed it.
+    """Returns a tree {"record.json", "attributes"} of an unsigned program: digests, PCRs, command line, who signed it.
 
     The root hash is that of the root that its command line binds (dm-verity); null without one.
     """
@@ -72,11 +72,19 @@ def record(store: Store, program: Digest, sign: Mapping[str, Any] | None = None)
     attributes = ondisk.signed_attributes(image)
     digest = f"sha256:{hashlib.sha256(attributes).hexdigest()}"
     parts = _sections(store, content)
-    registers = {**_registers(store, parts, image), "7": _policy(sign)}
+    line = store.bytes(parts.get(".cmdline", ()))
+    version, digests = _measured(store, parts)
+    registers = {
+        "4": measured_boot.pcr4(image),
+        "7": _policy(sign),
+        "11": measured_boot.pcr11(version, digests),
+    }
     facts = {
         "authenticode": f"sha256:{image.hex()}",
+        "command-line": line.rstrip(b"\0").decode("utf-8", "surrogateescape").strip(),
         "pcrs": {number: value.hex() for number, value in registers.items() if value},
-        "root-hash": _root_hash(store.bytes(parts.get(".cmdline", ()))),
+        "root-hash": _root_hash(line),
+        "sections": [[name, digests[name].hex()] for name in measured_boot.measured(version, digests)],
         "signed-attributes": digest,
         "signer": _signer(sign, digest),
         "unsigned": sha256(store, content),
@@ -107,12 +115,11 @@ def _root_hash(line: bytes) -> str | None:
     return found[1].decode() if found else None
 
 
-def _registers(store: Store, parts: Mapping[str, Content], image: bytes) -> dict[str, bytes | None]:
-    """Returns the expected registers, by number; None where the stub's order is not known."""
+def _measured(store: Store, parts: Mapping[str, Content]) -> tuple[int, dict[str, bytes]]:
+    """Returns the version of a program's stub, and the digests of the sections that it measures."""
     version = measured_boot.stub_version(store.bytes(parts[".sdmagic"])) if ".sdmagic" in parts else 0
-    wanted = measured_boot.SECTIONS.get(version, ())
-    digests = {name: bytes.fromhex(sha256(store, part).hex) for name, part in parts.items() if name in wanted}
-    return {"4": measured_boot.pcr4(image), "11": measured_boot.pcr11(version, digests)}
+    names = measured_boot.measured(version, parts)
+    return version, {name: bytes.fromhex(sha256(store, parts[name]).hex) for name in names}
 
 
 def _policy(sign: Mapping[str, Any] | None) -> bytes | None:

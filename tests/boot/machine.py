@@ -111,8 +111,13 @@ class Machine:
 
 
 @contextmanager
-def running(folder: Path, *words: str, network: str = "", arch: str = "amd64") -> Iterator[Machine]:
-    """A machine with what `words` say (a disk, or a kernel); `network` are more options of QEMU's user network."""
+def running(
+    folder: Path, *words: str, network: str = "", arch: str = "amd64", inherited: Sequence[int] = ()
+) -> Iterator[Machine]:
+    """A machine with what `words` say (a disk, or a kernel); `network` are more options of QEMU's user network.
+
+    inherited: descriptors that `words` name.
+    """
     port, monitor = free_port(), folder / "monitor"
     need(qemu.EMULATORS[arch].program, qemu.EMULATORS[arch].packages.split()[0])
     command = [
@@ -120,7 +125,7 @@ def running(folder: Path, *words: str, network: str = "", arch: str = "amd64") -
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22{network}", "-device", "virtio-net-pci,netdev=net",
         *words,
     ]  # fmt: skip
-    with started(command, port, monitor) as machine:
+    with started(command, port, monitor, inherited) as machine:
         yield machine
 
 

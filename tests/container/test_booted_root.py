@@ -64,6 +64,14 @@ def test_the_list_is_what_init_does() -> None:
     assert set(booted_root.INIT_PATHS) - created == others
 
 
+def test_the_file_systems_are_those_that_init_mounts() -> None:
+    mounted = {place: kind for kind, place in re.findall(r"\bmount -t (\w+) .*? /([a-z/0-9]+)$", RC_INIT, re.MULTILINE)}
+    extra = re.search(r"^for extra in (.*?); do", RC_INIT, re.MULTILINE | re.DOTALL)
+    assert extra is not None
+    pairs = (each.split(":") for each in extra[1].replace("\\\n", " ").split())
+    assert mounted | {f"sys/{place}": kind for kind, place in pairs} == booted_root.MOUNTS
+
+
 def examined(store: Store, folder: Path, text: str, label: dict[str, Any] | None = None) -> list[str]:
     """The warnings of a spec whose images have a program, and /etc/motd."""
     (folder / "a.yml").write_text(text)
