@@ -29,7 +29,7 @@ LARGEST_ACCURACY = 86400
 """Maximum number in an accuracy: a day, in seconds."""
 BASELINE_POLICY, BASELINE_ACCURACY = "0.4.0.2023.1.1", timedelta(seconds=1)
 """Policy whose authorities are accurate to a second (RFC 3628, 5.2)."""
-EXPLICIT_0, EXPLICIT_1, KEY_IDENTIFIER = 0xA0, 0xA1, 0x80
+EXPLICIT_0, KEY_IDENTIFIER = 0xA0, 0x80
 
 
 class Token(NamedTuple):
@@ -82,12 +82,13 @@ def parse(data: bytes) -> Token:
 
 
 def _certificates(fields: list[der.Element]) -> tuple[tuple[bytes, ...], list[der.Element]]:
-    """Returns the certificates of SignedData, and the fields after them and after revocation lists (RFC 5652, 5.1)."""
-    certificates: tuple[bytes, ...] = ()
-    if fields and fields[0].tag == EXPLICIT_0:
-        certificates = tuple(each.encoding for each in der.children(fields[0].content))
-        fields = fields[1:]
-    return certificates, fields[1:] if fields and fields[0].tag == EXPLICIT_1 else fields
+    """Returns the certificates of SignedData, and the fields after them (RFC 5652, 5.1).
+
+    Revocation lists are not taken: nothing signs that they belong to the time stamp.
+    """
+    if not fields or fields[0].tag != EXPLICIT_0:
+        return (), fields
+    return tuple(each.encoding for each in der.children(fields[0].content)), fields[1:]
 
 
 def _info(data: bytes) -> tuple[tuple[keys.Hash, bytes], datetime, timedelta]:
