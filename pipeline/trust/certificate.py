@@ -82,6 +82,14 @@ def sequence(element: der.Element) -> list[der.Element]:
     return der.children(der.expect(element, der.SEQUENCE))
 
 
+def first(element: der.Element) -> der.Element:
+    """Returns the first element of a SEQUENCE. ValueError."""
+    elements = sequence(element)
+    if not elements:
+        raise ValueError("an empty sequence")
+    return elements[0]
+
+
 def bits(element: der.Element) -> bytes:
     """Returns the bytes of a BIT STRING with whole bytes. ValueError."""
     content = der.expect(element, der.BIT_STRING)

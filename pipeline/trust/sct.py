@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pipeline.ondisk import der
 from pipeline.trust import keys
-from pipeline.trust.certificate import EXPLICIT_EXTENSIONS, Certificate, sequence
+from pipeline.trust.certificate import EXPLICIT_EXTENSIONS, Certificate, first, sequence
 from pipeline.trust.error import SignatureRefusal, about
 from pipeline.trust.root import Log
 
@@ -18,6 +18,8 @@ SHA256_RSA, SHA256_ECDSA = b"\4\1", b"\4\3"
 """SignatureAndHashAlgorithm (RFC 5246, 7.4.1.4.1)."""
 MAXIMUM = 16
 """Maximum number of time stamps in a certificate."""
+LATEST = 1 << 47
+"""Latest time of a time stamp, in milliseconds since 1970: beyond the year 6000."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,7 +64,7 @@ def parse(data: bytes) -> list[Timestamp]:
         if entry.take(1) != V1:
             raise ValueError("not of version 1")
         log_id, time = entry.take(32), int.from_bytes(entry.take(8), "big")
-        if time >= 1 << 48:
+        if time >= LATEST:
             raise ValueError("a time far from now")
         stamps.append(Timestamp(log_id, time, entry.vector(2), entry.take(2), entry.vector(2)))
         entry.end()
@@ -73,7 +75,7 @@ def precertificate(certificate: Certificate) -> bytes:
     """Returns the part of `certificate` that the log saw: without the extension of time stamps (3.2). ValueError."""
     *fields, explicit = sequence(der.read(certificate.tbs))
     extensions = sequence(der.read(der.expect(explicit, EXPLICIT_EXTENSIONS)))
-    kept = [each.encoding for each in extensions if sequence(each)[0].encoding != der.identifier(EXTENSION)]
+    kept = [each.encoding for each in extensions if first(each).encoding != der.identifier(EXTENSION)]
     rest = der.encode(EXPLICIT_EXTENSIONS, der.encode(der.SEQUENCE, *kept)) if kept else b""
     return der.encode(der.SEQUENCE, *(each.encoding for each in fields), rest)
 

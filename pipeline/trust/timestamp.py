@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pipeline.ondisk import der
 from pipeline.trust import chain, keys
-from pipeline.trust.certificate import Certificate, sequence
+from pipeline.trust.certificate import Certificate, first, sequence
 from pipeline.trust.error import SignatureRefusal, about
 from pipeline.trust.root import Authority
 from pipeline.trust.timestamp_token import KEY_IDENTIFIER, Token, hash_name, parse
@@ -74,12 +74,13 @@ def _verify_signature(certificate: Certificate, token: Token) -> None:
 def _check_certificate_attribute(certificate: Certificate, attributes: dict[str, der.Element]) -> None:
     """Checks that the signer named `certificate` as its own, the first in a list (RFC 3161, 2.4.1; RFC 5816)."""
     if attribute := attributes.get(SIGNING_CERTIFICATE_V2):
-        algorithm, *_ = fields = sequence(sequence(sequence(attribute)[0])[0])
-        hash = hash_name(algorithm) if algorithm.tag == der.SEQUENCE else "sha256"
-        named = fields[1 if algorithm.tag == der.SEQUENCE else 0]
+        named, *rest = sequence(first(first(attribute)))
+        hash: keys.Hash = "sha256"
+        if named.tag == der.SEQUENCE:
+            hash, (named, *_) = hash_name(named), rest
         digest = hashlib.new(hash, certificate.encoding).digest()
     elif attribute := attributes.get(SIGNING_CERTIFICATE):
-        named = sequence(sequence(sequence(attribute)[0])[0])[0]
+        named = first(first(first(attribute)))
         digest = hashlib.sha1(certificate.encoding, usedforsecurity=False).digest()
     else:
         raise SignatureRefusal("it does not name its signer's certificate")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipeline.ondisk import der
 from pipeline.ondisk.x509 import GENERALIZED_TIME
 from pipeline.trust import chain, keys
-from pipeline.trust.certificate import dotted, sequence, time
+from pipeline.trust.certificate import dotted, first, sequence, time
 
 SIGNED_DATA, TIME_STAMP = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
 CONTENT_TYPE, MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
@@ -127,7 +127,7 @@ def hash_name(algorithm: der.Element) -> keys.Hash:
 
 def _algorithm(algorithm: der.Element, hash: keys.Hash) -> bytes:
     """Returns the algorithm of the signature; rsaEncryption means RSA with the signer's hash (RFC 3370, 3.2)."""
-    if sequence(algorithm)[0].encoding == RSA_ENCRYPTION:
+    if first(algorithm).encoding == RSA_ENCRYPTION:
         return der.encode(der.SEQUENCE, der.identifier(RSA_SIGNATURES[hash]))
     return algorithm.encoding
 

@@ -6,9 +6,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pipeline.ondisk import der
-from pipeline.trust import certificate
+from pipeline.trust import certificate, chain, keyless
 from pipeline.trust.error import SignatureRefusal
-from tests.trust.certificates import issue
+from tests.trust.certificates import MIDDLE, issue
+from tests.trust.der_edits import edits
 
 
 def test_fields_are_those_that_another_reader_sees() -> None:
@@ -34,6 +35,19 @@ def test_a_flipped_byte_changes_a_field_or_is_refused() -> None:
             assert str(error).startswith("certificate: ")
             continue
         assert (other.tbs, other.signature) != (parsed.tbs, parsed.signature)
+
+
+def test_an_edited_element_is_another_certificate_or_is_refused() -> None:
+    data = issue("name", authority=True, length=1, purposes=("code",)).certificate.public_bytes(Encoding.DER)
+    for edited in edits(data):
+        try:
+            other = certificate.parse(edited)
+            chain.verify([other], chain.CODE_SIGNING, MIDDLE)
+            keyless.identity(other)
+        except SignatureRefusal as error:
+            assert str(error).isprintable()
+            continue
+        pytest.fail("an authority's certificate signs nothing")
 
 
 @pytest.mark.parametrize(("text", "time"), [

@@ -40,7 +40,7 @@ def test_a_statement_is_about_the_digests_of_its_subjects() -> None:
     {"subject": [{"name": "x"}]}, {"predicateType": ""}, {"predicateType": 1}, {"subject": [{"digest": "x"}]},
 ])  # fmt: skip
 def test_another_statement_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(SignatureRefusal, match="^statement: "):
+    with pytest.raises(SignatureRefusal, match=r"^statement: "):
         statement.parse(payload(**changes))
 
 

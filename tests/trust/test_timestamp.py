@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.ondisk import der
-from pipeline.trust import timestamp
+from pipeline.trust import timestamp, timestamp_token
 from pipeline.trust.certificate import sequence
 from pipeline.trust.error import SignatureRefusal
 from pipeline.trust.root import Authority, Validity
 from tests.judges import need, run
 from tests.trust.certificates import START, Issued, issue
+from tests.trust.der_edits import edits
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 SETTINGS = """
@@ -96,8 +97,27 @@ def test_each_flipped_byte_is_refused(tmp_path: Path) -> None:
     for at in range(len(reply)):
         flipped = bytearray(reply)
         flipped[at] ^= 1
-        with pytest.raises(SignatureRefusal, match="^time stamp: "):
+        with pytest.raises(SignatureRefusal, match=r"^time stamp: "):
             timestamp.verify_response(bytes(flipped), DATA, authorities)
+
+
+@pytest.mark.parametrize("certificate_hash", ["sha1", "sha256"])
+def test_an_edited_element_is_refused_unless_it_is_of_the_unsigned_certificates(
+    tmp_path: Path, certificate_hash: str
+) -> None:
+    server = Server(tmp_path, certificate_hash=certificate_hash)
+    reply, authorities = server.stamp(with_certificates=True), server.authorities()
+    for edited in edits(reply):
+        try:
+            timestamp.verify_response(edited, DATA, authorities)
+        except SignatureRefusal:
+            continue
+        assert without_certificates(edited) == without_certificates(reply)
+
+
+def without_certificates(reply: bytes) -> timestamp_token.Token:
+    _, token = sequence(der.read(reply))
+    return timestamp_token.parse(token.encoding)._replace(certificates=())
 
 
 def test_a_reply_without_a_token_or_with_a_remark_is_refused(tmp_path: Path) -> None:
