@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from pipeline.trust import bundle, keys, root
 from pipeline.trust.error import SignatureRefusal
+from tests.project import ROOT
 from tests.trust import sigstore
 from tests.trust.vectors import SIGSTORE, cases, needs_vectors
 
@@ -235,3 +238,8 @@ def test_base64_has_one_spelling() -> None:
         digest["digest"] = other
 
     refused(KEYLESS, respell, "digest is not base64")
+
+
+def test_cryptography_is_imported_when_something_is_verified_and_not_before() -> None:
+    code = "import sys, pipeline.trust.bundle; sys.exit('cryptography' in sys.modules or 'socket' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
