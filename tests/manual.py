@@ -6,7 +6,7 @@ keep their text: only their tables are replaced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,18 @@ def baseline_rules() -> str:
         lines += ["| rule | fact | expected | reason |", "|---|---|---|---|"]
         lines += [f"| {' | '.join(_rule(rule))} |" for rule in each.rules]
         lines.append("")
+    lines += ["## Keys of a baseline", "", *describe.table(baseline.Baseline, heading=False)]
+    lines += ["### Rule", "", str(baseline.Rule.__doc__), "", *describe.table(baseline.Rule, heading=False)]
+    lines += [
+        f"Facts of the node: {_code(baseline.NODE_FACTS)}, {_code(f'{each}…' for each in baseline.FAMILIES)}.",
+        "",
+    ]
+    lines += [f"Facts of containers: {_code(baseline.CONTAINER + name for name in baseline.KEYS)}."]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _linked(source: str) -> str:

@@ -22,7 +22,7 @@ class WeakNode(NodekilnError):
 
 @command(
     "the node's security posture, and what weakens it by the baselines of others, with the line of the spec",
-    baseline="baselines to compare with, separated by commas: bottlerocket, cis, kspp, talos (default: all)",
+    baseline="baselines to compare with, separated by commas: bottlerocket, cis, kspp, talos (default: all), or files",
     accept="weak points to accept, separated by commas: BASELINE:RULE, or BASELINE:RULE@CONTAINER",
     strict="exit code 1 if a rule is broken that is not accepted, for CI",
     every="show every rule: also those that hold or are not for container hosts",

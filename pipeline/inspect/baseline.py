@@ -20,6 +20,8 @@ from pipeline.language.reader import InvalidValue, Reader
 from pipeline.language.schema import Key, kind, mapping, violations
 from pipeline.model.errors import BadInput
 
+SUFFIX = ".yml"
+"""End of the name of a file with a baseline."""
 FOLDER = Path(__file__).with_name("baselines")
 CONTAINER = "container."
 """Prefix of the facts of containers. A rule about one is for each container."""
@@ -173,20 +175,26 @@ class Judged(NamedTuple):
 
 def names() -> tuple[str, ...]:
     """Returns the names of the baselines that come with nodekiln, sorted."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yml")))
+    return tuple(sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}")))
 
 
 def find(name: str) -> Baseline:
-    """Returns the baseline `name`. BadInput if there is none."""
+    """Returns the baseline `name`, or that in the file of this path. BadInput if there is none."""
+    if name.endswith(SUFFIX):
+        return read(Path(name))
     if name not in names():
         hint = suggestion(name, names()) or f"there are {', '.join(names())}"
         raise BadInput(f"there is no baseline {name!r} ({hint})")
-    return read(FOLDER / f"{name}.yml")
+    return read(FOLDER / f"{name}{SUFFIX}")
 
 
 def read(path: Path) -> Baseline:
     """Reads a file with a baseline. Problems with everything that is wrong in it."""
-    node, reader = document.parse(path.read_bytes(), str(path)), Reader()
+    try:
+        unsafe_text = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    node, reader = document.parse(unsafe_text, str(path)), Reader()
     if node is None:
         raise document.problem_at(str(path), 1, 1, "the file says nothing", "title, sources and rules")
     try:

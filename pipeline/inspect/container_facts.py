@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pipeline.container.sandbox import FILE_CAPABILITIES, SET_ID
 from pipeline.model.tree import File, Tree
 
 Words = tuple[str, ...]
@@ -27,10 +28,6 @@ HOST, NEW = "host", "new"
 SHARED = frozenset({"shared", "rshared"})
 """Mount options by which mounts of the container reach the node."""
 ALLOWING = "SCMP_ACT_ALLOW"
-CAPABILITY_XATTR = "security.capability"
-"""Attribute of a file with capabilities (capabilities(7))."""
-SET_ID = 0o6000
-"""Mode bits of a set-user-id or set-group-id file."""
 PIDS, MEMORY = "4096", "auto"
 """Limits that the supervisor of images/init gives a service which has none (lua/policy.lua; a test compares)."""
 
@@ -151,5 +148,5 @@ def _limits(resources: Json, config: Json, supervised: bool) -> dict[str, Words 
 def set_id_files(files: Tree) -> Iterator[str]:
     """Yields the set-user-id and set-group-id files in a tree, and files with capabilities."""
     for path, entry in files.items():
-        if type(entry) is File and (entry.mode & SET_ID or any(name == CAPABILITY_XATTR for name, _ in entry.xattrs)):
+        if type(entry) is File and (entry.mode & SET_ID or FILE_CAPABILITIES in dict(entry.xattrs)):
             yield path

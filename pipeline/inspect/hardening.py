@@ -162,12 +162,12 @@ class Hardening(NamedTuple):
 
 
 def harden(posture: Posture, names: Iterable[str], accept: Iterable[str] = ()) -> Hardening:
-    """Returns the findings of the baselines `names`.
+    """Returns the findings of the baselines `names`; one in a file is called as that, without its folder and ending.
 
     accept: findings that are not weak: `BASELINE:RULE`, or `BASELINE:RULE@SUBJECT` for one container or the node.
     BadInput for one that is about no finding, so that no misspelled word hides anything.
     """
-    chosen = {name: baselines.find(name) for name in names}
+    chosen = {name.rpartition("/")[2].removesuffix(baselines.SUFFIX): baselines.find(name) for name in names}
     findings = [finding for name in chosen for finding in _findings(posture, name, chosen[name])]
     words = {*accept}
     if unused := words - {word for each in findings for word in (each.name, f"{each.name}@{each.subject}")}:

@@ -3,7 +3,7 @@
 As in container_facts, a fact is a tuple of words, and None is unknown. A prefix names a family of facts:
 
     cmdline.NAME    each value of the parameter; "" without a value
-    sysctl.KEY      the value that the step which sets kernel parameters writes
+    sysctl.KEY      the value that the step which sets kernel parameters writes, else that of the command line
     mount.PATH      the options of the mount that init makes there
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.inspect.container_facts import Words, set_id_files
-from pipeline.kernel.sysctl import Assignment, decisive
+from pipeline.kernel.sysctl import Assignment, decisive, path
 from pipeline.model.tree import Tree
 
 CMDLINE, SYSCTL, MOUNT = "cmdline.", "sysctl.", "mount."
@@ -51,7 +51,7 @@ class Node(NamedTuple):
             return None if self.cmdline is None else parameters(self.cmdline).get(_plain(name[len(CMDLINE) :]), ())
         if name.startswith(SYSCTL):
             line = decisive(self.sysctls, name[len(SYSCTL) :])
-            return () if line is None else (" ".join(line.value.split()),)
+            return on_cmdline(self.cmdline, name[len(SYSCTL) :]) if line is None else (" ".join(line.value.split()),)
         if name.startswith(MOUNT):
             return None if self.init is None else mounts(self.init).get(name[len(MOUNT) :])
         return self.facts[name]
@@ -69,6 +69,25 @@ def parameters(line: str) -> dict[str, Words]:
         name, _, value = word.replace('"', "").partition("=")
         found[_plain(name)] = (*found.get(_plain(name), ()), value)
     return found
+
+
+def on_cmdline(line: str | None, key: str) -> Words:
+    """Returns the value of the kernel parameter `key` that a command line sets: as `sysctl.KEY`, or by another name.
+
+    Source: kernel-parameters.txt (sysctl.*, panic, oops).
+    """
+    words = parameters(line or "")
+    found = [
+        value
+        for name, values in words.items()
+        if name.startswith(SYSCTL) and path(name[len(SYSCTL) :]) == _plain(path(key))
+        for value in values
+    ]
+    if not found and path(key) == "kernel/panic":
+        found = [*words.get("panic", ())]
+    if not found and path(key) == "kernel/panic_on_oops":
+        found = ["1" for value in words.get("oops", ()) if value == "panic"]
+    return tuple(found[-1:])
 
 
 def _plain(name: str) -> str:

@@ -152,7 +152,10 @@ class Origins:
         if fact.startswith(CMDLINE):
             return self._at(("kernel", "cmdline", self._plan.arch))
         if fact.startswith(SYSCTL):
-            return self._of_sysctl(sysctl.decisive(node.sysctls, fact.removeprefix(SYSCTL)))
+            line = sysctl.decisive(node.sysctls, fact.removeprefix(SYSCTL))
+            if line is None and node_facts.on_cmdline(node.cmdline, fact.removeprefix(SYSCTL)):
+                return self._at(("kernel", "cmdline", self._plan.arch))
+            return self._of_sysctl(line)
         if fact in ("root-verity", "signed-programs"):
             return self._at(("build", "sign" if fact == "signed-programs" else "verity"))
         if fact == "unsigned-modules":

@@ -154,18 +154,19 @@ def manual() -> str:
         for record in _reachable(records):
             if record.__name__ not in shown:
                 shown[record.__name__] = record
-                lines += _table(record, heading=record not in records or isinstance(value, ListOf))
+                lines += table(record, heading=record not in records or isinstance(value, ListOf))
     return "\n".join(lines).rstrip() + "\n"
 
 
 def recipe_manual() -> str:
     """docs/reference/recipe.md."""
-    lines = [RECIPE_INTRODUCTION.strip(), "", "## build.yml", "", *_table(Build, heading=False)]
-    lines += ["## OwnFile", "", str(OwnFile.__doc__), "", *_table(OwnFile, heading=False)]
+    lines = [RECIPE_INTRODUCTION.strip(), "", "## build.yml", "", *table(Build, heading=False)]
+    lines += ["## OwnFile", "", str(OwnFile.__doc__), "", *table(OwnFile, heading=False)]
     return "\n".join(lines).rstrip().replace("(#config)", "(spec.md#container)") + "\n"
 
 
-def _table(record: type, heading: bool) -> Iterator[str]:
+def table(record: type, heading: bool) -> Iterator[str]:
+    """Yields the table of a class's keys, with its name and docstring above it if `heading`."""
     texts = meanings(record)
     if heading:
         yield from (f"### {record.__name__}", "", f"{record.__doc__}", "")
@@ -247,7 +248,7 @@ def formats_page(text: str) -> str:
 
 def packages(text: str) -> str:
     """docs/reference/packages.md, with its table of a source's keys as it has to be."""
-    _, _, *rows = list(_table(Source, heading=False))[:-1]
+    _, _, *rows = list(table(Source, heading=False))[:-1]
     return _with_table(text, "| key |", [tuple(row.strip("| ").split(" | ", 2)) for row in rows])
 
 

@@ -55,6 +55,20 @@ def test_strict_is_for_ci(project: Project) -> None:
     doit("harden:node", "--strict", "--baseline=kspp", f"--accept={','.join(weak)}", cwd=project.root)
 
 
+def test_a_baseline_of_one_s_own_is_a_file(inside: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "ours.yml"
+    rule = "{id: pids, fact: container.pids-limit, at-least: 1, reason: no floods}"
+    own.write_text(f'title: ours\nsources: ["https://example.org"]\nrules:\n  - {rule}\n')
+    harden.run.run(inside, ["node"], baseline=f"{own},kspp", accept="ours:pids@onboot/000-sysctl")
+    text = capsys.readouterr().out
+    assert "weak: kspp:" in text and "weak: ours:" not in text
+    own.write_text(own.read_text().replace("pids-limit", "pid-limit"))
+    with pytest.raises(BadInput, match=r"ours.yml:4:\d+: pids: there is no fact 'container.pid-limit' .did you mean"):
+        harden.run.run(inside, ["node"], baseline=str(own))
+    with pytest.raises(BadInput, match=r"none\.yml: cannot be read: No such file"):
+        harden.run.run(inside, ["node"], baseline="none.yml")
+
+
 def test_wrong_words(project: Project, inside: Project) -> None:
     with pytest.raises(BadInput, match="no baseline 'ciss'"):
         harden.run.run(inside, ["node"], baseline="ciss")

@@ -114,6 +114,28 @@ def test_a_step_that_sets_parameters_is_known_by_its_program(args: list[str], fo
     assert node_facts.applies_sysctls(args) is found
 
 
+@pytest.mark.parametrize(
+    ("line", "key", "words"),
+    [
+        ("panic=10", "kernel.panic", ("10",)),
+        ("panic=10 sysctl.kernel.panic=5", "kernel.panic", ("5",)),
+        ("oops=panic", "kernel.panic_on_oops", ("1",)),
+        ("oops=other", "kernel.panic_on_oops", ()),
+        ("sysctl.vm/swappiness=4 sysctl.vm.swappiness=5", "vm.swappiness", ("5",)),
+        ("sysctl.net.bridge-x.y=1", "net.bridge-x.y", ("1",)),
+        ("quiet", "kernel.panic", ()),
+        (None, "kernel.panic", ()),
+    ],
+)
+def test_the_command_line_sets_kernel_parameters_too(line: str | None, key: str, words: Words) -> None:
+    assert Node(line, None, (), {}).fact(f"sysctl.{key}") == words
+
+
+def test_a_file_is_read_after_the_command_line() -> None:
+    lines = sysctl.merged([{"a.conf": ("a.conf", "kernel.panic = 7")}])
+    assert Node("panic=10", None, lines, {}).fact("sysctl.kernel.panic") == ("7",)
+
+
 def test_a_fact_by_its_name() -> None:
     lines = sysctl.merged([{"a.conf": ("a.conf", "net.*.conf.x = 1  2\n")}])
     node = Node("pti=on", SCRIPT, lines, {"root": ("read-only",)})

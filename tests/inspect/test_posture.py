@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pipeline.inspect.posture import Origin
+from pipeline.inspect import hardening
+from pipeline.inspect.posture import Origin, posture
 from pipeline.project.project import Project
 from tests.inspect import nodes
+from tests.project import doit, signed
 
 SPEC = """\
 kernel:
@@ -122,3 +126,23 @@ def test_a_root_is_verified_if_each_format_does_so(inside: Project, build: str, 
     head, _, _ = SPEC.partition("build:")
     found = nodes.posture_of(inside, f"{head}build: {build}\n")
     assert found.node.facts["root-verity"] == words
+
+
+@pytest.mark.network
+def test_a_program_is_signed_once_its_build_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = signed.project(tmp_path / "p", "uki")
+    monkeypatch.chdir(root)
+    secure_boot = {"bottlerocket:secure-boot"}
+
+    def judge() -> tuple[object, set[str]]:
+        project = Project(root)
+        found = posture(project.store, project.target("node").plan, "node")
+        weak = hardening.harden(found, ["bottlerocket"]).weak
+        return found.node.facts["signed-programs"], {each.name for each in weak} & secure_boot
+
+    assert judge() == (None, set())
+    doit("build:node", cwd=root)
+    assert judge() == ((), secure_boot)
+    doit("sign:node", cwd=root)
+    doit("build:node", cwd=root)
+    assert judge() == (("signed",), set())
