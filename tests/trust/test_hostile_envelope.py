@@ -84,8 +84,9 @@ def check_vector(name: str, step: int) -> None:
 
 
 def unused(data: bytes, token: bytes | None) -> list[range]:
-    """Returns the offsets of what nothing verifies: the signing agent, with blanks around it, and, in a time stamp of the
-    vectors, a third certificate, which leads to another root than that of the trust store."""
+    """Returns the offsets of what nothing verifies: the signing agent with blanks around it; and, in time stamps of the
+    vectors, a third certificate, which leads to another root than that of the trust store.
+    """
     start = data.lower().index(b"io.cncf.notary.signingagent")
     parts = [range(start - 8, start + 52)]
     if token is None:
