@@ -15,7 +15,7 @@ BROKEN = [
     ("formats/tar.py", "options=()", 'options=("labels",)'),
     ("formats/tar.py", "Firmware.NONE", "Firmware.NOBODY"),
     ("formats/vmdk.py", 'Drive("vmdk"', 'Drive("vdi"'),
-    ("sections/trust.py", "Section(90, Trust, ", "Section(90, str, "),
+    ("sections/kernel.py", "Section(10, Kernel, ", "Section(10, str, "),
     ("sections/volumes.py", "components, images", "images, components"),
     ("readers/tar.py", "recognises, read", "read, recognises"),
     ("readers/tar.py", ", read", ""),

@@ -20,6 +20,7 @@ Signatures of sigstore:
     merkle              proofs that a log has an entry
     record              bodies of entries, compared with a signature
     statement           envelopes and in-toto statements
+    simplesigning       cosign's older signatures: a payload, and annotations of a layer
 
 Signatures of the Notary Project:
 

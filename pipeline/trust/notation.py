@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from pipeline.trust import certificate, codesigning, cose, countersignature, distinguished_name, document, jws
+from pipeline.trust import certificate, codesigning, cose, countersignature, distinguished_name, document, jws, keys
 from pipeline.trust.certificate import Certificate
 from pipeline.trust.error import SignatureRefusal
 from pipeline.trust.notary_envelope import AUTHORITY, LARGEST, Envelope
@@ -64,7 +64,8 @@ def verify(
     verified_time = _check_time(envelope, chain, store, time)
     ends = [] if verified_time is not None else [int(each.not_after.timestamp()) for each in chain]
     ends += [] if envelope.expiry is None else [envelope.expiry - 1]
-    signer = Signer("certificate", distinguished_name.text(chain[0].subject), time=verified_time)
+    key = keys.digest(keys.load(chain[0].key))
+    signer = Signer("certificate", distinguished_name.text(chain[0].subject), time=verified_time, key=key)
     return Verified(signer, metadata, min(ends, default=None))
 
 

@@ -227,8 +227,13 @@ def is_rejected(project: Rules, spec: Rules, name: str) -> bool:
 
 
 def different(signers: Iterable[Signer]) -> int:
-    """Returns the number of different signers: one key, or one identity, counts once."""
-    return len({signer.principal for signer in signers})
+    """Returns the number of different signers: those that share a key or an identity, also through others, are one."""
+    groups: list[frozenset[tuple[str, str, str]]] = []
+    for signer in signers:
+        joined = [group for group in groups if group & signer.marks]
+        groups = [group for group in groups if not group & signer.marks]
+        groups.append(signer.marks.union(*joined))
+    return len(groups)
 
 
 def is_listed(image: Sequence[str], org: Sequence[str], names: Iterable[str]) -> bool:

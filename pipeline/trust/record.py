@@ -62,7 +62,7 @@ def _hashedrekord_1(spec: Object, signed: Signed) -> None:
     _check_digest(hash.text("algorithm"), _hex(hash, "value"), signed)
     signature = spec.object("signature")
     _check_signature(signature.blob("content"), signed)
-    _check_verifier(_pem(signature.object("publicKey").blob("content")), signed)
+    _check_verifier(pem(signature.object("publicKey").blob("content")), signed)
 
 
 def _hashedrekord_2(spec: Object, signed: Signed) -> None:
@@ -78,7 +78,7 @@ def _dsse_1(spec: Object, signed: Signed) -> None:
     _check_payload(hash.text("algorithm"), _hex(hash, "value"), signed)
     signature = _one(spec, "signatures")
     _check_signature(signature.blob("signature"), signed)
-    _check_verifier(_pem(signature.blob("verifier")), signed)
+    _check_verifier(pem(signature.blob("verifier")), signed)
 
 
 def _dsse_2(spec: Object, signed: Signed) -> None:
@@ -101,7 +101,7 @@ def _intoto_2(spec: Object, signed: Signed) -> None:
     with about("signature"):
         inner = signature.blob("sig").decode("ascii")
     _check_signature(decode_base64(inner, "the signature"), signed)
-    _check_verifier(_pem(signature.blob("publicKey")), signed)
+    _check_verifier(pem(signature.blob("publicKey")), signed)
 
 
 def _one(fields: Object, name: str) -> Object:
@@ -145,10 +145,10 @@ def _verifier(fields: Object) -> tuple[bool, bytes]:
     return is_certificate, fields.object("x509Certificate" if is_certificate else "publicKey").blob("rawBytes")
 
 
-def _pem(data: bytes) -> tuple[bool, bytes]:
+def pem(data: bytes) -> tuple[bool, bytes]:
     """Returns whether a PEM text (RFC 7468) is a certificate, else a public key, and its DER."""
     with about("PEM"):
-        first, *lines, last = data.decode("ascii").strip().splitlines()
+        first, *lines, last = data.decode("ascii").removesuffix("\n").split("\n")
         if first not in (PEM_CERTIFICATE, PEM_KEY) or last != first.replace("BEGIN", "END"):
             raise ValueError("neither a certificate nor a public key")
         return first == PEM_CERTIFICATE, decode_base64("".join(lines), "it")

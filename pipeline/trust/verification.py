@@ -19,8 +19,8 @@ PREDICATES = ("", "https://sigstore.dev/cosign/sign/v1")
 """Types of statements that are signatures of an image; "" for a signature of the manifest itself. An attestation, such
 as an SBOM, is a statement about it, and may be a bad one."""
 FORMS: Mapping[str, Sequence[Kind]] = {
-    "cosign": ("sigstore",),
-    "keyless": ("sigstore",),
+    "cosign": ("sigstore", "cosign"),
+    "keyless": ("sigstore", "cosign"),
     "notation": ("notation",),
 }
 """Kinds of a rule's signers -> kinds of their signatures."""
@@ -108,11 +108,15 @@ def _notation(signer: Mapping[str, Any], claim: Claim, document: bytes) -> Verif
 
 
 def _sigstore(signer: Mapping[str, Any], claim: Claim, document: bytes) -> Verified:
-    from pipeline.trust import bundle, keys, root
+    from pipeline.trust import bundle, keys, root, simplesigning
 
     authorities = root.parse(signer["root"].encode()) if "root" in signer else None
     key = keys.load(signer["key"].encode()) if "key" in signer else None
-    found = bundle.verify(claim.evidence.data, authorities, key=key, artifact=document)
+    data, annotations = claim.evidence.data, dict(claim.evidence.annotations)
+    if claim.evidence.kind == "cosign":
+        found = simplesigning.verify(data, annotations, authorities, key=key)
+    else:
+        found = bundle.verify(data, authorities, key=key, artifact=document)
     if claim.subject not in found.digests:
         raise SignatureRefusal(f"it is of {', '.join(sorted(found.digests))[:80]}")
     if found.predicate_type not in PREDICATES:

@@ -22,12 +22,12 @@ MEMORY = 2 << 30
 """Bytes of address space for the whole corpus, its making included: a bomb is 600 MiB before it is packed."""
 SECONDS = 120
 """Of CPU time, for the same."""
-ROWS = 41
+ROWS = 46
 """What there is bad input of, by kind; tests/attacks/attack.py says which the numbers are."""
 ELSEWHERE = {
-    21: "oci.test_trust:test_a_redirect_or_realm_to_the_inside_is_refused"
-    " oci.test_trust:test_another_port_of_the_same_host_is_another_place"
-    " oci.test_trust:test_never_from_https_to_http",
+    21: "oci.test_hosts:test_a_redirect_or_realm_to_the_inside_is_refused"
+    " oci.test_hosts:test_another_port_of_the_same_host_is_another_place"
+    " oci.test_hosts:test_never_from_https_to_http",
     22: "oci.test_credentials:test_a_redirect_to_another_host_carries_no_credentials",
     25: "oci.test_http:test_a_tag_that_moves_between_resolving_and_pulling_changes_nothing"
     " oci.test_http:test_docker_content_digest_is_not_believed",
@@ -46,6 +46,22 @@ ELSEWHERE = {
     40: "oci.test_http:test_a_download_that_breaks_goes_on_where_it_broke"
     " oci.test_http:test_a_drip_is_weather oci.test_credentials:test_an_expired_token_is_replaced",
     41: "recipe.test_assemble:test_neither_umask_nor_zone_nor_place_nor_order_is_in_an_image",
+    42: "planning.test_signatures:test_one_key_under_two_names_counts_once"
+    " trust.test_policy:test_a_key_in_a_certificate_is_that_key",
+    43: "planning.test_signatures:test_a_signature_of_the_index_is_none_of_the_manifest"
+    " planning.test_signatures:test_a_signature_of_another_image_is_refused"
+    " planning.test_signatures:test_another_manifest_under_a_signed_index_is_refused"
+    " planning.test_signatures:test_a_payload_with_the_right_name_and_another_digest_is_refused"
+    " planning.test_signatures:test_an_attestation_is_no_signature"
+    " oci.test_referrers:test_a_referrer_of_another_subject_is_a_fault",
+    44: "planning.test_signatures:test_media_types_that_are_swapped_are_refused"
+    " oci.test_referrers:test_what_is_no_signature_is_passed_over",
+    45: "oci.test_referrers:test_ten_thousand_signatures_are_refused"
+    " oci.test_referrers:test_signatures_of_many_bytes_are_refused_before_they_are_fetched"
+    " oci.test_referrers:test_referrers_without_end_are_refused"
+    " oci.test_referrers:test_a_malformed_one_does_not_hide_the_others",
+    46: "oci.test_referrers:test_a_mirror_without_the_signature_is_named_and_the_next_is_asked"
+    " oci.test_referrers:test_a_next_page_elsewhere_is_not_fetched",
 }
 """Rows that no image alone can be: registries that lie, a store that was changed, specs, hosts."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,13 @@ from pipeline.planning import lock as locks
 from pipeline.planning.load import load
 from pipeline.planning.lock import Lock, LockError
 from pipeline.planning.plan import Plan, plan
-from pipeline.planning.signatures import Required, Signatures, Signed, Untrusted, without_others, write
+from pipeline.planning.signatures import Required, Signatures, Signed, Untrusted, verified, without_others, write
 from pipeline.planning.trust_policy import evidence, evidence_path
 from pipeline.stages import pull, trusted
 from pipeline.store import Store
 from pipeline.trust.evidence import EvidenceFile
-from tests.trust import signing
+from tests.project import ROOT
+from tests.trust import instance, notary, signing
 from tests.trust.signing import Key
 
 NOW = 1_800_000_000
@@ -204,6 +208,102 @@ def test_rules_that_go_take_their_records_along(node: Node) -> None:
     assert without_others(lock, {}).signatures(REFERENCE) == [] and without_others(lock, node.required) == lock
     write(Path("specs/x.evidence"), EvidenceFile())
     assert not Path("specs/x.evidence").exists()
+
+
+@pytest.mark.parametrize("subject", ["index", "manifest"])
+@pytest.mark.parametrize("kind", ["jws", "cose"])
+def test_a_signature_of_notation(node: Node, store: Store, kind: str, subject: str) -> None:
+    signer = notary.signer()
+    digest, media_type = (node.index, signing.INDEX) if subject == "index" else (node.manifest, signing.MANIFEST)
+    size = (node.layout / "blobs" / "sha256" / digest[7:]).stat().st_size
+    content = notary.payload(notary.Artifact(media_type, digest, size))
+    signing.sign(node.layout, digest, notary.envelope(kind, signer, content), notary.MEDIA_TYPES[kind])
+    (node.root / "acme/x509/ca/acme").mkdir(parents=True)
+    (node.root / "acme/x509/ca/acme/root.der").write_bytes(signer.chain[-1])
+    node.rules(f"rules: [{{match: ['oci:*'], signers: [{{notation: acme, subject: '{notary.SUBJECT}'}}]}}]\n")
+    [record] = node.lock(now=notary.TIME).lock.signatures(REFERENCE)
+    assert record["kind"] == "notation" and "CN=signer" in record["signer"] and record["subject"] == digest
+    assert node.build(store) == node.manifest, "as of the time of the lock: the certificate has expired since"
+    [claim] = verified(node.known(), REFERENCE, node.required[REFERENCE][0])
+    assert claim.until == notary.END and claim.signer.key.startswith("sha256:")
+    with pytest.raises(Untrusted, match="signed by 0 of the 1"):
+        node.lock(anew=True)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "identity", "fault"),
+    [
+        (instance.ISSUER, f"identity: '{instance.IDENTITY}'", ""),
+        (instance.ISSUER, "identity-pattern: 'https://example.com/*@refs/tags/*'", ""),
+        (instance.ISSUER, "identity-pattern: 'https://example.com/*'", "it is by 'https://example.com/release.yml@"),
+        (instance.ISSUER, "identity: 'https://example.com/release.yml@refs/tags/v2'", "it is by 'https://example.com"),
+        (f"{instance.ISSUER}/", f"identity: '{instance.IDENTITY}'", "the issuer of its certificate is 'https://issuer"),
+    ],
+)
+def test_a_keyless_signature_under_cosigns_tag(
+    node: Node, store: Store, issuer: str, identity: str, fault: str
+) -> None:
+    payload = signing.payload(node.index)
+    signing.sign_legacy(node.layout, node.index, payload, signing.keyless(payload))
+    (node.root / "root.json").write_bytes(instance.trusted_root())
+    signer = f"{{keyless: {{issuer: '{issuer}', {identity}}}, root: root.json}}"
+    node.rules(f"rules: [{{match: ['oci:*'], signers: [{signer}]}}]\n")
+    if fault:
+        with pytest.raises(Untrusted, match=fault):
+            node.lock()
+        return
+    [record] = node.lock().lock.signatures(REFERENCE)
+    assert record["signer"] == f"{instance.IDENTITY} ({instance.ISSUER})" and record["kind"] == "cosign"
+    assert record["time"] == "2023-11-14T22:13:20Z" and record["log"].endswith(":7")
+    assert node.build(store) == node.manifest
+
+
+def test_a_signature_by_a_key_under_cosigns_tag_believes_no_name(node: Node, store: Store) -> None:
+    """Attack: docker-reference believed. A payload about this name and another digest is none of this image."""
+    payload = signing.payload(node.index, name="ghcr.io/somebody/else")
+    signing.sign_legacy(node.layout, node.index, payload, node.a.annotations(payload))
+    node.lock()
+    assert node.build(store) == node.manifest
+
+
+def test_a_payload_with_the_right_name_and_another_digest_is_refused(node: Node) -> None:
+    other = signing.payload("sha256:" + "e" * 64, name="oci:layout")
+    signing.sign_legacy(node.layout, node.index, other, node.a.annotations(other))
+    with pytest.raises(Untrusted, match="it is of sha256:eeee"):
+        node.lock()
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from pipeline.planning import lock
+from pipeline.planning.load import load
+from pipeline.planning.plan import plan
+from pipeline.store import Store
+
+sys.addaudithook(lambda event, arguments: sys.exit(event) if event.startswith("socket.") else None)
+images = plan(load(Path("specs/x.yml")), lock.read(Path("specs/x.lock")), "amd64").images
+for action in images("oci:layout:1").manifest.inputs:
+    action.perform(Store(Path("cache")))
+print(len(images.required), "cryptography" in sys.modules, "requests" in sys.modules)
+"""
+"""Plans the spec, and verifies the signatures of its image; no socket may be made."""
+
+
+def test_verifying_opens_no_socket_and_planning_imports_no_cryptography(node: Node) -> None:
+    signing.sign(node.layout, node.index, node.a.bundle(node.index))
+    node.lock()
+
+    def ran() -> str:
+        words = [sys.executable, "-c", PROGRAM]
+        done = subprocess.run(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert ran() == "1 True False\n"
+    assert ran() == "1 False False\n", "it is in the store that they hold"
+    node.rules("rules: [{match: ['oci:other'], signers: [{cosign: a.pub}]}]\n")
+    assert ran() == "0 False False\n"
 
 
 # what a stranger may do to a lock, to its evidence, or to a registry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline.trust import evidence
 from tests.oci import craft
+from tests.trust import instance
+from tests.trust.notary import new_key
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -30,6 +33,10 @@ class Key:
         """The public key."""
         encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         return self.private.public_key().public_bytes(encoding, form).decode()
+
+    def annotations(self, data: bytes) -> dict[str, str]:
+        """Annotations of a signature of a payload by this key."""
+        return {"dev.cosignproject.cosign/signature": _text(self.private.sign(data, ec.ECDSA(hashes.SHA256())))}
 
     def bundle(self, digest: str, predicate_type: str = SIGN) -> bytes:
         """A bundle, version 0.3, with a statement about `digest`."""
@@ -88,3 +95,34 @@ def sign(folder: Path, subject: str, signature: bytes, media_type: str = evidenc
     for data in (EMPTY, signature):
         craft.put(folder, data)
     craft.tagged(folder, referrer(subject, signature, media_type), "")
+
+
+def legacy(layers: Sequence[tuple[bytes, Mapping[str, str]]]) -> bytes:
+    """The manifest of cosign's tag `.sig`. layers: payloads with their annotations."""
+    described = [descriptor(data, evidence.SIMPLE_SIGNING, annotations=dict(each)) for data, each in layers]
+    config = descriptor(EMPTY, "application/vnd.oci.image.config.v1+json")
+    return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": described}).encode()
+
+
+def sign_legacy(folder: Path, subject: str, payload: bytes, annotations: Mapping[str, str]) -> None:
+    """Adds a signature to a layout under cosign's tag."""
+    for data in (EMPTY, payload):
+        craft.put(folder, data)
+    craft.tagged(folder, legacy([(payload, annotations)]), f"{subject.replace(':', '-')}.sig")
+
+
+def payload(digest: str, name: str = "ghcr.io/acme/app") -> bytes:
+    """A payload of simple signing about `digest`. name: the image's, as the signer had it."""
+    image, identity = {"docker-manifest-digest": digest}, {"docker-reference": name}
+    critical = {"identity": identity, "image": image, "type": "cosign container image signature"}
+    return json.dumps({"critical": critical, "optional": None}).encode()
+
+
+def keyless(data: bytes, identity: str = instance.IDENTITY) -> dict[str, str]:
+    """Annotations of a keyless signature of a payload, by the instance of tests."""
+    key = new_key("P-256", 1)
+    certificate = instance.certificate(key, identity).public_bytes(serialization.Encoding.PEM)
+    signature = key.sign(data, ec.ECDSA(hashes.SHA256()))
+    entry = instance.entry(data, signature, certificate)
+    names = ("dev.cosignproject.cosign/signature", "dev.sigstore.cosign/certificate", "dev.sigstore.cosign/bundle")
+    return dict(zip(names, (_text(signature), certificate.decode(), json.dumps(entry)), strict=True))

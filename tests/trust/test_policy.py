@@ -167,6 +167,15 @@ def test_one_key_and_one_identity_count_once() -> None:
     assert policy.different([keyless, keyless._replace(issuer="https://other")]) == 2 and policy.different([]) == 0
 
 
+def test_a_key_in_a_certificate_is_that_key() -> None:
+    key, other = Signer("key", "sha256:a"), Signer("key", "sha256:b")
+    certificate = Signer("certificate", "CN=x", key="sha256:a")
+    assert policy.different([key, certificate]) == 1 and policy.different([certificate, other]) == 2
+    renamed, renewed = certificate._replace(identity="CN=y"), certificate._replace(key="sha256:b")
+    assert policy.different([certificate, renamed]) == 1 and policy.different([certificate, renewed]) == 1
+    assert policy.different([key, other, renewed]) == 2 and policy.different([key, other, certificate, renewed]) == 1
+
+
 def test_linuxkits_lists_name_images_with_and_without_tag() -> None:
     names = ("docker.io/library/nginx:1.27", "docker.io/library/nginx")
     assert policy.is_listed(["docker.io/library/nginx:1.27"], [], names)
