@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import printable, say
@@ -68,6 +67,8 @@ def _end(until: int | None) -> str:
     """Returns when a signature expires, and a warning if that is soon; "" for never."""
     if until is None:
         return ""
+    from datetime import UTC, datetime
+
     day = datetime.fromtimestamp(until, UTC)
     left = (until - int(time.time())) // DAY
     note = f": {left} days left" if 0 <= left < SOON else ": expired" if left < 0 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from tests.oci import craft, servers
 from tests.oci.servers import Server
 from tests.project import doit, new_project
-from tests.trust import signing
+from tests.trust import instance, notary, signing
 from tests.trust.signing import Key
 
 SPEC = """\
@@ -52,9 +53,7 @@ class Signed:
         referrers = [signing.referrer(index, each) for each in signatures]
         for data in (signing.EMPTY, *signatures, *referrers):
             craft.put(layout, data)
-        entries = [signing.descriptor(each, signing.MANIFEST) for each in referrers]
-        fallback = json.dumps({"schemaVersion": 2, "mediaType": signing.INDEX, "manifests": entries}).encode()
-        craft.tagged(layout, fallback, index.replace(":", "-"), signing.INDEX)
+        craft.tagged(layout, signing.listing(*referrers), index.replace(":", "-"), signing.INDEX)
         self.registry.hold(layout)
         return index
 
@@ -112,6 +111,53 @@ def test_an_image_that_is_not_signed_is_neither_locked_nor_built(signed: Signed)
         told = doit(*words, code=3)
         assert "signed by 0 of the 1 signers" in told and f"asked: http://{signed.registry.host}/acme/app" in told
     assert not Path("specs/node.lock").exists()
+
+
+THREE = """\
+rules:
+  - {match: ["HOST/acme/app"], signers: [{cosign: trust/release.pub}]}
+  - match: ["HOST/acme/keyless"]
+    signers:
+      - {keyless: {issuer: "ISSUER", identity-pattern: "https://example.com/*@refs/tags/*"}, root: trust/root.json}
+  - match: ["HOST/acme/notary"]
+    signers: [{notation: trust/acme, subject: "CN=signer,O=acme,ST=WA,C=US"}]
+"""
+
+
+def test_three_kinds_of_signers_on_the_console(signed: Signed) -> None:
+    """A key's bundle as referrer, a keyless signature under cosign's tag, an envelope of notation as referrer."""
+    host, layout = signed.registry.host, signed.folder / "layout"
+    index = signed.publish(signed.key)
+    payload = signing.payload(index)
+    signing.sign_legacy(layout, index, payload, signing.keyless(payload))
+    now = int(time.time())
+    signer = notary.issue(notary.SUBJECT, None, *notary.LEAF, start=now - 1000, end=now + 10 * 86400 + 1000)
+    size = (layout / "blobs" / "sha256" / index[7:]).stat().st_size
+    content = notary.payload(notary.Artifact(signing.INDEX, index, size))
+    envelope = notary.envelope("jws", signer, content)
+    referrer = signing.referrer(index, envelope, notary.MEDIA_TYPES["jws"])
+    bundle = signed.key.bundle(index)
+    keyed = signing.referrer(index, bundle)
+    for data in (envelope, referrer, bundle, keyed):
+        craft.put(layout, data)
+    craft.tagged(layout, signing.listing(referrer, keyed), index.replace(":", "-"), signing.INDEX)
+    signed.registry.hold(layout)
+    (signed.root / "trust/root.json").write_bytes(instance.trusted_root())
+    (signed.root / "trust/acme/x509/ca/acme").mkdir(parents=True)
+    (signed.root / "trust/acme/x509/ca/acme/root.der").write_bytes(signer.chain[-1])
+    signed.rules(THREE.replace("ISSUER", instance.ISSUER))
+    services = "".join(
+        f"  - {{name: {name}, image: '{host}/acme/{name}:1', command: [/x]}}\n" for name in ("app", "keyless", "notary")
+    )
+    build = "build: {formats: [tar], arch: amd64}\n"
+    Path("specs/node.yml").write_text(f"init: ['{host}/acme/base:1']\nservices:\n{services}{build}")
+    told = doit("lock")
+    assert f"{host}/acme/keyless:1: signed by {instance.IDENTITY} ({instance.ISSUER}) (cosign, 2023-11-14)" in told
+    assert f"{host}/acme/notary:1: signed by {notary.SUBJECT} (notation, 20" in told
+    assert f"{host}/acme/app:1: signed by sha256:" in told
+    doit("build")
+    shown = doit("trust:node")
+    assert ": 10 days left" in shown and f"{host}/acme/base:1: no rule needs a signature" in shown
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pipeline.planning.load import load
 from pipeline.planning.lock import Lock
 from pipeline.planning.plan import plan
 from pipeline.planning.trust_policy import Requirement, Unacceptable, match_name
-from pipeline.project.project import Project
+from pipeline.project.project import RULES, Project
 
 DIGEST = "@sha256:" + "a" * 64
 
@@ -60,7 +60,7 @@ def test_a_project_without_rules_has_no_policy() -> None:
 
 def test_the_file_of_rules_is_no_spec() -> None:
     write("specs/trust.yml", "default: reject\n")
-    assert Project(Path()).names() == ["x"]
+    assert Project(Path()).names() == ["x"] and trust_policy.FILE == RULES
 
 
 def test_keys_lie_beside_the_file_or_in_the_project_and_are_inputs() -> None:

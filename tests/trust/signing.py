@@ -74,6 +74,13 @@ def referrer(subject: str, signature: bytes, media_type: str = evidence.BUNDLE) 
     return json.dumps(manifest).encode()
 
 
+def listing(*referrers: bytes) -> bytes:
+    """The index under the fallback tag, as cosign writes it: with an artifact type that is none."""
+    empty = "application/vnd.oci.empty.v1+json"
+    entries = [descriptor(each, MANIFEST, artifactType=empty) for each in referrers]
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+
+
 def image(folder: Path, name: str = "1", content: str = "x", tag: bool = True) -> tuple[str, str]:
     """Writes a layout with an image for amd64; digests of its index, which has the name, and of its manifest."""
     manifest = craft.image(folder, [craft.archive(craft.entry(content))], name=f"amd64-{content}")
