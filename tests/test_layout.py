@@ -52,7 +52,6 @@ PARTS = {
     "trust/test_bundle.py": [f"trust/{name}" for name in ("document", "entry", "keyless", "record", "root", "sct")],
     "trust/test_keys.py": ["trust/error"],
     "trust/test_notation.py": ["trust/notary_envelope"],
-    "trust/test_notation_vectors.py": ["trust/countersignature"],
     "trust/test_timestamp.py": ["trust/timestamp_token"],
     "writers/test_authenticode.py": ["ondisk/authenticode", "writers/pkcs7"],
     "writers/test_disks.py": [f"writers/{name}" for name in ("qcow2", "qcow2compressed", "vhd", "vhdx", "vmdk")],
