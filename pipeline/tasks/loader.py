@@ -118,13 +118,20 @@ def _check_first(request: Request, tasks: Sequence[Task]) -> None:
         return
     from pipeline.language.problem import suggestion
 
-    _, colon, rest = name.partition(":")
-    typed = (
-        f"{each}{colon}{rest}" for each in command.names() if not colon or command.find(each).names is Project.names
-    )
-    meant = suggestion(name, [*known, *typed])
+    meant = suggestion(name, [*known, *_typed(name)])
     hint = f" ({meant})" if meant else ""
     raise BadInput(f"there is no task {name!r}{hint}: {user_command('list')} prints all")
+
+
+def _typed(name: str) -> Iterator[str]:
+    """Yields names of commands' tasks, which are made only when they are named, that `name` may stand for."""
+    project, (head, colon, rest) = Project(Path.cwd()), name.partition(":")
+    for each in [head] if head in command.names() else command.names():
+        names = command.find(each).names
+        known = names(project) if names and colon else []
+        if not colon or (each == head and not known):
+            yield each
+        yield from (f"{each}:{known_name}" for known_name in known if each == head or known_name == rest)
 
 
 def _describe(tasks: Sequence[Task]) -> None:

@@ -70,6 +70,9 @@ def test_a_command_s_words_and_options(project: Path) -> None:
     (["lokc:node", "--x"], "'lokc:node' (did you mean 'lock:node'?)"),
     (["info", "biuld"], "'biuld' (did you mean 'build'?)"),
     (["zzz"], "'zzz'"),
+    (["size:nod"], "'size:nod' (did you mean 'size:node'?)"),
+    (["zise:node"], "'zise:node' (did you mean 'size:node'?)"),
+    (["init:node"], "'init:node'"),
 ])  # fmt: skip
 def test_a_name_that_is_no_task(project: Path, words: list[str], told: str) -> None:
     assert installed(*words, code=3) == f"there is no task {told}: `doit list` prints all\n"
