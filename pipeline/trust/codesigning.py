@@ -8,8 +8,8 @@ would take the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Literal
@@ -108,8 +108,14 @@ def is_authority(certificate: Certificate) -> bool:
         return paths.is_authority(certificate)[0]
 
 
-def _naming(certificate: Certificate) -> AbstractContextManager[None]:
-    return about(f"certificate {distinguished_name.text(certificate.subject)[:200]!a}")
+@contextlib.contextmanager
+def _naming(certificate: Certificate) -> Iterator[None]:
+    """Puts the subject of `certificate` before refusals, and makes such of ValueError."""
+    try:
+        yield
+    except (SignatureRefusal, ValueError):
+        with about(f"certificate {distinguished_name.text(certificate.subject)[:200]!a}"):
+            raise
 
 
 def _check_authority(certificate: Certificate, below: int, purpose: Purpose) -> None:

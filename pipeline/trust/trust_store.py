@@ -113,10 +113,11 @@ def _certificates(unsafe_data: bytes, kind: str) -> Iterable[bytes]:
 
 def _check(encoding: bytes, kind: str) -> None:
     trusted = certificate.parse(encoding)
-    authority, own = codesigning.is_authority(trusted), codesigning.is_issued_by(trusted, trusted)
-    if kind == TSA and not (authority and own):
-        raise SignatureRefusal("not the root of a time stamp authority: one that is signed by itself")
-    if not authority and not own:
+    authority = codesigning.is_authority(trusted)
+    if kind == TSA:
+        if not (authority and codesigning.is_issued_by(trusted, trusted)):
+            raise SignatureRefusal("not the root of a time stamp authority: one that is signed by itself")
+    elif not (authority or codesigning.is_issued_by(trusted, trusted)):
         raise SignatureRefusal("neither an authority's certificate, nor signed by itself")
 
 

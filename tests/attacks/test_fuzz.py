@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.oci import test_auth, test_decompress, test_manifest, test_reference, test_tar
+from tests.trust import test_cbor
 
 SECONDS = float(os.environ.get("NODEKILN_FUZZ_SECONDS") or 1)
 """For each target; the least is one input."""
@@ -25,6 +26,7 @@ TARGETS: list[Any] = [
     test_auth.test_any_text_is_challenges_or_none,
     test_decompress.test_garbage_is_refused_or_gives_bytes,
     test_tar.test_any_bytes_give_members_inside_the_archive_or_are_refused,
+    test_cbor.test_any_bytes_are_refused_or_the_encoding_of_what_they_are_read_as,
 ]
 
 
