@@ -51,19 +51,15 @@ def pcr4_events(image: bytes) -> list[bytes]:
     return [hashlib.sha256(BOOT_ACTION).digest(), hashlib.sha256(SEPARATOR).digest(), image]
 
 
-def pcr7(contents: Mapping[str, bytes], certificate: bytes) -> bytes | None:
-    """Returns PCR 7 after firmware with Secure Boot started a program that `certificate` (DER) vouches for, and nothing
-    else; None if db does not have the certificate.
+def pcr7(contents: Mapping[str, bytes], entry: bytes) -> bytes:
+    """Returns PCR 7 after firmware with Secure Boot started a program for the sake of an entry of db, and nothing else.
 
-    contents: name of a variable (PK, KEK, db, dbx) -> its content; one that is not there is measured as empty.
+    contents: name of a variable (PK, KEK, db, dbx) -> its content; one that is not there is measured as empty. entry:
+    EFI_SIGNATURE_DATA.
     """
-    in_db = [each for each in efivars.signatures(contents["db"]) if each.kind == efivars.X509]
-    vouching = [each.data for each in in_db if each.value == certificate]
-    if not vouching:
-        return None
     variables = [_variable(name, vendor, contents.get(name, b"")) for name, vendor in efivars.VENDORS.items()]
     switch = _variable("SecureBoot", efivars.GLOBAL, b"\1")
-    authority = _variable("db", efivars.DATABASE, vouching[0])
+    authority = _variable("db", efivars.DATABASE, entry)
     return _extended(switch, *variables, hashlib.sha256(SEPARATOR).digest(), authority)
 
 

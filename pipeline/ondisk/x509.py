@@ -11,13 +11,22 @@ import hashlib
 import hmac
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.ondisk import der
 
 RSA = der.identifier("1.2.840.113549.1.1.1")
-SHA256 = der.encode(der.SEQUENCE, der.identifier("2.16.840.1.101.3.4.2.1"), der.encode(der.NULL))
-"""AlgorithmIdentifier of SHA-256."""
+SHA256, SHA384, SHA512 = (
+    der.encode(der.SEQUENCE, der.identifier(f"2.16.840.1.101.3.4.2.{number}"), der.encode(der.NULL))
+    for number in (1, 2, 3)
+)
+"""AlgorithmIdentifiers of hashes."""
+HASHES = {
+    der.encode(der.SEQUENCE, der.identifier(f"1.2.840.113549.1.1.{number}"), der.encode(der.NULL)): hash
+    for number, hash in ((11, ("sha256", SHA256)), (12, ("sha384", SHA384)), (13, ("sha512", SHA512)))
+}
+"""AlgorithmIdentifier of an RSA signature -> name and AlgorithmIdentifier of its hash (RFC 4055, 5)."""
 SMALLEST_KEY, LARGEST_KEY = 2048, 4096
 """Size of an RSA key, in bits: firmware need not take a smaller one (UEFI 2.10, 32.2.4), nor has it room for others."""
 EXPLICIT_VERSION = 0xA0
@@ -26,28 +35,42 @@ ATTRIBUTES = {"2.5.4.3": "CN", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", 
 """Types of a name's attributes -> their short names (RFC 4514, 3)."""
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 LARGEST_FILE = 1 << 16
-"""Maximum size of a file with a certificate, in bytes."""
+"""Maximum size of a file with certificates, in bytes."""
+MOST_CERTIFICATES = 8
+"""Maximum number of certificates in a file."""
 
 
 class Certificate(NamedTuple):
-    """A certificate. encoding: the whole of it. issuer, serial: encoded elements. subject: as RFC 4514 writes names."""
+    """A certificate. encoding: the whole of it. issuer, serial, name: encoded elements, the name being the subject.
+    subject: as RFC 4514 writes names. body, algorithm, signature: what its issuer signed, how, and the signature."""
 
     encoding: bytes
     issuer: bytes
     serial: bytes
+    name: bytes
     subject: str
     not_before: datetime
     not_after: datetime
     modulus: int
     exponent: int
+    body: bytes
+    algorithm: bytes
+    signature: bytes
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, hexadecimal."""
         return hashlib.sha256(self.encoding).hexdigest()
 
-    def verifies(self, signature: bytes, digest: bytes) -> bool:
-        """Returns whether `signature` is one of the SHA-256 `digest` by this certificate's key.
+    def issued(self, other: Certificate) -> bool:
+        """Returns whether this certificate's key signed `other`, with RSA and SHA-2 (RFC 5280, 6.1.3)."""
+        if other.issuer != self.name or other.algorithm not in HASHES:
+            return False
+        hash, identifier = HASHES[other.algorithm]
+        return self.verifies(other.signature, hashlib.new(hash, other.body).digest(), identifier)
+
+    def verifies(self, signature: bytes, digest: bytes, hash: bytes = SHA256) -> bool:
+        """Returns whether `signature` is one of `digest`, by the AlgorithmIdentifier `hash`, by this certificate's key.
 
         The encoded message is compared as a whole, so that no padding but the right one passes (RFC 8017, 8.2.2).
         """
@@ -55,29 +78,44 @@ class Certificate(NamedTuple):
         value = int.from_bytes(signature, "big")
         if len(signature) != size or value >= self.modulus:
             return False
-        info = der.encode(der.SEQUENCE, SHA256, der.encode(der.OCTET_STRING, digest))
+        info = der.encode(der.SEQUENCE, hash, der.encode(der.OCTET_STRING, digest))
         message = b"\0\1" + b"\xff" * (size - len(info) - 3) + b"\0" + info
         return hmac.compare_digest(pow(value, self.exponent, self.modulus).to_bytes(size, "big"), message)
 
 
 def from_file(unsafe_data: bytes) -> Certificate:
     """Returns the certificate of a file in PEM or DER. ValueError for anything but one certificate with an RSA key."""
+    found = chain_from_file(unsafe_data)
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} certificates: one is needed")
+    return found[0]
+
+
+def chain_from_file(unsafe_data: bytes) -> list[Certificate]:
+    """Returns the certificates of a file in PEM, or the one of a file in DER: the signer's first, then issuers.
+
+    ValueError for what is none, and where one is not issued by the next.
+    """
     if len(unsafe_data) > LARGEST_FILE:
         raise ValueError(f"larger than {LARGEST_FILE} bytes")
     blocks = PEM.findall(unsafe_data)
-    if len(blocks) > 1:
-        raise ValueError(f"{len(blocks)} certificates: one is needed, that of the signer")
+    if len(blocks) > MOST_CERTIFICATES:
+        raise ValueError(f"{len(blocks)} certificates: at most {MOST_CERTIFICATES} are taken")
     if not blocks and b"-----BEGIN" in unsafe_data:
         raise ValueError("no certificate in PEM")
     try:
-        return parse(base64.b64decode(blocks[0]) if blocks else unsafe_data)
+        found = [parse(data) for data in map(base64.b64decode, blocks)] if blocks else [parse(unsafe_data)]
     except binascii.Error as error:
         raise ValueError(f"not base64: {error}") from None
+    for below, above in pairwise(found):
+        if not above.issued(below):
+            raise ValueError(f"{below.subject} is not signed by {above.subject}, which follows it")
+    return found
 
 
 def parse(unsafe_data: bytes) -> Certificate:
     """Returns the certificate `unsafe_data`, in DER. ValueError."""
-    body, *_ = _sequence(der.read(unsafe_data))
+    body, algorithm, signature = _sequence(der.read(unsafe_data))[:3]
     fields = _sequence(body)
     if fields[:1] and fields[0].tag == EXPLICIT_VERSION:
         del fields[0]
@@ -86,7 +124,10 @@ def parse(unsafe_data: bytes) -> Certificate:
     serial, _, issuer, validity, subject, key = fields[:6]
     der.expect(serial, der.INTEGER)
     start, end = (_time(each) for each in _sequence(validity))
-    return Certificate(unsafe_data, issuer.encoding, serial.encoding, _name(subject), start, end, *_rsa(key))
+    return Certificate(
+        unsafe_data, issuer.encoding, serial.encoding, subject.encoding, _name(subject), start, end, *_rsa(key),
+        body.encoding, algorithm.encoding, der.expect(signature, der.BIT_STRING)[1:],
+    )  # fmt: skip
 
 
 def _sequence(element: der.Element) -> list[der.Element]:

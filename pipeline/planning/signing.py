@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from pipeline.language.document import problem_at
 from pipeline.language.problem import Problem, Problems
 from pipeline.language.schema import plain
 from pipeline.model.digest import is_digest
-from pipeline.ondisk import measured_boot, x509
+from pipeline.ondisk import x509
 from pipeline.ondisk.efivars import VENDORS
 from pipeline.ondisk.efivars import signatures as known_signatures
 from pipeline.spec.spec import Spec
@@ -32,18 +32,25 @@ LARGEST_FILE = 1 << 24
 
 
 class Signer(NamedTuple):
-    """A signer. signatures: digest of the signed attributes (sha256:…) -> the signature. variables: name of a variable
-    of the firmware (PK, KEK, db, dbx) -> its content."""
+    """A signer. chain: its certificate, and its issuers as far as they are known. signatures: digest of the signed
+    attributes (sha256:…) -> the signature. variables: name of a variable of the firmware (PK, KEK, db, dbx) -> its
+    content.
+    """
 
-    certificate: x509.Certificate
+    chain: Sequence[x509.Certificate]
     signatures: Mapping[str, bytes]
     variables: Mapping[str, bytes]
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate of the key that signs."""
+        return self.chain[0]
 
     def parameter(self) -> dict[str, Any]:
         """The signer as stages.signed takes it, in JSON."""
         return {
             "version": signed.VERSION,
-            "certificate": base64.b64encode(self.certificate.encoding).decode(),
+            "chain": [base64.b64encode(each.encoding).decode() for each in self.chain],
             "signatures": _encoded(self.signatures),
             "variables": _encoded(self.variables),
         }
@@ -73,23 +80,23 @@ def read(spec: Spec) -> Signer | None:
         return None
     data, source = _file(spec, "certificate")
     try:
-        certificate = x509.from_file(data)
+        chain = x509.chain_from_file(data)
     except ValueError as error:
         raise _problem(spec, "certificate", f"{source}: not a certificate that can sign: {error}") from None
-    return Signer(certificate, signatures(path(spec)), _variables(spec, certificate))
+    return Signer(chain, signatures(path(spec)), _variables(spec, chain))
 
 
-def _variables(spec: Spec, certificate: x509.Certificate) -> dict[str, bytes]:
-    """The firmware's variables as the spec has them, and the certificate in those that it leaves out. Problems."""
+def _variables(spec: Spec, chain: Sequence[x509.Certificate]) -> dict[str, bytes]:
+    """The firmware's variables as the spec has them, and the chain's last one in those that it leaves out. Problems."""
     sign = plain(spec.build.sign)
-    own = efivars.certificate_list(certificate.encoding)
+    own = efivars.certificate_list(chain[-1].encoding)
     contents = {
         name: _content(spec, name.lower()) if name.lower() in sign else own
         for name in VENDORS
         if name != "dbx" or "dbx" in sign
     }
-    if measured_boot.pcr7(contents, certificate.encoding) is None:
-        hint = f"add {certificate.subject} to it"
+    if signed.authority(contents["db"], chain) is None:
+        hint = f"add {chain[0].subject} to it, or the certificate that issued it"
         raise _problem(spec, "db", f"{sign['db']!r} does not have the signer's certificate", hint)
     return contents
 

@@ -77,19 +77,20 @@ class Sign:
 
     certificate: str
     """The signer's certificate, in PEM or DER: a file of the project, relative to the spec, else to the working
-    directory. The signatures are those in the file NAME.signatures beside the spec; without them the node is built
-    unsigned."""
+    directory. In PEM, the certificates between it and the one in db may follow it. The signatures are those in the file
+    NAME.signatures beside the spec; without them the node is built unsigned."""
     key: str | None = None
     """The signer's private key, in PEM, for `doit sign` alone: no build reads it. Leave it out if signatures are made
     elsewhere."""
     pk: str | None = None
     """What the firmware has in its variable PK: a certificate, in PEM or DER, or lists of signatures as the variable
-    has them (.esl). By default the signer's certificate. PK, KEK, db and dbx decide the expected PCR 7, and are what
-    `doit run --secure-boot` enrols; no output depends on them."""
+    has them (.esl). By default the last one of `certificate`. PK, KEK, db and dbx decide the expected PCR 7, and are
+    what `doit run --secure-boot` enrols; no output depends on them."""
     kek: str | None = None
-    """What the firmware has in KEK. By default the signer's certificate."""
+    """What the firmware has in KEK. By default the last one of `certificate`."""
     db: str | None = None
-    """What the firmware has in db. By default the signer's certificate, which has to be in it."""
+    """What the firmware has in db. By default the last one of `certificate`; one of these, or the issuer of one, has to
+    be in it."""
     dbx: str | None = None
     """What the firmware has in dbx, signatures and certificates that it refuses. By default nothing."""
 

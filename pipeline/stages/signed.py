@@ -1,8 +1,9 @@
 """Signed EFI programs: signatures of a spec are attached, and what a program is known by is recorded.
 
-A signer is {"certificate": DER, "signatures": {digest: signature}, "variables": {name: content}, "version": VERSION},
-the bytes in base64. A digest is that of the signed attributes (pipeline.ondisk.authenticode); a variable is one of the
-firmware's (PK, KEK, db, dbx), and decides the expected PCR 7 alone.
+A signer is {"chain": [DER], "signatures": {digest: signature}, "variables": {name: content}, "version": VERSION}, the
+bytes in base64. The chain starts with the signer's certificate. A digest is that of the signed attributes
+(pipeline.ondisk.authenticode); a variable is one of the firmware's (PK, KEK, db, dbx), and decides the expected PCR 7
+alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.language.problem import StageProblem, warn
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, cut, files, length
 from pipeline.ondisk import authenticode as ondisk
-from pipeline.ondisk import measured_boot, x509
+from pipeline.ondisk import efivars, measured_boot, x509
 from pipeline.stages.boot_partition import required_file
 from pipeline.store import Store
 from pipeline.writers import FormatError, authenticode
@@ -50,14 +51,14 @@ def signed(store: Store, program: Digest, sign: Mapping[str, Any] | None) -> Dig
     if digest not in sign["signatures"]:
         warn(PATH, f"the node is not signed: there is no signature of {digest}", user_command("sign:NAME"))
         return program
-    certificate = x509.parse(base64.b64decode(sign["certificate"]))
+    chain = _chain(sign)
     try:
-        data = authenticode.signed_data(image, certificate, base64.b64decode(sign["signatures"][digest]))
+        data = authenticode.signed_data(image, chain, base64.b64decode(sign["signatures"][digest]))
         out, start = store.rope(), min(ondisk.LARGEST_HEAD, length(content))
         rest = cut(content, start, length(content) - start)
         authenticode.attach(store.bytes(cut(content, 0, start)), rest, data, partial(checksum16, store), out)
     except FormatError as error:
-        hint = f"the certificate is that of {certificate.subject}"
+        hint = f"the certificate is that of {chain[0].subject}"
         raise StageProblem(PATH, f"the signature of {digest} cannot be attached: {error}", hint) from None
     return store.put_tree(files([(PROGRAM, out.finish())]))
 
@@ -127,11 +128,33 @@ def _policy(sign: Mapping[str, Any] | None) -> bytes | None:
     if sign is None:
         return None
     contents = {name: base64.b64decode(data) for name, data in sign["variables"].items()}
-    return measured_boot.pcr7(contents, base64.b64decode(sign["certificate"]))
+    entry = authority(contents["db"], _chain(sign))
+    return entry and measured_boot.pcr7(contents, entry)
+
+
+def authority(database: bytes, chain: Sequence[x509.Certificate]) -> bytes | None:
+    """Returns the entry of db for which firmware starts what `chain` signed: one of its certificates, or an issuer.
+
+    It is the first one; None if there is none. database: content of db.
+    """
+    for each in efivars.signatures(database):
+        if each.kind == efivars.X509:
+            try:
+                found = x509.parse(each.value)
+            except ValueError:  # not RSA, say: not one of the chain
+                continue
+            if any(found == below or found.issued(below) for below in chain):
+                return each.data
+    return None
+
+
+def _chain(sign: Mapping[str, Any]) -> list[x509.Certificate]:
+    """Returns a signer's certificates."""
+    return [x509.parse(base64.b64decode(each)) for each in sign["chain"]]
 
 
 def _signer(sign: Mapping[str, Any] | None, digest: str) -> dict[str, str] | None:
     if sign is None or digest not in sign["signatures"]:
         return None
-    certificate = x509.parse(base64.b64decode(sign["certificate"]))
+    certificate = _chain(sign)[0]
     return {"subject": certificate.subject, "certificate": f"sha256:{certificate.fingerprint}"}

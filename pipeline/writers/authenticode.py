@@ -7,7 +7,7 @@ signed attributes. Nothing here depends on the time or on chance.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import error
 
 from pipeline.model.tree import Content, Sink, length
@@ -20,13 +20,16 @@ Wordsum = Callable[[Content], int]
 """The sum of a content's little-endian 16-bit words, modulo 2^16 - 1."""
 
 
-def signed_data(image: bytes, certificate: x509.Certificate, signature: bytes) -> bytes:
-    """Returns the SignedData of a program with the Authenticode hash `image`. FormatError for another's signature."""
+def signed_data(image: bytes, chain: Sequence[x509.Certificate], signature: bytes) -> bytes:
+    """Returns the SignedData of a program with the Authenticode hash `image`. FormatError for another's signature.
+
+    chain: the signer's certificate, and those between it and the one that firmware has.
+    """
     attributes = ondisk.signed_attributes(image)
-    if not certificate.verifies(signature, hashlib.sha256(attributes).digest()):
+    if not chain[0].verifies(signature, hashlib.sha256(attributes).digest()):
         raise FormatError(f"the signature is not one of {hashlib.sha256(attributes).hexdigest()} by the certificate")
     content = der.encode(der.SEQUENCE, ondisk.INDIRECT_DATA, der.encode(ondisk.EXPLICIT_0, ondisk.indirect_data(image)))
-    data = pkcs7.signed_data(content, certificate, signature, der.read(attributes).content)
+    data = pkcs7.signed_data(content, chain, signature, der.read(attributes).content)
     return der.encode(der.SEQUENCE, ondisk.SIGNED_DATA, der.encode(ondisk.EXPLICIT_0, data))
 
 

@@ -67,7 +67,7 @@ def update(content: bytes, certificate: x509.Certificate, signature: bytes) -> b
 
     Its time is ENROLLED, so that it is the same each time. certificate: that of the signer.
     """
-    data = pkcs7.signed_data(pkcs7.DATA, certificate, signature)
+    data = pkcs7.signed_data(pkcs7.DATA, [certificate], signature)
     size = ondisk.UPDATE.size - ondisk.TIME.size + len(data)
     header = ondisk.UPDATE.pack(TimeStamp=ENROLLED, dwLength=size, CertType=ondisk.PKCS7.bytes_le)
     return header + data + content

@@ -19,6 +19,7 @@ from pipeline.project import signing_keys
 from pipeline.readers.authenticode import image_hash
 from pipeline.readers.view import BytesView
 from pipeline.stages import initrd
+from pipeline.store import Store
 from pipeline.writers.verity import BLOCK
 from tests.boot.secure_boot import DENIED, ENABLED, console, kept_keys
 from tests.boot.tampering import BOOT, ROOT, TREE, Disk
@@ -162,8 +163,10 @@ ARM_INIT = signed.INIT.replace(b"\n", b"\n/bin/busybox mkdir /sys\n", 1)
 
 
 @pytest.fixture(scope="module")
-def arm_disks(store, tmp_path_factory) -> dict[str, Path]:
+def arm_disks(tmp_path_factory) -> dict[str, Path]:
     """Disks of a node for arm64: signed, and unsigned."""
+    place = tmp_path_factory.mktemp("arm")
+    store = Store(place / "store")
     kernel = node.kernel(store, b"console=ttyAMA0 panic=-1", "arm64")
     fragment = initrd.fragment(store, node.rootfs(store, ARM_INIT, "arm64"), compress="zstd:3")
     known = node.products(store, arch="arm64") | {
@@ -175,8 +178,7 @@ def arm_disks(store, tmp_path_factory) -> dict[str, Path]:
     )
     certificate = x509.from_file((kept_keys() / "db.cer").read_bytes())
     signature = signing_keys.sign(kept_keys() / "db.key", certificate, attributes)
-    signer = Signer(certificate, {f"sha256:{hashlib.sha256(attributes).hexdigest()}": signature}, {})
-    place = tmp_path_factory.mktemp("arm")
+    signer = Signer([certificate], {f"sha256:{hashlib.sha256(attributes).hexdigest()}": signature}, {})
     disks = {}
     for name, options in (("signed", {"sign": signer.parameter()}), ("unsigned", {})):
         (place / name).mkdir()

@@ -16,6 +16,7 @@ from pipeline.planning.signing import Signer
 from pipeline.readers.view import HostFile
 from pipeline.stages import initramfs, signed, verity
 from pipeline.writers import FormatError, tar
+from pipeline.writers.efivars import certificate_list
 from pipeline.writers.verity import BLOCK, Root
 from tests.formats import machine, node
 from tests.judges import need, needs_root, run
@@ -101,9 +102,10 @@ def test_the_program_that_binds_the_root_is_signed(store, tmp_path):
     attributes = store.bytes(facts.file(signed.TO_SIGN).content)
     root_hash = json.loads(store.bytes(facts.file(signed.RECORD).content))["root-hash"]
     key, certificate = make_key(tmp_path, "db")
-    signer = Signer(from_file(certificate.read_bytes()), {
+    own = from_file(certificate.read_bytes())
+    signer = Signer([own], {
         f"sha256:{hashlib.sha256(attributes).hexdigest()}": openssl_signature(key, attributes)
-    }, {})  # fmt: skip
+    }, {"db": certificate_list(own.encoding)})  # fmt: skip
     image = node.disk(store, "verity-efi", tmp_path, known, sign=signer.parameter(), **options)
     run(need("mcopy", "mtools"), "-i", f"{image}@@1M", "::EFI/BOOT/BOOTX64.EFI", tmp_path / "program")
     judged = run(need("sbverify", "sbsigntool"), "--cert", certificate, tmp_path / "program")

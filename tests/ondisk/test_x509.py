@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from pipeline.ondisk import x509
-from tests.writers.signing import make_key, openssl_signature
+from tests.writers.signing import make_chain, make_key, openssl_signature
 
 
 @pytest.fixture(scope="module", params=["rsa:2048", "rsa:3072", "rsa:4096"])
@@ -78,3 +78,25 @@ def test_a_damaged_certificate_is_read_or_refused(pair):
                 x509.from_file(data)
             except ValueError:
                 continue
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+def test_a_chain_is_one_where_each_certificate_issued_the_one_before(tmp_path, digest):
+    _, chain, authority = make_chain(tmp_path, digest)
+    leaf, issuer = x509.chain_from_file(chain.read_bytes())
+    above = x509.from_file(authority.read_bytes())
+    assert issuer.issued(leaf) and above.issued(issuer) and above.issued(above)
+    assert not above.issued(leaf) and not leaf.issued(issuer) and not issuer.issued(issuer)
+    assert not issuer.issued(leaf._replace(signature=issuer.signature))
+    assert not issuer.issued(leaf._replace(body=leaf.body[:-1] + bytes([leaf.body[-1] ^ 1])))
+    blocks = chain.read_bytes() + authority.read_bytes()
+    assert x509.chain_from_file(blocks) == [leaf, issuer, above]
+    for data, why in (
+        (authority.read_bytes() + chain.read_bytes(), "is not signed by CN=leaf, which follows it"),
+        (chain.read_bytes() * 2, "CN=issuer is not signed by CN=leaf"),
+        (authority.read_bytes() * 9, "9 certificates: at most 8 are taken"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=why):
+            x509.chain_from_file(data)
+    with pytest.raises(ValueError, match="2 certificates: one is needed"):
+        x509.from_file(chain.read_bytes())

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.errors import BadInput
+from pipeline.ondisk import efivars as firmware
 from pipeline.ondisk import measured_boot, x509
 from pipeline.project import signing, signing_keys
 from pipeline.project.project import Project
 from pipeline.writers import efivars
 from tests.judges import need, run
 from tests.project import doit, signed
-from tests.writers.signing import make_key, openssl_signature
+from tests.writers.signing import make_chain, make_key, openssl_signature
 
 pytestmark = pytest.mark.network
 FORMATS = "uki, qcow2-efi, raw-efi, iso-efi, ext4-efi, vhdx"
@@ -147,9 +148,27 @@ def test_the_firmware_s_variables_decide_its_register_and_no_output(base, root):
         signed.set_sign(root, sign)
         doit("build:node", cwd=root)
         (facts,) = json.loads(manifest.read_text())["formats"]["uki"]["programs"].values()
-        expected = measured_boot.pcr7(contents, (root / "keys" / "db.cer").read_bytes())
-        assert expected is not None and facts["pcrs"]["7"] == expected.hex()
+        entry = efivars.OWNER.bytes_le + (root / "keys" / "db.cer").read_bytes()
+        assert facts["pcrs"]["7"] == measured_boot.pcr7(contents, entry).hex()
         assert sums(root) == sums(base)
+
+
+def test_a_signer_of_an_authority_in_db(root):
+    """What is in db is the authority; the signature brings the certificate between."""
+    key, chain, authority = make_chain(root / "keys")
+    line = f"  sign: {{certificate: keys/{chain.name}, key: keys/{key.name}, db: keys/{authority.name}}}\n"
+    signed.set_sign(root, line)
+    doit("sign:node", cwd=root)
+    assert "is not signed" not in doit("build:node", cwd=root)
+    tool, results = need("sbverify", "sbsigntool"), root / "build" / "node"
+    assert "Signature verification OK" in run(tool, "--cert", authority, results / "node.efi").stdout
+    (facts,) = json.loads((results / "manifest.json").read_text())["formats"]["uki"]["programs"].values()
+    content, last = (efivars.certificate_list(each.encoding) for each in (
+        x509.from_file(authority.read_bytes()), x509.chain_from_file(chain.read_bytes())[-1]
+    ))  # fmt: skip
+    (entry,) = firmware.signatures(content)
+    expected = measured_boot.pcr7({"PK": last, "KEK": last, "db": content}, entry.data)
+    assert facts["signer"]["subject"] == "CN=leaf" and facts["pcrs"]["7"] == expected.hex()
 
 
 def changed_file(change):

@@ -8,6 +8,7 @@ from pipeline.incremental import checksum16
 from pipeline.model.tree import cut, length
 from pipeline.ondisk import authenticode as ondisk
 from pipeline.ondisk import pe as structures
+from pipeline.ondisk import x509
 from pipeline.readers import StructureError
 from pipeline.readers import authenticode as reader
 from pipeline.readers.view import BytesView, HostFile
@@ -44,10 +45,11 @@ def other(tmp_path_factory):
 
 
 def signed(store, program, pair, change=lambda signature: signature):
-    """The bytes of a program, signed by openssl."""
+    """The bytes of a program, signed by openssl. pair: a key, and a file with its certificate, or a chain."""
     image = reader.image_hash(BytesView(store.bytes(program)))
     signature = change(signing.openssl_signature(pair[0], ondisk.signed_attributes(image)))
-    data = authenticode.signed_data(image, signing.certificate(pair[1]), signature)
+    chain = pair[1] if isinstance(pair[1], list) else [signing.certificate(pair[1])]
+    data = authenticode.signed_data(image, chain, signature)
     out, head = store.rope(), store.bytes(cut(program, 0, HEAD))
     authenticode.attach(head, cut(program, HEAD, length(program) - HEAD), data, partial(checksum16, store), out)
     return store.bytes(out.finish())
@@ -74,6 +76,19 @@ def test_sbverify_takes_it_with_its_certificate_and_no_other(file, pair, other):
     file.write_bytes(data)
     with pytest.raises(AssertionError, match="fail"):
         run(tool, "--cert", pair[1], file)
+
+
+def test_a_signer_s_issuers_are_found_in_the_signature(store, program, tmp_path):
+    key, chain, authority = signing.make_chain(tmp_path)
+    certificates = x509.chain_from_file(chain.read_bytes())
+    path = tmp_path / "signed.efi"
+    path.write_bytes(signed(store, program, (key, certificates)))
+    assert "Signature verification OK" in run(need("sbverify", "sbsigntool"), "--cert", authority, path).stdout
+    (found,) = reader.signatures(HostFile(path))
+    assert found.certificate == certificates[0]
+    path.write_bytes(signed(store, program, (key, certificates[:1])))
+    with pytest.raises(AssertionError, match="fail"):
+        run(need("sbverify", "sbsigntool"), "--cert", authority, path)
 
 
 def test_osslsigncode_finds_the_same_hash_and_a_right_check_sum(file, pair):
