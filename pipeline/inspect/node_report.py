@@ -19,7 +19,7 @@ from pipeline.ondisk import event_log
 
 VERSION = 1
 """Version of the document."""
-MAX_ENTRIES = 1_000_000
+MAX_ENTRIES = 200_000
 """Maximum number of entries of a root file system."""
 EFIVARS = "/sys/firmware/efi/efivars"
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"

@@ -18,8 +18,8 @@ from pipeline.model.errors import BadInput, NodekilnError
 
 VARIABLE = "NODEKILN_SSH"
 """Environment variable: the ssh client and its options, as shell words (default: ssh)."""
-LARGEST_OUTPUT = 64 << 20
-"""Maximum size of a command's output, in bytes."""
+LARGEST_OUTPUT = 16 << 20
+"""Maximum size of a command's output, in bytes: some hundred times the default node's report with its files."""
 LARGEST_MESSAGE = 64 << 10
 """Maximum size of what ssh prints to standard error, in bytes."""
 CONNECT_SECONDS = 30

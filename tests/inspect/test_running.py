@@ -34,6 +34,12 @@ def test_the_node_is_as_it_was_recorded():
     assert found["PCR 7"] == NOT_PROVED and {"PCR 4", "PCR 11", "root hash", "mounts", "event log"} <= {*found}
 
 
+def test_a_register_that_the_record_expects_is_compared():
+    pcrs = {**reports.facts()["pcrs"], "7": reports.report().registers["sha256"][7]}
+    assert {*results(program(pcrs=pcrs), report()).values()} == {EQUAL}
+    assert {*named(program(pcrs=pcrs | {"7": OTHER}), report())} == {"PCR 7"}
+
+
 CHANGES = {
     "firmware": lambda document: document.update(efi=False),
     "lockdown": with_text("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n"),
