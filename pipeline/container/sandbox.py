@@ -53,7 +53,8 @@ OTHER_PARAMETERS = tuple(
 """Parameters besides /proc/sys/net: read-only for who administers the network alone (the kernel's register_sysctl)."""
 TREES = {"proc": "/proc", "sysfs": "/sys"}
 """Kernel file systems -> their path on the node."""
-SET_ID = 0o6000
+SET_USER_ID = 0o4000
+SET_ID = SET_USER_ID | 0o2000
 """Mode bits of set-user-ID and set-group-ID."""
 FILE_CAPABILITIES = "security.capability"
 """Extended attribute with a program's capabilities (capabilities(7))."""
@@ -121,11 +122,18 @@ def readonly_paths(confined: Confined) -> list[str]:
 
 def gains_rights(tree: Mapping[str, Entry]) -> bool:
     """Returns True if an image has a set-user-ID or set-group-ID program, or one with file capabilities."""
-    return any(
-        (entry.mode & SET_ID and entry.mode & 0o111) or FILE_CAPABILITIES in dict(entry.xattrs)
-        for entry in tree.values()
-        if type(entry) is File
-    )
+    return any(True for _ in privileged(tree))
+
+
+def privileged(tree: Mapping[str, Entry]) -> Iterator[tuple[str, str]]:
+    """Yields the path of each program that gains rights by execve, and what gives them: `is set-user-ID`, …"""
+    for path, entry in tree.items():
+        if type(entry) is not File:
+            continue
+        if FILE_CAPABILITIES in dict(entry.xattrs):
+            yield path, "has file capabilities"
+        elif entry.mode & SET_ID and entry.mode & 0o111:
+            yield path, "is set-user-ID" if entry.mode & SET_USER_ID else "is set-group-ID"
 
 
 def _covered(rules: PathRules, confined: Confined) -> Iterator[str]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.container import image_checks
+from pipeline.container import image_checks, sandbox
 from pipeline.language.problem import KeyPath, StageProblem, StageProblems, warn
 from pipeline.model.digest import Digest
 from pipeline.model.path_resolution import BelowMount
@@ -20,7 +20,7 @@ from pipeline.store import Store
 if TYPE_CHECKING:
     from pipeline.programs.root import Root
 
-VERSION = 1
+VERSION = 2
 
 RUNTIMES = ("runc", "crun", "youki", "runsc", "kata-runtime")
 """Programs that run one container, which onboot and onshutdown need."""
@@ -35,6 +35,8 @@ MODULES = ("lib/modules/", "lib/firmware/", "usr/lib/modules/", "usr/lib/firmwar
 """Folders of a kernel's modules and firmware."""
 SHIMS = ("containerd-shim-runc-v2", "conmon")
 """Programs that the runtimes start."""
+NO_RIGHT = "leave the file out, or its bit or attribute"
+"""Hint for programs of the node that gain rights."""
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of programs that the boot code starts."""
 
@@ -70,6 +72,8 @@ def node(
 ) -> Digest:
     """Checks the programs that the kernel and the boot code start in the root file system of `parts`. StageProblems.
 
+    Warns of programs that gain rights, which nothing on a node needs: all its own processes are root's.
+
     first: paths of which the kernel starts the first that exists. services, onboot: whether the spec has any (onboot:
     or onshutdown). strict: False for a foreign kernel, without which absent programs are warnings. Paths of problems:
     ("init",), ("services",), ("onboot",), or ("part", n) for a program of the component n.
@@ -79,6 +83,11 @@ def node(
 
     trees = [store.tree(part) for part in parts]
     root = Root(complete(overlay({}, *trees)), store.range, arch, "the root file system")
+    for number, tree in enumerate(trees):
+        for path, right in sandbox.privileged(tree):
+            warn(
+                ("part", number), f"'/{path}' {right}, and nobody needs it: the node's own processes are root", NO_RIGHT
+            )
     absent, problems = [*_absent(root, first, services, onboot)], list[StageProblem]()
     for problem in absent:
         if strict:

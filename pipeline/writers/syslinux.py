@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pipeline.writers import FormatError
 
-VERSION = 1
+VERSION = 2
 SECTOR = 512
 HEAD = 11
 CODE = 90
@@ -101,7 +101,8 @@ def _sum(data: bytes | bytearray) -> int:
 
 
 def config(cmdline: str) -> bytes:
-    """The configuration file: boot /kernel with /initrd.img at once, without a menu. Raises StageProblem for a command
-    line that Syslinux does not pass on as it stands."""
+    """The configuration file: boot /kernel with /initrd.img at once, without a menu, whatever keys are held down
+    (NOESCAPE). Raises StageProblem for a command line that Syslinux does not pass on as it stands."""
     words = " ".join(cmdline.split("\n")).strip()
-    return f"DEFAULT linux\nPROMPT 0\nLABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()
+    head = "DEFAULT linux\nPROMPT 0\nNOESCAPE 1\n"
+    return f"{head}LABEL linux\nKERNEL /kernel\nINITRD /initrd.img\nAPPEND {words}\n".encode()

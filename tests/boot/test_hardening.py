@@ -1,4 +1,5 @@
-"""A node's defences, read back on the node: host keys, kernel parameters, the DHCP client's privileges, crash loops."""
+"""A node's defences, read back on the node: its command line, kernel parameters, modules, mounts and set-user-ID files;
+host keys, the DHCP client's privileges, crash loops."""
 
 from __future__ import annotations
 
@@ -37,6 +38,25 @@ def built(derived, tmp_path_factory):
     return derived(hardened, tmp_path_factory.mktemp("hardened"))
 
 
+WORDS = (
+    "slab_nomerge", "page_alloc.shuffle=1", "debugfs=off", "proc_mem.force_override=never", "module.sig_enforce=1",
+    "lockdown=integrity", "oops=panic", "panic=10",
+)  # fmt: skip
+"""What specs/node.yml has on the command line besides consoles."""
+EVERYTHING = {"nosuid", "nodev", "noexec"}
+MOUNTS = {
+    "/": {"ro"}, "/proc": EVERYTHING, "/run": EVERYTHING, "/tmp": EVERYTHING, "/var": EVERYTHING,
+    "/dev": {"nosuid", "noexec"}, "/dev/pts": {"nosuid", "noexec"}, "/dev/shm": EVERYTHING, "/dev/mqueue": EVERYTHING,
+    "/sys": EVERYTHING, "/sys/kernel/security": EVERYTHING, "/sys/fs/bpf": EVERYTHING,
+    "/sys/fs/cgroup": EVERYTHING,
+}  # fmt: skip
+"""Mount point of the node -> options that it has."""
+MODULES = """
+f=$(find /lib/modules -name "dummy.ko*"); cd /tmp; case $f in *.xz) busybox xzcat $f > m;; *) cat $f > m;; esac
+cp m signed; size=$(stat -c %s m); printf x | dd of=m bs=1 seek=$((size - 28)) conv=notrunc 2> /dev/null
+for each in m signed; do insmod /tmp/$each; echo $each $?; done 2>&1
+"""
+"""Loads a module of the kernel's package, and before it the same without what marks its signature."""
 KEYS = "/var/lib/sshd/ssh_host_{}_key"
 LOOK = {
     "sysctl": "on-node sh -c 'cd /proc/sys; for f in {}; do echo \"$f=$(cat $f)\"; done'",
@@ -45,6 +65,14 @@ LOOK = {
     '$p/status | tr "\\n" " " && readlink $p/root; done; true\'',
     "resolv": "cat /etc/resolv.conf",
     "keys": "ls -l /var/lib/sshd",
+    "mounts": "on-node cat /proc/mounts",
+    "write": "on-node sh -c 'touch /new /usr/new 2>&1; true'",
+    "remount": "on-node sh -c 'mount -o remount,rw / && touch /new && ls /new; rm -f /new; mount -o remount,bind,ro /'",
+    "words": "cat /proc/cmdline",
+    "kernel": "on-node sh -c 'cat /sys/kernel/security/lockdown /sys/module/module/parameters/sig_enforce'",
+    "modules": f"on-node sh -c '{MODULES}'",
+    "raised": "on-node find / -xdev -type f -perm /6000",
+    "terminals": "on-node ps -o tty,comm",
 }
 DAMAGE = f": > {KEYS.format('ecdsa')}; chmod 644 {KEYS.format('ed25519')}"
 
@@ -101,6 +129,37 @@ def test_every_kernel_parameter_is_in_force_on_every_card(seen):
         for path in own:
             assert found[path] == settings().get(path, value), path
     assert "not in force" not in seen["console"]
+
+
+def test_the_kernel_is_hardened_by_its_command_line(seen):
+    assert {*WORDS} <= {*seen["words"].split()}
+    assert seen["kernel"].splitlines() == ["none [integrity] confidentiality", "Y"]
+
+
+def test_modules_are_loaded_with_their_signature_alone(seen):
+    *_, without, loaded = (line for line in seen["modules"].splitlines() if line.startswith(("m ", "signed ")))
+    assert without != "m 0" and loaded == "signed 0"
+
+
+def test_file_systems_of_the_node_are_mounted_with_what_nothing_needs_left_out(seen):
+    rows = [line.split()[1:4] for line in seen["mounts"].splitlines()]
+    options = {place: {*words.split(",")} for place, _, words in rows}
+    assert all(words <= options.get(place, set()) for place, words in MOUNTS.items()), options
+    assert not {"debugfs", "tracefs"} & {kind for _, kind, _ in rows}
+    assert seen["write"].count("Read-only file system") == 2
+
+
+def test_a_root_in_memory_is_read_only_until_root_remounts_it(seen):
+    assert seen["remount"] == "/new\n"
+
+
+def test_nothing_on_the_node_is_set_user_id(seen):
+    assert seen["raised"] == ""
+
+
+def test_no_shell_waits_on_the_console(seen):
+    _, *processes = (line.split(maxsplit=1) for line in seen["terminals"].splitlines())
+    assert processes and {terminal for terminal, _ in processes} == {"?"}, processes
 
 
 def test_the_dhcp_client_drops_its_privileges_and_still_does_its_work(seen):

@@ -30,7 +30,7 @@ def products(store):
 
 GOLDEN = {
     "netboot 1": "ac0ea246aa963dec79e69e3f31f8732d450008cce53d24ad73197260b611b1dd",
-    "rpi3 1 1 fat-1 syslinux-1 gpt-1 mbr-1 swap-1 ext4-4 tar-1": (
+    "rpi3 1 1 fat-1 syslinux-2 gpt-1 mbr-1 swap-1 ext4-4 tar-1": (
         "483fa0a6c97b40337b89e841640663a03fdfe7a0bbbf6eceec848bf65859e8f7"
     ),
 }

@@ -219,3 +219,15 @@ def test_every_stage_is_told_in_words_for_people() -> None:
     doit("lock:node")
     for line in doit("list", "--all", "build:node").splitlines():
         assert not re.search(r"Tree|`(?!files:)|digest|Error\b", line), line
+
+
+def test_a_program_of_the_node_that_gains_rights_is_named_with_its_image() -> None:
+    files = [craft.entry("bin/su", data=STATIC, mode=0o4755), craft.entry("bin/wall", data=STATIC, mode=0o2755)]
+    files.append(craft.entry("bin/ping", data=STATIC, mode=0o755, records={"SCHILY.xattr.security.capability": b"x"}))
+    craft.image(Path.cwd().parent / "layout", [craft.archive(*files)], name="docker.io/library/tools:1")
+    edit('"init:1", ', '"init:1", "tools:1", ')
+    doit("lock:node")
+    found = doit("check:node")
+    for path, right in (("su", "is set-user-ID"), ("wall", "is set-group-ID"), ("ping", "has file capabilities")):
+        assert f"warning: specs/node.yml:2:18: '/bin/{path}' {right}, and nobody needs it" in found
+    assert "'/bin/app'" not in found

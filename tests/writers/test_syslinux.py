@@ -62,3 +62,7 @@ def test_the_map_names_every_sector_once():
     data = syslinux._extents(100, 1000)
     pieces = [unpack_from("<QH", data, at) for at in range(0, len(data), syslinux.EXTENT)]
     assert [sector for first, count in pieces for sector in range(first, first + count)] == list(range(100, 1100))
+
+
+def test_no_key_at_the_console_brings_a_prompt_for_another_command_line():
+    assert b"\nPROMPT 0\nNOESCAPE 1\n" in syslinux.config("quiet")
