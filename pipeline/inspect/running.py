@@ -165,8 +165,9 @@ def _measured(expected: Program, report: NodeReport, known: Mapping[str, str]) -
 
 
 def _lockdown(report: NodeReport) -> Finding:
-    locked = report.lockdown in ("integrity", "confidentiality")
-    return Finding("lockdown", "integrity", report.lockdown or "none", EQUAL if locked else DIFFERS)
+    if not report.lockdown:
+        return Finding("lockdown", "integrity", "a kernel without lockdown", NOT_PROVED)
+    return Finding("lockdown", "integrity", report.lockdown, DIFFERS if report.lockdown == "none" else EQUAL)
 
 
 def _register(number: int, expected: Program, report: NodeReport) -> Finding:

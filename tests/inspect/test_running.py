@@ -77,6 +77,11 @@ def test_a_register_that_the_log_does_not_give_is_named(number, value):
     assert found["event log"].had == f"not those of PCR {number}"
 
 
+def test_a_kernel_without_lockdown_proves_none():
+    found = results(program(), report(lambda document: document["texts"].pop("/sys/kernel/security/lockdown")))
+    assert found["lockdown"] == NOT_PROVED and DIFFERS not in found.values()
+
+
 SETUP = {f"{EFIVARS}/SetupMode-{GLOBAL}": "0600000001"}
 
 
