@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.host.terminal import printable, say
 from pipeline.host.user_command import user_command
+from pipeline.model.errors import BadInput
 from pipeline.project.project import Project
 from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
-    from pipeline.planning.signatures import Signed
+    from pipeline.planning.signatures import Required, Signed
     from pipeline.planning.trust_policy import Requirement
     from pipeline.project.targets import Target
 
@@ -22,8 +24,11 @@ SOON = 90
 """Days before the end of a signature in which it is named."""
 
 
-@command("which rule covers each image of a spec, who has signed it, and what expires")
-def run(project: Project, names: Sequence[str]) -> None:
+@command(
+    "which rule covers each image of a spec, who has signed it, and what expires",
+    update_root="show what this file would change as the root of keyless signatures; nothing is written",
+)
+def run(project: Project, names: Sequence[str], update_root: str = "") -> None:
     """Prints a line for each image that rules are about, with its signers below, then the images that none covers."""
     for name in names:
         targets, known = project.targets(name), project.signed(name)
@@ -31,13 +36,48 @@ def run(project: Project, names: Sequence[str]) -> None:
         for target in targets:
             target.plan.missing(*target.spec.build.formats)  # plans the images that they need, too
         required = {ref: rules for target in targets for ref, rules in target.plan.images.required.items()}
-        for reference in sorted(required):
-            for rule in required[reference]:
-                say(printable(f"  {reference}: {rule.rule} ({rule.place}): {_needs(rule)}"))
-                for line in _signers(known, reference, rule):
-                    say(printable(f"    {line}"))
-        for reference in sorted(_images(targets) - required.keys()):
-            say(printable(f"  {reference}: no rule needs a signature"))
+        shown = _with_root(known, required, update_root) if update_root else _table(known, required, _images(targets))
+        for line in shown:
+            say(printable(f"  {line}"))
+
+
+def _table(known: Signed, required: Required, images: set[str]) -> Iterator[str]:
+    """Yields the lines about images: those with rules, with their signers, then the others."""
+    for reference in sorted(required):
+        for rule in required[reference]:
+            yield f"{reference}: {rule.rule} ({rule.place}): {_needs(rule)}"
+            yield from (f"  {line}" for line in _signers(known, reference, rule))
+    for reference in sorted(images - required.keys()):
+        yield f"{reference}: no rule needs a signature"
+
+
+def _with_root(known: Signed, required: Required, path: str) -> Iterator[str]:
+    """Yields the differences of the roots of rules from another one, and which locked signatures hold with it.
+
+    BadInput if `path` is no root.
+    """
+    from pipeline.planning import signatures
+    from pipeline.trust import root, root_difference
+
+    text = _read(path)
+    now, seen = root.parse(text.encode()), set[str]()
+    for reference in sorted(required):
+        for rule in required[reference]:
+            for before in {each["root"]: None for each in rule.signers if "root" in each}.keys() - seen:
+                seen.add(before)
+                yield from root_difference.differences(root.parse(before.encode()), now) or ["the same root"]
+            changed = tuple({**each, "root": text} if "root" in each else each for each in rule.signers)
+            after = {each.claim for each in signatures.verified(known, reference, rule._replace(signers=changed))}
+            for each in signatures.verified(known, reference, rule):
+                verdict = "holds with it" if each.claim in after else "does not hold with it"
+                yield f"{reference}: {signatures.described(each.signer)} {verdict}"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: {error}") from None
 
 
 def _images(targets: Sequence[Target]) -> set[str]:

@@ -13,6 +13,7 @@ Signatures of sigstore:
 
     bundle              signature, key or certificate, and their evidence
     root                trusted_root.json: authorities and logs with their validity
+    root_difference     the differences of two of them, for people
     keyless             Fulcio's certificates and their identities
     sct                 the promise to publish such a certificate
     entry               entries of a log of signatures

@@ -157,6 +157,12 @@ def test_three_kinds_of_signers_on_the_console(signed: Signed) -> None:
     assert f"{host}/acme/app:1: signed by sha256:" in told
     doit("build")
     shown = doit("trust:node")
+    same = doit("trust:node", "--update-root", "trust/root.json")
+    assert "the same root" in same and f"keyless:1: {instance.IDENTITY} ({instance.ISSUER}) holds with it" in same
+    (signed.root / "new.json").write_bytes(instance.trusted_root().replace(b'"tlogs"', b'"others"'))
+    told = doit("trust:node", "--update-root", "new.json")
+    assert "log of signatures log.example.com" in told and "): gone" in told and "does not hold with it" in told
+    assert "new.json: " in doit("trust:node", "--update-root", "none/new.json", code=3)
     assert ": 10 days left" in shown and f"{host}/acme/base:1: no rule needs a signature" in shown
 
 
