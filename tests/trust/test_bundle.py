@@ -118,6 +118,18 @@ def test_a_time_stamp_with_line_breaks_removed_is_refused_for_its_time() -> None
 
 
 @needs_vectors
+@pytest.mark.parametrize("name", ["managed-key-no-key_fail", "managed-key-wrong-key_fail"])
+def test_a_case_without_its_key_is_right_with_the_key_that_the_log_names(name: str) -> None:
+    case = SIGSTORE / name
+    (entry,) = json.loads(sigstore.data(case))["verificationMaterial"]["tlogEntries"]
+    body = json.loads(base64.b64decode(entry["canonicalizedBody"]))
+    key = keys.load(base64.b64decode(body["spec"]["signature"]["publicKey"]["content"]))
+    trusted = root.parse(sigstore.root_file(case))
+    result = bundle.verify(sigstore.data(case), trusted, key=key, artifact=sigstore.artifact(case))
+    assert result.signer.identity == keys.digest(key) and result.signer.time == 1766077479
+
+
+@needs_vectors
 def test_a_managed_key_needs_no_root_and_a_root_needs_an_entry() -> None:
     key = keys.load((MANAGED / "key.pub").read_bytes())
     signer = bundle.verify(sigstore.data(MANAGED), None, key=key).signer
