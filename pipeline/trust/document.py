@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pipeline.trust.error import SignatureRefusal
@@ -124,17 +125,17 @@ def canonical(value: object) -> bytes:
 def _check_depth(value: object) -> None:
     """Checks the depth without recursion, level by level. ValueError."""
     level = [value]
-    for _ in range(DEPTH + 1):
-        level = [child for each in level for child in _children(each)]
+    for _ in range(DEPTH):
+        level = [child for each in level for child in _children(each) if isinstance(child, dict | list)]
         if not level:
             return
     raise ValueError(f"nested more than {DEPTH} deep")
 
 
-def _children(value: object) -> list[Any]:
+def _children(value: object) -> Iterable[object]:
     if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
