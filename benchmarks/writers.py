@@ -176,7 +176,7 @@ def _signed(store: Any, made: Any, out: Any) -> None:
     certificate = x509.from_file(Path("db.pem").read_bytes())
     signature = signing_keys.sign(Path("db.key"), certificate, ondisk.signed_attributes(image))
     head, rest = store.bytes(cut(program, 0, MIB)), cut(program, MIB, length(program) - MIB)
-    authenticode.attach(head, rest, authenticode.signed_data(image, certificate, signature), wordsum, out)
+    authenticode.attach(head, rest, authenticode.signed_data(image, [certificate], signature), wordsum, out)
 
 
 def _program(store: Any, made: Any, offset: int) -> Any:

@@ -186,7 +186,6 @@ def arm_disks(tmp_path_factory) -> dict[str, Path]:
     return disks
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "sight"), [("signed", node.UP), ("unsigned", DENIED)])
 def test_only_the_signed_node_starts_on_arm64(arm_disks, name, sight):
     seen = console(arm_disks[name], "raw-efi", sight, "arm64")
