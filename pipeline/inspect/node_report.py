@@ -34,6 +34,7 @@ PCR = re.compile(r"/sys/class/tpm/tpm0/pcr-(\w+)/(\d{1,2})")
 MAPPING = re.compile(r"/sys/block/(dm-\d+)/dev")
 ESCAPE = re.compile(r"\\([0-7]{3})")
 SUM = re.compile(r"[0-9a-f]{64}")
+LINK_MODE = 0o777
 KINDS = frozenset("fdlcbps")
 """Letters of find(1) -type: kinds of entries."""
 
@@ -54,7 +55,10 @@ class Mount(NamedTuple):
 
 
 class ReportedEntry(NamedTuple):
-    """An entry of the root. kind: one of KINDS. value: SHA-256 of a file, target of a symbolic link, else ""."""
+    """An entry of the root. kind: one of KINDS. value: SHA-256 of a file, target of a symbolic link, else "".
+
+    mode: LINK_MODE of a symbolic link, whatever it is: file systems differ, and nothing reads it (symlink(7)).
+    """
 
     kind: str
     mode: int
@@ -217,6 +221,7 @@ def _files(value: Any) -> dict[str, ReportedEntry] | None:
         if kind not in KINDS or (kind == "f" and not SUM.fullmatch(_typed(text, str))):
             raise ValueError(f"{path!r:.80} is neither a file with its SHA-256 nor another entry")
         mode, uid, gid = (_typed(number, int) for number in (mode, uid, gid))
+        mode = LINK_MODE if kind == "l" else mode
         found[_typed(path, str)] = ReportedEntry(_typed(kind, str), mode, uid, gid, _typed(text, str))
     return found
 

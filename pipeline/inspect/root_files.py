@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import formats
 from pipeline.incremental import sha256
-from pipeline.inspect.node_report import ReportedEntry
+from pipeline.inspect.node_report import LINK_MODE, ReportedEntry
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Device, Directory, Entry, File, Symlink, Tree
 from pipeline.store.errors import Missing
@@ -55,6 +55,6 @@ def _reported(store: Store, entry: Entry) -> ReportedEntry:
     if type(entry) is File:
         return ReportedEntry("f", mode, entry.uid, entry.gid, sha256(store, entry.content).hex)
     if type(entry) is Symlink:
-        return ReportedEntry("l", mode, entry.uid, entry.gid, entry.target)
+        return ReportedEntry("l", LINK_MODE, entry.uid, entry.gid, entry.target)
     kind = "d" if type(entry) is Directory else entry.kind if type(entry) is Device else ""
     return ReportedEntry(kind, mode, entry.uid, entry.gid, "")
