@@ -30,7 +30,7 @@ FREE = {"core_pattern", "panic", "sysfs", "sysrq"}
 SHELL = {"image": "@pkg:images/sysctl", "readonly": False, "capabilities": ["none"], "pid": "new"}
 
 
-APPLETS = ("chroot", "dmesg", "grep", "hostname", "insmod", "ls", "mount", "nsenter", "reboot", "unshare")
+APPLETS = ("cat", "chroot", "dmesg", "grep", "hostname", "insmod", "ls", "mount", "nsenter", "reboot", "unshare")
 """Busybox's, of which the image has no links."""
 
 
@@ -38,6 +38,7 @@ def trying(names):
     """Keys of a container that prints the names of what succeeds, then its capabilities, bit and filter."""
     lines = [f'{applet}() {{ busybox {applet} "$@"; }}' for applet in APPLETS]
     lines += [f"({ATTEMPTS[name]}) > /dev/null 2>&1 && echo {name}" for name in names]
+    lines.append("cat /proc/sys/kernel/hostname")
     lines.append("grep -E '^(NoNewPrivs|Seccomp|CapBnd):' /proc/self/status")
     return {"command": ["/bin/sh", "-c", "\n".join(lines)], "env": ["PATH=/bin"]}
 
@@ -45,16 +46,14 @@ def trying(names):
 def with_prisoners(spec):
     """The default node, an onboot step that tries everything, and one with a sandbox that the spec takes away."""
     free = {"maskedPaths": [], "readonlyPaths": [], "noNewPrivileges": False, "seccomp": "unconfined"}
-    spec["onboot"] += [
-        {"name": "prisoner", **SHELL, **trying(ATTEMPTS)},
-        {"name": "free", **SHELL, **free, **trying(sorted(FREE))},
-    ]
+    spec["onboot"].insert(2, {"name": "free", **SHELL, **free, **trying(sorted(FREE))})
+    spec["onboot"].append({"name": "prisoner", **SHELL, **trying(ATTEMPTS)})
     spec["build"] = {"formats": ["kernel+initrd"]}
 
 
 LOOK = {
-    "prisoner": "on-node cat /run/log/onboot/003-prisoner.out.log",
-    "free": "on-node cat /run/log/onboot/004-free.out.log",
+    "prisoner": "on-node cat /run/log/onboot/004-prisoner.out.log",
+    "free": "on-node cat /run/log/onboot/002-free.out.log",
     "hostname": "hostname",
     "core": "cat /proc/sys/kernel/core_pattern",
     "processes": "on-node sh -c 'for p in /proc/[0-9]*; do echo $(cat $p/comm) $(grep -hE ^Seccomp: $p/status) "
@@ -71,7 +70,7 @@ def seen(derived, config_drive, key, tmp_path_factory):
     def session():
         words = ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline.read_text()]
         words += ["-drive", f"file={config_drive},format=raw,if=virtio,readonly=on"]
-        with running(place, *words) as machine:
+        with running(place, *words, network=",hostname=by-dhcp") as machine:
             machine.wait_for("nodekiln: services are up: rngd sshd")
             machine.wait_for_ssh()
             found = {name: machine.ssh(key, command) for name, command in LOOK.items()}
@@ -83,18 +82,18 @@ def seen(derived, config_drive, key, tmp_path_factory):
 
 
 def test_root_without_capabilities_gets_nowhere(seen):
-    assert seen["prisoner"].split() == ["CapBnd:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]
+    assert seen["prisoner"].split() == ["kiln-1", "CapBnd:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]
     assert not seen["core"].startswith("|")
 
 
 def test_a_spec_takes_the_sandbox_away(seen):
     lines = seen["free"].split()
     assert {*lines[: len(FREE)]} == FREE
-    assert lines[len(FREE) :] == ["CapBnd:", "0" * 16, "NoNewPrivs:", "0", "Seccomp:", "0"]
+    assert lines[len(FREE) :] == ["by-dhcp", "CapBnd:", "0" * 16, "NoNewPrivs:", "0", "Seccomp:", "0"]
 
 
 def test_the_node_s_own_containers_have_what_they_need(seen):
-    for step in ("000-sysctl", "001-dhcpcd", "002-metadata", "003-prisoner", "004-free"):
+    for step in ("000-sysctl", "001-dhcpcd", "002-free", "003-metadata", "004-prisoner"):
         assert f"[onboot] {step}: ok" in seen["console"]
     assert "not in force" not in seen["console"]
     assert seen["hostname"].strip() == "kiln-1"

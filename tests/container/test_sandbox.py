@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,3 +139,18 @@ def test_the_node_s_parameters_that_an_administrator_of_the_network_does_not_set
     """Those of this kernel: a new folder of /proc/sys has to be thought of."""
     present = {str(path) for path in Path("/proc/sys").iterdir() if path.is_dir()}
     assert present - {*sandbox.OTHER_PARAMETERS} <= {"/proc/sys/net"}
+
+
+def labels() -> dict[str, Any]:
+    """Recipe -> keys of its containers."""
+    documents = {path.parent.name: yaml.safe_load(path.read_text()) for path in (ROOT / "images").glob("*/build.yml")}
+    return {name: document["config"] for name, document in documents.items() if "config" in document}
+
+
+def test_the_node_s_images_take_no_more_than_they_need() -> None:
+    """Images to log in and look around with have all capabilities; the others have a sandbox and a read-only root."""
+    found = labels()
+    assert {name for name, keys in found.items() if keys["capabilities"] == ["all"]} == {"debug", "sshd"}
+    for name in found.keys() - {"debug", "sshd"}:
+        merged, profile = runtime_spec.sandboxed(MergedConfig({}, found[name]), "amd64")
+        assert profile is not None and merged.get("noNewPrivileges") and merged.get("readonly"), name
