@@ -38,6 +38,15 @@ INIT = b"""#!/bin/busybox sh
 /bin/busybox echo "services are up on $(/bin/busybox uname -m)"
 /bin/busybox poweroff -f
 """
+REMOUNT = b"""#!/bin/busybox sh
+busybox=/bin/busybox
+$busybox mount -t proc proc /proc
+$busybox mount -o remount,rw / && echo "remounted"
+$busybox touch /new && echo "written to"
+echo "services are up"
+$busybox poweroff -f
+"""
+"""An init that tries to write to its root as a root of the node could."""
 MTIME = 1700000000
 DISKS = (
     "virtio_pci", "virtio_blk", "ahci", "ata_piix", "sd_mod", "xhci_pci", "usb_storage", "ext4", "crc32c_generic",

@@ -174,6 +174,26 @@ def test_a_root_file_system_that_the_kernel_mounts(store, tmp_path, name, suffix
     assert node.UP in console
 
 
+@pytest.mark.parametrize("kind", ["squashfs", "erofs"])
+def test_a_root_of_a_read_only_file_system_is_not_written_to_after_a_remount_either(store, tmp_path, kind):
+    known = node.products(store) | {"rootfs": lambda: node.rootfs(store, node.REMOUNT)}
+    disk, kernel = (
+        node.output(store, node.make(store, f"kernel+{kind}", known), each, tmp_path)
+        for each in (f"-{kind}.img", "-kernel")
+    )
+    bootrd = node.output(store, node.bootrd(store), "initrd.img", tmp_path)
+    (tmp_path / "cmdline").write_text(f"{node.CMDLINE.decode()} root=/dev/vda")
+    drive = f"file={disk},format=raw,if=virtio,snapshot=on"
+    console = machine.boot_kernel(kernel, bootrd, tmp_path / "cmdline", "-drive", drive)
+    assert "touch: /new: Read-only file system" in console and "written to" not in console
+
+
+def test_a_root_of_ext4_is_written_to_after_a_remount(store, tmp_path):
+    known = node.products(store) | {"rootfs": lambda: node.rootfs(store, node.REMOUNT)}
+    console = machine.boot(node.disk(store, "ext4", tmp_path, known))
+    assert "(ext4, ro)" in console and "remounted" in console and "written to" in console
+
+
 @pytest.mark.parametrize("root", ["LABEL=root", "PARTLABEL=root", "UUID={}", "/dev/vda2", "PARTUUID={} rootdelay=1"])
 def test_names_of_a_root(outputs, store, tmp_path, root):
     """Besides that of the disk's own command line; the last names no partition, which the node says before it ends."""

@@ -211,6 +211,14 @@ def boot(store, folder, image, line):
 
 
 @pytest.mark.boot
+def test_a_verified_root_is_not_remounted_to_be_written_to(store, verified, tmp_path):
+    root = {"rootfs": lambda: node.rootfs(store, node.REMOUNT)}
+    console = boot(store, tmp_path, *verified("kernel+erofs", "eio", **root))
+    assert "services are up" in console
+    assert "remounted" not in console and "written to" not in console
+
+
+@pytest.mark.boot
 @pytest.mark.parametrize(("name", "mode"), [("kernel+squashfs", "panic"), ("kernel+erofs", "eio")])
 def test_a_verified_root_boots(store, verified, tmp_path, name, mode):
     console = boot(store, tmp_path, *verified(name, mode))
