@@ -22,6 +22,7 @@ Signatures of sigstore:
     record              bodies of entries, compared with a signature
     statement           envelopes and in-toto statements
     simplesigning       cosign's older signatures: a payload, and annotations of a layer
+    signing             bundles of our own, by a managed key
 
 Signatures of the Notary Project:
 
