@@ -214,8 +214,8 @@ _LISTINGS = (_by_api, _by_tag, _by_cosign_tag, _by_layout)
 
 
 def tag(subject: Digest) -> str:
-    """Returns the tag of an image's referrers, for registries without their API: `sha256-HEX`."""
-    return f"{subject.algorithm}-{subject.hex}"
+    """Returns the tag of an image's referrers, for registries without their API: `sha256-HEX`, of 64 digits at most."""
+    return f"{subject.algorithm}-{subject.hex[:64]}"
 
 
 def _named(layout: Layout, name: str) -> list[Descriptor]:

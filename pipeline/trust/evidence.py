@@ -2,7 +2,7 @@
 
 `specs/NAME.evidence` has them beside the lock, so that a build verifies without a network. Sorted JSON:
 
-    signatures    digest of the signature's entry -> mediaType, data (base64), and cosign's annotations
+    signatures    digest of the signature's entry -> mediaType, contents (base64), and cosign's annotations
     documents     digest of an index or manifest -> its bytes (base64)
     version       1
 """
@@ -62,7 +62,7 @@ class Evidence(NamedTuple):
     def document(self) -> dict[str, Any]:
         """Returns the signature's entry in a file of evidence."""
         data = base64.b64encode(self.data).decode()
-        return {"annotations": dict(self.annotations), "data": data, "mediaType": self.media_type}
+        return {"annotations": dict(self.annotations), "contents": data, "mediaType": self.media_type}
 
 
 class EvidenceFile(NamedTuple):
@@ -114,8 +114,8 @@ def parse(unsafe_data: bytes) -> EvidenceFile:
 
 def parse_entry(unsafe: object) -> Evidence:
     """Returns the signature of an entry. SignatureRefusal."""
-    if not isinstance(unsafe, dict) or unsafe.keys() != {"annotations", "data", "mediaType"}:
-        raise SignatureRefusal("a signature is an object with annotations, data and mediaType")
+    if not isinstance(unsafe, dict) or unsafe.keys() != {"annotations", "contents", "mediaType"}:
+        raise SignatureRefusal("a signature is an object with annotations, contents and mediaType")
     media_type, annotations = unsafe["mediaType"], unsafe["annotations"]
     if not isinstance(media_type, str) or media_type not in KINDS:
         raise SignatureRefusal(f"{str(media_type)[:80]!a} is not the media type of a signature")
@@ -123,7 +123,7 @@ def parse_entry(unsafe: object) -> Evidence:
         raise SignatureRefusal("a signature has annotations that are none of cosign's")
     if not all(isinstance(value, str) for value in annotations.values()):
         raise SignatureRefusal("an annotation is not a string")
-    return Evidence(media_type, _bytes(unsafe["data"]), tuple(sorted(annotations.items())))
+    return Evidence(media_type, _bytes(unsafe["contents"]), tuple(sorted(annotations.items())))
 
 
 def has_digest(data: bytes, digest: str) -> bool:

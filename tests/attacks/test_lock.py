@@ -36,6 +36,11 @@ BAD: dict[str, Any] = {
     "a manifest as a number": locked({"platforms": {"amd64": {**GOOD, "manifest": 1}}}),
     "layers as a text": locked({"platforms": {"amd64": {**GOOD, "layers": "y"}}}),
     "a size as a text": locked({"platforms": {"amd64": {**GOOD, "layers": [{"size": "1"}]}}}),
+    "signatures as a text": locked({"platforms": {}, "signatures": "y"}),
+    "a signature as a text": locked({"platforms": {}, "signatures": ["y"]}),
+    "a signature of no time": locked({"platforms": {}, "signatures": [{
+        "rule": "", "signer": "", "kind": "", "time": "", "subject": GOOD["manifest"], "evidence": GOOD["manifest"],
+    }]}),
     "packages as a text": {"version": 1, "images": {}, "packages": {"r": {"amd64": {"request": "", "packages": "y"}}}},
     "no request": {"version": 1, "images": {}, "packages": {"r": {"amd64": {"packages": []}}}},
 }  # fmt: skip
@@ -77,7 +82,10 @@ def test_a_digest_is_no_path(digest: str, project: Project) -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["packages", "platforms", "amd64", "manifest", "layers", "config", "request", "size", "x"]),
+        st.sampled_from([
+            "packages", "platforms", "amd64", "manifest", "layers", "config", "request", "size", "x", "signatures",
+            "rule", "signer", "kind", "time", "subject", "evidence",
+        ]),
         inner, max_size=4,
     ),
     max_leaves=20,
@@ -97,6 +105,8 @@ def test_anything_is_a_lock_or_an_error(images: Any, packages: Any, tmp_path: Pa
     for wanted in (lock.LockRequest("x", "amd64"), lock.LockRequest("x", "amd64", "images/x", "")):
         found.get(wanted)
     found.only([lock.LockRequest("x", "amd64")])
+    for reference in found.images:
+        assert all(lock.seconds(each["time"]) for each in found.signatures(reference))
 
 
 @given(

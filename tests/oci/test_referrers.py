@@ -110,6 +110,10 @@ def test_all_places_of_a_registry_are_looked_into(registry: Server) -> None:
     assert cosign.annotations == (("dev.cosignproject.cosign/signature", "MEUCIQ=="),)
 
 
+def test_the_tag_of_a_long_digest_is_cut() -> None:
+    assert referrers.tag(SUBJECT) == TAG and referrers.tag(Digest("sha512:" + "b" * 128)) == "sha512-" + "b" * 64
+
+
 def test_an_index_and_its_manifest_have_signatures_of_their_own(registry: Server) -> None:
     other = Digest("sha256:" + "b" * 64)
     of_index, of_manifest = signature(SUBJECT, b"index"), signature(other, b"manifest")

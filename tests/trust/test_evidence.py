@@ -43,9 +43,9 @@ def test_what_is_written_is_read_and_sorted() -> None:
         (lambda document: document.update(signatures=[]), "signatures by digest"),
         (lambda document: document.update(documents={"x": ""}), "documents by digest"),
         (lambda document: document["documents"].update({MANIFEST: "e30="}), "another digest"),
-        (lambda document: document["signatures"][TWO.digest].update(data="e30="), "another digest"),
-        (lambda document: document["signatures"][TWO.digest].update(data="e30"), "not base64"),
-        (lambda document: document["signatures"][TWO.digest].update(data=1), "base64 belong"),
+        (lambda document: document["signatures"][TWO.digest].update(contents="e30="), "another digest"),
+        (lambda document: document["signatures"][TWO.digest].update(contents="e30"), "not base64"),
+        (lambda document: document["signatures"][TWO.digest].update(contents=1), "base64 belong"),
         (lambda document: document["signatures"][TWO.digest].update(mediaType="text/html"), "not the media type"),
         (lambda document: document["signatures"][TWO.digest].update(annotations={"x": "y"}), "none of cosign's"),
         (lambda document: document["signatures"][TWO.digest].update(
@@ -71,7 +71,9 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["annotations", "data", "mediaType", "manifests", "digest", MANIFEST]), inner, max_size=3
+            st.sampled_from(["annotations", "contents", "mediaType", "manifests", "digest", MANIFEST]),
+            inner,
+            max_size=3,
         )
     ),
     max_leaves=10,
