@@ -113,6 +113,16 @@ def test_an_image_that_is_not_signed_is_neither_locked_nor_built(signed: Signed)
     assert not Path("specs/node.lock").exists()
 
 
+def test_a_bundle_has_all_that_verifying_takes(signed: Signed, tmp_path: Path) -> None:
+    doit("lock")
+    doit("bundle:node")
+    there = new_project(tmp_path / "there")
+    asked = len(signed.registry.log)
+    doit("build:node", "--from", f"{signed.root}/build/node.bundle.tar", cwd=there, NODEKILN_OFFLINE="1")
+    assert (there / "build/node/node.tar").exists() and len(signed.registry.log) == asked
+    assert {"node.evidence", "trust.yml"} <= {path.name for path in there.rglob("*")}
+
+
 THREE = """\
 rules:
   - {match: ["HOST/acme/app"], signers: [{cosign: trust/release.pub}]}
