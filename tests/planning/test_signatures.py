@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,13 +20,14 @@ from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
 from pipeline.planning import lock as locks
 from pipeline.planning.load import load
-from pipeline.planning.lock import Lock, LockError
+from pipeline.planning.lock import Lock, LockError, LockRequest
 from pipeline.planning.plan import Plan, plan
 from pipeline.planning.signatures import Required, Signatures, Signed, Untrusted, verified, without_others, write
 from pipeline.planning.trust_policy import evidence, evidence_path
 from pipeline.stages import pull, trusted
 from pipeline.store import Store
 from pipeline.trust.evidence import EvidenceFile
+from tests.oci import craft
 from tests.project import ROOT
 from tests.trust import instance, notary, signing
 from tests.trust.signing import Key
@@ -208,6 +210,30 @@ def test_rules_that_go_take_their_records_along(node: Node) -> None:
     assert without_others(lock, {}).signatures(REFERENCE) == [] and without_others(lock, node.required) == lock
     write(Path("specs/x.evidence"), EvidenceFile())
     assert not Path("specs/x.evidence").exists()
+
+
+def test_a_signature_of_one_platform_is_none_of_another(node: Node) -> None:
+    """The index covers both platforms, a manifest its own alone."""
+    shutil.rmtree(node.layout)
+    index, manifests = signing.platforms(node.layout, "amd64", "arm64")
+    wanted = [LockRequest(REFERENCE, arch) for arch in manifests]
+    known = Signed(Lock().updated(locks.resolve(wanted)), EvidenceFile())
+    required = node.required
+    signing.sign(node.layout, manifests["amd64"], node.a.bundle(manifests["amd64"]))
+    with pytest.raises(Untrusted, match="signed by 0 of the 1"):
+        Signatures(NOW).update(known, required)
+    signing.sign(node.layout, index, node.a.bundle(index))
+    records = Signatures(NOW).update(known, required).lock.signatures(REFERENCE)
+    assert {each["subject"] for each in records} == {index, manifests["amd64"]}
+
+
+def test_an_image_without_an_index_is_signed_itself(node: Node, store: Store) -> None:
+    shutil.rmtree(node.layout)
+    node.manifest = craft.image(node.layout, [craft.archive(craft.entry("x"))], name="1")
+    signing.sign(node.layout, node.manifest, node.a.bundle(node.manifest))
+    lock, file = node.lock()
+    assert lock.images[REFERENCE]["index"] is None and file.documents.keys() == {node.manifest}
+    assert node.build(store) == node.manifest
 
 
 @pytest.mark.parametrize("subject", ["index", "manifest"])

@@ -97,6 +97,19 @@ def image(folder: Path, name: str = "1", content: str = "x", tag: bool = True) -
     return craft.tagged(folder, index, name, INDEX), manifest
 
 
+def platforms(folder: Path, *arches: str) -> tuple[str, dict[str, str]]:
+    """Writes a layout with an image for several architectures; digests of its index, `1`, and of the manifests."""
+    manifests, entries = {}, []
+    for arch in arches:
+        layer = craft.archive(craft.entry(arch))
+        manifests[arch] = craft.image(folder, [layer], name=arch, config={"architecture": arch})
+        size = (folder / "blobs" / "sha256" / manifests[arch][7:]).stat().st_size
+        entry = {"mediaType": MANIFEST, "digest": manifests[arch], "size": size}
+        entries.append({**entry, "platform": {"os": "linux", "architecture": arch}})
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+    return craft.tagged(folder, index, "1", INDEX), manifests
+
+
 def sign(folder: Path, subject: str, signature: bytes, media_type: str = evidence.BUNDLE) -> None:
     """Adds a signature to a layout."""
     for data in (EMPTY, signature):
