@@ -88,10 +88,10 @@ def start(format: Format, base: Path, arch: str, append: str = "", enrolled: Pat
         raise BadInput(f"{format.name} is not a format that a machine boots by itself")
     (file,) = files(format, base)
     uefi = format.firmware is Firmware.UEFI
-    first = "" if uefi else ",bootindex=0"  # a BIOS may start any disk; UEFI looks for what it can start
     *devices, device = DEVICES[format.drive.device]
     drive = f"id=node,if=none,format={format.drive.image},file={_name(file)},snapshot=on"
-    return [*(efi(arch, enrolled) if uefi else ()), "-drive", drive, *devices, f"{device},drive=node{first}"]
+    # a BIOS may start any disk, and UEFI measures each that it tries
+    return [*(efi(arch, enrolled) if uefi else ()), "-drive", drive, *devices, f"{device},drive=node,bootindex=0"]
 
 
 def volume(name: str, path: Path) -> list[str]:

@@ -34,13 +34,16 @@ def installed() -> bool:
 
 @contextmanager
 def running(arch: str) -> Iterator[Tpm]:
-    """A new TPM for one machine. It ends with the machine's connection, and at the latest with the context."""
+    """A new TPM for one machine. It ends with the machine's connection, and at the latest with the context.
+
+    Signals of the terminal do not reach it: the machine still writes its state when it is interrupted.
+    """
     ours, theirs = socket.socketpair()
     with TemporaryDirectory(prefix="nodekiln-tpm-") as state, ours:
         with theirs:
             control = f"type=unixio,clientfd={theirs.fileno()}"
             words = [PROGRAM, "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", control, "--terminate"]
-            process = subprocess.Popen(words, pass_fds=[theirs.fileno()])
+            process = subprocess.Popen(words, pass_fds=[theirs.fileno()], start_new_session=True)
         try:
             yield Tpm(_words(arch, ours.fileno()), [ours.fileno()])
         finally:

@@ -46,7 +46,8 @@ class Stub(NamedTuple):
     """Offset of the optional header."""
     table: int
     """Offset of the section table."""
-    sections: int
+    sections: tuple[str, ...]
+    """Names of its sections."""
     section_alignment: int
     file_alignment: int
     end: int
@@ -62,7 +63,12 @@ def stub(unsafe_data: bytes) -> Stub:
 
 
 def write(stub: Stub, sections: Sequence[tuple[str, Content]], wordsum: Wordsum, out: Sink) -> None:
-    """Writes the program with `sections` (name, content) appended; their contents are summed, not read."""
+    """Writes the program with `sections` (name, content) appended; their contents are summed, not read.
+
+    FormatError for a stub that has one of them already, and so a kernel or a command line of its own.
+    """
+    if there := [name for name, _ in sections if name in stub.sections]:
+        raise FormatError(f"the EFI stub has a section {there[0]} already: a unified kernel image is no stub")
     added, place, address = b"", _align(len(stub.data), stub.file_alignment), stub.end
     padded: list[Content | bytes] = [bytes(place - len(stub.data))]
     for name, content in sections:
@@ -112,7 +118,8 @@ def _stub(data: bytes) -> Stub:
         ondisk.DATA_DIRECTORY.patch(kept, certificates, VirtualAddress=0, Size=0)
     end = max(row.VirtualAddress + max(row.VirtualSize, row.SizeOfRawData) for row in rows)
     alignments = header.SectionAlignment, header.FileAlignment
-    return Stub(bytes(kept), coff.Machine, start, optional, table, count, *alignments, end)
+    names = tuple(row.Name.rstrip(b"\0").decode("latin-1") for row in rows)
+    return Stub(bytes(kept), coff.Machine, start, optional, table, names, *alignments, end)
 
 
 def _coff(data: bytes) -> tuple[int, Any]:
@@ -127,12 +134,12 @@ def _coff(data: bytes) -> tuple[int, Any]:
 def _headers(stub: Stub, added: bytes, count: int, image_size: int) -> bytes:
     """The stub with more sections in its table."""
     room = ondisk.OPTIONAL.unpack(stub.data, stub.optional).SizeOfHeaders
-    start = stub.table + stub.sections * ondisk.SECTION.size
+    start = stub.table + len(stub.sections) * ondisk.SECTION.size
     if start + len(added) > room:
         raise FormatError(f"the EFI stub's header has no room for {count} more sections")
     data = bytearray(stub.data)
     data[start : start + len(added)] = added
-    ondisk.COFF.patch(data, stub.header, NumberOfSections=stub.sections + count)
+    ondisk.COFF.patch(data, stub.header, NumberOfSections=len(stub.sections) + count)
     ondisk.OPTIONAL.patch(data, stub.optional, SizeOfImage=image_size, CheckSum=0)
     return bytes(data)
 

@@ -5,9 +5,13 @@ The TPM of the signed node has the registers that the manifest expects.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +25,11 @@ from pipeline.readers.view import BytesView
 from pipeline.stages import initrd
 from pipeline.store import Store
 from pipeline.writers.verity import BLOCK
+from tests.boot.machine import free_port, once, started
 from tests.boot.secure_boot import DENIED, ENABLED, console, kept_keys
 from tests.boot.tampering import BOOT, ROOT, TREE, Disk
 from tests.formats import node
+from tests.project import ROOT as REPOSITORY
 from tests.project import doit, signed
 
 pytestmark = [pytest.mark.boot, pytest.mark.network]
@@ -152,11 +158,25 @@ def test_a_changed_node_does_not_come_up(built, tmp_path, change, sight):
     assert (ENABLED in seen) is (sight == CORRUPTED), "what is signed has started, and nothing else"
 
 
-def test_the_stub_of_the_default_release_measures_what_is_expected(tmp_path):
-    """Debian 13's, which measures other sections than Debian 12's above."""
-    results = signed_project(tmp_path / "p", "raw-efi", stub="") / "build" / "node"
-    seen = console(results / "node-efi.img", "raw-efi", node.UP)
-    assert all(line in seen for line in registers(results / "manifest.json", "raw-efi", "uki")), seen
+def test_a_machine_of_doit_run_holds_what_is_expected(tmp_path):
+    """With the stub of Debian 13, which measures other sections than Debian 12's above."""
+    root = signed_project(tmp_path / "p", "raw-efi", stub="")
+    results = root / "build" / "node"
+
+    def session() -> dict[str, str]:
+        words = ["-m", "doit", "run:node", "--secure-boot", "--accel", "tcg", "--ssh", str(free_port())]
+        command = ["setsid", "env", "-C", str(root), f"PYTHONPATH={REPOSITORY}", sys.executable, *words]
+        with started(command) as machine:
+            try:
+                machine.wait_for_the_end()
+                return {"console": machine.console}
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(machine.process.pid, signal.SIGKILL)  # QEMU, too
+
+    seen = once("doit run --secure-boot", [results / "node-efi.img", root / "keys" / "db.cer"], session)["console"]
+    expected = registers(results / "manifest.json", "raw-efi", "uki")
+    assert [text for text in (ENABLED, node.UP, *expected) if text not in seen] == [], seen
 
 
 ARM_INIT = signed.INIT.replace(b"\n", b"\n/bin/busybox mkdir /sys\n", 1)

@@ -10,6 +10,7 @@ from pipeline.writers import FormatError, pe
 from tests.formats import node
 from tests.judges import need, run
 from tests.writers import samples
+from tests.writers.signing import make_key
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +62,24 @@ def test_a_stub_without_room_is_refused(store, stub):
     sections = [(f".s{number}", store.content(b"x")) for number in range(30)]
     with pytest.raises(FormatError, match="room"):
         pe.write(pe.stub(stub), sections, partial(checksum16, store), store.rope())
+
+
+def test_a_signed_stub_is_taken_without_its_signature_and_a_signed_kernel_image_not_at_all(
+    store, stub, program, tmp_path
+):
+    key, certificate = make_key(tmp_path, "other")
+    (tmp_path / "stub").write_bytes(stub)
+    signed = {}
+    for path in (tmp_path / "stub", program):
+        words = ("--key", key, "--cert", certificate, "--output", tmp_path / "signed", path)
+        run(need("sbsign", "sbsigntool"), *words)
+        signed[path] = (tmp_path / "signed").read_bytes()
+    made = []
+    for data in (stub, signed[tmp_path / "stub"]):
+        out = store.rope()
+        pe.write(pe.stub(data), [(".linux", store.content(b"kernel"))], partial(checksum16, store), out)
+        made.append(store.bytes(out.finish()))
+    assert made[0] == made[1]
+    for name in (".linux", ".cmdline"):
+        with pytest.raises(FormatError, match=f"has a section {name} already: a unified kernel image is no stub"):
+            pe.write(pe.stub(signed[program]), [(name, store.content(b"x"))], partial(checksum16, store), store.rope())
