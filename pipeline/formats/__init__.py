@@ -27,7 +27,7 @@ ENDINGS = ("zst", "gz")
 """Suffixes of compressed disks, and names of the stages that make them (pipeline.stages.compressed_disk)."""
 DIRECT_BOOT = ("-kernel", "-initrd.img", "-cmdline")
 """Files for a direct boot. Every format that has one of them has the same bytes in it."""
-Product = Literal["kernel", "initrd", "rootfs", "bootrd", "verity_bootrd", "release"]
+Product = Literal["kernel", "initrd", "rootfs", "bootrd", "verity_bootrd", "release", "inventory"]
 """Actions that a plan makes for formats (pipeline.planning.plan)."""
 Option = Literal["clusters", "compress", "label", "name", "partitions", "sign", "size", "verity"]
 """Keys of `build:` that formats can take, and `name`, that of the spec. `sign` is a signer, as stages.signed has it."""

@@ -11,5 +11,7 @@ solution      apt's decisions                                       unmet      t
 libraries     the dependencies that are shared libraries            error      messages for a person
 fetch         stage: packages by hash                               -> NAME.deb
 snapshot      the archive of old versions
+copyright     licences of a package
+installed     packages in the databases of a root, with their files
 unavailable   locked packages that no place has any more, and the command that replaces them
 """

@@ -19,7 +19,7 @@ from pipeline.planning.lock import Lock, LockRequest
 from pipeline.planning.trust_policy import Requirement, TrustPolicy
 from pipeline.spec.components import Image
 from pipeline.spec.spec import Spec
-from pipeline.stages import pull
+from pipeline.stages import origins, pull
 from pipeline.trust.evidence import EvidenceFile
 
 PKG = "@pkg:"
@@ -70,7 +70,9 @@ class Images:
         title = reference if arch == self._arch else f"{reference} ({arch})"
         trusted = self._trusted(full, params["manifest"], title)
         manifest = self._locked(Action(f"pull/{title}", pull.pull, params, trusted), request)
-        return Image(full, manifest, Action(f"unpack/{title}", pull.unpack, {}, (manifest,)))
+        tree = Action(f"unpack/{title}", pull.unpack, {}, (manifest,))
+        owners = Action(f"origins/{title}", origins.image, {"reference": full}, (manifest, tree))
+        return Image(full, manifest, tree, owners)
 
     def _trusted(self, reference: str, manifest: str, title: str) -> tuple[Action, ...]:
         """The action that verifies the signatures of an image; () if no rule is about it. NoImage; Problems."""
@@ -107,9 +109,11 @@ class Images:
             arches = ", ".join(source.build.arches)
             raise NoImage(f"{reference} is made for {arches}, not for {arch}")
         request = LockRequest(name, arch, str(source.folder), self._request(source.request(arch)), self._release)
-        manifest = recipes.image(source, arch, self._lock.get(request) or [])
+        packages = self._lock.get(request) or []
+        manifest = recipes.image(source, arch, packages)
         self._locked(manifest, request)
-        return Image(reference, manifest, Action(f"unpack/{name}", pull.unpack, {}, (manifest,)))
+        tree = Action(f"unpack/{name}", pull.unpack, {}, (manifest,))
+        return Image(reference, manifest, tree, recipes.ownership(source, manifest, packages))
 
     @cached_property
     def _sources(self) -> Sources:

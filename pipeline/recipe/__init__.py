@@ -7,6 +7,7 @@ globs         the selection of files
 layout        the places of packages' files, the same for every suite
 needs         libraries, interpreters and links that the selected files need
 assemble      stage: one layer, config and manifest                 -> image
+ownership     stage: the package of each path of the image
 tag           its name in the store
 actions       a Recipe and its locked packages -> these stages, as an action
 """

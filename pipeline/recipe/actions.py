@@ -11,6 +11,7 @@ from pipeline.model.digest import canonical_json
 from pipeline.oci.config import LABEL
 from pipeline.packages import fetch
 from pipeline.recipe import assemble, deb
+from pipeline.recipe import ownership as origins
 from pipeline.recipe.recipe import OwnFile, Recipe
 
 
@@ -34,6 +35,14 @@ def image(recipe: Recipe, arch: str, packages: Sequence[Mapping[str, Any]]) -> A
         "config": _config(recipe),
     }
     return Action(f"{name}/image", assemble.image, params, (unpack,), recipe.where)
+
+
+def ownership(recipe: Recipe, image: Action, packages: Sequence[Mapping[str, Any]]) -> Action:
+    """Returns the action for the origins of the paths of `image`, a result of the function of that name."""
+    name, tag = recipe.reference.rsplit(":", 1)
+    contents = {key: value for key, value in image.params.items() if key not in ("reference", "config")}
+    params = {"recipe": name, "tag": tag, "packages": list(packages), **contents}
+    return Action(f"{recipe.build.image}/origins", origins.ownership, params, image.inputs, recipe.where)
 
 
 def _file(file: OwnFile, sources: Mapping[str, bytes]) -> dict[str, Any]:

@@ -29,6 +29,10 @@ CREATED = "1980-01-01T00:00:00Z"
 DEVICE_TREES = "lib/linux-image-"
 """Prefix of the folder of device trees in Debian's kernels, below usr/; the kernel's release follows."""
 DTB = "boot/dtb"
+KERNELS = "boot/vmlinuz-"
+"""Prefix of a kernel's path in Debian's packages; its release follows."""
+CONFIGS_OF_KERNELS = "boot/config-"
+"""Prefix of the path of a kernel's configuration; its release follows."""
 VARIANTS = {"arm64": "v8", "arm": "v7"}
 """Variants of the architectures that Debian's packages are made for (containerd's platforms, normalized)."""
 
@@ -53,25 +57,64 @@ def image(
     StageProblem, at the recipe's key, for faults that only the packages show: patterns without a match, files that
     clash, programs whose libraries are nowhere.
     """
+    tree, _ = contents(
+        store,
+        unpacked,
+        arch=arch,
+        keep=keep,
+        drop=drop,
+        provided=provided,
+        concatenate=concatenate,
+        files=files,
+        symlinks=symlinks,
+    )
+    if kernel:
+        tree = as_kernel(store, tree)
+    return _image(store, _layer(store, tree), reference, arch, config)
+
+
+def contents(
+    store: Store,
+    unpacked: Digest,
+    *,
+    arch: str,
+    keep: Sequence[str],
+    drop: Sequence[str],
+    provided: Sequence[str],
+    concatenate: Mapping[str, Sequence[str]],
+    files: Sequence[Mapping[str, Any]],
+    symlinks: Mapping[str, Sequence[str]],
+) -> tuple[Tree, dict[str, str]]:
+    """Returns the tree of the image's files, and the package of each path; the others are the recipe's own.
+
+    The parameters and the errors are those of `image`.
+    """
     packages = {name: merged_tree(tree) for name, tree in _packages(store.tree(unpacked)).items()}
     chosen = _selected(packages, keep, drop)
     of_recipe = own(store, _concatenated(packages, concatenate), files)
 
-    def laid(chosen: Mapping[str, Tree]) -> Tree:
-        tree = joined(store, chosen)
+    def laid(chosen: Mapping[str, Tree]) -> tuple[Tree, dict[str, str]]:
+        tree, owner = joined(store, chosen)
         places = _in_place(of_recipe, tree, of_recipe)
-        tree = overlay(tree, complete(Tree(zip(places, of_recipe.values(), strict=True))))
-        return overlay(tree, complete(_links(tree, symlinks)))
+        upper = complete(Tree(zip(places, of_recipe.values(), strict=True)))
+        tree = overlay(tree, upper)
+        links = complete(_links(tree, symlinks))
+        return overlay(tree, links), _without(owner, upper, links)
 
-    tree = laid(chosen)
+    tree, _ = laid(chosen)
     usable = {name: selected(each, (), [*map(merged, drop)]) for name, each in packages.items()}
     pool = Tree((path, entry) for each in reversed(usable.values()) for path, entry in each.items()).ordered()
     needed = needs(tree, pool, store.range, arch, provided)
     _check(needed.missing, keep, files)
-    tree = overlay(laid(_completed(usable, chosen, pool, needed.places)), complete(needed.links))
-    if kernel:
-        tree = as_kernel(store, tree)
-    return _image(store, _layer(store, tree), reference, arch, config)
+    tree, owner = laid(_completed(usable, chosen, pool, needed.places))
+    links = complete(needed.links)
+    tree = overlay(tree, links)
+    return tree, {path: name for path, name in _without(owner, links).items() if path in tree}
+
+
+def _without(owner: Mapping[str, str], *uppers: Tree) -> dict[str, str]:
+    """Returns the packages of the paths that none of `uppers`, the recipe's own trees, has."""
+    return {path: name for path, name in owner.items() if not any(path in upper for upper in uppers)}
 
 
 def _image(store: Store, layer: Digest, reference: str, arch: str, config: Mapping[str, Any]) -> Digest:
@@ -91,8 +134,9 @@ def _image(store: Store, layer: Digest, reference: str, arch: str, config: Mappi
     return digest
 
 
-def joined(store: Store, packages: Mapping[str, Tree]) -> Tree:
-    """Joins packages. Several may have the same directory (the first by name counts), or an identical file.
+def joined(store: Store, packages: Mapping[str, Tree]) -> tuple[Tree, dict[str, str]]:
+    """Joins packages; also returns the package of each path. Several may have the same directory (the first by name
+    counts), or an identical file.
 
     A file that dpkg would settle by `Replaces` or by a diversion is a clash here, as the recipe does not choose.
     """
@@ -100,13 +144,12 @@ def joined(store: Store, packages: Mapping[str, Tree]) -> Tree:
     owner: dict[str, str] = {}
     for name in sorted(packages):
         for path, entry in packages[name].items():
-            other = result.setdefault(path, entry)
-            if other is entry:
-                owner[path] = name
-            elif not _is_same(store, other, entry):
+            if path not in owner:
+                result[path], owner[path] = entry, name
+            elif not _is_same(store, result[path], entry):
                 message = f"{path!r} is not the same in the packages {owner[path]} and {name}"
                 raise StageProblem(("packages",), message, "drop it, or leave one of them out")
-    return Tree(result).ordered()
+    return Tree(result).ordered(), owner
 
 
 def own(store: Store, concatenated: Mapping[str, Content], files: Sequence[Mapping[str, Any]]) -> Tree:
@@ -130,20 +173,33 @@ def as_kernel(store: Store, tree: Tree) -> Tree:
     Kept device trees go to boot/dtb in kernel.tar; a kept configuration, which has the compressions that the kernel can
     unpack, becomes /kernel-config.
     """
-    kernels = [path for path in tree if path.startswith("boot/vmlinuz-")]
-    if len(kernels) != 1:
-        raise StageProblem(("kernel",), f"exactly one boot/vmlinuz-* is needed, not {', '.join(kernels) or 'none'}")
-    release = kernels[0].removeprefix("boot/vmlinuz-")
-    moved = {path.removeprefix("usr/").replace(DEVICE_TREES + release, DTB, 1): tree[path] for path in tree}
-    archive = {path: entry for path, entry in moved.items() if (path + "/").startswith(("lib/modules/", DTB + "/"))}
+    release = kernel_release(tree)
+    archive = {place: tree[path] for place, path in archived(tree, release).items()}
     if (releases := modules.releases(archive)) != [release]:
         raise StageProblem(("kernel",), f"the kernel is {release}, its modules are for {', '.join(releases) or 'none'}")
     rope = store.rope()
     tar.write(modules.with_data(store, complete(archive), release), rope)
     rest = selected(tree, (), ("boot", "lib/modules", "usr/lib/modules", f"usr/{DEVICE_TREES}{release}"))
-    files: dict[str, Entry] = {"kernel": tree[kernels[0]], "kernel.tar": File(0o644, 0, 0, EPOCH, (), rope.finish())}
-    config = tree.get(f"boot/config-{release}")
+    files: dict[str, Entry] = {
+        "kernel": tree[KERNELS + release],
+        "kernel.tar": File(0o644, 0, 0, EPOCH, (), rope.finish()),
+    }
+    config = tree.get(CONFIGS_OF_KERNELS + release)
     return overlay(rest, files | ({"kernel-config": config} if config else {}))
+
+
+def kernel_release(tree: Mapping[str, Entry]) -> str:
+    """Returns the release of the only kernel in `tree`. StageProblem."""
+    kernels = [path for path in tree if path.startswith(KERNELS)]
+    if len(kernels) != 1:
+        raise StageProblem(("kernel",), f"exactly one {KERNELS}* is needed, not {', '.join(kernels) or 'none'}")
+    return kernels[0].removeprefix(KERNELS)
+
+
+def archived(tree: Iterable[str], release: str) -> dict[str, str]:
+    """Returns the paths in kernel.tar, but for dependency data: path there -> path in `tree`."""
+    moved = {path.removeprefix("usr/").replace(DEVICE_TREES + release, DTB, 1): path for path in tree}
+    return {place: path for place, path in moved.items() if (place + "/").startswith(("lib/modules/", DTB + "/"))}
 
 
 def _packages(unpacked: Tree) -> dict[str, Tree]:

@@ -6,7 +6,10 @@ that every recipe shares. Nothing is extracted, no maintainer script is run.
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import tarfile
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
@@ -25,6 +28,10 @@ VERSION = 1
 SIZE_LIMIT = 16 << 30
 """Maximum size of a package's files, in bytes, holes included: some twenty times the largest package of Debian."""
 
+CONTROL_LIMIT = 16 << 20
+"""Maximum size of a package's control.tar, in bytes: twice the largest, which lists the sums of all files."""
+
+_FIELD = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 """Size of a member's header, in bytes: name 16, mtime 12, uid 6, gid 6, mode 8, size 10, and the magic "`\\n"."""
@@ -72,6 +79,28 @@ def files(store: Store, *, deb: str) -> Digest:
         return store.put_tree(layer_tree(store, blob.commit(), budget))
 
 
+def control(store: Store, deb: Digest) -> dict[str, str]:
+    """Returns the fields of the blob `deb` that stand in one line of its control file (deb-control(5)), by lower-case
+    name. BadPackage."""
+    with store.open_checked(deb) as file:
+        member = next((each for each in members(file) if each.name.startswith("control.tar")), None)
+        if member is None:
+            raise BadPackage("no control.tar in it")
+        data = b""
+        for chunk in _decompress(member.name, _Section(file, member)):
+            data += chunk
+            if len(data) > CONTROL_LIMIT:
+                raise BadPackage(f"its control.tar is more than {CONTROL_LIMIT >> 20} MiB")
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            name = next((each for each in archive.getnames() if each in ("./control", "control")), "")
+            content = archive.extractfile(name) if name else None
+            text = content.read().decode("utf-8", "replace") if content else ""
+    except (tarfile.TarError, KeyError) as error:
+        raise BadPackage(f"its control.tar is damaged: {error}") from None
+    return {name.lower(): value for name, value in _FIELD.findall(text)}
+
+
 def members(file: BinaryIO) -> Iterator[Member]:
     """Yields the members of the ar archive `file`. BadPackage."""
     if file.read(len(_MAGIC)) != _MAGIC:
@@ -101,7 +130,7 @@ def _decompress(name: str, section: Any) -> Iterator[bytes]:
     """Yields the decompressed bytes of the member `name`, whose suffix is its compression, in chunks of up to CHUNK."""
     import lzma
 
-    suffix = name.removeprefix("data.tar")
+    suffix = name.partition(".tar")[2]
     if suffix in ("", ".gz", ".zst"):
         yield from decoder(section)
     elif suffix == ".xz":

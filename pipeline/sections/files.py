@@ -19,7 +19,7 @@ from pipeline.sections import Section
 from pipeline.spec import bundles, metadata
 from pipeline.spec.components import Component, Context
 from pipeline.spec.spec import Spec
-from pipeline.stages import files
+from pipeline.stages import files, origins
 
 HOST_NAME = "etc/hostname"
 """The file that init sets the host's name from."""
@@ -99,7 +99,9 @@ def components(value: tuple[FileEntry, ...], context: Context, below: tuple[Comp
     if bundles.is_linuxkit(context):
         params["linuxkit"] = True
     tree = Action("files", files.files, params, _trees_below(paths, below), context.spec.below("files"))
-    return [Component("files", tree, inside=any(_inside("containers", path) for path in paths))]
+    origin = {"kind": "files", "name": context.spec.name}
+    owners = Action("origins/files", origins.whole, {"origin": origin}, (tree,))
+    return [Component("files", tree, inside=any(_inside("containers", path) for path in paths), origins=owners)]
 
 
 def _trees_below(paths: list[str], below: tuple[Component, ...]) -> tuple[Action, ...]:

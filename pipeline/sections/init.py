@@ -7,7 +7,7 @@ from pipeline.engine.action import Action
 from pipeline.language.problem import Violations
 from pipeline.sections import Section
 from pipeline.spec.bundles import is_linuxkit
-from pipeline.spec.components import Component, Context, References
+from pipeline.spec.components import Component, Context, References, placed
 from pipeline.spec.spec import Spec
 from pipeline.stages import root_image
 
@@ -17,10 +17,10 @@ def components(value: tuple[str, ...], context: Context, below: tuple[Component,
     images = [context.image(reference) for reference in value]
     names = _names(value)
     params = {"epoch": context.epoch}
-    planned = [
-        Component(name, Action(name, root_image.unpack, params, (image.tree,), context.spec.below("init", index)))
-        for index, (name, image) in enumerate(zip(names, images, strict=True))
-    ]
+    planned = []
+    for index, (name, image) in enumerate(zip(names, images, strict=True)):
+        tree = Action(name, root_image.unpack, params, (image.tree,), context.spec.below("init", index))
+        planned.append(Component(name, tree, origins=placed(name, tree, image, "")))
     if len(images) > 1:
         trees = tuple(image.tree for image in images)
         stamp = 0 if is_linuxkit(context) else context.epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from pipeline.container import arches, cmdline
 from pipeline.container.arches import ByArch, for_arch
@@ -11,9 +12,9 @@ from pipeline.engine.action import Action
 from pipeline.language.problem import KeyPath, Problem, Problems, Violations
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
-from pipeline.spec.components import Component, Context, References
+from pipeline.spec.components import Component, Context, Image, References
 from pipeline.spec.spec import Spec
-from pipeline.stages import kernel
+from pipeline.stages import kernel, origins
 
 NO_TAR = ("", "none")
 """Values of `tar` for a kernel image without a tar of modules."""
@@ -101,12 +102,22 @@ def components(value: Kernel, context: Context, below: tuple[Component, ...]) ->
     }
     places: dict[KeyPath, KeyPath] = {("modules", at): ("modules", number) for at, number in enumerate(chosen)}
     where = _where(context.spec.below("kernel"), places)
-    contents = Action("kernel/contents", kernel.contents, params, (context.image(value.image).tree,), where)
+    image = context.image(value.image)
+    contents = Action("kernel/contents", kernel.contents, params, (image.tree,), where)
     # separate stages: the command line changes more often than the kernel
     boot_params = {"cmdline": line, "epoch": context.epoch}
     boot = Action("boot", kernel.boot, boot_params, (contents,), where)
     running = Action("modules", kernel.running, {}, (contents,), where)
-    return [Component("kernel", Action("kernel", kernel.kernel, boot_params, (contents,), where), "", running, boot)]
+    tree = Action("kernel", kernel.kernel, boot_params, (contents,), where)
+    return [Component("kernel", tree, "", running, boot, origins=_origins(tree, params, image))]
+
+
+def _origins(tree: Action, params: dict[str, Any], image: Image) -> Action | None:
+    """The action that gives the origins of the kernel's `tree`."""
+    if image.origins is None:
+        return None
+    places = {key: params[key] for key in ("binary", "tar", "ucode")}
+    return Action("origins/kernel", origins.kernel, places, (tree, image.tree, image.origins))
 
 
 def images(value: Kernel) -> References:

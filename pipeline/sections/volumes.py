@@ -11,9 +11,9 @@ from pipeline.language.problem import Violations
 from pipeline.language.schema import mapping
 from pipeline.sections import Section
 from pipeline.spec.bundles import VOLUMES
-from pipeline.spec.components import Component, Context, References
+from pipeline.spec.components import Component, Context, References, placed
 from pipeline.spec.spec import Spec
-from pipeline.stages import volume
+from pipeline.stages import origins, volume
 
 PLATFORM = re.compile(r"linux/[a-z0-9_]+(/v[0-9]+)?")
 
@@ -56,12 +56,15 @@ def _component(index: int, each: Volume, context: Context) -> Component:
         return Component(name, Action(name, volume.volume, params, (), where), prefix)
     image = context.image(each.image)
     if each.format == "filesystem":
-        return Component(name, Action(name, volume.volume, params, (image.tree,), where), prefix)
+        tree = Action(name, volume.volume, params, (image.tree,), where)
+        return Component(name, tree, prefix, origins=placed(name, tree, image, f"{prefix}/lower"))
     platforms = each.platforms or ()
     layouts = [context.image(each.image, platform.removeprefix("linux/")) for platform in platforms] or [image]
     params |= {"reference": image.reference, "platforms": list(platforms)}
     manifests = tuple(layout.manifest for layout in layouts)
-    return Component(name, Action(name, volume.layout, params, manifests, where), prefix)
+    tree = Action(name, volume.layout, params, manifests, where)
+    origin = {"kind": "image", "name": image.reference}
+    return Component(name, tree, prefix, origins=Action(f"origins/{name}", origins.whole, {"origin": origin}, (tree,)))
 
 
 def images(value: tuple[Volume, ...]) -> References:

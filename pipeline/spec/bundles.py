@@ -10,9 +10,10 @@ from pipeline.container.container import Container
 from pipeline.engine.action import Action
 from pipeline.language.problem import Violations, suggestion
 from pipeline.language.schema import plain
-from pipeline.spec.components import Component, Context, References
+from pipeline.spec.components import Component, Context, References, placed
 from pipeline.spec.spec import Spec
 from pipeline.stages import bundle
+from pipeline.stages.root import IMAGE_FOLDERS
 
 NUMBERED = ("onboot", "onshutdown")
 """Sections whose containers run one after another. Their folders are numbered, so that names may repeat."""
@@ -86,7 +87,9 @@ def _component(
     where = context.spec.below(entry.section, entry.number)
     tree = Action(name, bundle.bundle, params, (image.manifest, image.tree), where)
     program = ("image",) if container.command is None else ("command", 0)
-    return Component(name, tree, entry.folder, image=image.tree, program=program)
+    folders = (f"{entry.folder}/{folder}" for folder in IMAGE_FOLDERS)
+    owners = placed(name, tree, image, *folders)
+    return Component(name, tree, entry.folder, image=image.tree, program=program, origins=owners)
 
 
 def is_linuxkit(context: Context) -> bool:

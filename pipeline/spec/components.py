@@ -12,6 +12,7 @@ from pipeline.engine.action import Action
 from pipeline.language.problem import KeyPath
 from pipeline.model.tree import EPOCH
 from pipeline.spec.spec import Spec
+from pipeline.stages import origins
 
 References = Iterable[tuple[KeyPath, str]]
 """Images that a section names: the path of each in the spec, and its reference."""
@@ -26,6 +27,8 @@ class Image(NamedTuple):
     """Gives the digest of the image's manifest (image-spec, manifest.md); config and layers are in the store."""
     tree: Action
     """Gives the Tree that its layers make."""
+    origins: Action | None = None
+    """Gives the origins of that tree's paths (pipeline.stages.origins)."""
 
 
 class Component(NamedTuple):
@@ -47,6 +50,15 @@ class Component(NamedTuple):
     """Path of that program in the container's entry of the spec."""
     inside: bool = False
     """True if it changes files of containers."""
+    origins: Action | None = None
+    """Gives the origins of the tree's paths (pipeline.stages.origins). None if nodekiln makes all of it."""
+
+
+def placed(name: str, tree: Action, image: Image, *at: str) -> Action | None:
+    """The action that gives the origins of a component's `tree`, which has `image` at one of the folders `at`."""
+    if image.origins is None:
+        return None
+    return Action(f"origins/{name}", origins.placed, {"at": list(at)}, (tree, image.tree, image.origins))
 
 
 class Context(NamedTuple):
