@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from pipeline import formats
+from pipeline.model import origins as model
 from pipeline.model.digest import Digest
+from pipeline.model.origins import Origin
 from pipeline.model.tree import Device, Directory, File, Symlink, Tree, complete, files
 from pipeline.packages import index, resolve, sources
 from pipeline.packages.error import PackageError
@@ -21,6 +23,7 @@ from pipeline.packages.package import Package
 from pipeline.packages.universe import Index
 from pipeline.stages import initramfs as mounting
 from pipeline.stages import initrd, unified
+from pipeline.stages import inventory as inventories
 from pipeline.store import Store
 from pipeline.writers import tar
 from tests.judges import alone, cache_folder, need, run
@@ -186,9 +189,44 @@ def products(store: Store, compress: str = "zstd:3", arch: str = "amd64") -> dic
         "initrd": ramdisk,
         "bootrd": lambda: bootrd(store, arch),
         "verity_bootrd": lambda: bootrd(store, arch, verity=True),
+        "inventory": lambda: inventory(store),
         "syslinux": lambda: syslinux(store),
         "systemd-boot": lambda: image(store, "systemd-boot-efi", f"usr/lib/systemd/boot/efi/{STUBS[arch]}", arch=arch),
     }
+
+
+def inventory(store: Store) -> Digest:
+    """The product `inventory`: parts of every kind, with the names that are hard to write down."""
+    origins = {
+        "boot/kernel": Origin(
+            "deb", "linux-image-6.1.0_x", "6.1.192-3", "amd64", f"sha256:{'1' * 64}", within="nodekiln/kernel",
+            distribution="debian", release="bookworm", source="linux-signed-amd64", source_version="6.1.192+3",
+            licenses=("GPL-2", "GPL-2 or BSD-2-clause", "X11/odd+"),
+        ),
+        "usr/bin/a b": Origin(
+            "deb", "libstdc++6", "1:12.2.0~rc1-14+deb12u1", "amd64", f"sha256:{'2' * 64}", within="nodekiln/kernel",
+            distribution="debian", release="bookworm", source="gcc-12", source_version="1:12.2.0~rc1-14+deb12u1",
+        ),
+        "usr/bin/musl": Origin(
+            "apk", "musl", "1.2.5-r0", "x86_64", "", f"sha256:{'3' * 64}", "docker.io/library/a:3", "alpine", "3.20.1",
+            "musl", "1.2.5-r0",
+        ),
+        "etc/caf\udce9": Origin("image", "docker.io/library/a:3", layer=f"sha256:{'3' * 64}"),
+        "etc/mine": Origin("recipe", "nodekiln/kernel", "0123abcd"),
+        "etc/motd": Origin("files", "node"),
+        "boot/cmdline": Origin("made"),
+        "usr/lib/link": Origin("made"),
+    }  # fmt: skip
+    tree = files((path, store.content(path.encode("utf-8", "surrogateescape"))) for path in origins)
+    root = store.put_tree(complete(Tree({**tree, "usr/lib/link": Symlink(0o777, 0, 0, MTIME, (), "a")}).ordered()))
+    known = model.of_tree(store.tree(root), origins)
+    loader = Origin("deb", "syslinux", "3:6.04", "amd64", f"sha256:{'4' * 64}", within="nodekiln/syslinux",
+                    distribution="debian", release="bookworm", source="syslinux", source_version="3:6.04")  # fmt: skip
+    image = store.put_tree(files([("mbr.bin", ())]))
+    tables = (store.put_tree(files([("origins.json", store.content(model.dump(each)))])) for each in
+              (known, {"mbr.bin": loader}))  # fmt: skip
+    owners, boot = tables
+    return inventories.inventory(store, root, owners, image, boot, name="node", arch="amd64", epoch=MTIME)
 
 
 def raspberry(store: Store) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.action import closure
-from tests.planning.test_plan import planned
+from tests.planning.test_plan import names, planned
 
 
 @pytest.mark.parametrize(("build", "boots"), [
@@ -23,3 +23,6 @@ def test_boot_loaders_of_the_specs_formats_belong_to_it(tmp_path: Path, build: s
     actions = {action.name for action in closure(made.inventory)}
     assert {"rootfs", "origins/kernel", "origins/docker.io/library/i:1", "origins/init/i"} <= actions
     assert {name.partition("/")[0] for name in actions if name.endswith("/origins")} == boots
+    wanted = {request.name for request in made.missing("spdx")}
+    assert wanted == {"docker.io/library/k:1", "docker.io/library/i:1", *boots}
+    assert names(made, "spdx") == actions | {"format/spdx"}
