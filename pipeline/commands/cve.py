@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def run(
 ) -> None:
     """Prints the vulnerabilities of specs; VulnerableNode from `threshold` on."""
     from pipeline.inspect import advisories, vulnerabilities
+    from pipeline.project.build import perform
     from pipeline.stages import inventory
 
     if threshold not in advisories.SEVERITIES:
@@ -43,8 +45,9 @@ def run(
     reports = []
     for name in names:
         for target in project.targets(name):
-            result, _ = target.locked("spdx").inventory.perform(project.store)
-            node = inventory.load(project.store, result)
+            action = target.locked("spdx").products.inventory
+            perform(project.store, action)
+            node = action.use(project.store, partial(inventory.load, project.store))
             reports.append(vulnerabilities.report(target.title, node, known, accepted))
     text = jsons.dumps([_document(each) for each in reports], indent=1) + "\n"
     if json == "-":

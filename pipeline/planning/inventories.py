@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from pipeline import formats
 from pipeline.engine.action import Action
 from pipeline.planning.images import PKG, Images
-from pipeline.planning.products import Products
 from pipeline.planning.unbuildable import boot_image
 from pipeline.spec.components import Component, Image
 from pipeline.spec.spec import Spec
 from pipeline.stages import inventory, origins
 
+if TYPE_CHECKING:
+    from pipeline.planning.products import Products
+
 MADE = {"kind": "made"}
 """The origin of what nodekiln makes, as a parameter."""
 
 
-def inventory_of(spec: Spec, arch: str, images: Images, products: Products) -> Action:
+def inventory_of(products: Products) -> Action:
     """Returns the action for the inventory of the root file system, and of what starts it in the spec's formats."""
     owners = Action("origins", origins.node, {}, (products.rootfs, *map(_origins, products.components)))
-    loaders = list(_boot_images(spec, images))
+    loaders = list(_boot_images(products.spec, products.images))
     pairs = (action for image in loaders for action in (image.tree, _of_image(image)))
-    params = {"name": spec.name, "arch": arch, "epoch": products.epoch}
+    params = {"name": products.spec.name, "arch": products.arch, "epoch": products.epoch}
     return Action("inventory", inventory.inventory, params, (products.rootfs, owners, *pairs))
 
 

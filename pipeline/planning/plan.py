@@ -89,17 +89,8 @@ class Plan:
             return self.format(need.format)
         if isinstance(need, formats.Recipe):
             return self.images(unbuildable.boot_image(self.spec, need.name)).tree
-        if need == "inventory":
-            return self.inventory
         action: Action = getattr(self.products, need)
         return action
-
-    @cached_property
-    def inventory(self) -> Action:
-        """The action that gives the parts of the node and the owner of each file (pipeline.stages.inventory)."""
-        from pipeline.planning.inventories import inventory_of
-
-        return inventory_of(self.spec, self.arch, self.images, self.products)
 
     def _where(self, path: KeyPath) -> str:
         """The place of a problem that a format finds: of the kernel's command line, or of an option of `build`."""
@@ -141,7 +132,7 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
         raise Problems(problems)
     epoch = _epoch(spec)
     components = tuple(sections.components(Context(spec, images, epoch, arch)))
-    return Plan(spec, arch, images, components, Products(spec.build, components, images, epoch))
+    return Plan(spec, arch, images, components, Products(spec, arch, components, images, epoch))
 
 
 def _epoch(spec: Spec) -> int:

@@ -17,6 +17,7 @@ from pipeline.model.tree import parents
 from pipeline.planning.images import PKG, Images
 from pipeline.spec.build import BuildOptions
 from pipeline.spec.components import Component
+from pipeline.spec.spec import Spec
 from pipeline.stages import compression, initrd, root
 
 COMPRESSIONS = ("zstd", "gzip")
@@ -27,10 +28,15 @@ COMPRESSIONS = ("zstd", "gzip")
 class Products:
     """An action for every name of formats.Product, planned when a format needs it."""
 
-    build: BuildOptions
+    spec: Spec
+    arch: str
     components: tuple[Component, ...]
     images: Images
     epoch: int
+
+    @property
+    def build(self) -> BuildOptions:
+        return self.spec.build
 
     @cached_property
     def kernel(self) -> Action:
@@ -45,6 +51,13 @@ class Products:
     def initrd(self) -> Action:
         fragments = [self._fragment(name, tree) for name, tree in _fragments(self.components, self._stamp)]
         return Action("initrd", initrd.initrd, {}, (self.kernel, *fragments))
+
+    @cached_property
+    def inventory(self) -> Action:
+        """The parts of the node, and the part that owns each file of the root (pipeline.stages.inventory)."""
+        from pipeline.planning.inventories import inventory_of
+
+        return inventory_of(self)
 
     @cached_property
     def bootrd(self) -> Action:

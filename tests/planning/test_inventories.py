@@ -20,7 +20,7 @@ from tests.planning.test_plan import names, planned
 def test_boot_loaders_of_the_specs_formats_belong_to_it(tmp_path: Path, build: str, boots: set[str]) -> None:
     text = f"kernel: {{image: 'docker.io/library/k:1'}}\ninit: [docker.io/library/i:1]\nbuild: {{{build}}}\n"
     made = planned(tmp_path, text)
-    actions = {action.name for action in closure(made.inventory)}
+    actions = {action.name for action in closure(made.products.inventory)}
     assert {"rootfs", "origins/kernel", "origins/docker.io/library/i:1", "origins/init/i"} <= actions
     assert {name.partition("/")[0] for name in actions if name.endswith("/origins")} == boots
     wanted = {request.name for request in made.missing("spdx")}

@@ -112,7 +112,7 @@ def test_the_owners_of_the_default_node_are_those_of_dpkg_deb(tmp_path: Path) ->
     spec = ROOT / "specs/node.yml"
     made = plan(load(spec), lock.read(spec.with_suffix(".lock")), "amd64")
     checked = 0
-    for action in closure(made.inventory):
+    for action in closure(made.products.inventory):
         if action.stage is not ownership.ownership:
             continue
         found = ownership.load(store, action.perform(store)[0])
