@@ -23,15 +23,20 @@ if TYPE_CHECKING:
     to="the reference to push to: registry.example/nodes/node:v1",
     formats="what to push, by commas (default: the spec's)",
     mount="repositories of that registry, by commas, that may have the same bytes",
+    sign="sign what is pushed by the private key in this file (PEM: Ed25519, or ECDSA on P-256)",
+    sign_legacy="--sign: add the signature under cosign's tag sha256-HEX.sig, too, for older verifiers",
 )
-def run(project: Project, names: Sequence[str], to: str = "", formats: str = "", mount: str = "") -> None:
+def run(
+    project: Project, names: Sequence[str], to: str = "", formats: str = "", mount: str = "", sign: str = "",
+    sign_legacy: bool = False,
+) -> None:  # fmt: skip
     """Pushes the results of one spec, every architecture's, to the reference `to`.
 
     What is not built yet is built. BadInput for what is larger than its budget, as a build would fail of it.
     """
     from pipeline.engine.action import with_results
     from pipeline.oci import push
-    from pipeline.project import budget
+    from pipeline.project import attestations, budget
     from pipeline.project.publish import MANIFEST
     from pipeline.project.targets import chosen
 
@@ -39,6 +44,7 @@ def run(project: Project, names: Sequence[str], to: str = "", formats: str = "",
     if not to:
         raise BadInput(f"{user_command(f'push:{name} --to REF')}, with REF such as registry.example/nodes/{name}:v1")
     push.parse_target(to)
+    key = attestations.signer(sign, sign_legacy)
     targets = project.targets(name)
     wanted = chosen(targets[0].spec, formats)
     plans = {target.arch: target.locked(*wanted) for target in targets}
@@ -56,7 +62,10 @@ def run(project: Project, names: Sequence[str], to: str = "", formats: str = "",
         types = {MANIFEST: push.RECORD, f"{name}.lock": push.LOCK}
         return push.push_files(project.store, files, to, {push.TITLE: name}, [*filter(None, mount.split(","))], types)
 
-    say(f"{to}: {with_results(project.store, actions, send)}")
+    pushed = with_results(project.store, actions, send)
+    if key is not None:
+        attestations.sign(project.store, key, pushed, to, sign_legacy)
+    say(f"{to}: {pushed}")
 
 
 def _files(store: Store, name: str, result: Digest) -> dict[str, Content]:

@@ -1,0 +1,61 @@
+"""Signatures of what was pushed, beside it in its registry, as cosign 3 writes them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.model.digest import Digest
+from pipeline.model.errors import BadInput
+from pipeline.store import Store
+from pipeline.trust import signing
+from pipeline.trust.error import SignatureRefusal
+from pipeline.trust.statement import SIGNATURE
+
+if TYPE_CHECKING:
+    from pipeline.trust.signing import PrivateKey
+
+CONTENT, PREDICATE_TYPE = "dev.sigstore.bundle.content", "dev.sigstore.bundle.predicateType"
+"""Annotations of a bundle's manifest: the part of the bundle that has the content, and the type of its statement."""
+
+
+def signer(file: str, legacy: bool = False) -> PrivateKey | None:
+    """Returns the private key in the file of the option --sign; None without it. BadInput."""
+    if not file:
+        if legacy:
+            raise BadInput("--sign-legacy is about a signature: add --sign KEY")
+        return None
+    try:
+        return signing.load(Path(file).read_bytes())
+    except OSError as error:
+        raise BadInput(f"{file}: {error.strerror}") from None
+    except SignatureRefusal as error:
+        raise BadInput(f"{file}: {error}") from None
+
+
+def sign(store: Store, key: PrivateKey, pushed: Digest, reference: str, legacy: bool = False) -> Digest:
+    """Signs what was pushed as `reference`; returns the digest of the signature's manifest.
+
+    pushed: its digest. legacy: the signature is under cosign's tag `sha256-HEX.sig`, too.
+    """
+    if legacy:
+        from pipeline.oci.attach import attach_simple_signature
+        from pipeline.oci.push import parse_target
+
+        target = parse_target(reference)
+        payload = signing.legacy_payload(pushed, f"{target.registry}/{target.repository}")
+        signature = base64.b64encode(signing.sign(key, payload)).decode()
+        attach_simple_signature(store, pushed, reference, payload, signature)
+    return _attach_bundle(store, key, pushed, reference, signing.payload(pushed), SIGNATURE)
+
+
+def _attach_bundle(
+    store: Store, key: PrivateKey, pushed: Digest, reference: str, payload: bytes, predicate_type: str
+) -> Digest:
+    """Attaches the statement `payload`, signed, to what was pushed."""
+    from pipeline.oci.attach import attach
+
+    annotations = {CONTENT: "dsse-envelope", PREDICATE_TYPE: predicate_type}
+    bundle = signing.bundle(key, payload)
+    return attach(store, pushed, reference, signing.MEDIA_TYPE, bundle, annotations)
