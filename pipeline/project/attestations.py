@@ -1,23 +1,28 @@
-"""Signatures of what was pushed, beside it in its registry, as cosign 3 writes them."""
+"""Signatures and provenance of what was pushed, beside it in its registry, as cosign 3 writes them."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
+from pipeline.project import provenance
 from pipeline.store import Store
 from pipeline.trust import signing
 from pipeline.trust.error import SignatureRefusal
-from pipeline.trust.statement import SIGNATURE
+from pipeline.trust.statement import PAYLOAD_TYPE, SIGNATURE
 
 if TYPE_CHECKING:
+    from pipeline.project.pushing import PushedFiles
     from pipeline.trust.signing import PrivateKey
 
 CONTENT, PREDICATE_TYPE = "dev.sigstore.bundle.content", "dev.sigstore.bundle.predicateType"
 """Annotations of a bundle's manifest: the part of the bundle that has the content, and the type of its statement."""
+STATEMENT_TYPE = "in-toto.io/predicate-type"
+"""Annotation of a statement's manifest without a signature: the type of the statement (BuildKit's)."""
 
 
 def signer(file: str, legacy: bool = False) -> PrivateKey | None:
@@ -41,13 +46,41 @@ def sign(store: Store, key: PrivateKey, pushed: Digest, reference: str, legacy: 
     """
     if legacy:
         from pipeline.oci.attach import attach_simple_signature
-        from pipeline.oci.push import parse_target
 
-        target = parse_target(reference)
-        payload = signing.legacy_payload(pushed, f"{target.registry}/{target.repository}")
+        payload = signing.legacy_payload(pushed, _repository(reference))
         signature = base64.b64encode(signing.sign(key, payload)).decode()
         attach_simple_signature(store, pushed, reference, payload, signature)
     return _attach_bundle(store, key, pushed, reference, signing.payload(pushed), SIGNATURE)
+
+
+def attach_provenance(
+    store: Store, key: PrivateKey | None, pushed: Digest, reference: str, files: Mapping[str, PushedFiles]
+) -> None:
+    """Attaches to each manifest of what was pushed the provenance of its files, signed if there is a key.
+
+    files: architecture -> what was pushed for it. The manifest is a subject of the statement, too.
+    """
+    from pipeline.oci import artifact
+    from pipeline.oci.attach import attach
+
+    repository = _repository(reference)
+    node = artifact.find(f"{repository}@{pushed}")
+    for arch, manifest in sorted(node.manifests.items() if node else ()):
+        record, dependencies = files[arch].record, files[arch].dependencies
+        payload = provenance.statement_of(record, dependencies, {repository: manifest})
+        if key is not None:
+            _attach_bundle(store, key, manifest, reference, payload, provenance.PREDICATE_TYPE)
+        else:
+            annotations = {STATEMENT_TYPE: provenance.PREDICATE_TYPE}
+            attach(store, manifest, reference, PAYLOAD_TYPE, payload, annotations)
+
+
+def _repository(reference: str) -> str:
+    """Returns the name of a reference's repository, with its registry."""
+    from pipeline.oci.reference import parse
+
+    target = parse(reference)
+    return f"{target.registry}/{target.repository}"
 
 
 def _attach_bundle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pipeline.model.digest import Digest
 from pipeline.oci import push, reference, referrers
+from pipeline.oci.registry import Registry
+from pipeline.project import provenance
 from pipeline.recipe import recipe
 from pipeline.trust import bundle, evidence, simplesigning, statement
 from pipeline.trust import keys as public_keys
@@ -224,9 +227,35 @@ def test_a_signed_node(project: Path, host: str, tmp_path: Path) -> None:
     keys(tmp_path, "first")
     words = ["push:node", "--to", f"{host}/nodes/node:v1", "--sign", str(tmp_path / "first.pem"), "--formats", "tar"]
     index = doit(*words).split()[-1]
+    assert doit(*words).split()[-1] == index
     (found,) = referrers.find(reference.parse(f"{host}/nodes/node:v1"), [Digest.parse(index)]).signatures
     result = bundle.verify(found.evidence.data, None, key=public_keys.load((tmp_path / "first.pub").read_bytes()))
     assert result.digests == {index} and result.predicate_type == statement.SIGNATURE
     (entry,) = inspected(f"{host}/nodes/node:{index.replace(':', '-')}")["manifests"]
     assert entry["artifactType"] == evidence.BUNDLE
     assert entry["annotations"]["dev.sigstore.bundle.predicateType"] == statement.SIGNATURE
+
+    for each in inspected(f"{host}/nodes/node:v1")["manifests"]:
+        manifest, arch = Digest.parse(each["digest"]), each["platform"]["architecture"]
+        (found,) = referrers.find(reference.parse(f"{host}/nodes/node:v1"), [manifest]).signatures
+        public = public_keys.load((tmp_path / "first.pub").read_bytes())
+        result = bundle.verify(found.evidence.data, None, key=public)
+        assert result.predicate_type == provenance.PREDICATE_TYPE and manifest in result.digests
+        payload = json.loads(base64.b64decode(json.loads(found.evidence.data)["dsseEnvelope"]["payload"]))
+        assert payload["subject"][-1] == {"name": f"{host}/nodes/node", "digest": {"sha256": manifest.hex}}
+        doit("build:node")
+        built = json.loads((project / "build/node" / arch / "provenance.json").read_text())
+        definitions = [each["predicate"]["buildDefinition"] for each in (payload, built)]
+        assert definitions[0]["resolvedDependencies"] == definitions[1]["resolvedDependencies"]
+        assert payload["subject"][0] in built["subject"]
+
+
+def test_provenance_is_attached_without_a_signature_too(project: Path, host: str) -> None:
+    doit("push:node", "--to", f"{host}/node:1", "--formats", "tar")
+    for each in inspected(f"{host}/node:1")["manifests"]:
+        (entry,) = inspected(f"{host}/node:{each['digest'].replace(':', '-')}")["manifests"]
+        assert entry["artifactType"] == statement.PAYLOAD_TYPE
+        assert entry["annotations"] == {"in-toto.io/predicate-type": provenance.PREDICATE_TYPE}
+        (layer,) = inspected(f"{host}/node@{entry['digest']}")["layers"]
+        data = b"".join(Registry(host, "node").blob(Digest.parse(layer["digest"]), layer["size"]))
+        assert each["digest"] in statement.parse(data).digests
