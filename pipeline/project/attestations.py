@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.incremental import sha256
 from pipeline.model.digest import Digest
-from pipeline.model.errors import BadInput
+from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.project import provenance
 from pipeline.store import Store
 from pipeline.trust import signing
@@ -16,6 +17,7 @@ from pipeline.trust.error import SignatureRefusal
 from pipeline.trust.statement import PAYLOAD_TYPE, SIGNATURE
 
 if TYPE_CHECKING:
+    from pipeline.oci.artifact import NodeArtifact
     from pipeline.project.pushing import PushedFiles
     from pipeline.trust.signing import PrivateKey
 
@@ -51,6 +53,24 @@ def sign(store: Store, key: PrivateKey, pushed: Digest, reference: str, legacy: 
         signature = base64.b64encode(signing.sign(key, payload)).decode()
         attach_simple_signature(store, pushed, reference, payload, signature)
     return _attach_bundle(store, key, pushed, reference, signing.payload(pushed), SIGNATURE)
+
+
+class NotTheSame(NodekilnError):
+    """What was pushed is not what this checkout makes."""
+
+
+def endorse(store: Store, key: PrivateKey, node: NodeArtifact, files: Mapping[str, PushedFiles]) -> None:
+    """Adds signatures by `key` to a pushed node whose files are all equal to `files` (by architecture). NotTheSame."""
+    for arch in sorted({*node.files, *files}):
+        theirs = {name: blob.digest for name, blob in node.files.get(arch, {}).items()}
+        ours = {name: sha256(store, content) for name, content in files[arch].files.items()} if arch in files else {}
+        differing = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
+        if differing:
+            fault = f"{differing[0]} ({arch}) is not the one that a push of this checkout has"
+            raise NotTheSame(f"{node.reference}: {fault}: not endorsed")
+    repository = _repository(node.reference)
+    attach_provenance(store, key, node.digest, repository, files)
+    sign(store, key, node.digest, repository)
 
 
 def attach_provenance(

@@ -20,7 +20,7 @@ from pipeline.oci import push, reference, referrers
 from pipeline.oci.registry import Registry
 from pipeline.project import provenance
 from pipeline.recipe import recipe
-from pipeline.trust import bundle, evidence, simplesigning, statement
+from pipeline.trust import bundle, evidence, simplesigning, statement, verification
 from pipeline.trust import keys as public_keys
 from tests.judges import need, run
 from tests.oci import servers
@@ -259,3 +259,35 @@ def test_provenance_is_attached_without_a_signature_too(project: Path, host: str
         (layer,) = inspected(f"{host}/node@{entry['digest']}")["layers"]
         data = b"".join(Registry(host, "node").blob(Digest.parse(layer["digest"]), layer["size"]))
         assert each["digest"] in statement.parse(data).digests
+
+
+def signers(host: str, index: str, *public: Path) -> int:
+    """Returns how many of the keys a rule counts for the node that was pushed as HOST/node:1."""
+    image, digest = reference.parse(f"{host}/node:1"), Digest.parse(index)
+    rule = {"rule": "**", "need": 2, "signers": [{"kind": "cosign", "key": each.read_text()} for each in public]}
+    claims = [verification.Claim(index, each.evidence, 0) for each in referrers.find(image, [digest]).signatures]
+    return verification.verify(rule, claims, index, referrers.documents(image, digest, digest)).signers
+
+
+def test_a_second_party_endorses_what_it_made_again(project: Path, host: str, tmp_path: Path) -> None:
+    keys(tmp_path, "first", "second")
+    first, second = tmp_path / "first.pub", tmp_path / "second.pub"
+    pushed = f"{host}/node:1"
+    words = ["push:node", "--to", pushed, "--formats", "tar", "--sign", str(first.with_suffix(".pem"))]
+    index = doit(*words).split()[-1]
+    there = tmp_path / "there"
+    shutil.copytree(project, there, ignore=shutil.ignore_patterns("cache", "build", ".doit*"))
+    endorse = ["verify:node", "--against", pushed, "--runs", "1", "--endorse", str(second.with_suffix(".pem"))]
+
+    spec = there / "specs/node.yml"
+    spec.write_text(SPEC + "# another spec\n")
+    assert "manifest.json (amd64) is not the one that a push of this checkout has" in doit(*endorse, cwd=there, code=1)
+    assert signers(host, index, first, second) == 1
+    spec.write_text(SPEC)
+    assert f"{index} is endorsed" in doit(*endorse, cwd=there)
+    assert signers(host, index, first, second) == 2 and signers(host, index, second) == 1
+    for each in inspected(pushed)["manifests"]:
+        found = referrers.find(reference.parse(pushed), [Digest.parse(each["digest"])]).signatures
+        payloads = {json.loads(one.evidence.data)["dsseEnvelope"]["payload"] for one in found}
+        assert len(found) == 2 and len(payloads) == 1, "two signatures of one statement"
+    assert "--against REF, without --formats" in doit("verify:node", "--endorse", str(second), code=3)
