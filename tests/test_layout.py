@@ -11,6 +11,7 @@ PARTS = {
         *(f"project/{name}" for name in ("bundle_reader", "bundle_writer", "inputs", "wheels")),
         "tasks/from_bundle",
     ],
+    "commands/test_push.py": ["project/pushing"],
     "docs/test_api.py": ["project/build"],
     "engine/test_gc.py": ["engine/fsck"],
     "formats/test_outputs.py": ["ondisk/arm64image", "stages/el_torito", "stages/initrd"],

@@ -34,13 +34,17 @@ def recipes(project: Project) -> list[str]:
     arch="architectures, by commas (default: all that are locked)",
     mount="repositories of that registry, by commas, that may have the same layers",
     copy="make nothing; copy a recipe that comes with nodekiln into images/, to change it",
+    sign="--push: sign it by the private key in this file (PEM: Ed25519, or ECDSA on P-256)",
+    sign_legacy="--sign: add the signature under cosign's tag sha256-HEX.sig, too, for older verifiers",
 )
 def run(
-    project: Project, names: Sequence[str], push: str = "", arch: str = "", mount: str = "", copy: bool = False
-) -> None:
+    project: Project, names: Sequence[str], push: str = "", arch: str = "", mount: str = "", copy: bool = False,
+    sign: str = "", sign_legacy: bool = False,
+) -> None:  # fmt: skip
     """Makes the image of the recipe in images/NAME (or a folder) of the packages that a spec's lock has for it."""
     from pipeline.engine.action import with_results
     from pipeline.oci import push as pushing
+    from pipeline.project import attestations
     from pipeline.recipe.recipe import load
 
     if len(names) != 1:
@@ -49,21 +53,26 @@ def run(
         )
     if push:
         pushing.parse_target(push)
+    elif sign:
+        raise BadInput("--sign is about what is pushed: add --push REF")
     if copy:
         _copy(project, names[0])
         return
+    key = attestations.signer(sign, sign_legacy)
     recipe = load(_folder(project, names[0]))
     actions = _actions(project, recipe, arch)
 
-    def send(*results: Digest) -> tuple[dict[str, Digest], str]:
+    def send(*results: Digest) -> tuple[dict[str, Digest], Digest | None]:
         images = dict(zip(actions, results, strict=True))
         mounted = [*filter(None, mount.split(","))]
-        return images, pushing.push_images(project.store, images, push, mounted) if push else ""
+        return images, pushing.push_images(project.store, images, push, mounted) if push else None
 
     images, pushed = with_results(project.store, tuple(actions.values()), send)
     for name, image in images.items():
         say(f"{recipe.build.image} ({name}): {image}")
     if pushed:
+        if key is not None:
+            attestations.sign(project.store, key, pushed, push, sign_legacy)
         say(f"{push}: {pushed}")
 
 

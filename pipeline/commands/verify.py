@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.inspect.runs import Target as Output
     from pipeline.inspect.runs import Verification
     from pipeline.project.targets import Target
+    from pipeline.trust.signing import PrivateKey
 
 JOBS = 4
 """Default number of runs side by side: each may need a GiB of memory, and a few of the disk."""
@@ -50,10 +51,12 @@ class OtherVersion(BadInput):
     running="build nothing: compare the node at ssh://root@HOST[:PORT] with its record",
     files="--running: compare all files of its root, too",
     quote="--running: have its TPM sign its registers, by the key in this file (made at its first use)",
+    endorse="--against REF: if all is the same, add a signature by the private key in this file (PEM)",
 )
 def run(
     project: Project, names: Sequence[str], runs: int = 2, full: bool = False, formats: str = "", against: str = "",
     json: str = "", jobs: int = 0, diffoscope: bool = True, running: str = "", files: bool = False, quote: str = "",
+    endorse: str = "",
 ) -> None:  # fmt: skip
     """Prints a table for each spec; NotReproducible (exit code 1) unless every run made the same of every format."""
     from pipeline.inspect import conditions
@@ -65,6 +68,7 @@ def run(
         return
     if files or quote:
         raise BadInput("--files and --quote are about a running node: add --running ssh://root@HOST")
+    endorser = _endorser(endorse, against, formats)
     for name in names:
         record = records.read(project.store, against) if against else None
         if record is not None:
@@ -77,6 +81,34 @@ def run(
         outputs = _outputs(project, name, targets, formats, record)
         verification = Verification(project, name, lock, outputs, diffoscope)
         _verify(verification, conditions.select(runs, full), record, jobs or min(os.cpu_count() or 1, JOBS), json)
+        if endorser is not None and record is not None:
+            _endorse(project, name, endorser, record)
+
+
+def _endorser(endorse: str, against: str, formats: str) -> PrivateKey | None:
+    """Returns the key of --endorse; None without it. BadInput if there is nothing that it could endorse."""
+    from pipeline.inspect import record as records
+    from pipeline.project import attestations
+
+    if endorse and (
+        formats or Path(against).exists() or not records.is_remote(against) or against.startswith(records.TRANSPORTS)
+    ):
+        raise BadInput("--endorse is about all of what was pushed to a registry: --against REF, without --formats")
+    return attestations.signer(endorse)
+
+
+def _endorse(project: Project, name: str, key: PrivateKey, record: BuildRecord) -> None:
+    """Signs what was pushed, as a second party that made the same. NotTheSame."""
+    from pipeline.oci import artifact
+    from pipeline.project import attestations, pushing
+
+    node = artifact.find(record.name)
+    wanted = dict.fromkeys(each for manifest in record.manifests.values() for each in manifest["formats"])
+    if node is not None:
+        pushing.with_files(
+            project, name, ",".join(wanted), lambda files: attestations.endorse(project.store, key, node, files)
+        )()
+        say(f"{record.name}: {node.digest} is endorsed")
 
 
 def _check_running(

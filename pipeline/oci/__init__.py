@@ -9,7 +9,7 @@
     decompress            a layer's tar, within limits      tar (pax, sparse, tar_fields)   its index
     flatten (directory)   layers laid over each other       layer      layers in the store, and their trees
     pull                  an image into the store           push, artifact   results to a registry, and back
-    referrers             signatures of an image, found
+    referrers             signatures of an image, found     attach     artifacts about an image, pushed beside it
 
 Environment: NODEKILN_MIRROR, NODEKILN_OFFLINE, NODEKILN_INSECURE (hosts that speak http), NODEKILN_TRUSTED_HOSTS (hosts
 that registries may redirect to although they are not public), NODEKILN_CERTS (a certs.d folder); the usual proxy

@@ -28,12 +28,14 @@ class NodeArtifact(NamedTuple):
     """A pushed node.
 
     digest: of its index (or manifest). files: architecture ("" if the node does not state one) -> file name -> blob.
+    manifests: the same architectures -> digest of the manifest.
     """
 
     reference: str
     digest: Digest
     sources: Sequence[Source]
     files: Mapping[str, Mapping[str, Descriptor]]
+    manifests: Mapping[str, Digest]
 
     def fetch(self, store: Store, arch: str, name: str) -> Path:
         """Fetches a file into the store and returns its path there. NotFound."""
@@ -62,15 +64,16 @@ def find(reference: str) -> NodeArtifact | None:
     if isinstance(top.document, Manifest):
         if not _is_node(top):
             return None
-        return NodeArtifact(str(image), top.digest, places, {"": _files(top, str(image))})
-    files = {}
+        return NodeArtifact(str(image), top.digest, places, {"": _files(top, str(image))}, {"": top.digest})
+    files, digests = {}, {}
     for entry in top.document:
         arch = "/".join(filter(None, entry.platform[1:])) if entry.platform else ""
         manifest = fetch.manifest(places, entry.digest, f"{image} for {arch}")
         if not _is_node(manifest):  # tools that copy an index may drop its own artifact type
             return None
         files[arch] = _files(manifest, f"{image} for {arch}")
-    return NodeArtifact(str(image), top.digest, places, files)
+        digests[arch] = manifest.digest
+    return NodeArtifact(str(image), top.digest, places, files, digests)
 
 
 def _is_node(manifest: fetch.FetchedManifest) -> bool:

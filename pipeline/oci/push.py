@@ -3,9 +3,6 @@
 A node is an OCI artifact: an index with one manifest an architecture. Each manifest has artifact type ARTIFACT, the
 empty config, and a layer of type FILE for every output file, named by the annotation TITLE; the record of the build and
 its lock lie beside them (docs/reference/registries.md). pipeline.oci.artifact reads it.
-
-An artifact about an image (an SBOM, a signature) names the image as its `subject`; in a registry without a list of
-referrers, the index under the tag sha256-<hex> lists it (the specification's "Referrers Tag Schema").
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ from pipeline.model.tree import Content, length
 from pipeline.oci import http
 from pipeline.oci import image as images
 from pipeline.oci import manifest as manifests
-from pipeline.oci.error import NotFound
 from pipeline.oci.layer import content_of
 from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
 from pipeline.oci.progress import Progress, transfer
@@ -144,7 +140,7 @@ def push_files(
     target, entries = Target(store, reference, mount_from), []
     notes = {"annotations": dict(annotations)} if annotations else {}
     for architecture, outputs in sorted(files.items()):
-        entry = _artifact(target, ARTIFACT, outputs, types or {}, **notes)[0]
+        entry = artifact(target, ARTIFACT, _files(target, outputs, types or {}), **notes)[0]
         entries.append(entry | _platform(architecture))
     return target.index(entries, artifactType=ARTIFACT, **notes)
 
@@ -155,18 +151,6 @@ def push_index(store: Store, index: Digest, reference: str, mount_from: Sequence
     for entry in manifests.decode(data, f"index {index}")["manifests"]:
         target.manifest(*_image(target, Digest.parse(entry["digest"])))
     return target.manifest(data, INDEXES[0], target.reference.tag or "latest")[0]
-
-
-def attach(store: Store, subject: Digest, reference: str, artifact_type: str, files: Mapping[str, Content]) -> Digest:
-    """Pushes `files` as an artifact about the manifest or index `subject` of the same repository."""
-    target = Target(store, reference)
-    data, media_type = target.registry.manifest(subject)
-    descriptor = Descriptor(media_type, subject, len(data)).document()
-    entry, is_listed = _artifact(target, artifact_type, files, {}, subject=descriptor)
-    if not is_listed:
-        _list_by_tag(target, subject, entry)
-    digest: Digest = entry["digest"]
-    return digest
 
 
 def _image(target: Target, image: Digest) -> tuple[bytes, str]:
@@ -182,36 +166,30 @@ def _platform(architecture: str) -> dict[str, Any]:
     return {"platform": {name: value for name, value in platform._asdict().items() if value}}
 
 
-def _artifact(
-    target: Target, artifact_type: str, files: Mapping[str, Content], types: Mapping[str, str], **fields: Any
-) -> tuple[dict[str, Any], bool]:
-    """Pushes an artifact; returns its entry in an index, and whether the registry lists it as a referrer."""
-    empty = target.store.put(b"{}")
+def _files(target: Target, files: Mapping[str, Content], types: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Pushes files; returns the layers that an artifact has of them."""
     blobs = {name: (sha256(target.store, content), content) for name, content in sorted(files.items())}
-    target.blobs([(empty, content_of(target.store, empty)), *blobs.values()])
-    layers = [
+    target.blobs(blobs.values())
+    return [
         Descriptor(types.get(name, FILE), digest, length(content)).document() | {"annotations": {TITLE: name}}
         for name, (digest, content) in blobs.items()
     ]
+
+
+def artifact(
+    target: Target, artifact_type: str, layers: Sequence[Mapping[str, Any]], **fields: Any
+) -> tuple[dict[str, Any], bool]:
+    """Pushes the manifest of an artifact, whose layers are there.
+
+    Returns its entry in an index, and whether the registry lists it as a referrer.
+    """
+    empty = target.store.put(b"{}")
+    target.blob(empty, content_of(target.store, empty))
     config = Descriptor(EMPTY, empty, 2).document()
     document = {"schemaVersion": 2, "mediaType": MANIFESTS[0], "artifactType": artifact_type}
     data = canonical_json({**document, "config": config, "layers": layers, **fields})
     digest, is_listed = target.manifest(data, MANIFESTS[0])
     return Descriptor(MANIFESTS[0], digest, len(data)).document() | {"artifactType": artifact_type}, is_listed
-
-
-def _list_by_tag(target: Target, subject: Digest, entry: Mapping[str, Any]) -> None:
-    """Adds a referrer to the index under its subject's tag. Concurrent additions may be lost, as the spec warns."""
-    tag = f"{subject.algorithm}-{subject.hex}"[:128]
-    try:
-        data, media_type = target.registry.manifest(tag)
-        manifests.parse(data, f"{target.registry}:{tag}", media_type)
-        index = json.loads(data)
-    except NotFound:
-        index = {"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": []}
-    if all(other["digest"] != entry["digest"] for other in index["manifests"]):
-        index["manifests"].append(entry)
-        target.manifest(canonical_json(index), INDEXES[0], tag)
 
 
 class _Body:

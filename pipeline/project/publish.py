@@ -1,4 +1,4 @@
-"""Publishes results: files in build/NAME, with SHA256SUMS and manifest.json beside them.
+"""Publishes results: files in build/NAME, with SHA256SUMS, manifest.json and provenance.json beside them.
 
 manifest.json is the record of a build: its inputs (digests of the spec and its lock), the key and the result of every
 stage, and digest and size of every file. It has no time, host or user: equal builds, equal records.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,24 @@ from pipeline.engine.action import Action, closure
 from pipeline.host import atomic
 from pipeline.host.stamp import Stamp, settle_mtime, stamp
 from pipeline.model.digest import Digest
+from pipeline.planning import lock as locks
 from pipeline.planning.plan import Plan
-from pipeline.project import results_state, signing
+from pipeline.project import provenance, results_state, signing
 from pipeline.project.project import Project
-from pipeline.project.results_state import MANIFEST, SHARED, SUMS, FileState, ResultsState
+from pipeline.project.results_state import MANIFEST, PROVENANCE, SHARED, SUMS, FileState, ResultsState
 from pipeline.store import Store
 
-__all__ = ["MANIFEST", "SUMS", "format_record", "manifest", "manifest_text", "publish", "unpublish", "unpublish_all"]
+__all__ = [
+    "MANIFEST",
+    "SUMS",
+    "dependencies",
+    "format_record",
+    "manifest",
+    "manifest_text",
+    "publish",
+    "unpublish",
+    "unpublish_all",
+]
 
 PAGES = ("size.html", "graph.html")
 """Files that commands write beside the results."""
@@ -86,13 +97,13 @@ def unpublish_all(folder: Path) -> list[Path]:
 
 def _record_without(before: ResultsState, name: str) -> dict[str, FileState]:
     """Writes the shared files without the format `name`; removes them if they were changed."""
-    data = before.unchanged(MANIFEST)
-    if not data:
+    data, known = before.unchanged(MANIFEST), before.unchanged(PROVENANCE)
+    if not data or not known:
         _remove(before.folder, SHARED)
         return {}
     document = json.loads(data)
     document["formats"].pop(name, None)
-    return _write_shared(before.folder, document)
+    return _write_shared(before.folder, document, provenance.dependencies_of(known))
 
 
 def _remove(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -128,7 +139,7 @@ def _record(project: Project, plan: Plan, name: str, action: Action, folder: Pat
     }
     own = {file: attributes for file, (attributes, _) in files.items()}
     formats[name] = format_record(project.store, plan, name, action, own)
-    shared = _write_shared(folder, manifest(project, plan, formats))
+    shared = _write_shared(folder, manifest(project, plan, formats), dependencies(project, plan))
     states = {file: (attributes["sha256"], state) for file, (attributes, state) in files.items()}
     before.with_format(name, action.key, states, shared).write()
 
@@ -168,6 +179,11 @@ def manifest(project: Project, plan: Plan, formats: Mapping[str, Any]) -> dict[s
     }
 
 
+def dependencies(project: Project, plan: Plan) -> list[provenance.Dependency]:
+    """The inputs that the lock of the plan's spec names, for provenance.json."""
+    return provenance.dependencies(locks.read(project.root / plan.spec.path.with_suffix(".lock")), plan.arch)
+
+
 def manifest_text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
@@ -177,9 +193,12 @@ def _stage(store: Store, action: Action) -> dict[str, Any]:
     return {"key": action.key, "version": action.version, "result": record and record.result}
 
 
-def _write_shared(folder: Path, document: Mapping[str, Any]) -> dict[str, FileState]:
-    """Writes manifest.json (`document`) and SHA256SUMS; returns their states."""
-    texts = {MANIFEST: manifest_text(document), SUMS: _sums(document["formats"])}
+def _write_shared(
+    folder: Path, document: Mapping[str, Any], dependencies: Sequence[provenance.Dependency]
+) -> dict[str, FileState]:
+    """Writes manifest.json (`document`), SHA256SUMS and provenance.json; returns their states."""
+    statement = provenance.statement_of(document, dependencies).decode()
+    texts = {MANIFEST: manifest_text(document), SUMS: _sums(document["formats"]), PROVENANCE: statement}
     return {name: _write(folder / name, text) for name, text in texts.items()}
 
 

@@ -24,7 +24,8 @@ FOLDER = ".written"
 """Folder of the states, in the folder of results; a file for each spec."""
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
-SHARED = (MANIFEST, SUMS)
+PROVENANCE = "provenance.json"
+SHARED = (MANIFEST, SUMS, PROVENANCE)
 """Files that belong to all formats of a spec."""
 lock = threading.RLock()
 """Held while SHARED files and their state are written: a reader in between would see a change."""

@@ -1,4 +1,4 @@
-"""Bundles of our own: a digest signed by a managed key, as cosign 3 signs images (sigstore_bundle.proto, version 0.3).
+"""Bundles of our own: a statement signed by a managed key, as by cosign 3 (sigstore_bundle.proto, version 0.3).
 
 Pure and deterministic: the same key and digest give the same bytes (Ed25519: RFC 8032; ECDSA: RFC 6979). What is to be
 signed and the bundle around a signature are two steps, so that a key may be elsewhere.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.model.digest import Digest
 from pipeline.model.errors import NodekilnError
-from pipeline.trust import document, keys, statement
+from pipeline.trust import document, keys, simplesigning, statement
 from pipeline.trust.error import SignatureRefusal
 
 if TYPE_CHECKING:
@@ -55,9 +55,16 @@ def payload(digest: Digest) -> bytes:
     return document.canonical({**fields, "subject": [{"name": "", "digest": {algorithm: value}}]})
 
 
-def to_sign(digest: Digest) -> bytes:
-    """Returns the bytes that a signature of the image with `digest` is of (DSSE protocol, PAE)."""
-    return statement.encode(statement.PAYLOAD_TYPE, payload(digest))
+def legacy_payload(digest: Digest, name: str) -> bytes:
+    """Returns the payload of simple signing for the image with `digest`. name: that of its repository."""
+    image, identity = {"docker-manifest-digest": digest}, {"docker-reference": name}
+    critical = {"identity": identity, "image": image, "type": simplesigning.TYPE}
+    return document.canonical({"critical": critical, "optional": None})
+
+
+def to_sign(payload: bytes) -> bytes:
+    """Returns the bytes that a signature of a statement is of (DSSE protocol, PAE)."""
+    return statement.encode(statement.PAYLOAD_TYPE, payload)
 
 
 def sign(key: PrivateKey, data: bytes) -> bytes:
@@ -74,20 +81,25 @@ def sign(key: PrivateKey, data: bytes) -> bytes:
         raise NodekilnError("this OpenSSL has no deterministic ECDSA (RFC 6979): sign by an Ed25519 key") from None
 
 
-def assemble(digest: Digest, key: keys.PublicKey, signature: bytes) -> bytes:
-    """Returns the bundle of the image with `digest` and a `signature` of `to_sign(digest)` by `key`.
+def assemble(payload: bytes, key: keys.PublicKey, signature: bytes) -> bytes:
+    """Returns the bundle of the statement `payload`, and a `signature` of `to_sign(payload)` by `key`.
 
     SignatureRefusal if it is another one: a wrong signature is never written.
     """
-    keys.verify(key, signature, to_sign(digest))
+    keys.verify(key, signature, to_sign(payload))
     hint = bytes.fromhex(keys.digest(key).partition(":")[2])
-    envelope = {"payload": _base64(payload(digest)), "payloadType": statement.PAYLOAD_TYPE}
+    envelope = {"payload": _base64(payload), "payloadType": statement.PAYLOAD_TYPE}
     fields = {
         "mediaType": MEDIA_TYPE,
         "verificationMaterial": {"publicKey": {"hint": _base64(hint)}},
         "dsseEnvelope": {**envelope, "signatures": [{"sig": _base64(signature)}]},
     }
     return document.canonical(fields)
+
+
+def bundle(key: PrivateKey, payload: bytes) -> bytes:
+    """Returns the bundle of the statement `payload`, signed by `key`."""
+    return assemble(payload, key.public_key(), sign(key, to_sign(payload)))
 
 
 def _base64(data: bytes) -> str:

@@ -20,6 +20,7 @@ from pipeline.host.shipped import SHIPPED
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
 from pipeline.oci import push
+from pipeline.oci.attach import attach
 from pipeline.oci.error import ImageError
 from pipeline.project import bundle_reader, bundle_writer, inputs
 from pipeline.project.inputs import Inputs
@@ -286,8 +287,7 @@ def test_a_bundle_in_a_registry(bundled: Bundled, registry: str, tmp_path: Path,
     run(need("skopeo"), "copy", "--all", "--dest-tls-verify=false", f"oci-archive:{bundled.tar}:bundle", copied)
     other = json.loads(run(need("skopeo"), "inspect", "--raw", "--tls-verify=false", copied).stdout)
     assert [each["digest"] for each in other["manifests"]] == [each["digest"] for each in json.loads(raw)["manifests"]]
-    content = store.content(b"a statement")
-    assert push.attach(store, Digest.parse(digest), reference, "application/vnd.example.v1", {"statement": content})
+    assert attach(store, Digest.parse(digest), reference, "application/vnd.example.v1", b"a statement")
     root = empty(tmp_path / "there")
     declare(root)
     doit("build:node", "--from", f"{registry}/nodes/node@{digest}", cwd=root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
@@ -10,9 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from pipeline.oci import push
+from pipeline.model.digest import Digest
+from pipeline.oci import push, reference, referrers
+from pipeline.oci.registry import Registry
+from pipeline.project import provenance
 from pipeline.recipe import recipe
+from pipeline.trust import bundle, evidence, simplesigning, statement, verification
+from pipeline.trust import keys as public_keys
 from tests.judges import need, run
 from tests.oci import servers
 from tests.project import doit, new_project
@@ -98,6 +107,10 @@ def test_some_formats_of_a_node_that_was_not_built(project: Path, host: str) -> 
         (["push:node", "--to", "oci:x"], "only a registry"),
         (["push:node", "--to", "a.b/c@sha256:" + "0" * 64], "write a.b/c:TAG"),
         (["push:node", "--to", "a.b/c:1", "--formats", "tra"], "there is no format 'tra'"),
+        (["push:node", "--to", "a.b/c:1", "--sign", "no.pem"], "no.pem: No such file"),
+        (["push:node", "--to", "a.b/c:1", "--sign", "specs/node.yml"], "specs/node.yml: not a private key in PEM"),
+        (["push:node", "--to", "a.b/c:1", "--sign-legacy"], "add --sign KEY"),
+        (["image", "--sign", "no.pem", "hello"], "add --push REF"),
         (["image"], "doit image [--push REF | --copy] NAME"),
         (["image", "nothing"], "there is no recipe nothing"),
         (["image", "--arch", "s390x", "hello"], "is made for amd64, arm64, not for s390x"),
@@ -142,3 +155,139 @@ def test_an_image_for_one(project: Path, host: str) -> None:
     doit("image", "--arch", "arm64", "--push", f"{host}/hello", "images/hello")
     said = run(need("skopeo"), "inspect", "--config", "--tls-verify=false", f"docker://{host}/hello").stdout
     assert json.loads(said)["architecture"] == "arm64" and json.loads(said)["config"]["Cmd"] == ["/bin/hello"]
+
+
+# signatures
+
+
+def keys(folder: Path, *names: str) -> None:
+    """Writes key pairs NAME.pem and NAME.pub: on P-256, and the others Ed25519."""
+    for number, name in enumerate(names):
+        pair = Ed25519PrivateKey.generate() if number else generate_private_key(SECP256R1())
+        (folder / f"{name}.pem").write_bytes(
+            pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))  # fmt: skip
+        public = pair.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (folder / f"{name}.pub").write_bytes(public)
+
+
+def consumer(folder: Path, image: str, rule: str, *public: Path) -> None:
+    """Makes a project whose node has the image, if the rule `rule` holds for it, which names the keys `public`."""
+    services = f"services:\n  - {{name: hello, image: '{image}', command: [/bin/hello]}}\n"
+    new_project(folder, node=f"{services}build: {{formats: [tar], arch: amd64}}\n")
+    signers = ", ".join(f"{{cosign: trust/{each.name}}}" for each in public)
+    rules = f"default: reject\nrules: [{{match: ['**/hello'], {rule}signers: [{signers}]}}]\n"
+    (folder / "specs/trust.yml").write_text(rules)
+    (folder / "trust").mkdir()
+    for each in public:
+        shutil.copy(each, folder / "trust")
+
+
+def test_a_signed_image_and_a_node_that_takes_no_other(project: Path, host: str, tmp_path: Path) -> None:
+    """Signed by one, it is taken where that key is asked for; rebuilt and signed by a second, where both are."""
+    keys(tmp_path, "first", "second", "other")
+    first, second, other = (tmp_path / f"{name}.pub" for name in ("first", "second", "other"))
+    image = f"{host}/team/hello:1"
+    push_signed = ["image", "--push", image, "--sign"]
+    said = doit(*push_signed, str(first.with_suffix(".pem")), "hello")
+    assert doit(*push_signed, str(first.with_suffix(".pem")), "hello").split()[-1] == said.split()[-1]
+    index = said.split()[-1]
+    tag = f"{host}/team/hello:{index.replace(':', '-')}"
+    assert len(inspected(tag)["manifests"]) == 1, "pushed twice, signed once"
+
+    for name, rule, public in (("one", "", [first]), ("no", "", [other]), ("two", "need: 2, ", [first, second])):
+        consumer(tmp_path / name, image, rule, *public)
+    assert f"{image}: signed by sha256:" in doit("lock", cwd=tmp_path / "one")
+    doit("build", cwd=tmp_path / "one")
+    assert "signed by 0 of the 1 signers" in doit("lock", code=3, cwd=tmp_path / "no")
+    assert "signed by 1 of the 2 signers" in doit("lock", code=3, cwd=tmp_path / "two")
+
+    shutil.copytree(project, tmp_path / "rebuilder", ignore=shutil.ignore_patterns("cache", "build"))
+    again = doit(*push_signed, str(second.with_suffix(".pem")), "hello", cwd=tmp_path / "rebuilder")
+    assert again.split()[-1] == index and len(inspected(tag)["manifests"]) == 2
+    doit("lock", cwd=tmp_path / "two")
+    doit("build", cwd=tmp_path / "two")
+
+
+def test_a_legacy_signature_is_under_cosigns_tag(project: Path, host: str, tmp_path: Path) -> None:
+    keys(tmp_path, "first")
+    words = ["image", "--push", f"{host}/hello:1", "--sign", str(tmp_path / "first.pem"), "--sign-legacy", "hello"]
+    index = doit(*words).split()[-1]
+    tag = f"{host}/hello:{index.replace(':', '-')}"
+    before = inspected(f"{tag}.sig")
+    doit(*words)
+    assert inspected(f"{tag}.sig") == before and len(before["layers"]) == 1
+    found = referrers.find(reference.parse(f"{host}/hello:1"), [Digest.parse(index)]).signatures
+    assert [each.evidence.kind for each in found] == ["sigstore", "cosign"]
+    public = public_keys.load((tmp_path / "first.pub").read_bytes())
+    simple = found[1].evidence
+    assert simplesigning.verify(simple.data, dict(simple.annotations), None, key=public).digests == {index}
+
+
+def test_a_signed_node(project: Path, host: str, tmp_path: Path) -> None:
+    keys(tmp_path, "first")
+    words = ["push:node", "--to", f"{host}/nodes/node:v1", "--sign", str(tmp_path / "first.pem"), "--formats", "tar"]
+    index = doit(*words).split()[-1]
+    assert doit(*words).split()[-1] == index
+    (found,) = referrers.find(reference.parse(f"{host}/nodes/node:v1"), [Digest.parse(index)]).signatures
+    result = bundle.verify(found.evidence.data, None, key=public_keys.load((tmp_path / "first.pub").read_bytes()))
+    assert result.digests == {index} and result.predicate_type == statement.SIGNATURE
+    (entry,) = inspected(f"{host}/nodes/node:{index.replace(':', '-')}")["manifests"]
+    assert entry["artifactType"] == evidence.BUNDLE
+    assert entry["annotations"]["dev.sigstore.bundle.predicateType"] == statement.SIGNATURE
+
+    for each in inspected(f"{host}/nodes/node:v1")["manifests"]:
+        manifest, arch = Digest.parse(each["digest"]), each["platform"]["architecture"]
+        (found,) = referrers.find(reference.parse(f"{host}/nodes/node:v1"), [manifest]).signatures
+        public = public_keys.load((tmp_path / "first.pub").read_bytes())
+        result = bundle.verify(found.evidence.data, None, key=public)
+        assert result.predicate_type == provenance.PREDICATE_TYPE and manifest in result.digests
+        payload = json.loads(base64.b64decode(json.loads(found.evidence.data)["dsseEnvelope"]["payload"]))
+        assert payload["subject"][-1] == {"name": f"{host}/nodes/node", "digest": {"sha256": manifest.hex}}
+        doit("build:node")
+        built = json.loads((project / "build/node" / arch / "provenance.json").read_text())
+        definitions = [each["predicate"]["buildDefinition"] for each in (payload, built)]
+        assert definitions[0]["resolvedDependencies"] == definitions[1]["resolvedDependencies"]
+        assert payload["subject"][0] in built["subject"]
+
+
+def test_provenance_is_attached_without_a_signature_too(project: Path, host: str) -> None:
+    doit("push:node", "--to", f"{host}/node:1", "--formats", "tar")
+    for each in inspected(f"{host}/node:1")["manifests"]:
+        (entry,) = inspected(f"{host}/node:{each['digest'].replace(':', '-')}")["manifests"]
+        assert entry["artifactType"] == statement.PAYLOAD_TYPE
+        assert entry["annotations"] == {"in-toto.io/predicate-type": provenance.PREDICATE_TYPE}
+        (layer,) = inspected(f"{host}/node@{entry['digest']}")["layers"]
+        data = b"".join(Registry(host, "node").blob(Digest.parse(layer["digest"]), layer["size"]))
+        assert each["digest"] in statement.parse(data).digests
+
+
+def signers(host: str, index: str, *public: Path) -> int:
+    """Returns how many of the keys a rule counts for the node that was pushed as HOST/node:1."""
+    image, digest = reference.parse(f"{host}/node:1"), Digest.parse(index)
+    rule = {"rule": "**", "need": 2, "signers": [{"kind": "cosign", "key": each.read_text()} for each in public]}
+    claims = [verification.Claim(index, each.evidence, 0) for each in referrers.find(image, [digest]).signatures]
+    return verification.verify(rule, claims, index, referrers.documents(image, digest, digest)).signers
+
+
+def test_a_second_party_endorses_what_it_made_again(project: Path, host: str, tmp_path: Path) -> None:
+    keys(tmp_path, "first", "second")
+    first, second = tmp_path / "first.pub", tmp_path / "second.pub"
+    pushed = f"{host}/node:1"
+    words = ["push:node", "--to", pushed, "--formats", "tar", "--sign", str(first.with_suffix(".pem"))]
+    index = doit(*words).split()[-1]
+    there = tmp_path / "there"
+    shutil.copytree(project, there, ignore=shutil.ignore_patterns("cache", "build", ".doit*"))
+    endorse = ["verify:node", "--against", pushed, "--runs", "1", "--endorse", str(second.with_suffix(".pem"))]
+
+    spec = there / "specs/node.yml"
+    spec.write_text(SPEC + "# another spec\n")
+    assert "manifest.json (amd64) is not the one that a push of this checkout has" in doit(*endorse, cwd=there, code=1)
+    assert signers(host, index, first, second) == 1
+    spec.write_text(SPEC)
+    assert f"{index} is endorsed" in doit(*endorse, cwd=there)
+    assert signers(host, index, first, second) == 2 and signers(host, index, second) == 1
+    for each in inspected(pushed)["manifests"]:
+        found = referrers.find(reference.parse(pushed), [Digest.parse(each["digest"])]).signatures
+        payloads = {json.loads(one.evidence.data)["dsseEnvelope"]["payload"] for one in found}
+        assert len(found) == 2 and len(payloads) == 1, "two signatures of one statement"
+    assert "--against REF, without --formats" in doit("verify:node", "--endorse", str(second), code=3)

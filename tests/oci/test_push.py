@@ -81,28 +81,6 @@ def test_a_node_is_an_artifact(store: Store, host: str, tmp_path: Path) -> None:
     run(need("skopeo"), "copy", "--all", "--src-tls-verify=false", source, f"oci:{tmp_path}/back:x")
 
 
-def test_referrers_by_tag_where_the_registry_lists_none(store: Store, image: Digest, host: str) -> None:
-    push.push_image(store, image, f"{host}/a:1")
-    content = (Slice(store.put(b"sbom"), 0, 4),)
-    first = push.attach(store, image, f"{host}/a", "application/spdx+json", {"sbom.json": content})
-    second = push.attach(store, image, f"{host}/a", "application/x-signature", {"sig": content})
-    again = push.attach(store, image, f"{host}/a", "application/spdx+json", {"sbom.json": content})
-    index = json.loads(Registry(host, "a").manifest(f"sha256-{image.hex}")[0])
-    assert [entry["digest"] for entry in index["manifests"]] == [first, second] and again == first
-    manifest = json.loads(Registry(host, "a").manifest(first)[0])
-    assert manifest["subject"]["digest"] == image
-
-
-def test_no_tag_where_the_registry_lists_referrers(store: Store, image: Digest) -> None:
-    data = store.get(image)
-    with servers.server() as far:
-        far.manifests[image] = data, "application/vnd.oci.image.manifest.v1+json"
-        far.rules.append(lambda r: r.command == "HEAD" and r.answer(200))
-        far.rules.append(lambda r: r.command == "PUT" and r.answer(201, OCI_Subject=image))
-        push.attach(store, image, f"{far.host}/a", "a/b", {"x": ()})
-        assert not any("manifests/sha256-" in path for path in far.paths)
-
-
 def test_with_a_password(store: Store, image: Digest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = run(need("openssl"), "passwd", "-apr1", "secret").stdout.strip()
     (tmp_path / "users").write_text(f"kim:{hashed}\n")

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.host.stamp import settle_mtime, stamp
 from pipeline.project import results_state
-from pipeline.project.results_state import MANIFEST, SUMS
+from pipeline.project.results_state import MANIFEST, PROVENANCE, SUMS
 
 FOLDER = Path("build/node")
 
@@ -28,7 +28,7 @@ def written(**texts):
 @pytest.fixture
 def state(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shared = written(**{MANIFEST: "{}", SUMS: ""})
+    shared = written(**{MANIFEST: "{}", SUMS: "", PROVENANCE: "{}"})
     results_state.read(FOLDER).with_format("tar", "key", written(node_tar="data"), shared).write()
 
 

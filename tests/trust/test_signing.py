@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -19,13 +20,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pipeline.model.digest import Digest
-from pipeline.trust import bundle, keys, signing, statement
+from pipeline.trust import bundle, keys, signing, simplesigning, statement
 from pipeline.trust.error import SignatureRefusal
 from tests import judges
 from tests.trust.vectors import PYPI_SIGSTORE
 
 MANIFEST = b'{"schemaVersion":2}'
 DIGEST = Digest.of(MANIFEST)
+PAYLOAD = signing.payload(DIGEST)
 RFC6979_KEY = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
 RFC6979_SIGNATURE = (
     0xEFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716,
@@ -49,7 +51,7 @@ def public(key: signing.PrivateKey) -> keys.PublicKey:
 def made(key: signing.PrivateKey) -> bytes:
     """Returns a bundle by `key`, by way of its file."""
     loaded = signing.load(pem(key))
-    return signing.assemble(DIGEST, public(key), signing.sign(loaded, signing.to_sign(DIGEST)))
+    return signing.assemble(PAYLOAD, public(key), signing.sign(loaded, signing.to_sign(PAYLOAD)))
 
 
 def test_ecdsa_is_that_of_the_rfc() -> None:
@@ -60,7 +62,7 @@ def test_ecdsa_is_that_of_the_rfc() -> None:
 @pytest.mark.parametrize("kind", KEYS)
 def test_a_bundle_is_the_same_each_time_and_about_its_digest(kind: str) -> None:
     key, data = KEYS[kind], made(KEYS[kind])
-    assert made(key) == data
+    assert made(key) == signing.bundle(key, PAYLOAD) == data
     result = bundle.verify(data, None, key=public(key), artifact=MANIFEST)
     assert result.digests == {DIGEST} and result.predicate_type == statement.SIGNATURE
     assert result.signer.principal == ("key", "", keys.digest(public(key)))
@@ -72,7 +74,14 @@ def test_a_bundle_is_the_same_each_time_and_about_its_digest(kind: str) -> None:
 def test_a_signature_of_something_else_is_not_written() -> None:
     key = KEYS["Ed25519"]
     with pytest.raises(SignatureRefusal, match="not one of these data"):
-        signing.assemble(DIGEST, public(key), signing.sign(key, signing.to_sign(Digest.of(b"other"))))
+        signing.assemble(PAYLOAD, public(key), signing.sign(key, signing.to_sign(signing.payload(Digest.of(b"other")))))
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_legacy_signature_is_one_of_its_digest(kind: str) -> None:
+    key, payload = KEYS[kind], signing.legacy_payload(DIGEST, "example.com/app")
+    annotations = {simplesigning.SIGNATURE: base64.b64encode(signing.sign(key, payload)).decode()}
+    assert simplesigning.verify(payload, annotations, None, key=public(key)).digests == {DIGEST}
 
 
 def test_keys_that_do_not_sign_here_are_refused() -> None:
@@ -93,8 +102,8 @@ def files(folder: Path, kind: str) -> dict[str, Path]:
     paths["key"].write_bytes(KEYS[kind].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     paths["artifact"].write_bytes(MANIFEST)
     paths["root"].write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
-    paths["data"].write_bytes(signing.to_sign(DIGEST))
-    paths["signature"].write_bytes(signing.sign(KEYS[kind], signing.to_sign(DIGEST)))
+    paths["data"].write_bytes(signing.to_sign(PAYLOAD))
+    paths["signature"].write_bytes(signing.sign(KEYS[kind], signing.to_sign(PAYLOAD)))
     return paths
 
 
