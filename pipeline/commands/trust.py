@@ -42,6 +42,8 @@ def run(project: Project, names: Sequence[str], update_root: str = "") -> None:
         shown = _with_root(known, required, update_root) if update_root else _table(known, required, _images(targets))
         for line in (*shown, *([] if update_root else _archives(known.lock, targets))):
             say(printable(f"  {line}"))
+        for warning in _old_roots(targets):
+            say(printable(f"warning: {warning}"), error=True)
 
 
 def _table(known: Signed, required: Required, images: set[str]) -> Iterator[str]:
@@ -52,6 +54,17 @@ def _table(known: Signed, required: Required, images: set[str]) -> Iterator[str]
             yield from (f"  {line}" for line in _signers(known, reference, rule))
     for reference in sorted(images - required.keys()):
         yield f"{reference}: no rule needs a signature"
+
+
+def _old_roots(targets: Sequence[Target]) -> list[str]:
+    """Returns a warning for each root that is old now."""
+    from datetime import UTC, datetime
+
+    from pipeline.planning import root_age
+
+    policies = [target.plan.images.policy for target in targets]
+    now = datetime.now(UTC)
+    return [*dict.fromkeys(str(each) for policy in policies if policy for each in root_age.warnings(policy, now))]
 
 
 def _archives(lock: Lock, targets: Sequence[Target]) -> Iterator[str]:

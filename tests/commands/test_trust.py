@@ -204,6 +204,8 @@ def test_three_kinds_of_signers_on_the_console(signed: Signed) -> None:
     assert f"{host}/acme/app:1: signed by sha256:" in told
     doit("build")
     shown = doit("trust:node")
+    old = "warning: specs/trust.yml:5:120: the newest key of 'trust/root.json' is of 2020-01-01"
+    assert shown.count(old) == doit("check:node", "--alone").count(old) == 1
     same = doit("trust:node", "--update-root", "trust/root.json")
     assert "the same root" in same and f"keyless:1: {instance.IDENTITY} ({instance.ISSUER}) holds with it" in same
     (signed.root / "new.json").write_bytes(instance.trusted_root().replace(b'"tlogs"', b'"others"'))
