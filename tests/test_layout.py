@@ -41,6 +41,7 @@ PARTS = {
     "packages/test_index.py": [f"packages/{name}" for name in ("openpgp", "release", "state", "suite")],
     "packages/test_mirrors.py": ["packages/host_apt"],
     "packages/test_fetch.py": ["packages/package", "packages/unavailable"],
+    "packages/test_request.py": ["packages/archive_signature"],
     "project/test_signing.py": ["planning/signing", "project/signing_keys", "stages/signed"],
     "recipe/test_recipe.py": ["recipe/actions"],
     "sections/test_components.py": ["spec/bundles", "spec/components", "spec/metadata", "spec/spec"],

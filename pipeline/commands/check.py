@@ -14,6 +14,7 @@ from pipeline.project.project import Project
 from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
+    from pipeline.language.problem import Problem
     from pipeline.planning.check import CheckResult
     from pipeline.planning.plan import Plan
 
@@ -63,13 +64,24 @@ def _check(project: Project, name: str, alone: bool) -> CheckResult:
         plans = [target.plan for target in project.targets(name)]
     except Problems as problems:
         return check.merged(result, check.CheckResult(problems.problems, []))
-    lacking = check.CheckResult([problem for plan in plans for problem in plan.problems(*plan.spec.build.formats)], [])
+    errors = [problem for plan in plans for problem in plan.problems(*plan.spec.build.formats)]
+    lacking = check.CheckResult(errors, [warning for plan in plans for warning in _old_roots(plan)])
     if alone or any(plan.images.missing for plan in plans):
         if not alone:
             mends = user_command(f"lock:{name}")
             say(f"{project.lock_path(name)} is not complete, so no image was asked: {mends}", error=True)
         return check.merged(result, lacking)
     return check.merged(result, lacking, *(_in_images(project, plan) for plan in plans))
+
+
+def _old_roots(plan: Plan) -> list[Problem]:
+    if plan.images.policy is None:
+        return []
+    from datetime import UTC, datetime
+
+    from pipeline.planning import root_age
+
+    return root_age.warnings(plan.images.policy, datetime.now(UTC))
 
 
 def _in_images(project: Project, plan: Plan) -> CheckResult:

@@ -227,6 +227,23 @@ def _moved(before: Lock, now: Lock) -> Iterator[str]:
         old, new = before.packages[name], now.packages[name]
         for arch in sorted(old.keys() & new.keys()):
             yield from _packages_moved(f"{name} ({arch})", old[arch]["packages"], new[arch]["packages"])
+    yield from dict.fromkeys(_archives_moved(before, now))
+
+
+def _archives_moved(before: Lock, now: Lock) -> Iterator[str]:
+    """Yields a line for each suite of a recipe that others signed; none about recipes whose signers were not locked."""
+    for recipe in sorted(before.packages.keys() & now.packages.keys()):
+        for arch in sorted(before.packages[recipe].keys() & now.packages[recipe].keys()):
+            old, new = before.archives(recipe, arch), now.archives(recipe, arch)
+            for suite in sorted({*old, *new}) if old else ():
+                was, is_now = _archive_signers(old.get(suite)), _archive_signers(new.get(suite))
+                if was != is_now:
+                    yield f"{suite}: archive signed by {was} -> {is_now}"
+
+
+def _archive_signers(archive: Mapping[str, Any] | None) -> str:
+    signers = archive["signers"] if archive else ()
+    return ", ".join(f"{each['fingerprint']} ({each['user']})" for each in signers) or "nobody"
 
 
 def _image_moved(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pipeline.project.project import Project
 from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
+    from pipeline.planning.lock import Lock
     from pipeline.planning.signatures import Required, Signed
     from pipeline.planning.trust_policy import Requirement
     from pipeline.project.targets import Target
@@ -29,7 +30,9 @@ SOON = 90
     update_root="show what this file would change as the root of keyless signatures; nothing is written",
 )
 def run(project: Project, names: Sequence[str], update_root: str = "") -> None:
-    """Prints a line for each image that rules are about, with its signers below, then the images that none covers."""
+    """Prints a line for each image that rules are about, with its signers below, then the images that none covers, and
+    the suites that recipes have their packages from, with the signers of the archive.
+    """
     for name in names:
         targets, known = project.targets(name), project.signed(name)
         say(f"{project.path(name)}:")
@@ -37,8 +40,10 @@ def run(project: Project, names: Sequence[str], update_root: str = "") -> None:
             target.plan.missing(*target.spec.build.formats)  # plans the images that they need, too
         required = {ref: rules for target in targets for ref, rules in target.plan.images.required.items()}
         shown = _with_root(known, required, update_root) if update_root else _table(known, required, _images(targets))
-        for line in shown:
+        for line in (*shown, *([] if update_root else _archives(known.lock, targets))):
             say(printable(f"  {line}"))
+        for warning in _old_roots(targets):
+            say(printable(f"warning: {warning}"), error=True)
 
 
 def _table(known: Signed, required: Required, images: set[str]) -> Iterator[str]:
@@ -49,6 +54,35 @@ def _table(known: Signed, required: Required, images: set[str]) -> Iterator[str]
             yield from (f"  {line}" for line in _signers(known, reference, rule))
     for reference in sorted(images - required.keys()):
         yield f"{reference}: no rule needs a signature"
+
+
+def _old_roots(targets: Sequence[Target]) -> list[str]:
+    """Returns a warning for each root that is old now."""
+    from datetime import UTC, datetime
+
+    from pipeline.planning import root_age
+
+    policies = [target.plan.images.policy for target in targets]
+    now = datetime.now(UTC)
+    return [*dict.fromkeys(str(each) for policy in policies if policy for each in root_age.warnings(policy, now))]
+
+
+def _archives(lock: Lock, targets: Sequence[Target]) -> Iterator[str]:
+    """Yields a line for each suite that recipes have packages from, with those recipes, and its signers below."""
+    recipes = {(each.name, each.arch) for target in targets for each in target.plan.images.wanted if each.folder}
+    suites: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    for recipe, arch in sorted(recipes):
+        archives = lock.archives(recipe, arch)
+        if not archives:
+            update = user_command(f"lock --update {recipe}")
+            suites.setdefault(("recipes without a locked signer of their archive", (update,)), {})[recipe] = None
+        dates = lock.packages.get(recipe, {}).get(arch, {}).get("dates", {})
+        for suite, archive in sorted(archives.items()):
+            signers = tuple(f"{each['fingerprint']}: {each['user']}" for each in archive["signers"])
+            suites.setdefault((f"{suite} of {dates.get(suite, '?')}", signers), {})[recipe] = None
+    for (title, lines), names in suites.items():
+        yield f"{title}: {', '.join(names)}"
+        yield from (f"  {line}" for line in lines)
 
 
 def _with_root(known: Signed, required: Required, path: str) -> Iterator[str]:

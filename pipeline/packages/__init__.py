@@ -3,6 +3,7 @@
 sources       archives, suites and keys that a project names        mirrors    where archives are, and requests
 host_apt      mirrors, proxies and passwords of the host            state      the user's folder for what is kept
 openpgp       signatures                                            release    a Release file
+archive_signature  who signed a suite, as a lock records it
 suite         the newest Release file of a suite, verified          index      the Packages files of suites, verified
 universe      the records of several indexes                        relations  `Depends: a (>= 1) | b, c`
 request       the requests of recipes, all at once                  package    an exact package

@@ -87,7 +87,7 @@ def _side_by_side(call: Callable[[V], R], values: Sequence[V]) -> list[R]:
 
 def _indexes(opened: OpenSuite, architecture: str, mirrors: Mirrors) -> list[Index]:
     """Returns a suite's indexes for `architecture`, one for each component; with those of `all` that are separate."""
-    suite, release, _ = opened
+    suite, release, *_ = opened
     if not suite.source.has(architecture):
         return []
     if release.architectures and architecture not in release.architectures:
@@ -101,8 +101,9 @@ def _indexes(opened: OpenSuite, architecture: str, mirrors: Mirrors) -> list[Ind
             path = f"{component}/binary-{name}/Packages"
             if name == "all" and not _listed(opened, path):
                 continue
-            data = _data(opened, component, path, mirrors)
-            result.append(Index(suite.source.name, suite.name, component, release.iso_date, release.priority, data))
+            data, entry = _data(opened, component, path, mirrors)
+            place = suite.source.name, suite.name, component
+            result.append(Index(*place, release.iso_date, release.priority, data, entry, opened.signature))
     return result
 
 
@@ -116,9 +117,9 @@ def _listed(opened: OpenSuite, path: str) -> list[Entry]:
     return sorted(forms, key=lambda each: (each.path.endswith("/Packages"), each.size))
 
 
-def _data(opened: OpenSuite, component: str, path: str, mirrors: Mirrors) -> bytes:
-    """Returns an index, uncompressed: the one that is kept, else one of a mirror."""
-    suite, release, bases = opened
+def _data(opened: OpenSuite, component: str, path: str, mirrors: Mirrors) -> tuple[bytes, Entry]:
+    """Returns an index, uncompressed, and the listed file that it is: the one that is kept, else one of a mirror."""
+    suite, release, bases, _ = opened
     forms = _listed(opened, path)
     if not forms:
         components = sorted({each.split("/binary-")[0] for each in release.files if "/binary-" in each})
@@ -130,7 +131,7 @@ def _data(opened: OpenSuite, component: str, path: str, mirrors: Mirrors) -> byt
     whole = release.files.get(path)
     for entry in [whole] if whole else forms:
         if (data := _kept(opened, entry)) is not None:
-            return data if whole else _decompressed(entry, data, INDEX_LIMIT)
+            return data if whole else _decompressed(entry, data, INDEX_LIMIT), entry
     if is_offline() and not (bases and bases[0].startswith(LOCAL)):
         raise PackageError(f"{suite}: {path} is not in the cache, and {OFFLINE} is set")
     return _received(opened, forms, whole, mirrors)
@@ -145,9 +146,10 @@ def _kept(opened: OpenSuite, entry: Entry) -> bytes | None:
     return None
 
 
-def _received(opened: OpenSuite, forms: Sequence[Entry], whole: Entry | None, mirrors: Mirrors) -> bytes:
-    """Returns an index, uncompressed, by the first of its forms that a mirror has; it is kept. PackageError.
+def _received(opened: OpenSuite, forms: Sequence[Entry], whole: Entry | None, mirrors: Mirrors) -> tuple[bytes, Entry]:
+    """Returns an index, uncompressed, and the listed file that is kept of it. PackageError.
 
+    forms: the first one that a mirror has is taken.
     whole: the uncompressed form, if it is listed.
     """
     missing: list[str] = []
@@ -161,7 +163,7 @@ def _received(opened: OpenSuite, forms: Sequence[Entry], whole: Entry | None, mi
         if whole and (len(data), hashlib.sha256(data).hexdigest()) != (whole.size, whole.sha256):
             raise PackageError(f"{opened.suite}: {entry.path} holds another file than the Release file lists")
         _keep(opened, whole or entry, data if whole else packed)
-        return data
+        return data, whole or entry
     raise PackageError(missing[0])
 
 

@@ -6,9 +6,9 @@ expired or revoked key, a broken algorithm or a signature by anybody else is no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.packages.error import PackageError
 
@@ -23,6 +23,20 @@ SIGNATURES = 16
 
 class BadSignature(PackageError):
     """No valid signature by a given certificate."""
+
+
+class ArchiveSigner(NamedTuple):
+    """The certificate of a valid signature. fingerprint: hexadecimal. user: its first user id, "" for none."""
+
+    fingerprint: str
+    user: str
+
+
+class SignedText(NamedTuple):
+    """A text, and who signed it."""
+
+    text: bytes
+    signers: tuple[ArchiveSigner, ...]
 
 
 def certificates(path: Path) -> list[Cert]:
@@ -45,31 +59,39 @@ def certificates(path: Path) -> list[Cert]:
     return found
 
 
-def verified(unsafe_message: bytes, trusted: list[Cert]) -> bytes:
+def verified(unsafe_message: bytes, trusted: list[Cert]) -> SignedText:
     """Returns the text of a message with a cleartext signature, and nothing around it. BadSignature."""
     from pysequoia import verify
 
     try:
-        text = verify(unsafe_message, store=lambda _: trusted).bytes
+        result = verify(unsafe_message, store=lambda _: trusted)
     except (RuntimeError, ValueError) as error:
         raise BadSignature(_reason(error)) from None
-    assert text is not None
-    return bytes(text)
+    assert result.bytes is not None
+    return SignedText(bytes(result.bytes), _signers(result.valid_sigs, trusted))
 
 
-def check_detached(unsafe_text: bytes, unsafe_signatures: bytes, trusted: list[Cert]) -> None:
-    """Raises BadSignature unless one of the signatures of `unsafe_text` is valid."""
+def verified_detached(unsafe_text: bytes, unsafe_signatures: bytes, trusted: list[Cert]) -> SignedText:
+    """Returns a text that has a valid signature among `unsafe_signatures`. BadSignature."""
     from pysequoia import verify
 
     reason = "no signature"
+    valid = []
     for signature in _signatures(unsafe_signatures):
         try:
-            verify(unsafe_text, store=lambda _: trusted, signature=signature)
+            valid += verify(unsafe_text, store=lambda _: trusted, signature=signature).valid_sigs
         except (RuntimeError, ValueError) as error:
             reason = _reason(error)
-        else:
-            return
-    raise BadSignature(reason)
+    if not valid:
+        raise BadSignature(reason)
+    return SignedText(unsafe_text, _signers(valid, trusted))
+
+
+def _signers(valid: Iterable[Any], trusted: Iterable[Cert]) -> tuple[ArchiveSigner, ...]:
+    """Returns the certificates of valid signatures, each once, sorted."""
+    made = {each.certificate for each in valid}
+    users = {each.fingerprint: next(map(str, each.user_ids), "") for each in trusted if each.fingerprint in made}
+    return tuple(ArchiveSigner(*each) for each in sorted(users.items()))
 
 
 def _signatures(unsafe_signatures: bytes) -> Iterator[Sig]:

@@ -32,10 +32,14 @@ class PackageRequest(Protocol):
 
 
 class Resolved(NamedTuple):
-    """The packages of a request (their JSON form), and the date of each index: `debian trixie` -> ISO 8601."""
+    """The packages of a request, and the suites that they were chosen from, in their JSON forms.
+
+    dates: `debian trixie` -> ISO 8601. archives: `debian trixie` -> who signed what (archive_signature).
+    """
 
     packages: list[dict[str, Any]]
     dates: Mapping[str, str]
+    archives: Mapping[str, Any]
 
 
 R = TypeVar("R", bound=PackageRequest)
@@ -80,7 +84,16 @@ def _resolve(request: PackageRequest, indexes: Sequence[Index]) -> Resolved:
     packages = choose(indexes, architecture, **arguments) if arguments["packages"] else []
     _check_contents(universe(tuple(indexes), architecture), packages)
     dates = {f"{each.archive} {each.suite}": each.date for each in indexes}
-    return Resolved([package.document() for package in packages], dates)
+    return Resolved([package.document() for package in packages], dates, _archives(indexes))
+
+
+def _archives(indexes: Iterable[Index]) -> dict[str, Any]:
+    """Returns the signature of each suite, and the digests of its indexes by path."""
+    archives: dict[str, Any] = {}
+    for each in indexes:
+        document = archives.setdefault(f"{each.archive} {each.suite}", {**each.signature.document(), "indexes": {}})
+        document["indexes"][each.entry.path] = f"sha256:{each.entry.sha256}"
+    return archives
 
 
 def _check_contents(available: Universe, packages: Iterable[Package]) -> None:

@@ -25,8 +25,9 @@ from pipeline.host.terminal import say
 from pipeline.model.errors import BadInput
 from pipeline.oci.error import ImageError
 from pipeline.oci.progress import transfer
-from pipeline.packages import openpgp, snapshot
+from pipeline.packages import archive_signature, openpgp, snapshot
 from pipeline.packages import release as releases
+from pipeline.packages.archive_signature import ArchiveSignature
 from pipeline.packages.error import NotInRepository, PackageError, SuiteUnreadable
 from pipeline.packages.mirrors import LOCAL, Mirrors
 from pipeline.packages.release import Release
@@ -61,12 +62,20 @@ class Suite(NamedTuple):
         return tuple(f"{base}/dists/{self.name}" for base in mirrors.bases(self.source.name))
 
 
+class SignedRelease(NamedTuple):
+    """A Release file, and its verified signature."""
+
+    release: Release
+    signature: ArchiveSignature
+
+
 class OpenSuite(NamedTuple):
     """A suite with its verified Release file, and the URLs of its folder, the best first."""
 
     suite: Suite
     release: Release
     bases: tuple[str, ...]
+    signature: ArchiveSignature
 
 
 Files = Mapping[str, bytes]
@@ -94,23 +103,24 @@ def open_suite(suite: Suite, mirrors: Mirrors) -> OpenSuite:
     bases = suite.bases(mirrors)
     silent = is_offline() and not (bases and all(base.startswith(LOCAL) for base in bases))
     if known and (suite.source.day or silent):
-        return _usable(OpenSuite(suite, known, bases))
+        return _usable(OpenSuite(suite, known.release, bases, known.signature))
     if silent:
         raise PackageError(f"{suite}: not in the cache, and {OFFLINE} is set")
     errors: list[str] = []
     for base in bases or mirrors.refuse(suite.source.name):
         try:
-            release = _newer(suite, known, base, mirrors)
+            release, signature = _newer(suite, known, base, mirrors)
         except NotInRepository:
             errors.append(f"{base}: no such suite: neither {SIGNED} nor {PLAIN} is there")
         except (PackageError, ImageError, OSError) as error:
             errors.append(str(error))
         else:
-            return _usable(OpenSuite(suite, release, (base, *(each for each in bases if each != base))))
+            others = (each for each in bases if each != base)
+            return _usable(OpenSuite(suite, release, (base, *others), signature))
     raise SuiteUnreadable(str(suite), errors)
 
 
-def _newer(suite: Suite, known: Release | None, base: str, mirrors: Mirrors) -> Release:
+def _newer(suite: Suite, known: SignedRelease | None, base: str, mirrors: Mirrors) -> SignedRelease:
     """Returns the Release file at `base`, which is kept; `known` if it is unchanged. PackageError if it is older."""
     received = _receive(suite, base, mirrors, _condition(suite, base) if known else {})
     if received is None:
@@ -118,15 +128,15 @@ def _newer(suite: Suite, known: Release | None, base: str, mirrors: Mirrors) -> 
         log.info("unchanged: %s", suite)
         return known
     files, condition = received
-    release = releases.parse(_verified(suite, files, base))
+    release = (signed := _verified(suite, files, base)).release
     _check_name(suite, release, base)
-    if known and release.date < known.date:
+    if known and release.date < known.release.date:
         raise PackageError(
-            f"{base} is of {release.iso_date}, older than the {known.iso_date} that was read before: a mirror that"
-            f" lags, or an attack (if the archive did go back: rm -r {_shell(suite.folder)})"
+            f"{base} is of {release.iso_date}, older than the {known.release.iso_date} that was read before: a mirror"
+            f" that lags, or an attack (if the archive did go back: rm -r {_shell(suite.folder)})"
         )
     _keep(suite, files, {"base": base, "headers": condition})
-    return release
+    return signed
 
 
 def _receive(
@@ -159,16 +169,18 @@ def _small(chunks: Iterator[bytes], size: int, title: str) -> bytes:
     return bytes(data)
 
 
-def _verified(suite: Suite, files: Files, place: str) -> bytes:
-    """Returns the signed text of a suite's files. place: for the message of PackageError."""
+def _verified(suite: Suite, files: Files, place: str) -> SignedRelease:
+    """Returns the Release file that is in a suite's files. place: for the message of PackageError."""
     trusted = openpgp.certificates(suite.source.keys)
     try:
         if SIGNED in files:
-            return openpgp.verified(files[SIGNED], trusted)
-        openpgp.check_detached(files[PLAIN], files[DETACHED], trusted)
-        return files[PLAIN]
+            signed = openpgp.verified(files[SIGNED], trusted)
+        else:
+            signed = openpgp.verified_detached(files[PLAIN], files[DETACHED], trusted)
     except openpgp.BadSignature as error:
         raise PackageError(f"{place} is not signed by a key of {suite.source.keys} ({error})") from None
+    signature = archive_signature.of(signed, files[SIGNED if SIGNED in files else DETACHED])
+    return SignedRelease(releases.parse(signed.text), signature)
 
 
 def _check_name(suite: Suite, release: Release, base: str) -> None:
@@ -180,7 +192,7 @@ def _check_name(suite: Suite, release: Release, base: str) -> None:
 
 def _usable(opened: OpenSuite) -> OpenSuite:
     """Warns if the Release file has expired; PackageError if the setting refuses that."""
-    suite, release, _ = opened
+    suite, release, *_ = opened
     until, now = release.valid_until, datetime.datetime.now(datetime.UTC)
     if until is None or until >= now or suite.source.day:
         return opened
@@ -201,7 +213,7 @@ def _refuses_expired(environ: Mapping[str, str] = os.environ, folder: Path = Pat
 # what is kept
 
 
-def _known(suite: Suite) -> Release | None:
+def _known(suite: Suite) -> SignedRelease | None:
     """Returns the Release file that is kept; None if there is none that is signed by the keys of today."""
     files = {}
     for name in (SIGNED, PLAIN, DETACHED):
@@ -212,7 +224,7 @@ def _known(suite: Suite) -> Release | None:
     if SIGNED not in files and len(files) < 2:
         return None
     try:
-        return releases.parse(_verified(suite, files, str(suite.folder)))
+        return _verified(suite, files, str(suite.folder))
     except PackageError as error:
         log.info("not used: %s", error)
         return None

@@ -8,9 +8,11 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from pipeline.packages import relations
+from pipeline.packages.archive_signature import ArchiveSignature
 from pipeline.packages.error import PackageError
 from pipeline.packages.package import Package
 from pipeline.packages.relations import Alternatives, Relation
+from pipeline.packages.release import Entry
 from pipeline.packages.version import sort_key
 
 _FIRST = re.compile(rb"Package:([^\n]*)")
@@ -45,6 +47,10 @@ class Index(NamedTuple):
     priority: int
     """apt_preferences(5): 500; 100 for NotAutomatic with ButAutomaticUpgrades; 1 for NotAutomatic."""
     data: bytes
+    entry: Entry
+    """The file, as the Release file lists it."""
+    signature: ArchiveSignature
+    """The signature of the Release file."""
 
 
 class Version:

@@ -4,8 +4,8 @@
 
     images    reference -> index digest, and for each architecture the manifest, config, layers and the image's settings
               (`facts`: for people; a build reads the manifest); signatures, where a rule needs them (signatures.py)
-    packages  recipe -> for each architecture the request, the packages that it was resolved to, and the date of every
-              index that was looked into
+    packages  recipe -> for each architecture the request, the packages that it was resolved to, and of every suite that
+              was looked into its date, who signed it, and the digests of what was signed
 """
 
 from __future__ import annotations
@@ -31,6 +31,14 @@ ANY = None
 _SIGNATURES = [{"rule": str, "signer": str, "kind": str, "time": str, "subject": Digest, "evidence": Digest}]
 _IMAGE = {"manifest": Digest, "config": dict, "layers": [{"size": int, "digest": Digest}]}
 _RECIPE = {"request": str, "packages": [{"name": str, "version": str}]}
+_ARCHIVES = {
+    ANY: {
+        "signers": [{"fingerprint": str, "user": str}],
+        "release": Digest,
+        "evidence": Digest,
+        "indexes": {ANY: Digest},
+    }
+}
 SHAPE = {"images": {ANY: {"platforms": {ANY: _IMAGE}}}, "packages": {ANY: {ANY: _RECIPE}}}
 """The parts of a lock that builds read."""
 KINDS = {dict: "an object", list: "a list", str: "a string", int: "a number", Digest: "a digest"}
@@ -87,6 +95,11 @@ class Lock(NamedTuple):
         """The records of the signatures of an image (pipeline.planning.signatures)."""
         return list(self.images.get(reference, {}).get("signatures", ()))
 
+    def archives(self, recipe: str, arch: str) -> Mapping[str, Any]:
+        """The suites that a recipe's packages were chosen from, and who signed them; {} in locks without that."""
+        found: Mapping[str, Any] = self.packages.get(recipe, {}).get(arch, {}).get("archives", {})
+        return found
+
     def with_signatures(self, reference: str, records: Sequence[Mapping[str, Any]]) -> Lock:
         """This lock with `records` as the signatures of an image."""
         image = {key: value for key, value in self.images[reference].items() if key != "signatures"}
@@ -98,7 +111,8 @@ class Lock(NamedTuple):
         packages = json.loads(json.dumps(self.packages))
         for name, meaning in meanings:
             if name.folder:
-                entry = {"request": name.request, "packages": meaning.packages, "dates": dict(meaning.dates)}
+                suites = {"dates": dict(meaning.dates), "archives": dict(meaning.archives)}
+                entry = {"request": name.request, "packages": meaning.packages, **suites}
                 packages.setdefault(name.name, {})[name.arch] = entry
             else:
                 entry = images.setdefault(name.name, {"platforms": {}})
@@ -157,7 +171,8 @@ def read(path: Path) -> Lock:
         raise LockError(f"{path}: version {version}, from an older nodekiln: delete it and run {user_command('lock')}")
     if version > VERSION:
         raise LockError(f"{path}: version {version}, and this nodekiln reads {VERSION}: update nodekiln")
-    for difference in itertools.chain(_differences(document, SHAPE, ""), _wrong_signatures(document)):
+    wrong = (_differences(document, SHAPE, ""), _wrong_signatures(document), _wrong_archives(document))
+    for difference in itertools.chain(*wrong):
         raise LockError(f"{path}: not as {user_command('lock')} writes it ({difference}): {_remedy()}")
     return Lock(document["images"], document["packages"])
 
@@ -191,6 +206,14 @@ def _wrong_signatures(document: Mapping[str, Any]) -> Iterator[str]:
                 seconds(record["time"])
             except ValueError:
                 yield f"{where}[{number}]['time'] is not a time, YYYY-MM-DDTHH:MM:SSZ"
+
+
+def _wrong_archives(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the differences of the records of archives from their shape."""
+    for recipe, entries in document["packages"].items():
+        for arch, entry in entries.items():
+            where = f"['packages'][{recipe!a}][{arch!a}]['archives']"
+            yield from _differences(entry.get("archives", {}), _ARCHIVES, where)
 
 
 def seconds(text: str) -> int:

@@ -178,7 +178,7 @@ def _missing_files(file: RuleFile) -> Iterator[Problem]:
             for key in ("cosign", "root", "notation"):
                 if (name := getattr(signer, key)) is not None:
                     place = file.where(("rules", number, "signers", index, key))
-                    found = _find(name, file.folder, is_folder=key == "notation")
+                    found = find_file(name, file.folder, is_folder=key == "notation")
                     if found is None:
                         kind_of = "folder" if key == "notation" else "file"
                         yield Problem(place, f"there is no {kind_of} {name!r}", f"looked in {file.folder} and .")
@@ -186,8 +186,8 @@ def _missing_files(file: RuleFile) -> Iterator[Problem]:
                         yield Problem(place, f"{name!r} lies outside the project", containment.ALLOWED)
 
 
-def _find(name: str, folder: Path, *, is_folder: bool) -> Path | None:
-    """Returns the file or folder `name`, below `folder` or the working directory; None if it is in neither."""
+def find_file(name: str, folder: Path, *, is_folder: bool = False) -> Path | None:
+    """Returns the file (or folder) `name`, below `folder` or the working directory; None if it is in neither."""
     is_there = (lambda path: tracked.listing(path, "")) if is_folder else tracked.is_file
     return next((path for path in (folder / name, Path(name)) if is_there(path)), None)
 
@@ -205,11 +205,11 @@ def _parameter(signer: AllowedSigner, folder: Path, place: Place) -> Mapping[str
     """Returns a signer as pipeline.trust.verification takes it. Problems if its files cannot be read."""
     try:
         if signer.notation is not None:
-            store = _find(signer.notation, folder, is_folder=True)
+            store = find_file(signer.notation, folder, is_folder=True)
             assert store
             return {"kind": "notation", "subject": signer.subject, "store": _store(store)}
         texts = {
-            parameter: tracked.contents(_find(name, folder, is_folder=False) or name).decode()
+            parameter: tracked.contents(find_file(name, folder) or name).decode()
             for key, parameter in FILES.items()
             if (name := getattr(signer, key)) is not None
         }

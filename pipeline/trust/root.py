@@ -82,6 +82,13 @@ def parse(unsafe_data: bytes) -> Root:
         )
 
 
+def newest(root: Root) -> datetime | None:
+    """Returns when the last of a root's logs and authorities became valid; None if it has none."""
+    logs, authorities = root.signature_logs + root.certificate_logs, root.authorities + root.timestamp_authorities
+    parts: list[Log | Authority] = [*logs, *authorities]
+    return max((each.validity.start for each in parts), default=None)
+
+
 def _log(fields: Object) -> Log:
     key = fields.object("publicKey")
     hint = fields.object("checkpointKeyId" if fields.has("checkpointKeyId") else "logId").blob("keyId")

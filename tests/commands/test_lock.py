@@ -226,6 +226,20 @@ def test_packages_that_moved() -> None:
     ]
 
 
+def test_an_archive_that_others_signed_is_named_once() -> None:
+    def with_signers(*fingerprints: str) -> Lock:
+        signers = [{"fingerprint": each, "user": f"{each}@example.org"} for each in fingerprints]
+        entry = {"request": "", "packages": [], "archives": {"debian trixie": {"signers": signers}}}
+        return Lock({}, {"sshd": {"amd64": entry}, "tool": {"amd64": entry, "arm64": entry}})
+
+    both, old = with_signers("a", "b"), {"request": "", "packages": []}
+    line = "debian trixie: archive signed by a (a@example.org), b (b@example.org) -> a (a@example.org)"
+    assert list(_moved(both, with_signers("a"))) == [line]
+    assert list(_moved(both, with_signers())) == [line.partition(" -> ")[0] + " -> nobody"]
+    assert list(_moved(both, both)) == []
+    assert list(_moved(Lock({}, {"sshd": {"amd64": old}}), both)) == [], "a lock without signers"
+
+
 def test_two_that_write_one_lock_do_not_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have written theirs before either renames it: names that they shared would leave one without a file."""
     path, both = tmp_path / "a.lock", threading.Barrier(2)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.oci import craft, servers
 from tests.oci.servers import Server
+from tests.packages.repository import Repository, certificate, key, write_sources
 from tests.project import doit, new_project
 from tests.trust import instance, notary, signing
 from tests.trust.signing import Key
@@ -123,6 +124,42 @@ def test_a_bundle_has_all_that_verifying_takes(signed: Signed, tmp_path: Path) -
     assert {"node.evidence", "trust.yml"} <= {path.name for path in there.rglob("*")}
 
 
+def test_the_signers_of_recipes_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded by the lock, shown, and compared; a lock from before has none, and is as good."""
+    monkeypatch.setenv("NODEKILN_SNAPSHOT", "off")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    root = new_project(tmp_path / "project", node='init: ["@pkg:images/tool"]\nbuild: {formats: [tar], arch: amd64}\n')
+    (root / "images/tool").mkdir(parents=True)
+    (root / "images/tool/build.yml").write_text("image: tool\npackages: [tool]\n")
+    repository = Repository(root / "archive")
+    repository.add("tool", {"usr/bin/tool": "#!"})
+    write_sources(root, repository)
+    (root / "archive.asc").write_text(certificate() + certificate("heir"))
+    monkeypatch.chdir(root)
+    repository.publish()
+    doit("build")
+    built = Path("build/node/node.tar").read_bytes()
+    name = f"{key('archive').extract_certificate().fingerprint}: archive <archive@example.org>"
+    shown = doit("trust:node")
+    assert f"file:{root}/archive test of 2026-01-01T00:00:00Z: tool\n    {name}\n" in shown
+    assert "nothing moved" in doit("lock", "--check")
+
+    repository.signed_by = "heir"
+    repository.publish()
+    told = doit("lock", "--check", code=1)
+    assert f"file:{root}/archive test: archive signed by " in told and " (heir <heir@example.org>)" in told
+    doit("lock", "--update", "tool")
+    assert "heir <heir@example.org>" in doit("trust:node") and "nothing moved" in doit("lock", "--check")
+
+    document = lock()
+    del document["packages"]["tool"]["amd64"]["archives"]
+    Path("specs/node.lock").write_text(json.dumps(document))
+    assert "recipes without a locked signer of their archive: tool\n    `doit lock --update tool`" in doit("trust:node")
+    assert "nothing moved" in doit("lock", "--check")
+    doit("build", NODEKILN_LOCKED="1")
+    assert Path("build/node/node.tar").read_bytes() == built
+
+
 THREE = """\
 rules:
   - {match: ["HOST/acme/app"], signers: [{cosign: trust/release.pub}]}
@@ -167,6 +204,8 @@ def test_three_kinds_of_signers_on_the_console(signed: Signed) -> None:
     assert f"{host}/acme/app:1: signed by sha256:" in told
     doit("build")
     shown = doit("trust:node")
+    old = "warning: specs/trust.yml:5:120: the newest key of 'trust/root.json' is of 2020-01-01"
+    assert shown.count(old) == doit("check:node", "--alone").count(old) == 1
     same = doit("trust:node", "--update-root", "trust/root.json")
     assert "the same root" in same and f"keyless:1: {instance.IDENTITY} ({instance.ISSUER}) holds with it" in same
     (signed.root / "new.json").write_bytes(instance.trusted_root().replace(b'"tlogs"', b'"others"'))

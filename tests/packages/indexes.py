@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from pipeline.packages import archive_signature
+from pipeline.packages.openpgp import ArchiveSigner, SignedText
+from pipeline.packages.release import Entry
 from pipeline.packages.universe import Index
 
 AUTOMATIC = 500
@@ -20,7 +23,9 @@ def index(
 ) -> Index:
     """Returns an index of records `NAME VERSION FIELD: VALUE; FIELD: VALUE`."""
     data = "\n".join(_record(record, architecture) for record in records)
-    return Index(archive, suite, component, "2026-11-01T00:00:00Z", priority, data.encode())
+    entry = Entry(f"{component}/binary-{architecture}/Packages", len(data), hashlib.sha256(data.encode()).hexdigest())
+    signature = archive_signature.of(SignedText(b"", (ArchiveSigner("ab" * 20, "Archive"),)), b"")
+    return Index(archive, suite, component, "2026-11-01T00:00:00Z", priority, data.encode(), entry, signature)
 
 
 def _record(text: str, architecture: str) -> str:

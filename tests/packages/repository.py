@@ -82,7 +82,9 @@ def certificate(name: str = "archive") -> str:
     return str(key(name).extract_certificate())
 
 
+@functools.cache
 def sign(data: bytes, name: str = "archive", detached: bool = False) -> bytes:
+    """A signature of `data`, the same for the whole run."""
     from pysequoia import SignatureMode
     from pysequoia import sign as sequoia_sign
 

@@ -169,7 +169,9 @@ def test_several_certificates_in_one_file_serve(repository: Repository, tmp_path
     (tmp_path / "both.pgp").write_bytes(both)
     assert len(openpgp.certificates(tmp_path / "both.pgp")) == 2
     (tmp_path / "two.asc").write_text(certificate("stranger") + certificate())
-    assert openpgp.verified(sign(b"text\n"), openpgp.certificates(tmp_path / "both.pgp")) == b"text\n"
+    signed = openpgp.verified(sign(b"text\n"), openpgp.certificates(tmp_path / "both.pgp"))
+    fingerprint = key("archive").extract_certificate().fingerprint
+    assert signed == (b"text\n", ((fingerprint, "archive <archive@example.org>"),))
 
 
 # what it is
@@ -234,7 +236,7 @@ def test_any_bytes_are_no_signature(message: bytes, signatures: bytes) -> None:
     with pytest.raises(openpgp.BadSignature):
         openpgp.verified(message, trusted)
     with pytest.raises(openpgp.BadSignature):
-        openpgp.check_detached(message, signatures, trusted)
+        openpgp.verified_detached(message, signatures, trusted)
 
 
 def test_what_is_not_there_is_named(repository: Repository) -> None:

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from pipeline.host.offline import VARIABLE
-from pipeline.model.digest import canonical_json
+from pipeline.model.digest import Digest, canonical_json
 from pipeline.packages import request, sources
 from pipeline.packages.error import PackageError
+from pipeline.packages.index import SUFFIXES
 from pipeline.packages.package import Package
 from tests.oci import servers
-from tests.packages.repository import Repository, write_sources
+from tests.packages.repository import Repository, key, write_sources
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -85,6 +86,39 @@ def test_the_sources_stand_in_the_request_and_the_dates_beside_the_packages(
         "tool": "test", "libc": "test", "libtool": "test-security"
     }  # fmt: skip
     assert found.dates == {f"{own[0]} test": "2026-01-01T00:00:00Z", f"{own[1]} test-security": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("is_inline", [True, False])
+def test_a_chain_of_digests_leads_from_the_signature_to_the_package(distribution: Repository, is_inline: bool) -> None:
+    distribution.is_inline = is_inline
+    write_sources(Path(), distribution)
+    [(_, found)] = request.resolve_all([wanted(["tool"], False)])
+    dists = distribution.folder / "dists/test"
+    evidence = (dists / ("InRelease" if is_inline else "Release.gpg")).read_bytes()
+    release, packages = (dists / "Release").read_bytes(), (dists / "main/binary-amd64/Packages").read_bytes()
+    fingerprint = key("archive").extract_certificate().fingerprint
+    assert found.archives == {
+        f"file:{distribution.folder} test": {
+            "signers": [{"fingerprint": fingerprint, "user": "archive <archive@example.org>"}],
+            "release": Digest.of(release),
+            "evidence": Digest.of(evidence),
+            "indexes": {"main/binary-amd64/Packages": (listed := Digest.of(packages))},
+        }
+    }
+    assert listed.hex.encode() in release and found.packages[0]["sha256"].encode() in packages
+    again = request.resolve_all([wanted(["tool"], False)])  # from what is kept of the suite
+    assert again[0][1].archives == found.archives
+
+
+@pytest.mark.parametrize("form", SUFFIXES)
+def test_the_digest_is_that_of_the_listed_form_of_an_index(distribution: Repository, form: str) -> None:
+    distribution.forms = (form,)
+    write_sources(Path(), distribution)
+    for _ in range(2):  # from the mirror, and from what is kept
+        [(_, found)] = request.resolve_all([wanted(["tool"], False)])
+        [archive] = found.archives.values()
+        data = (distribution.folder / f"dists/test/main/binary-amd64/Packages{form}").read_bytes()
+        assert archive["indexes"] == {f"main/binary-amd64/Packages{form}": Digest.of(data)}
 
 
 def test_another_architecture_is_as_good_as_ours(distribution: Repository) -> None:

@@ -7,7 +7,8 @@ import pytest
 from pipeline.planning import lock
 from pipeline.planning.lock import Lock, LockError, LockRequest
 
-IMAGE = {"manifest": "sha256:" + "0" * 64, "config": {}, "layers": []}
+DIGEST = "sha256:" + "0" * 64
+IMAGE = {"manifest": DIGEST, "config": {}, "layers": []}
 
 
 def package(name, version, suite=""):
@@ -91,3 +92,21 @@ def test_a_lock_is_sorted_json(tmp_path):
     lock.write(tmp_path / "a.lock", locked(package("b", "1")))
     text = (tmp_path / "a.lock").read_text()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+@pytest.mark.parametrize(
+    "archive, words",
+    [
+        ([], "['archives'] is not an object"), ({"x": {}}, "['signers'] is not a list"),
+        ({"x": {"signers": [{"fingerprint": "ab"}], "release": DIGEST, "evidence": DIGEST, "indexes": {}}}, "['user']"),
+        ({"x": {"signers": [], "release": "ab", "evidence": DIGEST, "indexes": {}}}, "['release'] is not a digest"),
+        ({"x": {"signers": [], "release": DIGEST, "evidence": DIGEST, "indexes": {"Packages": 1}}}, "['Packages']"),
+    ],
+)  # fmt: skip
+def test_records_of_archives_have_one_shape(tmp_path, archive, words):
+    entry = {"request": "", "packages": [], "archives": archive}
+    document = {"version": 1, "images": {}, "packages": {"tool": {"amd64": entry}}}
+    (tmp_path / "a.lock").write_text(json.dumps(document))
+    with pytest.raises(LockError) as error:
+        lock.read(tmp_path / "a.lock")
+    assert words in str(error.value)
