@@ -79,9 +79,18 @@ def files(store: Store, *, deb: str) -> Digest:
         return store.put_tree(layer_tree(store, blob.commit(), budget))
 
 
-def control(store: Store, deb: Digest) -> dict[str, str]:
-    """Returns the fields of the blob `deb` that stand in one line of its control file (deb-control(5)), by lower-case
-    name. BadPackage."""
+def control(store: Store, name: str, deb: Digest) -> dict[str, str]:
+    """Returns the fields of one line in the control file (deb-control(5)) of the package `name`, by lower-case name.
+
+    deb: its blob. BadPackage names the package.
+    """
+    try:
+        return _control(store, deb)
+    except (BadPackage, Refusal) as error:
+        raise BadPackage(f"package {name}: {error}") from None
+
+
+def _control(store: Store, deb: Digest) -> dict[str, str]:
     with store.open_checked(deb) as file:
         member = next((each for each in members(file) if each.name.startswith("control.tar")), None)
         if member is None:

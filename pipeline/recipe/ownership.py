@@ -70,7 +70,7 @@ def _of_packages(
 
 
 def _of_package(store: Store, recipe: str, package: Package, documents: Tree) -> Origin:
-    fields = deb.control(store, package.digest)
+    fields = deb.control(store, package.name, package.digest)
     source, _, version = fields.get("source", package.name).partition(" ")
     distribution = next((each for each in DISTRIBUTIONS if package.archive.startswith(each)), package.archive)
     return Origin(

@@ -126,3 +126,27 @@ def test_damaged_archives_are_refused_or_read_within_their_bounds(noise: bytes, 
     except BadPackage:
         return
     assert all(isinstance(each, Member) and each.offset + each.size <= len(data) for each in found)
+
+
+def test_the_control_file(store: Store) -> None:
+    text = "Package: a\nVersion: 1\nsource:  b (2) \nDescription: x\n more: no\n"
+    data = repository.deb(FILES, control=text)
+    fields = {"package": "a", "version": "1", "source": "b (2)", "description": "x"}
+    assert deb.control(store, "a", store.put(data)) == fields
+
+
+@pytest.mark.parametrize(("member", "data", "message"), [
+    ("control.tar", b"noise", "its control.tar is damaged"),
+    ("control.tar.xz", b"noise", "control.tar.xz is damaged"),
+    ("control.tar.gz", b"noise", ""),
+    ("control.tar.gz", gzip.compress(bytes(deb.CONTROL_LIMIT + 1)), "its control.tar is more than 16 MiB"),
+    ("control.tar.lzo", b"", "control.tar.lzo has a compression that deb(5) does not define"),
+    ("data.tar", b"", "no control.tar in it"),
+])  # fmt: skip
+def test_a_package_without_a_control_file_is_refused_with_its_name(
+    store: Store, member: str, data: bytes, message: str
+) -> None:
+    blob = store.put(repository.ar({"debian-binary": b"2.0\n", member: data}))
+    with pytest.raises(BadPackage) as error:
+        deb.control(store, "tool", blob)
+    assert str(error.value).startswith(f"package tool: {message}")
