@@ -38,7 +38,15 @@ LAYER_LIMIT = 1 << 40
 MANIFESTS_LIMIT = 10_000
 """Maximum number of manifests in an index."""
 
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+PARAMETERS_LIMIT = 4
+"""Maximum number of parameters of a media type."""
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+"""A restricted-name (RFC 6838, 4.2)."""
+_VALUE = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,127}"
+"""A token (RFC 9110, 5.6.2), no longer than a restricted-name."""
+_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}((?:; ?{_NAME}={_VALUE}){{0,{PARAMETERS_LIMIT}}})")
+"""A media type, and its parameters (RFC 9110, 8.3.1), whose values are tokens: none is a quoted string."""
 
 
 class Platform(NamedTuple):
@@ -128,7 +136,7 @@ def descriptor(unsafe: Any, subject: str) -> Descriptor:
     if not isinstance(unsafe, dict):
         raise Refusal(f"{subject} is not a descriptor")
     media_type, size = unsafe.get("mediaType"), unsafe.get("size")
-    if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
+    if not isinstance(media_type, str) or not is_media_type(media_type):
         raise Refusal(f"{subject}: mediaType {str(media_type)[:80]!r} is not a media type")
     if type(size) is not int or not 0 <= size <= LAYER_LIMIT:
         raise Refusal(f"{subject}: size {str(size)[:40]} is not between 0 and {LAYER_LIMIT}")
@@ -142,6 +150,14 @@ def descriptor(unsafe: Any, subject: str) -> Descriptor:
     attestation = "vnd.docker.reference.type" in annotations
     platform = _platform(unsafe.get("platform"), subject)
     return Descriptor(media_type, digest, size, platform, name if isinstance(name, str) else "", attestation)
+
+
+def is_media_type(text: str) -> bool:
+    """Returns whether `text` is a media type as descriptors have it; no parameter stands twice (RFC 6838, 4.3)."""
+    if not (match := _MEDIA_TYPE.fullmatch(text)):
+        return False
+    names = [each.partition("=")[0].strip().lower() for each in match[1].split(";")[1:]]
+    return len(names) == len({*names})
 
 
 def check_image(manifest: Manifest, subject: str) -> None:

@@ -15,6 +15,7 @@ from pipeline.trust import certificate, document, entry, keyless, keys, record, 
 from pipeline.trust.document import Object
 from pipeline.trust.entry import Entry
 from pipeline.trust.error import SignatureRefusal, about
+from pipeline.trust.evidence import BUNDLES
 from pipeline.trust.record import Signed
 from pipeline.trust.root import Root
 from pipeline.trust.signer import Signer
@@ -23,12 +24,6 @@ LARGEST = 4 << 20
 """Maximum size of a bundle, in bytes."""
 ENTRIES, TIMESTAMPS, CERTIFICATES = 32, 32, 10
 """Maximum numbers of log entries, of time stamps, and of certificates of a chain."""
-VERSIONS = {
-    "application/vnd.dev.sigstore.bundle+json;version=0.1": "0.1",
-    "application/vnd.dev.sigstore.bundle+json;version=0.2": "0.2",
-    "application/vnd.dev.sigstore.bundle+json;version=0.3": "0.3",
-    "application/vnd.dev.sigstore.bundle.v0.3+json": "0.3",
-}
 MATERIAL = ("publicKey", "x509CertificateChain", "certificate")
 
 
@@ -63,7 +58,7 @@ def verify(
     with about("bundle"):
         fields = document.parse(unsafe_data, LARGEST)
         fields.only("mediaType", "verificationMaterial", "messageSignature", "dsseEnvelope")
-        version = VERSIONS.get(fields.text("mediaType"))
+        version = BUNDLES.get(fields.text("mediaType"))
         if version is None:
             raise SignatureRefusal(f"mediaType {fields.text('mediaType')[:80]!a} is not known")
         material = fields.object("verificationMaterial").only(*MATERIAL, "tlogEntries", "timestampVerificationData")

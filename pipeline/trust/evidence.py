@@ -26,8 +26,13 @@ LARGEST_FILE = 1 << 27
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 Kind = Literal["sigstore", "cosign", "notation"]
+BUNDLES: Mapping[str, str] = {
+    **{f"application/vnd.dev.sigstore.bundle+json;version={version}": version for version in ("0.1", "0.2", "0.3")},
+    BUNDLE: "0.3",
+}
+"""Media types of sigstore's bundles -> their version (protobuf-specs, sigstore_bundle.proto)."""
 KINDS: Mapping[str, Kind] = {
-    BUNDLE: "sigstore",
+    **dict.fromkeys(BUNDLES, "sigstore"),
     SIMPLE_SIGNING: "cosign",
     "application/jose+json": "notation",
     "application/cose": "notation",

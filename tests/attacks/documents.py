@@ -82,6 +82,14 @@ document(
 document("layer with URLs", [20], layer(urls=["http://169.254.169.254/"]))
 document("no layer type", [20], layer(mediaType="text/html"), "registries do not give out")
 document("media type with a newline", [20], layer(mediaType="a/b\nX: y"), "mediaType")
+document(
+    "layer type with a parameter",
+    [20],
+    layer(mediaType="application/vnd.oci.image.layer.v1.tar;x=y"),
+    "registries do not give out",
+)
+document("media type with a header", [20], layer(mediaType="a/b;c=d\r\nX: y"), "mediaType")
+document("media type of many parameters", [20], layer(mediaType="a/b" + ";c=d" * 100_000), "mediaType")
 document("config of GiBs", [23], lambda m: m["config"].update(size=1 << 33), "claims 8589934592 bytes")
 document("thousands of layers", [24], lambda m: m.update(layers=m["layers"] * 5000), "more than 1000")
 document(

@@ -105,3 +105,35 @@ def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
 
 
 # indexes inside indexes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a/b", "application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.dev.sigstore.bundle+json;version=0.1",
+        "application/x+json; version=0.3", "a/b;c=d;e=f;g=h;i=j", "a/b;c=!#$%&'*+.^_`|~-", f"{'a' * 127}/{'b' * 127}",
+    ],
+)  # fmt: skip
+def test_a_media_type_may_have_parameters(text: str) -> None:
+    assert manifest.is_media_type(text)
+    fields = {"mediaType": text, "digest": "sha256:" + "0" * 64, "size": 1}
+    assert manifest.descriptor(fields, "it").media_type == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a", "a/", "/b", "a/b/c", "a b/c", "a/b;", "a/b;c", "a/b;c=", "a/b;=d", "a/b;c=d;", "a/b;;c=d", "a/b;c=d=e",
+        "a/b ;c=d", "a/b;  c=d", "a/b;\tc=d", "a/b; c =d", "a/b;c= d", "a/b;c=d ", " a/b;c=d", "a/b;c=d\n",
+        "a/b;c=d\r\nX: y",
+        'a/b;c="d"', 'a/b;c="d;e=f"', "a/b;c=d/e", "a/b;c=(d)", "a/b;c=d,a/b", "a/b;c=d;c=d", "a/b;c=d;C=e",
+        "a/b;c=\u00e9",
+        "a/b;\u0441=d", "a/b;c=d\0", "a/b;c=d;e=f;g=h;i=j;k=l", f"a/b;c={'d' * 128}", f"a/b;{'c' * 128}=d",
+        f"{'a' * 128}/b",
+        "a/b;c=d" * 50_000, "a/b;" * 50_000, "a/b;c=" + "d;" * 50_000, "a/*", "*/*",
+    ],
+)  # fmt: skip
+def test_what_is_no_media_type_is_refused(text: str) -> None:
+    assert not manifest.is_media_type(text)
+    with pytest.raises(Refusal, match="is not a media type"):
+        manifest.descriptor({"mediaType": text, "digest": "sha256:" + "0" * 64, "size": 1}, "it")

@@ -123,6 +123,22 @@ def test_an_index_and_its_manifest_have_signatures_of_their_own(registry: Server
     assert {each.subject: each.evidence.data for each in search.signatures} == {SUBJECT: b"index", other: b"manifest"}
 
 
+@pytest.mark.parametrize("media_type", evidence.BUNDLES)
+def test_bundles_of_all_versions_are_found(registry: Server, media_type: str) -> None:
+    own = signature(SUBJECT, b"own", media_type)
+    hold(registry, b"own", own, **{TAG: listing(own)})
+    search = find(registry)
+    assert blobs(search) == [b"own"] and not search.faults
+    assert evidence.parse_entry(search.signatures[0].evidence.document()).kind == "sigstore"
+
+
+def test_a_bundle_of_a_version_that_is_not_known_is_passed_over(registry: Server) -> None:
+    for media_type in ("bundle+json;version=9", "bundle+json", "bundle+json;version=0.1;version=0.3", "bundle+json;v"):
+        other = signature(SUBJECT, b"x", f"application/vnd.dev.sigstore.{media_type}")
+        hold(registry, b"x", other, **{TAG: listing(other)})
+        assert blobs(find(registry)) == []
+
+
 def test_a_referrer_of_another_subject_is_a_fault(registry: Server) -> None:
     other = signature("sha256:" + "b" * 64, b"x")
     hold(registry, b"x", other, **{TAG: listing(other)})

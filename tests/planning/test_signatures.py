@@ -26,7 +26,7 @@ from pipeline.planning.signatures import Required, Signatures, Signed, Untrusted
 from pipeline.planning.trust_policy import evidence, evidence_path
 from pipeline.stages import pull, trusted
 from pipeline.store import Store
-from pipeline.trust.evidence import EvidenceFile
+from pipeline.trust.evidence import BUNDLE, BUNDLES, EvidenceFile
 from tests.oci import craft
 from tests.project import ROOT
 from tests.trust import instance, notary, signing
@@ -385,6 +385,14 @@ def test_media_types_that_are_swapped_are_refused(node: Node) -> None:
         signing.sign(node.layout, node.index, node.a.bundle(node.index), media_type)
     with pytest.raises(Untrusted, match="by 0 of the 1"):
         node.lock()
+
+
+@pytest.mark.parametrize("media_type", BUNDLES)
+def test_bundles_of_all_versions_count(node: Node, store: Store, media_type: str) -> None:
+    bundle = node.a.bundle(node.index).replace(BUNDLE.encode(), media_type.encode())
+    signing.sign(node.layout, node.index, bundle, media_type)
+    node.lock()
+    assert node.build(store) == node.manifest
 
 
 @pytest.mark.parametrize("change", ["gone", "damaged", "lost", "cut"])
