@@ -46,7 +46,8 @@ def run(
         types = {MANIFEST: push.RECORD, f"{name}.lock": push.LOCK}
         contents = {arch: each.files for arch, each in files.items()}
         mounted = [*filter(None, mount.split(","))]
-        pushed = push.push_files(project.store, contents, to, {push.TITLE: name}, mounted, types)
+        described = push.describe_files(project.store, contents, {push.TITLE: name}, types)
+        pushed = push.send(project.store, described, to, mounted)
         attestations.attach_provenance(project.store, key, pushed, to, files)
         if key is not None:
             attestations.sign(project.store, key, pushed, to, sign_legacy)

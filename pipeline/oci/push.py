@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urljoin
 
 from pipeline.incremental import sha256
@@ -84,10 +84,9 @@ class Target:
         response.close()
         return digest, "OCI-Subject" in response.headers
 
-    def index(self, entries: Sequence[Mapping[str, Any]], **fields: Any) -> Digest:
-        """Pushes an index of manifests under the reference's tag, or `latest`."""
-        document = {"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": entries, **fields}
-        return self.manifest(canonical_json(document), INDEXES[0], self.reference.tag or "latest")[0]
+    def index(self, data: bytes) -> Digest:
+        """Pushes an index under the reference's tag, or `latest`."""
+        return self.manifest(data, INDEXES[0], self.reference.tag or "latest")[0]
 
     def _request(self, method: str, path: str) -> Any:
         response = self.registry.request(method, path, {})
@@ -122,27 +121,54 @@ def push_images(store: Store, by_arch: Mapping[str, Digest], reference: str, mou
         data, media_type = _image(target, image)
         target.manifest(data, media_type)
         entries.append(Descriptor(media_type, image, len(data)).document() | _platform(architecture))
-    return target.index(entries)
+    return target.index(_index(entries))
 
 
-def push_files(
+class Description(NamedTuple):
+    """Build results as an artifact, before they are sent.
+
+    blobs: of its manifests. manifests: architecture -> the bytes of one. index_bytes: those of the index of them.
+    """
+
+    blobs: Mapping[Digest, Content]
+    manifests: Mapping[str, bytes]
+    index_bytes: bytes
+
+
+def describe_files(
     store: Store,
     files: Mapping[str, Mapping[str, Content]],
-    reference: str,
     annotations: Mapping[str, str] | None = None,
-    mount_from: Sequence[str] = (),
     types: Mapping[str, str] | None = None,
-) -> Digest:
-    """Pushes build results, architecture -> file name -> content, as an artifact; returns the digest of its index.
+) -> Description:
+    """Returns build results, architecture -> file name -> content, as an artifact; nothing is sent.
 
-    types: file name -> media type, by default FILE.
+    types: file name -> media type, by default FILE. The same results are the same artifact wherever they are pushed to.
     """
-    target, entries = Target(store, reference, mount_from), []
+    empty = store.put(b"{}")
+    blobs: dict[Digest, Content] = {empty: content_of(store, empty)}
+    manifests, entries = {}, []
     notes = {"annotations": dict(annotations)} if annotations else {}
     for architecture, outputs in sorted(files.items()):
-        entry = artifact(target, ARTIFACT, _files(target, outputs, types or {}), **notes)[0]
-        entries.append(entry | _platform(architecture))
-    return target.index(entries, artifactType=ARTIFACT, **notes)
+        named = {name: (sha256(store, content), content) for name, content in sorted(outputs.items())}
+        blobs |= dict(named.values())
+        layers = [
+            Descriptor(types.get(name, FILE) if types else FILE, digest, length(content)).document()
+            | {"annotations": {TITLE: name}}
+            for name, (digest, content) in named.items()
+        ]
+        manifests[architecture] = data = _manifest(ARTIFACT, layers, **notes)
+        entries.append(_entry(ARTIFACT, data) | _platform(architecture))
+    return Description(blobs, manifests, _index(entries, artifactType=ARTIFACT, **notes))
+
+
+def send(store: Store, description: Description, reference: str, mount_from: Sequence[str] = ()) -> Digest:
+    """Pushes what `describe_files` gave; returns the digest of its index."""
+    target = Target(store, reference, mount_from)
+    target.blobs(description.blobs.items())
+    for data in description.manifests.values():
+        target.manifest(data, MANIFESTS[0])
+    return target.index(description.index_bytes)
 
 
 def push_index(store: Store, index: Digest, reference: str, mount_from: Sequence[str] = ()) -> Digest:
@@ -150,7 +176,7 @@ def push_index(store: Store, index: Digest, reference: str, mount_from: Sequence
     target, data = Target(store, reference, mount_from), store.get(index)
     for entry in manifests.decode(data, f"index {index}")["manifests"]:
         target.manifest(*_image(target, Digest.parse(entry["digest"])))
-    return target.manifest(data, INDEXES[0], target.reference.tag or "latest")[0]
+    return target.index(data)
 
 
 def _image(target: Target, image: Digest) -> tuple[bytes, str]:
@@ -166,16 +192,6 @@ def _platform(architecture: str) -> dict[str, Any]:
     return {"platform": {name: value for name, value in platform._asdict().items() if value}}
 
 
-def _files(target: Target, files: Mapping[str, Content], types: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Pushes files; returns the layers that an artifact has of them."""
-    blobs = {name: (sha256(target.store, content), content) for name, content in sorted(files.items())}
-    target.blobs(blobs.values())
-    return [
-        Descriptor(types.get(name, FILE), digest, length(content)).document() | {"annotations": {TITLE: name}}
-        for name, (digest, content) in blobs.items()
-    ]
-
-
 def artifact(
     target: Target, artifact_type: str, layers: Sequence[Mapping[str, Any]], **fields: Any
 ) -> tuple[dict[str, Any], bool]:
@@ -185,11 +201,24 @@ def artifact(
     """
     empty = target.store.put(b"{}")
     target.blob(empty, content_of(target.store, empty))
-    config = Descriptor(EMPTY, empty, 2).document()
+    data = _manifest(artifact_type, layers, **fields)
+    return _entry(artifact_type, data), target.manifest(data, MANIFESTS[0])[1]
+
+
+def _manifest(artifact_type: str, layers: Sequence[Mapping[str, Any]], **fields: Any) -> bytes:
+    """Returns the manifest of an artifact, which has the empty config."""
     document = {"schemaVersion": 2, "mediaType": MANIFESTS[0], "artifactType": artifact_type}
-    data = canonical_json({**document, "config": config, "layers": layers, **fields})
-    digest, is_listed = target.manifest(data, MANIFESTS[0])
-    return Descriptor(MANIFESTS[0], digest, len(data)).document() | {"artifactType": artifact_type}, is_listed
+    config = Descriptor(EMPTY, Digest.of(b"{}"), 2).document()
+    return canonical_json({**document, "config": config, "layers": layers, **fields})
+
+
+def _entry(artifact_type: str, manifest: bytes) -> dict[str, Any]:
+    """Returns the entry that an index has for the manifest of an artifact."""
+    return Descriptor(MANIFESTS[0], Digest.of(manifest), len(manifest)).document() | {"artifactType": artifact_type}
+
+
+def _index(entries: Sequence[Mapping[str, Any]], **fields: Any) -> bytes:
+    return canonical_json({"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": entries, **fields})
 
 
 class _Body:

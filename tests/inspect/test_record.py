@@ -123,7 +123,8 @@ def test_images_in_a_registry_are_compared(elsewhere, host, tmp_path):
 
 
 def pushed(store, host, files):
-    push.push_files(store, {"amd64": {name: store.content(data) for name, data in files.items()}}, f"{host}/x:1")
+    described = push.describe_files(store, {"amd64": {name: store.content(data) for name, data in files.items()}})
+    push.send(store, described, f"{host}/x:1")
     return f"{host}/x:1"
 
 

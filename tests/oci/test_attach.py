@@ -31,7 +31,7 @@ def manifest(host: str, name: str) -> Any:
 
 
 def test_referrers_by_tag_where_the_registry_lists_none(store: Store, host: str) -> None:
-    subject = push.push_files(store, {"amd64": {"x": store.content(b"x")}}, f"{host}/a:1")
+    subject = push.send(store, push.describe_files(store, {"amd64": {"x": store.content(b"x")}}), f"{host}/a:1")
     first = attach(store, subject, f"{host}/a", "application/spdx+json", b"sbom")
     second = attach(store, subject, f"{host}/a:1", "application/x-signature", b"signature", NOTES)
     again = attach(store, subject, f"{host}/a", "application/spdx+json", b"sbom")
@@ -58,7 +58,7 @@ def test_no_tag_where_the_registry_lists_referrers(store: Store) -> None:
 
 
 def test_simple_signatures_are_added_to_those_that_are_there(store: Store, host: str) -> None:
-    subject = push.push_files(store, {"amd64": {"x": store.content(b"x")}}, f"{host}/a:1")
+    subject = push.send(store, push.describe_files(store, {"amd64": {"x": store.content(b"x")}}), f"{host}/a:1")
     payload = signing.legacy_payload(subject, f"{host}/a")
     first = attach_simple_signature(store, subject, f"{host}/a", payload, "Zmlyc3Q=")
     assert attach_simple_signature(store, subject, f"{host}/a", payload, "Zmlyc3Q=") == first

@@ -63,7 +63,9 @@ def test_a_node_is_an_artifact(store: Store, host: str, tmp_path: Path) -> None:
     kernel, disk = store.put(b"kernel"), store.put(os.urandom(2 << 20))
     rope: Content = (Slice(disk, 5, 1 << 20), Slice(None, 0, 3 << 20), Slice(kernel, 0, 6))
     files = {"amd64": {"node-kernel": (Slice(kernel, 0, 6),), "node.img": rope}, "arm/v7": {"node-kernel": ()}}
-    digest = push.push_files(store, files, f"{host}/nodes/node:v1", {"org.opencontainers.image.revision": "abc"})
+    described = push.describe_files(store, files, {"org.opencontainers.image.revision": "abc"})
+    digest = push.send(store, described, f"{host}/nodes/node:v1")
+    assert digest == Digest.of(described.index_bytes), "known before it is pushed"
     index = json.loads(Registry(host, "nodes/node").manifest("v1")[0])
     assert Digest.of(Registry(host, "nodes/node").manifest(digest)[0]) == digest
     assert [entry["platform"] for entry in index["manifests"]] == [
@@ -74,9 +76,7 @@ def test_a_node_is_an_artifact(store: Store, host: str, tmp_path: Path) -> None:
     titles = {layer["annotations"]["org.opencontainers.image.title"]: layer for layer in manifest["layers"]}
     got = b"".join(Registry(host, "nodes/node").blob(Digest(titles["node.img"]["digest"]), titles["node.img"]["size"]))
     assert hashlib.sha256(got).digest() == hashlib.sha256(b"".join(store.read(rope))).digest()
-    assert (
-        push.push_files(store, files, f"{host}/nodes/node:v1", {"org.opencontainers.image.revision": "abc"}) == digest
-    )
+    assert push.send(store, described, f"{host}/nodes/node:v1") == digest
     source = f"docker://{host}/nodes/node@{digest}"
     run(need("skopeo"), "copy", "--all", "--src-tls-verify=false", source, f"oci:{tmp_path}/back:x")
 

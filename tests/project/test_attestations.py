@@ -22,7 +22,7 @@ def test_a_signature_is_of_what_was_pushed(store: Store, tmp_path: Path, kind: s
     key = attestations.signer(str(tmp_path / "key.pem"))
     assert key is not None
     with servers.docker_registry(tmp_path / "registry") as host:
-        pushed = push.push_files(store, {"amd64": {"x": store.content(b"x")}}, f"{host}/a:1")
+        pushed = push.send(store, push.describe_files(store, {"amd64": {"x": store.content(b"x")}}), f"{host}/a:1")
         signature = attestations.sign(store, key, pushed, f"{host}/a:1")
         assert attestations.sign(store, key, pushed, f"{host}/a:1") == signature
         (found,) = referrers.find(reference.parse(f"{host}/a:1"), [pushed]).signatures
