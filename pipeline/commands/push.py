@@ -48,7 +48,7 @@ def run(
         mounted = [*filter(None, mount.split(","))]
         described = push.describe_files(project.store, contents, {push.TITLE: name}, types)
         pushed = push.send(project.store, described, to, mounted)
-        attestations.attach_provenance(project.store, key, pushed, to, files)
+        attestations.attach_statements(project.store, key, pushed, to, files)
         if key is not None:
             attestations.sign(project.store, key, pushed, to, sign_legacy)
         return pushed

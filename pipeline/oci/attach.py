@@ -16,7 +16,7 @@ from pipeline.oci import referrers
 from pipeline.oci.error import NotFound
 from pipeline.oci.layer import content_of
 from pipeline.oci.manifest import INDEXES, MANIFESTS, Descriptor
-from pipeline.oci.push import Target, artifact
+from pipeline.oci.push import TITLE, Target, artifact
 from pipeline.store import Store
 from pipeline.trust import simplesigning
 
@@ -30,16 +30,19 @@ def attach(
     media_type: str,
     data: bytes,
     annotations: Mapping[str, str] | None = None,
+    title: str = "",
 ) -> Digest:
     """Pushes `data` as an artifact about the manifest or index `subject` of the same repository; returns its digest.
 
     media_type: of the data, and of the artifact. annotations: of its manifest, and of its entry in lists of referrers.
+    title: name of the file that the data is, for tools that write it.
     """
     target = Target(store, reference)
     described, subject_type = target.registry.manifest(subject)
     notes = {"annotations": dict(annotations)} if annotations else {}
     about = Descriptor(subject_type, subject, len(described)).document()
-    entry, is_listed = artifact(target, media_type, [_blob(target, media_type, data)], subject=about, **notes)
+    layer = _blob(target, media_type, data) | ({"annotations": {TITLE: title}} if title else {})
+    entry, is_listed = artifact(target, media_type, [layer], subject=about, **notes)
     if not is_listed:
         _list_by_tag(target, subject, entry | notes)
     digest: Digest = entry["digest"]

@@ -20,9 +20,13 @@ Result = TypeVar("Result")
 
 
 class PushedFiles(NamedTuple):
-    """What is pushed for an architecture. record: the document manifest.json. dependencies: for the provenance."""
+    """What is pushed for an architecture.
+
+    formats: format -> names of its files. record: the document manifest.json. dependencies: for the provenance.
+    """
 
     files: Mapping[str, Content]
+    formats: Mapping[str, Sequence[str]]
     record: Mapping[str, object]
     dependencies: Sequence[Dependency]
 
@@ -73,4 +77,5 @@ def _with_record(project: Project, plan: Plan, outputs: Mapping[str, Mapping[str
     if lock.exists():
         files[lock.name] = project.store.content(lock.read_bytes())
     files |= {file: content for each in outputs.values() for file, content in each.items()}
-    return PushedFiles(files, document, publish.dependencies(project, plan))
+    formats = {each: sorted(names) for each, names in outputs.items()}
+    return PushedFiles(files, formats, document, publish.dependencies(project, plan))

@@ -261,6 +261,61 @@ def test_provenance_is_attached_without_a_signature_too(project: Path, host: str
         assert each["digest"] in statement.parse(data).digests
 
 
+BILL_TYPES = {
+    "application/vnd.cyclonedx+json": "https://cyclonedx.org/bom",
+    "application/spdx+json": "https://spdx.dev/Document",
+}
+
+
+def test_bills_of_materials_are_attached_and_signed(project: Path, host: str, tmp_path: Path) -> None:
+    """Each is a referrer as it is, whose file is the one that was pushed, and the predicate of a signed statement."""
+    keys(tmp_path, "first")
+    (project / "specs/node.yml").write_text(SPEC.replace("[tar, kernel+initrd]", "[spdx, cyclonedx]"))
+    words = ["push:node", "--to", f"{host}/node:1"]
+    doit(*words)
+    (first, _) = inspected(f"{host}/node:1")["manifests"]
+    referrers_tag = f"{host}/node:{first['digest'].replace(':', '-')}"
+    unsigned = [entry["artifactType"] for entry in inspected(referrers_tag)["manifests"]]
+    assert unsigned == [statement.PAYLOAD_TYPE, *BILL_TYPES]
+
+    signed = [*words, "--sign", str(tmp_path / "first.pem")]
+    index = doit(*signed).split()[-1]
+    before = inspected(referrers_tag)
+    assert doit(*signed).split()[-1] == index and inspected(referrers_tag) == before
+    public = public_keys.load((tmp_path / "first.pub").read_bytes())
+    for pushed in inspected(f"{host}/node:1")["manifests"]:
+        manifest = Digest.parse(pushed["digest"])
+        bills = attached(host, manifest, *BILL_TYPES)
+        files = {layer["annotations"][push.TITLE]: layer["digest"] for layer in
+                 inspected(f"{host}/node@{manifest}")["layers"]}  # fmt: skip
+        assert {name: Digest.of(data) for name, data in bills.values()}.items() <= files.items()
+        found = referrers.find(reference.parse(f"{host}/node:1"), [manifest])
+        statements = [bundle.verify(each.evidence.data, None, key=public) for each in found.signatures]
+        assert all(each.digests >= {manifest} for each in statements) and not found.faults
+        assert [each.predicate_type for each in statements] == [provenance.PREDICATE_TYPE, *BILL_TYPES.values()]
+        for media_type, each in zip(BILL_TYPES, found.signatures[1:], strict=True):
+            payload = json.loads(base64.b64decode(json.loads(each.evidence.data)["dsseEnvelope"]["payload"]))
+            assert payload["predicate"] == json.loads(bills[media_type][1])
+            assert payload["subject"] == [{"name": f"{host}/node", "digest": {"sha256": manifest.hex}}]
+        assert signers(host, manifest, tmp_path / "first.pub") == 0, "an attestation is no signature"
+    assert signers(host, Digest.parse(index), tmp_path / "first.pub") == 1
+
+
+def attached(host: str, subject: Digest, *media_types: str) -> dict[str, tuple[str, bytes]]:
+    """Returns title and content of the referrers of HOST/node@`subject` with these artifact types, one of each."""
+    entries = inspected(f"{host}/node:{str(subject).replace(':', '-')}")["manifests"]
+    found = {}
+    for entry in entries:
+        if entry["artifactType"] in media_types:
+            assert entry["artifactType"] not in found
+            manifest = inspected(f"{host}/node@{entry['digest']}")
+            assert manifest["subject"]["digest"] == subject
+            (layer,) = manifest["layers"]
+            data = b"".join(Registry(host, "node").blob(Digest.parse(layer["digest"]), layer["size"]))
+            found[entry["artifactType"]] = layer["annotations"][push.TITLE], data
+    return found
+
+
 def signers(host: str, index: str, *public: Path) -> int:
     """Returns how many of the keys a rule counts for the node that was pushed as HOST/node:1."""
     image, digest = reference.parse(f"{host}/node:1"), Digest.parse(index)
