@@ -33,24 +33,26 @@ def run(
     What is not built yet is built. BadInput for what is larger than its budget, as a build would fail of it.
     """
     from pipeline.oci import push
-    from pipeline.project import attestations, pushing
-    from pipeline.project.publish import MANIFEST
+    from pipeline.project import attestations, push_signing, pushing
 
     name = one(names, "push", project)
     if not to:
         raise BadInput(f"{user_command(f'push:{name} --to REF')}, with REF such as registry.example/nodes/{name}:v1")
     push.parse_target(to)
-    key = attestations.signer(sign, sign_legacy)
+    key, signer = attestations.signer(sign, sign_legacy), push_signing.signer(project, name)
+    push_signing.check(project, name, signer, key, formats)
 
     def send(files: Mapping[str, PushedFiles]) -> Digest:
-        types = {MANIFEST: push.RECORD, f"{name}.lock": push.LOCK}
-        contents = {arch: each.files for arch, each in files.items()}
-        mounted = [*filter(None, mount.split(","))]
-        described = push.describe_files(project.store, contents, {push.TITLE: name}, types)
-        pushed = push.send(project.store, described, to, mounted)
-        attestations.attach_statements(project.store, key, pushed, to, files)
+        described = pushing.describe(project.store, name, files)
+        stated, bundles = attestations.statements_of(project.store, described, files), []
         if key is not None:
-            attestations.sign(project.store, key, pushed, to, sign_legacy)
+            bundles = attestations.bundles(key, stated)
+        elif signer is not None:
+            bundles = push_signing.bundles_of(project, name, signer, stated)
+        pushed = push.send(project.store, described, to, [*filter(None, mount.split(","))])
+        attestations.attach_all(project.store, to, stated, bundles)
+        if key is not None and sign_legacy:
+            attestations.sign_legacy(project.store, key, pushed, to)
         return pushed
 
     say(f"{to}: {pushing.with_files(project, name, formats, send)()}")

@@ -1,7 +1,9 @@
-"""Signers of a spec: its certificate, and the signatures in specs/NAME.signatures, which formats get as a parameter.
+"""Signers of a spec: its certificate, and the signatures in specs/NAME.signatures.
 
 The file is sorted JSON with a signature a line, each under the digest of what it signs, so that one for other bytes is
-never taken: `{"signatures": {"sha256:…": "BASE64"}, "version": 1}`.
+never taken: `{"pushes": {…}, "signatures": {"sha256:…": "BASE64"}, "version": 1}`. `signatures` are of EFI programs,
+and a parameter of formats. `pushes` are of statements about what is pushed, and a parameter of nothing: the statements
+have the digest of manifest.json, which has the keys of all stages.
 """
 
 from __future__ import annotations
@@ -27,8 +29,20 @@ from pipeline.stages import files, signed
 from pipeline.writers import efivars
 
 VERSION = 1
+PUSHES, PROGRAMS = "pushes", "signatures"
+"""Tables of the file."""
 LARGEST_FILE = 1 << 24
 """Maximum size of a file of signatures, in bytes: room for more than 20 000."""
+
+
+class Signatures(NamedTuple):
+    """The signatures in a file, by the digest (sha256:…) of what they sign.
+
+    programs: of signed attributes. pushes: of statements, as an envelope encodes them (DSSE protocol, PAE).
+    """
+
+    programs: Mapping[str, bytes]
+    pushes: Mapping[str, bytes]
 
 
 class Signer(NamedTuple):
@@ -66,24 +80,33 @@ def path(spec: Spec) -> Path:
 
 
 def problems(spec: Spec) -> list[Problem]:
-    """Problems of the certificate and of the file of signatures."""
+    """Problems of the signers' files and of the file of signatures."""
     try:
         read(spec)
+        push_key(spec)
+        signatures(path(spec))
     except Problems as found:
         return list(found.problems)
     return []
 
 
 def read(spec: Spec) -> Signer | None:
-    """The signer that `build.sign` names; None if it names none. Problems."""
-    if spec.build.sign is None:
+    """The signer of EFI programs that `build.sign` names; None if it names none. Problems."""
+    if spec.build.sign is None or spec.build.sign.certificate is None:
         return None
     data, source = _file(spec, "certificate")
     try:
         chain = x509.chain_from_file(data)
     except ValueError as error:
         raise _problem(spec, "certificate", f"{source}: not a certificate that can sign: {error}") from None
-    return Signer(chain, signatures(path(spec)), _variables(spec, chain))
+    return Signer(chain, signatures(path(spec)).programs, _variables(spec, chain))
+
+
+def push_key(spec: Spec) -> tuple[bytes, str] | None:
+    """The public key of the signer of pushes, and the name of its file; None if `build.sign` names none. Problems."""
+    if spec.build.sign is None or spec.build.sign.push is None:
+        return None
+    return _file(spec, "push")
 
 
 def _variables(spec: Spec, chain: Sequence[x509.Certificate]) -> dict[str, bytes]:
@@ -119,7 +142,8 @@ def _file(spec: Spec, key: str) -> tuple[bytes, str]:
     name = getattr(spec.build.sign, key)
     source = files.find_source(name, Path(spec.folder))
     if source is None:
-        raise _problem(spec, key, f"there is no file {name!r}", f"{user_command('keys:NAME')} makes keys for tests")
+        hint = f"{user_command('keys:NAME')} makes keys for tests" if key != "push" else ""
+        raise _problem(spec, key, f"there is no file {name!r}", hint)
     if containment.escapes(files.expanded(source), Path(spec.folder)):
         raise _problem(spec, key, f"{source!r} lies outside the project", containment.ALLOWED)
     try:
@@ -132,35 +156,43 @@ def _problem(spec: Spec, key: str, message: str, hint: str = "") -> Problems:
     return Problems([Problem(spec.where(("build", "sign", key)), message, hint)])
 
 
-def signatures(path: Path) -> dict[str, bytes]:
-    """The signatures in a file; {} if there is none. Problems for a damaged one."""
+def signatures(path: Path) -> Signatures:
+    """The signatures in a file; none if it is not there. Problems for a damaged one."""
     try:
         data = tracked.contents(path)
     except FileNotFoundError:
-        return {}
+        return Signatures({}, {})
     except OSError as error:
         raise problem_at(str(path), 1, 1, f"cannot be read: {error.strerror}") from None
     try:
-        return dict(_parsed(data))
+        return _parsed(data)
     except (ValueError, RecursionError) as error:
         raise problem_at(str(path), 1, 1, f"not a file of signatures: {error}") from None
 
 
-def text(signatures: Mapping[str, bytes]) -> str:
+def text(signatures: Signatures) -> str:
     """The text of a file of signatures."""
-    return json.dumps({"signatures": _encoded(signatures), "version": VERSION}, indent=1, sort_keys=True) + "\n"
+    pushes = {PUSHES: _encoded(signatures.pushes)} if signatures.pushes else {}
+    fields = {PROGRAMS: _encoded(signatures.programs), "version": VERSION}
+    return json.dumps(fields | pushes, indent=1, sort_keys=True) + "\n"
 
 
-def _parsed(unsafe_data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yields digests and signatures. ValueError."""
+def _parsed(unsafe_data: bytes) -> Signatures:
+    """Returns the signatures in the bytes of a file. ValueError."""
     if len(unsafe_data) > LARGEST_FILE:
         raise ValueError(f"larger than {LARGEST_FILE} bytes")
     document = json.loads(unsafe_data, object_pairs_hook=_without_duplicates)
-    if not isinstance(document, dict) or document.keys() != {"signatures", "version"}:
+    if not isinstance(document, dict) or document.keys() - {PUSHES} != {PROGRAMS, "version"}:
         raise ValueError("an object with signatures and version belongs here")
-    if document["version"] != VERSION or not isinstance(document["signatures"], dict):
+    tables = document[PROGRAMS], document.get(PUSHES, {})
+    if document["version"] != VERSION or not all(isinstance(each, dict) for each in tables):
         raise ValueError(f"version {VERSION} is read, with an object of signatures")
-    for digest, value in document["signatures"].items():
+    return Signatures(*(dict(_decoded(each)) for each in tables))
+
+
+def _decoded(unsafe_table: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Yields digests and signatures. ValueError."""
+    for digest, value in unsafe_table.items():
         if not is_digest(digest) or not isinstance(value, str):
             raise ValueError(f"{digest[:80]!r} is not sha256:… with a signature in base64")
         try:

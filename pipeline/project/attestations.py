@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ from pipeline.trust.statement import PAYLOAD_TYPE, SIGNATURE, TYPES
 
 if TYPE_CHECKING:
     from pipeline.oci.artifact import NodeArtifact
+    from pipeline.oci.push import Description
     from pipeline.project.pushing import PushedFiles
     from pipeline.trust.signing import PrivateKey
 
@@ -62,12 +64,18 @@ def sign(store: Store, key: PrivateKey, pushed: Digest, reference: str, legacy: 
     pushed: its digest. legacy: the signature is under cosign's tag `sha256-HEX.sig`, too.
     """
     if legacy:
-        from pipeline.oci.attach import attach_simple_signature
+        sign_legacy(store, key, pushed, reference)
+    statement = _signature(pushed)
+    return _attach_bundle(store, statement, reference, signing.bundle(key, statement.payload))
 
-        payload = signing.legacy_payload(pushed, _repository(reference))
-        signature = base64.b64encode(signing.sign(key, payload)).decode()
-        attach_simple_signature(store, pushed, reference, payload, signature)
-    return _attach_bundle(store, key, pushed, reference, signing.payload(pushed), SIGNATURE)
+
+def sign_legacy(store: Store, key: PrivateKey, pushed: Digest, reference: str) -> None:
+    """Signs what was pushed as `reference` under cosign's tag `sha256-HEX.sig`. Its repository's name is signed."""
+    from pipeline.oci.attach import attach_simple_signature
+
+    payload = signing.legacy_payload(pushed, _repository(reference))
+    signature = base64.b64encode(signing.sign(key, payload)).decode()
+    attach_simple_signature(store, pushed, reference, payload, signature)
 
 
 class NotTheSame(NodekilnError):
@@ -83,65 +91,94 @@ def endorse(store: Store, key: PrivateKey, node: NodeArtifact, files: Mapping[st
         if differing:
             fault = f"{differing[0]} ({arch}) is not the one that a push of this checkout has"
             raise NotTheSame(f"{node.reference}: {fault}: not endorsed")
-    repository = _repository(node.reference)
-    attach_statements(store, key, node.digest, repository, files)
-    sign(store, key, node.digest, repository)
+    stated = statements(store, node.digest, node.manifests, files)
+    attach_all(store, _repository(node.reference), stated, bundles(key, stated))
 
 
-def attach_statements(
-    store: Store, key: PrivateKey | None, pushed: Digest, reference: str, files: Mapping[str, PushedFiles]
-) -> None:
-    """Attaches to each manifest of what was pushed the provenance of its files, and the bills of materials among them.
+class Bill(NamedTuple):
+    """A bill of materials as a file: its name, its media type, and what is in it."""
 
-    key: signs them; without it, nothing is signed. files: architecture -> what was pushed for it.
+    name: str
+    media_type: str
+    data: bytes
+
+
+class Statement(NamedTuple):
+    """A statement about the manifest or index `subject`.
+
+    title: of the statement, for people. payload: in JSON. bill: the file that is its predicate.
     """
-    from pipeline.oci import artifact
 
-    repository = _repository(reference)
-    node = artifact.find(f"{repository}@{pushed}")
-    for arch, manifest in sorted(node.manifests.items() if node else ()):
-        _attach_provenance(store, key, manifest, repository, files[arch])
-        _attach_bills(store, key, manifest, repository, files[arch])
-
-
-def _attach_provenance(
-    store: Store, key: PrivateKey | None, manifest: Digest, repository: str, files: PushedFiles
-) -> None:
-    """Attaches the provenance of `files` to the manifest that has them, which is a subject of the statement, too."""
-    from pipeline.oci.attach import attach
-
-    payload = provenance.statement_of(files.record, files.dependencies, {repository: manifest})
-    if key is not None:
-        _attach_bundle(store, key, manifest, repository, payload, provenance.PREDICATE_TYPE)
-    else:
-        annotations = {STATEMENT_TYPE: provenance.PREDICATE_TYPE}
-        attach(store, manifest, repository, PAYLOAD_TYPE, payload, annotations)
+    subject: Digest
+    title: str
+    predicate_type: str
+    payload: bytes
+    bill: Bill | None = None
 
 
-def _attach_bills(store: Store, key: PrivateKey | None, manifest: Digest, repository: str, files: PushedFiles) -> None:
-    """Attaches the bills of materials among `files` as they are and, if there is a key, as signed statements."""
-    from pipeline.oci.attach import attach
+def statements(
+    store: Store, pushed: Digest, manifests: Mapping[str, Digest], files: Mapping[str, PushedFiles]
+) -> list[Statement]:
+    """Returns what a push states of itself: provenance and bills of each manifest, the signature of the index `pushed`.
 
-    for name, types in _bills(files):
-        bill = store.bytes(files.files[name])
-        attach(store, manifest, repository, types.media, bill, title=name)
-        if key is not None:
-            payload = _bill_statement(bill, types.predicate, repository, manifest)
-            _attach_bundle(store, key, manifest, repository, payload, types.predicate)
+    manifests, files: by architecture. No statement has the name of a registry, so they are the same wherever they go.
+    """
+    found = []
+    for arch, manifest in sorted(manifests.items()):
+        payload = provenance.statement_of(files[arch].record, files[arch].dependencies, {"": manifest})
+        title = f"the provenance of {arch or 'the node'}"
+        found.append(Statement(manifest, title, provenance.PREDICATE_TYPE, payload))
+        found += _bills(store, arch, manifest, files[arch])
+    return [*found, _signature(pushed)]
 
 
-def _bills(files: PushedFiles) -> Iterator[tuple[str, BillTypes]]:
-    """Yields the bills of materials among `files`: name of the file, and its types."""
+def statements_of(store: Store, described: Description, files: Mapping[str, PushedFiles]) -> list[Statement]:
+    """Returns what a push states of itself, before it is sent."""
+    manifests = {arch: Digest.of(data) for arch, data in described.manifests.items()}
+    return statements(store, Digest.of(described.index_bytes), manifests, files)
+
+
+def _signature(pushed: Digest) -> Statement:
+    return Statement(pushed, f"the digest {pushed}", SIGNATURE, signing.payload(pushed))
+
+
+def _bills(store: Store, arch: str, manifest: Digest, files: PushedFiles) -> Iterator[Statement]:
+    """Yields the statements that the bills of materials among `files` are of their manifest."""
     for form, types in BILLS.items():
         for name in files.formats.get(form, ()):
-            yield name, types
+            data = store.bytes(files.files[name])
+            payload = _bill_payload(data, types.predicate, manifest)
+            title = f"{name} of {arch or 'the node'}"
+            yield Statement(manifest, title, types.predicate, payload, Bill(name, types.media, data))
 
 
-def _bill_statement(bill: bytes, predicate_type: str, repository: str, manifest: Digest) -> bytes:
+def _bill_payload(bill: bytes, predicate_type: str, manifest: Digest) -> bytes:
     """Returns the statement that a bill of materials (JSON) is of the manifest `manifest`, in canonical JSON."""
-    subject = {"name": repository, "digest": {manifest.algorithm: manifest.hex}}
+    subject = {"name": "", "digest": {manifest.algorithm: manifest.hex}}
     fields = {"_type": TYPES[0], "predicateType": predicate_type, "predicate": json.loads(bill)}
     return document.canonical({**fields, "subject": [subject]})
+
+
+def bundles(key: PrivateKey, statements: Sequence[Statement]) -> list[bytes]:
+    """Returns the statements, each signed by `key`."""
+    return [signing.bundle(key, each.payload) for each in statements]
+
+
+def attach_all(store: Store, reference: str, statements: Sequence[Statement], bundles: Sequence[bytes]) -> None:
+    """Attaches statements to what was pushed as `reference`: the bundle of each, or all unsigned if there are none.
+
+    Bills of materials are attached as they are, too. A signature without a bundle is nothing, and is left out.
+    """
+    from pipeline.oci.attach import attach
+
+    for each, bundle in zip_longest(statements, bundles):
+        if each.bill is not None:
+            attach(store, each.subject, reference, each.bill.media_type, each.bill.data, title=each.bill.name)
+        if bundle is not None:
+            _attach_bundle(store, each, reference, bundle)
+        elif each.bill is None and each.predicate_type != SIGNATURE:
+            annotations = {STATEMENT_TYPE: each.predicate_type}
+            attach(store, each.subject, reference, PAYLOAD_TYPE, each.payload, annotations)
 
 
 def _repository(reference: str) -> str:
@@ -152,12 +189,9 @@ def _repository(reference: str) -> str:
     return f"{target.registry}/{target.repository}"
 
 
-def _attach_bundle(
-    store: Store, key: PrivateKey, pushed: Digest, reference: str, payload: bytes, predicate_type: str
-) -> Digest:
-    """Attaches the statement `payload`, signed, to what was pushed."""
+def _attach_bundle(store: Store, statement: Statement, reference: str, bundle: bytes) -> Digest:
+    """Attaches a statement, signed, to its subject."""
     from pipeline.oci.attach import attach
 
-    annotations = {CONTENT: "dsse-envelope", PREDICATE_TYPE: predicate_type}
-    bundle = signing.bundle(key, payload)
-    return attach(store, pushed, reference, signing.MEDIA_TYPE, bundle, annotations)
+    annotations = {CONTENT: "dsse-envelope", PREDICATE_TYPE: statement.predicate_type}
+    return attach(store, statement.subject, reference, signing.MEDIA_TYPE, bundle, annotations)

@@ -9,6 +9,7 @@ from pipeline.engine.action import with_results
 from pipeline.incremental import sha256
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, length
+from pipeline.oci import push
 from pipeline.planning.plan import Plan
 from pipeline.project import budget, publish
 from pipeline.project.project import Project
@@ -55,6 +56,12 @@ def with_files(
         return use(found)
 
     return lambda: with_results(project.store, actions, files)
+
+
+def describe(store: Store, name: str, files: Mapping[str, PushedFiles]) -> push.Description:
+    """Returns the artifact that a push of the spec `name` has: architecture -> files. Nothing is sent."""
+    types = {publish.MANIFEST: push.RECORD, f"{name}.lock": push.LOCK}
+    return push.describe_files(store, {arch: each.files for arch, each in files.items()}, {push.TITLE: name}, types)
 
 
 def _outputs(store: Store, name: str, result: Digest) -> dict[str, Content]:

@@ -73,12 +73,12 @@ class Partition:
 
 @mapping
 class Sign:
-    """The signature of the node's EFI programs, for Secure Boot."""
+    """Who signs: the node's EFI programs, for Secure Boot, and what `doit push` pushes."""
 
-    certificate: str
-    """The signer's certificate, in PEM or DER: a file of the project, relative to the spec, else to the working
-    directory. In PEM, the certificates between it and the one in db may follow it. The signatures are those in the file
-    NAME.signatures beside the spec; without them the node is built unsigned."""
+    certificate: str | None = None
+    """The certificate of the signer of EFI programs, in PEM or DER: a file of the project, relative to the spec, else
+    to the working directory. In PEM, the certificates between it and the one in db may follow it. The signatures are
+    those in the file NAME.signatures beside the spec; without them the node is built unsigned."""
     key: str | None = None
     """The signer's private key, in PEM, for `doit sign` alone: no build reads it. Leave it out if signatures are made
     elsewhere."""
@@ -93,6 +93,16 @@ class Sign:
     be in it."""
     dbx: str | None = None
     """What the firmware has in dbx, signatures and certificates that it refuses. By default nothing."""
+    push: str | None = None
+    """The public key of the signer of what is pushed, in PEM: Ed25519, or ECDSA on P-256; a file as `certificate` is.
+    `doit push` attaches the signatures in NAME.signatures, or makes them with the private key of its option `--sign`;
+    where one is missing, nothing is pushed."""
+
+    def problems(self) -> Violations:
+        others = [name for name in plain(self) if name not in ("certificate", "push")]
+        if self.certificate is None and (others or self.push is None):
+            message = f"build.sign.{others[0]} is about EFI programs" if others else "build.sign names no signer"
+            yield (), message, "certificate: keys/db.pem" + ("" if others else ", or push: keys/release.pub")
 
 
 @mapping

@@ -45,6 +45,18 @@ def load(secret: bytes) -> PrivateKey:
     raise SignatureRefusal("a private key that does not sign images: Ed25519, or ECDSA on P-256 do")
 
 
+def load_public(unsafe_data: bytes) -> keys.PublicKey:
+    """Returns a public key in PEM or DER whose private key `load` takes. SignatureRefusal."""
+    keys.require()
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+    key = keys.load(unsafe_data)
+    is_curve = isinstance(key, EllipticCurvePublicKey) and key.curve.name == CURVE
+    if is_curve or keys.kind(key) == "Ed25519":
+        return key
+    raise SignatureRefusal("a public key whose owner does not sign images: Ed25519, or ECDSA on P-256 do")
+
+
 def payload(digest: Digest) -> bytes:
     """Returns the statement that signs the image with `digest` (in-toto attestation, v1; cosign's predicate).
 

@@ -242,7 +242,7 @@ def test_a_signed_node(project: Path, host: str, tmp_path: Path) -> None:
         result = bundle.verify(found.evidence.data, None, key=public)
         assert result.predicate_type == provenance.PREDICATE_TYPE and manifest in result.digests
         payload = json.loads(base64.b64decode(json.loads(found.evidence.data)["dsseEnvelope"]["payload"]))
-        assert payload["subject"][-1] == {"name": f"{host}/nodes/node", "digest": {"sha256": manifest.hex}}
+        assert payload["subject"][-1] == {"name": "", "digest": {"sha256": manifest.hex}}, "wherever it is pushed to"
         doit("build:node")
         built = json.loads((project / "build/node" / arch / "provenance.json").read_text())
         definitions = [each["predicate"]["buildDefinition"] for each in (payload, built)]
@@ -296,7 +296,7 @@ def test_bills_of_materials_are_attached_and_signed(project: Path, host: str, tm
         for media_type, each in zip(BILL_TYPES, found.signatures[1:], strict=True):
             payload = json.loads(base64.b64decode(json.loads(each.evidence.data)["dsseEnvelope"]["payload"]))
             assert payload["predicate"] == json.loads(bills[media_type][1])
-            assert payload["subject"] == [{"name": f"{host}/node", "digest": {"sha256": manifest.hex}}]
+            assert payload["subject"] == [{"name": "", "digest": {"sha256": manifest.hex}}]
         assert signers(host, manifest, tmp_path / "first.pub") == 0, "an attestation is no signature"
     assert signers(host, Digest.parse(index), tmp_path / "first.pub") == 1
 

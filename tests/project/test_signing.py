@@ -114,6 +114,31 @@ def test_signatures_made_elsewhere_give_the_same_bytes(base, root):
     assert (root / "specs" / "node.signatures").read_text() == before
 
 
+def test_what_is_pushed_is_signed_after_the_programs_in_it_and_changes_no_build(base, root):
+    make_key(root / "keys", "push", kind="ec -pkeyopt ec_paramgen_curve:P-256")
+    run(need("openssl"), "pkey", "-in", root / "keys" / "push.key", "-pubout", "-out", root / "keys" / "push.pub")
+    signed.set_sign(root, sign_with(push="keys/push.pub"))
+    before = (root / "specs" / "node.signatures").read_text()
+    (root / "specs" / "node.signatures").unlink()
+    assert "what is pushed has these programs" in doit("sign:node", "--request", "wanted", cwd=root)
+    assert {path.suffix for path in (root / "wanted").iterdir()} == {".tbs"}
+    (root / "specs" / "node.signatures").write_text(before)
+    doit("sign:node", "--request", "wanted", cwd=root)
+    requests = sorted((root / "wanted").glob("*.pae"))
+    for path in requests:
+        path.with_suffix(".sig").write_bytes(openssl_signature(root / "keys" / "push.key", path.read_bytes()))
+    doit("build:node", cwd=root)
+    record = (root / "build" / "node" / "manifest.json").read_bytes()
+    doit("sign:node", "--attach", "wanted", cwd=root)
+    table = json.loads((root / "specs" / "node.signatures").read_text())
+    assert table["signatures"] == json.loads(before)["signatures"]
+    assert sorted(table["pushes"]) == [f"sha256:{path.stem}" for path in requests] and len(requests) == 2
+    doit("build:node", cwd=root)
+    assert sums(root) == sums(base) and (root / "build" / "node" / "manifest.json").read_bytes() == record
+    doit("sign:node", "--attach", "specs/node.signatures", cwd=root)
+    assert json.loads((root / "specs" / "node.signatures").read_text()) == table
+
+
 def test_a_rebuild_needs_neither_key_nor_store(base, root):
     shutil.rmtree(root / "cache")
     (root / "keys" / "db.key").unlink()
