@@ -29,13 +29,17 @@ DATABASE_LIMIT = 64 << 20
 def image(store: Store, manifest: Digest, tree: Digest, *, reference: str) -> Digest:
     """Returns the origins of the paths of an image: its layers, and the packages of its databases (dpkg, apk).
 
-    A package owns the files and links that its list names; a directory is its layer's. tree: of the layers.
+    A package owns the files and links that its list names; a directory is its layer's, and so is a link in the place
+    of one (/bin, which the lists of packages that put files below it name). tree: of the layers.
     """
     root = store.tree(tree)
     layers = _layers(store, manifest, root, reference)
     owned = dict(layers)
     for origin, paths in _packages(store, root, reference):
+        folders = {path.rpartition("/")[0] for path in paths}
         for path in paths:
+            if path in folders:
+                continue
             place = _place(root, path)
             if place in layers and type(root[place]) is not Directory:
                 owned[place] = origin._replace(layer=layers[place].layer)

@@ -110,7 +110,14 @@ def test_a_thread_of_its_own() -> None:
 
 
 COMMANDS = [name for name in command.names() if name not in ("formats", "init", "keys")]  # which look at no project
-ALONE = {"compare": ["node", "other"], "image": ["hello"], "push": ["--to", "a.b/c:1"], "gc": [], "fsck": []}
+ALONE = {
+    "cve": ["--db", "known"],
+    "compare": ["node", "other"],
+    "image": ["hello"],
+    "push": ["--to", "a.b/c:1"],
+    "gc": [],
+    "fsck": [],
+}
 """Words of the commands that want some."""
 
 
@@ -118,6 +125,8 @@ ALONE = {"compare": ["node", "other"], "image": ["hello"], "push": ["--to", "a.b
 def test_every_command(name: str) -> None:
     Path("images/hello").mkdir(parents=True)
     Path("images/hello/build.yml").write_text('image: hello\nfiles: [{path: bin/hello, contents: ""}]\n')
+    Path("known").mkdir()
+    Path("known/A.json").write_text('{"id": "A", "affected": []}')
     broken(
         "from pipeline.project.project import Project\nfrom pipeline.recipe import recipe\n"
         "Project.load = Project.lock = recipe.load = fail\nProject.store = Project.results = property(fail)"

@@ -21,7 +21,7 @@ from tests.trust.test_notation import verify
 
 NOW = int(time.time())
 """Time of the time stamps, which openssl takes from the clock."""
-VALID: dict[str, Any] = {"start": NOW - 3600, "end": NOW + 3600}
+VALID: dict[str, Any] = {"start": NOW - 86400, "end": NOW + 86400}
 ROOT = issue("CN=root of time", None, *AUTHORITY, **VALID)
 STAMPING = (usage("digital_signature"), extended("TIME_STAMPING", critical=True))
 TSA = issue("CN=time", issue("CN=authority of time", ROOT, *AUTHORITY, **VALID), *STAMPING, **VALID)
@@ -79,7 +79,7 @@ def test_a_time_stamp_is_a_range_of_time(tmp_path: Path, accuracy: str, policy: 
     token = stamp(tmp_path, b"signature", accuracy=accuracy, policy=policy)
     first, last = countersignature.verify(token, b"signature", [ROOT.chain[0]])
     assert last - first == 2 * timedelta(seconds=seconds)
-    assert abs((first - datetime.fromtimestamp(NOW, UTC)).total_seconds()) < 3600
+    assert abs((first - datetime.fromtimestamp(NOW, UTC)).total_seconds()) < 86400
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_changed_byte_is_refused(token: bytes, step: int) -> None:
 
 
 def test_an_authority_that_was_not_valid_is_refused(tmp_path: Path) -> None:
-    for start, end in ((NOW - 3600, NOW - 1800), (NOW + 3000, NOW + 3600)):
+    for start, end in ((NOW - 172800, NOW - 86400), (NOW + 86400, NOW + 172800)):
         by = issue("CN=time", ROOT, *STAMPING, start=start, end=end)
         with pytest.raises(SignatureRefusal, match="time stamp"):
             countersignature.verify(stamp(tmp_path, b"signature", by), b"signature", [ROOT.chain[0]])
@@ -123,11 +123,11 @@ def test_an_authority_that_was_not_valid_is_refused(tmp_path: Path) -> None:
 
 def test_certificates_are_valid_for_the_whole_range(tmp_path: Path) -> None:
     """Of the signer, who signed a second before the certificate's end, as the time stamp may have been after it."""
-    trusted = [ROOT.chain[0]]
+    trusted, now = [ROOT.chain[0]], int(time.time())
     for start, end, right in (
-        (NOW - 3600, NOW + 3600, True),
-        (NOW - 3600, NOW + 60, False),
-        (NOW - 60, NOW + 3600, False),
+        (now - 3600, now + 3600, True),
+        (now - 3600, now + 60, False),
+        (now - 60, now + 3600, False),
     ):
         by = issue(SUBJECT, None, *LEAF, start=start, end=end)
         document = json.loads(notary.envelope("jws", by))
@@ -135,12 +135,12 @@ def test_certificates_are_valid_for_the_whole_range(tmp_path: Path) -> None:
         document["header"][TIMESTAMP] = notary._base64(stamp(tmp_path, signature, accuracy="secs:600"))
         data, store = json.dumps(document).encode(), by.store()._replace(tsa=tuple(trusted))
         if right:
-            verified = verify("jws", data, store, time=NOW + 10**8)
-            assert verified.signer.time is not None and NOW <= verified.signer.time - 600 < NOW + 3600
+            verified = verify("jws", data, store, time=now + 10**8)
+            assert verified.signer.time is not None and now <= verified.signer.time - 600 < now + 3600
             assert verified.until is None
         else:
             with pytest.raises(SignatureRefusal, match="not at the signature's time"):
-                verify("jws", data, store, time=NOW)
+                verify("jws", data, store, time=now)
 
 
 def test_an_authority_below_one_that_is_trusted_is_found_among_other_certificates(tmp_path: Path) -> None:

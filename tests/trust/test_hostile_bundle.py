@@ -65,6 +65,11 @@ def edited(document: Any, path: tuple[Any, ...], *values: object) -> bytes:
     return json.dumps(document).encode()
 
 
+def is_number(document: Any, path: tuple[Any, ...], value: object) -> bool:
+    """Returns whether `value` is the integer at `path`, as a number (ProtoJSON takes both forms)."""
+    return type(value) is int and edited(document, path, str(value)) == json.dumps(document).encode()
+
+
 def accepted(case: Path, data: bytes) -> bool:
     """Returns whether a bundle is accepted; any other exception than a refusal is a failure."""
     try:
@@ -133,7 +138,8 @@ def test_a_retyped_field_is_refused_unless_it_is_unused(case: Path) -> None:
     for number, path in enumerate(fields(document)):
         for value in VALUES[number % 3 :: 3]:
             data = edited(document, path, value)
-            assert not accepted(case, data) or is_unused(case, data), (name(path), value)
+            right = is_number(document, path, value) or is_unused(case, data)
+            assert right or not accepted(case, data), (name(path), value)
 
 
 @needs_vectors

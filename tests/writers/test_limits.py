@@ -441,7 +441,7 @@ def test_the_file_of_a_vmdk_may_be_larger_than_its_disk(store: Store) -> None:
                 write()
 
 
-STUB = pe.Stub(bytes(1024), 0x8664, 64, 88, 328, 0, 4096, 512, 4096)
+STUB = pe.Stub(bytes(1024), 0x8664, 64, 88, 328, (), 4096, 512, 4096)
 
 
 def test_an_efi_program(store: Store) -> None:
