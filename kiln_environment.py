@@ -217,7 +217,7 @@ def install(environment: Environment, progress: Progress, lock: int) -> None:
     pip += ["--upgrade", "--upgrade-strategy", "eager"] if environment.newest else []
     progress.step(f"installing into {environment.folder}")
     run(environment, [*pip, *build_requirements()], progress, lock)
-    project = ".[dev]" if environment.use == "dev" else ".[lz4]"
+    project = ".[dev]" if environment.use == "dev" else ".[lz4,signatures]"
     run(environment, [*pip, "--no-build-isolation", "--editable", project], progress, lock)
     progress.step("compiling")  # also where PYTHONDONTWRITEBYTECODE is set: it halves the start-up
     run(environment, ["-m", "compileall", "-q", "pipeline", "nodekiln_doit.py"], progress, lock)
