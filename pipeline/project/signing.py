@@ -155,13 +155,13 @@ def _taken(
         data = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-    if data.lstrip().startswith(b"{"):
-        return _table(path, certificate, programs, pushes)
     tables = [
         {each.digest: data for each in wanted if len(data) <= LARGEST_SIGNATURE and each.verifies(data)}
         for wanted in (programs, pushes)
     ]
     if not any(tables):
+        if data.isascii() and data.lstrip().startswith(b"{"):  # a signature alone may begin so, too
+            return _table(path, certificate, programs, pushes)
         signers = " or ".join(dict.fromkeys(each.signer for each in (*programs, *pushes)))
         raise BadInput(f"{path}: no signature by {signers} of what has to be signed")
     return signing.Signatures(*tables)

@@ -148,7 +148,8 @@ def of_other_bytes(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [changed(lambda data: data[:-1]), changed(lambda data: b""), changed(lambda data: data * 2), by_another_key,
+    [changed(lambda data: data[:-1]), changed(lambda data: b""), changed(lambda data: data * 2),
+     changed(lambda data: b"{" + bytes([data[0] ^ 1]) + data[2:]), by_another_key,
      of_other_bytes],
 )  # fmt: skip
 def test_a_signature_that_fits_nothing_is_one_line_and_nothing_is_written(
