@@ -36,7 +36,7 @@ MASKED: PathRules = {
     "/sys/devices/virtual/powercap": (),
     "/sys/firmware": ("CAP_SYS_RAWIO",),
 }
-"""What a container does not see: the node's memory, keys, timers, hardware, and what side channels measure."""
+"""Paths that a container does not see: the node's memory, keys, timers, hardware, and what side channels measure."""
 READ_ONLY: PathRules = {
     "/proc/bus": ("CAP_SYS_RAWIO",),
     "/proc/fs": (),
@@ -45,7 +45,7 @@ READ_ONLY: PathRules = {
     "/proc/sysrq-trigger": ("CAP_SYS_BOOT",),
     "/sys": ("CAP_NET_ADMIN", "CAP_SYS_RAWIO"),
 }
-"""What a container does not write: parameters of the kernel and of devices."""
+"""Paths that a container does not write: parameters of the kernel and of devices."""
 OTHER_PARAMETERS = tuple(
     f"/proc/sys/{name}"
     for name in ("abi", "crypto", "debug", "dev", "fs", "fscache", "kernel", "sunrpc", "user", "vm", "xen")
@@ -66,12 +66,12 @@ Seccomp = str | Sequence[str]
 
 
 class Confined(NamedTuple):
-    """What the sandbox of a container follows from."""
+    """The properties of a container that its sandbox follows from."""
 
     capabilities: frozenset[str]
     """Its bounding set; none with `seccomp: basic`, because it can make use of none that takes a system call."""
     mounts: Sequence[Json]
-    """Those of config.json."""
+    """The mounts of config.json."""
     gains: bool = False
     """Its image has programs that gain rights by execve."""
     own_network: bool = False

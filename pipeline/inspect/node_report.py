@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from pipeline.host.terminal import printable
+from pipeline.model import json_object
 from pipeline.model.errors import BadInput
 from pipeline.ondisk import event_log
 
@@ -166,7 +167,7 @@ class NodeReport:
 def parse(data: bytes, source: str) -> NodeReport:
     """Reads a report and every part of it. BadReport, which names `source`, if it is not one."""
     try:
-        document = json.loads(data.decode("utf-8", "surrogateescape"), object_pairs_hook=_unique)
+        document = json.loads(data.decode("utf-8", "surrogateescape"), object_pairs_hook=json_object.unique)
         if document["version"] != VERSION:
             raise ValueError(f"its version is {document['version']!r:.20}, not {VERSION}: nodekiln made another node")
         report = NodeReport(
@@ -186,14 +187,6 @@ def _read_all(report: NodeReport) -> None:
     names = [name for name, value in vars(NodeReport).items() if isinstance(value, property | cached_property)]
     for name in names:
         getattr(report, name)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns an object of JSON; ValueError for a key that comes twice."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from pipeline.model import json_object
 from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.oci.error import Refusal
 
@@ -85,7 +86,7 @@ Index = tuple[Descriptor, ...]
 def decode(data: bytes, subject: str) -> dict[str, Any]:
     """Returns the JSON object in `data`. Duplicate keys are refused: readers differ in which one counts."""
     try:
-        document = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(data, object_pairs_hook=json_object.unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Refusal(f"{subject}: not JSON that can be trusted: {error}") from None
     if not isinstance(document, dict):
@@ -231,13 +232,6 @@ def _platform(unsafe: Any, subject: str) -> Platform | None:
     if not all(isinstance(part, str) and len(part) < 64 for part in parts):
         raise Refusal(f"{subject}: platform has a field that is not a short string")
     return Platform(*parts)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key comes twice")
-    return document
 
 
 def _no_constant(text: str) -> Any:

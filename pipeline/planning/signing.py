@@ -20,6 +20,7 @@ from pipeline.host.user_command import user_command
 from pipeline.language.document import problem_at
 from pipeline.language.problem import Problem, Problems
 from pipeline.language.schema import plain
+from pipeline.model import json_object
 from pipeline.model.digest import is_digest
 from pipeline.ondisk import x509
 from pipeline.ondisk.efivars import VENDORS
@@ -181,7 +182,7 @@ def _parsed(unsafe_data: bytes) -> Signatures:
     """Returns the signatures in the bytes of a file. ValueError."""
     if len(unsafe_data) > LARGEST_FILE:
         raise ValueError(f"larger than {LARGEST_FILE} bytes")
-    document = json.loads(unsafe_data, object_pairs_hook=_without_duplicates)
+    document = json.loads(unsafe_data, object_pairs_hook=json_object.unique)
     if not isinstance(document, dict) or document.keys() - {PUSHES} != {PROGRAMS, "version"}:
         raise ValueError("an object with signatures and version belongs here")
     tables = document[PROGRAMS], document.get(PUSHES, {})
@@ -199,9 +200,3 @@ def _decoded(unsafe_table: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
             yield digest, base64.b64decode(value, validate=True)
         except binascii.Error:
             raise ValueError(f"the signature of {digest} is not base64") from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return dict(pairs)

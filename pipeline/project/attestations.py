@@ -79,7 +79,7 @@ def sign_legacy(store: Store, key: PrivateKey, pushed: Digest, reference: str) -
 
 
 class NotTheSame(NodekilnError):
-    """What was pushed is not what this checkout makes."""
+    """The pushed node is not the one that this checkout makes."""
 
 
 def endorse(store: Store, key: PrivateKey, node: NodeArtifact, files: Mapping[str, PushedFiles]) -> None:

@@ -27,14 +27,14 @@ SUFFIX = ".pae"
 
 
 class PushSigner(NamedTuple):
-    """Who signs pushes. file: name of the public key's file."""
+    """The signer of pushes. file: name of the public key's file."""
 
     file: str
     key: keys.PublicKey
 
 
 def signer(project: Project, name: str) -> PushSigner | None:
-    """Returns who signs pushes of the spec `name`; None if the spec names none. BadInput; Problems."""
+    """Returns the signer of pushes of the spec `name`; None if the spec names none. BadInput; Problems."""
     found = signatures.push_key(project.load(name))
     if found is None:
         return None

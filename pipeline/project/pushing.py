@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class PushedFiles(NamedTuple):
-    """What is pushed for an architecture.
+    """The files of a push for an architecture.
 
     formats: format -> names of its files. record: the document manifest.json. dependencies: for the provenance.
     """

@@ -73,7 +73,7 @@ class Partition:
 
 @mapping
 class Sign:
-    """Who signs: the node's EFI programs, for Secure Boot, and what `doit push` pushes."""
+    """The signers of the node's EFI programs, for Secure Boot, and of what `doit push` pushes."""
 
     certificate: str | None = None
     """The certificate of the signer of EFI programs, in PEM or DER: a file of the project, relative to the spec, else
@@ -83,16 +83,16 @@ class Sign:
     """The signer's private key, in PEM, for `doit sign` alone: no build reads it. Leave it out if signatures are made
     elsewhere."""
     pk: str | None = None
-    """What the firmware has in its variable PK: a certificate, in PEM or DER, or lists of signatures as the variable
+    """The content of the firmware's variable PK: a certificate, in PEM or DER, or lists of signatures as the variable
     has them (.esl). By default the last one of `certificate`. PK, KEK, db and dbx decide the expected PCR 7, and are
     what `doit run --secure-boot` enrols; no output depends on them."""
     kek: str | None = None
-    """What the firmware has in KEK. By default the last one of `certificate`."""
+    """The content of KEK. By default the last one of `certificate`."""
     db: str | None = None
-    """What the firmware has in db. By default the last one of `certificate`; one of these, or the issuer of one, has to
+    """The content of db. By default the last one of `certificate`; one of these, or the issuer of one, has to
     be in it."""
     dbx: str | None = None
-    """What the firmware has in dbx, signatures and certificates that it refuses. By default nothing."""
+    """The content of dbx, signatures and certificates that it refuses. By default nothing."""
     push: str | None = None
     """The public key of the signer of what is pushed, in PEM: Ed25519, or ECDSA on P-256; a file as `certificate` is.
     `doit push` attaches the signatures in NAME.signatures, or makes them with the private key of its option `--sign`;

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from pipeline.model import json_object
 from pipeline.trust.error import SignatureRefusal
 
 DEPTH = 32
@@ -94,7 +95,9 @@ def parse(unsafe_data: bytes, limit: int, path: str = "") -> Object:
         raise SignatureRefusal(f"{path or 'a document'} of more than {limit} bytes")
     try:
         text = unsafe_data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_no_number)
+        value = json.loads(
+            text, object_pairs_hook=json_object.unique, parse_constant=_no_number, parse_float=_no_number
+        )
         _check_depth(value)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate is no character
     except RecursionError:
@@ -136,13 +139,6 @@ def _children(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("an object with one key twice")
-    return fields
 
 
 def _no_number(text: str) -> None:

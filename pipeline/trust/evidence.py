@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from pipeline.model import json_object
 from pipeline.model.digest import Digest, canonical_json, is_digest
 from pipeline.trust.error import SignatureRefusal
 
@@ -103,7 +104,7 @@ def parse(unsafe_data: bytes) -> EvidenceFile:
     if len(unsafe_data) > LARGEST_FILE:
         raise SignatureRefusal(f"larger than {LARGEST_FILE} bytes")
     try:
-        document = json.loads(unsafe_data, object_pairs_hook=_without_duplicates)
+        document = json.loads(unsafe_data, object_pairs_hook=json_object.unique)
     except (ValueError, RecursionError) as error:
         raise SignatureRefusal(f"not JSON ({error})") from None
     if not isinstance(document, dict) or document.get("version") != VERSION:
@@ -157,7 +158,7 @@ def way(subject: str, manifest: str, documents: Mapping[str, bytes]) -> list[str
 def listed(unsafe_index: bytes) -> list[str]:
     """Returns the digests that an index lists; [] for anything else."""
     try:
-        document = json.loads(unsafe_index, object_pairs_hook=_without_duplicates)
+        document = json.loads(unsafe_index, object_pairs_hook=json_object.unique)
     except (ValueError, RecursionError):
         return []
     entries = document.get("manifests") if isinstance(document, dict) else None
@@ -180,9 +181,3 @@ def _bytes(unsafe_text: object) -> bytes:
         return base64.b64decode(unsafe_text, validate=True)
     except (binascii.Error, ValueError):
         raise SignatureRefusal("data that are not base64") from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return dict(pairs)
