@@ -223,7 +223,7 @@ def other_certificate(root):
     (changed_file(lambda text: text.replace("version", "revision")), "an object with signatures and version"),
     (changed_file(lambda text: text.replace('": "', '": "!', 1)), "is not base64"),
     (changed_file(lambda text: text.replace("sha256:", "md5:")), "is not sha256"),
-    (changed_file(lambda text: text.replace("{", '{"version": 1, ', 1)), "a key stands there twice"),
+    (changed_file(lambda text: text.replace("{", '{"version": 1, ', 1)), "a key comes twice"),
     (changed_file(swapped), "cannot be attached: the signature is not one of"),
     (other_certificate, "cannot be attached: the signature is not one of"),
     (lambda root: (root / "keys" / "db.pem").write_text("nothing"), "not a certificate that can sign"),
