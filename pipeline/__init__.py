@@ -15,6 +15,7 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     language     YAML with places -> classes -> errors and JSON Schema; knows no node
     trust        signatures of others: keys, certificates, logs, time stamps -> signers
     oci          references, registries, layouts, layers, image configurations
+    shared       results of other machines: a cache that many share, its wires, what is believed of it
     kernel       a kernel's modules with their dependency data, and its own configuration
     container    keys of a container and of a command line; its runtime configuration
     packages     Debian packages: names, versions, files

@@ -50,6 +50,7 @@ PARTS = {
     "tasks/test_everyday.py": ["tasks/process"],
     "tasks/test_loader.py": ["tasks/command", "tasks/request"],
     "tasks/test_reporter.py": ["tasks/progress"],
+    "test_contracts.py": ["shared/wire"],
     "test_wheel.py": ["host/shipped"],
     "trust/test_bundle.py": ["trust/entry", "trust/record", "trust/sct"],
     "trust/test_keys.py": ["trust/error"],

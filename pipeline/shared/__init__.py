@@ -1,0 +1,1 @@
+"""Results of other machines: a cache that many share, its wires, and what is believed of it."""
