@@ -32,7 +32,7 @@ class Wire(Protocol):
     complete: bool
 
     def statements(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Returns key -> ActionResult (protobuf, unverified) of those of `keys` (SHA-256, hex) that it has. WireError."""
+        """Returns key -> ActionResult (protobuf, unverified) of those of `keys` (SHA-256, hex) that it has."""
 
     def absent(self, blobs: Mapping[Digest, int]) -> set[Digest]:
         """Returns those of `blobs` (digest -> size in bytes) that the server does not have. WireError."""
