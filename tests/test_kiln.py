@@ -98,7 +98,7 @@ def last(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
 def tools(folder: Path, **scripts: str) -> str:
     """Makes a PATH with what kiln runs and `scripts`, and nothing else."""
     folder.mkdir()
-    for name in COMMANDS:
+    for name in {*COMMANDS} - scripts.keys():  # a script written through a link would replace the machine's own program
         (folder / name).symlink_to(need(name, "coreutils"))
     for name, text in scripts.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
