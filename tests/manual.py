@@ -48,6 +48,9 @@ Every spec in `specs/`.
 | `--from TEXT` | a [bundle](../how-to/air-gap.md) to build from, without a network |
 
 The results are in `build/NODE/`. A format may be asked for that the spec does not name ([formats](formats.md)).
+
+`nodekiln build shard=2/16` builds the second of 16 parts of the specs, and `shard=common` the stages that at least half
+of the specs need: [many machines](../how-to/scale.md). `NODEKILN_SHARD` is the default of `shard=`.
 """
 
 

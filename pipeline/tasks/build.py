@@ -7,6 +7,7 @@ ran with, whatever the store holds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,7 +20,7 @@ from pipeline.host.terminal import say
 from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput
 from pipeline.project.project import RESULTS, Project
-from pipeline.tasks import crash, from_bundle, plan_cache
+from pipeline.tasks import crash, from_bundle, plan_cache, shard
 from pipeline.tasks.command import NodekilnTask, no_spec
 from pipeline.tasks.plan_cache import Step
 from pipeline.tasks.reporter import WATCHED
@@ -60,11 +61,18 @@ class Build:
 
     def tasks(self) -> Iterator[NodekilnTask]:
         names = self._project.names()
-        if names:
-            groups = [f"{BUILD}:{name}" for name in names]
-            yield self._task(BUILD, None, needs=groups, doc="every spec in specs/", uptodate=[self._same])
-        else:
+        part = shard.requested(self._request)
+        if not names:
             yield self._refusal(BUILD, no_spec(), no_spec())
+        elif part is None:
+            yield self._all(names, "every spec in specs/")
+        elif part.is_common:
+            needs, names = shard.common(self._plans(names))
+            yield self._some(needs, "the stages that at least half of the specs need")
+        else:
+            own = part.names(self._project)
+            yield self._all(own, f"shard {part.number} of {part.total}: {len(own)} of {len(names)} specs")
+            names = own if self._request.builds_all or self._request.prints else names
         for name in names:
             try:
                 subtasks = [*self._spec(SpecTasks(self._project, name, self._request.formats(name)))]
@@ -74,6 +82,22 @@ class Build:
                 task.subtask_of = subtasks[0].name
             yield from subtasks
 
+    def _all(self, names: list[str], doc: str) -> NodekilnTask:
+        """Returns the group of the specs `names`."""
+        return self._some([f"{BUILD}:{name}" for name in names], doc, uptodate=[self._same])
+
+    def _some(self, needs: list[str], doc: str, **arguments: Any) -> NodekilnTask:
+        """Returns the group `build` of the tasks `needs`; without any, it prints that there are none."""
+        if needs:
+            return self._task(BUILD, None, needs, doc, **arguments)
+        return self._task(BUILD, [say, f"nothing to build: {doc}"], [], doc)
+
+    def _plans(self, names: list[str]) -> Iterator[tuple[str, plan_cache.CachedPlan]]:
+        """Yields the plans of the specs `names`, without those that cannot be planned: their own builds report that."""
+        for name in names:
+            with contextlib.suppress(Exception):
+                yield name, self._plan(SpecTasks(self._project, name, self._request.formats(name)))
+
     def _task(self, name: str, action: list[Any] | None, needs: list[str], doc: str, **arguments: Any) -> NodekilnTask:
         arguments |= {"params": self._params, "task_dep": needs, "doc": doc}
         return BuildTask(name, action, self._debug, **arguments)
@@ -81,11 +105,15 @@ class Build:
     def _refusal(self, name: str, problem: str, doc: str) -> NodekilnTask:
         return self._task(name, [_refuse, BadInput(problem)], [], doc)
 
+    def _plan(self, tasks: SpecTasks) -> plan_cache.CachedPlan:
+        """Returns what doit needs of a spec's plans. Problems, or another error that a person can mend."""
+        folder = tasks.project.root / RESULTS / plan_cache.FOLDER
+        path = folder / f"{tasks.name}{'+' if tasks.extra else ''}.json"
+        return plan_cache.recall(path, tasks.extra, tasks.cached_plan)
+
     def _spec(self, tasks: SpecTasks) -> Iterator[NodekilnTask]:
         """Yields the group of a spec, and its tasks."""
-        project, name = tasks.project, tasks.name
-        path = project.root / RESULTS / plan_cache.FOLDER / f"{name}{'+' if tasks.extra else ''}.json"
-        plan = plan_cache.recall(path, tasks.extra, tasks.cached_plan)
+        project, name, plan = tasks.project, tasks.name, self._plan(tasks)
         same, asked = AllSame(project, self._evaluate), [*_formats(plan)]
         for group in (same, self._same):
             group.add(tasks, asked)

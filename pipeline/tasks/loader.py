@@ -21,7 +21,7 @@ from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput
 from pipeline.project.project import RESULTS, STATE, Project
 from pipeline.tasks import build as building
-from pipeline.tasks import command, crash, from_bundle, process
+from pipeline.tasks import command, crash, from_bundle, process, shard
 from pipeline.tasks.request import BUILD, Request
 
 SELECTING = ("run", "info", "clean", "forget", "ignore")
@@ -118,7 +118,10 @@ def _check_first(request: Request, tasks: Sequence[Task]) -> None:
         return
     from pipeline.language.problem import suggestion
 
-    meant = suggestion(name, [*known, *_typed(name)])
+    if name == f"{BUILD}:{shard.COMMON}":
+        meant = f"did you mean '{BUILD} {shard.NAME}={shard.COMMON}'?"
+    else:
+        meant = suggestion(name, [*known, *_typed(name)])
     hint = f" ({meant})" if meant else ""
     raise BadInput(f"there is no task {name!r}{hint}: {user_command('list')} prints all")
 
