@@ -92,6 +92,8 @@ def _after_init(root: Mapping[str, Entry]) -> dict[str, Entry]:
     node |= {"var/run": _link("/run"), "var/lock": _link("/run/lock"), "var/log/onboot": _link("/run/log/onboot")}
     if type(node.get("etc/resolv.conf")) is Symlink:  # init creates its target
         node[resolve(node, "etc/resolv.conf", may_be_missing=True) or ""] = File(0o644, 0, 0, 0)
+    if resolve(node, "etc/machine-id", may_be_missing=True) == "run/machine-id":  # and so is this one's
+        node["run/machine-id"] = File(0o444, 0, 0, 0)
     return node
 
 

@@ -77,6 +77,10 @@ Rlimit = Annotated[
         "a limit name,soft,hard such as nofile,1024,4096",
     ),
 ]
+AFTER = "nodekiln.after"
+"""Annotation of a service: the conditions that its first start waits for, with commas between."""
+CONDITIONS = ("network", "time", "hostname")
+"""Conditions that the boot code answers (images/init/lua/conditions.lua)."""
 NAMESPACE_KEYS = ("net", "pid", "ipc", "uts", "userns")
 MOUNTPOINTS = {
     "proc": "/proc",
@@ -309,14 +313,22 @@ class Config:
                 yield ("sysctl", name), message, hint or "allowed: net.*, fs.mqueue.*, kernel.shm…, user.*"
         if isinstance(self.seccomp, tuple):
             yield from _unknown_calls(self.seccomp)
-        if "" in (self.annotations or {}):
-            yield ("annotations",), "an annotation has no name", ""
+        yield from _annotation_violations(self.annotations or {})
 
 
 def limits(text: str) -> tuple[int, int]:
     """Returns the soft and the hard limit of an rlimit."""
     soft, hard = (part.strip().lower() for part in text.split(",")[1:])
     return UNLIMITED if soft == "unlimited" else int(soft), UNLIMITED if hard == "unlimited" else int(hard)
+
+
+def _annotation_violations(annotations: Mapping[str, str]) -> Violations:
+    if "" in annotations:
+        yield ("annotations",), "an annotation has no name", ""
+    for word in annotations.get(AFTER, CONDITIONS[0]).split(","):
+        if word not in CONDITIONS:
+            hint = suggestion(word, CONDITIONS) or f"a list of {', '.join(CONDITIONS)}"
+            yield ("annotations", AFTER), f"{word!r} is not a condition of {AFTER}", hint
 
 
 def _limit_violations(rlimits: tuple[str, ...]) -> Violations:

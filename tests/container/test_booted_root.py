@@ -120,6 +120,13 @@ def test_what_the_root_the_kernel_and_init_have_is_there(source: str, store: Sto
     assert examined(store, tmp_path, text) == []
 
 
+def test_an_identity_is_there_where_the_node_has_a_link_to_it(store: Store, tmp_path: Path) -> None:
+    text = "services: [{{name: a, image: x, binds: ['/etc/machine-id:/etc/machine-id:ro']}}]\ninit: [x]\n{}"
+    assert len(examined(store, tmp_path, text.format(""))) == 1
+    link = "files: [{path: etc/machine-id, symlink: /run/machine-id}]\n"
+    assert examined(store, tmp_path, text.format(link)) == []
+
+
 def test_what_a_label_binds_is_warned_of_at_the_image(store: Store, tmp_path: Path) -> None:
     (result,) = examined(store, tmp_path, "services:\n  - {name: a, image: x}\n", {"binds": ["/root/.ssh:/root/.ssh"]})
     assert result.startswith("2:22: no component has '/root/.ssh', which the image's label binds (")

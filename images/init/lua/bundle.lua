@@ -6,6 +6,7 @@ local bundle = {}
 
 local PROPAGATION = { shared = 1, rshared = 1, private = 1, rprivate = 1, slave = 1, rslave = 1, unbindable = 1, runbindable = 1 }
 local HOOK = "/usr/lib/nodekiln/prepare"
+local CGROUPS = "/sys/fs/cgroup"
 
 local function read_json(path)
   local text, why = system.read(path)
@@ -65,12 +66,24 @@ local function mount(self, item)
   for _, kind in ipairs(propagation) do system.must("mount", "--make-" .. kind, place) end
 end
 
+-- A cgroup, with every controller of the kernel: each group above it hands them down.
+local function make_cgroup(path)
+  local group, controllers = CGROUPS, system.read(CGROUPS .. "/cgroup.controllers") or ""
+  for name in path:gmatch("[^/]+") do
+    for controller in controllers:gmatch("%S+") do
+      pcall(system.set, group .. "/cgroup.subtree_control", "+" .. controller) -- refused for a group with processes
+    end
+    group = group .. "/" .. name
+    system.mkdir(group)
+  end
+end
+
 function bundle.prepare(self)
   for _, item in ipairs(self.runtime.mounts or {}) do mount(self, item) end
   for _, directory in ipairs(self.runtime.mkdir or {}) do
     system.mkdir(directory:sub(1, 1) == "/" and directory or self.root .. "/" .. directory)
   end
-  for _, cgroup in ipairs(self.runtime.cgroups or {}) do system.mkdir("/sys/fs/cgroup/" .. cgroup) end
+  for _, cgroup in ipairs(self.runtime.cgroups or {}) do make_cgroup(cgroup) end
 end
 
 -- Undo the mounts, the last one first; what was written into the container is gone, the next start is a fresh one.
@@ -83,11 +96,14 @@ end
 
 -- The config.json to start it with, written into `directory`: the root's path is absolute, a hook sets up what can only
 -- be set up once the namespaces exist and the program does not run yet, and the protection from the kernel's OOM killer
--- that the node's own processes have is not inherited.
+-- that the node's own processes have is not inherited. Its cgroup is /system/NAME, or the one that it names, which is
+-- counted from the root of all cgroups: the runtime would count from its own.
 function bundle.write_config(self, directory)
   local config = self.config
   config.root.path = self.root
   config.process.oomScoreAdj = config.process.oomScoreAdj or 0
+  config.linux = config.linux or {}
+  config.linux.cgroupsPath = "/" .. (config.linux.cgroupsPath or "system/" .. self.name):gsub("^/+", "")
   local needs = #(self.runtime.interfaces or {}) > 0
   for _, path in pairs(self.runtime.bindNS or {}) do needs = needs or (path ~= "" and path ~= json.null) end
   if needs then

@@ -4,6 +4,7 @@ local log, system = require "log", require "system"
 
 local containerd = { SOCKET = "/run/containerd/containerd.sock" }
 
+local CGROUP = "/sys/fs/cgroup/podruntime/runtime/cgroup.procs"
 local PID_FILE = "/run/nodekiln/containerd.pid"
 local PATIENCE = 60 -- seconds until its socket must be there
 
@@ -21,6 +22,8 @@ function containerd.start(self)
   self.pid = system.start({ "containerd", "--config", "/etc/containerd/config.toml" }, { [1] = out, [2] = err })
   unistd.close(out)
   unistd.close(err)
+  local moved, why = pcall(system.set, CGROUP, tostring(self.pid))
+  if not moved then system.say("[containerd] stays in its supervisor's cgroup: %s", why) end
   self.birth, self.started = system.birth(self.pid), system.uptime()
   system.write(PID_FILE, ("%d %s\n"):format(self.pid, self.birth))
   while not system.exists(containerd.SOCKET) do

@@ -37,6 +37,15 @@ function policy.memory(text, available)
   return bytes >= 1 and math.tointeger(bytes // 1) or nil
 end
 
+-- `text` if it is a list of some of these words, with commas between.
+local function list(...)
+  local known = word(...)
+  return function(text)
+    for each in (text .. ","):gmatch("([^,]*),") do if not known(each) then return nil end end
+    return text
+  end
+end
+
 local function memory(text) return policy.memory(text, 1 << 40) and text end
 
 local KEYS = { -- annotation = { default, parser: the value of a text, nil for one without }
@@ -47,6 +56,8 @@ local KEYS = { -- annotation = { default, parser: the value of a text, nil for o
   ["nodekiln.restart.reset"] = { 60, number }, -- seconds that make a run a good one: the count starts again
   ["nodekiln.settle"] = { 5, number }, -- seconds that a service must live to count as up
   ["nodekiln.stop.timeout"] = { 10, number }, -- seconds between SIGTERM and SIGKILL
+  ["nodekiln.after"] = { "", list("network", "time", "hostname") }, -- what must hold before its first start
+  ["nodekiln.after.timeout"] = { 120, number }, -- seconds, after which it is started all the same
   ["nodekiln.start"] = { "auto", word("auto", "manual") },
   ["nodekiln.log.size"] = { 1 << 20, number }, -- bytes of each log, and as much of the one before
   ["nodekiln.pids.max"] = { 4096, count }, -- processes and threads
@@ -61,7 +72,7 @@ function policy.read(annotations)
     local value = text ~= nil and rule[2](text) or nil
     result[key] = value or default
     if text ~= nil and not value then
-      complaints[#complaints + 1] = ("%s: %q is not understood, so it is %s"):format(key, tostring(text), default)
+      complaints[#complaints + 1] = ("%s: %q is not understood, so it is %s"):format(key, tostring(text), default == "" and "nothing" or default)
     end
   end
   for key in pairs(annotations) do

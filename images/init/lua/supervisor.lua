@@ -3,8 +3,8 @@
 -- supervisor which had to be started again goes on where the last one stopped.
 local unistd, fcntl, poll = require "posix.unistd", require "posix.fcntl", require "posix.poll"
 local signal, stat = require "posix.signal", require "posix.sys.stat"
-local bundle, containerd, log = require "bundle", require "containerd", require "log"
-local policy, system = require "policy", require "system"
+local bundle, conditions, containerd = require "bundle", require "conditions", require "containerd"
+local log, pods, policy, system = require "log", require "pods", require "policy", require "system"
 
 -- UP holds the names of the services that have failed, on one line; it is there once every service has been judged.
 local supervisor = { STATE = "/run/nodekiln/services", CONTROL = "/run/nodekiln/control", UP = "/run/nodekiln/services-up" }
@@ -130,11 +130,27 @@ local function try(self)
   if not ok then ended(self, 1, 0, why) end
 end
 
+-- Whether the conditions of its first start hold (nodekiln.after), or it has waited for them long enough. The console has
+-- a line when it begins to wait, and one when it is started without.
+local function ready(self)
+  if self.ready or self.policy["nodekiln.after"] == "" then return true end
+  local missing, limit = table.concat(conditions.missing(self.policy["nodekiln.after"]), ", "), self.policy["nodekiln.after.timeout"]
+  self.asked = self.asked or system.uptime()
+  if missing == "" or system.uptime() >= self.asked + limit then
+    if missing ~= "" then system.say("[service] %s: started without %s, for which it waited %d s", self.name, missing, limit) end
+    self.ready, self.note = true, ""
+  elseif self.note == "" then
+    system.say("[service] %s: waits for %s, for at most %d s", self.name, missing, limit)
+    enter(self, "waiting", "waits for " .. missing)
+  end
+  return self.ready
+end
+
 local function tick(self)
   if self.state == "running" and not alive(self) then
     local ran = system.uptime() - self.since
     ended(self, remove(self), ran)
-  elseif self.state == "waiting" and system.uptime() >= self.again then
+  elseif self.state == "waiting" and system.uptime() >= self.again and ready(self) then
     try(self)
   end
 end
@@ -278,6 +294,7 @@ function supervisor.run()
       for line in pending:gmatch("([^\n]*)\n") do
         if obey(services, line) then
           stop(services)
+          pods.stop(pods.grace(system.kernel_options()))
           containerd.stop(daemon)
           os.remove(supervisor.CONTROL)
           return

@@ -1,4 +1,5 @@
 local json, policy, bundle, oneshot, system = require "json", require "policy", require "bundle", require "oneshot", require "system"
+local conditions, pods = require "conditions", require "pods"
 
 test("JSON comes back as it was", function()
   local text = '{"a":[1,2,{"x":null}],"b":18446744073709551615,"c":-0.5,"d":"q\\u000a","e":[],"f":{},"g":true}'
@@ -130,10 +131,61 @@ test("a bundle's processes do not inherit the protection of the node's own", fun
   local write, mkdir = system.write, system.mkdir
   system.write, system.mkdir = function(_, text) table.insert(written, json.decode(text).process.oomScoreAdj) end, function() end
   for _, score in ipairs { false, -800 } do
-    bundle.write_config({ config = { root = {}, process = { oomScoreAdj = score or nil } }, runtime = {}, root = "/x" }, "/y")
+    bundle.write_config({ config = { root = {}, process = { oomScoreAdj = score or nil } }, runtime = {}, root = "/x", name = "n" }, "/y")
   end
   system.write, system.mkdir = write, mkdir
   same(written, { 0, -800 })
+end)
+test("a container's cgroup is below /system, or the one that it names, counted from the root", function()
+  local write, mkdir, paths = system.write, system.mkdir, {}
+  system.write, system.mkdir = function(_, text) table.insert(paths, json.decode(text).linux.cgroupsPath) end, function() end
+  for _, path in ipairs { false, "podruntime/kubelet", "/podruntime/kubelet" } do
+    bundle.write_config({ config = { root = {}, process = {}, linux = { cgroupsPath = path or nil } }, runtime = {}, root = "/x", name = "n" }, "/y")
+  end
+  system.write, system.mkdir = write, mkdir
+  same(paths, { "/system/n", "/podruntime/kubelet", "/podruntime/kubelet" })
+end)
+
+local ROUTES = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+local function route(card, destination) return ("%s\t%s\t0202000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"):format(card, destination) end
+local function route6(destination, card)
+  return ("%s 40 %s 00 %s 00000100 00000001 00000000 00000001 %8s\n"):format(destination, ("0"):rep(32), ("0"):rep(32), card)
+end
+test("after network: a route that leads off the node, by either protocol", function()
+  same(conditions.routed(ROUTES .. route("eth0", "00000000"), ""), true)
+  same(conditions.routed(ROUTES .. route("eth0", "0002000A"), ""), true)
+  same(conditions.routed(ROUTES .. route("lo", "0000007F") .. route("eth0", "0000FEA9"), ""), false)
+  same(conditions.routed("", route6("20010db8000000000000000000000000", "eth0")), true)
+  same(conditions.routed(ROUTES, route6("fe80000000000000" .. ("0"):rep(16), "eth0") .. route6("ff" .. ("0"):rep(30), "eth0")
+    .. route6(("0"):rep(32), "lo")), false)
+end)
+test("after time, hostname: the kernel's own word, and a name that is one", function()
+  same(conditions.synchronised("    return value: 0 (clock synchronized)"), true)
+  same(conditions.synchronised("    return value: 5 (clock not synchronized)"), false)
+  same(conditions.synchronised("adjtimex: not found"), false)
+  for name, wanted in pairs { node = false, ["(none)"] = false, [""] = false, ["node-525400123456"] = true, web1 = true } do
+    same(conditions.named(name), wanted)
+  end
+end)
+test("after: a list of the words that there are", function()
+  same(read { ["nodekiln.after"] = "network,time,hostname" }["nodekiln.after"], "network,time,hostname")
+  for _, text in ipairs { "net", "network,", "network time", "" } do
+    local result, complaints = policy.read { ["nodekiln.after"] = text }
+    same({ result["nodekiln.after"], #complaints }, { "", 1 })
+  end
+end)
+
+test("pods: every container but the one that only waits", function()
+  local tasks = "TASK    PID     STATUS    \nabc     17      RUNNING\ndef     18      RUNNING\nghi     0       STOPPED\n"
+  local containers, waiting = pods.processes(tasks, "def\n")
+  same({ containers, waiting }, { { 17 }, { 18 } })
+  same({ pods.processes("TASK PID STATUS\n", "") }, { {}, {} })
+end)
+test("pods: their grace is on the command line, within reason", function()
+  for text, wanted in pairs { [""] = 30, ["nodekiln.pods.grace=5"] = 5, ["nodekiln.pods.grace=0"] = 0, ["nodekiln.pods.grace=-1"] = 30,
+    ["nodekiln.pods.grace=9999"] = 30, ["nodekiln.pods.grace=soon"] = 30 } do
+    same(pods.grace(system.kernel_options(text)), wanted)
+  end
 end)
 test("what a container says does not steer the terminal", function()
   same(system.printable("a\tb\n é\u{a0}"), "a\tb\n é\u{a0}")
