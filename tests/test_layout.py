@@ -44,6 +44,7 @@ PARTS = {
     "packages/test_request.py": ["packages/archive_signature"],
     "project/test_signing.py": ["planning/signing", "project/signing_keys", "stages/signed"],
     "recipe/test_recipe.py": ["recipe/actions"],
+    "shared/test_client.py": [f"shared/{name}" for name in ("address", "folder", "http", "transfer")],
     "sections/test_components.py": ["spec/bundles", "spec/components", "spec/metadata", "spec/spec"],
     "stages/test_starts.py": ["planning/start_checks", "planning/unbuildable"],
     "tasks/test_build.py": ["tasks/execute", "tasks/spec_tasks", "tasks/uptodate"],
