@@ -7,6 +7,7 @@ verified before the store has it.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import queue
@@ -20,6 +21,7 @@ from pipeline.host import log
 from pipeline.host.terminal import say
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.model.size import shown
 from pipeline.shared import configuration
 from pipeline.shared.configuration import Settings
 from pipeline.shared.statement import NAME, Believed, Refused, Verify, decode, encode, plan_key, public_key, verifier
@@ -95,10 +97,21 @@ class Cache:
 
 
 class Counts:
-    """hits: records that were used. down, up: bytes. brought, pushed: blobs. stated: statements that were pushed."""
+    """asked, hits: records that were asked for, and used. brought, pushed: blobs. down, up: their bytes.
+
+    stated: statements that were pushed. unpushed: records that were not, for lack of time.
+    """
 
     def __init__(self) -> None:
-        self.hits = self.brought = self.down = self.pushed = self.up = self.stated = self.unpushed = 0
+        self.asked = self.hits = self.brought = self.down = self.pushed = self.up = self.stated = self.unpushed = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.hits} of {self.asked} results, {shown(self.down)}"]
+        if self.stated or self.unpushed:
+            parts.append(f"{self.pushed} blobs pushed, {shown(self.up)}")
+        if self.unpushed:
+            parts.append(f"{self.unpushed} results not pushed in time")
+        return ", ".join(parts)
 
 
 class SharedCache(Beyond):
@@ -121,6 +134,7 @@ class SharedCache(Beyond):
         self._sizes: dict[Digest, int] = {}
         """The blobs that can be expected to be brought."""
         self._gone: set[Digest] = set()
+        self._wanted: set[str] = set()
         self._used: set[str] = set()
         self._push = _Push(self)
         self._plans: dict[str, list[str]] = {}
@@ -128,6 +142,7 @@ class SharedCache(Beyond):
         self._covered: dict[str, set[str]] = {}
         """Key of the statement of a plan -> those of the actions whose records it has."""
         opened.append(self)
+        atexit.register(self.finish)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -166,7 +181,7 @@ class SharedCache(Beyond):
                     wanted[key] = absent
             if not wanted:
                 return
-            self._ask([plan])
+            self._ask([plan], everywhere=True)
             self._ask(wanted)
             blobs = {blob: size for absent in wanted.values() for blob, size in absent.items()}
             for key in wanted:
@@ -181,16 +196,21 @@ class SharedCache(Beyond):
         if key not in self._asked:
             self._ask([key])
         believed = self._records.get(key)
+        self._note_use(key, hit=False)
         if believed is None or self._is_audited(believed):
             return None
         if not believed.mirrored and not self.whole(store, _absent(store, believed.record)):
             return None
-        with self._guard:
-            if key not in self._used:
-                self._used.add(key)
-                self.counts.hits += 1
+        self._note_use(key, hit=True)
         log.debug("shared: hit %.12s, signed by %s", key, believed.signer)
         return believed.record
+
+    def _note_use(self, key: str, hit: bool) -> None:
+        """Counts that a record was asked for, or used: each once."""
+        with self._guard:
+            keys = self._used if hit else self._wanted
+            keys.add(key)
+            self.counts.hits, self.counts.asked = len(self._used), len(self._wanted)
 
     def _is_audited(self, believed: Believed) -> bool:
         """Returns whether the result is one of those that are made again: in this process always the same."""
@@ -199,10 +219,13 @@ class SharedCache(Beyond):
         chance = hashlib.sha256(self._seed + believed.record.result.encode()).digest()
         return int.from_bytes(chance[:8], "big") < self._audit * 2**64
 
-    def _ask(self, keys: Iterable[str]) -> None:
-        """Asks for the statements of those of `keys` that are not known yet. Conflict."""
+    def _ask(self, keys: Iterable[str], everywhere: bool = False) -> None:
+        """Asks for the statements of those of `keys` that are not known yet. Conflict.
+
+        everywhere: asks all caches, not only until one has it, so that two results for one key are seen.
+        """
         for cache in self.caches:
-            rest = [key for key in keys if key not in self._records and key not in self._asked]
+            rest = [key for key in keys if everywhere or (key not in self._records and key not in self._asked)]
             if rest and cache.up:
                 try:
                     statements = cache.wire.statements(rest)
@@ -406,13 +429,13 @@ class _Push:
         if not record.blobs:
             record = record._replace(blobs={blob: store.size(blob) for blob in references(store, record.result)})
             believed = believed._replace(record=record)
-        if any(blob.algorithm != "sha256" for blob in record.blobs) or self._cache is None:
+        if any(blob.algorithm != "sha256" for blob in record.blobs) or (cache := self._cache) is None:
             return
         try:
             if not believed.mirrored:
-                self._put(store, self._cache, record.blobs)
+                self._put(store, cache, record.blobs)
         except WireError as error:
-            self._cache.refuses(error)
+            cache.refuses(error)
         else:
             self.state(key, {key: believed})
 
@@ -491,6 +514,13 @@ def _signer(path: Path, trusted: dict[str, keys.PublicKey]) -> tuple[str, Sign]:
         raise BadInput(f"{configuration.SIGN}: {path}: a signer's name has letters, digits, and .@_- : rename the file")
     trusted[name] = public
     return name, lambda data: {name: signing.sign(key, data)}
+
+
+def finish_all() -> list[Counts]:
+    """Waits for what this process pushes, within a bound, and returns the figures of each cache that was used."""
+    for shared in opened:
+        shared.finish()
+    return [shared.counts for shared in opened if shared.counts.asked or shared.counts.stated]
 
 
 def _absent(store: Store, record: Record) -> dict[Digest, int]:

@@ -140,7 +140,7 @@ class Http:
             is_new = connection is None
             connection = connection or self._connect()
             try:
-                connection.limit(deadline(self._timeout, size))
+                connection.limit(deadline(self._timeout, size if body else 0))
                 connection.request(method, path, _pieces(body, connection), headers)
                 return connection, connection.getresponse()
             except (OSError, HTTPException) as error:
@@ -213,7 +213,9 @@ class _Timed(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         self._connection.check()
-        return self._sock.recv_into(buffer)
+        count = self._sock.recv_into(buffer)
+        self._connection.end += count / MIN_RATE
+        return count
 
 
 def _pieces(body: BinaryIO | None, connection: _Connection) -> Iterator[bytes] | None:
