@@ -173,9 +173,9 @@ def docker_registry(folder: Path, **settings: Any) -> Iterator[str]:
     with open(log, "wb") as out:
         process = subprocess.Popen([program, "serve", str(folder / "registry.yml")], stdout=out, stderr=out)
     try:
-        yield "127.0.0.1:" + _said(process, log, r"listening on 127\.0\.0\.1:(\d+)")
+        yield "127.0.0.1:" + said(process, log, r"listening on 127\.0\.0\.1:(\d+)")
     finally:
-        _end(process)
+        end(process)
 
 
 @contextlib.contextmanager
@@ -207,13 +207,13 @@ def nginx(folder: Path, upstream: str, password_file: Path) -> Iterator[str]:
                 stderr=out,
             )
         try:
-            _said(process, log, "(start worker process) ")
+            said(process, log, "(start worker process) ")
             yield address
         finally:
-            _end(process)
+            end(process)
 
 
-def _said(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
+def said(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
     """Wait until the server says in its log that it serves."""
     limit = patience.seconds(SECONDS)
     for _ in range(round(limit * 100)):
@@ -224,7 +224,7 @@ def _said(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
     raise AssertionError(f"no server after {limit:.0f} s: {log.read_text()}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(10)
