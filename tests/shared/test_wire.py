@@ -37,7 +37,7 @@ HTTPS = [name for name in NETWORKS if name != "grpc"]
 """Wires over HTTP/1.1, whose answers a test can write by hand."""
 SECONDS = 20
 """Time-out of a wire where none is expected, in seconds on a quiet machine."""
-SHORT = 0.5
+SHORT = 0.2
 """Time-out of a wire where one is expected, in seconds."""
 LARGE = 100 << 20
 MEMORY = 64 << 20
@@ -329,7 +329,7 @@ def test_no_wire_opens_a_socket_offline(network: Server, monkeypatch: pytest.Mon
 
 def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    wire = folder.connect(str(tmp_path), SHORT)
+    wire = folder.connect(str(tmp_path), patience.seconds(SECONDS))
     assert "any user may write into it: chmod o-w" in refused(lambda: wire.statements([key()]), wire)
     tmp_path.chmod(0o755)
     assert wire.statements([key()]) == {}
@@ -338,15 +338,15 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_missing_or_full_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "missing", tmp_path / "file"):
-        wire = folder.connect(str(place), SHORT)
+        wire = folder.connect(str(place), patience.seconds(SECONDS))
         refused(lambda wire=wire: wire.absent({}), wire)
     (tmp_path / "cas").touch()
-    wire = folder.connect(f"file://{tmp_path}", SHORT)
+    wire = folder.connect(f"file://{tmp_path}", patience.seconds(SECONDS))
     refused(lambda: put(wire, b"data"), wire)
 
 
 def test_what_is_no_file_in_a_folder_is_not_read(tmp_path: Path) -> None:
-    wire = folder.connect(str(tmp_path), SHORT)
+    wire = folder.connect(str(tmp_path), patience.seconds(SECONDS))
     digest, data = blob()
     place = tmp_path / "cas" / digest.hex[:2] / digest.hex
     place.parent.mkdir(parents=True)
@@ -360,7 +360,7 @@ def test_what_is_no_file_in_a_folder_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_stops_leaves_no_file_behind(tmp_path: Path) -> None:
-    wire = folder.connect(str(tmp_path), SHORT)
+    wire = folder.connect(str(tmp_path), patience.seconds(SECONDS))
     source = io.BytesIO(b"data")
     source.close()
     with pytest.raises(ValueError, match="closed file"):
