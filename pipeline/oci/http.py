@@ -228,7 +228,7 @@ def _request(
         raise _failure(error, url, proxy, timeouts) from None
     log.info("answer: %d to %s %s", response.status_code, method, url)
     if response.status_code in (408, 429, 500, 502, 503, 504):
-        raise TransientError(complaint(response), _retry_after(response.headers.get("Retry-After", "")))
+        raise TransientError(complaint(response), retry_after(response.headers.get("Retry-After", "")))
     return response
 
 
@@ -287,7 +287,7 @@ def _check_silent(*places: str) -> None:
             raise Unreachable(f"{place}: {reason} {REPEATED}")
 
 
-def _retry_after(text: str) -> float | None:
+def retry_after(text: str) -> float | None:
     """Parses Retry-After, a number or a date (RFC 9110, 10.2.3), to seconds."""
     import email.utils
 

@@ -19,10 +19,12 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any, BinaryIO
 
 from pipeline.model.digest import Digest
+from pipeline.oci.http import retry_after
 from pipeline.shared.address import Address
 from pipeline.shared.transfer import (
     MIN_RATE,
     PIECE,
+    RETRY_SECONDS,
     STATEMENT_LIMIT,
     check_online,
     deadline,
@@ -36,6 +38,8 @@ ABSENT = (404, 410)
 """Statuses of what a server does not have."""
 STORED = (200, 201, 202, 204)
 """Statuses of what a server has stored."""
+BUSY = (429, 503)
+"""Statuses of a server that has no time now."""
 DRAINED = 64 << 10
 """Maximum rest of an answer, in bytes, that is read to use its connection again."""
 
@@ -63,14 +67,16 @@ class Http:
         return {key: data for key, data in found if data is not None}
 
     def absent(self, blobs: Mapping[Digest, int]) -> set[Digest]:
-        return {blob for blob, there in side_by_side(lambda blob: (blob, self._has(blob)), blobs) if not there}
+        return {
+            blob for blob, there in side_by_side(lambda blob: (blob, self._has(blob, blobs[blob])), blobs) if not there
+        }
 
     def fetch(self, blob: Digest, size: int) -> Iterator[bytes]:
         with self._request("GET", f"cas/{blob.hex}", size) as response:
             if response.status in ABSENT:
                 raise KeyError(blob)
             self._check(response, (200,))
-            yield from limited(iter(lambda: response.read(PIECE), b""), size, self._timeout, self.address)
+            yield from limited(self._body(response), size, self._timeout, self.address)
 
     def put(self, blob: Digest, size: int, source: BinaryIO) -> None:
         with self._request("PUT", f"cas/{blob.hex}", size, source) as response:
@@ -91,14 +97,23 @@ class Http:
             if response.status in ABSENT:
                 return None
             self._check(response, (200,))
-            data = response.read(STATEMENT_LIMIT + 1)
+            data = b"".join(limited(self._body(response), STATEMENT_LIMIT, self._timeout, self.address))
         return data if len(data) <= STATEMENT_LIMIT else None
 
-    def _has(self, blob: Digest) -> bool:
+    def _has(self, blob: Digest, size: int) -> bool:
+        """Returns whether the server has `blob`. Another size than `size` is a damaged blob, and no blob."""
         with self._request("HEAD", f"cas/{blob.hex}", 0) as response:
-            if response.status not in ABSENT:
-                self._check(response, (200, 204))
-            return response.status not in ABSENT
+            if response.status in ABSENT:
+                return False
+            self._check(response, (200, 204))
+            return response.headers.get("Content-Length", str(size)) == str(size)
+
+    def _body(self, response: HTTPResponse) -> Iterator[bytes]:
+        """Yields the body. WireError if it is shorter than its Content-Length."""
+        while piece := response.read(PIECE):
+            yield piece
+        if response.length:
+            raise failure(self.address, f"an answer ended {response.length} bytes early")
 
     def _check(self, response: HTTPResponse, expected: tuple[int, ...]) -> None:
         if response.status not in expected:
@@ -132,6 +147,21 @@ class Http:
             self._idle.append(connection)
 
     def _send(self, method: str, path: str, size: int, body: BinaryIO | None) -> tuple[_Connection, HTTPResponse]:
+        """Returns the answer and its connection; a server that is busy is asked once more within the time-out."""
+        end = time.monotonic() + self._timeout
+        connection, response = self._send_once(method, path, size, body)
+        if response.status in BUSY:
+            wait = retry_after(response.headers.get("Retry-After", ""))
+            wait = RETRY_SECONDS if wait is None else wait
+            if time.monotonic() + wait < end:
+                connection.close()
+                time.sleep(wait)
+                if body:
+                    body.seek(0)
+                connection, response = self._send_once(method, path, size, body)
+        return connection, response
+
+    def _send_once(self, method: str, path: str, size: int, body: BinaryIO | None) -> tuple[_Connection, HTTPResponse]:
         """Returns the answer and its connection. One that the server has ended meanwhile is replaced once."""
         headers = {**self._authorized(), "Content-Length": str(size)} if body else self._authorized()
         while True:

@@ -7,7 +7,6 @@ looked at while it starts. All are ended with the test.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import socket
@@ -16,12 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from pipeline.model.errors import NodekilnError
-from pipeline.shared import folder, grpc, oci, s3
+from pipeline.shared import folder, grpc, http, oci, s3
 from pipeline.shared.wire import Wire
 from tests import patience
 from tests.judges import python_with
@@ -61,6 +61,16 @@ def plain_folder(place: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def nginx(place: Path) -> Iterator[Server]:
+    """nginx with WebDAV's PUT."""
+    (place / "data").mkdir(parents=True)
+    location = f"root {place / 'data'}; dav_methods PUT; create_full_put_path on;"
+    with servers.nginx_with(place, location) as host:
+        port = int(host.rpartition(":")[2])
+        yield Server(http.connect, port, place / "data", lambda port: f"http://127.0.0.1:{port}/nodes")
+
+
+@contextlib.contextmanager
 def rclone(place: Path) -> Iterator[Server]:
     """rclone's server for S3, on a folder with one bucket."""
     (place / "data" / "bucket").mkdir(parents=True)
@@ -79,7 +89,13 @@ def seaweedfs(place: Path) -> Iterator[Server]:
     (place / "s3.json").write_text(json.dumps({"identities": [{"name": "test", **identity}]}))
     parts = [f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
     ports = dict(zip(parts, free_ports(len(parts)), strict=True))
-    options = [*(f"-{name}={port}" for name, port in ports.items()), "-s3.port.iceberg=0", "-ip=127.0.0.1"]
+    options = [
+        *(f"-{name}={port}" for name, port in ports.items()),
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.telemetry=false",
+        "-ip=127.0.0.1",
+    ]
     options += ["-ip.bind=127.0.0.1", f"-s3.config={place / 's3.json'}", "-master.volumeSizeLimitMB=64"]
     program = python_with(SEAWEEDFS).parent / "weed"
     with started([program, "server", "-s3", f"-dir={place}", *options], place) as process:
@@ -149,7 +165,7 @@ def until(process: subprocess.Popen[bytes], place: Path, is_up: Callable[[], boo
     end = time.monotonic() + patience.seconds(SECONDS)
     while time.monotonic() < end:
         assert process.poll() is None, (place / "log").read_text()
-        with contextlib.suppress(NodekilnError, OSError, http.client.HTTPException):
+        with contextlib.suppress(NodekilnError, OSError, HTTPException):
             if is_up():
                 return
         time.sleep(0.05)
@@ -158,7 +174,7 @@ def until(process: subprocess.Popen[bytes], place: Path, is_up: Callable[[], boo
 
 def status(port: int, method: str, path: str) -> int:
     """Returns the status of an answer on loopback."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=patience.seconds(5))) as connection:
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=patience.seconds(5))) as connection:
         connection.request(method, path, b"")
         return connection.getresponse().status
 

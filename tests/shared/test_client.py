@@ -115,7 +115,7 @@ def test_a_cache_that_fails_is_said_once_and_not_asked_again(tmp_path, capsys, f
                     if end.wait(0.05):
                         break
             case "status":
-                request.answer(503, b"later")
+                request.answer(500, b"later")
             case "garbage":
                 request.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
         request.close_connection = True

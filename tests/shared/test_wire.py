@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
-from pipeline.shared import folder, oci, s3
+from pipeline.shared import folder, http, oci, s3
 from pipeline.shared import grpc as reapi
 from pipeline.shared.grpc import RECEIVE_LIMIT
 from pipeline.shared.protobuf import field
@@ -28,6 +28,7 @@ from tests.shared.servers import Proxy, Server
 
 SERVERS = {
     "folder": servers.plain_folder,
+    "http": servers.nginx,
     "s3": servers.rclone,
     "grpc": servers.buildgrid,
     "oci": servers.registry,
@@ -438,17 +439,22 @@ def test_a_missing_library_is_named_with_its_extra(name: str, url: str, monkeypa
         assert f"pip install 'nodekiln[{extra}]'" in refused(call, wire)
 
 
+@pytest.fixture(scope="module")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with servers.seaweedfs(tmp_path_factory.mktemp("weed") / "weed") as found:
+        yield found
+
+
 @pytest.mark.slow
-def test_the_first_statement_in_a_bucket_stays(tmp_path: Path) -> None:
-    with servers.seaweedfs(tmp_path / "weed") as server:
-        wire = server.wire(patience.seconds(SECONDS))
-        mine = key()
-        wire.state(mine, b"first")
-        wire.state(mine, b"second")
-        assert wire.statements([mine]) == {mine: b"first"}
-        large = os.urandom(6 << 20)
-        digest = put(wire, large)
-        assert fetched(wire, digest, len(large)) == large
+def test_the_first_statement_in_a_bucket_stays(seaweedfs: Server) -> None:
+    wire = seaweedfs.wire(patience.seconds(SECONDS))
+    mine = key()
+    wire.state(mine, b"first")
+    wire.state(mine, b"second")
+    assert wire.statements([mine]) == {mine: b"first"}
+    large = os.urandom(6 << 20)
+    digest = put(wire, large)
+    assert fetched(wire, digest, len(large)) == large
 
 
 def test_a_manifest_that_is_no_statement_is_a_miss(running: dict[str, Server]) -> None:
@@ -466,6 +472,8 @@ def test_a_manifest_that_is_no_statement_is_a_miss(running: dict[str, Server]) -
         (reapi.connect, "http://cache.example"),
         (reapi.connect, "grpc://cache.example/main?instance=x"),
         (reapi.connect, "grpc://user:hunter2@/main"),
+        (http.connect, "http:///nodes"),
+        (http.connect, "https://me:hunter2@cache.example/nodes?x=y"),
         (s3.connect, "s3://"),
         (s3.connect, "s3://me:hunter2@bucket/prefix"),
         (s3.connect, "s3://bucket?endpiont=http://x"),
