@@ -31,13 +31,14 @@ from pipeline.model import columns
 from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.errors import NodekilnError
 from pipeline.store import Damaged, Missing, Store, StoreError
-from pipeline.store.references import damage, references
+from pipeline.store.references import blobs_of, damage, references
 
 Stage = Callable[..., Digest]
 Result = TypeVar("Result")
 
 ATTEMPTS = 4
-"""Maximum calls of a stage while blobs that it needs get lost; before each, everything missing is made again."""
+"""Maximum calls of a stage that lose the same blobs again; before each, everything missing is made again. Each blob may
+be lost once without counting: any of those that are elsewhere (pipeline.store.beyond) may go at any moment."""
 
 
 class NotReproducible(NodekilnError):
@@ -118,7 +119,7 @@ class Action:
 
         NotReproducible if an earlier result is recorded but gone, and the new one differs.
         """
-        if (known := store.recall(self.key)) is not None:
+        if (known := store.recall(self.key, self.facts)) is not None:
             log.debug("cache: hit %s: key %.12s -> %s", self.name, self.key, known)
             return known, False
         why = "its result is gone" if store.record(self.key) else "it was never made"
@@ -132,12 +133,13 @@ class Action:
     def _make(self, store: Store, contents: tuple[Digest, ...], execute: Executor) -> tuple[Digest, bool]:
         same_contents, ran = self.hash(list(contents)), False
         with store.lock(same_contents):
-            if (result := store.recall(same_contents)) is not None:
+            if (result := store.recall(same_contents, self.facts)) is not None:
                 log.info("cache: hit %s: its inputs changed, but not their contents (%.12s)", self.name, same_contents)
             else:
                 result, ran = self._run(store, contents, execute), True
         if self.inputs and (record := store.record(same_contents)):
-            store.remember(self.key, result, self.facts() | {"seconds": record.facts.get("seconds", 0)})
+            facts = self.facts() | {"seconds": record.facts.get("seconds", 0)}
+            store.keep(self.key, record._replace(facts=facts))
         return result, ran
 
     def _run(self, store: Store, contents: tuple[Digest, ...], execute: Executor) -> Digest:
@@ -181,25 +183,28 @@ def with_results(
 
     After an error of `take`, the blobs that the results refer to are verified; it is raised only if all are whole.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt, before = 1, set[Digest]()
+    while True:
         results = [action.perform(store, execute)[0] for action in actions]
         try:
             return take(*results)
         except Missing as missing:
+            lost = {missing.digest}
+            attempt += not before.isdisjoint(lost)
             if attempt == ATTEMPTS:
                 raise
-            lost = {missing.digest}
         except StoreError:
             raise
         except Exception as error:
             log.debug("checking %d results after %s: %s", len(results), type(error).__name__, error)
             lost = damage(store, results)
+            attempt += not before.isdisjoint(lost)
             if not lost or attempt == ATTEMPTS:
                 raise
+        before |= lost
         for result in results:
             lost |= references(store, result, missing=True)
         _rebuild_lost(store, actions, lost, execute)
-    raise AssertionError("unreachable")
 
 
 def _rebuild_lost(store: Store, actions: tuple[Action, ...], lost: set[Digest], execute: Executor) -> None:
@@ -209,7 +214,7 @@ def _rebuild_lost(store: Store, actions: tuple[Action, ...], lost: set[Digest], 
         if not lost:
             return
         record = store.record(action.key)
-        if record is not None and (own := lost & references(store, record.result)):
+        if record is not None and (own := lost & blobs_of(store, record)):
             log.info("rewinding %s: %d blobs are missing or damaged", action.name, len(own))
             action._rewind(store, own, execute)
 

@@ -60,7 +60,13 @@ def _wrong(store: Store, blob: Digest) -> Digest | None:
 
 
 def _record(store: Store, known: Record, sizes: dict[Digest, int]) -> str:
-    """Returns the fault of a record; "" if its result and all that this refers to are there and long enough."""
+    """Returns the fault of a record; "" if its result and all that this refers to are there and long enough.
+
+    Of a record that lists its blobs, those that are elsewhere may be missing here.
+    """
+    if known.blobs and not sizes.keys() >= known.blobs.keys():
+        wrong = [blob for blob, size in known.blobs.items() if sizes.get(blob, size) != size]
+        return f"{min(wrong)} of its result has {sizes[min(wrong)]} bytes" if wrong else ""
     if known.result not in sizes:
         return "its result is gone"
     if known.size != sizes[known.result]:

@@ -18,7 +18,7 @@ from pipeline.engine.action import Action, closure
 from pipeline.host import atomic
 from pipeline.model.digest import LENGTHS, Digest
 from pipeline.store import MEMO, SEEDS, Store, locks, record
-from pipeline.store.references import references
+from pipeline.store.references import blobs_of
 from pipeline.store.store import PARTIAL
 
 
@@ -81,7 +81,7 @@ def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run:
 def needs(store: Store, actions: Iterable[Action]) -> set[Digest]:
     """Returns the results of `actions` and of all that they need, with the blobs that those refer to."""
     records = (store.record(action.key) for action in closure(*actions))
-    return {blob for known in records if known for blob in references(store, known.result)}
+    return {blob for known in records if known for blob in blobs_of(store, known)}
 
 
 def blobs(store: Store) -> Iterator[tuple[Digest, Path]]:
@@ -108,15 +108,15 @@ def _since(store: Store) -> float:
 
 
 def _results(store: Store, stamps: dict[Digest, os.stat_result]) -> Iterator[_Result]:
-    paths: dict[Digest, list[Path]] = {}
-    for path, known in records(store):
-        if known is not None:
-            paths.setdefault(known.result, []).append(path)
+    known: dict[Digest, list[tuple[Path, record.Record]]] = {}
+    for path, each in records(store):
+        if each is not None:
+            known.setdefault(each.result, []).append((path, each))
     orphans = set(stamps)
-    for result, records_of in paths.items():
-        named = references(store, result)
+    for records_of in known.values():
+        paths, named = tuple(path for path, _ in records_of), frozenset(blobs_of(store, records_of[0][1]))
         orphans -= named
-        yield _Result(max(map(_stamp, records_of)), tuple(records_of), frozenset(named))
+        yield _Result(max(map(_stamp, paths)), paths, named)
     for blob in orphans:
         yield _Result(stamps[blob].st_mtime, (), frozenset({blob}))
 

@@ -9,11 +9,13 @@ A store has one of each (`pipeline.store.interfaces`). NODEKILN_INCREMENTAL=off 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store import Store
+from pipeline.store.beyond import Beyond
 
 if TYPE_CHECKING:
     from pipeline.incremental.checksum import checksum16
@@ -39,14 +41,14 @@ _MODULES = {"checksum16": "checksum", "memoized": "memoize", "sha256": "resumabl
 """Name -> the module that it is imported from when it is used; `chunking` for the others."""
 
 
-def open_store(root: Path) -> Store:
-    """Returns the store in the folder `root`, which reuses earlier work."""
+def open_store(root: Path, beyond: Callable[[], Beyond] = Beyond) -> Store:
+    """Returns the store in the folder `root`, which reuses earlier work. beyond: as `Store` takes it."""
     if os.environ.get(SWITCH) == "off":
-        return Store(root)
+        return Store(root, beyond=beyond)
     from pipeline.incremental.memo import FileMemo
     from pipeline.incremental.seed import FileSeed
 
-    return Store(root, FileMemo, FileSeed)
+    return Store(root, FileMemo, FileSeed, beyond)
 
 
 def __getattr__(name: str) -> Any:

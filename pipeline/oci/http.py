@@ -117,14 +117,18 @@ def send_once(
     body: Any,
     sender: str = "",
     proxies: Mapping[str, str] | None = None,
+    timeouts: tuple[float, float] | None = None,
 ) -> Response:
-    """Sends a request once, as for a body that cannot be repeated. As `send`; TransientError."""
+    """Sends a request once, as for a body that cannot be repeated. As `send`; TransientError.
+
+    timeouts: instead of TIMEOUTS.
+    """
     reach = hosts.check(url, sender, connect.peer(sender)) if sender else Reach.ANY
     current = url
     for _ in range(REDIRECTS + 1):
         same = origin(current) == origin(url)
         allowed = headers if same else {name: value for name, value in headers.items() if name != "Authorization"}
-        response = _request(method, current, allowed, body, reach, proxies)
+        response = _request(method, current, allowed, body, reach, proxies, timeouts or TIMEOUTS)
         redirect = response.status_code in (301, 302, 303, 307, 308) and "Location" in response.headers
         if not redirect or method not in ("GET", "HEAD"):
             return response
@@ -189,7 +193,13 @@ def complaint(response: Response) -> str:
 
 
 def _request(
-    method: str, url: str, headers: Mapping[str, str], body: Any, reach: Reach, proxies: Mapping[str, str] | None
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Any,
+    reach: Reach,
+    proxies: Mapping[str, str] | None,
+    timeouts: tuple[float, float],
 ) -> Response:
     import requests
 
@@ -209,16 +219,16 @@ def _request(
             data=body,
             stream=True,
             allow_redirects=False,
-            timeout=TIMEOUTS,
+            timeout=timeouts,
             verify=verify,
             cert=certificate,
             proxies=proxies,
         )
     except (connect.ForbiddenAddress, requests.RequestException, ValueError, OSError) as error:
-        raise _failure(error, url, proxy) from None
+        raise _failure(error, url, proxy, timeouts) from None
     log.info("answer: %d to %s %s", response.status_code, method, url)
     if response.status_code in (408, 429, 500, 502, 503, 504):
-        raise TransientError(complaint(response), _retry_after(response.headers.get("Retry-After", "")))
+        raise TransientError(complaint(response), retry_after(response.headers.get("Retry-After", "")))
     return response
 
 
@@ -231,7 +241,7 @@ def _proxies(url: str, proxies: Mapping[str, str] | None) -> tuple[dict[str, str
     return by_scheme, proxy if "://" in proxy or not proxy else f"http://{proxy}"
 
 
-def _failure(error: Exception, url: str, proxy: str) -> ImageError:
+def _failure(error: Exception, url: str, proxy: str, timeouts: tuple[float, float]) -> ImageError:
     """Returns the error for an exception of requests."""
     from requests import ConnectionError, Timeout, exceptions
 
@@ -242,7 +252,7 @@ def _failure(error: Exception, url: str, proxy: str) -> ImageError:
     if isinstance(error, exceptions.SSLError):
         return Unreachable(f"{host(url)}: TLS: {_reason(error)}")
     if isinstance(error, exceptions.ConnectTimeout):
-        return TransientError(f"{host(url)}: no answer in {TIMEOUTS[0]} seconds", site=site(url), lasting=True)
+        return TransientError(f"{host(url)}: no answer in {timeouts[0]:g} seconds", site=site(url), lasting=True)
     if isinstance(error, (ConnectionError, Timeout, exceptions.ChunkedEncodingError)):
         return TransientError(f"{host(url)}: {_reason(error)}", site=site(url))
     return Unreachable(f"{host(url)}: {_reason(error)}")
@@ -277,7 +287,7 @@ def _check_silent(*places: str) -> None:
             raise Unreachable(f"{place}: {reason} {REPEATED}")
 
 
-def _retry_after(text: str) -> float | None:
+def retry_after(text: str) -> float | None:
     """Parses Retry-After, a number or a date (RFC 9110, 10.2.3), to seconds."""
     import email.utils
 

@@ -156,9 +156,9 @@ class Registry:
         for is_last in (False, True):
             token = _tokens.get(self._key) if is_ours else None
             allowed = {**headers, "Authorization": token} if token else dict(headers)
+            response = self.send(method, url, allowed, body, sender, self.place, once)
             if once:
-                return http.send_once(method, url, allowed, body, sender)
-            response = http.send(method, url, allowed, body, self.sleep, self.attempts, sender, place=self.place)
+                return response
             answered_here = hosts.origin(response.url) == hosts.origin(self.base)
             if response.status_code != 401 or is_last or not answered_here:
                 return response
@@ -169,6 +169,21 @@ class Registry:
             with _guard:
                 _tokens[self._key] = token
         raise AssertionError("not reached")
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Any = None,
+        sender: str = "",
+        place: str = "",
+        once: bool = False,
+    ) -> Response:
+        """Sends a request to the registry or its token server, as `http.send`; `once` as `http.send_once`."""
+        if once:
+            return http.send_once(method, url, headers, body, sender)
+        return http.send(method, url, headers, body, self.sleep, self.attempts, sender, place=place)
 
     @property
     def _key(self) -> tuple[str, str]:
@@ -205,7 +220,7 @@ class Registry:
             url += ("&" if "?" in realm else "?") + urlencode(query)
             headers = {"Authorization": credentials.basic} if credentials else {}
         method, data = ("POST", urlencode(body)) if body else ("GET", None)
-        response = http.send(method, url, headers, data, self.sleep, self.attempts, self.base)
+        response = self.send(method, url, headers, data, self.base)
         if response.status_code != 200:
             raise Unreachable(f"{self}: no token: {http.complaint(response)}; is `docker login {self.host}` needed?")
         return self._parse_token(http.small(response, TOKEN_LIMIT, f"{self}: token from {hosts.host(realm)}"))

@@ -54,14 +54,17 @@ def build(
     folder = Path(output).resolve() if output else target.folder
     names = formats or target.spec.build.formats
     node = target.locked(*names)
+    actions = {name: [*closure(*node.checks(name), node.format(name))] for name in names}
+    project.store.beyond.prepare(project.store, [action.key for some in actions.values() for action in some])
     for problem in target.spec.warnings:
         warnings.warn(str(problem), stacklevel=2)
     paths: dict[str, None] = {}
     for name in names:
-        for action in closure(*node.checks(name), node.format(name)):
+        for action in actions[name]:
             for warning in perform(project.store, action)[1]:
                 warnings.warn(warning, stacklevel=2)
         paths |= dict.fromkeys(publish(project, node, name, node.format(name), folder))
+    project.store.finish()
     return [*map(Path, paths)]
 
 

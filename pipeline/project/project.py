@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.project.targets import Target
     from pipeline.spec.spec import Spec
     from pipeline.store import Store
+    from pipeline.store.beyond import Beyond
 
 SPECS = "specs"
 RULES = "trust.yml"
@@ -41,7 +42,12 @@ class Project:
     def store(self) -> Store:
         from pipeline.incremental import open_store
 
-        return open_store(self.cache)
+        return open_store(self.cache, self._beyond)
+
+    def _beyond(self) -> Beyond:
+        from pipeline.shared import configuration
+
+        return configuration.beyond(self.root)
 
     @property
     def cache(self) -> Path:

@@ -116,7 +116,9 @@ def _remove(folder: Path, names: Iterable[str]) -> list[Path]:
 
 def _export(project: Project, plan: Plan, result: Digest, folder: Path) -> ExportedFiles:
     files: ExportedFiles = {}
-    for suffix, file in project.store.tree(result).files().items():
+    outputs = project.store.tree(result).files()
+    project.store.gather(file.content for file in outputs.values())
+    for suffix, file in outputs.items():
         target = folder / f"{plan.spec.name}{suffix}"
         digest = project.store.export(file.content, target)
         files[target.name] = {"sha256": digest.hex, "size": file.size}, stamp(os.stat(target))

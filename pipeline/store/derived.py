@@ -65,7 +65,7 @@ def right(store: Store, blob: Digest) -> bool:
 def _derived(store: Store, damaged: Set[Digest]) -> list[Path]:
     """Returns the paths of the records of actions that may have read bytes of the blobs `damaged`."""
     known = {path.name: (path, record) for path, record in records.every(store.root) if record is not None}
-    suspect = {key for key, (_, record) in known.items() if _refers(store, record.result, damaged)}
+    suspect = {key for key, (_, record) in known.items() if _refers(store, record, damaged)}
     dropped = {key for key, (_, record) in known.items() if _mentions(record, damaged)}
     while True:
         trusted = known.keys() - suspect - dropped
@@ -76,8 +76,11 @@ def _derived(store: Store, damaged: Set[Digest]) -> list[Path]:
     return [known[key][0] for key in dropped]
 
 
-def _refers(store: Store, result: Digest, damaged: Set[Digest]) -> bool:
-    """Returns whether `result` may refer to one of `damaged`: it does, is damaged itself, or is missing."""
+def _refers(store: Store, record: Record, damaged: Set[Digest]) -> bool:
+    """Returns whether the result may refer to one of `damaged`: it does, is damaged itself, or is missing."""
+    if record.blobs:
+        return not damaged.isdisjoint(record.blobs)
+    result = record.result
     try:
         data = store.path(result).read_bytes()
     except FileNotFoundError:

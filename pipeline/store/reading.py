@@ -15,7 +15,7 @@ from pipeline.host.stamp import Stamp, stamp
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice
 from pipeline.store import progress_counter
-from pipeline.store.errors import Damaged, Missing
+from pipeline.store.errors import Damaged
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -110,10 +110,7 @@ class Reading:
         if opened is None:
             while len(blobs) >= BLOBS_OPEN:
                 del blobs[next(iter(blobs))]
-            try:
-                opened = blobs[blob] = Open(*self._store.verified.open(blob))
-            except FileNotFoundError:
-                raise Missing(blob) from None
+            opened = blobs[blob] = Open(*self._store.open_verified(blob))
         return opened
 
     def _reopen(self, blob: Digest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from pipeline.model.digest import Digest
 class Record(NamedTuple):
     """result: digest of the action's result. size: of that blob, in bytes.
 
+    blobs: all that the result needs, itself included (digest -> size in bytes), where the store may lack some of it
+    (pipeline.store.beyond); else {}, as the result itself names them.
     facts: for people and for planning, not part of any key: `name`, `stage`, `version`, `params`, `inputs` (name ->
     key) and `seconds` (that the stage took).
     """
@@ -20,10 +22,14 @@ class Record(NamedTuple):
     result: Digest
     size: int
     facts: dict[str, Any]
+    blobs: Mapping[Digest, int] = {}
 
     def dump(self, key: str) -> bytes:
         """Returns the sealed bytes of the record of the action `key`."""
-        return checksummed_json.dump(key, self._asdict())
+        document = self._asdict()
+        if not self.blobs:
+            del document["blobs"]
+        return checksummed_json.dump(key, document)
 
     @property
     def inputs(self) -> list[str]:
@@ -36,7 +42,8 @@ def load(key: str, unsafe_data: bytes) -> Record | None:
     document = checksummed_json.load(key, unsafe_data)
     if document is None:
         return None
-    return Record(Digest.parse(document["result"]), document["size"], document["facts"])
+    blobs = {Digest.parse(blob): size for blob, size in document.get("blobs", {}).items()}
+    return Record(Digest.parse(document["result"]), document["size"], document["facts"], blobs)
 
 
 def place(root: Path, key: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.model.columns import START
@@ -11,7 +11,7 @@ from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.store.errors import Damaged, Missing
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from pipeline.store import Record, Store
 
 DOCUMENT_LIMIT = 4 << 20
 """Maximum size of a manifest, in bytes, as in registries."""
@@ -23,6 +23,11 @@ def references(store: Store, result: Digest, missing: bool = False) -> set[Diges
     """Returns `result` and the blobs that it refers to; with `missing`, only those that are not in the store."""
     blobs = {result, *_named(store, result)}
     return {blob for blob in blobs if not store.has(blob)} if missing else blobs
+
+
+def blobs_of(store: Store, record: Record) -> Set[Digest]:
+    """Returns all blobs that the result of `record` needs: those that it lists, else those that the result names."""
+    return record.blobs.keys() or references(store, record.result)
 
 
 def damage(store: Store, results: Iterable[Digest]) -> set[Digest]:

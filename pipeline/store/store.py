@@ -21,24 +21,28 @@ import hashlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pipeline.host import atomic
-from pipeline.host.stamp import settle_mtime, stamp
+from pipeline.host.stamp import Stamp, settle_mtime, stamp
 from pipeline.model import columns
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, Slice, Tree
 from pipeline.store import locks
 from pipeline.store import record as records
+from pipeline.store.beyond import Beyond
 from pipeline.store.errors import Damaged, Missing, StoreError, explained
 from pipeline.store.interfaces import MEMO, SEEDS, Memo, Seed
 from pipeline.store.reading import CHUNK, Reading
 from pipeline.store.record import Record
+from pipeline.store.references import references
 from pipeline.store.rope import BlobWriter, Rope
 from pipeline.store.verified import Verified
+
+T = TypeVar("T")
 
 ENTRIES_IN_MEMORY = 100_000
 """Maximum entries of the trees that are kept parsed for the next stage: some 45 MB."""
@@ -49,10 +53,17 @@ __all__ = ["CHUNK", "BlobWriter", "Damaged", "Missing", "Record", "Rope", "Store
 
 
 class Store:
-    """The store in the folder `root`, which is created with the first object. memo, seed: its incremental work."""
+    """The store in the folder `root`, which is created with the first object.
 
-    def __init__(self, root: Path, memo: type[Memo] = Memo, seed: type[Seed] = Seed) -> None:
+    memo, seed: its incremental work. beyond: called when the store first lacks something, or has something new.
+    """
+
+    def __init__(
+        self, root: Path, memo: type[Memo] = Memo, seed: type[Seed] = Seed, beyond: Callable[[], Beyond] = Beyond
+    ) -> None:
         self.root = root
+        self._find_beyond = beyond
+        self._beyond: Beyond | None = None
         self.memo, self.seed = memo(self), seed
         self._trees: dict[Digest, Tree] = {}
         self._guard = threading.Lock()
@@ -100,11 +111,23 @@ class Store:
             for link in atomic.symlinks(folder):
                 raise atomic.SymlinkOnPath(link)
 
-    @contextlib.contextmanager
-    def _present(self, digest: Digest) -> Iterator[None]:
+    @property
+    def beyond(self) -> Beyond:
+        """Results of other machines."""
+        if self._beyond is None:
+            with self._guard:
+                if self._beyond is None:
+                    self._beyond = self._find_beyond()
+        return self._beyond
+
+    def _present(self, digest: Digest, take: Callable[[], T]) -> T:
+        """Returns `take()`, which reads the file of a blob; that is brought first if it is not here. Missing."""
         try:
-            yield
+            return take()
         except FileNotFoundError:
+            with contextlib.suppress(FileNotFoundError):
+                if self.beyond.bring(self, digest):
+                    return take()
             raise Missing(digest) from None
 
     @contextlib.contextmanager
@@ -120,15 +143,35 @@ class Store:
     def path(self, digest: Digest) -> Path:
         return self.root / "blobs" / digest.algorithm / digest.hex
 
-    def has(self, digest: Digest) -> bool:
+    def here(self, digest: Digest) -> bool:
+        """Returns whether the store has a file of the blob."""
         return self.path(digest).exists()
 
+    def has(self, digest: Digest) -> bool:
+        """Returns whether the blob is here, or can be expected to be brought."""
+        return self.here(digest) or self.beyond.size(digest) is not None
+
     def size(self, digest: Digest) -> int:
-        return self.stat(digest).st_size
+        """Returns the size of the blob in bytes. It is not brought for that. Missing."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError:
+            size = self.beyond.size(digest)
+            return self.stat(digest).st_size if size is None else size
 
     def stat(self, digest: Digest) -> os.stat_result:
-        with self._present(digest):
-            return os.stat(self.path(digest))
+        return self._present(digest, lambda: os.stat(self.path(digest)))
+
+    def gather(self, contents: Iterable[Content]) -> None:
+        """Brings what is not here of `contents`, side by side; what cannot be brought is missing later."""
+        blobs = {piece.blob for content in contents for piece in content if piece.blob is not None}
+        if absent := [blob for blob in sorted(blobs) if not self.here(blob)]:
+            self.beyond.bring_all(self, absent)
+
+    def finish(self) -> None:
+        """Waits for what is being given to others, within a bound."""
+        if self._beyond is not None:
+            self._beyond.finish()
 
     def put(self, data: bytes) -> Digest:
         """Stores `data`, unless it is there already, and returns its digest."""
@@ -172,14 +215,16 @@ class Store:
 
     def open(self, digest: Digest) -> BinaryIO:
         """Opens a blob, which is verified. Missing; Damaged."""
-        with self._present(digest):
-            return self.verified.open(digest)[0]
+        return self.open_verified(digest)[0]
+
+    def open_verified(self, digest: Digest) -> tuple[BinaryIO, Stamp]:
+        """Opens a blob, which is right while its file has the stamp. Missing; Damaged."""
+        return self._present(digest, lambda: self.verified.open(digest))
 
     @contextlib.contextmanager
     def open_checked(self, digest: Digest) -> Iterator[BinaryIO]:
         """Opens a blob for a longer use. Damaged also at the end, if the file changed meanwhile."""
-        with self._present(digest):
-            file, before = self.verified.open(digest)
+        file, before = self.open_verified(digest)
         with file:
             yield file
             if stamp(os.fstat(file.fileno())) != before:
@@ -192,15 +237,18 @@ class Store:
 
     def get(self, digest: Digest) -> bytes:
         """A small blob, whole and verified."""
-        with self._present(digest):
-            data = self.path(digest).read_bytes()
+        data = self._present(digest, self.path(digest).read_bytes)
         if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
             raise self.damaged(digest)
         return data
 
     def verify(self, digest: Digest) -> None:
-        """Read the blob `digest` and compare it with its name; Damaged if it is something else."""
-        with self._present(digest), open(self.path(digest), "rb") as file:
+        """Read the blob `digest` and compare it with its name; Damaged if it is something else. Missing if not here."""
+        try:
+            file = open(self.path(digest), "rb")
+        except FileNotFoundError:
+            raise Missing(digest) from None
+        with file:
             if hashlib.file_digest(file, digest.algorithm).hexdigest() != digest.hex:
                 raise self.damaged(digest)
 
@@ -283,18 +331,29 @@ class Store:
 
     # finished actions
 
-    def recall(self, key: str) -> Digest | None:
-        """Returns the result of the action `key`; None if it was not recorded, or its blob is gone."""
+    def recall(self, key: str, facts: Callable[[], dict[str, Any]] | None = None) -> Digest | None:
+        """Returns the result of the action `key`; None if it was not recorded, or its blob is gone.
+
+        facts: of the action, for a record from beyond; without it, others are not asked for one.
+        """
         record = self.record(key)
-        try:
-            if record is None or os.stat(self.path(record.result)).st_size != record.size:
+        if record is None or not self._is_whole(record):
+            if facts is None or (record := self.beyond.record(self, key)) is None:
                 return None
-        except OSError:
-            return None
+            self._note(key, record := record._replace(facts={**facts(), **record.facts}))
         with contextlib.suppress(StoreError):  # a store that only others may write can still be read
             self._leased()
         _touch(records.place(self.root, key))
         return record.result
+
+    def _is_whole(self, record: Record) -> bool:
+        """Returns whether the result is here, and all that it needs here or beyond."""
+        if absent := {blob: size for blob, size in record.blobs.items() if not self.here(blob)}:
+            return self.beyond.whole(self, absent)
+        try:
+            return os.stat(self.path(record.result)).st_size == record.size
+        except OSError:
+            return False
 
     def record(self, key: str) -> Record | None:
         """Returns the record of the action `key`, even if its result is gone; None if there is none."""
@@ -303,9 +362,20 @@ class Store:
         except OSError:
             return None
 
-    def remember(self, key: str, result: Digest, facts: Mapping[str, Any] | None = None) -> None:
+    def remember(self, key: str, result: Digest, facts: Mapping[str, Any] | None = None) -> Record:
         """Records that the action `key` gave `result`, which is in the store. facts: JSON values."""
         record = Record(result, self.size(result), dict(facts or {}))
+        if facts and self.beyond.keeps:
+            record = record._replace(blobs={blob: self.size(blob) for blob in references(self, result)})
+        self.keep(key, record)
+        return record
+
+    def keep(self, key: str, record: Record) -> None:
+        """Keeps `record` as that of the action `key`, and offers it to others."""
+        self._note(key, record)
+        self.beyond.offer(self, key, record)
+
+    def _note(self, key: str, record: Record) -> None:
         self.note(records.place(self.root, key), record.dump(key))
 
     def forget(self, key: str) -> None:

@@ -35,8 +35,10 @@ class Unlocked(NodekilnError):
 def stage(tasks: SpecTasks, step: Step) -> dict[str, Any]:
     """Performs the step's action, and returns what doit's state keeps of it."""
     action, damaged = tasks.action(step), damage_token(tasks.project.cache)
+    store = tasks.project.store
     try:
-        ran, warned = perform(tasks.project.store, action)
+        store.beyond.prepare(store, tasks.keys(step))
+        ran, warned = perform(store, action)
     except ImageError as error:
         # a stage knows an image that is its input by its digest alone
         raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None

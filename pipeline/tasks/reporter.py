@@ -189,7 +189,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
             say(f"warning: {text}", error=True)
         if self.events:
             count = f", {len(warned)} warning{'s' * (len(warned) > 1)}" if warned else ""
-            self.write(f"{counted(self.events)}{count} in {process.age():.2f} s\n")
+            self.write(f"{counted(self.events)}{count}{self.finish_shared()} in {process.age():.2f} s\n")
         if self.damaged:
             self.write("\n".join([f"damaged objects of the cache: {len(self.damaged)}", *self.damaged, ""]))
         if self.events:
@@ -197,6 +197,16 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         process.end_run()
         if self.bad_input:
             raise SystemExit(crash.BAD_INPUT)
+
+    def finish_shared(self) -> str:
+        """Waits for what is being pushed to shared caches; returns what came from there, for the summary."""
+        if "pipeline.shared.client" not in sys.modules:  # nothing was missing, and nothing made
+            return ""
+        from pipeline.shared.client import finish_all
+
+        counts = finish_all()
+        last_run.write_shared(self.folder, [vars(each) for each in counts])
+        return "".join(f" (shared: {each})" for each in counts)
 
     def tell_damage(self) -> None:
         """Warns of what was found damaged in the store since the last call."""

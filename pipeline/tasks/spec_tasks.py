@@ -54,6 +54,11 @@ class SpecTasks:
             raise BadInput(f"{self.project.path(self.name)} was edited meanwhile: {step.action} is gone; build again")
         return found
 
+    def keys(self, step: Step) -> list[str]:
+        """Returns the keys of all actions of the step's architecture. Any thread may call it."""
+        with self._guard:
+            return [action.key for action in self.actions[step.arch].values()]
+
     def fetches(self, step: Step) -> list[Action]:
         """Returns the actions of the step's architecture that fetch packages. Any thread may call it."""
         from pipeline.packages.fetch import fetch

@@ -173,14 +173,25 @@ def docker_registry(folder: Path, **settings: Any) -> Iterator[str]:
     with open(log, "wb") as out:
         process = subprocess.Popen([program, "serve", str(folder / "registry.yml")], stdout=out, stderr=out)
     try:
-        yield "127.0.0.1:" + _said(process, log, r"listening on 127\.0\.0\.1:(\d+)")
+        yield "127.0.0.1:" + said(process, log, r"listening on 127\.0\.0\.1:(\d+)")
     finally:
-        _end(process)
+        end(process)
 
 
 @contextlib.contextmanager
 def nginx(folder: Path, upstream: str, password_file: Path) -> Iterator[str]:
-    """nginx before a registry, asking for a password; the socket is bound here and handed down."""
+    """nginx before a registry, asking for a password."""
+    location = (
+        f"auth_basic registry; auth_basic_user_file {password_file};"
+        f" proxy_set_header Host $http_host; proxy_pass http://{upstream};"
+    )
+    with nginx_with(folder, location) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def nginx_with(folder: Path, location: str) -> Iterator[str]:
+    """nginx with the directives `location` for all paths; the socket is bound here and handed down."""
     program = need("nginx", package="nginx-light")
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as listener:
@@ -194,8 +205,7 @@ def nginx(folder: Path, upstream: str, password_file: Path) -> Iterator[str]:
             f"daemon off; {'user root; ' if os.getuid() == 0 else ''}pid {folder}/pid; error_log stderr notice;"
             f" worker_processes 1; events {{}}"
             f" http {{ access_log off; {paths} server {{ listen {address}; client_max_body_size 0;"
-            f" location / {{ auth_basic registry; auth_basic_user_file {password_file};"
-            f" proxy_set_header Host $http_host; proxy_pass http://{upstream}; }} }} }}"
+            f" location / {{ {location} }} }} }}"
         )
         log = folder / "nginx.log"
         with open(log, "wb") as out:
@@ -207,13 +217,13 @@ def nginx(folder: Path, upstream: str, password_file: Path) -> Iterator[str]:
                 stderr=out,
             )
         try:
-            _said(process, log, "(start worker process) ")
+            said(process, log, "(start worker process) ")
             yield address
         finally:
-            _end(process)
+            end(process)
 
 
-def _said(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
+def said(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
     """Wait until the server says in its log that it serves."""
     limit = patience.seconds(SECONDS)
     for _ in range(round(limit * 100)):
@@ -224,7 +234,7 @@ def _said(process: subprocess.Popen[bytes], log: Path, pattern: str) -> str:
     raise AssertionError(f"no server after {limit:.0f} s: {log.read_text()}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(10)
