@@ -15,6 +15,7 @@ from pipeline.project.project import Project
 from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
+    from pipeline.planning.bills import WantedBills
     from pipeline.planning.lock import Lock, LockRequest
     from pipeline.planning.signatures import Required, Signatures, Signed
     from pipeline.planning.trust_policy import Requirement
@@ -41,6 +42,7 @@ class Subject(NamedTuple):
     known: Signed
     wanted: list[LockRequest]
     required: Required
+    sbom: WantedBills
 
 
 @command(
@@ -80,26 +82,33 @@ def run(
 def _subject(project: Project, name: str) -> Subject:
     wanted: list[LockRequest] = []
     required: dict[str, Sequence[Requirement]] = {}
-    for target in project.targets(name):
+    targets = project.targets(name)
+    for target in targets:
         target.plan.missing(*target.spec.build.formats)  # plans the images that they need, too
         wanted += target.plan.images.wanted
         required |= target.plan.images.required
-    return Subject(name, project.lock_path(name), project.signed(name), wanted, required)
+    sbom = targets[0].plan.images.sbom
+    for target in targets:
+        sbom.places.update(target.plan.images.sbom.places)
+    return Subject(name, project.lock_path(name), project.signed(name), wanted, required, sbom)
 
 
 def _check(subjects: Sequence[Subject]) -> None:
     """Compares the locks with what names mean now, and with who signs them; Moved with the differences."""
+    from pipeline.planning import bills
+    from pipeline.planning.bills import NoBill
     from pipeline.planning.signatures import Signed, Untrusted
 
     meanings = _resolve(name for subject in subjects for name in subject.wanted)
     finder = _finder()
     moved: list[str] = []
-    for _, path, (known, evidence), wanted, required in subjects:
+    for _, path, (known, evidence), wanted, required, sbom in subjects:
         lines = [f"{name}: not locked" for name in wanted if known.get(name) is None]
         now = known.updated((name, meanings[name]) for name in wanted)
         try:
-            now = finder.update(Signed(now, evidence), required, lambda reference: True).lock
-        except Untrusted as error:
+            found = bills.update(Signed(now, evidence), sbom, lambda reference: True)
+            now = finder.update(found, required, lambda reference: True).lock
+        except (Untrusted, NoBill) as error:
             lines.append(printable(str(error)))
         lines += map(printable, _moved(known, now))
         if not lines:
@@ -133,7 +142,7 @@ def _update(project: Project, subjects: Sequence[Subject], names: str, allows: s
         for line in _moved(subject.known.lock, now.lock):
             say(printable(line))
         say(f"{path}: {len(subject.wanted)} names locked, {len(asked[name])} resolved now")
-        for line in _signers(now.lock):
+        for line in (*_signers(now.lock), *_bills(now)):
             say(printable(line))
         if warning := lock.release_warning(now.lock):
             say(f"warning: {path}: {warning}", error=True)
@@ -146,13 +155,14 @@ def _now(
     meanings: Mapping[LockRequest, Any],
     finder: Signatures,
 ) -> Signed:
-    """Returns the lock of a spec as it has to be, with the signatures that its rules need. Untrusted."""
-    from pipeline.planning import signatures
+    """Returns the lock of a spec as it has to be, with the signatures and bills that it needs. Untrusted; NoBill."""
+    from pipeline.planning import bills, signatures
 
     lock = known.lock.updated((each, meanings[each]) for each in asked).only(subject.wanted)
     lock = signatures.without_others(lock, subject.required)
     references = {each.name for each in asked}
-    return finder.update(signatures.Signed(lock, known.evidence), subject.required, references.__contains__)
+    found = bills.update(signatures.Signed(lock, known.evidence), subject.sbom, references.__contains__)
+    return finder.update(found, subject.required, references.__contains__)
 
 
 def _finder() -> Signatures:
@@ -169,6 +179,23 @@ def _signers(lock: Lock) -> Iterator[str]:
         if records := lock.signatures(reference):
             signers = dict.fromkeys(f"{each['signer']} ({each['kind']}, {each['time'][:10]})" for each in records)
             yield f"{reference}: signed by {', '.join(signers)}"
+
+
+def _bills(known: Signed) -> Iterator[str]:
+    """Yields a line for each image whose bills of materials are locked."""
+    from pipeline.planning import bills
+
+    for reference in sorted(known.lock.images):
+        records = known.lock.bills(reference)
+        if records:
+            count = bills.packages(known, reference)
+            yield f"{reference}: {_plural(len(records), 'bill')} of materials, {_plural(count, 'package')}"
+        elif records is not None:
+            yield f"{reference}: no bill of materials"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _resolve(names: Iterable[LockRequest]) -> dict[LockRequest, Any]:
@@ -199,7 +226,7 @@ def _check_newer(
 
     lines = [
         f"{path}: {line}"
-        for name, path, (known, _), _, _ in subjects
+        for name, path, (known, _), *_ in subjects
         for line in lock.downgrades(known, known.updated((each, meanings[each]) for each in asked[name]))
     ]
     if lines:
@@ -223,6 +250,7 @@ def _moved(before: Lock, now: Lock) -> Iterator[str]:
         for arch in sorted(old.keys() & new.keys()):
             yield from _image_moved(f"{name} ({arch})", old[arch], new[arch])
         yield from _signers_moved(name, before.signatures(name), now.signatures(name))
+        yield from _bills_moved(name, before.bills(name) or (), now.bills(name) or ())
     for name in sorted(before.packages.keys() & now.packages.keys()):
         old, new = before.packages[name], now.packages[name]
         for arch in sorted(old.keys() & new.keys()):
@@ -267,6 +295,13 @@ def _signers_moved(name: str, old: Sequence[Mapping[str, Any]], new: Sequence[Ma
         if before != after:
             lists = [", ".join(sorted(signers)) or "nobody" for signers in (before, after)]
             yield f"{name}: signed for {rule!r} by {lists[0]} -> {lists[1]}"
+
+
+def _bills_moved(name: str, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yields a line if the bills of materials of an image differ."""
+    before, after = (sorted({each["digest"] for each in records}) for records in (old, new))
+    if before != after:
+        yield f"{name}: bills of materials {', '.join(before) or 'none'} -> {', '.join(after) or 'none'}"
 
 
 def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -29,6 +29,7 @@ TYPES = {
     "recipe": "container",
     "files": "data",
     "made": "data",
+    "listed": "library",
 }
 """Kind of origin -> type of component."""
 
@@ -86,6 +87,8 @@ def _component(name: str, part: Part, paths: list[str]) -> dict[str, Any]:
     properties += [{"name": "nodekiln:image", "value": way} for way in part.within]
     if part.boots:
         properties.append({"name": "nodekiln:role", "value": "boot"})
+    if origin.kind == "listed":
+        properties.append({"name": "nodekiln:role", "value": "listed"})
     if properties:
         component["properties"] = properties
     if paths:

@@ -104,6 +104,8 @@ def _package(name: str, part: Part, owned: Iterable[OwnedFile]) -> dict[str, Any
         package["checksums"] = [{"algorithm": "SHA256", "checksumValue": origin.digest.partition(":")[2]}]
     if origin.source and (origin.source, origin.source_version) != (origin.name, origin.version):
         package["sourceInfo"] = f"built from source package {origin.source} {origin.source_version}"
+    if origin.kind == "listed":
+        package["comment"] = "Named by a bill of materials of its image; no file is attributed to it."
     if part.boots:
         package["comment"] = "Starts the node; not in its root file system."
     if origin.kind in PURPOSES:

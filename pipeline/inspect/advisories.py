@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.model.errors import BadInput
-from pipeline.packages.version import is_older
+from pipeline.packages import apk_version, version
 
 SEVERITIES = ("unknown", "unimportant", "low", "medium", "high", "critical")
 """From the least on. A severity that a database does not have is unknown."""
@@ -23,6 +23,8 @@ SIZE_LIMIT = 1 << 30
 CODENAMES = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14", "focal": "20.04", "jammy": "22.04",
              "noble": "24.04"}  # fmt: skip
 """Codename of a release -> its number, as OSV's ecosystems have it."""
+ALPINE = "alpine"
+"""The distribution whose versions have the order of apk."""
 WORDS = {"moderate": "medium", "negligible": "unimportant"}
 """Other words for severities."""
 
@@ -43,15 +45,16 @@ class Advisory(NamedTuple):
     last: str = ""
     versions: tuple[str, ...] = ()
 
-    def affects(self, version: str) -> bool:
-        """Returns whether a version of the source package is affected; by the order of Debian's versions."""
-        if version in self.versions:
+    def affects(self, installed: str) -> bool:
+        """Returns whether a version of the source package is affected; by the order of its distribution's versions."""
+        is_older = apk_version.is_older if self.distribution == ALPINE else version.is_older
+        if installed in self.versions:
             return True
         if self.versions and not (self.introduced or self.fixed or self.last):
             return False
-        since = not is_older(version, self.introduced) if self.introduced not in ("", "0") else True
-        before = is_older(version, self.fixed) if self.fixed else True
-        until = not is_older(self.last, version) if self.last else True
+        since = not is_older(installed, self.introduced) if self.introduced not in ("", "0") else True
+        before = is_older(installed, self.fixed) if self.fixed else True
+        until = not is_older(self.last, installed) if self.last else True
         return since and before and until
 
 

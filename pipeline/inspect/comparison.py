@@ -33,7 +33,7 @@ class Side(NamedTuple):
 
     name: as the user wrote it. files: name -> output file. stages: name -> digest of its result, inputs first.
     root: the root file system. boot: files beside it (kernel, command line, boot loader). config: the kernel's.
-    packages: `container: name` -> version.
+    packages: `container: name` -> version. owners: path -> the package, image or recipe that it came from.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Side(NamedTuple):
     boot: Mapping[str, Node]
     config: str
     packages: Mapping[str, str]
+    owners: Mapping[str, str] = {}
 
 
 class Comparison(NamedTuple):
@@ -160,20 +161,27 @@ def _containers(left: Side, right: Side) -> Iterator[Change]:
 
 
 def _files(left: Side, right: Side) -> Iterator[Change]:
-    """Yields paths that only one side has, and changed fields and contents of the others.
+    """Yields paths that only one side has, and changed fields and contents of the others, each with its owner.
 
     A field that only one of the two structures has is not compared.
     """
     for path in sorted(left.root.keys() | right.root.keys()):
-        ours, theirs = left.root.get(path), right.root.get(path)
-        if ours is None or theirs is None or ours.kind != theirs.kind:
-            yield Change(path, _description(ours), _description(theirs))
-            continue
-        for field in ours.properties:
-            if field in theirs.properties and ours.properties[field] != theirs.properties[field]:
-                yield Change(f"{path} ({field})", str(ours.properties[field]), str(theirs.properties[field]))
-        if ours.content is not None and theirs.content is not None:
-            yield from _contents(path, ours.content, theirs.content)
+        owner = right.owners.get(path) or left.owners.get(path)
+        for change in _file(path, left, right):
+            yield change._replace(what=f"{change.what} [{owner}]") if owner else change
+
+
+def _file(path: str, left: Side, right: Side) -> Iterator[Change]:
+    """Yields the changes of a path."""
+    ours, theirs = left.root.get(path), right.root.get(path)
+    if ours is None or theirs is None or ours.kind != theirs.kind:
+        yield Change(path, _description(ours), _description(theirs))
+        return
+    for field in ours.properties:
+        if field in theirs.properties and ours.properties[field] != theirs.properties[field]:
+            yield Change(f"{path} ({field})", str(ours.properties[field]), str(theirs.properties[field]))
+    if ours.content is not None and theirs.content is not None:
+        yield from _contents(path, ours.content, theirs.content)
 
 
 def _contents(path: str, left: View, right: View) -> Iterator[Change]:

@@ -17,12 +17,15 @@ from pipeline.inspect.record import BuildRecord
 from pipeline.kernel import boot_files
 from pipeline.model.digest import Digest, InvalidDigest
 from pipeline.model.errors import BadInput
+from pipeline.model.origins import Origin
 from pipeline.project.publish import MANIFEST
 from pipeline.readers import HEADER, Listing, Node, look_into
 from pipeline.readers.view import HostFile, View
 from pipeline.store import Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
+SHORT = 19
+"""Number of characters of a layer's digest that are shown."""
 DEEPEST = 8
 """Maximum nesting of structures around a kernel and its command line."""
 ROOTS = ("archives", "cpio", "squashfs", "erofs", "ext4")
@@ -65,6 +68,7 @@ def of_record(store: Store, name: str, record: BuildRecord) -> Side:
         stages={stage: stages[stage]["result"] for stage in order if stages[stage]["result"]},
         packages={**recorded, **files.packages},
         config=files.config or _kernel_config(store, stages),
+        owners=_recorded_owners(store, stages),
     )
 
 
@@ -163,6 +167,24 @@ def _recorded_packages(store: Store, stages: Mapping[str, Any]) -> Iterator[tupl
         for package in params.get("packages", ()):
             if isinstance(package, dict) and "version" in package:
                 yield f"{params.get('recipe', '')}: {package['name']}", package["version"]
+
+
+def _recorded_owners(store: Store, stages: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> its owner, of a build with a bill of materials; {} if there is none, or the store has lost it."""
+    from pipeline.recipe import ownership
+
+    result = stages.get("origins", {}).get("result")
+    if not result or not store.has(Digest(result)):
+        return {}
+    return {path: _owner(origin) for path, origin in ownership.load(store, Digest(result)).items()}
+
+
+def _owner(origin: Origin) -> str:
+    """Returns the package with its version, the image with its layer, or what else an origin is."""
+    if origin.kind == "image":
+        return f"{origin.name} {origin.layer[:SHORT]}"
+    kind = {"recipe": "recipe ", "files": "files of "}.get(origin.kind, "")
+    return f"{kind}{origin.name or 'nodekiln'} {origin.version}".rstrip()
 
 
 def _kernel_config(store: Store, stages: Mapping[str, Any]) -> str:

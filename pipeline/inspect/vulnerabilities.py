@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.inspect.advisories import CODENAMES, SEVERITIES, Advisory
+from pipeline.inspect.advisories import ALPINE, CODENAMES, SEVERITIES, Advisory
 from pipeline.model.errors import BadInput
 from pipeline.model.origins import Origin
 from pipeline.stages.inventory import Inventory
@@ -90,7 +90,7 @@ def report(title: str, node: Inventory, advisories: Sequence[Advisory], accept: 
     groups: dict[tuple[str, str, str, str], set[str]] = {}
     unexamined = set()
     for part in node.parts:
-        if part.origin.kind == "deb" and _releases(part.origin) & covered:
+        if part.origin.kind in ("deb", "apk") and _releases(part.origin) & covered:
             groups.setdefault(_group(part.origin), set()).add(part.origin.name)
         elif part.origin.kind in ("deb", "apk"):
             unexamined.add(f"{part.origin.name} ({part.origin.distribution} {part.origin.release})")
@@ -103,9 +103,14 @@ def report(title: str, node: Inventory, advisories: Sequence[Advisory], accept: 
 
 
 def _releases(origin: Origin) -> set[tuple[str, str]]:
-    """Returns distribution and release of a package, by codename and by number."""
-    names = {origin.release, CODENAMES.get(origin.release, origin.release)}
-    return {(origin.distribution, name) for name in names}
+    """Returns distribution and release of a package, by each of the release's names."""
+    return {(origin.distribution, name) for name in _names(origin.distribution, origin.release)}
+
+
+def _names(distribution: str, release: str) -> set[str]:
+    """Returns the names of a release in databases: its codename and its number; `v3.20` for Alpine 3.20.1."""
+    branch = {"v" + ".".join(release.split(".")[:2])} if distribution == ALPINE else set()
+    return {release, CODENAMES.get(release, release), *branch}
 
 
 def _group(origin: Origin) -> tuple[str, str, str, str]:
@@ -124,7 +129,7 @@ def _of_source(
     """Returns the vulnerabilities of a source package, each once, with its worst severity."""
     distribution, release, source, version = group
     worst: dict[str, Advisory] = {}
-    for name in sorted({release, CODENAMES.get(release, release)}):
+    for name in sorted(_names(distribution, release)):
         for each in known.get((distribution, name, source), ()):
             other = worst.get(each.name)
             if each.affects(version) and (other is None or _rank(other) < _rank(each)):

@@ -13,14 +13,14 @@ from typing import Any, Literal, NamedTuple
 from pipeline.model.digest import canonical_json
 from pipeline.model.tree import Entry, File
 
-Kind = Literal["deb", "apk", "image", "recipe", "files", "made"]
+Kind = Literal["deb", "apk", "image", "recipe", "files", "made", "listed"]
 
 
 class Origin(NamedTuple):
     """The origin of an entry. Fields that a kind does not have are empty.
 
     deb, apk: a package. image: a layer of an image. recipe: a recipe's own file. files: an entry of the spec's `files`.
-    made: nodekiln itself.
+    made: nodekiln itself. listed: a package that only a bill of materials of its image names, and that owns no path.
     """
 
     kind: Kind
@@ -46,6 +46,8 @@ class Origin(NamedTuple):
     """Version of its source package."""
     licenses: tuple[str, ...] = ()
     """Short names of its licences, sorted; () if they are unknown."""
+    url: str = ""
+    """Package URL, of a package that a bill of materials names."""
 
 
 MADE = Origin("made")

@@ -1,4 +1,5 @@
-"""Signatures of an image, found and fetched. Digests are verified here; signatures are not (pipeline.trust).
+"""Signatures and bills of materials of an image, found and fetched. Digests are verified here; signatures are not
+(pipeline.trust).
 
 | where | kept by |
 |---|---|
@@ -9,11 +10,12 @@
 
 Lists are not believed: each manifest in them is opened, whatever artifact type its descriptor states, and the media
 type of a layer decides. All sources of an image are asked, since a mirror may have the image and not its signatures.
+A bill of materials is a referrer that states its subject: nothing else ties it to the image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.model.digest import Digest, is_digest
@@ -27,12 +29,14 @@ from pipeline.oci.registry import Registry
 from pipeline.oci.source import Source, sources
 from pipeline.trust.evidence import ANNOTATIONS, KINDS, Evidence
 
+BILLS_LIMIT = 16
+"""Maximum number of bills of materials of an image."""
 SIGNATURES_LIMIT = 100
 """Maximum number of signatures of an image (CVE-2023-33957)."""
 SIGNATURE_LIMIT = 4 << 20
 """Maximum size of a signature, in bytes."""
 TOTAL_LIMIT = 64 << 20
-"""Maximum size of all signatures of an image and of their manifests, in bytes."""
+"""Maximum size of all signatures (or bills) of an image and of their manifests, in bytes."""
 REFERRERS_LIMIT = 1000
 """Maximum number of manifests that are opened to look for signatures of an image: most hold SBOMs and the like."""
 PAGES_LIMIT = 32
@@ -49,6 +53,14 @@ class FoundSignature(NamedTuple):
     source: str
 
 
+class FoundBill(NamedTuple):
+    """A bill of materials. subject: digest of the manifest or index that it is a referrer of."""
+
+    subject: Digest
+    media_type: str
+    data: bytes
+
+
 class Search(NamedTuple):
     """The signatures of an image. asked: sources. faults: what could not be read, each in a line."""
 
@@ -58,8 +70,23 @@ class Search(NamedTuple):
 
     def described(self) -> str:
         """Returns the sources that were asked, and some faults, for a message."""
-        faults = "".join(f"; {each}" for each in self.faults[:SHOWN])
-        return f"asked: {', '.join(self.asked)}{faults}"
+        return _described(self.asked, self.faults)
+
+
+class BillSearch(NamedTuple):
+    """The bills of materials of an image, sorted by subject and digest. asked, faults: as of Search."""
+
+    bills: tuple[FoundBill, ...]
+    asked: tuple[str, ...]
+    faults: tuple[str, ...]
+
+    def described(self) -> str:
+        """Returns the sources that were asked, and some faults, for a message."""
+        return _described(self.asked, self.faults)
+
+
+def _described(asked: Sequence[str], faults: Sequence[str]) -> str:
+    return f"asked: {', '.join(asked)}" + "".join(f"; {each}" for each in faults[:SHOWN])
 
 
 def find(image: Reference, subjects: Sequence[Digest], mirrors: mirror.Mirrors | None = None) -> Search:
@@ -68,11 +95,28 @@ def find(image: Reference, subjects: Sequence[Digest], mirrors: mirror.Mirrors |
     Refusal beyond the limits. What cannot be read, as from a mirror that does not answer, is a fault in the result.
     """
     places = sources(image, mirrors)
-    search = _Search()
-    for source in places:
-        for subject in subjects:
-            search.look(source, subject)
-    return Search(tuple(search.signatures.values()), tuple(map(str, places)), tuple(dict.fromkeys(search.faults)))
+    search = _Search(_SIGNATURES)
+    search.look(places, subjects)
+    return Search(tuple(search.found.values()), tuple(map(str, places)), tuple(dict.fromkeys(search.faults)))
+
+
+def bills(
+    image: Reference,
+    subjects: Sequence[Digest],
+    media_types: Container[str],
+    size: int,
+    mirrors: mirror.Mirrors | None = None,
+) -> BillSearch:
+    """Returns the bills of materials of `subjects`, from all sources of `image`, as `find` does with signatures.
+
+    size: maximum size of one, in bytes. Refusal beyond the limits.
+    """
+    places = sources(image, mirrors)
+    search = _Search(_Wanted("bills of materials", media_types, BILLS_LIMIT, size, (_by_api, _by_tag, _by_layout)))
+    search.look(places, subjects)
+    found = (FoundBill(each.subject, each.evidence.media_type, each.evidence.data) for each in search.found.values())
+    rows = sorted(found, key=lambda each: (each.subject, Digest.of(each.data)))
+    return BillSearch(tuple(rows), tuple(map(str, places)), tuple(dict.fromkeys(search.faults)))
 
 
 def documents(
@@ -99,15 +143,21 @@ def documents(
 class _Search:
     """A search in progress, with what is left of its limits."""
 
-    def __init__(self) -> None:
-        self.signatures: dict[tuple[Digest, Digest], FoundSignature] = {}
+    def __init__(self, wanted: _Wanted) -> None:
+        self.found: dict[tuple[Digest, Digest], FoundSignature] = {}
         self.faults: list[str] = []
+        self._wanted = wanted
         self._opened: set[tuple[Digest, Digest]] = set()
         self._bytes = 0
 
-    def look(self, source: Source, subject: Digest) -> None:
-        """Adds the signatures of `subject` that `source` has."""
-        for listing in _LISTINGS:
+    def look(self, places: Iterable[Source], subjects: Sequence[Digest]) -> None:
+        """Adds what `places` have of `subjects`."""
+        for source in places:
+            for subject in subjects:
+                self._look(source, subject)
+
+    def _look(self, source: Source, subject: Digest) -> None:
+        for listing in self._wanted.listings:
             try:
                 for candidate in listing(source, subject):
                     self._open(source, subject, candidate)
@@ -119,7 +169,7 @@ class _Search:
                 self.faults.append(str(error))
 
     def _open(self, source: Source, subject: Digest, candidate: _Candidate) -> None:
-        """Adds the signatures in the manifest `candidate`, unless it states another subject."""
+        """Adds what is wanted in the manifest `candidate`, unless it states another subject."""
         if (subject, candidate.digest) in self._opened:
             return
         self._opened.add((subject, candidate.digest))
@@ -131,7 +181,7 @@ class _Search:
                 return
             unsafe = manifests.decode(fetched.data, str(source))
             stated = _subject(unsafe)
-            if stated == subject or (stated is None and candidate.may_lack_subject):
+            if stated == subject or (stated is None and candidate.may_lack_subject and self._wanted.may_lack_subject):
                 for layer, annotations in zip(fetched.document.layers, _annotations(unsafe), strict=True):
                     self._take(source, subject, layer, annotations)
             elif not candidate.may_lack_subject:
@@ -144,19 +194,18 @@ class _Search:
     def _take(
         self, source: Source, subject: Digest, layer: Descriptor, annotations: tuple[tuple[str, str], ...]
     ) -> None:
-        if layer.media_type not in KINDS:
+        noun, media_types, number, size = self._wanted[:4]
+        if layer.media_type not in media_types:
             return
-        _limit(
-            len(self.signatures) < SIGNATURES_LIMIT, f"{source}: more than {SIGNATURES_LIMIT} signatures of {subject}"
-        )
+        _limit(len(self.found) < number, f"{source}: more than {number} {noun} of {subject}")
         self._count(source, layer.size)
-        data = fetch.small([source], layer, SIGNATURE_LIMIT, f"{source}: signature of {subject}")
+        data = fetch.small([source], layer, size, f"{source}: {noun} of {subject}")
         evidence = Evidence(layer.media_type, data, annotations)
-        self.signatures.setdefault((subject, evidence.digest), FoundSignature(subject, evidence, str(source)))
+        self.found.setdefault((subject, evidence.digest), FoundSignature(subject, evidence, str(source)))
 
     def _count(self, source: Source, size: int) -> None:
         self._bytes += size
-        _limit(self._bytes <= TOTAL_LIMIT, f"{source}: signatures of more than {TOTAL_LIMIT} bytes")
+        _limit(self._bytes <= TOTAL_LIMIT, f"{source}: {self._wanted.noun} of more than {TOTAL_LIMIT} bytes")
 
 
 class _BeyondLimit(ImageError):
@@ -167,6 +216,20 @@ class _Candidate(NamedTuple):
     """A manifest that may hold signatures. may_lack_subject: it is listed by a name, or may be anything."""
 
     digest: Digest
+    may_lack_subject: bool = False
+
+
+class _Wanted(NamedTuple):
+    """The object of a search. number, size: its limits. listings: the places that are looked into.
+
+    may_lack_subject: a manifest that states no subject counts where it is listed by a name.
+    """
+
+    noun: str
+    media_types: Container[str]
+    number: int
+    size: int
+    listings: Sequence[Callable[[Source, Digest], Iterator[_Candidate]]]
     may_lack_subject: bool = False
 
 
@@ -211,6 +274,7 @@ def _by_layout(source: Source, subject: Digest) -> Iterator[_Candidate]:
 
 _LISTINGS = (_by_api, _by_tag, _by_cosign_tag, _by_layout)
 """The places where signatures are, in the order in which they are looked into."""
+_SIGNATURES = _Wanted("signatures", KINDS, SIGNATURES_LIMIT, SIGNATURE_LIMIT, _LISTINGS, may_lack_subject=True)
 
 
 def tag(subject: Digest) -> str:

@@ -14,5 +14,7 @@ fetch         stage: packages by hash                               -> NAME.deb
 snapshot      the archive of old versions
 copyright     licences of a package
 installed     packages in the databases of a root, with their files
+apk_version   the order of versions of Alpine's packages
+bill          packages that a bill of materials by others names
 unavailable   locked packages that no place has any more, and the command that replaces them
 """

@@ -15,6 +15,8 @@ STATUS_FOLDER = "var/lib/dpkg/status.d/"
 PATHS = "var/lib/dpkg/info/"
 APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+DATABASE_LIMIT = 64 << 20
+"""Maximum size of a package database that is read, in bytes: ten times that of a full desktop."""
 
 _FIELD = re.compile(r"^([A-Za-z-]+):[ \t]*(.*)$", re.MULTILINE)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.engine.action import Action
+from pipeline.engine.action import Action, closure
 from pipeline.host import containment, tracked
 from pipeline.host.shipped import SHIPPED
 from pipeline.language.problem import suggestion
@@ -14,11 +14,13 @@ from pipeline.model.errors import BadInput
 from pipeline.oci import reference as references
 from pipeline.packages import sources
 from pipeline.packages.sources import Sources
-from pipeline.planning import signatures, trust_policy
+from pipeline.planning import bills, signatures, trust_policy
+from pipeline.planning.bills import WantedBills
 from pipeline.planning.lock import Lock, LockRequest
 from pipeline.planning.trust_policy import Requirement, TrustPolicy
 from pipeline.spec.components import Image
 from pipeline.spec.spec import Spec
+from pipeline.stages import bills as listed
 from pipeline.stages import origins, pull
 from pipeline.trust.evidence import EvidenceFile
 
@@ -40,7 +42,7 @@ class Images:
     """The images that a plan names, each once: `images(reference)`.
 
     wanted: all names that a lock has to explain. missing: those that it does not, with the actions that wait for it.
-    required: the rules about signers that have to hold, by reference.
+    required: the rules about signers that have to hold, by reference. sbom: images whose bills of materials are wanted.
     """
 
     def __init__(self, spec: Spec, lock: Lock, arch: str) -> None:
@@ -49,6 +51,8 @@ class Images:
         self.wanted: list[LockRequest] = []
         self.missing: dict[Action, LockRequest] = {}
         self.required: dict[str, tuple[Requirement, ...]] = {}
+        self.sbom = WantedBills(spec)
+        self._bills: dict[Action, Action] = {}
 
     @cached_property
     def policy(self) -> TrustPolicy | None:
@@ -72,7 +76,18 @@ class Images:
         manifest = self._locked(Action(f"pull/{title}", pull.pull, params, trusted), request)
         tree = Action(f"unpack/{title}", pull.unpack, {}, (manifest,))
         owners = Action(f"origins/{title}", origins.image, {"reference": full}, (manifest, tree))
+        if (place := self.sbom.want(full)) is not None:
+            params = {
+                "reference": full,
+                "bills": bills.parameter(self._lock.bills(full), full, meaning, self._evidence),
+            }
+            self._bills[manifest] = Action(f"bills/{title}", listed.bills, params, (tree,), lambda path: place)
         return Image(full, manifest, tree, owners)
+
+    def bills(self, trees: Iterable[Action]) -> tuple[Action, ...]:
+        """The actions that give what bills of materials name of the images that `trees` are made of, by name."""
+        found = {self._bills[each] for each in closure(*trees) if each in self._bills}
+        return tuple(sorted(found, key=lambda action: action.name))
 
     def _trusted(self, reference: str, manifest: str, title: str) -> tuple[Action, ...]:
         """The action that verifies the signatures of an image; () if no rule is about it. NoImage; Problems."""
@@ -89,7 +104,7 @@ class Images:
             "image": reference,
             "manifest": manifest,
             "rules": [each.parameter() for each in required],
-            **signatures.parameters(self._lock.signatures(reference), self._file, manifest),
+            **signatures.parameters(self._lock.signatures(reference), self._evidence(), manifest),
         }
         return (
             Action(f"trusted/{title}", trusted.trusted, params, (), lambda path: str(required[int(path[0])].place)),
@@ -98,6 +113,9 @@ class Images:
     @cached_property
     def _file(self) -> EvidenceFile:
         return trust_policy.evidence(trust_policy.evidence_path(self._spec))
+
+    def _evidence(self) -> EvidenceFile:
+        return self._file
 
     def _from_recipe(self, reference: str, arch: str) -> Image:
         from pipeline.recipe import actions as recipes

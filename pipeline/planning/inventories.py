@@ -21,12 +21,15 @@ MADE = {"kind": "made"}
 
 
 def inventory_of(products: Products) -> Action:
-    """Returns the action for the inventory of the root file system, and of what starts it in the spec's formats."""
+    """Returns the action for the inventory of the root file system, of what starts it in the spec's formats, and of
+    what bills of materials of its images name."""
     owners = Action("origins", origins.node, {}, (products.rootfs, *map(_origins, products.components)))
     loaders = list(_boot_images(products.spec, products.images))
     pairs = (action for image in loaders for action in (image.tree, _of_image(image)))
     params = {"name": products.spec.name, "arch": products.arch, "epoch": products.epoch}
-    return Action("inventory", inventory.inventory, params, (products.rootfs, owners, *pairs))
+    bills = products.images.bills([products.rootfs, *(image.tree for image in loaders)])
+    count = {"bills": len(bills)} if bills else {}
+    return Action("inventory", inventory.inventory, params | count, (products.rootfs, owners, *pairs, *bills))
 
 
 def _origins(component: Component) -> Action:

@@ -3,7 +3,8 @@
 `specs/NAME.lock` is sorted JSON with a value a line, for version control:
 
     images    reference -> index digest, and for each architecture the manifest, config, layers and the image's settings
-              (`facts`: for people; a build reads the manifest); signatures, where a rule needs them (signatures.py)
+              (`facts`: for people; a build reads the manifest); signatures, where a rule needs them (signatures.py);
+              bills of materials, where build.sbom asks for them (bills.py)
     packages  recipe -> for each architecture the request, the packages that it was resolved to, and of every suite that
               was looked into its date, who signed it, and the digests of what was signed
 """
@@ -29,6 +30,7 @@ VERSION = 1
 ANY = None
 """Stands for every key of an object in SHAPE."""
 _SIGNATURES = [{"rule": str, "signer": str, "kind": str, "time": str, "subject": Digest, "evidence": Digest}]
+_BILLS = [{"subject": Digest, "digest": Digest, "mediaType": str}]
 _IMAGE = {"manifest": Digest, "config": dict, "layers": [{"size": int, "digest": Digest}]}
 _RECIPE = {"request": str, "packages": [{"name": str, "version": str}]}
 _ARCHIVES = {
@@ -95,6 +97,11 @@ class Lock(NamedTuple):
         """The records of the signatures of an image (pipeline.planning.signatures)."""
         return list(self.images.get(reference, {}).get("signatures", ()))
 
+    def bills(self, reference: str) -> list[Mapping[str, Any]] | None:
+        """The records of the bills of materials of an image (pipeline.planning.bills); None if nobody looked."""
+        records: list[Mapping[str, Any]] | None = self.images.get(reference, {}).get("bills")
+        return records
+
     def archives(self, recipe: str, arch: str) -> Mapping[str, Any]:
         """The suites that a recipe's packages were chosen from, and who signed them; {} in locks without that."""
         found: Mapping[str, Any] = self.packages.get(recipe, {}).get(arch, {}).get("archives", {})
@@ -102,8 +109,15 @@ class Lock(NamedTuple):
 
     def with_signatures(self, reference: str, records: Sequence[Mapping[str, Any]]) -> Lock:
         """This lock with `records` as the signatures of an image."""
-        image = {key: value for key, value in self.images[reference].items() if key != "signatures"}
-        return self._replace(images={**self.images, reference: image | ({"signatures": records} if records else {})})
+        return self._with(reference, "signatures", records or None)
+
+    def with_bills(self, reference: str, records: Sequence[Mapping[str, Any]] | None) -> Lock:
+        """This lock with `records` as the bills of materials of an image; None: as if nobody had looked."""
+        return self._with(reference, "bills", records)
+
+    def _with(self, reference: str, name: str, records: Sequence[Mapping[str, Any]] | None) -> Lock:
+        image = {key: value for key, value in self.images[reference].items() if key != name}
+        return self._replace(images={**self.images, reference: image | ({} if records is None else {name: records})})
 
     def updated(self, meanings: Iterable[tuple[LockRequest, Any]]) -> Lock:
         """This lock with the new meanings of names."""
@@ -197,10 +211,11 @@ def _differences(value: Any, shape: Any, where: str) -> Iterator[str]:
 
 
 def _wrong_signatures(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the differences of the records of signatures from their shape."""
+    """Yields the differences of the records of signatures and bills of materials from their shape."""
     for reference, image in document["images"].items():
         where = f"['images'][{reference!a}]['signatures']"
         yield from _differences(image.get("signatures", []), _SIGNATURES, where)
+        yield from _differences(image.get("bills", []), _BILLS, f"['images'][{reference!a}]['bills']")
         for number, record in enumerate(image.get("signatures", [])):
             try:
                 seconds(record["time"])

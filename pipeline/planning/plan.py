@@ -132,6 +132,8 @@ def plan(spec: Spec, lock: Lock, arch: str) -> Plan:
         raise Problems(problems)
     epoch = _epoch(spec)
     components = tuple(sections.components(Context(spec, images, epoch, arch)))
+    if problems := list(images.sbom.problems()):
+        raise Problems(problems)
     return Plan(spec, arch, images, components, Products(spec, arch, components, images, epoch))
 
 

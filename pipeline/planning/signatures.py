@@ -21,7 +21,7 @@ from pipeline.model.errors import BadInput
 from pipeline.planning import lock as locks
 from pipeline.planning.lock import Lock, LockError
 from pipeline.planning.trust_policy import Requirement
-from pipeline.trust.evidence import EvidenceFile, way
+from pipeline.trust.evidence import LARGEST_FILE, EvidenceFile, way
 
 if TYPE_CHECKING:
     from pipeline.oci.referrers import Search
@@ -72,11 +72,16 @@ def described(signer: Any) -> str:
 
 
 def write(path: Path, file: EvidenceFile) -> None:
-    """Writes a file of evidence atomically, or removes one without entries. An equal file is not touched."""
-    if not file.signatures:
+    """Writes a file of evidence atomically, or removes one without entries. An equal file is not touched.
+
+    BadInput if it is too large to be read again.
+    """
+    if not any(file):
         path.unlink(missing_ok=True)
         return
     text = file.text()
+    if len(text) > LARGEST_FILE:
+        raise BadInput(f"{path}: signatures and bills of materials of more than {LARGEST_FILE} bytes")
     if not path.exists() or path.read_text() != text:
         with locks.writing:
             atomic.write(path, text)
@@ -110,7 +115,7 @@ class Signatures:
         for reference in sorted(required.keys() & lock.images.keys()):
             records, more = self._of_image(known, reference, required[reference], is_asked(reference))
             lock, evidence = lock.with_signatures(reference, records), evidence.joined(more)
-        return Signed(lock, evidence.only(_digests(lock)))
+        return Signed(lock, evidence.only(digests(lock)))
 
     def _of_image(
         self, known: Signed, reference: str, rules: Sequence[Requirement], is_asked: bool
@@ -231,11 +236,13 @@ def _record(rule: str, verified: Verified, now: int) -> dict[str, Any]:
     }
 
 
-def _digests(lock: Lock) -> set[str]:
-    """Returns the digests in a file of evidence that the signatures of `lock` need."""
+def digests(lock: Lock) -> set[str]:
+    """Returns the digests in a file of evidence that the signatures and bills of materials of `lock` need."""
     digests = set()
     for reference, image in lock.images.items():
-        for record in lock.signatures(reference):
-            digests |= {record["evidence"], record["subject"], image.get("index")}
+        bills = lock.bills(reference) or ()
+        digests |= {record["digest"] for record in bills} | {each["evidence"] for each in lock.signatures(reference)}
+        for record in (*lock.signatures(reference), *bills):
+            digests |= {record["subject"], image.get("index")}
             digests |= {entry["manifest"] for entry in image["platforms"].values()}
     return digests

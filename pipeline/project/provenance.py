@@ -25,7 +25,8 @@ Dependency = Mapping[str, Any]
 
 
 def dependencies(lock: Lock, arch: str) -> list[Dependency]:
-    """Returns what a lock has for an architecture: images by the digest of their manifest, packages by SHA-256."""
+    """Returns what a lock has for an architecture: images by the digest of their manifest, with their bills of
+    materials, and packages by SHA-256."""
     found = {
         (str(each["uri"]), json.dumps(each["digest"])): each for each in (*_images(lock, arch), *_packages(lock, arch))
     }
@@ -79,6 +80,9 @@ def _images(lock: Lock, arch: str) -> Iterator[Dependency]:
     for reference, image in lock.images.items():
         if arch in image["platforms"]:
             yield {"uri": f"docker://{reference}", "digest": _digest(Digest(image["platforms"][arch]["manifest"]))}
+            for bill in lock.bills(reference) or ():
+                digest = _digest(Digest(bill["digest"]))
+                yield {"uri": f"docker://{reference}", "digest": digest, "mediaType": bill["mediaType"]}
 
 
 def _packages(lock: Lock, arch: str) -> Iterator[Dependency]:

@@ -145,6 +145,10 @@ class Build:
     """Time stamp of files that nodekiln itself makes, in seconds since 1970. Default: SOURCE_DATE_EPOCH, else 1980."""
     sign: Sign | None = None
     """Signer of uki, ext4, ext4-efi and all disks that hold these programs."""
+    sbom: Literal["external"] | tuple[str, ...] | None = None
+    """Bills of materials of images (SPDX, CycloneDX), for the formats spdx and cyclonedx: those that images have as
+    referrers in their registry, found by `doit lock`. `external` takes those that there are; a list names images that
+    have to have one. What they name is added, unless a package database of the image names it."""
     budget: Mapping[str, Size] | None = None
     """Maximum size of every output (`total`), of one (`qcow2-bios`), or of a component (`services/sshd`). More is an
     error."""
@@ -154,16 +158,17 @@ class Build:
             yield from _wrong_partitions(self.partitions or (), self.size, self.label)
         if isinstance(self.compat, int) and (refusal := compatibility.refusal(self.compat)):
             yield ("compat",), f"build.compat: {refusal}", ""
-        for name, values in (("formats", self.formats), ("arch", self.arch if isinstance(self.arch, tuple) else None)):
+        lists = {"formats": self.formats, "arch": self.arch, "sbom": self.sbom}
+        for name, values in ((name, value) for name, value in lists.items() if isinstance(value, tuple)):
             if values == ():
                 yield (name,), f"build.{name} is empty", "leave it out for the default"
-            for number, value in enumerate(values or ()):
-                if value in (values or ())[:number]:
+            for number, value in enumerate(values):
+                if value in values[:number]:
                     yield (name, number), f"build.{name} has {value} twice", "leave it out here"
 
     def options(self) -> dict[str, Any]:
         """The options of formats that the spec sets, as JSON."""
-        own = ("formats", "arch", "append", "compat", "epoch", "budget", "release", "sign")
+        own = ("formats", "arch", "append", "compat", "epoch", "budget", "release", "sign", "sbom")
         return {name: value for name, value in plain(self).items() if name not in own}
 
 

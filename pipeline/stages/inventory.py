@@ -1,7 +1,8 @@
 """Stage: the inventory of a node, of which bills of materials are made: its parts, and the owner of each of its files.
 
 A part is a package, an image, a recipe, the spec's files, or what nodekiln makes. Parts that only start the node (boot
-loaders, the tools of a small initrd) have no files in the root.
+loaders, the tools of a small initrd) have no files in the root, and neither have packages that only a bill of materials
+of an image names (pipeline.stages.bills).
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pipeline.model.digest import Digest, canonical_json
 from pipeline.model.origins import Origin, Origins, of_tree
 from pipeline.model.tree import Content, File, files
 from pipeline.recipe.ownership import load as load_origins
+from pipeline.stages import bills as external
 from pipeline.store import Store
 
-VERSION = 1
+VERSION = 2
 FILE = "inventory.json"
 """Path of the result in its tree."""
 
@@ -55,16 +57,17 @@ class Inventory(NamedTuple):
 
 
 def inventory(
-    store: Store, root: Digest, origins: Digest, *boot_images: Digest, name: str, arch: str, epoch: int
+    store: Store, root: Digest, origins: Digest, *more: Digest, name: str, arch: str, epoch: int, bills: int = 0
 ) -> Digest:
     """Returns Tree {FILE} of a root file system and the origins of its paths.
 
-    boot_images: tree and origins of each image that starts the node.
+    more: tree and origins of each image that starts the node, then as many results of the stage `bills` as `bills`.
     """
     tree, owners = store.tree(root), load_origins(store, origins)
+    boot_images, listed = more[: len(more) - bills], more[len(more) - bills :]
     pairs = zip(boot_images[::2], boot_images[1::2], strict=True)
     loaders = [of_tree(store.tree(image), load_origins(store, known)) for image, known in pairs]
-    parts = _parts(owners, loaders)
+    parts = _parts(owners, loaders, [origin for each in listed for origin in external.load(store, each)])
     number = {part.origin: at for at, part in enumerate(parts)}
     sums = _sums(store, tree.files())
     rows = [[path, *sums[path], number[_subject(owners[path])]] for path in sums]
@@ -72,7 +75,7 @@ def inventory(
         "name": name,
         "arch": arch,
         "epoch": epoch,
-        "parts": [part._asdict() | {"origin": part.origin._asdict()} for part in parts],
+        "parts": [part._asdict() | {"origin": _fields(part.origin)} for part in parts],
         "files": rows,
     }
     return store.put_tree(files([(FILE, store.content(canonical_json(document)))]))
@@ -83,7 +86,7 @@ def load(store: Store, result: Digest) -> Inventory:
     document = json.loads(store.bytes(store.tree(result).file(FILE).content))
     parts = (
         Part(
-            Origin(**part["origin"] | {"licenses": tuple(part["origin"]["licenses"])}),
+            Origin(**part["origin"] | {"licenses": tuple(part["origin"].get("licenses", ()))}),
             tuple(part["within"]),
             tuple(part["layers"]),
             part["boots"],
@@ -99,9 +102,14 @@ def _subject(origin: Origin) -> Origin:
     return origin._replace(within="", layer="")
 
 
-def _parts(owners: Origins, loaders: Iterable[Mapping[str, Origin]]) -> list[Part]:
-    """Returns the parts in the root and in boot loaders' images, sorted."""
-    in_root = {*owners.values()}
+def _fields(origin: Origin) -> dict[str, object]:
+    """Returns the fields of an origin that are not empty."""
+    return {key: value for key, value in origin._asdict().items() if value}
+
+
+def _parts(owners: Origins, loaders: Iterable[Mapping[str, Origin]], listed: Iterable[Origin]) -> list[Part]:
+    """Returns the parts in the root, in boot loaders' images, and in bills of materials, sorted."""
+    in_root = {*owners.values(), *listed}
     everything = in_root.union(*(each.values() for each in loaders))
     rooted = {_subject(each) for each in in_root}
     ways: dict[Origin, list[Origin]] = {}

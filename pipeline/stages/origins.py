@@ -16,14 +16,11 @@ from pipeline.model.tree import Directory, Tree, files
 from pipeline.oci.decompress import Budget
 from pipeline.oci.image import image_config, image_manifest
 from pipeline.oci.layer import decompressed, layer_tree, tar_tree
-from pipeline.packages.installed import distribution, installed
+from pipeline.packages.installed import DATABASE_LIMIT, distribution, installed
 from pipeline.recipe.ownership import FILE, load
 from pipeline.store import Store
 
 VERSION = 1
-
-DATABASE_LIMIT = 64 << 20
-"""Maximum size of a package database that is read, in bytes: ten times that of a full desktop."""
 
 
 def image(store: Store, manifest: Digest, tree: Digest, *, reference: str) -> Digest:

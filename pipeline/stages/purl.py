@@ -10,6 +10,8 @@ from pipeline.model.origins import Origin
 
 def purl(origin: Origin) -> str:
     """Returns the package URL of a part; "" for the spec's files and for what nodekiln makes."""
+    if origin.url:
+        return origin.url
     if origin.kind in ("deb", "apk"):
         distro = f"{origin.distribution}-{origin.release}" if origin.release else origin.distribution
         upstream = (

@@ -15,7 +15,7 @@ from pipeline.host.user_command import user_command
 from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.oci.error import ImageError
 from pipeline.packages.error import PackagesUnavailable
-from pipeline.planning import lock
+from pipeline.planning import bills, lock
 from pipeline.planning.signatures import Signatures, Signed
 from pipeline.project import publish as publishing
 from pipeline.project.build import perform
@@ -99,6 +99,11 @@ def _locked(tasks: SpecTasks, step: Step) -> str:
 
 
 def _signed(tasks: SpecTasks, step: Step, known: Signed) -> Signed:
-    """Returns a lock with the signatures that the rules about its images need. Untrusted."""
-    required = tasks.plan(step).images.required
-    return Signatures(int(time.time())).update(known, required) if required else known
+    """Returns a lock with the signatures and the bills of materials that the spec wants of its images.
+
+    Untrusted; NoBill.
+    """
+    images = tasks.plan(step).images
+    if images.sbom.places:
+        known = bills.update(known, images.sbom)
+    return Signatures(int(time.time())).update(known, images.required) if images.required else known

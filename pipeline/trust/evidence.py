@@ -4,6 +4,7 @@
 
     signatures    digest of the signature's entry -> mediaType, contents (base64), and cosign's annotations
     documents     digest of an index or manifest -> its bytes (base64)
+    bills         digest of a bill of materials -> its bytes (base64); there only if there are some
     version       1
 """
 
@@ -76,6 +77,7 @@ class EvidenceFile(NamedTuple):
 
     signatures: Mapping[str, Evidence] = {}
     documents: Mapping[str, bytes] = {}
+    bills: Mapping[str, bytes] = {}
 
     def only(self, digests: Iterable[str]) -> EvidenceFile:
         """Returns the entries under `digests`."""
@@ -83,19 +85,24 @@ class EvidenceFile(NamedTuple):
         return EvidenceFile(
             {digest: each for digest, each in self.signatures.items() if digest in kept},
             {digest: each for digest, each in self.documents.items() if digest in kept},
+            {digest: each for digest, each in self.bills.items() if digest in kept},
         )
 
     def joined(self, other: EvidenceFile) -> EvidenceFile:
         """Returns the entries of both."""
-        return EvidenceFile({**self.signatures, **other.signatures}, {**self.documents, **other.documents})
+        return EvidenceFile(
+            {**self.signatures, **other.signatures},
+            {**self.documents, **other.documents},
+            {**self.bills, **other.bills},
+        )
 
     def text(self) -> str:
         """Returns the text of the file."""
         document = {
             "version": VERSION,
             "signatures": {digest: each.document() for digest, each in self.signatures.items()},
-            "documents": {digest: base64.b64encode(each).decode() for digest, each in self.documents.items()},
-        }
+            "documents": _encoded(self.documents),
+        } | ({"bills": _encoded(self.bills)} if self.bills else {})
         return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
@@ -112,10 +119,11 @@ def parse(unsafe_data: bytes) -> EvidenceFile:
     signatures = {digest: parse_entry(each) for digest, each in _table(document, "signatures").items()}
     documents = {digest: _bytes(each) for digest, each in _table(document, "documents").items()}
     wrong = [digest for digest, each in signatures.items() if each.digest != digest]
-    wrong += [digest for digest, data in documents.items() if not has_digest(data, digest)]
+    bills = {digest: _bytes(each) for digest, each in _table({"bills": {}} | document, "bills").items()}
+    wrong += [digest for digest, data in {**documents, **bills}.items() if not has_digest(data, digest)]
     if wrong:
         raise SignatureRefusal(f"{wrong[0]} has another digest")
-    return EvidenceFile(signatures, documents)
+    return EvidenceFile(signatures, documents, bills)
 
 
 def parse_entry(unsafe: object) -> Evidence:
@@ -165,6 +173,10 @@ def listed(unsafe_index: bytes) -> list[str]:
     if not isinstance(entries, list) or "layers" in document or "config" in document:
         return []
     return [each["digest"] for each in entries if isinstance(each, dict) and is_digest(each.get("digest"))]
+
+
+def _encoded(table: Mapping[str, bytes]) -> dict[str, str]:
+    return {digest: base64.b64encode(each).decode() for digest, each in table.items()}
 
 
 def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

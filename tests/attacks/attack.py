@@ -6,7 +6,8 @@ documents that can be read in two ways (CVE-2021-41190), 18 digests as paths (CV
 layers (CVE-2020-15157), 23-24 endless or too many things, 27 layers that claim to be others, 30 and 32 configs
 (CVE-2024-40635), 31, 33, 35 and 36 what is taken for a file to read, a place to write to, or a path (CVE-2024-9676,
 CVE-2024-1753, CVE-2015-9258, CVE-2024-1485), 37-38 special and conflicting entries. test_corpus.ELSEWHERE has the rest,
-among them 42-46, signatures: counted twice, of something else, of another type, too many (CVE-2023-33957), elsewhere.
+among them 42-47, signatures: counted twice, of something else, of another type, too many (CVE-2023-33957), elsewhere,
+or changed in any byte; and 48, bills of materials by strangers.
 """
 
 from __future__ import annotations

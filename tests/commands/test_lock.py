@@ -17,6 +17,7 @@ from pipeline.planning.lock import Lock, read, write
 from tests.oci import craft, servers
 from tests.oci.servers import Request
 from tests.project import doit, new_project
+from tests.trust import signing
 
 SPEC = """\
 init: ["base:1"]
@@ -261,3 +262,42 @@ def test_the_lock_and_the_build_of_one_run(layout: Path) -> None:
     assert "locked" in doit("lock", "build")
     assert Path("build/node/node.tar").exists()
     assert sorted(path.name for path in Path("specs").iterdir()) == ["node.lock", "node.yml"]
+
+
+def test_bills_of_materials_of_an_image(layout: Path) -> None:
+    """Locked, shown, merged offline, and reported by --check when there is another."""
+    Path("specs/node.yml").write_text(SPEC.replace("[tar]", "[spdx]\n  sbom: external"))
+    attach(layout, layout_bill(FLASK))
+    told = doit("lock")
+    assert "docker.io/library/web:1: 1 bill of materials, 1 package\n" in told
+    assert "docker.io/library/base:1: no bill of materials\n" in told
+    doit("build", NODEKILN_LOCKED="1")
+    built = Path("build/node/node.spdx.json").read_bytes()
+    assert built.count(FLASK.encode()) == 1
+    assert "nothing moved" in doit("lock", "--check")
+    attach(layout, layout_bill("pkg:pypi/six@1"))
+    told = doit("lock", "--check", code=1)
+    assert "docker.io/library/web:1: bills of materials sha256:" in told and ", sha256:" in told
+    doit("build", NODEKILN_LOCKED="1", NODEKILN_OFFLINE="1")
+    assert Path("build/node/node.spdx.json").read_bytes() == built
+    assert "2 bills of materials, 2 packages" in doit("lock", "--update", "web:1")
+    doit("build:node")
+    assert b"pkg:pypi/six@1" in Path("build/node/node.spdx.json").read_bytes()
+    done = doit("verify:node", "--formats", "spdx,cyclonedx")
+    assert "4 of 4 agree" in done
+
+
+FLASK = "pkg:pypi/flask@3"
+
+
+def layout_bill(url: str) -> bytes:
+    refs = [{"referenceType": "purl", "referenceLocator": url}]
+    package = {"SPDXID": "SPDXRef-x", "name": "x", "externalRefs": refs}
+    return json.dumps({"spdxVersion": "SPDX-2.3", "packages": [package]}).encode()
+
+
+def attach(layout: Path, data: bytes) -> None:
+    """Adds a bill of materials of web:1 to the layout."""
+    index = json.loads((layout / "index.json").read_text())
+    names = {each.get("annotations", {}).get("org.opencontainers.image.ref.name"): each for each in index["manifests"]}
+    signing.sign(layout, names["docker.io/library/web:1"]["digest"], data, "application/spdx+json")

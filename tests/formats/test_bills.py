@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.formats import cyclonedx, spdx
+from pipeline.model.origins import Origin
+from pipeline.stages.inventory import Inventory, OwnedFile, Part
 from pipeline.store import Store
 from tests.formats import node
 from tests.judges import python_with
@@ -110,6 +113,28 @@ def test_a_bill_is_valid_and_each_fault_in_it_is_found(
     assert {title for title, (count, _) in found.items() if not count} == {"right"}
 
 
+LISTED = Origin("listed", "Flask", "3.0.0", url="pkg:pypi/flask@3.0.0?x=%20")
+IMAGE = Origin("image", "docker.io/library/a:3")
+
+
+@pytest.mark.parametrize(("name", "document"), [("spdx", spdx.document), ("cyclonedx", cyclonedx.document)])
+def test_a_package_that_a_bill_of_an_image_names_is_valid(
+    tmp_path: Path, name: str, document: Callable[[Inventory], Document]
+) -> None:
+    parts = (Part(IMAGE, (), (f"sha256:{'3' * 64}",), False), Part(LISTED, (IMAGE.name,), (), False))
+    bare = Part(LISTED._replace(name="x", version="", url="pkg:npm/%40a/x"), (IMAGE.name,), (), False)
+    made = document(Inventory("n", "amd64", 0, (*parts, bare), (OwnedFile("a", "1" * 40, "2" * 64, 0),)))
+    assert judged(name, {"merged": made}, tmp_path)["merged"] == (0, "[]" if name == "spdx" else "None")
+    assert json.dumps(made).count(LISTED.url) == 1
+    if name == "spdx":
+        held = {(row["spdxElementId"], row["relatedSpdxElement"]) for row in made["relationships"]}
+        assert ("SPDXRef-image-0-docker.io-library-a-3", "SPDXRef-listed-1-Flask") in held
+    else:
+        assert {"ref": "image/0/docker.io/library/a:3@", "dependsOn": ["listed/1/Flask@3.0.0", "listed/2/x@"]} in made[
+            "dependencies"
+        ]
+
+
 def test_each_file_is_contained_in_one_package(store: Store) -> None:
     document = bill(store, "spdx")
     ids = {file["SPDXID"]: file["fileName"] for file in document["files"]}
@@ -132,13 +157,13 @@ def test_each_file_is_contained_in_one_package(store: Store) -> None:
 
 
 def test_both_name_the_same_packages(store: Store) -> None:
-    spdx, cyclonedx = bill(store, "spdx"), bill(store, "cyclonedx")
-    one = [ref["referenceLocator"] for each in spdx["packages"] for ref in each.get("externalRefs", ())]
-    other = [each["purl"] for each in cyclonedx["components"] if "purl" in each]
+    ours, theirs = bill(store, "spdx"), bill(store, "cyclonedx")
+    one = [ref["referenceLocator"] for each in ours["packages"] for ref in each.get("externalRefs", ())]
+    other = [each["purl"] for each in theirs["components"] if "purl" in each]
     assert one == other
     assert "pkg:deb/debian/syslinux@3%3A6.04?arch=amd64&distro=debian-bookworm" in one
-    files = {place["location"] for each in cyclonedx["components"] for place in _places(each)}
-    assert files == {file["fileName"][1:] for file in spdx["files"]}
+    files = {place["location"] for each in theirs["components"] for place in _places(each)}
+    assert files == {file["fileName"][1:] for file in ours["files"]}
 
 
 def _places(component: Document) -> list[Document]:

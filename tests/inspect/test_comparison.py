@@ -14,8 +14,10 @@ from pipeline.inspect import side as sides
 from pipeline.inspect.comparison import Change, Comparison, compare
 from pipeline.inspect.difference import printable
 from pipeline.kernel import boot_files
+from pipeline.model import origins
 from pipeline.model.errors import BadInput
-from pipeline.model.tree import EPOCH, File, Tree, complete
+from pipeline.model.origins import Origin
+from pipeline.model.tree import EPOCH, File, Tree, complete, files
 from pipeline.readers import Node
 from pipeline.readers.view import BytesView
 from tests.inspect.conftest import SSHD
@@ -54,6 +56,21 @@ def topics(store, **changed):
 
 def test_equal_trees(store):
     assert topics(store) == {}
+
+
+def test_owners_of_changed_paths(store, tmp_path):
+    """A byte of a package, and a file of an image that is gone, by the origins that a build recorded."""
+    libc = Origin("deb", "libc6", "2.36-9", within="r/x")
+    layer = Origin("image", "docker.io/library/a:3", layer=f"sha256:{'3' * 64}")
+    made = {"etc/hostname": libc, CONFIG: layer, "lib/apk/db/installed": Origin("recipe", "r/x", "0a1b")}
+    digest = store.put_tree(files([("origins.json", store.content(origins.dump(made)))]))
+    owners = sides._recorded_owners(store, {"origins": {"result": digest}})
+    left = sides.side(store, stored(store))._replace(owners=owners)
+    right = sides.side(store, stored(store, **{"etc/hostname": "ndoe\n", CONFIG: "", "lib/apk/db/installed": "x"}))
+    what = [each.what for each in compare(left, right).topics["files"]]
+    assert f"{CONFIG} [docker.io/library/a:3 sha256:333333333333]" in what
+    assert "etc/hostname (content) [libc6 2.36-9]" in what and "lib/apk/db/installed (size) [recipe r/x 0a1b]" in what
+    assert sides._recorded_owners(store, {}) == {}
 
 
 def test_packages(store):

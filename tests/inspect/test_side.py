@@ -88,3 +88,16 @@ def test_keys_and_digests_of_the_store(doit, project):
     assert set(by_key.root) == set(by_digest.root) >= {"etc/hostname", "etc/deep/motd"}
     whole = sides.side(there.store, stages["format/kernel+initrd"]["key"])
     assert set(whole.root) >= {"etc/hostname", "etc/deep/motd"} and list(whole.files) == ["-initrd.img"]
+
+
+def test_changed_files_have_their_owner_where_there_is_a_bill(doit, committed):
+    """A layer's file, the spec's, and one that only the revision has."""
+    index = committed / "specs/node.yml"
+    text = index.read_text()
+    index.write_text(text.replace("formats: [", "formats: [spdx, "))
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    subprocess.run(["git", *identity, "commit", "-qam", "bill"], cwd=committed, check=True)
+    index.write_text(index.read_text().replace("welcome", "hello"))
+    doit("compare:node", "--form", "json", "--to", "difference.json")
+    files = json.loads((committed / "difference.json").read_text())["topics"]["files"]
+    assert [each["what"] for each in files] == ["etc/deep/motd (size) [files of node]"]

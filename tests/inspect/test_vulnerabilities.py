@@ -73,3 +73,15 @@ def test_what_a_database_is_not_about_is_named() -> None:
     with pytest.raises(BadInput, match="nothing about debian bookworm"):
         found(FIXED._replace(release="trixie"))
     assert found(parts=(MADE,)).vulnerabilities == ()
+
+
+def test_packages_of_alpine_by_their_own_order() -> None:
+    """OSV's ecosystem is `Alpine:v3.20`; 1.2.5-r10 is newer than 1.2.5-r9, and 1.2.5_rc1 is older than 1.2.5."""
+    musl = MUSL._replace(version="1.2.5-r9", source_version="1.2.5-r9")
+    fixed = Advisory("CVE-2-1", "alpine", "v3.20", "musl", "medium", introduced="0", fixed="1.2.5-r10")
+    (one,) = found(fixed, parts=(musl,)).vulnerabilities
+    assert str(one).startswith("medium      CVE-2-1  musl 1.2.5-r9 (fixed in 1.2.5-r10): musl")
+    newer = musl._replace(source_version="1.2.5-r10")
+    assert found(fixed, parts=(newer,)).vulnerabilities == ()
+    assert found(fixed._replace(fixed="1.2.5_rc1-r0"), parts=(musl,)).vulnerabilities == ()
+    assert found(fixed, FIXED, parts=(musl, LIBC)).unexamined == ()

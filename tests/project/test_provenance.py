@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.model.digest import Digest
 from pipeline.planning.lock import Lock
 from pipeline.project import provenance
 from pipeline.trust import statement
+from tests.judges import python_with
 from tests.project import doit, new_project
 
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
@@ -59,6 +61,60 @@ def test_the_statement_is_one_of_slsa_without_time_and_invocation() -> None:
     assert fields["predicate"]["buildDefinition"]["externalParameters"] == {
         "arch": "amd64", "formats": ["iso", "tar"], "spec": {"specs/node.yml": ONE}, "lock": TWO,
     }  # fmt: skip
+
+
+JUDGE = """
+import sys
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
+from in_toto_attestation.v1.statement import Statement
+for path in sys.argv[1:]:
+    try:
+        found = json_format.Parse(open(path).read(), statement_pb2.Statement())
+        Statement.copy_from_pb(found).validate()
+        predicate = json_format.MessageToDict(found.predicate)
+        made = json_format.ParseDict(predicate, provenance_pb2.Provenance())
+        for each in made.build_definition.resolved_dependencies:
+            ResourceDescriptor.copy_from_pb(each).validate()
+        assert made.build_definition.build_type and made.run_details.builder.id, "a required field is empty"
+        assert made.build_definition.HasField("external_parameters"), "a required field is empty"
+        assert not made.run_details.HasField("metadata"), "it has a time or an invocation"
+    except Exception as error:
+        print("refused", type(error).__name__)
+    else:
+        print("valid", len(found.subject), len(made.build_definition.resolved_dependencies))
+"""
+"""Reads statements by in-toto's own definitions (protobuf), which refuse unknown fields and other types."""
+
+
+def test_the_statement_is_valid_for_in_toto(tmp_path: Path) -> None:
+    """And each of some faults in it is found, so the judge is known to look."""
+    data = provenance.statement_of(MANIFEST, provenance.dependencies(LOCK, "amd64"), {"": ONE})
+    right = json.loads(data)
+    predicate, definition = right["predicate"], right["predicate"]["buildDefinition"]
+    broken: list[dict[str, Any]] = [
+        right,
+        right | {"_type": "https://example.com"},
+        right | {"subject": [{"name": "x", "digest": {}}]},
+        right | {"subjects": []},
+        right | {"predicateType": ""},
+        right | {"predicate": predicate | {"builder": {}}},
+        right | {"predicate": predicate | {"buildDefinition": definition | {"buildType": ""}}},
+        right | {"predicate": predicate | {"buildDefinition": definition | {"resolvedDependencies": [{}]}}},
+        right | {"predicate": predicate | {"runDetails": {"builder": {"id": ["x"]}}}},
+    ]
+    paths = [tmp_path / f"{number}.json" for number in range(len(broken))]
+    for path, document in zip(paths, broken, strict=True):
+        path.write_text(json.dumps(document))
+    paths[0].write_bytes(data)
+    done = subprocess.run(
+        [python_with("in-toto-attestation==0.9.3"), "-c", JUDGE, *paths], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    verdicts = done.stdout.splitlines()
+    assert verdicts[0] == "valid 3 2" and {each.split()[0] for each in verdicts[1:]} == {"refused"}, verdicts
 
 
 def test_two_builders_make_the_same_statement(tmp_path: Path) -> None:
