@@ -30,7 +30,7 @@ from pipeline.inspect.record import BuildRecord, inside
 from pipeline.inspect.verdict import Row
 from pipeline.model.digest import Digest
 from pipeline.project.project import CACHE, RESULTS, Project
-from pipeline.project.publish import MANIFEST
+from pipeline.project.results_state import MANIFEST, PROVENANCE
 from pipeline.store import Store, locks
 
 OWN = ("NODEKILN_CACHE", "NODEKILN_RESOLVED", "PYTHONPATH", "XDG_CACHE_HOME")
@@ -109,6 +109,8 @@ def verify(
                 running.append(_start(verification, waiting.popleft(), lease.name()))
             row, built = _finish(verification, running[0], first, reported)
             run = running.popleft()
+            if record is None and not row.failed and (fault := _other_statement(first, built)):
+                row = row._replace(failed=fault)
             if built and len(verification.blobs) < len(locked):
                 copies.adopt_fetched(project, run.copy, locked)
                 verification = verification._replace(blobs=copies.intact(project, locked))
@@ -204,6 +206,16 @@ def _built(copy: Path, verification: Verification) -> dict[str, BuiltFormat]:
         entry = json.loads((folder / MANIFEST).read_text())["formats"][target.format]
         built[title] = BuiltFormat(entry, inside(folder), store)
     return built
+
+
+def _other_statement(first: Mapping[str, BuiltFormat], built: Mapping[str, BuiltFormat]) -> str:
+    """Returns a line about a provenance that is not that of the first run; "" if there is none."""
+    for title in first.keys() & built.keys():
+        ours, theirs = (each[title].file(PROVENANCE) for each in (first, built))
+        same_files = first[title].entry["files"] == built[title].entry["files"]
+        if same_files and ours and theirs and ours.read_bytes() != theirs.read_bytes():
+            return f"{theirs.name} of {title} is not that of the first run"
+    return ""
 
 
 def _recorded(record: BuildRecord, verification: Verification) -> dict[str, BuiltFormat]:

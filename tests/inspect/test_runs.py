@@ -8,7 +8,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from pipeline.inspect import conditions
+from pipeline.inspect import conditions, runs
+from pipeline.inspect.explain import BuiltFormat
+from pipeline.inspect.record import inside
 from tests.judges import need, needs_root, run
 
 TOUCHING = """\
@@ -189,3 +191,16 @@ def test_verified_by_somebody_who_is_not_root(doit, project):
     assert "2 of 2 agree" in said
     row = json.loads((project / "table.json").read_text())["runs"][1]
     assert "other user" in row["said"] or "another user: unshare" in row["left_out"]
+
+
+def test_another_provenance_of_the_same_files_is_a_fault(tmp_path):
+    def built(name: str, statement: str, sums: str = "1") -> dict[str, BuiltFormat]:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "provenance.json").write_text(statement)
+        return {"tar": BuiltFormat({"files": {"node.tar": {"sha256": sums}}}, inside(folder), None)}
+
+    first = built("a", "{}")
+    assert runs._other_statement(first, built("b", "{}")) == ""
+    assert runs._other_statement(first, built("c", "{ }")) == "provenance.json of tar is not that of the first run"
+    assert runs._other_statement(first, built("d", "{ }", "2")) == "", "the files differ, which is reported already"
