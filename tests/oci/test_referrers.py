@@ -317,3 +317,23 @@ def test_debians_registry_keeps_them_under_tags(tmp_path: Path) -> None:
         put(signature(None, b"payload", evidence.SIMPLE_SIGNING), f"{referrers.tag(index)}.sig")
         search = referrers.find(parse(f"{host}/acme/app:1"), [index])
     assert blobs(search) == [b"bundle", b"payload"] and search.faults == ()
+
+
+def test_bills_are_larger_than_signatures_and_hide_none(registry: Server) -> None:
+    """A bill beyond the size of a signature is found as a bill, and a signed statement of it does not hide the rest."""
+    kind, large = "application/spdx+json", b"x" * (referrers.SIGNATURE_LIMIT + 1)
+    bill, attestation, own = (
+        signature(SUBJECT, data, name)
+        for data, name in ((large, kind), (large, evidence.BUNDLE), (b"own", evidence.BUNDLE))
+    )
+    other = signature(Digest("sha256:" + "b" * 64), b"another", kind)
+    untied = signature(None, b"untied", kind)
+    hold(registry, large, b"own", b"another", b"untied", bill, attestation, own, other, untied)
+    hold(registry, **{TAG: listing(bill, attestation, own, other, untied), f"{TAG}.sig": untied})
+    reference = parse(f"{registry.host}/acme/app:1")
+    found = referrers.bills(reference, [SUBJECT], [kind], len(large))
+    assert [(each.subject, each.media_type, each.data) for each in found.bills] == [(SUBJECT, kind, large)]
+    assert len(found.faults) == 2 and all("is listed for" in each for each in found.faults)
+    assert found.described().startswith(f"asked: http://{registry.host}/acme/app; ")
+    search = find(registry)
+    assert blobs(search) == [b"own"] and any(str(referrers.SIGNATURE_LIMIT) in each for each in search.faults)
