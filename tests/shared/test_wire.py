@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import resource
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from pipeline.shared.protobuf import field
 from pipeline.shared.transfer import PIECE, THREADS
 from pipeline.shared.wire import Wire, WireError
 from tests import patience
+from tests.oci.servers import certificate
 from tests.shared import servers
 from tests.shared.servers import Proxy, Server
 
@@ -389,12 +391,18 @@ class Instance(grpc.GenericRpcHandler):
 
     @contextlib.contextmanager
     def wire(self, timeout: float, user: str = "") -> Iterator[Wire]:
+        address = f"grpc://{user}127.0.0.1:"
+        with self.port() as port, contextlib.closing(reapi.connect(f"{address}{port}/main", timeout)) as wire:
+            yield wire
+
+    @contextlib.contextmanager
+    def port(self, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
         server = grpc.server(ThreadPoolExecutor(4), handlers=[self])
-        port = server.add_insecure_port("127.0.0.1:0")
+        address = "127.0.0.1:0"
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         server.start()
         try:
-            with contextlib.closing(reapi.connect(f"grpc://{user}127.0.0.1:{port}/main", timeout)) as wire:
-                yield wire
+            yield port
         finally:
             server.stop(0)
 
@@ -427,6 +435,27 @@ def test_a_token_goes_to_its_host_alone(tmp_path: Path, monkeypatch: pytest.Monk
     elsewhere = reapi.connect("grpc://cache.example/main", SHORT)
     (tmp_path / "netrc").write_text("machine cache.example login me password TOKEN\n")
     assert "is not sent over http" in refused(lambda: elsewhere.absent({Digest.of(b""): 0}), elsewhere)
+
+
+def test_a_certificate_is_verified_by_the_authority_of_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = certificate(tmp_path, "authority")
+    stem = certificate(tmp_path, "server", authority)
+    pair = Path(f"{stem}.key").read_bytes(), Path(f"{stem}.crt").read_bytes()
+    instance = Instance(0, "")
+    with instance.port(grpc.ssl_server_credentials([pair])) as port:
+        url, nothing = f"grpcs://me:secret@127.0.0.1:{port}/main", {Digest.of(b""): 0}
+        with contextlib.closing(reapi.connect(url, SHORT)) as wire:
+            refused(lambda: wire.absent(nothing), wire)
+        assert instance.authorizations == []
+        folder = tmp_path / "certs" / f"127.0.0.1:{port}"
+        folder.mkdir(parents=True)
+        shutil.copy(f"{authority}.crt", folder)
+        monkeypatch.setenv("NODEKILN_CERTS", str(tmp_path / "certs"))
+        with contextlib.closing(reapi.connect(url, patience.seconds(SECONDS))) as wire:
+            assert wire.absent(nothing) == set()
+    assert instance.authorizations == ["Basic bWU6c2VjcmV0"]
 
 
 @pytest.mark.parametrize(("name", "url"), [("grpc", "grpc://127.0.0.1:1/main"), ("obstore.store", "s3://bucket")])
