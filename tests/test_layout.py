@@ -57,7 +57,6 @@ PARTS = {
     "trust/test_keys.py": ["trust/error"],
     "trust/test_notation.py": ["trust/notary_envelope"],
     "trust/test_timestamp.py": ["trust/timestamp_token"],
-    "workers/test_dask.py": ["workers/travel"],
     "writers/test_authenticode.py": ["ondisk/authenticode", "writers/pkcs7"],
     "writers/test_disks.py": [f"writers/{name}" for name in ("qcow2", "qcow2compressed", "vhd", "vhdx", "vmdk")],
     "writers/test_efivars.py": ["ondisk/efivars"],

@@ -91,26 +91,32 @@ class Workers:
                 return None
             self._sent.add(key)
         parcel = Parcel(label(), call, travel.needed(store, call.inputs))
+        if not travel.give(store, parcel.blobs):
+            self._warn("give", "the shared cache takes nothing that workers need: see NODEKILN_SHARED_PUSH")
+            return None
         longest = max(LONGEST_SECONDS, seconds * LONGEST_FACTOR)
         for attempt in ("", "-again"):
             if (client := self._connected()) is None:
                 return None
             try:
-                return self._take(call, self._outcome(client, f"{_title(call)}-{key}{attempt}", parcel, longest))
+                return self._take(store, call, self._outcome(client, f"{_title(call)}-{key}{attempt}", parcel, longest))
             except Lost as error:
                 log.info("workers: %s: %s", call.name, error)
                 if not error.again:
                     return None
         return None
 
-    def _take(self, call: Call, outcome: Outcome) -> Digest:
+    def _take(self, store: Store, call: Call, outcome: Outcome) -> Digest:
         """Returns the result; repeats the stage's warnings. Lost if there is none."""
         if outcome.failure:
             if outcome.failure == WORKER:
                 self._refused[outcome.worker] = outcome.text
                 self._warn(outcome.worker, f"{outcome.worker} gets no more stages: {outcome.text}")
             raise Lost(f"{outcome.worker}: {outcome.text}", again=outcome.failure != STAGE)
-        assert outcome.result is not None
+        if outcome.result is None or not travel.take(store, outcome.blobs):
+            self._refused[outcome.worker] = "its results are not here"
+            self._warn(outcome.worker, f"{outcome.worker} gets no more stages: what it makes cannot be had here")
+            raise Lost(f"{outcome.worker}: its result cannot be had", again=True)
         for path, message, hint in outcome.warnings:
             problem.warn(path, message, hint)
         self._durations.add(call, outcome.seconds)

@@ -13,7 +13,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from pipeline.engine.action import run_locally
 from pipeline.language.problem import collect_warnings
 from pipeline.model.errors import BadInput, NodekilnError
-from pipeline.store import Store
+from pipeline.store import Missing, Store
 from pipeline.workers import label as labels
 from pipeline.workers import travel
 from pipeline.workers.parcel import STAGE, WORKER, Outcome, Parcel
@@ -57,15 +57,21 @@ class Stages(WorkerPlugin):
             return self._outcome(parcel)
         except BadInput as error:
             return self._failed(STAGE, str(error))
+        except Missing as error:
+            return self._failed(WORKER, f"it cannot get {error.digest}: it has another store, and no cache with it")
         except Exception as error:
             return self._failed(WORKER, str(error) or type(error).__name__)
 
     def _outcome(self, parcel: Parcel) -> Outcome:
+        if not travel.take(self._store, parcel.blobs):
+            raise Missing(next(iter(parcel.blobs)))
         started = time.perf_counter()
         with collect_warnings() as warnings:
             result = run_locally(self._store, parcel.call)
         seconds = round(time.perf_counter() - started, 3)
         blobs = travel.needed(self._store, [result])
+        if not travel.give(self._store, blobs):
+            return self._failed(WORKER, "its shared cache takes nothing from it: see NODEKILN_SHARED_PUSH")
         return Outcome(self._address, result, blobs, seconds, tuple(warnings))
 
     def _failed(self, kind: str, text: str) -> Outcome:

@@ -47,3 +47,8 @@ def warning(store: Store, *, message: str) -> Digest:
 def refusing(store: Store, *, message: str) -> Digest:
     """Finds a problem in the spec."""
     raise StageProblem(("files", 1), message, "like this")
+
+
+def over(store: Store, below: Digest) -> Digest:
+    """A tree with the files of the tree `below` under other names."""
+    return store.put_tree(files([(f"over {path}", entry.content) for path, entry in store.tree(below).files().items()]))
