@@ -16,6 +16,7 @@ with its reasons, import-linter holds it, and a test holds this list against it)
     trust        signatures of others: keys, certificates, logs, time stamps -> signers
     oci          references, registries, layouts, layers, image configurations
     shared       results of other machines: a cache that many share, its wires, what is believed of it
+    workers      stages on other machines: an executor that sends calls, and the workers
     kernel       a kernel's modules with their dependency data, and its own configuration
     container    keys of a container and of a command line; its runtime configuration
     packages     Debian packages: names, versions, files

@@ -12,6 +12,7 @@ PARTS = {
         "tasks/from_bundle",
     ],
     "commands/test_push.py": ["project/pushing"],
+    "commands/test_worker.py": ["project/worker"],
     "docs/test_api.py": ["project/build"],
     "engine/test_gc.py": ["engine/fsck"],
     "formats/test_outputs.py": ["ondisk/arm64image", "stages/el_torito", "stages/initrd"],

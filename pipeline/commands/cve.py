@@ -46,7 +46,7 @@ def run(
     for name in names:
         for target in project.targets(name):
             action = target.locked("spdx").products.inventory
-            perform(project.store, action)
+            perform(project, action)
             node = action.use(project.store, partial(inventory.load, project.store))
             reports.append(vulnerabilities.report(target.title, node, known, accepted))
     text = jsons.dumps([_document(each) for each in reports], indent=1) + "\n"

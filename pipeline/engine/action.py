@@ -20,7 +20,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -54,13 +54,25 @@ class NotReproducible(NodekilnError):
 class Call(NamedTuple):
     """All that decides a result, as plain values that can be sent to another process or machine.
 
-    stage: `module.function`. params: canonical JSON. inputs: results of other calls.
+    stage: `module.function`. params: canonical JSON. inputs: results of other calls. name: the action's, for people and
+    for estimates; decides nothing.
     """
 
     stage: str
     version: int | str
     params: bytes
     inputs: tuple[Digest, ...]
+    name: str = ""
+
+    def hash(self, inputs: Sequence[str]) -> str:
+        """Returns the SHA-256 (hex) of everything that decides the result. inputs: keys or results of the inputs."""
+        head = canonical_json([self.stage, self.version, columns.VERSION, inputs])
+        return hashlib.sha256(head + b"\n" + self.params).hexdigest()
+
+    @property
+    def key(self) -> str:
+        """The content key of the call's action."""
+        return self.hash(self.inputs)
 
 
 Executor = Callable[[Store, Call], Digest]
@@ -101,14 +113,12 @@ class Action:
 
     def hash(self, inputs: list[str]) -> str:
         """Returns the SHA-256 (hex) of everything that decides the result. inputs: keys or results of the inputs."""
-        call = self.call(())
-        head = canonical_json([call.stage, call.version, columns.VERSION, inputs])
-        return hashlib.sha256(head + b"\n" + call.params).hexdigest()
+        return self.call(()).hash(inputs)
 
     def call(self, inputs: tuple[Digest, ...]) -> Call:
         """Returns the call for an executor. inputs: results of the inputs."""
         module, name = self.stage.__module__, self.stage.__name__
-        return Call(f"{module}.{name}", sys.modules[module].VERSION, self._params, inputs)
+        return Call(f"{module}.{name}", sys.modules[module].VERSION, self._params, inputs, self.name)
 
     @cached_property
     def _params(self) -> bytes:

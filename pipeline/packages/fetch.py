@@ -21,6 +21,8 @@ from pipeline.packages.package import Package
 from pipeline.store import Store
 
 VERSION = 1
+HOST_STAGES = ("fetch",)
+"""Stages that no other machine runs: it opens sockets."""
 
 CONNECTIONS = 4
 """Packages that are requested at once: enough to hide a mirror's latency, few enough for its limits."""

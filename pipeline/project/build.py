@@ -61,18 +61,18 @@ def build(
     paths: dict[str, None] = {}
     for name in names:
         for action in actions[name]:
-            for warning in perform(project.store, action)[1]:
+            for warning in perform(project, action)[1]:
                 warnings.warn(warning, stacklevel=2)
         paths |= dict.fromkeys(publish(project, node, name, node.format(name), folder))
     project.store.finish()
     return [*map(Path, paths)]
 
 
-def perform(store: Store, action: Action) -> tuple[bool, list[str]]:
+def perform(project: Project, action: Action) -> tuple[bool, list[str]]:
     """Performs `action`: whether its stage ran, and warnings. Errors and warnings have the place in the spec."""
     with collect_warnings() as collected:
         try:
-            _, ran = action.perform(store)
+            _, ran = action.perform(project.store, project.execute)
         except StageProblem as error:
             raise BadInput("\n".join(_located(action, problem) for problem in error.problems)) from None
     return ran, [_located(action, warning) for warning in collected]

@@ -11,6 +11,7 @@ from pipeline.host import atomic
 from pipeline.model.errors import BadInput
 
 if TYPE_CHECKING:
+    from pipeline.engine.action import Executor
     from pipeline.planning.lock import Lock
     from pipeline.planning.signatures import Signed
     from pipeline.project.targets import Target
@@ -48,6 +49,13 @@ class Project:
         from pipeline.shared import configuration
 
         return configuration.beyond(self.root)
+
+    @cached_property
+    def execute(self) -> Executor:
+        """Runs a stage: here, or on the workers that are configured. BadInput if they are not right."""
+        from pipeline.workers.configuration import executor
+
+        return executor(self.root)
 
     @property
     def cache(self) -> Path:

@@ -57,7 +57,7 @@ def publish(project: Project, plan: Plan, name: str, action: Action, folder: Pat
         from pipeline.project import budget
 
         budget.check(project.store, plan, name, action, before)
-    files = action.use(project.store, lambda result: _export(project, plan, result, folder))
+    files = action.use(project.store, lambda result: _export(project, plan, result, folder), project.execute)
     with project.store.lock(f"publish-{plan.spec.name}"), results_state.lock:
         _record(project, plan, name, action, folder, files)
     return [str(folder / file) for file in sorted(files)]

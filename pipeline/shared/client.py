@@ -395,6 +395,12 @@ class SharedCache(Beyond):
             self._records[key] = believed
         self._push.add(store, key, believed)
 
+    def give(self, store: Store, blobs: Mapping[Digest, int]) -> bool:
+        return self._push.give(store, blobs) or self.whole(store, blobs)
+
+    def expect(self, blobs: Mapping[Digest, int]) -> None:
+        self.note_there(self.caches[0], blobs)
+
     def finish(self) -> None:
         if self._push.end(self._wait):
             for plan, actions in self._plans.items():
@@ -460,6 +466,18 @@ class _Push:
     def _cache(self) -> Cache | None:
         """The cache that takes what is pushed."""
         return next((cache for cache in self._shared.caches if cache.pushes), None)
+
+    def give(self, store: Store, blobs: Mapping[Digest, int]) -> bool:
+        """Puts those of `blobs` that the cache lacks, in this thread; returns whether it has all of them now."""
+        if (cache := self._cache) is None or any(blob.algorithm != "sha256" for blob in blobs):
+            return False
+        try:
+            self._put(store, cache, blobs)
+        except WireError as error:
+            cache.refuses(error)
+        except Missing:
+            return False
+        return cache.pushes
 
     def _put(self, store: Store, cache: Cache, blobs: Mapping[Digest, int]) -> None:
         """Puts those of `blobs` that the cache lacks, each once. WireError; Missing."""

@@ -15,6 +15,8 @@ from pipeline.model.tree import Content, Directory, Entry, File, Symlink, Tree, 
 from pipeline.store import CHUNK, Store
 
 VERSION = 1
+HOST_STAGES = ("files",)
+"""Stages that no other machine runs: it reads files of the host."""
 
 
 def files(

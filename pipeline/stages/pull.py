@@ -9,6 +9,8 @@ from pipeline.model.digest import Digest
 from pipeline.store import Store
 
 VERSION = 1
+HOST_STAGES = ("pull",)
+"""Stages that no other machine runs: it opens sockets."""
 
 
 def pull(store: Store, *trusted: Digest, reference: str, manifest: str) -> Digest:

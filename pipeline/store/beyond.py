@@ -46,5 +46,12 @@ class Beyond:
     def offer(self, store: Store, key: str, record: Record) -> None:
         """Gives the record of the action `key` with its blobs to others, beside what this thread does next."""
 
+    def give(self, store: Store, blobs: Mapping[Digest, int]) -> bool:
+        """Gives `blobs` (digest -> size in bytes) to others that lack them; returns whether they have them all now."""
+        return False
+
+    def expect(self, blobs: Mapping[Digest, int]) -> None:
+        """Notes that `blobs` (digest -> size in bytes) can be brought, as another machine has just given them."""
+
     def finish(self) -> None:
         """Waits for what is being given to others, within a bound."""

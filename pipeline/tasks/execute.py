@@ -38,7 +38,7 @@ def stage(tasks: SpecTasks, step: Step) -> dict[str, Any]:
     store = tasks.project.store
     try:
         store.beyond.prepare(store, tasks.keys(step))
-        ran, warned = perform(store, action)
+        ran, warned = perform(tasks.project, action)
     except ImageError as error:
         # a stage knows an image that is its input by its digest alone
         raise type(error)(f"{action.name}: {error}" if action.inputs else str(error)) from None
