@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from pipeline.planning.plan import plan
 from pipeline.project.project import Project
 from tests.oci import craft
 from tests.oci.stacks import pax_sparse_1
-from tests.project import declare, doit, new_project
+from tests.project import ROOT, declare, doit, fleet, new_project
 
 SPEC = """\
 init: ["base:1"]
@@ -221,3 +224,16 @@ def test_specs_that_share_all_but_a_command_line_share_the_work(project: Path, t
         doit(f"build:n{number}", NODEKILN_CACHE=str(tmp_path / f"cache{number}"))
         alone = {path.name: path.read_bytes() for path in Path("build").glob("n*/n*")}
         assert alone and alone.items() <= made.items()
+
+
+@pytest.mark.slow
+def test_a_fleet_with_nothing_to_do_takes_little_memory(tmp_path: Path) -> None:
+    root = fleet.make(tmp_path / "fleet", size := 100)
+    doit(cwd=root)
+    script = "import doit.doit_cmd, pipeline.tasks; doit.doit_cmd.DoitMain(pipeline.tasks.Loader()).run([])"
+    peak = "import re; print('peak', re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    command = [sys.executable, "-c", f"{script}\n{peak}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    summary, kib = re.search(r"^(0 ran, 0 restored, .*)\n(?:.*\n)*peak (\d+)$", done.stdout, re.MULTILINE).groups()
+    assert int(kib) << 10 <= (30 << 20) + size * (300 << 20) // 1000, summary
