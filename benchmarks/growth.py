@@ -33,10 +33,10 @@ def project(folder: Path, specs: list[str]) -> None:
         (folder / "specs" / f"n{number}.yml").write_text(text)
 
 
-def small(folder: Path, name: str, files: int, size: int = 1000) -> None:
-    """An image of `files` files of `size` bytes."""
+def small(folder: Path, name: str, files: int, size: int = 1000, programs: tuple[str, ...] = ("bin/service",)) -> None:
+    """An image of `programs`, and of `files` files of `size` bytes."""
     data = b"x" * (size - 8)
-    entries: list[material.Entry] = [("bin/service", b"#!/bin/sh\n")]
+    entries: list[material.Entry] = [(path, material.PROGRAM) for path in programs]
     entries += [(f"usr/{number // 200}/{number}", b"%s%08d" % (data, number)) for number in range(files)]
     material.image(folder / "images" / name, entries)
 
@@ -62,11 +62,15 @@ def stages(folder: Path) -> dict[str, float]:
     return dict(sorted(((stage, round(took, 2)) for stage, took in seconds.items()), key=lambda each: -each[1]))
 
 
-def measured(folder: Path, given: argparse.Namespace) -> Iterator[dict[str, object]]:
-    small(folder, "kernel", 0)
+def images(folder: Path) -> None:
+    """The images of a small node."""
     material.image(folder / "images" / "kernel", [("kernel", b"k" * 1000), ("kernel.tar", material.archive([]))])
-    small(folder, "init", 10)
+    small(folder, "init", 10, programs=("init", "usr/bin/containerd"))
     small(folder, "service", 20)
+
+
+def measured(folder: Path, given: argparse.Namespace) -> Iterator[dict[str, object]]:
+    images(folder)
     for count in given.services:
         project(folder, [material.spec(services=["service"] * count)])
         yield {"what": f"{count} services", **costs(folder)}

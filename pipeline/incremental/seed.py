@@ -6,6 +6,10 @@ The file that has the name is never written to.
 
 A seed has no other name, and is only taken while nobody has it open: the kernel grants a lease to write (fcntl(2)) on
 such a file alone. Where a seed cannot be kept (another file system) or taken (another user's), there is none.
+
+A file that an export made at another path with the same content is better than a seed: the new one shares its blocks
+where the file system can (pipeline.incremental.clone). It is never a second name of that file, as whoever writes into
+one of them, such as a virtual machine, must not change the other.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ from typing import BinaryIO
 
 from pipeline.host import atomic
 from pipeline.host.stamp import stamp
-from pipeline.incremental.chunks import chunks
+from pipeline.incremental.chunks import chunks, name_of
+from pipeline.incremental.clone import clone
 from pipeline.incremental.resumable_sha256 import ResumableSha256, known_digest, note_digest
 from pipeline.model import tree as trees
 from pipeline.model.digest import Digest
@@ -29,6 +34,8 @@ from pipeline.model.tree import Content
 from pipeline.store import SEEDS, Store
 from pipeline.store.interfaces import ReadRange, Seed
 
+CLONED = 64 << 10
+"""Smallest content that is worth a clone, in bytes."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -51,12 +58,40 @@ class FileSeed(Seed):
         return bool(self._names) and self._names == chunk_names(self._store, self._path)
 
     def open(self, partial: Path) -> BinaryIO:
-        """Opens `partial`: the seed if there is one, else a new file."""
+        """Opens `partial`: a clone of another file if that is possible, else the seed if there is one, else a new
+        file."""
+        if file := self._clone(partial):
+            self._file.unlink(missing_ok=True)
+            return file
         if (names := chunk_names(self._store, self._file)) and (file := _taken(self._file, partial)):
             self._reused, self.dirty = names, True
             return file
         self._file.unlink(missing_ok=True)
         return super().open(partial)
+
+    def _clone(self, partial: Path) -> BinaryIO | None:
+        """Opens `partial` with the content that another path has; None where that is not possible."""
+        if (source := self._copy()) is None:
+            return None
+        file = atomic.recreate(partial, buffering=0)
+        if clone(source, file.fileno()) and self._copy() == source:
+            self._reused = self._names
+            return file
+        file.close()
+        return None
+
+    def _copy(self) -> Path | None:
+        """Returns another path with the content, of which no byte was written since an export made it; None if none is
+        known. Contents below CLONED bytes have none."""
+        if self.digest is None or trees.length(self._content) < CLONED:
+            return None
+        path = Path(self._store.memo.get(self._copy_name) or self._path)
+        known = path != self._path.absolute() and chunk_names(self._store, path) == self._names
+        return path if known else None
+
+    @property
+    def _copy_name(self) -> str:
+        return f"copy of {name_of(self._chunks)}"
 
     def runs(self) -> Iterator[tuple[int, Content]]:
         """Yields the runs of chunks that the seed does not have."""
@@ -92,6 +127,8 @@ class FileSeed(Seed):
         if names:
             _note(self._store, self._file, names)
         _note(self._store, self._path, self._names)
+        if trees.length(self._content) >= CLONED and self._copy() is None:
+            self._store.memo.put(self._copy_name, str(self._path.absolute()))
 
 
 def chunk_names(store: Store, path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.compression.ordered_pool import OrderedThreadPool
+from pipeline.host import atomic
 from pipeline.host.stamp import settle_mtime
 from pipeline.model.digest import Digest
 from pipeline.model.tree import Content, length
@@ -23,6 +24,9 @@ from pipeline.store.tail import Tail, read
 if TYPE_CHECKING:
     from pipeline.store import Store
 
+SMALL = 64 << 10
+"""Contents below this size, in bytes, are cheaper to write and to hash than to look up."""
+
 
 def export(store: Store, content: Content, path: Path) -> Digest:
     """Writes `content` to `path`, beside it and then renamed. Returns its SHA-256. Missing or Damaged if a blob is.
@@ -32,12 +36,23 @@ def export(store: Store, content: Content, path: Path) -> Digest:
     partial = path.with_name(f".{path.name}.partial")
     with store.lock("export-" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()):
         try:
-            return _write(store, content, path, partial)
+            write = _write_small if length(content) < SMALL else _write
+            return write(store, content, path, partial)
         except BaseException as error:
             partial.unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreError(f"no space left for {path}") from None
             raise
+
+
+def _write_small(store: Store, content: Content, path: Path, partial: Path) -> Digest:
+    """Writes a content that is not worth a seed, nor a thread."""
+    data = store.bytes(content)
+    with atomic.recreate(partial, buffering=0) as file:
+        file.write(data)
+    settle_mtime(partial)
+    os.replace(partial, path)
+    return Digest.of(data)
 
 
 def _write(store: Store, content: Content, path: Path, partial: Path) -> Digest:

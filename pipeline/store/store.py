@@ -37,7 +37,7 @@ from pipeline.store.beyond import Beyond
 from pipeline.store.errors import Damaged, Missing, StoreError, explained
 from pipeline.store.interfaces import MEMO, SEEDS, Memo, Seed
 from pipeline.store.reading import CHUNK, Reading
-from pipeline.store.record import Record
+from pipeline.store.record import Record, touch
 from pipeline.store.references import references
 from pipeline.store.rope import BlobWriter, Rope
 from pipeline.store.verified import Verified
@@ -66,6 +66,7 @@ class Store:
         self._beyond: Beyond | None = None
         self.memo, self.seed = memo(self), seed
         self._trees: dict[Digest, Tree] = {}
+        self._records = records.Records(root)
         self._guard = threading.Lock()
         self._lease: locks.Lease | None = None
         self.verified = Verified(self)
@@ -141,7 +142,7 @@ class Store:
     # blobs
 
     def path(self, digest: Digest) -> Path:
-        return self.root / "blobs" / digest.algorithm / digest.hex
+        return self.root.joinpath("blobs", *digest.split(":"))
 
     def here(self, digest: Digest) -> bool:
         """Returns whether the store has a file of the blob."""
@@ -188,7 +189,7 @@ class Store:
             with open(self.path(digest), "rb") as file:
                 same = file.read() == data
                 if same:
-                    _touch(file.fileno())
+                    touch(file.fileno())
                     self.verified.add(digest, stamp(os.fstat(file.fileno())))
         except OSError:
             return False
@@ -343,7 +344,7 @@ class Store:
             self._note(key, record := record._replace(facts={**facts(), **record.facts}))
         with contextlib.suppress(StoreError):  # a store that only others may write can still be read
             self._leased()
-        _touch(records.place(self.root, key))
+        self._records.touch(key)
         return record.result
 
     def _is_whole(self, record: Record) -> bool:
@@ -357,10 +358,7 @@ class Store:
 
     def record(self, key: str) -> Record | None:
         """Returns the record of the action `key`, even if its result is gone; None if there is none."""
-        try:
-            return records.load(key, records.place(self.root, key).read_bytes())
-        except OSError:
-            return None
+        return self._records.get(key)
 
     def remember(self, key: str, result: Digest, facts: Mapping[str, Any] | None = None) -> Record:
         """Records that the action `key` gave `result`, which is in the store. facts: JSON values."""
@@ -395,9 +393,3 @@ class Store:
             yield
         finally:
             locks.drop(path, file)
-
-
-def _touch(file: Path | int) -> None:
-    """Sets a file's time stamp to now, which `gc` takes for its last use; not that of another user's file."""
-    with contextlib.suppress(OSError):
-        os.utime(file)

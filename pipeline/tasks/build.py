@@ -58,6 +58,8 @@ class Build:
         self._same = AllSame(project, self._evaluate)
         self._unlocked: list[tuple[SpecTasks, Step]] = []
         """The steps that resolve what the locks lack: done as one if all specs are built."""
+        self._owners: dict[str, str] = {}
+        """The tasks by the keys of their actions: if all specs are built, each action has one."""
 
     def tasks(self) -> Iterator[NodekilnTask]:
         names = self._project.names()
@@ -114,6 +116,8 @@ class Build:
     def _spec(self, tasks: SpecTasks) -> Iterator[NodekilnTask]:
         """Yields the group of a spec, and its tasks."""
         project, name, plan = tasks.project, tasks.name, self._plan(tasks)
+        if self._request.builds_all:
+            plan = plan.shared(self._owners)
         same, asked = AllSame(project, self._evaluate), [*_formats(plan)]
         for group in (same, self._same):
             group.add(tasks, asked)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +48,23 @@ class CachedPlan(NamedTuple):
     doc: str
     asked: list[str]
     steps: list[Step]
+
+    def shared(self, owners: dict[str, str]) -> CachedPlan:
+        """Returns the plan without steps whose actions tasks of earlier specs perform; these take their places.
+
+        owners: the tasks of earlier specs by the keys of their actions; extended by those of this one.
+        """
+        stages = {step.task: step.key for step in self.steps if step.key and not step.format}
+        names = {task: owners[key] for task, key in stages.items() if key in owners}
+        for task, key in stages.items():
+            owners.setdefault(key, task)
+        steps = [step._replace(needs=_renamed(step.needs, names)) for step in self.steps if step.task not in names]
+        return CachedPlan(self.doc, _renamed(self.asked, names), steps)
+
+
+def _renamed(tasks: list[str], names: Mapping[str, str]) -> list[str]:
+    """Returns the names of `tasks`, each once, with those that have another one in `names` under that."""
+    return [*dict.fromkeys(names.get(task, task) for task in tasks)]
 
 
 def recall(path: Path, extra: tuple[str, ...], make: Callable[[], CachedPlan]) -> CachedPlan:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -62,6 +63,9 @@ def explained(task: str, run: Callable[..., Any], /, *arguments: Any, **options:
         return Explained(crash.described(error, task), bad_input=False)
     except Exception as error:
         return Crashed(crash.described(error, task))
+
+
+explained.__signature__ = signature(explained)  # type: ignore[attr-defined]  # which doit looks at for every task
 
 
 def _silence(stream: TextIO) -> None:

@@ -28,6 +28,7 @@ class SpecTasks:
     def __init__(self, project: Project, name: str, extra: tuple[str, ...]) -> None:
         self.project, self.name, self.extra = project, name, extra
         self._guard = threading.RLock()
+        self._known: dict[str, list[tuple[str, list[LockRequest]]]] = {}
 
     @cached_property
     def targets(self) -> Mapping[str, Target]:
@@ -41,7 +42,7 @@ class SpecTasks:
 
         found = {}
         for arch, target in self.targets.items():
-            names = [name for name, missing in self._formats(target.plan) if not missing]
+            names = [name for name, missing in self._formats(target) if not missing]
             checks = [check for name in names for check in target.plan.checks(name)]
             found[arch] = {action.name: action for action in closure(*checks, *map(target.plan.format, names))}
         return found
@@ -74,7 +75,7 @@ class SpecTasks:
     def missing(self, step: Step) -> list[LockRequest]:
         """Returns what the lock lacks for the format of a step. Any thread may call it."""
         with self._guard:
-            return dict(self._formats(self.targets[step.arch].plan))[step.format]
+            return dict(self._formats(self.targets[step.arch]))[step.format]
 
     def changed(self, step: Step, before: Mapping[str, Any]) -> tuple[str, str]:
         """Returns why a step has to run whose action's record was `before`: at length, and in few words."""
@@ -91,8 +92,13 @@ class SpecTasks:
         asked = [target.task(name) for target in targets for name in formats]
         return CachedPlan(f"{', '.join(formats)} of {self.project.path(self.name)}", _needed(steps, asked), steps)
 
-    def _formats(self, plan: Plan) -> Iterator[tuple[str, list[LockRequest]]]:
-        """Yields the formats with tasks that this node can have, and what the lock lacks for each."""
+    def _formats(self, target: Target) -> list[tuple[str, list[LockRequest]]]:
+        """Returns the formats with tasks that this node can have, and what the lock lacks for each."""
+        if target.arch not in self._known:
+            self._known[target.arch] = [*self._find_formats(target.plan)]
+        return self._known[target.arch]
+
+    def _find_formats(self, plan: Plan) -> Iterator[tuple[str, list[LockRequest]]]:
         asked = plan.spec.build.formats
         for name in dict.fromkeys((*asked, *self.extra)):
             if name in asked or not plan.problems(name):
@@ -114,7 +120,7 @@ class SpecTasks:
             doc = steps.described(action)
             yield Step(target.task(action.name), target.arch, action.name, "", action.key, needs, doc, [])
         taken: set[str] = set()
-        for name, missing in self._formats(target.plan):
+        for name, missing in self._formats(target):
             yield from _unlocked(target, name, len(missing)) if missing else [_files(target, name, taken)]
         for name, problem in self._refused(target.plan):
             yield Step(target.task(name), target.arch, "", name, "", [], "not for this node", [], problem=problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ class SameKey:
 
     `doit info` prints `reason` if it is not; `summary` is the same in fewer words.
     """
+
+    __signature__ = Signature([Parameter(name, Parameter.POSITIONAL_ONLY) for name in ("task", "values")])
+    """The parameters, which doit reads for every task; to look at the function takes as long as the answer."""
 
     def __init__(self, tasks: SpecTasks, step: Step) -> None:
         self._tasks, self._step = tasks, step

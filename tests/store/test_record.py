@@ -32,3 +32,25 @@ def test_every_record_of_a_store_is_found(store):
     assert found.result == digest and found.inputs == ["cd" * 32]
     path.write_bytes(b"damaged")
     assert [each for _, each in record.every(store.root)] == [None]
+
+
+def test_a_record_is_read_once_while_nobody_writes_to_it(store, monkeypatch):
+    digest = store.put(b"result")
+    store.remember("ab" * 32, digest)
+    assert store.record("ab" * 32).result == digest
+    loads = []
+    monkeypatch.setattr(record, "load", lambda *arguments: loads.append(arguments))
+    assert store.record("ab" * 32).result == digest and not loads
+    record.touch(str(record.place(store.root, "ab" * 32)))
+    assert store.record("ab" * 32) is None and len(loads) == 1
+    store.forget("ab" * 32)
+    assert store.record("ab" * 32) is None and len(loads) == 1
+
+
+def test_only_so_many_records_are_kept_in_memory(store, monkeypatch):
+    monkeypatch.setattr(record, "IN_MEMORY", 2)
+    digest = store.put(b"result")
+    keys = [f"{number}{number}" * 32 for number in range(5)]
+    for key in keys:
+        store.remember(key, digest)
+    assert [store.record(key).result for key in keys * 2] == [digest] * 10

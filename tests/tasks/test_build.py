@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from pipeline.planning.plan import plan
 from pipeline.project.project import Project
 from tests.oci import craft
 from tests.oci.stacks import pax_sparse_1
-from tests.project import declare, doit, new_project
+from tests.project import ROOT, declare, doit, fleet, new_project
 
 SPEC = """\
 init: ["base:1"]
@@ -199,3 +202,38 @@ def test_what_is_not_locked_is_resolved_before_one_new_start(words: list[str], s
     assert len(Path("starts").read_text()) == starts
     assert {path.stem for path in Path("specs").glob("*.lock")} == locked
     assert all(Path(f"build/{name}/{name}.tar").exists() for name in locked)
+
+
+def test_specs_that_share_all_but_a_command_line_share_the_work(project: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        text = SPEC.replace("init:", f"kernel: {{image: kernel:1, cmdline: host={number}}}\ninit:")
+        Path(f"specs/n{number}.yml").write_text(text)
+    Path("specs/node.yml").unlink()
+    files = {"kernel": random.Random(1).randbytes(1 << 20), "kernel.tar": craft.archive()}
+    layer = craft.archive(*(craft.entry(path, data=data) for path, data in files.items()))
+    craft.image(tmp_path / "layout", [layer], name="docker.io/library/kernel:1", config={"config": {}})
+    output = doit()
+    stages = [set(re.findall(rf"^build:n{number}:(\S+): ran", output, re.MULTILINE)) for number in range(3)]
+    own = {"kernel", "boot", "rootfs", "initrd", "format/kernel+initrd", "format/tar", "kernel+initrd", "tar"}
+    assert stages[1] == stages[2] == own and own < stages[0]
+    assert re.search(r"^0 ran, 0 restored, \d+ up to date", doit(), re.MULTILINE)
+    made = {path.name: path.read_bytes() for path in Path("build").glob("n*/*")}
+    for number in range(3):
+        assert f"host={number}" in made[f"n{number}-cmdline"].decode()
+        shutil.rmtree("build")
+        doit(f"build:n{number}", NODEKILN_CACHE=str(tmp_path / f"cache{number}"))
+        alone = {path.name: path.read_bytes() for path in Path("build").glob("n*/n*")}
+        assert alone and alone.items() <= made.items()
+
+
+@pytest.mark.slow
+def test_a_fleet_with_nothing_to_do_takes_little_memory(tmp_path: Path) -> None:
+    root = fleet.make(tmp_path / "fleet", size := 100)
+    doit(cwd=root)
+    script = "import doit.doit_cmd, pipeline.tasks; doit.doit_cmd.DoitMain(pipeline.tasks.Loader()).run([])"
+    peak = "import re; print('peak', re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    command = [sys.executable, "-c", f"{script}\n{peak}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    summary, kib = re.search(r"^(0 ran, 0 restored, .*)\n(?:.*\n)*peak (\d+)$", done.stdout, re.MULTILINE).groups()
+    assert int(kib) << 10 <= (30 << 20) + size * (300 << 20) // 1000, summary

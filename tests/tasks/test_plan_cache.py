@@ -9,6 +9,7 @@ import pytest
 from pipeline.host import tracked
 from pipeline.project.project import Project
 from pipeline.tasks import plan_cache
+from pipeline.tasks.plan_cache import CachedPlan, Step
 from pipeline.tasks.spec_tasks import SpecTasks
 from tests.project import ROOT
 
@@ -126,3 +127,28 @@ def test_all_that_a_plan_opens_is_noted(project):
     own_memory = {name for name in mine if "/build/.sums" in name}
     assert mine - own_memory <= noted
     assert {str(project.root / "specs/large"), str(project.root / "images/init/rc.init")} <= mine
+
+
+def planned(spec, *keys):
+    """A plan of stages with these keys, each after the one before, and of the files of a format after them."""
+    names = [f"build:{spec}:stage{number}" for number in range(len(keys))]
+    needs = [[], *([name] for name in names)]
+    steps = [Step(name, "amd64", "", "", key, needs.pop(0), "", []) for name, key in zip(names, keys, strict=True)]
+    steps.append(Step(f"build:{spec}:tar", "amd64", "", "tar", keys[-1], needs.pop(), "", [f"{spec}.tar"]))
+    return CachedPlan(spec, [step.task for step in steps], steps)
+
+
+def test_specs_with_the_same_actions_share_their_tasks():
+    owners = {}
+    first, second, third = planned("a", "1", "2", "2"), planned("b", "1", "2", "3"), planned("c", "1", "4", "3")
+    assert first.shared(owners) == first, "the tasks of one spec are left alone"
+    second, third = second.shared(owners), third.shared(owners)
+    assert [(step.task, step.needs) for step in second.steps] == [
+        ("build:b:stage2", ["build:a:stage1"]),
+        ("build:b:tar", ["build:b:stage2"]),
+    ]
+    assert second.asked == ["build:a:stage0", "build:a:stage1", "build:b:stage2", "build:b:tar"]
+    assert [(step.task, step.needs) for step in third.steps] == [
+        ("build:c:stage1", ["build:a:stage0"]),
+        ("build:c:tar", ["build:b:stage2"]),
+    ]
