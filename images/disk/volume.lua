@@ -8,7 +8,8 @@ local MIB = 1 << 20
 local ROOM = MIB -- bytes behind a partition or a file system from which on it is grown
 local ENDS, SAMPLE, SAMPLES = 4 * MIB, 64 << 10, 1024 -- bytes at either end, and of so many places between, that must be zero
 local CHUNK = MIB -- bytes that are read at once
-local PATIENCE = 3600 -- seconds that the repair of a file system may take
+local LONGEST_LABEL = 16 -- bytes of an ext4's label; that of its partition may be longer
+local PATIENCE = 3600 -- seconds that making, repairing or growing a file system may take
 
 -- Bytes of a device or file.
 local function bytes_of(path)
@@ -125,7 +126,9 @@ end
 
 -- Makes an ext4. label: that it gets, so that it is found again.
 function volume.make(device, label)
-  system.must("mke2fs", "-q", "-F", "-t", "ext4", "-L", label:sub(1, 1) == "/" and "" or label:sub(1, 16), device)
+  label = label:sub(1, 1) == "/" and "" or label:sub(1, LONGEST_LABEL)
+  local code, said = system.run({ "mke2fs", "-q", "-F", "-t", "ext4", "-L", label, device }, PATIENCE)
+  if code ~= 0 then error(("%s: no file system could be made: %s"):format(device, said:match("[^\n]*$")), 0) end
 end
 
 -- Repairs what can be repaired without loss (after a power cut: the journal). True if something was.

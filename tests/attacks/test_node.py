@@ -33,7 +33,7 @@ def attacked(spec):
     spec["build"] = {"formats": ["kernel+initrd"]}
 
 
-GROUPS = "on-node sh -c 'cd /sys/fs/cgroup; grep . /run/nodekiln/memory */pids.max */memory.max'"
+GROUPS = "on-node sh -c 'cd /sys/fs/cgroup/system; grep . /run/nodekiln/memory */pids.max */memory.max'"
 SCORES = (
     "on-node sh -c 'for p in /proc/[0-9]*; do [ -e $p/exe ] && "
     'echo "$(cat $p/oom_score_adj) ${p#/proc/} $(tr "\\0" " " < $p/cmdline)"; done; true\''
@@ -61,7 +61,7 @@ def seen(derived, config_drive, key, tmp_path_factory):  # noqa: F811
             machine.ssh(key, "service start bomb")
             machine.wait_for("bomb: started")
             hit = 'until grep -q "max [1-9]" pids.events; do sleep 1; done; cat pids.max'
-            found["bomb"] = machine.ssh(key, f"on-node sh -c 'cd /sys/fs/cgroup/bomb && {hit}'")
+            found["bomb"] = machine.ssh(key, f"on-node sh -c 'cd /sys/fs/cgroup/system/bomb && {hit}'")
             machine.ssh(key, "service stop bomb")
             found["after"] = machine.ssh(key, "service list; " + SCORES)
             machine.press_power_button()
