@@ -24,7 +24,18 @@ from pipeline.model.errors import BadInput, NodekilnError
 from pipeline.model.size import shown
 from pipeline.shared import configuration
 from pipeline.shared.configuration import Settings
-from pipeline.shared.statement import NAME, Believed, Refused, Verify, decode, encode, plan_key, public_key, verifier
+from pipeline.shared.statement import (
+    NAME,
+    Believed,
+    Refused,
+    Verify,
+    decode,
+    encode,
+    plan_key,
+    public_key,
+    public_text,
+    verifier,
+)
 from pipeline.shared.wire import Wire, WireError
 from pipeline.store import Missing, Record, Store, progress_counter
 from pipeline.store.beyond import Beyond
@@ -118,6 +129,10 @@ class SharedCache(Beyond):
     """The caches of a configuration, the first of which is asked first. Thread-safe."""
 
     keeps = True
+    trusted: Sequence[str] = ()
+    """Names of the keys that are believed."""
+    key = ""
+    """The public key of what this user pushes, as others trust it."""
 
     def __init__(
         self, caches: Sequence[Cache], sign: Sign, signer: str, everything: bool, wait: float, audit: float
@@ -162,7 +177,9 @@ class SharedCache(Beyond):
             )
             for url in settings.caches
         ]
-        return cls(caches, sign, signer or OWNER, settings.everything, settings.wait, settings.audit)
+        shared = cls(caches, sign, signer or OWNER, settings.everything, settings.wait, settings.audit)
+        shared.trusted, shared.key = [*trusted], public_text(signer, trusted[signer]) if signer else ""
+        return shared
 
     # records
 
