@@ -181,17 +181,17 @@ def docker_registry(folder: Path, **settings: Any) -> Iterator[str]:
 @contextlib.contextmanager
 def nginx(folder: Path, upstream: str, password_file: Path) -> Iterator[str]:
     """nginx before a registry, asking for a password."""
-    location = (
-        f"auth_basic registry; auth_basic_user_file {password_file};"
-        f" proxy_set_header Host $http_host; proxy_pass http://{upstream};"
+    settings = (
+        f"client_max_body_size 0; location / {{ auth_basic registry; auth_basic_user_file {password_file};"
+        f" proxy_set_header Host $http_host; proxy_pass http://{upstream}; }}"
     )
-    with nginx_with(folder, location) as address:
+    with nginx_with(folder, settings) as address:
         yield address
 
 
 @contextlib.contextmanager
-def nginx_with(folder: Path, location: str) -> Iterator[str]:
-    """nginx with the directives `location` for all paths; the socket is bound here and handed down."""
+def nginx_with(folder: Path, settings: str) -> Iterator[str]:
+    """nginx with one server, whose directives are `settings`; the socket is bound here and handed down."""
     program = need("nginx", package="nginx-light")
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as listener:
@@ -204,8 +204,7 @@ def nginx_with(folder: Path, location: str) -> Iterator[str]:
         (folder / "nginx.conf").write_text(
             f"daemon off; {'user root; ' if os.getuid() == 0 else ''}pid {folder}/pid; error_log stderr notice;"
             f" worker_processes 1; events {{}}"
-            f" http {{ access_log off; {paths} server {{ listen {address}; client_max_body_size 0;"
-            f" location / {{ {location} }} }} }}"
+            f" http {{ access_log off; {paths} server {{ listen {address}; {settings} }} }}"
         )
         log = folder / "nginx.log"
         with open(log, "wb") as out:

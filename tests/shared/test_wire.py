@@ -330,6 +330,16 @@ def test_no_wire_opens_a_socket_offline(network: Server, monkeypatch: pytest.Mon
 # each on its own
 
 
+def test_who_has_no_password_reads_and_does_not_write(running: dict[str, Server]) -> None:
+    server, data = running["http"], os.urandom(1000)
+    with contextlib.closing(server.wire(patience.seconds(SECONDS))) as writer:
+        digest = put(writer, data)
+    anonymous = http.connect(f"http://127.0.0.1:{server.port}/nodes", patience.seconds(SECONDS))
+    with contextlib.closing(anonymous) as reader:
+        assert fetched(reader, digest, len(data)) == data
+        assert "answers 401" in refused(lambda: reader.state(key(), b"statement"), reader)
+
+
 def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     wire = folder.connect(str(tmp_path), patience.seconds(SECONDS))
