@@ -16,6 +16,8 @@ from pipeline.project.project import Project
 from pipeline.tasks import shard
 from pipeline.tasks.plan_cache import CachedPlan, Step
 from tests.project import doit, fleet, new_project
+from tests.shared import machines
+from tests.shared.servers import nginx
 
 IMAGES = st.frozensets(st.sampled_from("abcdefgh"), max_size=4)
 FLEETS = st.dictionaries(st.text(min_size=1, max_size=4), IMAGES, max_size=40)
@@ -134,6 +136,25 @@ def test_shards_with_one_store_run_each_stage_once(whole: Path, tmp_path: Path) 
     assert least == sum(
         fleet.stage_runs(own, tmp_path / "shared", "build", f"shard={number}/4") for number in (1, 2, 3, 4)
     )
+
+
+@pytest.mark.slow
+def test_shards_with_empty_stores_find_the_common_stages_in_a_shared_cache(whole: Path, tmp_path: Path) -> None:
+    alone = copied(whole, tmp_path / "alone")
+    least = fleet.stage_runs(alone, tmp_path / "store", "build")
+    with nginx(tmp_path / "server") as server:
+        reading = {"NODEKILN_SHARED": server.address(server.port), "NODEKILN_TRUST": machines.trust("ci")}
+        sign = str(machines.key_file(tmp_path, "ci"))
+        pushing = reading | {"NODEKILN_SHARED_PUSH": "1", "NODEKILN_SIGN": sign}
+        first = copied(whole, tmp_path / "first")
+        runs, together = fleet.stage_runs(first, tmp_path / "common", "build", "shard=common", **pushing), {}
+        for number in (1, 2, 3):
+            own = copied(whole, tmp_path / f"shard{number}")
+            runs += fleet.stage_runs(own, tmp_path / f"store{number}", "build", f"shard={number}/3", **reading)
+            together |= fleet.sums(own)
+    assert together == fleet.sums(alone)
+    print(f"stage runs: one machine {least}, three shards after the common stages {runs}")
+    assert least <= runs <= 1.2 * least
 
 
 def test_what_a_shard_of_a_build_is_and_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
