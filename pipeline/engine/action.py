@@ -82,7 +82,7 @@ Executor = Callable[[Store, Call], Digest]
 def run_locally(store: Store, call: Call) -> Digest:
     """Runs the stage in this thread."""
     module, _, name = call.stage.rpartition(".")
-    stage = getattr(sys.modules.get(module) or importlib.import_module(module), name)
+    stage = getattr(importlib.import_module(module), name)  # waits for another thread that is importing it
     result: Digest = stage(store, *call.inputs, **json.loads(call.params))
     return result
 
