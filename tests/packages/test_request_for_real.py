@@ -126,7 +126,7 @@ def test_nobody_in_particular_may_build(tmp_path: Path) -> None:
 
 
 IMAGES = sorted(path.parent.name for path in (ROOT / "images").glob("*/build.yml"))
-SHARED = {"runc": "init", "containerd": "init"}
+SHARED = dict.fromkeys(["runc", "containerd", "containerd-cri", "cni", "nettools"], "init")
 """Image -> the one that has the C library in the root that they share."""
 
 
