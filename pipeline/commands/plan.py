@@ -31,10 +31,19 @@ def run(project: Project, names: Sequence[str]) -> None:
         for step in running:
             say(f"{step.task}: {step.outcome}" + (f" (took {step.seconds:.2f} s)" if step.seconds is not None else ""))
         say(counted(steps))
+        if project.store.beyond.keeps:
+            say(f"in shared caches: {_shared(project, steps, running)} of {len(running)} results")
         fetched = {blob: size for step in running for blob, size in dry_run.downloads(project, step).items()}
         say(f"to fetch: {size.shown(sum(fetched.values()))} in {len(fetched)} blobs")
         say(f"to write: {_written(project, name)}")
         say(f"time: {_time(running)}")
+
+
+def _shared(project: Project, steps: list[Step], running: list[Step]) -> int:
+    """Returns how many of the stages `running` would not run, as a shared cache has their results."""
+    store = project.store
+    store.beyond.prepare(store, [step.action.key for step in steps])
+    return sum(store.beyond.record(store, step.action.key) is not None for step in running)
 
 
 def _written(project: Project, name: str) -> str:

@@ -18,7 +18,9 @@ def test_a_cache_is_shown_with_what_builds_got_from_it(tmp_path):
         assert f"{server.url}: answers in " in text and "pushed to" in text and f"own key: {trust('ci')}" in text
         assert "blobs pushed" in doit("build", cwd=ci, NODEKILN_SHARED_PUSH="1", **own)
         own = {"NODEKILN_SHARED": server.url, "NODEKILN_TRUST": trust("ci")}
+        assert "in shared caches: 3 of 3 results" in doit("plan", cwd=laptop, **own)
         assert "1 ran, 3 restored, 0 up to date (shared: 3 of 3 results" in doit("build", cwd=laptop, **own)
+        assert "in shared caches: 0 of 0" in doit("plan", cwd=laptop, **own)
         server.log.clear()
         assert "shared" not in doit("build", cwd=laptop, **own) and not server.log
         text = doit("shared", cwd=laptop, **own)
