@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from pipeline.engine.action import closure
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
 from pipeline.shared import folder, http, oci, s3
@@ -24,8 +25,10 @@ from pipeline.shared.protobuf import field
 from pipeline.shared.transfer import PIECE, THREADS
 from pipeline.shared.wire import Wire, WireError
 from tests import patience
+from tests.engine.graphs import graph
 from tests.oci.servers import certificate
 from tests.shared import servers
+from tests.shared.machines import build, machine
 from tests.shared.servers import Proxy, Server
 
 SERVERS = {
@@ -195,6 +198,14 @@ def test_a_large_blob_comes_back_in_bounded_memory(wire: Wire, tmp_path: Path) -
     assert wire.absent({digest: LARGE}) == set()
     assert Digest.of_chunks(wire.fetch(digest, LARGE)) == digest
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10 < MEMORY
+
+
+def test_a_build_on_one_machine_saves_another_its_stages(server: Server, tmp_path: Path) -> None:
+    url, seconds, actions = server.address(server.port), patience.seconds(SECONDS), graph(4)
+    expected = build(machine(tmp_path / "ci", url, sign="ci", timeout=seconds), actions)
+    reader = machine(tmp_path / "laptop", url, timeout=seconds)
+    assert build(reader, actions) == expected
+    assert reader.beyond.counts.hits == len([*closure(*actions)])
 
 
 # servers that fail
