@@ -82,8 +82,10 @@ def serve(address: str, store: Store, threads: int, name: str = "") -> None:
     """Runs a worker of the scheduler at `address` until that ends it. NodekilnError if it cannot be reached."""
     import asyncio
     import logging
+    import warnings
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="distributed")  # of a host that is not found: the error follows
     asyncio.run(_serve(address, store, threads, name))
 
 
@@ -93,5 +95,5 @@ async def _serve(address: str, store: Store, threads: int, name: str) -> None:
             address, nthreads=threads, name=name or None, plugins=(Stages(store),), dashboard_address="127.0.0.1:0"
         ) as worker:
             await worker.finished()
-    except OSError as error:
-        raise NodekilnError(f"{address}: {error}") from None
+    except (OSError, RuntimeError) as error:  # Dask wraps what kept a worker from starting
+        raise NodekilnError(f"{address}: {error.__cause__ or error}") from None

@@ -81,3 +81,12 @@ def test_a_worker_without_a_scheduler_ends_with_one_line(tmp_path):
     assert "no scheduler: set NODEKILN_WORKERS to dask+tls://HOST:8786\n" in doit(
         "worker", cwd=project, code=3, NODEKILN_WORKERS=""
     )
+
+
+def test_a_worker_without_certificates_ends_with_one_line(tmp_path):
+    project = new_project(tmp_path)
+    address = "dask+tls://127.0.0.1:1"
+    output = doit("worker", cwd=project, code=1, NODEKILN_WORKERS=address, DASK_CONFIG=str(tmp_path))
+    first, second = output.splitlines()
+    assert first.startswith(f"{address}: nodekiln-")
+    assert second.startswith("tls://127.0.0.1:1: TLS ")
