@@ -37,13 +37,13 @@ COMMON = "common"
 SLACK = 4
 """A boundary between shards moves by at most a SLACK-th of a shard's share, so that specs with the same images stay
 together."""
-MAX_DIGITS = 9
-"""Maximum number of digits of a number in I/N."""
+MAX_SHARDS = 10_000
+"""Maximum N in I/N: each machine computes all parts."""
 
 IMAGE, INIT = "image", "init"
 """Keys of a spec whose value is the reference of an image, or a list of them."""
 
-_FORM = re.compile(rf"([0-9]{{1,{MAX_DIGITS}}})/([0-9]{{1,{MAX_DIGITS}}})", re.ASCII)
+_FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
 
 
 class Shard(NamedTuple):
@@ -83,6 +83,8 @@ def parse(text: str, where: str) -> Shard:
     if shard is None or not 1 <= shard.number <= shard.total:
         right = f"use I/N with I from 1 to N (2/16), or {COMMON}"
         raise BadInput(f"{where}{text!r} is not a shard: {right}")
+    if shard.total > MAX_SHARDS:
+        raise BadInput(f"{where}{text!r} has too many shards: N is at most {MAX_SHARDS}")
     return shard
 
 

@@ -83,6 +83,14 @@ def test_a_wrong_shard_is_one_line(text: str) -> None:
     assert shard.parse("2/16", "") == (2, 16) and shard.parse("common", "").is_common
 
 
+@pytest.mark.parametrize("total", [shard.MAX_SHARDS + 1, 999_999_999])
+def test_more_shards_than_a_machine_can_compute_are_one_line(total: int) -> None:
+    with pytest.raises(BadInput) as refusal:
+        shard.parse(f"1/{total}", "shard=")
+    assert str(refusal.value) == f"shard='1/{total}' has too many shards: N is at most {shard.MAX_SHARDS}"
+    assert shard.parse(f"1/{shard.MAX_SHARDS}", "").total == shard.MAX_SHARDS
+
+
 def plan(*keys: str, own: str = "", unlocked: bool = False) -> CachedPlan:
     """Returns the plan of a spec `own`, with a stage for each key, and another that its formats do not need."""
     steps = [Step(f"build:{own}:{key}", "amd64", key, "", key, [], "", []) for key in (*keys, "extra")]
