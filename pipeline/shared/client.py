@@ -59,6 +59,8 @@ opened: list[SharedCache] = []
 
 OWNER = "this user"
 """Signer of what stands unsigned in a folder that this user alone may write into."""
+SIGNER = "signer"
+"""Fact of a record in a store: who else signed the result, which is never pushed as this user's own."""
 Sign = Callable[[bytes], Mapping[str, bytes]]
 
 
@@ -220,7 +222,13 @@ class SharedCache(Beyond):
             return None
         self._note_use(key, hit=True)
         log.debug("shared: hit %.12s, signed by %s", key, believed.signer)
-        return believed.record
+        if self._is_own(believed.signer):
+            return believed.record
+        return believed.record._replace(facts={**believed.record.facts, SIGNER: believed.signer})
+
+    def _is_own(self, signer: str) -> bool:
+        """Returns whether this user signed, so that the own key may stand for it."""
+        return signer in (self._signer, OWNER)
 
     def _note_use(self, key: str, hit: bool) -> None:
         """Counts that a record was asked for, or used: each once."""
@@ -390,6 +398,8 @@ class SharedCache(Beyond):
             self._compare(key, believed)
             if not stage or stage in LOCAL or not self._push.wanted:
                 return
+            if not self._is_own(record.facts.get(SIGNER, OWNER)):
+                return
             if (known := self._records.get(key)) and self._gone.isdisjoint(known.record.blobs):
                 return
             self._records[key] = believed
@@ -404,8 +414,9 @@ class SharedCache(Beyond):
     def finish(self) -> None:
         if self._push.end(self._wait):
             for plan, actions in self._plans.items():
-                records = {key: self._records[key] for key in actions if key in self._stated}
-                if records.keys() != self._covered.get(plan, set()):
+                stated = {key: self._records[key] for key in actions if key in self._stated}
+                records = {key: believed for key, believed in stated.items() if self._is_own(believed.signer)}
+                if len(records) > len(self._covered.get(plan, ())):
                     self._push.state(plan, records)
                     self._covered[plan] = {*records}
 

@@ -187,6 +187,26 @@ def test_two_signed_results_for_one_key_stop_the_build(tmp_path):
             build(pusher, actions)
 
 
+def test_what_another_signed_is_not_signed_again(tmp_path):
+    """The own key is for what the own machine made: what only a key signed that is trusted no more is a miss."""
+    first, more, both = graph(4), [Action("last", graphs.mix, {"seed": 1, "size": 10}, tuple(graph(4)))], ("old", "new")
+    with cache() as server:
+        expected = build(machine(tmp_path / "old", server.url, sign="old", trusted=both), first)
+        puts = server.count("PUT")
+        successor = machine(tmp_path / "new", server.url, sign="new", trusted=both)
+        assert build(successor, first) == expected and server.count("PUT") == puts
+        build(successor, more)
+        assert successor.beyond.counts.stated == 3  # the new action, and its plan, which has it alone
+        reader = machine(tmp_path / "laptop", server.url, trusted=("new",))
+        build(reader, more)
+        assert reader.beyond.counts.hits == 1
+        server.files.clear()
+        again = machine(tmp_path / "new", server.url, sign="new", trusted=("new",))
+        assert build(again, first) == expected and not server.files
+        again = machine(tmp_path / "old", server.url, sign="new", trusted=("new",))
+        assert build(again, first) == expected and server.files  # what this machine made itself
+
+
 def test_an_audit_makes_its_share_again_and_compares(tmp_path, ran):
     actions = graph(4)
     with cache() as server:
