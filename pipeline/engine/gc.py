@@ -1,9 +1,9 @@
 """Garbage collection of a store.
 
 Kept are the blobs that the actions of the specs on disk need, those that running builds have used since they began, and
-of the rest the most recently used, up to the maximum size. Time stamps record when an object was written and a record
-recalled. If a clock went back, or a build uses an object just then, a needed object is removed, too; it is made again,
-so collecting beside builds costs time at worst.
+of the rest the most recently used, up to the maximum size; those that a shared cache has whole go first. Time stamps
+record when an object was written and a record recalled. If a clock went back, or a build uses an object just then, a
+needed object is removed, too; it is made again, so collecting beside builds costs time at worst.
 """
 
 from __future__ import annotations
@@ -51,11 +51,15 @@ def collect(store: Store, keep: Iterable[Action], max_size: int | None, dry_run:
     with store.lock("collect"):
         since = _since(store)
         stamps = {blob: path.stat() for blob, path in blobs(store)}
-        results = sorted(_results(store, stamps), key=lambda result: (-result.used, sorted(result.blobs)))
         kept = {blob for blob in needs(store, keep) if blob in stamps}
         kept |= {blob for blob, stamp in stamps.items() if stamp.st_mtime >= since}
+        results = [*_results(store, stamps)]
         kept |= {blob for result in results if result.used >= since for blob in result.blobs if blob in stamps}
         total = needed = sum(stamps[blob].st_size for blob in kept)
+        rest = {blob: stamp.st_size for blob, stamp in stamps.items() if blob not in kept}
+        is_full = max_size is not None and needed < max_size < needed + sum(rest.values())
+        beyond = _beyond(store, rest) if is_full else set()
+        results.sort(key=lambda result: (result.blobs - kept <= beyond, -result.used, sorted(result.blobs)))
         gone = []
         for result in results:
             more = {blob for blob in result.blobs - kept if blob in stamps}
@@ -96,6 +100,13 @@ def blobs(store: Store) -> Iterator[tuple[Digest, Path]]:
 def records(store: Store) -> Iterator[tuple[Path, record.Record | None]]:
     """Yields every record of the store with its path; None for one that cannot be read."""
     return record.every(store.root)
+
+
+def _beyond(store: Store, blobs: dict[Digest, int]) -> set[Digest]:
+    """Returns those of `blobs` (digest -> size in bytes) that others have, too."""
+    shareable = {blob: size for blob, size in blobs.items() if blob.algorithm == "sha256"}
+    store.beyond.whole(store, shareable)
+    return {blob for blob in shareable if store.beyond.size(blob) is not None}
 
 
 def _since(store: Store) -> float:

@@ -5,6 +5,8 @@ On a terminal the reporter of `pipeline.tasks.progress` shows what is happening;
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import select
 import sys
@@ -13,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from doit.exceptions import TaskError, TaskFailed
 from doit.reporter import ConsoleReporter
+from doit.reporter import JsonReporter as DoitJsonReporter
 
 from pipeline.host.terminal import escaped, say
 from pipeline.host.user_command import user_command
@@ -25,6 +28,9 @@ from pipeline.store import progress_counter
 from pipeline.tasks import crash, last_run, process, warnings
 from pipeline.tasks.heartbeat import Heartbeat, Work, running
 from pipeline.tasks.last_run import FAILED, RAN, RESTORED, UP_TO_DATE, Event
+
+if TYPE_CHECKING:
+    from pipeline.shared.client import Counts
 
 WATCHED = "watched"
 """Key of a task's metadata: it shows that it is running, although it is no stage."""
@@ -204,13 +210,7 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
 
     def finish_shared(self) -> str:
         """Waits for what is being pushed to shared caches; returns what came from there, for the summary."""
-        if "pipeline.shared.client" not in sys.modules:  # nothing was missing, and nothing made
-            return ""
-        from pipeline.shared.client import finish_all
-
-        counts = finish_all()
-        last_run.write_shared(self.folder, [vars(each) for each in counts])
-        return "".join(f" (shared: {each})" for each in counts)
+        return "".join(f" (shared: {each})" for each in finish_shared(self.folder))
 
     def tell_damage(self) -> None:
         """Warns of what was found damaged in the store since the last call."""
@@ -229,6 +229,28 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
         event = Event(outcome, 0.0 if begun is None else round(time.monotonic() - begun, 3))
         self.events[task.name] = event
         return event
+
+
+class JsonReporter(DoitJsonReporter):  # type: ignore[misc]
+    """doit's JSON document, with the figures of the shared caches as `shared`, a list, if any was used."""
+
+    def complete_run(self) -> None:
+        counts = finish_shared(LineReporter.folder)
+        target, self.outstream = self.outstream, io.StringIO()
+        super().complete_run()
+        document = json.loads(self.outstream.getvalue())
+        json.dump(document | ({"shared": [vars(each) for each in counts]} if counts else {}), target)
+
+
+def finish_shared(folder: Path) -> list[Counts]:
+    """Waits for what is being pushed to shared caches; returns the figures of each, and adds them to those in `folder`."""
+    if "pipeline.shared.client" not in sys.modules:  # nothing was missing, and nothing made
+        return []
+    from pipeline.shared.client import finish_all
+
+    counts = finish_all()
+    last_run.write_shared(folder, [vars(each) for each in counts])
+    return counts
 
 
 def chosen(outstream: TextIO) -> type[LineReporter]:

@@ -34,7 +34,17 @@ def test_other_reporters_wait_for_pushes_too(tmp_path):
     with cache() as server:
         own = {"NODEKILN_SHARED": server.url, "NODEKILN_SIGN": str(key_file(tmp_path, "ci"))}
         text = doit("-r", "json", "build", cwd=ci, NODEKILN_SHARED_PUSH="1", **own)
-        assert json.loads(text)["tasks"] and len(server.names("ac")) == 6
+        document, puts = json.loads(text), len(server.names("cas"))
+        assert document["tasks"] and len(server.names("ac")) == 6
+        (counts,) = document["shared"]
+        assert (counts["hits"], counts["pushed"], counts["stated"], counts["unpushed"]) == (0, puts, 6, 0)
+        assert counts["asked"] == 5 and counts["up"] == sum(len(server.files[name]) for name in server.names("cas"))
+        laptop = new_project(tmp_path / "laptop", web=SPEC)
+        own = {"NODEKILN_SHARED": server.url, "NODEKILN_TRUST": trust("ci")}
+        (counts,) = json.loads(doit("-r", "json", "build", cwd=laptop, **own))["shared"]
+        assert counts["hits"] == 3 and counts["down"] > 0 and counts["pushed"] == 0
+        assert "shared" not in json.loads(doit("-r", "json", "build", cwd=laptop, **own))
+        assert "last 1 builds: 3 of 3 results" in doit("shared", cwd=laptop, **own)
 
 
 def test_offline_opens_no_socket(tmp_path):

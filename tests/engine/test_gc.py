@@ -11,9 +11,12 @@ from pipeline.engine.action import Action, closure
 from pipeline.engine.fsck import check
 from pipeline.engine.gc import blobs, collect, needs
 from pipeline.incremental import open_store
+from pipeline.model.digest import Digest
 from pipeline.store import Store
 from pipeline.store.store import PARTIAL
 from tests.engine.graphs import build, check_whole, graph, mix
+from tests.shared.loopback import cache
+from tests.shared.machines import machine
 from tests.store.test_fault import text
 
 
@@ -59,6 +62,35 @@ def test_the_budget_keeps_what_was_used_last(store):
     collect(store, [], whole)
     assert [store.recall(action.key) is not None for action in actions] == [True] * 3 + [False] * 7
     assert size(store) <= whole
+
+
+def text_blob(action: Action) -> Digest:
+    return Digest.of(b"text" * action.params["times"])
+
+
+def test_what_a_shared_cache_has_whole_goes_first(tmp_path):
+    """The results that were used last are in the cache, but for one of which it lost a blob."""
+    actions = [Action(f"text{number}", text, {"times": 1000 + number}) for number in range(4)]
+    with cache() as server:
+        pushing = machine(tmp_path / "ci", server.url, sign="ci")
+        for action in actions[2:]:
+            action.perform(pushing)
+        pushing.finish()
+        del server.files[f"/cas/{text_blob(actions[2]).hex}"]
+        alone = machine(tmp_path / "ci")
+        for action in actions[:2]:
+            action.perform(alone)
+        for place, action in enumerate(actions):
+            os.utime(alone.root / "actions" / action.key[:2] / action.key, (10**9 + place, 10**9 + place))
+        later(alone)
+        budget = sum(alone.size(blob) for blob in needs(alone, actions[:3]))
+        server.log.clear()
+        reader = machine(tmp_path / "ci", server.url)
+        for most, remaining in ((2 * budget, 4), (budget, 3), (0, 0)):
+            asked = len(server.log)
+            collect(reader, [], most)
+            assert [action for action in actions if reader.here(text_blob(action))] == actions[:remaining]
+            assert (len(server.log) > asked) == (most == budget)
 
 
 def test_a_dry_run_says_what_would_go_and_removes_nothing(store):
