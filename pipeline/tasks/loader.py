@@ -22,6 +22,7 @@ from pipeline.model.errors import BadInput
 from pipeline.project.project import RESULTS, STATE, Project
 from pipeline.tasks import build as building
 from pipeline.tasks import command, crash, from_bundle, process, shard
+from pipeline.tasks.reporter import JsonReporter
 from pipeline.tasks.request import BUILD, Request
 
 SELECTING = ("run", "info", "clean", "forget", "ignore")
@@ -41,6 +42,8 @@ class Loader(TaskLoader2):  # type: ignore[misc]
         return config()
 
     def load_tasks(self, cmd: Any, pos_args: Sequence[str]) -> list[Task]:
+        if "json" in (reporters := getattr(cmd, "reporters", {})):  # other projects' stays doit's own
+            reporters["json"] = JsonReporter
         request = Request(cmd.name, tuple(pos_args), self._everything, self._verbosity)
         tasks = [*_tasks(request)]
         for task in tasks:

@@ -234,6 +234,8 @@ class LineReporter(ConsoleReporter):  # type: ignore[misc]
 class JsonReporter(DoitJsonReporter):  # type: ignore[misc]
     """doit's JSON document, with the figures of the shared caches as `shared`, a list, if any was used."""
 
+    outstream: TextIO
+
     def complete_run(self) -> None:
         counts = finish_shared(LineReporter.folder)
         target, self.outstream = self.outstream, io.StringIO()
@@ -243,7 +245,7 @@ class JsonReporter(DoitJsonReporter):  # type: ignore[misc]
 
 
 def finish_shared(folder: Path) -> list[Counts]:
-    """Waits for what is being pushed to shared caches; returns the figures of each, and adds them to those in `folder`."""
+    """Waits for what is being pushed to shared caches; returns the figures of each, and notes them in `folder`."""
     if "pipeline.shared.client" not in sys.modules:  # nothing was missing, and nothing made
         return []
     from pipeline.shared.client import finish_all
