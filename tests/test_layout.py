@@ -46,6 +46,7 @@ PARTS = {
     "project/test_signing.py": ["planning/signing", "project/signing_keys", "stages/signed"],
     "recipe/test_recipe.py": ["recipe/actions"],
     "sections/test_components.py": ["spec/bundles", "spec/components", "spec/metadata", "spec/spec"],
+    "shared/test_client.py": [f"shared/{name}" for name in ("blobs", "cache", "push", "records", "signer")],
     "shared/test_wire.py": [f"shared/{name}" for name in ("folder", "grpc", "http", "oci", "s3", "transfer")],
     "stages/test_starts.py": ["planning/start_checks", "planning/unbuildable"],
     "tasks/test_build.py": ["tasks/execute", "tasks/spec_tasks", "tasks/uptodate"],

@@ -13,7 +13,7 @@ from pipeline.project.project import RESULTS, Project
 from pipeline.tasks.command import command
 
 if TYPE_CHECKING:
-    from pipeline.shared.client import Cache
+    from pipeline.shared.cache import Cache
 
 PROBE = b"nodekiln\n"
 """The blob that is put to see whether a cache takes one."""

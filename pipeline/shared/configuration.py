@@ -35,7 +35,10 @@ SHARED, PUSH, ALL, TRUST, SIGN = (
 WAIT, TIMEOUT, AUDIT = "NODEKILN_SHARED_WAIT", "NODEKILN_SHARED_TIMEOUT", "NODEKILN_SHARED_AUDIT"
 MODULES = {"": "folder", "file": "folder", "https": "http", "grpcs": "grpc"}
 """Scheme of an address -> its module of this package, where that is not the scheme itself."""
-OWN = ("configuration", "client", "statement", "wire", "protobuf", "address", "transfer")
+OWN = (
+    "address", "blobs", "cache", "client", "configuration", "protobuf", "push", "records", "signer", "statement",
+    "transfer", "wire",
+)  # fmt: skip
 """Modules of this package that are no wires."""
 
 

@@ -44,7 +44,7 @@ def read(folder: Path) -> dict[str, Event]:
 
 
 def write_shared(folder: Path, counts: Sequence[Mapping[str, int]]) -> None:
-    """Adds the figures of the shared caches of a build (pipeline.shared.client.Counts) to the record in `folder`."""
+    """Adds the figures of the shared caches of a build (pipeline.shared.cache.Counts) to the record in `folder`."""
     if not counts:
         return
     try:

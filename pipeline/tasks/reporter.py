@@ -30,7 +30,7 @@ from pipeline.tasks.heartbeat import Heartbeat, Work, running
 from pipeline.tasks.last_run import FAILED, RAN, RESTORED, UP_TO_DATE, Event
 
 if TYPE_CHECKING:
-    from pipeline.shared.client import Counts
+    from pipeline.shared.cache import Counts
 
 WATCHED = "watched"
 """Key of a task's metadata: it shows that it is running, although it is no stage."""

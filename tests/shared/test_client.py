@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.engine.action import Action, closure
 from pipeline.model.tree import files
 from pipeline.shared import client
-from pipeline.shared.client import Conflict
+from pipeline.shared.records import Conflict
 from tests.engine import graphs
 from tests.engine.graphs import build as plain
 from tests.engine.graphs import graph
