@@ -148,4 +148,4 @@ def served(project: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_does_not_run_is_little() -> None:
-    assert len([command for command in COMMANDS if command.reason]) <= 8 and len(COMMANDS) > 30
+    assert 4 * len([command for command in COMMANDS if command.reason]) <= len(COMMANDS) and len(COMMANDS) > 30

@@ -25,10 +25,13 @@ def host(store: Store, *, number: int) -> Digest:
 
 
 def held(store: Store, *, gate: str) -> Digest:
-    """Notes its process in the file `gate`.runs, and waits until the pipe `gate` is written to."""
+    """Notes its process in the file `gate`.runs, and waits until something is written to the pipe `gate`."""
     with open(f"{gate}.runs", "a") as runs:
         runs.write(f"{os.getpid()}\n")
-    return store.put_tree(files([("gate", store.content(Path(gate).read_bytes()))]))
+    data = b""
+    while not data:  # whoever opened the pipe for an earlier run closes it
+        data = Path(gate).read_bytes()
+    return store.put_tree(files([("gate", store.content(data))]))
 
 
 def large(store: Store, *, size: int) -> Digest:

@@ -164,9 +164,9 @@ def test_when_the_scheduler_dies_stages_run_here(tmp_path, ran, capsys):
         execute = Workers(one.address, WAIT, least=0)
         held = Held(store, tmp_path, execute)
         first, _ = held.running()
-        one.scheduler.end()
         one.workers[0].end()
         os.close(first)
+        one.scheduler.end()
         pipe, pids = held.running()
         assert pids[1:] == [os.getpid()]
         held.finish(pipe, store)
