@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     items[:] = [item for item in items if item not in slow]
     config.hook.pytest_deselected(items=slow)
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Ends the connections to shared caches that a test has opened."""
+    yield
+    client = sys.modules.get("pipeline.shared.client")
+    for shared in [*client.opened] if client else ():
+        shared.close()
 
 
 @pytest.fixture

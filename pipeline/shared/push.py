@@ -28,7 +28,7 @@ class Push:
 
     def __init__(self, blobs: Blobs, records: Records, sign: Sign) -> None:
         self._blobs, self._records, self._sign = blobs, records, sign
-        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._idle = threading.Condition()
         self._waiting = 0
         self._threads: list[threading.Thread] = []
@@ -49,8 +49,7 @@ class Push:
         self._jobs.put(lambda: self._push(store, key, believed))
 
     def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
+        while (job := self._jobs.get()) is not None:
             try:
                 job()
             except (NodekilnError, OSError) as error:
@@ -59,6 +58,11 @@ class Push:
                 with self._idle:
                     self._waiting -= 1
                     self._idle.notify_all()
+
+    def close(self) -> None:
+        """Ends the threads, each after what it is pushing."""
+        for _ in self._threads:
+            self._jobs.put(None)
 
     def _push(self, store: Store, key: str, believed: Believed) -> None:
         record = believed.record

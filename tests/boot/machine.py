@@ -64,8 +64,10 @@ class Machine:
         """Reads the console until `done` returns true, or for `seconds` of a quiet host. Returns whether it did."""
         assert self.process.stdout is not None
         end = time.monotonic() + patience.seconds(seconds)
+        console = select.poll()
+        console.register(self.process.stdout, select.POLLIN)
         while not done():
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            ready = console.poll(1000 * max(0, end - time.monotonic()))
             data = os.read(self.process.stdout.fileno(), 65536) if ready else b""
             if not data:
                 return False

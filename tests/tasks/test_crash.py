@@ -109,7 +109,9 @@ def test_a_thread_of_its_own() -> None:
     assert "unexpected error: ValueError" in done.stderr and "Traceback" not in done.stderr
 
 
-COMMANDS = [name for name in command.names() if name not in ("formats", "init", "keys")]  # which look at no project
+COMMANDS = [
+    name for name in command.names() if name not in ("formats", "init", "keys", "shared", "worker")
+]  # which look at no project
 ALONE = {
     "cve": ["--db", "known"],
     "compare": ["node", "other"],

@@ -30,7 +30,9 @@ class Process:
         """Returns the output, once `text` is in it."""
         assert self.running.stdout is not None
         while text.encode() not in self.output:
-            ready = select.select([self.running.stdout], [], [], patience.seconds(30))[0]
+            output = select.poll()
+            output.register(self.running.stdout, select.POLLIN)
+            ready = output.poll(1000 * patience.seconds(30))
             data = os.read(self.running.stdout.fileno(), 1 << 16) if ready else b""
             assert data, f"no {text!r} in {self.output.decode()}"
             self.output += data
