@@ -17,7 +17,7 @@ BRINGERS = 16
 
 
 class Blobs:
-    """What `caches` have, the first of which is asked first, as far as they were asked. Thread-safe."""
+    """Blobs that `caches` have, as far as they were asked; the first cache is asked first. Thread-safe."""
 
     def __init__(self, caches: Sequence[Cache], counts: Counts, guard: threading.RLock) -> None:
         self.caches, self.counts, self._guard = caches, counts, guard

@@ -24,6 +24,7 @@ from pipeline.host.offline import is_offline
 from pipeline.host.settings import project_settings
 from pipeline.host.terminal import say
 from pipeline.model.errors import BadInput, NodekilnError
+from pipeline.shared import wires
 from pipeline.store.beyond import Beyond
 
 if TYPE_CHECKING:
@@ -34,12 +35,7 @@ SHARED, PUSH, ALL, TRUST, SIGN = (
 )  # fmt: skip
 WAIT, TIMEOUT, AUDIT = "NODEKILN_SHARED_WAIT", "NODEKILN_SHARED_TIMEOUT", "NODEKILN_SHARED_AUDIT"
 MODULES = {"": "folder", "file": "folder", "https": "http", "grpcs": "grpc"}
-"""Scheme of an address -> its module of this package, where that is not the scheme itself."""
-OWN = (
-    "address", "blobs", "cache", "client", "configuration", "protobuf", "push", "records", "signer", "statement",
-    "transfer", "wire",
-)  # fmt: skip
-"""Modules of this package that are no wires."""
+"""Scheme of an address -> the module of its wire, where that is not the scheme itself."""
 
 
 class Settings(NamedTuple):
@@ -97,18 +93,12 @@ def beyond(folder: Path) -> Beyond:
 def connect(url: str, timeout: float) -> Wire:
     """Returns the wire of the cache at `url`, which is opened with its first use. BadInput."""
     name = _module(url)
-    if name not in wires():
+    if name not in wires.names():
         scheme = ascii(url.partition(":")[0])[1:-1][:40]
-        schemes = sorted({*MODULES, *wires()} - {"", "folder"})
+        schemes = sorted({*MODULES, *wires.names()} - {"", "folder"})
         raise BadInput(f"{SHARED}: there is no wire {scheme}: use {', '.join(schemes)}, or a path")
-    wire: Wire = importlib.import_module(f"{__package__}.{name}").connect(url, timeout)
+    wire: Wire = importlib.import_module(f"{wires.__name__}.{name}").connect(url, timeout)
     return wire
-
-
-def wires() -> tuple[str, ...]:
-    """Returns the names of the modules of all wires."""
-    stems = (path.stem for path in Path(__file__).parent.glob("*.py"))
-    return tuple(sorted(stem for stem in stems if stem not in OWN and not stem.startswith("_")))
 
 
 def own_folder(url: str) -> bool:

@@ -24,7 +24,7 @@ PUSHERS = 8
 
 
 class Push:
-    """What is pushed: blobs before the statements that name them."""
+    """A queue of records that threads push: the blobs of each before the statement that names them."""
 
     def __init__(self, blobs: Blobs, records: Records, sign: Sign) -> None:
         self._blobs, self._records, self._sign = blobs, records, sign
@@ -32,8 +32,8 @@ class Push:
         self._idle = threading.Condition()
         self._waiting = 0
         self._threads: list[threading.Thread] = []
-        self._done: dict[Digest, threading.Event] = {}
-        """Blobs that are being put, or were."""
+        self._putting: dict[Digest, threading.Event] = {}
+        """Blobs that are being put, each with the event of its end."""
 
     @property
     def wanted(self) -> bool:
@@ -99,9 +99,9 @@ class Push:
     def _put(self, store: Store, cache: Cache, blobs: Mapping[Digest, int]) -> None:
         """Puts those of `blobs` that the cache lacks, each once. WireError; Missing."""
         with self._idle:
-            others = [self._done[blob] for blob in blobs if blob in self._done]
-            own = {blob: size for blob, size in blobs.items() if blob not in self._done and blob not in cache.blobs}
-            self._done |= {blob: threading.Event() for blob in own}
+            others = [self._putting[blob] for blob in blobs if blob in self._putting]
+            own = {blob: size for blob, size in blobs.items() if blob not in self._putting and blob not in cache.blobs}
+            self._putting |= {blob: threading.Event() for blob in own}
         try:
             for blob in cache.wire.absent(own) if own else ():
                 with store.open_checked(blob) as file:
@@ -111,7 +111,7 @@ class Push:
         finally:
             with self._idle:
                 for blob in own:
-                    self._done.pop(blob).set()
+                    self._putting.pop(blob).set()
         for event in others:
             event.wait()
         if gone := blobs.keys() - cache.blobs:

@@ -1,4 +1,4 @@
-"""What all wires have in common: limits of a transfer, calls side by side, and the form of an error."""
+"""Common parts of all wires: limits of a transfer, calls side by side, and the form of an error."""
 
 from __future__ import annotations
 

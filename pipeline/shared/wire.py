@@ -1,10 +1,10 @@
 """The interface of a wire: one server or folder that keeps blobs by their SHA-256 and statements by a key.
 
 A wire moves bytes and believes nothing: who calls it verifies each blob's sum and each statement's signature. A wire is
-one module of this package, named after its scheme (https is http, grpcs is grpc, a path is folder). Its function
-`connect(url, timeout)` returns the wire, which opens nothing before its first call: `url` as configured, `timeout` the
-seconds that a request may take before its answer begins. BadInput if `url` is not one. All methods may be called from
-several threads at once.
+one module of `pipeline.shared.wires`, named after its scheme (https is http, grpcs is grpc, a path is folder). Its
+function `connect(url, timeout)` returns the wire, which opens nothing before its first call: `url` as configured,
+`timeout` the seconds that a request may take before its answer begins. BadInput if `url` is not one. All methods may be
+called from several threads at once.
 
 Source of the two spaces: bazel-remote's HTTP interface (/ac/<key>, /cas/<sha256>) and the Remote Execution API v2
 (ActionCache, ContentAddressableStorage).

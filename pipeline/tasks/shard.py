@@ -150,7 +150,7 @@ def _references(node: Node | None, key: str = "") -> Iterator[str]:
 
 
 class Common(NamedTuple):
-    """What the specs of a project have in common. tasks: those that make it, each of one spec; specs: their names."""
+    """Stages that specs have in common. tasks: those that make them, each of one spec; specs: the names of these."""
 
     tasks: list[str]
     specs: list[str]

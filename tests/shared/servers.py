@@ -21,8 +21,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from pipeline.model.errors import NodekilnError
-from pipeline.shared import folder, grpc, http, oci, s3
 from pipeline.shared.wire import Wire
+from pipeline.shared.wires import folder, grpc, http, oci, s3
 from tests import patience
 from tests.docs import pages
 from tests.judges import python_with

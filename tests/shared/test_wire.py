@@ -18,12 +18,12 @@ import pytest
 from pipeline.engine.action import closure
 from pipeline.model.digest import Digest
 from pipeline.model.errors import BadInput
-from pipeline.shared import folder, http, oci, s3
-from pipeline.shared import grpc as reapi
-from pipeline.shared.grpc import RECEIVE_LIMIT
 from pipeline.shared.protobuf import field
 from pipeline.shared.transfer import PIECE, THREADS
 from pipeline.shared.wire import Wire, WireError
+from pipeline.shared.wires import folder, http, oci, s3
+from pipeline.shared.wires import grpc as reapi
+from pipeline.shared.wires.grpc import RECEIVE_LIMIT
 from tests import patience
 from tests.engine.graphs import graph
 from tests.oci.servers import certificate
