@@ -63,11 +63,11 @@ def parse(unsafe_data: bytes, media_type: str) -> tuple[ListedPackage, ...]:
         raise BillRefusal(f"a bill of materials of more than {SIZE_LIMIT} bytes")
     try:
         unsafe = json.loads(unsafe_data.decode(), object_pairs_hook=json_object.unique)
+        json_object.check_depth(unsafe, DEPTH_LIMIT)
     except RecursionError:
         raise BillRefusal(f"nested more than {DEPTH_LIMIT} deep") from None
     except ValueError as error:
-        raise BillRefusal(f"not JSON ({error})") from None
-    _check_depth(unsafe)
+        raise BillRefusal(f"not JSON that is read: {error}") from None
     if not isinstance(unsafe, dict):
         raise BillRefusal("not a JSON object")
     rows = _spdx(unsafe) if media_type == SPDX else _cyclonedx(unsafe)
@@ -158,19 +158,3 @@ def _check_unique(identifiers: Iterable[str]) -> None:
         if each in seen:
             raise BillRefusal(f"the identifier {_quoted(each)} comes twice")
         seen.add(each)
-
-
-def _check_depth(value: object) -> None:
-    """Checks the depth level by level, without recursion."""
-    level = [value]
-    for _ in range(DEPTH_LIMIT):
-        level = [child for each in level for child in _children(each) if isinstance(child, dict | list)]
-        if not level:
-            return
-    raise BillRefusal(f"nested more than {DEPTH_LIMIT} deep")
-
-
-def _children(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()

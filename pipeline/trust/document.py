@@ -10,7 +10,6 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pipeline.model import json_object
@@ -98,7 +97,7 @@ def parse(unsafe_data: bytes, limit: int, path: str = "") -> Object:
         value = json.loads(
             text, object_pairs_hook=json_object.unique, parse_constant=_no_number, parse_float=_no_number
         )
-        _check_depth(value)
+        json_object.check_depth(value, DEPTH)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate is no character
     except RecursionError:
         raise SignatureRefusal(f"{path or 'it'} is not JSON that can be trusted: nested too deep") from None
@@ -123,22 +122,6 @@ def decode_base64(text: str, place: str) -> bytes:
 def canonical(value: object) -> bytes:
     """Returns JSON as RFC 8785 writes it; `value` has no other numbers than integers, and keys in ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _check_depth(value: object) -> None:
-    """Checks the depth without recursion, level by level. ValueError."""
-    level = [value]
-    for _ in range(DEPTH):
-        level = [child for each in level for child in _children(each) if isinstance(child, dict | list)]
-        if not level:
-            return
-    raise ValueError(f"nested more than {DEPTH} deep")
-
-
-def _children(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _no_number(text: str) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tests import patience
 from tests.judges import need, run
+from tests.oci import servers
 
 SECONDS = 60
 """In which a daemon must come up, and an array of small jobs end."""
@@ -114,9 +115,4 @@ def _daemon(folder: Path, slurm: Slurm, name: str, *words: object) -> Iterator[N
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        servers.end(process)
