@@ -9,7 +9,7 @@ from typing import TypeVar
 from pipeline.host.offline import VARIABLE, is_offline
 from pipeline.shared.wire import WireError
 
-THREADS = 16
+THREADS = 32
 """Number of requests of one kind that a wire has under way."""
 MIN_RATE = 256 << 10
 """Minimum speed of a transfer, in bytes per second; a server below it is too slow."""

@@ -12,6 +12,8 @@ class Cache(http.server.ThreadingHTTPServer):
     """files: path -> bytes. log: (method, path) of each request. rule: answers a request itself if it returns True."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait to be accepted: with fewer, a client's threads wait a second for their second try."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Request)
